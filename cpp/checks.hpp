@@ -1,0 +1,26 @@
+// Is a batch physically usable? Asked once, before any descriptor sees it.
+#pragma once
+
+#include <cstddef>
+
+#include "batch.hpp"
+
+namespace atomprint {
+
+enum class Problem { none, position, number, cell, no_cell, volume, coincident };
+
+struct Finding {
+    Problem problem = Problem::none;
+    std::size_t structure = 0;
+    std::size_t atom = 0;
+    std::size_t other = 0; // second atom of a coincident pair
+};
+
+// Atoms closer than this, in Å, are taken for the same atom entered twice.
+inline constexpr double coincidence = 1e-5;
+
+// The first problem in the batch. With `need_cell`, every structure must have a cell, and those with periodic
+// boundaries linearly independent lattice vectors along them.
+Finding check_batch(const Batch& batch, bool need_cell);
+
+} // namespace atomprint

@@ -1,0 +1,31 @@
+// Vectors of W numbers as a plain type with arithmetic operators, through the vector extensions that GCC and
+// Clang share. Included inside the namespace of one instruction set.
+#pragma once
+
+template <class T, int W> struct VecOf {
+    typedef T type __attribute__((vector_size(W * sizeof(T))));
+    typedef T unaligned __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+template <class T, int W> using Vec = typename VecOf<T, W>::type;
+
+template <class T, int W> inline __attribute__((always_inline)) Vec<T, W> load(const T* p) {
+    return *reinterpret_cast<const typename VecOf<T, W>::unaligned*>(p);
+}
+template <class T, int W> inline __attribute__((always_inline)) void store(T* p, Vec<T, W> v) {
+    *reinterpret_cast<typename VecOf<T, W>::unaligned*>(p) = v;
+}
+template <class T, int W> inline __attribute__((always_inline)) Vec<T, W> broadcast(T v) {
+    return v - Vec<T, W>{};
+}
+
+// Widest vector of this instruction set, in bytes, and the number of vector registers.
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64, vector_registers = 32;
+#elif defined(__AVX2__)
+inline constexpr int vector_bytes = 32, vector_registers = 16;
+#elif defined(__aarch64__)
+inline constexpr int vector_bytes = 16, vector_registers = 32;
+#else
+inline constexpr int vector_bytes = 16, vector_registers = 16;
+#endif
+template <class T> inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));

@@ -1,0 +1,49 @@
+// Neighbour search in one structure: any cell, any cutoff, any combination of periodic directions.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "batch.hpp"
+#include "lattice.hpp"
+
+namespace atomprint {
+
+// A pair counts if its distance is below cutoff * (1 - cutoff_margin). The margin is far above rounding, so that
+// a pair exactly at the cutoff is left out wherever the structure lies in space.
+inline constexpr double cutoff_margin = 1e-10;
+
+// Finds the atoms around points. All images of atoms that can be within the cutoff of any of the points are laid
+// out once, sorted into boxes, so that a query is a few runs over contiguous coordinates.
+class NeighbourFinder {
+public:
+    // `points` are the (n_points, 3) places that will be asked about.
+    NeighbourFinder(const Structure& structure, const double* points, std::size_t n_points, double cutoff);
+
+    // Image j of an atom: position, index of the atom, and the lattice translation that was added to the atom's
+    // position as given.
+    std::vector<double> x, y, z;
+    std::vector<std::int32_t> atom;
+    std::vector<std::array<std::int32_t, 3>> shift;
+
+    // Move a point into the home cell, as the constructor did with the atoms; returns the translation added.
+    std::array<int, 3> locate(Vec3& point) const;
+
+    // Write the indices of all images within the cutoff of a located point to `found` and return their number.
+    // The order depends on the structure only.
+    std::size_t query(const Vec3& point, std::vector<std::int32_t>& found) const;
+
+private:
+    void sort_into_boxes(double cutoff);
+
+    Lattice lattice_;
+    double cutoff_squared_;
+    Vec3 origin_{};
+    double edge_ = 0.0; // of a box; 0 means one box for everything
+    std::array<int, 3> boxes_{1, 1, 1};
+    std::vector<std::int32_t> first_; // first image of each box, x fastest; one more than boxes
+};
+
+} // namespace atomprint

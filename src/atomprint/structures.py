@@ -1,0 +1,263 @@
+"""Structures from ASE, pymatgen, files or arrays, as one batch of flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+
+from atomprint import _core
+
+Structures: TypeAlias = Any
+"""One structure, or a sequence of them: ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, the path of a
+file that ASE reads, or a :class:`Batch`."""
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+_NO_CELL = np.zeros((3, 3))
+_NO_PBC = (False, False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Structures as flat arrays, the form in which the compiled core reads them.
+
+    Parameters
+    ----------
+    numbers : ndarray of int32, shape (n_atoms,)
+        Atomic numbers of all atoms of all structures, one structure after the other.
+    positions : ndarray of float64, shape (n_atoms, 3)
+        Cartesian positions in Å.
+    offsets : ndarray of int64, shape (n_structures + 1,)
+        Structure ``s`` owns the atoms ``offsets[s]`` to ``offsets[s + 1]``.
+    cells : ndarray of float64, shape (n_structures, 3, 3)
+        Lattice vectors as rows, in Å; zero for a molecule.
+    pbc : ndarray of bool, shape (n_structures, 3)
+        Along which lattice vectors the structure repeats.
+    single : bool
+        Whether the caller gave one bare structure and expects results without a leading axis.
+    """
+
+    numbers: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.float64]
+    offsets: npt.NDArray[np.int64]
+    cells: npt.NDArray[np.float64]
+    pbc: npt.NDArray[np.bool_]
+    single: bool = False
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """Number of atoms of each structure."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, key: slice) -> Batch:
+        """Return a run of consecutive structures; arrays are views, never copies."""
+        start, stop, step = key.indices(len(self))
+        if step != 1:
+            raise ValueError(f"a Batch can only be sliced with step 1, got {step}")
+        stop = max(start, stop)
+        first, last = self.offsets[start], self.offsets[stop]
+        return Batch(
+            self.numbers[first:last],
+            self.positions[first:last],
+            self.offsets[start : stop + 1] - first,
+            self.cells[start:stop],
+            self.pbc[start:stop],
+        )
+
+    def locate(self, atom: int) -> tuple[int, int]:
+        """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
+        structure = int(np.searchsorted(self.offsets, atom, side="right")) - 1
+        return structure, atom - int(self.offsets[structure])
+
+    def core(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray, npt.NDArray[np.bool_]]:
+        """Return the arrays in the order in which the compiled functions take them."""
+        return self.positions, self.numbers, self.offsets, self.cells, self.pbc
+
+    @classmethod
+    def from_arrays(
+        cls,
+        numbers: npt.ArrayLike,
+        positions: npt.ArrayLike,
+        cell: npt.ArrayLike | None = None,
+        pbc: npt.ArrayLike | bool = False,
+    ) -> Batch:
+        """Make a batch of one structure from plain arrays; see :class:`Batch` for shapes and units."""
+        z = np.ascontiguousarray(numbers, dtype=np.int32)
+        r = np.ascontiguousarray(positions, dtype=np.float64)
+        if z.ndim != 1 or r.shape != (len(z), 3):
+            raise ValueError(
+                f"positions must have shape (n_atoms, 3) and numbers (n_atoms,), got {r.shape} and {z.shape}"
+            )
+        cells = np.zeros((1, 3, 3)) if cell is None else np.array(cell, dtype=np.float64).reshape(1, 3, 3)
+        periods = np.ascontiguousarray(np.broadcast_to(np.asarray(pbc, dtype=bool), (1, 3)))
+        return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
+
+
+def as_batch(structures: Structures, *, periodic: bool = True, argument: str = "structures") -> Batch:
+    """Turn structures of any supported kind into one checked batch.
+
+    Parameters
+    ----------
+    structures : structure or sequence of structures
+        See :data:`Structures`.
+    periodic : bool
+        If false, cells and periodic boundary conditions are ignored. If true, they are kept, and every
+        structure must have a cell.
+    argument : str
+        Name of the argument in error messages.
+
+    Returns
+    -------
+    Batch
+        New arrays; the caller's objects are neither kept nor changed.
+
+    Raises
+    ------
+    TypeError
+        If something is not a structure.
+    ValueError
+        If there is no structure, or a structure is empty, has positions or a cell that are not finite, has no
+        cell or one without volume although periodic boundaries are asked for, or has coincident atoms.
+    """
+    if isinstance(structures, Batch):
+        batch = structures
+        if not periodic:
+            batch = Batch(
+                batch.numbers,
+                batch.positions,
+                batch.offsets,
+                np.zeros_like(batch.cells),
+                np.zeros_like(batch.pbc),
+                batch.single,
+            )
+    else:
+        batch = _gather(structures, periodic, argument)
+    _check(batch, periodic)
+    return batch
+
+
+def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
+    single = _is_structure(structures)
+    if isinstance(structures, str | PathLike):
+        items: Sequence[Any] = _read(structures)
+        single = False
+    elif single:
+        items = [structures]
+    elif isinstance(structures, Iterable):
+        items = list(structures)
+    else:
+        raise TypeError(
+            f"{argument} must be an ase.Atoms, a pymatgen Structure or Molecule, a file, or a sequence of these, "
+            f"got {type(structures).__name__}"
+        )
+    if not items:
+        raise ValueError(f"{argument} must hold at least one structure, got an empty {type(structures).__name__}")
+
+    numbers, positions, cells, pbc = [], [], [], []
+    for index, item in enumerate(items):
+        if isinstance(item, Atoms):
+            # The arrays themselves: the public getters copy, which would cost more than a small molecule's
+            # descriptor. They are only read, and concatenated below.
+            arrays = item.arrays
+            numbers.append(arrays["numbers"])
+            positions.append(arrays["positions"])
+            if periodic:
+                cells.append(item.cell.array)
+                pbc.append(item.pbc)
+        else:
+            z, r, cell, periods = _from_other(item, index, argument)
+            numbers.append(z)
+            positions.append(r)
+            if periodic:
+                cells.append(cell)
+                pbc.append(periods)
+    offsets = np.zeros(len(items) + 1, dtype=np.int64)
+    np.cumsum([len(z) for z in numbers], out=offsets[1:])
+    return Batch(
+        np.concatenate(numbers, dtype=np.int32, casting="unsafe"),
+        np.concatenate(positions, dtype=np.float64),
+        offsets,
+        np.array(cells, dtype=np.float64) if periodic else np.zeros((len(items), 3, 3)),
+        np.array(pbc, dtype=bool) if periodic else np.zeros((len(items), 3), dtype=bool),
+        single,
+    )
+
+
+def _is_structure(item: Any) -> bool:
+    return isinstance(item, Atoms) or (hasattr(item, "cart_coords") and hasattr(item, "atomic_numbers"))
+
+
+def _read(path: str | PathLike[str]) -> list[Atoms]:
+    from ase.io import read
+
+    if not Path(path).exists():
+        raise FileNotFoundError(f"structures: no such file: {str(path)!r}")
+    return list(read(path, index=":"))
+
+
+def _from_other(item: Any, index: int, argument: str) -> tuple[Any, Any, Any, Any]:
+    """Return numbers, positions, cell and pbc of a pymatgen object, recognised by its attributes, or a file."""
+    if isinstance(item, str | PathLike):
+        frames = _read(item)
+        if len(frames) != 1:
+            raise ValueError(f"{argument}: structure {index}: {str(item)!r} holds {len(frames)} structures, not one")
+        atoms = frames[0]
+        return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
+    if not hasattr(item, "cart_coords"):
+        raise TypeError(
+            f"{argument}: structure {index} must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, "
+            f"got {type(item).__name__}"
+        )
+    if getattr(item, "is_ordered", True) is False:
+        raise ValueError(
+            f"{argument}: structure {index} is disordered: every site must hold one species with occupancy 1"
+        )
+    lattice = getattr(item, "lattice", None)
+    numbers = np.asarray(item.atomic_numbers)
+    positions = np.asarray(item.cart_coords, dtype=np.float64).reshape(-1, 3)
+    if lattice is None:
+        return numbers, positions, _NO_CELL, _NO_PBC
+    return numbers, positions, lattice.matrix, getattr(lattice, "pbc", (True, True, True))
+
+
+def _check(batch: Batch, periodic: bool) -> None:
+    if len(batch) == 0:
+        raise ValueError("structures must hold at least one structure, got an empty Batch")
+    empty = np.flatnonzero(batch.offsets[1:] == batch.offsets[:-1])
+    if len(empty):
+        raise ValueError(f"structure {empty[0]} must have at least one atom, got none")
+    problem, structure, atom, other = _core.check_batch(*batch.core(), periodic)
+    if problem == _core.Problem.none:
+        return
+    first = int(batch.offsets[structure])
+    cell = batch.cells[structure].tolist()
+    if problem == _core.Problem.position:
+        raise ValueError(
+            f"structure {structure}, atom {atom}: position must be finite, "
+            f"got {batch.positions[first + atom].tolist()}"
+        )
+    if problem == _core.Problem.number:
+        raise ValueError(
+            f"structure {structure}, atom {atom}: atomic number must be in 1..118, got {batch.numbers[first + atom]}"
+        )
+    if problem == _core.Problem.cell:
+        raise ValueError(f"structure {structure}: cell must be finite, got {cell}")
+    if problem == _core.Problem.no_cell:
+        raise ValueError(f"structure {structure}: periodic=True needs a cell, got none (all lattice vectors are zero)")
+    if problem == _core.Problem.volume:
+        raise ValueError(f"structure {structure}: cell must have a non-zero volume, got {cell}")
+    distance = "" if batch.pbc[structure].any() else (
+        f" ({np.linalg.norm(batch.positions[first + atom] - batch.positions[first + other]):.1e} Å apart)"
+    )
+    raise ValueError(f"structure {structure}, atoms {atom} and {other}: atoms must not coincide{distance}")

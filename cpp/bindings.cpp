@@ -1,6 +1,7 @@
 // The only file that knows Python: check shapes, release the interpreter lock, call.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -9,7 +10,9 @@
 #include "batch.hpp"
 #include "checks.hpp"
 #include "dispatch.hpp"
+#include "matrices.hpp"
 #include "pairs.hpp"
+#include "soap.hpp"
 
 namespace nb = nanobind;
 using namespace atomprint;
@@ -52,6 +55,126 @@ template <class T> nb::object to_numpy(std::vector<T>&& values, std::initializer
     auto* owned = new std::vector<T>(std::move(values));
     nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T>(owned->data(), shape, owner));
+}
+
+template <class T> void bind_soap(nb::module_& m, const char* name) {
+    nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.")
+        .def(
+            "__init__",
+            [](Soap<T>* self, int n_max, int l_max, double cutoff, const In<double, nb::ndim<4>>& table,
+               const In<double, nb::ndim<3>>& short_table, const In<double, nb::ndim<4>>& zone_basis,
+               const In<std::int32_t, nb::ndim<1>>& zone_of_cell,
+               const In<double, nb::ndim<1>>& species_weights, const In<double, nb::ndim<2>>& embedding,
+               int n_channels, int products, int weighting, double c, double d, double power, double r0, double own,
+               double fade_from, double fade_to) {
+                require(table.shape(1) == radial_powers && table.shape(2) == static_cast<std::size_t>(l_max) + 1 &&
+                            table.shape(3) == static_cast<std::size_t>(n_max),
+                        "table must have shape (n_cells, 6, l_max + 1, n_max)");
+                require(short_table.shape(0) == table.shape(0) && short_table.shape(1) == radial_powers &&
+                            short_table.shape(2) == zone_rank && zone_of_cell.shape(0) == table.shape(0),
+                        "short_table must have shape (n_cells, 6, 8) and zone_of_cell (n_cells,)");
+                require(zone_basis.shape(1) == table.shape(2) && zone_basis.shape(2) == zone_rank &&
+                            zone_basis.shape(3) == table.shape(3),
+                        "zone_basis must have shape (n_zones, l_max + 1, 8, n_max)");
+                for (std::size_t k = 0; k < zone_of_cell.size(); ++k)
+                    require(zone_of_cell.data()[k] >= -1 &&
+                                zone_of_cell.data()[k] < static_cast<std::int32_t>(zone_basis.shape(0)),
+                            "zone_of_cell must name zones");
+                SoapParameters p;
+                p.n_max = n_max, p.l_max = l_max, p.cutoff = cutoff, p.n_channels = n_channels;
+                p.n_species = static_cast<std::int32_t>(species_weights.shape(0));
+                p.products = static_cast<SoapParameters::Products>(products);
+                p.weighting = {static_cast<Weighting::Kind>(weighting), c, d, power, r0, own, fade_from, fade_to};
+                p.species_weights.assign(species_weights.data(), species_weights.data() + species_weights.size());
+                p.embedding.assign(embedding.data(), embedding.data() + embedding.size());
+                new (self) Soap<T>(std::move(p), {table.data(), short_table.data(), zone_basis.data(),
+                                                  zone_of_cell.data(), static_cast<std::int32_t>(table.shape(0)),
+                                                  static_cast<std::int32_t>(zone_basis.shape(0))});
+            },
+            nb::arg("n_max"), nb::arg("l_max"), nb::arg("cutoff"), nb::arg("table"), nb::arg("short_table"),
+            nb::arg("zone_basis"), nb::arg("zone_of_cell"), nb::arg("species_weights"),
+            nb::arg("embedding"), nb::arg("n_channels"), nb::arg("products"), nb::arg("weighting"), nb::arg("c"),
+            nb::arg("d"), nb::arg("power"), nb::arg("r0"), nb::arg("own"), nb::arg("fade_from"), nb::arg("fade_to"))
+        .def_prop_ro("n_features", &Soap<T>::n_features)
+        .def(
+            "compute",
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+               const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+               const Offsets& atoms, const Offsets& centre_offsets, int average, int n_threads,
+               const Out<T, nb::ndim<2>>& out) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                require(species.shape(0) == numbers.shape(0), "species must have one entry for each atom");
+                require(centre_offsets.shape(0) == offsets.shape(0) && atoms.shape(0) == points.shape(0) &&
+                            centre_offsets.data()[batch.n_structures] == static_cast<std::int64_t>(points.shape(0)),
+                        "centres must have offsets for each structure");
+                const auto mode = static_cast<Average>(average);
+                require(out.shape(0) == (mode == Average::off ? points.shape(0) : batch.n_structures) &&
+                            out.shape(1) == self.n_features(),
+                        "out must have shape (n_rows, n_features)");
+                nb::gil_scoped_release release;
+                self.compute(batch, species.data(), {points.data(), atoms.data(), centre_offsets.data()}, mode,
+                             n_threads, out.data());
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"), nb::arg("average"),
+            nb::arg("n_threads"), nb::arg("out"), "Write the features of all centres or structures to `out`.");
+}
+
+using Noise = std::optional<In<double, nb::ndim<2>>>;
+template <class T>
+using Rows = Out<T, nb::ndim<2>>;
+
+template <class T>
+MatrixFeatures<T> matrix_features(const Batch& batch, const Rows<T>& out, std::size_t n_max,
+                                  Permutation permutation, const Noise& noise) {
+    require(out.shape(0) == batch.n_structures &&
+                out.shape(1) == (permutation == Permutation::eigenspectrum ? n_max : n_max * n_max),
+            "out must have one row for each structure and one column for each feature");
+    require(permutation != Permutation::random || noise, "noise must be given for the random permutation");
+    require(!noise || (noise->shape(0) == batch.n_structures && noise->shape(1) == n_max),
+            "noise must have shape (n_structures, n_atoms_max)");
+    return {out.data(), n_max, permutation, noise ? noise->data() : nullptr};
+}
+
+template <class T, auto compute>
+void define_matrix(nb::module_& m, const char* name, const char* description) {
+    m.def(
+        name,
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const Rows<T>& out, std::size_t n_max, Permutation permutation, const Noise& noise,
+           int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
+            nb::gil_scoped_release release;
+            compute(batch, features, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("out").noconvert(), nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("noise").none(),
+        nb::arg("n_threads"), description);
+}
+
+template <class T>
+void define_matrices(nb::module_& m) {
+    define_matrix<T, coulomb_features<T>>(m, "coulomb_features", "Write the Coulomb matrices of a batch.");
+    define_matrix<T, sine_features<T>>(m, "sine_features", "Write the sine matrices of a batch.");
+    m.def(
+        "ewald_features",
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const In<double, nb::shape<-1, 3>>& parameters, const Rows<T>& out,
+           std::size_t n_max, Permutation permutation, const Noise& noise, int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
+            require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
+            std::vector<EwaldParameters> sums(batch.n_structures);
+            for (std::size_t s = 0; s < sums.size(); ++s)
+                sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2)};
+            nb::gil_scoped_release release;
+            ewald_features(batch, sums.data(), features, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("parameters"), nb::arg("out").noconvert(), nb::arg("n_atoms_max"), nb::arg("permutation"),
+        nb::arg("noise").none(), nb::arg("n_threads"),
+        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut and g_cut of each structure.");
 }
 
 } // namespace
@@ -99,19 +222,18 @@ NB_MODULE(_core, m) {
             {
                 nb::gil_scoped_release release;
                 const NeighbourFinder finder(batch[0], points.data(), points.shape(0), cutoff);
-                std::vector<std::int32_t> found;
+                Neighbours found;
                 for (std::size_t p = 0; p < points.shape(0); ++p) {
                     Vec3 point{points.data()[3 * p], points.data()[3 * p + 1], points.data()[3 * p + 2]};
                     const auto moved = finder.locate(point);
-                    const std::size_t n = finder.query(point, found);
-                    for (std::size_t k = 0; k < n; ++k) {
-                        const auto j = static_cast<std::size_t>(found[k]);
+                    finder.query(point, found);
+                    for (std::size_t k = 0; k < found.n; ++k) {
+                        const auto j = static_cast<std::size_t>(found.index[k]);
                         point_index.push_back(static_cast<std::int64_t>(p));
                         atom_index.push_back(finder.atom[j]);
                         for (int c = 0; c < 3; ++c)
                             shifts.push_back(finder.shift[j][c] - moved[c]);
-                        vectors.insert(vectors.end(),
-                                       {finder.x[j] - point[0], finder.y[j] - point[1], finder.z[j] - point[2]});
+                        vectors.insert(vectors.end(), {found.x[k], found.y[k], found.z[k]});
                     }
                 }
             }
@@ -122,4 +244,15 @@ NB_MODULE(_core, m) {
         nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
         nb::arg("points"), nb::arg("cutoff"),
         "All atoms within the cutoff of points: (point, atom, lattice shift of the atom, vector).");
+
+    bind_soap<double>(m, "Soap64");
+    bind_soap<float>(m, "Soap32");
+
+    nb::enum_<Permutation>(m, "Permutation")
+        .value("none", Permutation::none)
+        .value("sorted_l2", Permutation::sorted_l2)
+        .value("eigenspectrum", Permutation::eigenspectrum)
+        .value("random", Permutation::random);
+    define_matrices<double>(m);
+    define_matrices<float>(m);
 }

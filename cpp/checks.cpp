@@ -24,13 +24,13 @@ Finding coincident_pair(const Structure& s, const Lattice& lattice) {
     const bool periodic = s.periodic();
     if (s.n_atoms > all_pairs_limit) {
         const NeighbourFinder finder(s, s.positions, s.n_atoms, coincidence);
-        std::vector<std::int32_t> found;
+        Neighbours found;
         for (std::size_t i = 0; i < s.n_atoms; ++i) {
             Vec3 point{s.positions[3 * i], s.positions[3 * i + 1], s.positions[3 * i + 2]};
             finder.locate(point);
-            const std::size_t n = finder.query(point, found);
-            for (std::size_t k = 0; k < n; ++k)
-                if (const auto j = static_cast<std::size_t>(finder.atom[found[k]]); j != i)
+            finder.query(point, found);
+            for (std::size_t k = 0; k < found.n; ++k)
+                if (const auto j = static_cast<std::size_t>(finder.atom[found.index[k]]); j != i)
                     return {Problem::coincident, 0, std::min(i, j), std::max(i, j)};
         }
         return {};
@@ -64,17 +64,17 @@ Finding check(const Structure& s, bool need_cell) {
     for (std::size_t i = 0; i < s.n_atoms; ++i)
         if (s.numbers[i] < 1 || s.numbers[i] > 118)
             return {Problem::number, 0, i, 0};
-    if (need_cell) {
+    if (need_cell || s.periodic()) {
         if (!finite(s.cell, 9))
             return {Problem::cell, 0, 0, 0};
         bool zero = true;
         for (int k = 0; k < 9; ++k)
             zero = zero && s.cell[k] == 0.0;
         if (zero)
-            return {Problem::no_cell, 0, 0, 0};
+            return {need_cell ? Problem::no_cell : Problem::volume, 0, 0, 0};
     }
     const Lattice lattice(s);
-    if (need_cell && lattice.relative_volume < 1e-10)
+    if (lattice.relative_volume < 1e-10)
         return {Problem::volume, 0, 0, 0};
     return coincident_pair(s, lattice);
 }

@@ -128,17 +128,21 @@ std::array<int, 3> NeighbourFinder::locate(Vec3& point) const {
     return shift;
 }
 
-std::size_t NeighbourFinder::query(const Vec3& point, std::vector<std::int32_t>& found) const {
+void NeighbourFinder::query(const Vec3& point, Neighbours& found) const {
     const auto filter = kernels().within_cutoff;
-    // Room for every candidate and for one vector that the kernel may write beyond the last.
-    const auto scan = [&](std::int32_t begin, std::int32_t end, std::size_t n) {
-        const std::size_t need = n + static_cast<std::size_t>(end - begin) + 64;
-        if (found.size() < need)
-            found.resize(2 * need);
-        return n + filter(x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_, found.data() + n);
+    found.n = 0;
+    const auto scan = [&](std::int32_t begin, std::int32_t end) {
+        const std::size_t need = found.n + static_cast<std::size_t>(end - begin) + filter_slack;
+        if (found.index.size() < need) {
+            found.index.resize(2 * need);
+            for (auto* values : {&found.x, &found.y, &found.z, &found.r2})
+                values->resize(2 * need);
+        }
+        found.n = filter(x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
+                         {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
     };
     if (edge_ == 0.0)
-        return scan(0, static_cast<std::int32_t>(x.size()), 0);
+        return scan(0, static_cast<std::int32_t>(x.size()));
 
     const double reach = std::sqrt(cutoff_squared_);
     const auto range = [&](int k, double radius) {
@@ -150,7 +154,6 @@ std::size_t NeighbourFinder::query(const Vec3& point, std::vector<std::int32_t>&
         const double low = origin_[k] + box * edge_;
         return std::max({low - point[k], point[k] - low - edge_, 0.0}) * (1.0 - 1e-12);
     };
-    std::size_t n = 0;
     const auto [c0, c1] = range(2, reach);
     for (int c = c0; c <= c1; ++c) {
         const double dz = distance(2, c), left_z = cutoff_squared_ - dz * dz;
@@ -163,10 +166,9 @@ std::size_t NeighbourFinder::query(const Vec3& point, std::vector<std::int32_t>&
                 continue;
             const auto [a0, a1] = range(0, std::sqrt(left));
             const std::size_t row = (static_cast<std::size_t>(c) * boxes_[1] + b) * boxes_[0];
-            n = scan(first_[row + a0], first_[row + a1 + 1], n);
+            scan(first_[row + a0], first_[row + a1 + 1]);
         }
     }
-    return n;
 }
 
 } // namespace atomprint

@@ -15,6 +15,13 @@ namespace atomprint {
 // a pair exactly at the cutoff is left out wherever the structure lies in space.
 inline constexpr double cutoff_margin = 1e-10;
 
+// The result of a query: index of the image, vector from the point to it, squared distance. Arrays are longer than n.
+struct Neighbours {
+    std::size_t n = 0;
+    std::vector<std::int32_t> index;
+    std::vector<double> x, y, z, r2;
+};
+
 // Finds the atoms around points. All images of atoms that can be within the cutoff of any of the points are laid
 // out once, sorted into boxes, so that a query is a few runs over contiguous coordinates.
 class NeighbourFinder {
@@ -31,9 +38,8 @@ public:
     // Move a point into the home cell, as the constructor did with the atoms; returns the translation added.
     std::array<int, 3> locate(Vec3& point) const;
 
-    // Write the indices of all images within the cutoff of a located point to `found` and return their number.
-    // The order depends on the structure only.
-    std::size_t query(const Vec3& point, std::vector<std::int32_t>& found) const;
+    // Find all images within the cutoff of a located point. The order depends on the structure only.
+    void query(const Vec3& point, Neighbours& found) const;
 
 private:
     void sort_into_boxes(double cutoff);

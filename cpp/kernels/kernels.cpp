@@ -1,8 +1,10 @@
 // All kernels, compiled once for each instruction set (see CMakeLists.txt) into a namespace of that name.
 #include "kernels/kernels.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -17,7 +19,29 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/filter.hpp"
 
+#include "kernels/radial.hpp"
+
+#include "kernels/harmonics.hpp"
+
+#include "kernels/expansion.hpp"
+
+#include "kernels/power.hpp"
+
+#include "kernels/special.hpp"
+
+#include "kernels/matrices.hpp"
+
+#include "kernels/ewald.hpp"
+
+#include "kernels/eigen.hpp"
+
+template <class T> constexpr SoapKernels<T> soap{expansion_scratch<T>, expand<T>, power<T>};
+
+constexpr MatrixKernels matrix_kernels{coulomb_matrix, sine_matrix, ewald_real, ewald_reciprocal,
+                                       symmetric_eigenvalues};
+
 extern const Kernels kernels;
-const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff};
+const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>,
+                      matrix_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

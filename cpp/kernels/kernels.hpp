@@ -7,13 +7,140 @@
 
 namespace atomprint {
 
+// Neighbours of one centre, relative to it, sorted into segments. A segment belongs to one group (species or
+// whatever shares a density) and uses either the full radial table (zone -1) or the short basis of one zone.
+struct Segment {
+    std::int32_t begin, end; // neighbours
+    std::int32_t group, zone;
+};
+struct Neighbourhood {
+    std::int32_t n, n_segments;
+    const double *x, *y, *z, *r; // Å
+    const double* weight;        // of each neighbour's density
+    const Segment* segments;     // groups ascending; the zone -1 of a group comes first
+};
+
+// Radial functions R_nl(r) / s^l with s = r / r_max, as piecewise polynomials of degree 5 on equal cells:
+// coefficients[cell][power][l][n], n padded with zeros to n_pad, powers of t = r * inverse_step - cell.
+//
+// On the cells of a zone, all these functions lie, to the precision of the table, in the span of zone_rank
+// functions: short_coefficients[cell][power][q], and R_nl = sum_q zone_basis[zone][l][q][n] short_q. Neighbours of
+// one zone are summed in the short basis, and the sum is taken to all (l, n) once.
+template <class T> struct RadialTable {
+    const T* coefficients;
+    const T* short_coefficients;
+    const T* zone_basis;
+    std::int32_t n_cells, n_pad;
+    double inverse_step, inverse_r_max;
+};
+inline constexpr int radial_powers = 6;
+inline constexpr int zone_rank = 8;
+
+template <class T> struct ExpansionModel {
+    RadialTable<T> radial;
+    std::int32_t n_max, l_max;
+    const double* recursion; // of the harmonics, see harmonics.hpp
+};
+
+// One run of features: products of the columns [a, a + n_max) and [b, b + n_max) of the coefficient matrix.
+struct PowerBlock {
+    std::int32_t a, b;        // first columns
+    std::int32_t triangular;  // only n' >= n
+    std::size_t first;        // feature where the block starts
+};
+
+template <class T> struct PowerModel {
+    std::int32_t n_max, l_max, n_columns;
+    const T* prefactor; // (l_max + 1)
+};
+
+// Coefficients of a block of centres: for each l a matrix with (centre, m) as rows and n_columns columns.
+template <class T> struct Coefficients {
+    T* data;
+    const std::size_t* first; // (l_max + 1) where the matrix of each l starts
+    std::int32_t n_columns;
+};
+
+template <class T> struct SoapKernels {
+    // Number of T that one call of `expand` needs as scratch.
+    std::size_t (*scratch_size)(const ExpansionModel<T>& model);
+    // Write the sum over the neighbours of group g of weight * R_nl * Y_lm into the rows of one centre (`centre` of
+    // a block) and the columns column[g] onwards. Groups without neighbours are not touched.
+    void (*expand)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
+                   const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column);
+    // features[block] = prefactor_l * sum over rows of c_a c_b, rows being those of the first n_centres centres.
+    void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
+                  std::int32_t n_centres, T* features);
+};
+
+// Points within a cutoff: their index, the vector to them and its squared length.
+struct Found {
+    std::int32_t* index;
+    double *x, *y, *z, *r2;
+};
+inline constexpr std::size_t filter_slack = 16;
+
+// Atoms of one structure for the matrix descriptors. Rows are padded to `stride`, a multiple of matrix_tile,
+// with finite numbers; matrices have `stride` rows of `stride` numbers.
+inline constexpr std::size_t matrix_tile = 8;
+struct MatrixAtoms {
+    std::size_t n, stride;
+    const double* charge;     // (stride)
+    const double* position;   // (3, stride), Å
+    const double* fractional; // (3, stride), in units of the lattice vectors
+};
+
+// Lattice vectors, zero first.
+struct LatticePoints {
+    const double *x, *y, *z; // Å
+    std::size_t n;
+};
+
+// Reciprocal lattice vectors: Miller indices (n, 3), in runs of the same first two, the largest of each, and
+// the square root of each vector's weight.
+struct Waves {
+    const std::int32_t* index;
+    const double* amplitude;
+    std::size_t n;
+    std::int32_t largest[3];
+};
+
+inline constexpr std::size_t ewald_run = 512;  // distances are turned into terms in runs of about this length
+inline constexpr std::size_t ewald_block = 64; // waves that are summed together
+inline constexpr double ewald_margin = 1e-10;  // distances above the cutoff by this fraction still count
+
+struct MatrixKernels {
+    // Z_i Z_j over the distance, or over the length of `cell` times sin^2 of pi times the fractional
+    // distance. The diagonal has no meaning.
+    void (*coulomb)(const MatrixAtoms& atoms, double* matrix);
+    void (*sine)(const MatrixAtoms& atoms, const double* cell, double* matrix);
+    // Write to, respectively add to, the upper triangle the two sums of the Ewald matrix for unit charges.
+    // `squares` has room for ewald_run + shifts.n + 64 numbers, `counts` for atoms.n, `tables` for
+    // 2 * matrix_tile * (3 + sum of waves.largest), `panels` for 2 * ewald_block * atoms.stride.
+    void (*ewald_real)(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts,
+                       double r_cut, double a, double* squares, std::int32_t* counts, double* matrix);
+    void (*ewald_reciprocal)(const MatrixAtoms& atoms, const Waves& waves, double* tables, double* panels,
+                             double* matrix);
+    // See eigen.hpp.
+    bool (*eigenvalues)(double* matrix, std::size_t n, std::size_t stride, double* values, double* scratch);
+};
+
 struct Kernels {
     const char* instruction_set;
 
-    // Write to `found` the indices j in [begin, end) with |(x, y, z)_j - point|^2 < limit and return their number.
-    // May write up to 64 elements beyond the last.
+    // Append to `found`, which holds n already, the points j in [begin, end) with |(x, y, z)_j - point|^2 < limit;
+    // returns how many it holds then. May write up to `filter_slack` elements beyond the last.
     std::size_t (*within_cutoff)(const double* x, const double* y, const double* z, std::int32_t begin,
-                                 std::int32_t end, const double* point, double limit, std::int32_t* found);
+                                 std::int32_t end, const double* point, double limit, const Found& found,
+                                 std::size_t n);
+
+    // r[i] = sqrt(r2[i]), and the cell of a table in which it lies.
+    void (*distances)(const double* r2, std::int32_t n, double inverse_step, std::int32_t n_cells, double* r,
+                      std::int32_t* cell);
+
+    SoapKernels<double> soap_f64;
+    SoapKernels<float> soap_f32;
+    MatrixKernels matrices;
 };
 
 } // namespace atomprint

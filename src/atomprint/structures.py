@@ -104,16 +104,18 @@ class Batch:
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
 
 
-def as_batch(structures: Structures, *, periodic: bool = True, argument: str = "structures") -> Batch:
+def as_batch(
+    structures: Structures, *, periodic: bool | None = True, argument: str = "structures"
+) -> Batch:
     """Turn structures of any supported kind into one checked batch.
 
     Parameters
     ----------
     structures : structure or sequence of structures
         See :data:`Structures`.
-    periodic : bool
+    periodic : bool or None
         If false, cells and periodic boundary conditions are ignored. If true, they are kept, and every
-        structure must have a cell.
+        structure must have a cell. If None, they are kept where a structure has them.
     argument : str
         Name of the argument in error messages.
 
@@ -132,7 +134,7 @@ def as_batch(structures: Structures, *, periodic: bool = True, argument: str = "
     """
     if isinstance(structures, Batch):
         batch = structures
-        if not periodic:
+        if periodic is False:
             batch = Batch(
                 batch.numbers,
                 batch.positions,
@@ -142,13 +144,13 @@ def as_batch(structures: Structures, *, periodic: bool = True, argument: str = "
                 batch.single,
             )
     else:
-        batch = _gather(structures, periodic, argument)
-    _check(batch, periodic)
+        batch = _gather(structures, periodic is not False, argument)
+    _check(batch, bool(periodic))
     return batch
 
 
 def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
-    single = _is_structure(structures)
+    single = is_structure(structures)
     if isinstance(structures, str | PathLike):
         items: Sequence[Any] = _read(structures)
         single = False
@@ -194,7 +196,8 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
     )
 
 
-def _is_structure(item: Any) -> bool:
+def is_structure(item: Any) -> bool:
+    """Return whether an object is one bare structure, and not a sequence of structures."""
     return isinstance(item, Atoms) or (hasattr(item, "cart_coords") and hasattr(item, "atomic_numbers"))
 
 
@@ -254,7 +257,7 @@ def _check(batch: Batch, periodic: bool) -> None:
     if problem == _core.Problem.cell:
         raise ValueError(f"structure {structure}: cell must be finite, got {cell}")
     if problem == _core.Problem.no_cell:
-        raise ValueError(f"structure {structure}: periodic=True needs a cell, got none (all lattice vectors are zero)")
+        raise ValueError(f"structure {structure}: a periodic descriptor needs a cell, got none (all lattice vectors are zero)")
     if problem == _core.Problem.volume:
         raise ValueError(f"structure {structure}: cell must have a non-zero volume, got {cell}")
     distance = "" if batch.pbc[structure].any() else (

@@ -78,7 +78,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
 
     # What users call -------------------------------------------------------------------------------------------
 
-    def create(self, structures: Structures, *, n_jobs: int | None = None, verbose: bool = False) -> Features:
+    def create(self, structures: Structures, n_jobs: int | None = None, verbose: bool = False) -> Features:
         """Compute the descriptor.
 
         Parameters
@@ -209,7 +209,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
             return out
         out = None if as_sparse else np.empty((n_rows, n_features), dtype=dtype)
         parts = []
-        for start, stop in _chunks(first_rows, n_features * dtype.itemsize):
+        for start, stop in row_chunks(first_rows, n_features * dtype.itemsize):
             begin, end = int(first_rows[start]), int(first_rows[stop])
             dense = np.empty((end - begin, n_features), dtype=dtype) if out is None else out[begin:end]
             picked = options[start:stop] if options is not None else None
@@ -231,7 +231,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
         return X[0] if isinstance(X, np.ndarray) else sparse.coo_array(X).reshape((X.shape[1],))
 
 
-def _chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:
+def row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:
     """Yield runs of structures whose rows take about ``_CHUNK_BYTES`` bytes together."""
     limit = max(1, _CHUNK_BYTES // max(row_bytes, 1))
     start, n = 0, len(first_rows) - 1

@@ -1,0 +1,229 @@
+"""One program under test, in its own environment, driven over a pipe.
+
+``compare.py`` starts this script once for each program (with the Python of the environment that has it) and
+sends requests, one JSON object a line; each gets one JSON object back. Structures and features travel through
+``.npz`` and ``.npy`` files. The script imports only the program that it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+Features = list[np.ndarray]
+
+
+def load_structures(path: str) -> list[Atoms]:
+    """Structures from a file of flat arrays."""
+    with np.load(path) as data:
+        ends = np.cumsum(data["counts"])
+        arrays = [data[name] for name in ("numbers", "positions", "cells", "pbc")]
+    numbers, positions, cells, pbc = arrays
+    starts = np.concatenate([[0], ends[:-1]])
+    return [
+        Atoms(numbers[a:b], positions=positions[a:b], cell=cell, pbc=p)
+        for a, b, cell, p in zip(starts, ends, cells, pbc, strict=True)
+    ]
+
+
+def dense(output: Any) -> Features:
+    """Turn the output of ``create`` into a list of arrays."""
+    return list(output) if isinstance(output, list) else [np.asarray(output)]
+
+
+class Descriptor:
+    """atomprint or DScribe: the same classes, the same arguments."""
+
+    def __init__(self, module: str, name: str, kwargs: dict[str, Any]) -> None:
+        descriptors = import_module(f"{module}.descriptors")
+        self.descriptor = getattr(descriptors, name)(**kwargs)
+
+    def call(self, structures: list[Atoms], n_jobs: int) -> Callable[[], Any]:
+        """Make what is timed."""
+        return lambda: self.descriptor.create(structures, n_jobs=n_jobs)
+
+
+class Featomic:
+    """SoapPowerSpectrum with the Gaussian basis, as it comes out or as one dense array."""
+
+    def __init__(self, kwargs: dict[str, Any], densify: bool) -> None:
+        from featomic import SoapPowerSpectrum
+
+        # The radius of its basis has to be its cutoff, so it sees fewer neighbours than the other two.
+        radial = {"type": "Gto", "max_radial": kwargs["n_max"] - 1}
+        self.calculator = SoapPowerSpectrum(
+            cutoff={"radius": kwargs["r_cut"], "smoothing": {"type": "Step"}},
+            density={"type": "Gaussian", "width": kwargs["sigma"]},
+            basis={"type": "TensorProduct", "max_angular": kwargs["l_max"], "radial": radial},
+        )
+        self.densify = densify
+
+    def call(self, structures: list[Atoms], n_jobs: int) -> Callable[[], Any]:
+        """Make what is timed; the number of threads is fixed when the process starts."""
+        if not self.densify:
+            return lambda: self.calculator.compute(structures)
+
+        def run() -> Any:
+            blocks = self.calculator.compute(structures).keys_to_samples("center_type")
+            return blocks.keys_to_properties(["neighbor_1_type", "neighbor_2_type"]).block().values
+
+        return run
+
+
+class Worker:
+    """State of one process: the structures and the calculation that the next requests are about."""
+
+    def __init__(self) -> None:
+        self.run: Callable[[], Any] = lambda: None
+
+    def info(self, module: str) -> dict[str, Any]:
+        """Versions, or why the program cannot be used."""
+        try:
+            import_module(f"{module}.descriptors" if module != "featomic" else module)
+            versions = {name: version(name) for name in (module, "numpy", "ase")}
+        except Exception as error:  # whatever goes wrong there, the others can still be measured
+            return {"error": f"{type(error).__name__}: {error}"}
+        return {"python": platform.python_version(), **versions}
+
+    def prepare(
+        self,
+        engine: str,
+        descriptor: str,
+        kwargs: dict[str, Any],
+        structures: str,
+        repeats: int = 1,
+        n_jobs: int = 1,
+    ) -> dict[str, Any]:
+        """Set up a calculation and run it once, so that what follows is warm."""
+        batch = load_structures(structures) * repeats
+        program: Descriptor | Featomic
+        if engine.startswith("featomic"):
+            program = Featomic(kwargs, densify=engine.endswith("dense"))
+        else:
+            program = Descriptor(engine, descriptor, kwargs)
+        self.run = program.call(batch, n_jobs)
+        start = time.perf_counter()
+        self.run()
+        return {"seconds": time.perf_counter() - start}
+
+    def time(self, at_least: float) -> dict[str, Any]:
+        """Mean time of a call, over as many calls as fill `at_least` seconds."""
+        total, calls = 0.0, 0
+        while calls == 0 or (total < at_least and calls < 10000):
+            start = time.perf_counter()
+            result = self.run()
+            total += time.perf_counter() - start
+            calls += 1
+            del result
+        return {"seconds": total / calls, "calls": calls}
+
+    def features(self, path: str) -> dict[str, Any]:
+        """Write all features, one after the other, and tell their shapes."""
+        arrays = dense(self.run())
+        np.save(path, np.concatenate([a.ravel() for a in arrays]))
+        return {"bytes": sum(a.nbytes for a in arrays), "n_arrays": len(arrays)}
+
+    def memory(self, **kwargs: Any) -> dict[str, Any]:
+        """Measure the peak memory of a call in this fresh process, beyond its use before and its result."""
+        # Warm up with one copy of the structures, then measure the whole batch.
+        self.prepare(**{**kwargs, "repeats": 1})
+        repeats, n_jobs = kwargs["repeats"], kwargs["n_jobs"]
+        batch = load_structures(kwargs["structures"]) * repeats
+        program = Descriptor(kwargs["engine"], kwargs["descriptor"], kwargs["kwargs"])
+        run = program.call(batch, n_jobs)
+        before = current_memory()
+        reset = reset_peak()
+        result = run()
+        beyond = peak_memory() - before
+        size = sum(a.nbytes for a in dense(result))
+        return {"result_bytes": size, "beyond_result_bytes": beyond - size, "peak_was_reset": reset}
+
+    def machine(self, n_bytes: int) -> dict[str, Any]:
+        """Store bandwidth (bytes/s) into a warm buffer of this size, and peak flop/s of matrix products."""
+        buffer = np.zeros(max(n_bytes // 8, 1))
+        out: dict[str, Any] = {"store_bandwidth": 8 * len(buffer) / fastest(lambda: buffer.fill(1.0))}
+        for dtype in (np.float64, np.float32):
+            a = np.full((512, 512), 1.5, dtype=dtype)
+            c = np.empty_like(a)
+            out[f"peak_{np.dtype(dtype).name}"] = (
+                2 * 512**3 / fastest(lambda a=a, c=c: np.matmul(a, a, out=c))
+            )
+        return out
+
+
+def fastest(function: Callable[[], Any], rounds: int = 7, at_least: float = 0.01) -> float:
+    """Shortest mean time of a call over a few rounds, each of `at_least` seconds or one call."""
+    function()
+    best = np.inf
+    for _ in range(rounds):
+        calls, start = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - start < at_least:
+            function()
+            calls += 1
+        best = min(best, (time.perf_counter() - start) / calls)
+    return float(best)
+
+
+def status_bytes(key: str) -> int | None:
+    """Look up a line of Linux's table of this process."""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+    except (OSError, StopIteration):
+        return None
+
+
+def current_memory() -> int:
+    """Resident bytes; where the system does not tell, the peak up to now."""
+    return status_bytes("VmRSS:") or peak_memory()
+
+
+def peak_memory() -> int:
+    """Largest number of resident bytes up to now."""
+    peak = status_bytes("VmHWM:")
+    if peak is not None:
+        return peak
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak() -> bool:
+    """Let the peak start again from the current use, where the system allows it."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Answer requests until the pipe is closed."""
+    warnings.simplefilter("ignore")
+    # Programs may print: the pipe is for answers only.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except Exception as error:  # reported to, and judged by, the other side
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+// Density expansion: c_nlm = sum over neighbours of R_nl Y_lm, as small matrix products with the coefficients in
+// registers. Included inside the namespace of one instruction set.
+#pragma once
+
+// Neighbours whose radial functions and harmonics are held in cache together.
+inline constexpr std::int32_t expansion_chunk = 32;
+
+// out[m][v] (+)= sum_i Y_i[m] R_i[v]: operands of a small matrix product, and where row m of the result goes.
+template <class T> struct Product {
+    const T* radial; // (n, radial_stride)
+    std::size_t radial_stride;
+    const T* harmonics; // element m of neighbour i at harmonics[y_first[i] + m * y_stride]
+    std::int32_t y_stride;
+    const std::int32_t* y_first;
+    std::int32_t n;
+    T* out;
+    std::size_t out_stride;
+    bool add; // to what is in `out`
+};
+
+// M rows and N vectors of W columns, kept in registers.
+template <class T, int W, int N, int M> void accumulate(const Product<T>& p) {
+    using V = Vec<T, W>;
+    V c[M][N];
+    for (int m = 0; m < M; ++m)
+        for (int v = 0; v < N; ++v)
+            c[m][v] = p.add ? load<T, W>(p.out + m * p.out_stride + v * W) : V{};
+    const T* radial = p.radial;
+    for (std::int32_t i = 0; i < p.n; ++i) {
+        const T* y = p.harmonics + p.y_first[i];
+        V r[N];
+        for (int v = 0; v < N; ++v)
+            r[v] = load<T, W>(radial + v * W);
+        for (int m = 0; m < M; ++m)
+            for (int v = 0; v < N; ++v)
+                c[m][v] += y[m * p.y_stride] * r[v];
+        radial += p.radial_stride;
+    }
+    for (int m = 0; m < M; ++m)
+        for (int v = 0; v < N; ++v)
+            store<T, W>(p.out + m * p.out_stride + v * W, c[m][v]);
+}
+
+// As many rows as leave registers for the radial functions and one harmonic.
+template <int N> inline constexpr int row_tile = (vector_registers - N - 2) / N > 16 ? 16 : (vector_registers - N - 2) / N;
+
+// `rows` rows in tiles of equal size, N vectors of columns.
+template <class T, int W, int N> void accumulate_rows(Product<T> p, std::int32_t rows) {
+    static constexpr auto tile = []<int... M>(std::integer_sequence<int, M...>) {
+        return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate<T, W, N, M + 1>...};
+    }(std::make_integer_sequence<int, row_tile<N>>{});
+    for (std::int32_t tiles = (rows + row_tile<N> - 1) / row_tile<N>; tiles > 0; --tiles) {
+        const std::int32_t m = (rows + tiles - 1) / tiles;
+        tile[m - 1](p);
+        p.harmonics += m * p.y_stride;
+        p.out += m * p.out_stride;
+        rows -= m;
+    }
+}
+
+// All rows and columns; n_columns a multiple of W.
+template <class T, int W> void multiply(Product<T> p, std::int32_t rows, std::int32_t n_columns) {
+    for (std::int32_t v = n_columns / W; v > 0;) {
+        const auto columns = [&]<int N>() {
+            accumulate_rows<T, W, N>(p, rows);
+            v -= N, p.radial += N * W, p.out += N * W;
+        };
+        if (v >= 3 && v != 4)
+            columns.template operator()<3>();
+        else if (v >= 2)
+            columns.template operator()<2>();
+        else
+            columns.template operator()<1>();
+    }
+}
+
+template <class T> std::size_t expansion_scratch(const ExpansionModel<T>& model) {
+    const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
+    const std::size_t n_functions = static_cast<std::size_t>(model.radial.n_pad) * (model.l_max + 1);
+    return expansion_chunk * (n_functions + n_lm) + n_lm * zone_rank;
+}
+
+template <class T, int W>
+void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& out,
+                 std::int32_t centre, const std::int32_t* column) {
+    constexpr int Y = lanes<T>;
+    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank; // lanes of the short basis
+    const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
+    const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
+    T* radial = scratch;
+    T* harmonics = radial + static_cast<std::size_t>(expansion_chunk) * n_functions;
+    T* zone_sum = harmonics + static_cast<std::size_t>(expansion_chunk) * n_lm; // [l, m][q]
+    std::int32_t y_first[expansion_chunk], q_first[zone_rank];
+    for (std::int32_t k = 0; k < expansion_chunk; ++k)
+        y_first[k] = (k / Y) * n_lm * Y + k % Y;
+    for (std::int32_t q = 0; q < zone_rank; ++q)
+        q_first[q] = q;
+
+    const Segment* segment = nb.segments;
+    const auto rows_of = [&](std::int32_t l) {
+        return out.data + out.first[l] + static_cast<std::size_t>(centre) * (2 * l + 1) * out.n_columns +
+               column[segment->group];
+    };
+    for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
+        const std::int32_t stop = start + expansion_chunk < nb.n ? start + expansion_chunk : nb.n;
+        solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start, nb.y + start,
+                              nb.z + start, nb.weight + start, stop - start, harmonics);
+        for (std::int32_t i = start; i < stop;) {
+            const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
+            const std::int32_t* y_of = y_first + (i - start);
+            const bool begun = segment->begin < i;
+            if (segment->zone < 0) {
+                radial_values<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i, n, radial);
+                for (std::int32_t l = 0; l <= model.l_max; ++l)
+                    multiply<T, W>({radial + l * n_pad, static_cast<std::size_t>(n_functions), harmonics + l * l * Y, Y,
+                                    y_of, n, rows_of(l), static_cast<std::size_t>(out.n_columns), begun},
+                                   2 * l + 1, n_pad);
+            } else {
+                radial_values<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i, n, radial);
+                multiply<T, Z>({radial, zone_rank, harmonics, Y, y_of, n, zone_sum, zone_rank, begun}, n_lm, zone_rank);
+                if (end == segment->end) {
+                    const bool first = segment == nb.segments || segment[-1].group != segment->group;
+                    const T* basis =
+                        model.radial.zone_basis + static_cast<std::size_t>(segment->zone) * n_functions * zone_rank;
+                    for (std::int32_t l = 0; l <= model.l_max; ++l)
+                        multiply<T, W>({basis + static_cast<std::size_t>(l) * zone_rank * n_pad,
+                                        static_cast<std::size_t>(n_pad), zone_sum + l * l * zone_rank, zone_rank,
+                                        q_first, zone_rank, rows_of(l), static_cast<std::size_t>(out.n_columns),
+                                        !first},
+                                       2 * l + 1, n_pad);
+                }
+            }
+            segment += end == segment->end;
+            i = end;
+        }
+    }
+}
+
+// Vectors no wider than the padded number of radial functions asks for.
+template <class T>
+void expand(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& out,
+            std::int32_t centre, const std::int32_t* column) {
+    if (model.radial.n_pad % lanes<T> == 0)
+        expand_with<T, lanes<T>>(model, nb, scratch, out, centre, column);
+    else if constexpr (vector_bytes > 16) {
+        if (model.radial.n_pad % (lanes<T> / 2) == 0)
+            expand_with<T, lanes<T> / 2>(model, nb, scratch, out, centre, column);
+        else if constexpr (vector_bytes > 32)
+            expand_with<T, lanes<T> / 4>(model, nb, scratch, out, centre, column);
+    }
+}

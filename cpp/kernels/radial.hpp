@@ -1,0 +1,35 @@
+// Evaluation of tabulated radial functions. Included inside the namespace of one instruction set.
+#pragma once
+
+inline void distances(const double* r2, std::int32_t n, double inverse_step, std::int32_t n_cells, double* r,
+                      std::int32_t* cell) {
+    for (std::int32_t i = 0; i < n; ++i) {
+        r[i] = __builtin_sqrt(r2[i]);
+        const auto k = static_cast<std::int32_t>(r[i] * inverse_step);
+        cell[i] = k < n_cells ? k : n_cells - 1;
+    }
+}
+
+// values[i][f] for n neighbours at distance r: one row of coefficients for each neighbour, the functions in lanes.
+template <class T, int W>
+inline void radial_values(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
+                          const double* r, std::int32_t n, T* values) {
+    using V = Vec<T, W>;
+    for (std::int32_t i = 0; i < n; ++i) {
+        const double s = r[i] * table.inverse_step;
+        std::int32_t cell = static_cast<std::int32_t>(s);
+        cell = cell < table.n_cells ? cell : table.n_cells - 1;
+        const T t = static_cast<T>(s - cell);
+        const T* c = coefficients + static_cast<std::size_t>(cell) * radial_powers * n_functions;
+        T* out = values + static_cast<std::size_t>(i) * n_functions;
+        for (std::int32_t f = 0; f < n_functions; f += W) {
+            V v = load<T, W>(c + 5 * n_functions + f);
+            v = v * t + load<T, W>(c + 4 * n_functions + f);
+            v = v * t + load<T, W>(c + 3 * n_functions + f);
+            v = v * t + load<T, W>(c + 2 * n_functions + f);
+            v = v * t + load<T, W>(c + 1 * n_functions + f);
+            v = v * t + load<T, W>(c + f);
+            store<T, W>(out + f, v);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// Elementary functions of vectors of doubles. Included inside the namespace of one instruction set. The
+// coefficients are Chebyshev expansions of the exact functions, computed with 60 digits and cut where the
+// rest is below the rounding of a double.
+#pragma once
+
+using Double = Vec<double, lanes<double>>;
+using Integer = Vec<std::int64_t, lanes<double>>;
+
+#define ATOMPRINT_INLINE inline __attribute__((always_inline))
+
+ATOMPRINT_INLINE Double square_root(Double v) {
+    for (int k = 0; k < lanes<double>; ++k) // becomes one instruction
+        v[k] = __builtin_sqrt(v[k]);
+    return v;
+}
+
+// Adding this number moves the integer part of |x| < 2^51 to the lowest bits of the mantissa.
+inline constexpr double round_shift = 6755399441055744.0; // 1.5 * 2^52
+
+ATOMPRINT_INLINE Double nearest_integer(Double x) {
+    return (x + round_shift) - round_shift;
+}
+
+// Even and odd powers apart, so that two chains of multiply-adds run at once.
+template <int N>
+ATOMPRINT_INLINE Double polynomial(const double (&c)[N], Double x) {
+    static_assert(N >= 4);
+    const Double x2 = x * x;
+    Double high = broadcast<double, lanes<double>>(c[N - 1]),
+           low = broadcast<double, lanes<double>>(c[N - 2]);
+    for (int k = N - 3; k > 0; k -= 2) {
+        high = high * x2 + c[k];
+        low = low * x2 + c[k - 1];
+    }
+    return N % 2 ? (high * x2 + low * x) + c[0] : high * x + low;
+}
+
+// e^x for -708 <= x <= 709, and e^-708, which is nothing, below. Relative error 2e-16.
+ATOMPRINT_INLINE Double exponential(Double x) {
+    constexpr double c[] = {1.0,
+                            1.0,
+                            0.5000000000000019,
+                            0.16666666666666702,
+                            0.04166666666648808,
+                            0.008333333333309526,
+                            0.0013888888952318045,
+                            0.00019841269909219843,
+                            2.480148547921643e-05,
+                            2.755722495611072e-06,
+                            2.7632640675430235e-07,
+                            2.5114870219497476e-08};
+    constexpr double log2_e = 1.4426950408889634;
+    // ln 2 in two parts, of which the first times k is exact.
+    constexpr double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
+    x = x < -708.0 ? broadcast<double, lanes<double>>(-708.0) : x;
+    const Double shifted = x * log2_e + round_shift;
+    const Double k = shifted - round_shift;
+    const Double p = polynomial(c, (x - k * ln2_high) - k * ln2_low);
+    const Integer exponent = (__builtin_bit_cast(Integer, shifted) << 52) + (std::int64_t{1023} << 52);
+    return p * __builtin_bit_cast(Double, exponent);
+}
+
+// sin(pi x) for |x| <= 1/2; odd to the last bit.
+ATOMPRINT_INLINE Double sin_pi(Double x) {
+    constexpr double c[] = {3.141592653589793,      -5.167712780049969,      2.5501640398773007,
+                            -0.599264529318946,     0.08214588657312355,     -0.007370430506093225,
+                            0.00046629981702308817, -2.1903499125519212e-05, 7.697847275590284e-07};
+    return x * polynomial(c, x * x);
+}
+
+// erfc(a r) / r from the square of r > 0. (1 + 2x) e^(x^2) erfc(x) is a polynomial of t = (x - s) / (x + s),
+// which maps [0, inf) to [-1, 1) (Shepherd & Laframboise, Math. Comp. 36 (1981) 249). Relative error 1e-15
+// for a r < 3; it grows with (a r)^2, as the function vanishes.
+ATOMPRINT_INLINE Double erfc_over_r(Double r_squared, double a) {
+    constexpr double c[] = {
+        1.2375126308378275,     -0.14024059858554525,    0.0035854154854790257,   0.08227673848999506,
+        -0.10880393014244462,   0.09230432116428125,     -0.05869339857664934,    0.02836227737211114,
+        -0.009746579683265262,  0.0017556261651970652,   0.000293714378044958,    -0.00029015535246077655,
+        5.164652974177416e-05,  2.2387565714911816e-05,  -1.1438048033346894e-05, -9.792625707303523e-07,
+        1.7419821586224816e-06, -5.084465378687302e-08,  -2.4857126248016745e-07, 1.879082322370048e-08,
+        3.197926671666804e-08,  -1.9551358868985616e-09, -2.623107347133476e-09};
+    constexpr double s = 3.75;
+    const Double r = square_root(r_squared), x = a * r;
+    const Double scale = 1.0 + 2.0 * x, scale_r = scale * r;
+    const Double inverse = 1.0 / (scale_r * (x + s)); // one division serves both quotients
+    const Double t = (x - s) * scale_r * inverse;
+    return exponential(-(a * a) * r_squared) * polynomial(c, t) * ((x + s) * inverse);
+}

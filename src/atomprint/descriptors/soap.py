@@ -1,0 +1,471 @@
+"""Smooth overlap of atomic positions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ase.data import atomic_numbers, chemical_symbols
+
+from atomprint import _core
+from atomprint.descriptors.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.radial import TABLE_ERROR, radial_table, zones
+from atomprint.elements import ElementEmbedding
+from atomprint.layout import Block, Layout, pair_keys, symbols_of
+from atomprint.pooling import Pooling
+from atomprint.structures import Batch
+from atomprint.validation import (
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_n_jobs,
+    check_real,
+    check_species,
+)
+
+_AVERAGES = {"off": 0, "inner": 1, "outer": 2}
+_MODES = ("off", "mu2", "mu1nu1", "crossover")
+_PRODUCTS = {"off": 0, "mu2": 0, "crossover": 1, "mu1nu1": 2}
+# Parameters of each weighting function: name in the core, required, optional with defaults.
+_WEIGHTINGS: dict[str, tuple[int, tuple[str, ...], dict[str, float]]] = {
+    "poly": (1, ("r0", "m"), {"c": 1.0}),
+    "pow": (2, ("r0", "m"), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+    "exp": (3, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+    "exp_decay": (4, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+}
+# Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
+_REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
+
+
+class SOAP(LocalDescriptor):
+    r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
+
+    Each atom within reach of a centre carries a Gaussian; the density of each species is expanded in radial
+    functions and spherical harmonics, :math:`c_{nlm}^Z`, and the features are
+
+    .. math:: p_{nn'l}^{ZZ'} = \pi \sqrt{8 / (2 l + 1)} \sum_m c_{nlm}^Z c_{n'lm}^{Z'}.
+
+    Parameters
+    ----------
+    r_cut : float, optional
+        Cutoff of the radial basis in Å; above 1 for ``rbf="gto"``. May be left out where ``weighting`` implies it.
+    n_max : int
+        Number of radial functions.
+    l_max : int
+        Largest degree of the spherical harmonics.
+    sigma : float
+        Standard deviation of the Gaussians in Å.
+    rbf : {"gto", "polynomial"}
+        Radial basis: Gaussian-type orbitals, or polynomials that vanish at ``r_cut``.
+    weighting : dict, optional
+        Weight of the neighbours as a function of their distance r, x = r / r0. ``function`` is one of
+
+        - ``"poly"``: c (1 + 2 x^3 - 3 x^2)^m, zero beyond r0 (Caro 2019);
+        - ``"pow"``: c / (d + x^m) (Willatt 2018);
+        - ``"exp_decay"``: c / (d + exp(x));
+        - ``"exp"``: c / (d + exp(-x)), which *grows* with the distance; kept for compatibility, with a warning.
+
+        The other entries are the parameters ``r0``, ``m`` (both required where they occur), ``c`` and ``d``
+        (1 by default). ``w0`` is the weight of an atom on the centre itself, with or without a function. Without
+        ``r_cut``, the cutoff is r0 for "poly", and else where the weight has decayed to ``threshold`` (0.01).
+    average : {"off", "inner", "outer"}
+        Average over the centres of a structure: none, of the coefficients c, or of the power spectra p.
+    compression : str or dict
+        Mode, or a dict with ``mode`` and ``species_weighting`` (a weight for each species):
+
+        - ``"off"``: all pairs of species;
+        - ``"crossover"``: each species with itself only;
+        - ``"mu1nu1"``: each species with the sum over all (Darby 2022), all n and n';
+        - ``"mu2"``: one density of all atoms, each with the weight of its species (Darby 2022).
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
+    periodic : bool
+        Whether to respect the periodic boundary conditions (``pbc``) of the structures.
+    sparse : bool
+        Whether to return SciPy sparse arrays.
+    dtype : {"float64", "float32"}
+        Precision of computation and result. In float32 features have an error of about 1e-6 of the largest.
+    species_embedding : array of shape (n_species, n_channels) or ElementEmbedding, optional
+        Mixes the densities of the species (ascending by atomic number) into channels,
+        :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The
+        identity gives plain SOAP, a single column of weights gives "mu2".
+    cutoff_width : float, optional
+        Without it, neighbours count up to r_cut + 3.717 sigma and are then dropped, as in DScribe. With it, their
+        weight goes smoothly to zero as a cosine between r_cut - cutoff_width and r_cut (in Å), and nothing beyond
+        r_cut counts, so that features and their derivatives are continuous: the choice for potentials.
+    centers : callable or list, optional
+        Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.pooling.CenterSampler`.
+    pooling : str, tuple or Pooling, optional
+        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling`.
+    n_jobs : int
+        Number of threads; -1 means all cores.
+
+    Notes
+    -----
+    Numbers agree with DScribe 2.1.2 where that is right. The order of the features is: species pair (Z ascending,
+    Z' >= Z), l, n, n' (n' >= n for Z = Z'). With L = l_max + 1, S species or channels and n = n_max there are
+    S n (S n + 1) / 2 L features ("off"), S n (n + 1) / 2 L ("crossover"), n^2 S L ("mu1nu1") and n (n + 1) / 2 L
+    ("mu2").
+
+    References
+    ----------
+    Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 23-36; Himanen et al., Comput. Phys. Commun.
+    247, 106949 (2020); Caro, Phys. Rev. B 100, 024112 (2019); Willatt, Musil and Ceriotti, Phys. Chem. Chem. Phys.
+    20, 29661 (2018); Darby, Kermode and Csányi, npj Comput. Mater. 8, 166 (2022); Darby et al., Phys. Rev. Lett.
+    131, 028001 (2023).
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from atomprint.descriptors import SOAP
+    >>> soap = SOAP(species=["H", "O"], r_cut=5.0, n_max=8, l_max=6)
+    >>> soap.create(molecule("H2O")).shape
+    (3, 952)
+    """
+
+    def __init__(
+        self,
+        r_cut: float | None = None,
+        n_max: int = 8,
+        l_max: int = 6,
+        sigma: float = 1.0,
+        rbf: str = "gto",
+        weighting: Mapping[str, Any] | None = None,
+        average: str = "off",
+        compression: str | Mapping[str, Any] = "off",
+        species: Any = None,
+        periodic: bool = False,
+        sparse: bool = False,
+        dtype: str = "float64",
+        species_embedding: Any = None,
+        cutoff_width: float | None = None,
+        centers: Any = None,
+        pooling: str | tuple[str, ...] | Pooling | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self._initialise(locals())
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        check_integer("n_max", self.n_max, 1)
+        check_integer("l_max", self.l_max, 0)
+        sigma = check_real("sigma", self.sigma, above=0)
+        check_choice("rbf", self.rbf, ("gto", "polynomial"))
+        check_choice("average", self.average, _AVERAGES)
+        for name in ("periodic", "sparse"):
+            check_bool(name, getattr(self, name))
+        check_dtype(self.dtype)
+        check_n_jobs(self.n_jobs)
+        _weighting(self.weighting)
+        r_cut = self._cutoff()
+        if self.rbf == "gto" and r_cut <= 1:
+            raise ValueError(f"r_cut must be > 1 for rbf='gto', got {r_cut:g}")
+        if self.cutoff_width is not None:
+            width = check_real("cutoff_width", self.cutoff_width, above=0)
+            if width > r_cut:
+                raise ValueError(f"cutoff_width must be <= r_cut = {r_cut:g}, got {width:g}")
+        mode, species_weights = self._compression()
+        if self.species is not None:
+            species = check_species(self.species)
+            _weights_of(species, species_weights)
+            self._embedding(species)
+        if self.species_embedding is not None and mode == "mu2":
+            raise ValueError("species_embedding and compression 'mu2' cannot be combined: 'mu2' is one channel")
+        if self.average != "off" and self.pooling is not None:
+            raise ValueError(
+                f"average={self.average!r} and pooling={self.pooling!r} cannot be combined: both make one row for "
+                "each structure"
+            )
+        self._pooling_checked()
+        # The basis is built here, so that an unstable one is reported at once; it is cached for later.
+        _table(self.rbf, int(self.n_max), int(self.l_max), r_cut, sigma, self._reach(), str(np.dtype(self.dtype)))
+
+    def _pooling_checked(self) -> None:
+        if self.pooling is not None and not isinstance(self.pooling, Pooling):
+            Pooling(self.pooling)
+
+    def _cutoff(self) -> float:
+        """Return r_cut, given or implied by the weighting."""
+        if self.r_cut is not None:
+            return check_real("r_cut", self.r_cut, above=0)
+        w = _weighting(self.weighting)
+        if w.kind == "none":
+            raise ValueError("r_cut must be given, unless a weighting function implies it, got None")
+        if w.kind == "poly":
+            return w.r0
+        left = w.c / w.threshold - w.d
+        # "exp" as in DScribe, which takes its function for a decaying one here.
+        r_cut = 0.0 if left <= 0 else w.r0 * (left ** (1 / w.m) if w.kind == "pow" else float(np.log(left)))
+        if not r_cut > 0:
+            raise ValueError(
+                f"weighting: threshold must be below the largest weight, {w.c / w.d if w.d else np.inf:g}, to imply "
+                f"r_cut, got {w.threshold:g}"
+            )
+        return r_cut
+
+    def _reach(self) -> float:
+        """Return the distance up to which neighbours count, in Å."""
+        r_cut = self._cutoff()
+        return r_cut if self.cutoff_width is not None else r_cut + _REACH_IN_SIGMA * float(self.sigma)
+
+    def _compression(self) -> tuple[str, Mapping[Any, Any] | None]:
+        given = self.compression
+        if isinstance(given, str):
+            return check_choice("compression", given, _MODES), None
+        if not isinstance(given, Mapping):
+            raise TypeError(f"compression must be a mode or a dict with 'mode' and 'species_weighting', got {given!r}")
+        unknown = set(given) - {"mode", "species_weighting"}
+        if unknown:
+            raise ValueError(f"compression: entries must be 'mode' and 'species_weighting', got {sorted(unknown)}")
+        weights = given.get("species_weighting")
+        if weights is not None and not isinstance(weights, Mapping):
+            raise TypeError(f"compression: species_weighting must be None or a dict, got {weights!r}")
+        return check_choice("compression: mode", given.get("mode", "off"), _MODES), weights
+
+    def _embedding(self, species: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Return the (n_species, n_channels) mixing matrix; without columns where species are not mixed."""
+        given = self.species_embedding
+        if given is None:
+            return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
+        matrix = given.matrix(species) if isinstance(given, ElementEmbedding) else np.asarray(given)
+        if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
+            raise ValueError(
+                f"species_embedding must be numbers of shape (n_species, n_channels) with n_species = {len(species)}, "
+                f"got shape {matrix.shape} of {matrix.dtype}"
+            )
+        if not np.isfinite(matrix).all():
+            raise ValueError("species_embedding must be finite, got nan or inf")
+        return np.ascontiguousarray(matrix, dtype=np.float64)
+
+    def _n_channels(self) -> int:
+        species = self._species()
+        if self.species_embedding is None:
+            return 1 if self._compression()[0] == "mu2" else len(species)
+        return int(self._embedding(species).shape[1])
+
+    def _n_features(self) -> int:
+        n, channels, degrees = int(self.n_max), self._n_channels(), int(self.l_max) + 1
+        mode = self._compression()[0]
+        if mode == "mu1nu1":
+            return n * n * channels * degrees
+        if mode == "crossover":
+            return channels * n * (n + 1) // 2 * degrees
+        return channels * n * (channels * n + 1) // 2 * degrees
+
+    def _layout(self) -> Layout:
+        mode = self._compression()[0]
+        if self.species_embedding is not None:
+            names: tuple[str, ...] = tuple(f"channel{k + 1}" for k in range(self._n_channels()))
+        else:
+            names = symbols_of(self._species())
+        if mode == "mu2":
+            keys: list[tuple[str, ...]] = [("all",)]
+        elif mode == "mu1nu1":
+            keys = [(name, "all") for name in names]
+        elif mode == "crossover":
+            keys = [(name, name) for name in names]
+        else:
+            keys = list(pair_keys(names))
+        numbers = range(1, int(self.n_max) + 1)
+        full, half = (
+            tuple(
+                f"n={n} n'={m} l={l}"
+                for l in range(int(self.l_max) + 1)  # noqa: E741
+                for n in numbers
+                for m in numbers
+                if m >= n or not triangular
+            )
+            for triangular in (False, True)
+        )
+        return Layout("SOAP", [Block(key, half if mode == "mu2" or key[0] == key[-1] else full) for key in keys])
+
+    def get_location(self, species: Any) -> slice:
+        """Return where the features of a pair of species are.
+
+        Parameters
+        ----------
+        species : pair of str or int
+            Two chemical symbols or atomic numbers, in any order. With "crossover" both must be the same; so too with
+            "mu1nu1", where the products of a species with the sum over all are meant. With "mu2", which has no
+            species, every pair means all features.
+
+        Returns
+        -------
+        slice
+            Into the features of a row.
+
+        Raises
+        ------
+        ValueError
+            If there are no features for this combination.
+        """
+        mode = self._compression()[0]
+        if self.species_embedding is not None:
+            raise ValueError("get_location: features belong to channels, not to species, with species_embedding")
+        if isinstance(species, str) or not isinstance(species, Sequence) or len(species) != 2:
+            raise ValueError(f"species must be a pair of chemical symbols or atomic numbers, got {species!r}")
+        pair = symbols_of([z for s in species for z in check_species([s])])
+        if mode == "off":
+            return self._layout().location(pair)
+        known = symbols_of(self._species())
+        if not set(pair) <= set(known) or (mode != "mu2" and pair[0] != pair[1]):
+            raise ValueError(f"species: no features for {'-'.join(pair)} with compression {mode!r} of {', '.join(known)}")
+        return {
+            "mu2": lambda: slice(0, self._n_features()),
+            "crossover": lambda: self._layout().location(pair),
+            "mu1nu1": lambda: self._layout().location((pair[0], "all")),
+        }[mode]()
+
+    def _averages(self) -> bool:
+        return self.average != "off"
+
+    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
+        species = self._species()
+        index = self._species_index(batch)
+        mode, species_weights = self._compression()
+        weighting = _weighting(self.weighting)
+        if weighting.kind == "exp":
+            warnings.warn(
+                "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays",
+                UserWarning,
+                stacklevel=2,
+            )
+        embedding = self._embedding(species)
+        soap = _calculator(
+            self.rbf,
+            int(self.n_max),
+            int(self.l_max),
+            self._cutoff(),
+            float(self.sigma),
+            self._reach(),
+            str(np.dtype(self.dtype)),
+            _weights_of(species, species_weights),
+            embedding.shape,
+            embedding.tobytes(),
+            _PRODUCTS[mode],
+            weighting,
+            None if self.cutoff_width is None else float(self.cutoff_width),
+        )
+        soap.compute(
+            *batch.core(),
+            index,
+            options.points,
+            options.atoms,
+            options.offsets,
+            _AVERAGES[self.average],
+            n_threads,
+            out,
+        )
+
+
+@dataclass(frozen=True)
+class _Weighting:
+    """A checked weighting; ``kind`` "none" leaves only w0."""
+
+    kind: str = "none"
+    c: float = 1.0
+    d: float = 1.0
+    m: float = 1.0
+    r0: float = 1.0
+    threshold: float = 1e-2
+    w0: float | None = None
+
+
+def _weighting(given: Any) -> _Weighting:
+    if given is None:
+        return _Weighting()
+    if not isinstance(given, Mapping):
+        raise TypeError(f"weighting must be None or a dict, got {given!r}")
+    w0 = None if given.get("w0") is None else check_real("weighting: w0", given["w0"], at_least=0)
+    function = given.get("function")
+    if function is None:
+        if w0 is None or set(given) - {"w0", "function"}:
+            raise ValueError(f"weighting must have a 'function' or only 'w0', got {dict(given)!r}")
+        return _Weighting(w0=w0)
+    check_choice("weighting: function", function, tuple(_WEIGHTINGS))
+    _, required, optional = _WEIGHTINGS[function]
+    unknown = set(given) - {"function", "w0", *required, *optional}
+    if unknown:
+        raise ValueError(f"weighting: {function!r} takes {[*required, *optional, 'w0']}, got {sorted(map(str, unknown))}")
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise ValueError(f"weighting: {function!r} needs {missing}, got {dict(given)!r}")
+    rules: dict[str, dict[str, float]] = {
+        "r0": {"above": 0},
+        "m": {"at_least": 0},
+        "c": {"at_least": 0},
+        "d": {"at_least": 0},
+        "threshold": {"above": 0},
+    }
+    values = {
+        name: check_real(f"weighting: {name}", given.get(name, optional.get(name)), **rules[name])
+        for name in (*required, *optional)
+    }
+    if function == "pow" and values["d"] == 0 and w0 is None:
+        raise ValueError("weighting: 'pow' with d=0 is infinite for an atom on the centre: give w0 or d > 0")
+    return _Weighting(kind=function, w0=w0, **values)
+
+
+def _weights_of(species: tuple[int, ...], given: Mapping[Any, Any] | None) -> tuple[float, ...]:
+    """Return one weight for each species, from a dict keyed by symbols or atomic numbers."""
+    if given is None:
+        return (1.0,) * len(species)
+    by_number = {atomic_numbers.get(key, -1) if isinstance(key, str) else key: value for key, value in given.items()}
+    missing = [chemical_symbols[z] for z in species if z not in by_number]
+    if missing:
+        raise ValueError(f"compression: species_weighting must have a weight for every species, none for {missing}")
+    return tuple(check_real(f"species_weighting of {chemical_symbols[z]}", by_number[z]) for z in species)
+
+
+def _table(rbf: str, n_max: int, l_max: int, r_cut: float, sigma: float, reach: float, dtype: str) -> Any:
+    return radial_table(rbf, n_max, l_max, r_cut, sigma, reach, TABLE_ERROR[dtype])
+
+
+@lru_cache(maxsize=16)
+def _calculator(
+    rbf: str,
+    n_max: int,
+    l_max: int,
+    r_cut: float,
+    sigma: float,
+    reach: float,
+    dtype: str,
+    species_weights: tuple[float, ...],
+    embedding_shape: tuple[int, int],
+    embedding: bytes,
+    products: int,
+    weighting: _Weighting,
+    cutoff_width: float | None,
+) -> Any:
+    """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
+    table = _table(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
+    zoned = zones(table, TABLE_ERROR[dtype])
+    mixing = np.frombuffer(embedding).reshape(embedding_shape)
+    return (_core.Soap64 if dtype == "float64" else _core.Soap32)(
+        n_max,
+        l_max,
+        reach,
+        table,
+        zoned.short_table,
+        zoned.basis,
+        zoned.of_cell,
+        np.array(species_weights),
+        mixing,
+        mixing.shape[1] or len(species_weights),
+        products,
+        0 if weighting.kind == "none" else _WEIGHTINGS[weighting.kind][0],
+        weighting.c,
+        weighting.d,
+        weighting.m,
+        weighting.r0,
+        -1.0 if weighting.w0 is None else weighting.w0,
+        -1.0 if cutoff_width is None else r_cut - cutoff_width,
+        r_cut,
+    )

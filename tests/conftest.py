@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from atomprint.testing import instruction_set, instruction_sets
+
+
+@pytest.fixture(params=instruction_sets())
+def each_instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test once with the kernels of each instruction set that this machine has."""
+    with instruction_set(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def molecules() -> list[Atoms]:
+    return [molecule(name) for name in ("H2O", "NO2", "CO2", "CH3CH2OH")]
+
+
+@pytest.fixture
+def crystals() -> list[Atoms]:
+    """Return small cells of two species, one of them triclinic with atoms outside the cell."""
+    crystals = [bulk("NaCl", "rocksalt", 5.64), bulk("NaCl", "cesiumchloride", 3.4), bulk("NaCl", "zincblende", 5.9)]
+    skewed = crystals[2].copy()
+    skewed.set_cell(skewed.cell.array + [[0, 0.3, 0], [0.2, 0, 0.4], [0, 0, 0.5]], scale_atoms=True)
+    skewed.positions += [[11.0, -7.0, 3.0], [-9.0, 20.0, 1.0]]
+    return [*crystals, skewed]

@@ -1,0 +1,125 @@
+"""Reading structures: every kind, and every way in which they can be wrong."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io import write
+
+from atomprint.structures import Batch, as_batch
+
+
+class Lattice:
+    matrix = np.eye(3) * 4
+    pbc = (True, True, False)
+
+
+class Crystal:
+    """What pymatgen's Structure looks like from outside."""
+
+    cart_coords = np.array([[0.0, 0, 0], [1, 1, 1]])
+    atomic_numbers = (11, 17)
+    lattice = Lattice()
+    is_ordered = True
+
+
+def test_kinds_of_structures(tmp_path):
+    water = molecule("H2O")
+    write(tmp_path / "water.xyz", water)
+    write(tmp_path / "two.extxyz", [water, molecule("CO2")])
+    batch = as_batch([water, Crystal(), tmp_path / "water.xyz"], periodic=False)
+    assert batch.offsets.tolist() == [0, 3, 5, 8]
+    assert batch.numbers.tolist() == [8, 1, 1, 11, 17, 8, 1, 1]
+    assert not batch.single
+    assert as_batch(water, periodic=False).single
+    assert len(as_batch(tmp_path / "two.extxyz", periodic=False)) == 2
+    crystal = as_batch(Crystal())
+    np.testing.assert_array_equal(crystal.cells[0], np.eye(3) * 4)
+    assert crystal.pbc.tolist() == [[True, True, False]]
+    column = np.empty(2, dtype=object)  # as in a pandas column
+    column[0] = column[1] = water
+    assert as_batch(column, periodic=False).n_atoms.tolist() == [3, 3]
+
+
+def test_pymatgen(tmp_path):
+    core = pytest.importorskip("pymatgen.core")
+    structure = core.Structure.from_spacegroup("Fm-3m", core.Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+    batch = as_batch(structure)
+    np.testing.assert_allclose(batch.positions, structure.cart_coords)
+    disordered = core.Structure(core.Lattice.cubic(3), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
+    with pytest.raises(ValueError, match="structure 1 is disordered"):
+        as_batch([structure, disordered])
+
+
+def test_arrays_and_slices():
+    batch = Batch.from_arrays([8, 1, 1], molecule("H2O").positions)
+    assert as_batch(batch, periodic=False).single
+    both = as_batch([molecule("H2O"), molecule("CO2"), molecule("NO2")], periodic=False)
+    part = both[1:]
+    assert part.numbers.tolist() == [6, 8, 8, 7, 8, 8]
+    assert part.offsets.tolist() == [0, 3, 6]
+    assert both.locate(4) == (1, 1)
+    with pytest.raises(ValueError, match="positions must have shape"):
+        Batch.from_arrays([1], [[0, 0]])
+    with pytest.raises(ValueError, match="step 1, got 2"):
+        both[::2]
+
+
+def test_caller_is_not_changed():
+    atoms = bulk("NaCl", "rocksalt", 5.64)
+    before = atoms.copy()
+    batch = as_batch(atoms)
+    batch.positions[:] = 0
+    batch.numbers[:] = 1
+    assert atoms == before
+
+
+def broken(**changes):
+    atoms = bulk("NaCl", "rocksalt", 5.64)
+    for name, value in changes.items():
+        atoms.arrays[name][1] = value
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("structures", "error", "message"),
+    [
+        ([], ValueError, "structures must hold at least one structure, got an empty list"),
+        (Atoms(), ValueError, "structure 0 must have at least one atom"),
+        ([bulk("Cu"), Atoms()], ValueError, "structure 1 must have at least one atom"),
+        ([bulk("Cu"), broken(positions=np.nan)], ValueError, r"structure 1, atom 1: position must be finite, got \[nan"),
+        (broken(positions=[0, np.inf, 0]), ValueError, "structure 0, atom 1: position must be finite, got"),
+        (broken(numbers=0), ValueError, "structure 0, atom 1: atomic number must be in 1..118, got 0"),
+        (molecule("H2O"), ValueError, "structure 0: a periodic descriptor needs a cell, got none"),
+        (Atoms("H", cell=[4, 4, 0], pbc=True), ValueError, "structure 0: cell must have a non-zero volume"),
+        (Atoms("H", cell=[[1, 0, 0], [2, 0, 0], [0, 0, 1]], pbc=True), ValueError, "cell must have a non-zero volume"),
+        (Atoms("H", cell=[np.nan, 4, 4], pbc=True), ValueError, "structure 0: cell must be finite"),
+        (3, TypeError, "structures must be an ase.Atoms, .* got int"),
+        ([bulk("Cu"), "H2O.cif "], FileNotFoundError, "no such file: 'H2O.cif '"),
+        ([bulk("Cu"), 3.5], TypeError, "structure 1 must be an ase.Atoms, .* got float"),
+        ([SimpleNamespace(cart_coords=np.zeros((1, 3)), atomic_numbers=[1], is_ordered=False)], ValueError, "disordered"),
+    ],
+)
+def test_bad_structures(structures, error, message):
+    with pytest.raises(error, match=message):
+        as_batch(structures)
+
+
+def test_coincident_atoms_are_named():
+    atoms = molecule("CH4")
+    atoms.positions[3] = atoms.positions[1] + 1e-7
+    with pytest.raises(ValueError, match=r"structure 1, atoms 1 and 3: atoms must not coincide \(1.7e-07 Å apart\)"):
+        as_batch([molecule("H2O"), atoms], periodic=False)
+
+
+@pytest.mark.parametrize("repeat", [1, 5])
+def test_coincident_across_the_boundary(repeat):
+    # Once with few atoms (all pairs) and once with many (neighbour search).
+    atoms = bulk("NaCl", "rocksalt", 5.64).repeat(repeat)
+    atoms += Atoms("Na", positions=[3 * atoms.cell[0] - 2 * atoms.cell[1] + atoms.cell[2] + atoms.positions[0]])
+    with pytest.raises(ValueError, match=f"structure 0, atoms 0 and {len(atoms) - 1}: atoms must not coincide"):
+        as_batch(atoms)
+    atoms.pbc = False
+    assert len(as_batch(atoms).numbers) == len(atoms)

@@ -19,11 +19,11 @@ struct Structure {
 };
 
 struct Batch {
-    const double* positions;      // (n_atoms, 3)
-    const std::int32_t* numbers;  // (n_atoms)
-    const std::int64_t* offsets;  // (n_structures + 1), first atom of each structure
-    const double* cells;          // (n_structures, 3, 3)
-    const std::uint8_t* pbc;      // (n_structures, 3)
+    const double* positions;     // (n_atoms, 3)
+    const std::int32_t* numbers; // (n_atoms)
+    const std::int64_t* offsets; // (n_structures + 1), first atom of each structure
+    const double* cells;         // (n_structures, 3, 3)
+    const std::uint8_t* pbc;     // (n_structures, 3)
     std::size_t n_structures;
 
     Structure operator[](std::size_t s) const {

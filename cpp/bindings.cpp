@@ -19,8 +19,10 @@ using namespace atomprint;
 
 namespace {
 
-template <class T, class... Shape> using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, Shape...>;
-template <class T, class... Shape> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Shape...>;
+template <class T, class... Shape>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, Shape...>;
+template <class T, class... Shape>
+using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Shape...>;
 
 using Positions = In<double, nb::shape<-1, 3>>;
 using Numbers = In<std::int32_t, nb::ndim<1>>;
@@ -33,8 +35,8 @@ void require(bool condition, const char* message) {
         throw std::invalid_argument(message);
 }
 
-Batch make_batch(const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-                 const Pbc& pbc) {
+Batch make_batch(const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+                 const Cells& cells, const Pbc& pbc) {
     require(offsets.shape(0) >= 1, "offsets must not be empty");
     const std::size_t n = offsets.shape(0) - 1;
     require(cells.shape(0) == n && pbc.shape(0) == n, "cells and pbc must have one entry for each structure");
@@ -51,13 +53,15 @@ Batch make_batch(const Positions& positions, const Numbers& numbers, const Offse
             n};
 }
 
-template <class T> nb::object to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
+template <class T>
+nb::object to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
     auto* owned = new std::vector<T>(std::move(values));
     nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T>(owned->data(), shape, owner));
 }
 
-template <class T> void bind_soap(nb::module_& m, const char* name) {
+template <class T>
+void bind_soap(nb::module_& m, const char* name) {
     nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.")
         .def(
             "__init__",
@@ -65,9 +69,10 @@ template <class T> void bind_soap(nb::module_& m, const char* name) {
                const In<double, nb::ndim<3>>& short_table, const In<double, nb::ndim<4>>& zone_basis,
                const In<std::int32_t, nb::ndim<1>>& zone_of_cell,
                const In<double, nb::ndim<1>>& species_weights, const In<double, nb::ndim<2>>& embedding,
-               int n_channels, int products, int weighting, double c, double d, double power, double r0, double own,
-               double fade_from, double fade_to) {
-                require(table.shape(1) == radial_powers && table.shape(2) == static_cast<std::size_t>(l_max) + 1 &&
+               int n_channels, int products, int weighting, double c, double d, double power, double r0,
+               double own, double fade_from, double fade_to) {
+                require(table.shape(1) == radial_powers &&
+                            table.shape(2) == static_cast<std::size_t>(l_max) + 1 &&
                             table.shape(3) == static_cast<std::size_t>(n_max),
                         "table must have shape (n_cells, 6, l_max + 1, n_max)");
                 require(short_table.shape(0) == table.shape(0) && short_table.shape(1) == radial_powers &&
@@ -84,40 +89,45 @@ template <class T> void bind_soap(nb::module_& m, const char* name) {
                 p.n_max = n_max, p.l_max = l_max, p.cutoff = cutoff, p.n_channels = n_channels;
                 p.n_species = static_cast<std::int32_t>(species_weights.shape(0));
                 p.products = static_cast<SoapParameters::Products>(products);
-                p.weighting = {static_cast<Weighting::Kind>(weighting), c, d, power, r0, own, fade_from, fade_to};
-                p.species_weights.assign(species_weights.data(), species_weights.data() + species_weights.size());
+                p.weighting = {
+                    static_cast<Weighting::Kind>(weighting), c, d, power, r0, own, fade_from, fade_to};
+                p.species_weights.assign(species_weights.data(),
+                                         species_weights.data() + species_weights.size());
                 p.embedding.assign(embedding.data(), embedding.data() + embedding.size());
-                new (self) Soap<T>(std::move(p), {table.data(), short_table.data(), zone_basis.data(),
-                                                  zone_of_cell.data(), static_cast<std::int32_t>(table.shape(0)),
-                                                  static_cast<std::int32_t>(zone_basis.shape(0))});
+                new (self)
+                    Soap<T>(std::move(p), {table.data(), short_table.data(), zone_basis.data(),
+                                           zone_of_cell.data(), static_cast<std::int32_t>(table.shape(0)),
+                                           static_cast<std::int32_t>(zone_basis.shape(0))});
             },
             nb::arg("n_max"), nb::arg("l_max"), nb::arg("cutoff"), nb::arg("table"), nb::arg("short_table"),
-            nb::arg("zone_basis"), nb::arg("zone_of_cell"), nb::arg("species_weights"),
-            nb::arg("embedding"), nb::arg("n_channels"), nb::arg("products"), nb::arg("weighting"), nb::arg("c"),
-            nb::arg("d"), nb::arg("power"), nb::arg("r0"), nb::arg("own"), nb::arg("fade_from"), nb::arg("fade_to"))
+            nb::arg("zone_basis"), nb::arg("zone_of_cell"), nb::arg("species_weights"), nb::arg("embedding"),
+            nb::arg("n_channels"), nb::arg("products"), nb::arg("weighting"), nb::arg("c"), nb::arg("d"),
+            nb::arg("power"), nb::arg("r0"), nb::arg("own"), nb::arg("fade_from"), nb::arg("fade_to"))
         .def_prop_ro("n_features", &Soap<T>::n_features)
         .def(
             "compute",
-            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
-               const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
-               const Offsets& atoms, const Offsets& centre_offsets, int average, int n_threads,
-               const Out<T, nb::ndim<2>>& out) {
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int average,
+               int n_threads, const Out<T, nb::ndim<2>>& out) {
                 const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
                 require(species.shape(0) == numbers.shape(0), "species must have one entry for each atom");
                 require(centre_offsets.shape(0) == offsets.shape(0) && atoms.shape(0) == points.shape(0) &&
-                            centre_offsets.data()[batch.n_structures] == static_cast<std::int64_t>(points.shape(0)),
+                            centre_offsets.data()[batch.n_structures] ==
+                                static_cast<std::int64_t>(points.shape(0)),
                         "centres must have offsets for each structure");
                 const auto mode = static_cast<Average>(average);
                 require(out.shape(0) == (mode == Average::off ? points.shape(0) : batch.n_structures) &&
                             out.shape(1) == self.n_features(),
                         "out must have shape (n_rows, n_features)");
                 nb::gil_scoped_release release;
-                self.compute(batch, species.data(), {points.data(), atoms.data(), centre_offsets.data()}, mode,
-                             n_threads, out.data());
+                self.compute(batch, species.data(), {points.data(), atoms.data(), centre_offsets.data()},
+                             mode, n_threads, out.data());
             },
             nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"), nb::arg("average"),
-            nb::arg("n_threads"), nb::arg("out"), "Write the features of all centres or structures to `out`.");
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("average"), nb::arg("n_threads"), nb::arg("out"),
+            "Write the features of all centres or structures to `out`.");
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
@@ -164,7 +174,8 @@ void define_matrices(nb::module_& m) {
            std::size_t n_max, Permutation permutation, const Noise& noise, int n_threads) {
             const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
             const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
-            require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
+            require(parameters.shape(0) == batch.n_structures,
+                    "parameters must have one row for each structure");
             std::vector<EwaldParameters> sums(batch.n_structures);
             for (std::size_t s = 0; s < sums.size(); ++s)
                 sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2)};
@@ -182,8 +193,9 @@ void define_matrices(nb::module_& m) {
 NB_MODULE(_core, m) {
     m.def("instruction_sets", &instruction_sets,
           "Names of the instruction sets that this processor supports, slowest first.");
-    m.def("instruction_set", [] { return std::string(kernels().instruction_set); },
-          "Name of the instruction set in use.");
+    m.def(
+        "instruction_set", [] { return std::string(kernels().instruction_set); },
+        "Name of the instruction set in use.");
     m.def("use_instruction_set", &use_instruction_set, nb::arg("name"), "Change the instruction set in use.");
     kernels(); // an unusable ATOMPRINT_ISA is reported at import
 

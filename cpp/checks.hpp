@@ -19,8 +19,8 @@ struct Finding {
 // Atoms closer than this, in Å, are taken for the same atom entered twice.
 inline constexpr double coincidence = 1e-5;
 
-// The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent; with
-// `need_cell`, every structure must have a cell.
+// The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent;
+// with `need_cell`, every structure must have a cell.
 Finding check_batch(const Batch& batch, bool need_cell);
 
 } // namespace atomprint

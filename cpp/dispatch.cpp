@@ -66,8 +66,12 @@ std::vector<std::string> instruction_sets() {
     return names;
 }
 
-const Kernels& kernels() { return *current().load(std::memory_order_relaxed); }
+const Kernels& kernels() {
+    return *current().load(std::memory_order_relaxed);
+}
 
-void use_instruction_set(const std::string& name) { current().store(find(name), std::memory_order_relaxed); }
+void use_instruction_set(const std::string& name) {
+    current().store(find(name), std::memory_order_relaxed);
+}
 
 } // namespace atomprint

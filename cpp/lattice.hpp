@@ -13,8 +13,12 @@ using Vec3 = std::array<double, 3>;
 inline Vec3 cross(const Vec3& a, const Vec3& b) {
     return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
-inline double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-inline double norm(const Vec3& a) { return std::sqrt(dot(a, a)); }
+inline double dot(const Vec3& a, const Vec3& b) {
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+inline double norm(const Vec3& a) {
+    return std::sqrt(dot(a, a));
+}
 
 // Lattice vectors, their inverse, and the distance between the lattice planes across each vector. Directions
 // without periodicity get a unit vector perpendicular to the others, so that the inverse always exists.
@@ -47,8 +51,8 @@ struct Lattice {
         }
     }
 
-    // Shift a position into the home cell along the periodic directions; returns the number of lattice vectors
-    // subtracted. A position that is already inside comes back unchanged, to the last bit.
+    // Shift a position into the home cell along the periodic directions; returns the number of lattice
+    // vectors subtracted. A position that is already inside comes back unchanged, to the last bit.
     std::array<int, 3> wrap(Vec3& position) const {
         std::array<int, 3> shift{};
         const Vec3 original = position;

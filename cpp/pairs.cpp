@@ -15,7 +15,8 @@ namespace {
 // Below this many images one run over all of them is faster than boxes.
 constexpr std::size_t one_box_limit = 128;
 
-template <class T> void permute(std::vector<T>& values, const std::vector<std::int32_t>& order) {
+template <class T>
+void permute(std::vector<T>& values, const std::vector<std::int32_t>& order) {
     std::vector<T> sorted(values.size());
     for (std::size_t i = 0; i < order.size(); ++i)
         sorted[i] = values[order[i]];
@@ -95,8 +96,8 @@ void NeighbourFinder::sort_into_boxes(double cutoff) {
     const auto [z0, z1] = std::minmax_element(z.begin(), z.end());
     origin_ = {*x0, *y0, *z0};
     const Vec3 span{*x1 - *x0, *y1 - *y0, *z1 - *z0};
-    // Boxes a third of the cutoff wide follow the sphere closely; wider ones where the images are thin, so that
-    // there are never many more boxes than images.
+    // Boxes a third of the cutoff wide follow the sphere closely; wider ones where the images are thin, so
+    // that there are never many more boxes than images.
     edge_ = cutoff / 3.0;
     const auto count = [&](int k) { return std::floor(span[k] / edge_) + 1.0; };
     while (count(0) * count(1) * count(2) > 2.0 * static_cast<double>(n) + 8.0)
@@ -138,15 +139,17 @@ void NeighbourFinder::query(const Vec3& point, Neighbours& found) const {
             for (auto* values : {&found.x, &found.y, &found.z, &found.r2})
                 values->resize(2 * need);
         }
-        found.n = filter(x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
-                         {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
+        found.n = filter(
+            x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
+            {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
     };
     if (edge_ == 0.0)
         return scan(0, static_cast<std::int32_t>(x.size()));
 
     const double reach = std::sqrt(cutoff_squared_);
     const auto range = [&](int k, double radius) {
-        const double low = (point[k] - radius - origin_[k]) / edge_, high = (point[k] + radius - origin_[k]) / edge_;
+        const double low = (point[k] - radius - origin_[k]) / edge_,
+                     high = (point[k] + radius - origin_[k]) / edge_;
         return std::pair{static_cast<int>(std::clamp(std::floor(low), 0.0, boxes_[k] - 1.0)),
                          static_cast<int>(std::clamp(std::floor(high), 0.0, boxes_[k] - 1.0))};
     };

@@ -11,26 +11,27 @@
 
 namespace atomprint {
 
-// A pair counts if its distance is below cutoff * (1 - cutoff_margin). The margin is far above rounding, so that
-// a pair exactly at the cutoff is left out wherever the structure lies in space.
+// A pair counts if its distance is below cutoff * (1 - cutoff_margin). The margin is far above rounding, so
+// that a pair exactly at the cutoff is left out wherever the structure lies in space.
 inline constexpr double cutoff_margin = 1e-10;
 
-// The result of a query: index of the image, vector from the point to it, squared distance. Arrays are longer than n.
+// The result of a query: index of the image, vector from the point to it, squared distance. Arrays are longer
+// than n.
 struct Neighbours {
     std::size_t n = 0;
     std::vector<std::int32_t> index;
     std::vector<double> x, y, z, r2;
 };
 
-// Finds the atoms around points. All images of atoms that can be within the cutoff of any of the points are laid
-// out once, sorted into boxes, so that a query is a few runs over contiguous coordinates.
+// Finds the atoms around points. All images of atoms that can be within the cutoff of any of the points are
+// laid out once, sorted into boxes, so that a query is a few runs over contiguous coordinates.
 class NeighbourFinder {
 public:
     // `points` are the (n_points, 3) places that will be asked about.
     NeighbourFinder(const Structure& structure, const double* points, std::size_t n_points, double cutoff);
 
-    // Image j of an atom: position, index of the atom, and the lattice translation that was added to the atom's
-    // position as given.
+    // Image j of an atom: position, index of the atom, and the lattice translation that was added to the
+    // atom's position as given.
     std::vector<double> x, y, z;
     std::vector<std::int32_t> atom;
     std::vector<std::array<std::int32_t, 3>> shift;

@@ -28,11 +28,19 @@ constexpr std::int32_t fewest_in_zone = 6;
 // Room behind an array for the last, partly used vector.
 constexpr std::size_t vector_slack = 16;
 
-template <class T> constexpr std::int32_t padding = sizeof(T) == 8 ? 4 : 8;
+template <class T>
+constexpr std::int32_t padding = sizeof(T) == 8 ? 4 : 8;
 
-template <class T> const SoapKernels<T>& soap_kernels();
-template <> const SoapKernels<double>& soap_kernels<double>() { return kernels().soap_f64; }
-template <> const SoapKernels<float>& soap_kernels<float>() { return kernels().soap_f32; }
+template <class T>
+const SoapKernels<T>& soap_kernels();
+template <>
+const SoapKernels<double>& soap_kernels<double>() {
+    return kernels().soap_f64;
+}
+template <>
+const SoapKernels<float>& soap_kernels<float>() {
+    return kernels().soap_f32;
+}
 
 // Coefficients of the recursion in kernels/harmonics.hpp.
 std::vector<double> harmonics_recursion(std::int32_t l_max) {
@@ -77,11 +85,13 @@ double Weighting::operator()(double r) const {
         break;
     }
     if (fade_from >= 0.0 && r > fade_from)
-        w *= r < fade_to ? 0.5 * (1.0 + std::cos(std::numbers::pi * (r - fade_from) / (fade_to - fade_from))) : 0.0;
+        w *= r < fade_to ? 0.5 * (1.0 + std::cos(std::numbers::pi * (r - fade_from) / (fade_to - fade_from)))
+                         : 0.0;
     return w;
 }
 
-template <class T> struct Soap<T>::Workspace {
+template <class T>
+struct Soap<T>::Workspace {
     Neighbours found;
     std::vector<std::int32_t> bin, kind, count, next;
     std::vector<double> distance;           // as found
@@ -89,14 +99,15 @@ template <class T> struct Soap<T>::Workspace {
     std::vector<Segment> segments;
     AlignedVector<T> scratch, coefficients, mixed, features;
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
-    std::vector<char> present;      // which column groups hold numbers, for any of the slots
+    std::vector<char> present;                   // which column groups hold numbers, for any of the slots
     std::vector<std::int32_t> columns;
 
     Coefficients<T> view(std::int32_t n_columns) { return {coefficients.data(), first.data(), n_columns}; }
 };
 
 // What the tasks of one structure share.
-template <class T> struct Soap<T>::Site {
+template <class T>
+struct Soap<T>::Site {
     std::once_flag once;
     std::unique_ptr<NeighbourFinder> finder;
     std::atomic<int> left{0};
@@ -113,8 +124,9 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     if (n_max < 1 || l_max < 0 || p_.n_species < 1 || p_.n_channels < 1 || n_cells < 1 || !(p_.cutoff > 0.0))
         throw std::invalid_argument("SOAP needs n_max >= 1, l_max >= 0, species, a table and a cutoff > 0");
     if (p_.species_weights.size() != static_cast<std::size_t>(p_.n_species) ||
-        (p_.embedding.empty() ? p_.n_channels != p_.n_species
-                              : p_.embedding.size() != static_cast<std::size_t>(p_.n_species) * p_.n_channels))
+        (p_.embedding.empty()
+             ? p_.n_channels != p_.n_species
+             : p_.embedding.size() != static_cast<std::size_t>(p_.n_species) * p_.n_channels))
         throw std::invalid_argument("species weights and embedding must have one row for each species");
     // With one channel the mixing is a weight for each neighbour, and all species share one density.
     if (p_.n_channels == 1) {
@@ -159,14 +171,16 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             add_block(a, p_.n_channels);
             break;
         }
-    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), n_cells, n_pad_, n_cells / p_.cutoff, 1.0 / p_.cutoff},
+    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), n_cells, n_pad_,
+                   n_cells / p_.cutoff, 1.0 / p_.cutoff},
                   n_max,
                   l_max,
                   recursion_.data()};
     power_ = {n_max, l_max, n_columns_, prefactor_.data()};
 }
 
-// Neighbours of a point, sorted into segments: by group, and where enough of a group are in one zone, by zone.
+// Neighbours of a point, sorted into segments: by group, and where enough of a group are in one zone, by
+// zone.
 template <class T>
 void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species,
                       const double* point) const {
@@ -222,13 +236,15 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
         work.r[to] = work.distance[k];
         work.weight[to] = p_.species_weights[work.kind[k]];
     }
-    if (p_.weighting.kind != Weighting::Kind::none || p_.weighting.own >= 0.0 || p_.weighting.fade_from >= 0.0)
+    if (p_.weighting.kind != Weighting::Kind::none || p_.weighting.own >= 0.0 ||
+        p_.weighting.fade_from >= 0.0)
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] *= p_.weighting(work.r[k]);
 }
 
 // Density coefficients of the collected neighbours into slot `slot`.
-template <class T> void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
+template <class T>
+void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
     const Neighbourhood neighbours{static_cast<std::int32_t>(work.found.n),
                                    static_cast<std::int32_t>(work.segments.size()),
                                    work.x.data(),
@@ -270,11 +286,13 @@ template <class T> void Soap<T>::expand(Workspace& work, std::int32_t slot) cons
 }
 
 // The sum over channels as one more group of columns, for products with the total density.
-template <class T> void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
+template <class T>
+void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
     const std::int32_t n_channels = p_.n_channels;
     for (std::int32_t l = 0; l <= p_.l_max; ++l)
         for (std::int32_t row = 0; row < n_slots * (2 * l + 1); ++row) {
-            T* columns = work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * n_columns_;
+            T* columns =
+                work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * n_columns_;
             T* total = columns + n_channels * n_pad_;
             std::fill(total, total + n_pad_, T(0));
             for (std::int32_t k = 0; k < n_channels; ++k)
@@ -284,7 +302,8 @@ template <class T> void Soap<T>::add_total(Workspace& work, std::int32_t n_slots
         }
 }
 
-template <class T> void Soap<T>::write_power(Workspace& work, std::int32_t n_slots, T* features) const {
+template <class T>
+void Soap<T>::write_power(Workspace& work, std::int32_t n_slots, T* features) const {
     if (p_.products == SoapParameters::Products::total)
         add_total(work, n_slots);
     const auto& kernel = soap_kernels<T>();
@@ -304,8 +323,8 @@ template <class T> void Soap<T>::write_power(Workspace& work, std::int32_t n_slo
 }
 
 template <class T>
-void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                      int n_threads, T* out) const {
+void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres,
+                      Average average, int n_threads, T* out) const {
     struct Task {
         std::size_t structure;
         std::int64_t begin, end; // centres
@@ -354,8 +373,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
         std::call_once(site.once, [&] {
             const std::int64_t first = centres.offsets[task.structure];
             const std::size_t n = static_cast<std::size_t>(centres.offsets[task.structure + 1] - first);
-            site.finder = std::make_unique<NeighbourFinder>(batch[task.structure], centres.points + 3 * first, n,
-                                                            p_.cutoff);
+            site.finder = std::make_unique<NeighbourFinder>(batch[task.structure], centres.points + 3 * first,
+                                                            n, p_.cutoff);
             site.parts.resize(average == Average::off ? 0 : parts_of_average);
             site.present.resize(site.parts.size());
         });
@@ -385,7 +404,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
             sum.assign(n_features_, T(0));
             for (std::int64_t centre = task.begin; centre < task.end; centre += n_slots) {
                 clear();
-                const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(n_slots, task.end - centre));
+                const auto used =
+                    static_cast<std::int32_t>(std::min<std::int64_t>(n_slots, task.end - centre));
                 for (std::int32_t slot = 0; slot < used; ++slot)
                     expand_centre(centre + slot, slot);
                 write_power(work, used, work.features.data());
@@ -410,7 +430,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
 
         // The last task of a structure adds the parts up, in their order.
         site.finder.reset();
-        const T scale = T(1) / static_cast<T>(centres.offsets[task.structure + 1] - centres.offsets[task.structure]);
+        const T scale =
+            T(1) / static_cast<T>(centres.offsets[task.structure + 1] - centres.offsets[task.structure]);
         AlignedVector<T>& total = site.parts[0];
         for (std::size_t part = 1; part < site.parts.size(); ++part) {
             for (std::size_t k = 0; k < site.parts[part].size(); ++k)

@@ -16,8 +16,8 @@ struct Weighting {
     enum class Kind : int { none, poly, pow, exp, exp_decay };
     Kind kind = Kind::none;
     double c = 1.0, d = 1.0, m = 1.0, r0 = 1.0;
-    double own = -1.0;        // weight of an atom on the centre; negative: as any other
-    double fade_from = -1.0;  // distance from which a cosine takes the density to zero; negative: none
+    double own = -1.0;       // weight of an atom on the centre; negative: as any other
+    double fade_from = -1.0; // distance from which a cosine takes the density to zero; negative: none
     double fade_to = 0.0;
 
     double operator()(double r) const;
@@ -32,7 +32,11 @@ struct SoapParameters {
     // Mixes species into channels, (n_species, n_channels); empty: each species is its own channel.
     std::vector<double> embedding;
     std::int32_t n_channels;
-    enum class Products : int { all, diagonal, total } products; // channel pairs; equal channels; channel and sum
+    enum class Products : int {
+        all,
+        diagonal,
+        total
+    } products; // channel pairs; equal channels; channel and sum
 };
 
 // Where to compute: points with the atom each belongs to, or -1.
@@ -44,21 +48,23 @@ struct Centres {
 
 enum class Average : int { off, inner, outer };
 
-// Radial functions for r in [0, cutoff) as in RadialTable, without padding; zone_of_cell is -1 outside all zones.
+// Radial functions for r in [0, cutoff) as in RadialTable, without padding; zone_of_cell is -1 outside all
+// zones.
 struct RadialArrays {
     const double *coefficients, *short_coefficients, *zone_basis;
     const std::int32_t* zone_of_cell;
     std::int32_t n_cells, n_zones;
 };
 
-template <class T> class Soap {
+template <class T>
+class Soap {
 public:
     Soap(SoapParameters parameters, const RadialArrays& radial);
 
     std::size_t n_features() const { return n_features_; }
 
-    // Rows of `out` are centres, or structures where an average is taken; n_features columns, written entirely.
-    // The result does not depend on the number of threads.
+    // Rows of `out` are centres, or structures where an average is taken; n_features columns, written
+    // entirely. The result does not depend on the number of threads.
     void compute(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
                  int n_threads, T* out) const;
 

@@ -24,7 +24,11 @@ def molecules() -> list[Atoms]:
 @pytest.fixture
 def crystals() -> list[Atoms]:
     """Return small cells of two species, one of them triclinic with atoms outside the cell."""
-    crystals = [bulk("NaCl", "rocksalt", 5.64), bulk("NaCl", "cesiumchloride", 3.4), bulk("NaCl", "zincblende", 5.9)]
+    crystals = [
+        bulk("NaCl", "rocksalt", 5.64),
+        bulk("NaCl", "cesiumchloride", 3.4),
+        bulk("NaCl", "zincblende", 5.9),
+    ]
     skewed = crystals[2].copy()
     skewed.set_cell(skewed.cell.array + [[0, 0.3, 0], [0.2, 0, 0.4], [0, 0, 0.5]], scale_atoms=True)
     skewed.positions += [[11.0, -7.0, 3.0], [-9.0, 20.0, 1.0]]

@@ -89,17 +89,29 @@ def broken(**changes):
         ([], ValueError, "structures must hold at least one structure, got an empty list"),
         (Atoms(), ValueError, "structure 0 must have at least one atom"),
         ([bulk("Cu"), Atoms()], ValueError, "structure 1 must have at least one atom"),
-        ([bulk("Cu"), broken(positions=np.nan)], ValueError, r"structure 1, atom 1: position must be finite, got \[nan"),
+        (
+            [bulk("Cu"), broken(positions=np.nan)],
+            ValueError,
+            r"structure 1, atom 1: position must be finite, got \[nan",
+        ),
         (broken(positions=[0, np.inf, 0]), ValueError, "structure 0, atom 1: position must be finite, got"),
         (broken(numbers=0), ValueError, "structure 0, atom 1: atomic number must be in 1..118, got 0"),
         (molecule("H2O"), ValueError, "structure 0: a periodic descriptor needs a cell, got none"),
         (Atoms("H", cell=[4, 4, 0], pbc=True), ValueError, "structure 0: cell must have a non-zero volume"),
-        (Atoms("H", cell=[[1, 0, 0], [2, 0, 0], [0, 0, 1]], pbc=True), ValueError, "cell must have a non-zero volume"),
+        (
+            Atoms("H", cell=[[1, 0, 0], [2, 0, 0], [0, 0, 1]], pbc=True),
+            ValueError,
+            "cell must have a non-zero volume",
+        ),
         (Atoms("H", cell=[np.nan, 4, 4], pbc=True), ValueError, "structure 0: cell must be finite"),
         (3, TypeError, "structures must be an ase.Atoms, .* got int"),
         ([bulk("Cu"), "H2O.cif "], FileNotFoundError, "no such file: 'H2O.cif '"),
         ([bulk("Cu"), 3.5], TypeError, "structure 1 must be an ase.Atoms, .* got float"),
-        ([SimpleNamespace(cart_coords=np.zeros((1, 3)), atomic_numbers=[1], is_ordered=False)], ValueError, "disordered"),
+        (
+            [SimpleNamespace(cart_coords=np.zeros((1, 3)), atomic_numbers=[1], is_ordered=False)],
+            ValueError,
+            "disordered",
+        ),
     ],
 )
 def test_bad_structures(structures, error, message):

@@ -1,12 +1,13 @@
-// Density expansion: c_nlm = sum over neighbours of R_nl Y_lm, as small matrix products with the coefficients in
-// registers. Included inside the namespace of one instruction set.
+// Density expansion: c_nlm = sum over neighbours of R_nl Y_lm, as small matrix products with the coefficients
+// in registers. Included inside the namespace of one instruction set.
 #pragma once
 
 // Neighbours whose radial functions and harmonics are held in cache together.
 inline constexpr std::int32_t expansion_chunk = 32;
 
 // out[m][v] (+)= sum_i Y_i[m] R_i[v]: operands of a small matrix product, and where row m of the result goes.
-template <class T> struct Product {
+template <class T>
+struct Product {
     const T* radial; // (n, radial_stride)
     std::size_t radial_stride;
     const T* harmonics; // element m of neighbour i at harmonics[y_first[i] + m * y_stride]
@@ -19,7 +20,8 @@ template <class T> struct Product {
 };
 
 // M rows and N vectors of W columns, kept in registers.
-template <class T, int W, int N, int M> void accumulate(const Product<T>& p) {
+template <class T, int W, int N, int M>
+void accumulate(const Product<T>& p) {
     using V = Vec<T, W>;
     V c[M][N];
     for (int m = 0; m < M; ++m)
@@ -42,10 +44,12 @@ template <class T, int W, int N, int M> void accumulate(const Product<T>& p) {
 }
 
 // As many rows as leave registers for the radial functions and one harmonic.
-template <int N> inline constexpr int row_tile = (vector_registers - N - 2) / N > 16 ? 16 : (vector_registers - N - 2) / N;
+template <int N>
+inline constexpr int row_tile = (vector_registers - N - 2) / N > 16 ? 16 : (vector_registers - N - 2) / N;
 
 // `rows` rows in tiles of equal size, N vectors of columns.
-template <class T, int W, int N> void accumulate_rows(Product<T> p, std::int32_t rows) {
+template <class T, int W, int N>
+void accumulate_rows(Product<T> p, std::int32_t rows) {
     static constexpr auto tile = []<int... M>(std::integer_sequence<int, M...>) {
         return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate<T, W, N, M + 1>...};
     }(std::make_integer_sequence<int, row_tile<N>>{});
@@ -59,7 +63,8 @@ template <class T, int W, int N> void accumulate_rows(Product<T> p, std::int32_t
 }
 
 // All rows and columns; n_columns a multiple of W.
-template <class T, int W> void multiply(Product<T> p, std::int32_t rows, std::int32_t n_columns) {
+template <class T, int W>
+void multiply(Product<T> p, std::int32_t rows, std::int32_t n_columns) {
     for (std::int32_t v = n_columns / W; v > 0;) {
         const auto columns = [&]<int N>() {
             accumulate_rows<T, W, N>(p, rows);
@@ -74,15 +79,16 @@ template <class T, int W> void multiply(Product<T> p, std::int32_t rows, std::in
     }
 }
 
-template <class T> std::size_t expansion_scratch(const ExpansionModel<T>& model) {
+template <class T>
+std::size_t expansion_scratch(const ExpansionModel<T>& model) {
     const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
     const std::size_t n_functions = static_cast<std::size_t>(model.radial.n_pad) * (model.l_max + 1);
     return expansion_chunk * (n_functions + n_lm) + n_lm * zone_rank;
 }
 
 template <class T, int W>
-void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& out,
-                 std::int32_t centre, const std::int32_t* column) {
+void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
+                 const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column) {
     constexpr int Y = lanes<T>;
     constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank; // lanes of the short basis
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
@@ -103,30 +109,34 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
     };
     for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
         const std::int32_t stop = start + expansion_chunk < nb.n ? start + expansion_chunk : nb.n;
-        solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start, nb.y + start,
-                              nb.z + start, nb.weight + start, stop - start, harmonics);
+        solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start,
+                              nb.y + start, nb.z + start, nb.weight + start, stop - start, harmonics);
         for (std::int32_t i = start; i < stop;) {
             const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
             const std::int32_t* y_of = y_first + (i - start);
             const bool begun = segment->begin < i;
             if (segment->zone < 0) {
-                radial_values<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i, n, radial);
+                radial_values<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i, n,
+                                    radial);
                 for (std::int32_t l = 0; l <= model.l_max; ++l)
-                    multiply<T, W>({radial + l * n_pad, static_cast<std::size_t>(n_functions), harmonics + l * l * Y, Y,
-                                    y_of, n, rows_of(l), static_cast<std::size_t>(out.n_columns), begun},
+                    multiply<T, W>({radial + l * n_pad, static_cast<std::size_t>(n_functions),
+                                    harmonics + l * l * Y, Y, y_of, n, rows_of(l),
+                                    static_cast<std::size_t>(out.n_columns), begun},
                                    2 * l + 1, n_pad);
             } else {
-                radial_values<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i, n, radial);
-                multiply<T, Z>({radial, zone_rank, harmonics, Y, y_of, n, zone_sum, zone_rank, begun}, n_lm, zone_rank);
+                radial_values<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i, n,
+                                    radial);
+                multiply<T, Z>({radial, zone_rank, harmonics, Y, y_of, n, zone_sum, zone_rank, begun}, n_lm,
+                               zone_rank);
                 if (end == segment->end) {
                     const bool first = segment == nb.segments || segment[-1].group != segment->group;
-                    const T* basis =
-                        model.radial.zone_basis + static_cast<std::size_t>(segment->zone) * n_functions * zone_rank;
+                    const T* basis = model.radial.zone_basis +
+                                     static_cast<std::size_t>(segment->zone) * n_functions * zone_rank;
                     for (std::int32_t l = 0; l <= model.l_max; ++l)
                         multiply<T, W>({basis + static_cast<std::size_t>(l) * zone_rank * n_pad,
-                                        static_cast<std::size_t>(n_pad), zone_sum + l * l * zone_rank, zone_rank,
-                                        q_first, zone_rank, rows_of(l), static_cast<std::size_t>(out.n_columns),
-                                        !first},
+                                        static_cast<std::size_t>(n_pad), zone_sum + l * l * zone_rank,
+                                        zone_rank, q_first, zone_rank, rows_of(l),
+                                        static_cast<std::size_t>(out.n_columns), !first},
                                        2 * l + 1, n_pad);
                 }
             }

@@ -1,16 +1,17 @@
-// Real solid harmonics s^l Y_lm, orthonormal on the unit sphere, for many vectors at once. Included inside the
-// namespace of one instruction set.
+// Real solid harmonics s^l Y_lm, orthonormal on the unit sphere, for many vectors at once. Included inside
+// the namespace of one instruction set.
 //
-// With C_m + i S_m = (x + i y)^m, the harmonics are q_lm(z, s^2) C_m for m >= 0 and q_l|m| S_|m| for m < 0; the q
-// obey q_mm = d_m, q_lm = a_lm z q_(l-1)m - b_lm s^2 q_(l-2)m (the recursion of normalised associated Legendre
-// functions, homogenised). They are polynomials of x, y, z: nothing is singular at the origin or on the z axis.
+// With C_m + i S_m = (x + i y)^m, the harmonics are q_lm(z, s^2) C_m for m >= 0 and q_l|m| S_|m| for m < 0;
+// the q obey q_mm = d_m, q_lm = a_lm z q_(l-1)m - b_lm s^2 q_(l-2)m (the recursion of normalised associated
+// Legendre functions, homogenised). They are polynomials of x, y, z: nothing is singular at the origin or on
+// the z axis.
 #pragma once
 
 // Layout of the recursion coefficients: d_0 .. d_L, then (a_lm, b_lm) for m = 0 .. L, l = m + 1 .. L.
 // The values, weighted, go to values[block][l * l + l + m][lane]: W neighbours side by side.
 template <class T, int W>
-void solid_harmonics(std::int32_t l_max, const double* recursion, double scale, const double* x, const double* y,
-                     const double* z, const double* weight, std::int32_t n, T* values) {
+void solid_harmonics(std::int32_t l_max, const double* recursion, double scale, const double* x,
+                     const double* y, const double* z, const double* weight, std::int32_t n, T* values) {
     using V = Vec<T, W>;
     const std::int32_t n_lm = (l_max + 1) * (l_max + 1);
     for (std::int32_t first = 0; first < n; first += W) {

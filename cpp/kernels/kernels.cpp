@@ -35,13 +35,14 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/eigen.hpp"
 
-template <class T> constexpr SoapKernels<T> soap{expansion_scratch<T>, expand<T>, power<T>};
+template <class T>
+constexpr SoapKernels<T> soap{expansion_scratch<T>, expand<T>, power<T>};
 
 constexpr MatrixKernels matrix_kernels{coulomb_matrix, sine_matrix, ewald_real, ewald_reciprocal,
                                        symmetric_eigenvalues};
 
 extern const Kernels kernels;
-const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>,
-                      matrix_kernels};
+const Kernels kernels{
+    ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>, matrix_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

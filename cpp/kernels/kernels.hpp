@@ -1,5 +1,5 @@
-// The interface between the core and its numerical kernels: plain pointers and numbers, no containers, so that
-// no code compiled for one instruction set can be linked into another.
+// The interface between the core and its numerical kernels: plain pointers and numbers, no containers, so
+// that no code compiled for one instruction set can be linked into another.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,10 @@ struct Neighbourhood {
 // coefficients[cell][power][l][n], n padded with zeros to n_pad, powers of t = r * inverse_step - cell.
 //
 // On the cells of a zone, all these functions lie, to the precision of the table, in the span of zone_rank
-// functions: short_coefficients[cell][power][q], and R_nl = sum_q zone_basis[zone][l][q][n] short_q. Neighbours of
-// one zone are summed in the short basis, and the sum is taken to all (l, n) once.
-template <class T> struct RadialTable {
+// functions: short_coefficients[cell][power][q], and R_nl = sum_q zone_basis[zone][l][q][n] short_q.
+// Neighbours of one zone are summed in the short basis, and the sum is taken to all (l, n) once.
+template <class T>
+struct RadialTable {
     const T* coefficients;
     const T* short_coefficients;
     const T* zone_basis;
@@ -36,7 +37,8 @@ template <class T> struct RadialTable {
 inline constexpr int radial_powers = 6;
 inline constexpr int zone_rank = 8;
 
-template <class T> struct ExpansionModel {
+template <class T>
+struct ExpansionModel {
     RadialTable<T> radial;
     std::int32_t n_max, l_max;
     const double* recursion; // of the harmonics, see harmonics.hpp
@@ -44,31 +46,35 @@ template <class T> struct ExpansionModel {
 
 // One run of features: products of the columns [a, a + n_max) and [b, b + n_max) of the coefficient matrix.
 struct PowerBlock {
-    std::int32_t a, b;        // first columns
-    std::int32_t triangular;  // only n' >= n
-    std::size_t first;        // feature where the block starts
+    std::int32_t a, b;       // first columns
+    std::int32_t triangular; // only n' >= n
+    std::size_t first;       // feature where the block starts
 };
 
-template <class T> struct PowerModel {
+template <class T>
+struct PowerModel {
     std::int32_t n_max, l_max, n_columns;
     const T* prefactor; // (l_max + 1)
 };
 
 // Coefficients of a block of centres: for each l a matrix with (centre, m) as rows and n_columns columns.
-template <class T> struct Coefficients {
+template <class T>
+struct Coefficients {
     T* data;
     const std::size_t* first; // (l_max + 1) where the matrix of each l starts
     std::int32_t n_columns;
 };
 
-template <class T> struct SoapKernels {
+template <class T>
+struct SoapKernels {
     // Number of T that one call of `expand` needs as scratch.
     std::size_t (*scratch_size)(const ExpansionModel<T>& model);
-    // Write the sum over the neighbours of group g of weight * R_nl * Y_lm into the rows of one centre (`centre` of
-    // a block) and the columns column[g] onwards. Groups without neighbours are not touched.
+    // Write the sum over the neighbours of group g of weight * R_nl * Y_lm into the rows of one centre
+    // (`centre` of a block) and the columns column[g] onwards. Groups without neighbours are not touched.
     void (*expand)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
                    const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column);
-    // features[block] = prefactor_l * sum over rows of c_a c_b, rows being those of the first n_centres centres.
+    // features[block] = prefactor_l * sum over rows of c_a c_b, rows being those of the first n_centres
+    // centres.
     void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
                   std::int32_t n_centres, T* features);
 };
@@ -128,8 +134,8 @@ struct MatrixKernels {
 struct Kernels {
     const char* instruction_set;
 
-    // Append to `found`, which holds n already, the points j in [begin, end) with |(x, y, z)_j - point|^2 < limit;
-    // returns how many it holds then. May write up to `filter_slack` elements beyond the last.
+    // Append to `found`, which holds n already, the points j in [begin, end) with |(x, y, z)_j - point|^2 <
+    // limit; returns how many it holds then. May write up to `filter_slack` elements beyond the last.
     std::size_t (*within_cutoff)(const double* x, const double* y, const double* z, std::int32_t begin,
                                  std::int32_t end, const double* point, double limit, const Found& found,
                                  std::size_t n);

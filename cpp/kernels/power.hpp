@@ -1,9 +1,9 @@
-// Power spectrum: p_nn'l = prefactor_l sum_m c_nlm c'_n'lm for one pair of species. Included inside the namespace
-// of one instruction set.
+// Power spectrum: p_nn'l = prefactor_l sum_m c_nlm c'_n'lm for one pair of species. Included inside the
+// namespace of one instruction set.
 #pragma once
 
-// Write the first n lanes of v (all W where n is more); a full vector where that stays inside the block, since what
-// it writes too much is written again by the rows that follow.
+// Write the first n lanes of v (all W where n is more); a full vector where that stays inside the block,
+// since what it writes too much is written again by the rows that follow.
 template <class T, int W>
 inline __attribute__((always_inline)) void store_row(T* out, Vec<T, W> v, std::int32_t n, const T* end) {
     if (out + W <= end) {
@@ -16,9 +16,9 @@ inline __attribute__((always_inline)) void store_row(T* out, Vec<T, W> v, std::i
     }
 }
 
-// R rows n, N vectors of columns n'. In the triangular case row r starts at column r: either the vectors are loaded
-// from there (Shift), or, where the columns fill the vectors exactly (Descend), rows are stored from the last to the
-// first, each r elements early: what lands before its start is overwritten by the row above.
+// R rows n, N vectors of columns n'. In the triangular case row r starts at column r: either the vectors are
+// loaded from there (Shift), or, where the columns fill the vectors exactly (Descend), rows are stored from
+// the last to the first, each r elements early: what lands before its start is overwritten by the row above.
 enum class Rows { full, shift, descend };
 
 template <class T, int W, int N, int R, Rows Kind>
@@ -51,8 +51,9 @@ inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, 
     }
 }
 
-// The rows n .. n + R - 1 of one l. Whole rows are stored at once where they fit into N <= 3 vectors; longer ones
-// go piece by piece and are then stored exactly (no `end`), since the start of the next row is written already.
+// The rows n .. n + R - 1 of one l. Whole rows are stored at once where they fit into N <= 3 vectors; longer
+// ones go piece by piece and are then stored exactly (no `end`), since the start of the next row is written
+// already.
 template <class T, int W, int R, bool Triangular>
 inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale,
                          std::int32_t length, T* out, const T* end) {
@@ -94,8 +95,9 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
         for (std::int32_t n = 0; n < n_max;) {
             const std::int32_t length = Triangular ? n_max - n : n_max;
             const auto strip = [&]<int R>() {
-                product_rows<T, W, R, Triangular>(matrix + block.a + n, matrix + block.b + (Triangular ? n : 0),
-                                                  stride, rows, model.prefactor[l], length, out, end);
+                product_rows<T, W, R, Triangular>(matrix + block.a + n,
+                                                  matrix + block.b + (Triangular ? n : 0), stride, rows,
+                                                  model.prefactor[l], length, out, end);
                 out += Triangular ? R * length - R * (R - 1) / 2 : R * length;
                 n += R;
             };
@@ -113,8 +115,8 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
 }
 
 template <class T, int W>
-void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-               T* features) {
+void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
+               std::int32_t n_centres, T* features) {
     if (block.triangular)
         power_with<T, W, true>(model, block, c, n_centres, features);
     else
@@ -123,8 +125,8 @@ void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coeffi
 
 // Vectors no wider than the number of radial functions asks for, as in the expansion.
 template <class T>
-void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-           T* features) {
+void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
+           std::int32_t n_centres, T* features) {
     constexpr int W = lanes<T>;
     const auto padded = [&](std::int32_t w) { return (model.n_max + w - 1) / w * w; };
     if constexpr (vector_bytes > 32)

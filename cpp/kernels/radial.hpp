@@ -10,7 +10,8 @@ inline void distances(const double* r2, std::int32_t n, double inverse_step, std
     }
 }
 
-// values[i][f] for n neighbours at distance r: one row of coefficients for each neighbour, the functions in lanes.
+// values[i][f] for n neighbours at distance r: one row of coefficients for each neighbour, the functions in
+// lanes.
 template <class T, int W>
 inline void radial_values(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
                           const double* r, std::int32_t n, T* values) {

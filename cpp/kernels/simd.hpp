@@ -2,19 +2,24 @@
 // Clang share. Included inside the namespace of one instruction set.
 #pragma once
 
-template <class T, int W> struct VecOf {
+template <class T, int W>
+struct VecOf {
     typedef T type __attribute__((vector_size(W * sizeof(T))));
     typedef T unaligned __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
 };
-template <class T, int W> using Vec = typename VecOf<T, W>::type;
+template <class T, int W>
+using Vec = typename VecOf<T, W>::type;
 
-template <class T, int W> inline __attribute__((always_inline)) Vec<T, W> load(const T* p) {
+template <class T, int W>
+inline __attribute__((always_inline)) Vec<T, W> load(const T* p) {
     return *reinterpret_cast<const typename VecOf<T, W>::unaligned*>(p);
 }
-template <class T, int W> inline __attribute__((always_inline)) void store(T* p, Vec<T, W> v) {
+template <class T, int W>
+inline __attribute__((always_inline)) void store(T* p, Vec<T, W> v) {
     *reinterpret_cast<typename VecOf<T, W>::unaligned*>(p) = v;
 }
-template <class T, int W> inline __attribute__((always_inline)) Vec<T, W> broadcast(T v) {
+template <class T, int W>
+inline __attribute__((always_inline)) Vec<T, W> broadcast(T v) {
     return v - Vec<T, W>{};
 }
 
@@ -28,4 +33,5 @@ inline constexpr int vector_bytes = 16, vector_registers = 32;
 #else
 inline constexpr int vector_bytes = 16, vector_registers = 16;
 #endif
-template <class T> inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+template <class T>
+inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));

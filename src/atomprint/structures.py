@@ -21,6 +21,15 @@ file that ASE reads, or a :class:`Batch`."""
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
+CoreArrays: TypeAlias = tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.bool_],
+]
+"""Positions, numbers, offsets, cells and pbc, in the order in which the compiled functions take them."""
+
 _NO_CELL = np.zeros((3, 3))
 _NO_PBC = (False, False, False)
 
@@ -80,7 +89,7 @@ class Batch:
         structure = int(np.searchsorted(self.offsets, atom, side="right")) - 1
         return structure, atom - int(self.offsets[structure])
 
-    def core(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray, npt.NDArray[np.bool_]]:
+    def core(self) -> CoreArrays:
         """Return the arrays in the order in which the compiled functions take them."""
         return self.positions, self.numbers, self.offsets, self.cells, self.pbc
 
@@ -104,9 +113,7 @@ class Batch:
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
 
 
-def as_batch(
-    structures: Structures, *, periodic: bool | None = True, argument: str = "structures"
-) -> Batch:
+def as_batch(structures: Structures, *, periodic: bool | None = True, argument: str = "structures") -> Batch:
     """Turn structures of any supported kind into one checked batch.
 
     Parameters
@@ -247,8 +254,7 @@ def _check(batch: Batch, periodic: bool) -> None:
     cell = batch.cells[structure].tolist()
     if problem == _core.Problem.position:
         raise ValueError(
-            f"structure {structure}, atom {atom}: position must be finite, "
-            f"got {batch.positions[first + atom].tolist()}"
+            f"structure {structure}, atom {atom}: position must be finite, got {batch.positions[first + atom].tolist()}"
         )
     if problem == _core.Problem.number:
         raise ValueError(
@@ -257,10 +263,14 @@ def _check(batch: Batch, periodic: bool) -> None:
     if problem == _core.Problem.cell:
         raise ValueError(f"structure {structure}: cell must be finite, got {cell}")
     if problem == _core.Problem.no_cell:
-        raise ValueError(f"structure {structure}: a periodic descriptor needs a cell, got none (all lattice vectors are zero)")
+        raise ValueError(
+            f"structure {structure}: a periodic descriptor needs a cell, got none (all lattice vectors are zero)"
+        )
     if problem == _core.Problem.volume:
         raise ValueError(f"structure {structure}: cell must have a non-zero volume, got {cell}")
-    distance = "" if batch.pbc[structure].any() else (
-        f" ({np.linalg.norm(batch.positions[first + atom] - batch.positions[first + other]):.1e} Å apart)"
+    distance = (
+        ""
+        if batch.pbc[structure].any()
+        else (f" ({np.linalg.norm(batch.positions[first + atom] - batch.positions[first + other]):.1e} Å apart)")
     )
     raise ValueError(f"structure {structure}, atoms {atom} and {other}: atoms must not coincide{distance}")

@@ -24,13 +24,14 @@ def check_real(name: str, value: Any, *, above: float | None = None, at_least: f
     """Return ``value`` as a float, or raise if it is not a finite number in the range."""
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not np.isfinite(value):
+    number = float(value)
+    if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
-    if above is not None and not value > above:
+    if above is not None and not number > above:
         raise ValueError(f"{name} must be > {above:g}, got {value}")
-    if at_least is not None and not value >= at_least:
+    if at_least is not None and not number >= at_least:
         raise ValueError(f"{name} must be >= {at_least:g}, got {value}")
-    return float(value)
+    return number
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -69,7 +70,7 @@ def check_species(value: Any) -> tuple[int, ...]:
                 raise ValueError(f"species must be chemical symbols or atomic numbers, got {item!r}")
             numbers.add(atomic_numbers[item])
         elif isinstance(item, Integral) and not isinstance(item, bool | np.bool_):
-            if not 1 <= item < len(chemical_symbols):
+            if not 1 <= int(item) < len(chemical_symbols):
                 raise ValueError(f"species must be atomic numbers in 1..{len(chemical_symbols) - 1}, got {item}")
             numbers.add(int(item))
         else:

@@ -121,7 +121,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
         """
         self._validate()
         if "species" in self._get_param_names():
-            given = self.species  # type: ignore[attr-defined]
+            given = self.species
             if given is not None:
                 self.species_ = check_species(given)
             else:
@@ -158,7 +158,6 @@ class Descriptor(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = False
         tags.requires_fit = not self.__sklearn_is_fitted__()
-        tags.no_validation = True
         return tags
 
     # Shared machinery ------------------------------------------------------------------------------------------
@@ -186,14 +185,10 @@ class Descriptor(TransformerMixin, BaseEstimator):
             structure, atom = batch.locate(int(np.argmin(index)))
             symbol = chemical_symbols[int(batch.numbers[int(np.argmin(index))])]
             known = ", ".join(chemical_symbols[z] for z in species)
-            raise ValueError(
-                f"structure {structure}, atom {atom}: species must be one of {known}, got {symbol}"
-            )
+            raise ValueError(f"structure {structure}, atom {atom}: species must be one of {known}, got {symbol}")
         return index
 
-    def _rows(
-        self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_jobs: int | None, verbose: bool
-    ) -> Any:
+    def _rows(self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_jobs: int | None, verbose: bool) -> Any:
         """Compute all rows of a batch as one dense or sparse two-dimensional array.
 
         ``first_rows[s]`` is the first row of structure ``s``. The work is cut at structures where the result is
@@ -203,11 +198,10 @@ class Descriptor(TransformerMixin, BaseEstimator):
         dtype = check_dtype(getattr(self, "dtype", "float64"))
         n_rows, n_features = int(first_rows[-1]), self._n_features()
         as_sparse = bool(getattr(self, "sparse", False))
-        if not as_sparse and not verbose:
-            out = np.empty((n_rows, n_features), dtype=dtype)
+        out = None if as_sparse else np.empty((n_rows, n_features), dtype=dtype)
+        if out is not None and not verbose:
             self._compute(batch, out, n_threads, options)
             return out
-        out = None if as_sparse else np.empty((n_rows, n_features), dtype=dtype)
         parts = []
         for start, stop in row_chunks(first_rows, n_features * dtype.itemsize):
             begin, end = int(first_rows[start]), int(first_rows[stop])

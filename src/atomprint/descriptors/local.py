@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ class LocalDescriptor(Descriptor):
     @abstractmethod
     def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: Any) -> None: ...
 
-    def create(
+    def create(  # type: ignore[override]  # DScribe's order of arguments
         self,
         structures: Structures,
         centers: Centers = None,
@@ -128,6 +128,12 @@ class LocalDescriptor(Descriptor):
             return values
         return LocalFeatures(values, places.offsets, places.numbers(batch), places.atoms, X)
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose the container of ``transform``, as in scikit-learn; rows of centres stay ``LocalFeatures``."""
+        if self._is_global():
+            super().set_output(transform=transform)
+        return self
+
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
         pooling = self._pooling()
@@ -181,7 +187,7 @@ class LocalDescriptor(Descriptor):
         self, pooling: Pooling, batch: Batch, places: CenterBatch, structures: Structures, n_jobs: int | None
     ) -> Any:
         """Compute and pool a few structures at a time, so that the unpooled features never exist all at once."""
-        n_threads = check_n_jobs(self.n_jobs if n_jobs is None else n_jobs)  # type: ignore[attr-defined]
+        n_threads = check_n_jobs(self.n_jobs if n_jobs is None else n_jobs)
         n_features = self._n_features()
         dtype = check_dtype(getattr(self, "dtype", "float64"))
         plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
@@ -262,8 +268,10 @@ def _centers_of_one(
                 f"got {array[wrong[0]]}"
             )
         return array.astype(np.int64), None
-    if array.ndim == 2 and array.shape[1] == 3 and (
-        np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    if (
+        array.ndim == 2
+        and array.shape[1] == 3
+        and (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer))
     ):
         point = array.astype(np.float64)
         wrong = np.flatnonzero(~np.isfinite(point).all(axis=1))

@@ -86,8 +86,7 @@ class _MatrixDescriptor(Descriptor):
         size = self._known_size()
         if size is None:
             raise NotFittedError(
-                f"{type(self).__name__}: n_atoms_max is not known: "
-                "give it to the constructor or call fit first"
+                f"{type(self).__name__}: n_atoms_max is not known: give it to the constructor or call fit first"
             )
         return int(size)
 
@@ -543,7 +542,5 @@ def _per_structure(name: str, value: Any, n_structures: int | None) -> FloatArra
     if n_structures is None or not isinstance(value, list | tuple | np.ndarray):
         return np.array([check_real(name, value, above=0.0)])
     if len(value) != n_structures:
-        raise ValueError(
-            f"{name} must have one value for each of the structures, {n_structures}, got {len(value)}"
-        )
+        raise ValueError(f"{name} must have one value for each of the structures, {n_structures}, got {len(value)}")
     return np.array([check_real(f"{name}[{i}]", item, above=0.0) for i, item in enumerate(value)])

@@ -187,7 +187,8 @@ def _functions(
     q, w = _quadrature(end, min(panel, 2 * sigma))
     weighted = np.sqrt(w) * q
     degrees: list[FloatArray] = []
-    for l in range(l_max + 1):  # noqa: E741
+    last = np.empty(0)
+    for l in range(l_max + 1):
         columns = weighted[:, None] * primitives(q, l)
         # Two degrees with the same primitives, as in the polynomial basis, share their orthonormal functions.
         if l > 0 and np.array_equal(columns, last):
@@ -200,7 +201,7 @@ def _functions(
         distance = np.abs(r)[:, None]
         gauss = np.exp(-eta * (distance - q) ** 2)
         result = np.empty((len(r), l_max + 1, n_max))
-        for l, bessel in enumerate(_scaled_bessel_over_power(l_max, 2 * eta * distance * q)):  # noqa: E741
+        for l, bessel in enumerate(_scaled_bessel_over_power(l_max, 2 * eta * distance * q)):
             result[:, l] = (gauss * bessel) @ degrees[l]
         return result
 
@@ -212,7 +213,7 @@ def _gto(n_max: int, l_max: int, r_cut: float, sigma: float) -> tuple[RadialFunc
     decay = np.linspace(1.0, r_cut, n_max)
     alpha = -np.log(1e-3 / decay ** np.arange(l_max + 1)[:, None]) / decay**2  # (l, n)
 
-    def primitives(q: FloatArray, l: int) -> FloatArray:  # noqa: E741
+    def primitives(q: FloatArray, l: int) -> FloatArray:
         return q[:, None] ** l * np.exp(-alpha[l] * q[:, None] ** 2)
 
     end = float(np.sqrt((40 + l_max * np.log(1 + l_max)) / alpha.min()))
@@ -224,7 +225,7 @@ def _gto(n_max: int, l_max: int, r_cut: float, sigma: float) -> tuple[RadialFunc
 def _polynomial(n_max: int, l_max: int, r_cut: float, sigma: float) -> tuple[RadialFunctions, float]:
     """Polynomials (r_cut - r)^(n + 2) on [0, r_cut]."""
 
-    def primitives(q: FloatArray, l: int) -> FloatArray:  # noqa: E741
+    def primitives(q: FloatArray, l: int) -> FloatArray:
         return (r_cut - q[:, None]) ** np.arange(3, n_max + 3)
 
     return _functions(primitives, "polynomial", n_max, l_max, sigma, r_cut, r_cut / 2), sigma
@@ -277,21 +278,21 @@ def _scaled_bessel_over_power(l_max: int, x: FloatArray) -> list[FloatArray]:
         after, j = np.zeros_like(xs), np.full_like(xs, 1e-280)
         kept: dict[int, Any] = {}
         square = xs**2
-        for l in range(start, 0, -1):  # noqa: E741
+        for l in range(start, 0, -1):
             after, j = j, square * after + (2 * l + 1) * j
             if l - 1 <= l_max:
                 kept[l - 1] = j
             elif j.max() > 1e100:
                 after, j = after * 1e-180, j * 1e-180
         first = np.where(xs > 1e-8, -np.expm1(-2 * xs) / np.where(xs > 1e-8, 2 * xs, 1.0), 1 - xs)
-        for l in range(l_max + 1):  # noqa: E741
+        for l in range(l_max + 1):
             result[l][small] = kept[l] / kept[0] * first
     if not small.all():
         xl = x[~small]
         before = -np.expm1(-2 * xl) / (2 * xl)
         result[0][~small] = before
         j = ((1 + np.exp(-2 * xl)) / (2 * xl) - before / xl) / xl
-        for l in range(1, l_max + 1):  # noqa: E741
+        for l in range(1, l_max + 1):
             result[l][~small] = j
             before, j = j, (before - (2 * l + 1) * j) / xl**2
     return result

@@ -277,7 +277,7 @@ class SOAP(LocalDescriptor):
         full, half = (
             tuple(
                 f"n={n} n'={m} l={l}"
-                for l in range(int(self.l_max) + 1)  # noqa: E741
+                for l in range(int(self.l_max) + 1)
                 for n in numbers
                 for m in numbers
                 if m >= n or not triangular
@@ -316,7 +316,9 @@ class SOAP(LocalDescriptor):
             return self._layout().location(pair)
         known = symbols_of(self._species())
         if not set(pair) <= set(known) or (mode != "mu2" and pair[0] != pair[1]):
-            raise ValueError(f"species: no features for {'-'.join(pair)} with compression {mode!r} of {', '.join(known)}")
+            raise ValueError(
+                f"species: no features for {'-'.join(pair)} with compression {mode!r} of {', '.join(known)}"
+            )
         return {
             "mu2": lambda: slice(0, self._n_features()),
             "crossover": lambda: self._layout().location(pair),
@@ -393,7 +395,9 @@ def _weighting(given: Any) -> _Weighting:
     _, required, optional = _WEIGHTINGS[function]
     unknown = set(given) - {"function", "w0", *required, *optional}
     if unknown:
-        raise ValueError(f"weighting: {function!r} takes {[*required, *optional, 'w0']}, got {sorted(map(str, unknown))}")
+        raise ValueError(
+            f"weighting: {function!r} takes {[*required, *optional, 'w0']}, got {sorted(map(str, unknown))}"
+        )
     missing = [name for name in required if name not in given]
     if missing:
         raise ValueError(f"weighting: {function!r} needs {missing}, got {dict(given)!r}")

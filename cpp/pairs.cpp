@@ -98,7 +98,7 @@ void NeighbourFinder::sort_into_boxes(double cutoff) {
     const Vec3 span{*x1 - *x0, *y1 - *y0, *z1 - *z0};
     // Boxes a third of the cutoff wide follow the sphere closely; wider ones where the images are thin, so
     // that there are never many more boxes than images.
-    edge_ = cutoff / 3.0;
+    edge_ = cutoff / 1.5;
     const auto count = [&](int k) { return std::floor(span[k] / edge_) + 1.0; };
     while (count(0) * count(1) * count(2) > 2.0 * static_cast<double>(n) + 8.0)
         edge_ *= 1.3;

@@ -90,7 +90,7 @@ template <class T, int W>
 void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
                  const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column) {
     constexpr int Y = lanes<T>;
-    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank; // lanes of the short basis
+    constexpr int Z = lanes<T> * sizeof(T) > 32 ? 32 / sizeof(T) : lanes<T>; // lanes of the short basis
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
     const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
     T* radial = scratch;

@@ -78,12 +78,12 @@ void bind_soap(nb::module_& m, const char* name) {
                 require(short_table.shape(0) == table.shape(0) && short_table.shape(1) == radial_powers &&
                             short_table.shape(2) == zone_rank && zone_of_cell.shape(0) == table.shape(0),
                         "short_table must have shape (n_cells, 6, 8) and zone_of_cell (n_cells,)");
-                require(zone_basis.shape(1) == table.shape(2) && zone_basis.shape(2) == zone_rank &&
+                require(zone_basis.shape(0) == table.shape(2) && zone_basis.shape(2) == zone_rank &&
                             zone_basis.shape(3) == table.shape(3),
-                        "zone_basis must have shape (n_zones, l_max + 1, 8, n_max)");
+                        "zone_basis must have shape (l_max + 1, n_zones, 8, n_max)");
                 for (std::size_t k = 0; k < zone_of_cell.size(); ++k)
                     require(zone_of_cell.data()[k] >= -1 &&
-                                zone_of_cell.data()[k] < static_cast<std::int32_t>(zone_basis.shape(0)),
+                                zone_of_cell.data()[k] < static_cast<std::int32_t>(zone_basis.shape(1)),
                             "zone_of_cell must name zones");
                 SoapParameters p;
                 p.n_max = n_max, p.l_max = l_max, p.cutoff = cutoff, p.n_channels = n_channels;
@@ -97,7 +97,7 @@ void bind_soap(nb::module_& m, const char* name) {
                 new (self)
                     Soap<T>(std::move(p), {table.data(), short_table.data(), zone_basis.data(),
                                            zone_of_cell.data(), static_cast<std::int32_t>(table.shape(0)),
-                                           static_cast<std::int32_t>(zone_basis.shape(0))});
+                                           static_cast<std::int32_t>(zone_basis.shape(1))});
             },
             nb::arg("n_max"), nb::arg("l_max"), nb::arg("cutoff"), nb::arg("table"), nb::arg("short_table"),
             nb::arg("zone_basis"), nb::arg("zone_of_cell"), nb::arg("species_weights"), nb::arg("embedding"),

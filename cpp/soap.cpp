@@ -171,7 +171,7 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             add_block(a, p_.n_channels);
             break;
         }
-    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), n_cells, n_pad_,
+    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), n_cells, n_zones_, n_pad_,
                    n_cells / p_.cutoff, 1.0 / p_.cutoff},
                   n_max,
                   l_max,

@@ -24,35 +24,32 @@ template <class T, int W, int N, int M>
 void accumulate(const Product<T>& p) {
     using V = Vec<T, W>;
     V c[M][N];
-    for (int m = 0; m < M; ++m)
-        for (int v = 0; v < N; ++v)
-            c[m][v] = p.add ? load<T, W>(p.out + m * p.out_stride + v * W) : V{};
+    unroll<M * N>([&](auto k) {
+        c[k / N][k % N] = p.add ? load<T, W>(p.out + k / N * p.out_stride + k % N * W) : V{};
+    });
     const T* radial = p.radial;
     for (std::int32_t i = 0; i < p.n; ++i) {
         const T* y = p.harmonics + p.y_first[i];
         V r[N];
-        for (int v = 0; v < N; ++v)
-            r[v] = load<T, W>(radial + v * W);
-        for (int m = 0; m < M; ++m)
-            for (int v = 0; v < N; ++v)
-                c[m][v] += y[m * p.y_stride] * r[v];
+        unroll<N>([&](auto v) { r[v] = load<T, W>(radial + v * W); });
+        unroll<M * N>([&](auto k) { c[k / N][k % N] += y[k / N * p.y_stride] * r[k % N]; });
         radial += p.radial_stride;
     }
-    for (int m = 0; m < M; ++m)
-        for (int v = 0; v < N; ++v)
-            store<T, W>(p.out + m * p.out_stride + v * W, c[m][v]);
+    unroll<M * N>([&](auto k) { store<T, W>(p.out + k / N * p.out_stride + k % N * W, c[k / N][k % N]); });
 }
 
 // As many rows as leave registers for the radial functions and one harmonic.
 template <int N>
 inline constexpr int row_tile = (vector_registers - N - 2) / N > 16 ? 16 : (vector_registers - N - 2) / N;
 
-// `rows` rows in tiles of equal size, N vectors of columns.
+// `rows` rows in tiles of equal size, N vectors of columns. Inlined, so that the operands are never copied.
 template <class T, int W, int N>
-void accumulate_rows(Product<T> p, std::int32_t rows) {
+inline __attribute__((always_inline)) void accumulate_rows(Product<T>& p, std::int32_t rows) {
     static constexpr auto tile = []<int... M>(std::integer_sequence<int, M...>) {
         return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate<T, W, N, M + 1>...};
     }(std::make_integer_sequence<int, row_tile<N>>{});
+    const T* const harmonics = p.harmonics;
+    T* const out = p.out;
     for (std::int32_t tiles = (rows + row_tile<N> - 1) / row_tile<N>; tiles > 0; --tiles) {
         const std::int32_t m = (rows + tiles - 1) / tiles;
         tile[m - 1](p);
@@ -60,13 +57,18 @@ void accumulate_rows(Product<T> p, std::int32_t rows) {
         p.out += m * p.out_stride;
         rows -= m;
     }
+    p.harmonics = harmonics;
+    p.out = out;
 }
 
 // All rows and columns; n_columns a multiple of W.
 template <class T, int W>
-void multiply(Product<T> p, std::int32_t rows, std::int32_t n_columns) {
+inline __attribute__((always_inline)) void multiply(Product<T>& p, std::int32_t rows,
+                                                    std::int32_t n_columns) {
+    const T* const radial = p.radial;
+    T* const out = p.out;
     for (std::int32_t v = n_columns / W; v > 0;) {
-        const auto columns = [&]<int N>() {
+        const auto columns = [&]<int N>() __attribute__((always_inline)) {
             accumulate_rows<T, W, N>(p, rows);
             v -= N, p.radial += N * W, p.out += N * W;
         };
@@ -77,70 +79,105 @@ void multiply(Product<T> p, std::int32_t rows, std::int32_t n_columns) {
         else
             columns.template operator()<1>();
     }
+    p.radial = radial;
+    p.out = out;
 }
+
+// Zones of one group that are taken to the full basis together.
+inline constexpr std::int32_t merged_zones = 6;
 
 template <class T>
 std::size_t expansion_scratch(const ExpansionModel<T>& model) {
     const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
     const std::size_t n_functions = static_cast<std::size_t>(model.radial.n_pad) * (model.l_max + 1);
-    return expansion_chunk * (n_functions + n_lm) + n_lm * zone_rank;
+    return expansion_chunk * (n_functions + n_lm) + merged_zones * n_lm * zone_rank;
 }
 
 template <class T, int W>
 void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
                  const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column) {
     constexpr int Y = lanes<T>;
-    constexpr int Z = lanes<T> * sizeof(T) > 32 ? 32 / sizeof(T) : lanes<T>; // lanes of the short basis
+    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;           // to evaluate the short basis
+    constexpr int S = sizeof(T) * lanes<T> > 32 ? 32 / sizeof(T) : lanes<T>; // to sum in it
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
     const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
     T* radial = scratch;
     T* harmonics = radial + static_cast<std::size_t>(expansion_chunk) * n_functions;
-    T* zone_sum = harmonics + static_cast<std::size_t>(expansion_chunk) * n_lm; // [l, m][q]
-    std::int32_t y_first[expansion_chunk], q_first[zone_rank];
+    T* zone_sums = harmonics + static_cast<std::size_t>(expansion_chunk) * n_lm; // [zone][l, m][q]
+    std::int32_t y_first[expansion_chunk], q_first[merged_zones * zone_rank];
     for (std::int32_t k = 0; k < expansion_chunk; ++k)
         y_first[k] = (k / Y) * n_lm * Y + k % Y;
-    for (std::int32_t q = 0; q < zone_rank; ++q)
-        q_first[q] = q;
+    for (std::int32_t k = 0; k < merged_zones * zone_rank; ++k)
+        q_first[k] = (k / zone_rank) * n_lm * zone_rank + k % zone_rank;
 
     const Segment* segment = nb.segments;
+    const Segment* const last = nb.segments + nb.n_segments - 1;
     const auto rows_of = [&](std::int32_t l) {
         return out.data + out.first[l] + static_cast<std::size_t>(centre) * (2 * l + 1) * out.n_columns +
                column[segment->group];
     };
+    bool written = false;    // whether the rows of this group hold something
+    std::int32_t merged = 0; // zones summed but not taken to the full basis yet
     for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
         const std::int32_t stop = start + expansion_chunk < nb.n ? start + expansion_chunk : nb.n;
         solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start,
                               nb.y + start, nb.z + start, nb.weight + start, stop - start, harmonics);
         for (std::int32_t i = start; i < stop;) {
             const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
-            const std::int32_t* y_of = y_first + (i - start);
-            const bool begun = segment->begin < i;
+            const bool begun = segment->begin < i, complete = end == segment->end;
             if (segment->zone < 0) {
                 radial_values<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i, n,
                                     radial);
-                for (std::int32_t l = 0; l <= model.l_max; ++l)
-                    multiply<T, W>({radial + l * n_pad, static_cast<std::size_t>(n_functions),
-                                    harmonics + l * l * Y, Y, y_of, n, rows_of(l),
-                                    static_cast<std::size_t>(out.n_columns), begun},
-                                   2 * l + 1, n_pad);
+                Product<T> p{
+                    radial,  static_cast<std::size_t>(n_functions),   harmonics, Y, y_first + (i - start), n,
+                    nullptr, static_cast<std::size_t>(out.n_columns), begun};
+                for (std::int32_t l = 0; l <= model.l_max; ++l) {
+                    p.out = rows_of(l);
+                    multiply<T, W>(p, 2 * l + 1, n_pad);
+                    p.radial += n_pad;
+                    p.harmonics += (2 * l + 1) * Y;
+                }
+                written = true;
             } else {
                 radial_values<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i, n,
                                     radial);
-                multiply<T, Z>({radial, zone_rank, harmonics, Y, y_of, n, zone_sum, zone_rank, begun}, n_lm,
-                               zone_rank);
-                if (end == segment->end) {
-                    const bool first = segment == nb.segments || segment[-1].group != segment->group;
-                    const T* basis = model.radial.zone_basis +
-                                     static_cast<std::size_t>(segment->zone) * n_functions * zone_rank;
-                    for (std::int32_t l = 0; l <= model.l_max; ++l)
-                        multiply<T, W>({basis + static_cast<std::size_t>(l) * zone_rank * n_pad,
-                                        static_cast<std::size_t>(n_pad), zone_sum + l * l * zone_rank,
-                                        zone_rank, q_first, zone_rank, rows_of(l),
-                                        static_cast<std::size_t>(out.n_columns), !first},
-                                       2 * l + 1, n_pad);
+                Product<T> p{radial,
+                             zone_rank,
+                             harmonics,
+                             Y,
+                             y_first + (i - start),
+                             n,
+                             zone_sums + static_cast<std::size_t>(merged) * n_lm * zone_rank,
+                             zone_rank,
+                             begun};
+                multiply<T, S>(p, n_lm, zone_rank);
+                merged += complete;
+                const bool more = segment != last && segment[1].group == segment->group &&
+                                  segment[1].zone == segment->zone + 1 && merged < merged_zones;
+                if (complete && !more) {
+                    const std::int32_t zone = segment->zone - merged + 1;
+                    Product<T> q{nullptr,   static_cast<std::size_t>(n_pad),
+                                 zone_sums, zone_rank,
+                                 q_first,   merged * zone_rank,
+                                 nullptr,   static_cast<std::size_t>(out.n_columns),
+                                 written};
+                    for (std::int32_t l = 0; l <= model.l_max; ++l) {
+                        q.radial =
+                            model.radial.zone_basis +
+                            static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
+                        q.out = rows_of(l);
+                        multiply<T, W>(q, 2 * l + 1, n_pad);
+                        q.harmonics += (2 * l + 1) * zone_rank;
+                    }
+                    merged = 0;
+                    written = true;
                 }
             }
-            segment += end == segment->end;
+            if (complete) {
+                if (segment != last && segment[1].group != segment->group)
+                    written = false;
+                ++segment;
+            }
             i = end;
         }
     }

@@ -24,14 +24,14 @@ struct Neighbourhood {
 // coefficients[cell][power][l][n], n padded with zeros to n_pad, powers of t = r * inverse_step - cell.
 //
 // On the cells of a zone, all these functions lie, to the precision of the table, in the span of zone_rank
-// functions: short_coefficients[cell][power][q], and R_nl = sum_q zone_basis[zone][l][q][n] short_q.
+// functions: short_coefficients[cell][power][q], and R_nl = sum_q zone_basis[l][zone][q][n] short_q.
 // Neighbours of one zone are summed in the short basis, and the sum is taken to all (l, n) once.
 template <class T>
 struct RadialTable {
     const T* coefficients;
     const T* short_coefficients;
     const T* zone_basis;
-    std::int32_t n_cells, n_pad;
+    std::int32_t n_cells, n_zones, n_pad;
     double inverse_step, inverse_r_max;
 };
 inline constexpr int radial_powers = 6;

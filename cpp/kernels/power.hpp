@@ -26,29 +26,31 @@ inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, 
                                                         std::int32_t rows, T scale, std::int32_t row_length,
                                                         T* const* out, const T* end) {
     using V = Vec<T, W>;
-    V p[R][N] = {};
-    for (std::int32_t k = 0; k < rows; ++k) {
+    V p[R][N];
+    unroll<R * N>([&](auto k) { p[k / N][k % N] = V{}; });
+    for (std::int32_t row = 0; row < rows; ++row) {
         V vb[N];
         if constexpr (Kind != Rows::shift)
-            for (int v = 0; v < N; ++v)
-                vb[v] = load<T, W>(b + v * W);
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < N; ++v)
-                p[r][v] += a[r] * (Kind == Rows::shift ? load<T, W>(b + r + v * W) : vb[v]);
+            unroll<N>([&](auto v) { vb[v] = load<T, W>(b + v * W); });
+        unroll<R * N>([&](auto k) {
+            constexpr int r = k / N, v = k % N;
+            if constexpr (Kind == Rows::shift)
+                p[r][v] += a[r] * load<T, W>(b + r + v * W);
+            else
+                p[r][v] += a[r] * vb[v];
+        });
         a += stride, b += stride;
     }
-    if constexpr (Kind == Rows::descend) {
-        for (int r = R - 1; r >= 0; --r)
-            for (int v = 0; v < N; ++v)
-                store<T, W>(out[r] - r + v * W, p[r][v] * scale);
-    } else {
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < N; ++v) {
-                const std::int32_t left = row_length - (Kind == Rows::shift ? r : 0) - v * W;
-                if (left > 0)
-                    store_row<T, W>(out[r] + v * W, p[r][v] * scale, left, end);
-            }
-    }
+    unroll<R * N>([&](auto k) {
+        constexpr int r = Kind == Rows::descend ? R - 1 - k / N : k / N, v = k % N;
+        if constexpr (Kind == Rows::descend) {
+            store<T, W>(out[r] - r + v * W, p[r][v] * scale);
+        } else {
+            const std::int32_t left = row_length - (Kind == Rows::shift ? r : 0) - v * W;
+            if (left > 0)
+                store_row<T, W>(out[r] + v * W, p[r][v] * scale, left, end);
+        }
+    });
 }
 
 // The rows n .. n + R - 1 of one l. Whole rows are stored at once where they fit into N <= 3 vectors; longer

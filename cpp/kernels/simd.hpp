@@ -35,3 +35,12 @@ inline constexpr int vector_bytes = 16, vector_registers = 16;
 #endif
 template <class T>
 inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+// Calls f with the constants 0 .. N - 1. Loops over arrays of vectors are written with it, since compilers
+// keep such an array in registers only where every index is a constant from the start.
+template <int N, class F>
+inline __attribute__((always_inline)) void unroll(F&& f) {
+    [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+        (f(std::integral_constant<int, I>{}), ...);
+    }(std::make_integer_sequence<int, N>{});
+}

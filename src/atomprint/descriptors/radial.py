@@ -102,7 +102,7 @@ class Zones:
     ----------
     short_table : ndarray, shape (n_cells, 6, ZONE_RANK)
         Coefficients of the spanning functions, as in the table; zero outside all zones.
-    basis : ndarray, shape (n_zones, l_max + 1, ZONE_RANK, n_max)
+    basis : ndarray, shape (l_max + 1, n_zones, ZONE_RANK, n_max)
         Coefficients that turn them back into the radial functions.
     of_cell : ndarray of int32, shape (n_cells,)
         The zone of each cell, -1 outside all zones.
@@ -161,7 +161,7 @@ def zones(table: FloatArray, error: float) -> Zones:
         bases.append(basis)
         of_cell[start:stop] = len(bases) - 1
         stop = start
-    return Zones(short_table, np.array(bases).reshape(-1, n_l, ZONE_RANK, n_max), of_cell)
+    return Zones(short_table, np.array(bases).reshape(-1, n_l, ZONE_RANK, n_max).transpose(1, 0, 2, 3).copy(), of_cell)
 
 
 def _spline_table(values: RadialFunctions, n_cells: int) -> FloatArray:

@@ -475,9 +475,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     text = []
     for line in (lines[0], rule, *lines[1:]):
-        cells = [
-            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
-        ]
+        cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join([f"### {title}", "", *text, ""])
 
@@ -599,19 +597,13 @@ def arguments() -> argparse.Namespace:
         default=os.environ.get("ATOMPRINT_PEERS_PYTHON"),
         help="Python of the environment with DScribe and featomic (default: $ATOMPRINT_PEERS_PYTHON)",
     )
-    parser.add_argument(
-        "--python", default=sys.executable, help="Python that has atomprint (default: this one)"
-    )
-    parser.add_argument(
-        "--cases", nargs="+", default=["*"], metavar="NAME", help="names or patterns such as 'soap-*'"
-    )
+    parser.add_argument("--python", default=sys.executable, help="Python that has atomprint (default: this one)")
+    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="names or patterns such as 'soap-*'")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rounds", type=int, help="rounds in which the programs take turns")
     parser.add_argument("--batch-seconds", type=float, help="time on one thread of the batch for two threads")
-    parser.add_argument(
-        "--batch-mb", type=float, default=1000.0, help="largest result of that batch (default 1000)"
-    )
+    parser.add_argument("--batch-mb", type=float, default=1000.0, help="largest result of that batch (default 1000)")
     parser.add_argument("--output", type=Path, help="JSON file for all raw numbers")
     return parser.parse_args()
 

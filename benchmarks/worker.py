@@ -157,9 +157,7 @@ class Worker:
         for dtype in (np.float64, np.float32):
             a = np.full((512, 512), 1.5, dtype=dtype)
             c = np.empty_like(a)
-            out[f"peak_{np.dtype(dtype).name}"] = (
-                2 * 512**3 / fastest(lambda a=a, c=c: np.matmul(a, a, out=c))
-            )
+            out[f"peak_{np.dtype(dtype).name}"] = 2 * 512**3 / fastest(lambda a=a, c=c: np.matmul(a, a, out=c))
         return out
 
 

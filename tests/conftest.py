@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -30,6 +31,6 @@ def crystals() -> list[Atoms]:
         bulk("NaCl", "zincblende", 5.9),
     ]
     skewed = crystals[2].copy()
-    skewed.set_cell(skewed.cell.array + [[0, 0.3, 0], [0.2, 0, 0.4], [0, 0, 0.5]], scale_atoms=True)
+    skewed.set_cell(skewed.cell.array + np.array([[0, 0.3, 0], [0.2, 0, 0.4], [0, 0, 0.5]]), scale_atoms=True)
     skewed.positions += [[11.0, -7.0, 3.0], [-9.0, 20.0, 1.0]]
     return [*crystals, skewed]

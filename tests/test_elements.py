@@ -190,7 +190,5 @@ def test_bad_species(species, error, message):
 
 
 def test_elements_too_unlike_for_the_channels():
-    with pytest.raises(
-        ValueError, match=r"length_scale must be larger for n_channels=2 to hold .* got 0\.01"
-    ):
+    with pytest.raises(ValueError, match=r"length_scale must be larger for n_channels=2 to hold .* got 0\.01"):
         ElementEmbedding(2, length_scale=0.01).matrix(["H"])

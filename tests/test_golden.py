@@ -1,9 +1,9 @@
 """Agreement with DScribe 2.1.2, on random molecules and crystals over all options (see golden/make_golden.py)."""
 
 import pytest
+from golden.cases import GoldenCase, load_cases
 
 import atomprint.descriptors
-from golden.cases import GoldenCase, load_cases
 
 
 @pytest.mark.filterwarnings("ignore:SOAP weighting 'exp' grows")

@@ -237,9 +237,7 @@ def test_ewald_does_not_depend_on_the_choice_of_cell(transform):
 def test_ewald_energy_of_a_supercell():
     atoms = crystals(4, (3,))[0]
     large = atoms.repeat((2, 1, 2))
-    energy, four = (
-        np.triu(EwaldSumMatrix().fit([s]).get_matrix(s, accuracy=1e-14)).sum() for s in (atoms, large)
-    )
+    energy, four = (np.triu(EwaldSumMatrix().fit([s]).get_matrix(s, accuracy=1e-14)).sum() for s in (atoms, large))
     assert four == pytest.approx(4 * energy, rel=1e-11)
 
 

@@ -75,9 +75,7 @@ def test_local_features_are_a_sequence():
 
 def test_slices_of_local_features():
     features = example()
-    part = LocalFeatures(**(vars(features) | {"structures": list("abcd"), "feature_names": list("vwxyz")}))[
-        1:3
-    ]
+    part = LocalFeatures(**(vars(features) | {"structures": list("abcd"), "feature_names": list("vwxyz")}))[1:3]
     assert len(part) == 2
     np.testing.assert_array_equal(part.values, features.values[3:8])
     np.testing.assert_array_equal(part.offsets, [0, 1, 5])
@@ -100,9 +98,7 @@ def test_local_features_from_arrays():
     stacked = LocalFeatures.from_arrays(cube)
     np.testing.assert_array_equal(stacked[1], cube[1])
     assert np.shares_memory(stacked.values, cube)
-    mixed = LocalFeatures.from_arrays(
-        [sparse.csr_array(np.eye(2)), np.ones((1, 2)), sparse.coo_array(np.eye(2))]
-    )
+    mixed = LocalFeatures.from_arrays([sparse.csr_array(np.eye(2)), np.ones((1, 2)), sparse.coo_array(np.eye(2))])
     assert isinstance(mixed.values, sparse.csr_array)
     np.testing.assert_array_equal(mixed[2].toarray(), np.eye(2))
     numbered = LocalFeatures.from_arrays([[[1.0]], [[2.0], [3.0]]], numbers=[[8], [0, 1]])
@@ -199,16 +195,11 @@ def test_order_of_centres_does_not_matter(method, by_species):
     features = example()
     rng = np.random.default_rng(3)
     order = np.concatenate(
-        [
-            rng.permutation(np.arange(a, b))
-            for a, b in zip(features.offsets[:-1], features.offsets[1:], strict=True)
-        ]
+        [rng.permutation(np.arange(a, b)) for a, b in zip(features.offsets[:-1], features.offsets[1:], strict=True)]
     )
     shuffled = LocalFeatures(features.values[order], features.offsets, features.numbers[order])
     pooling = Pooling(method, by_species=by_species).fit(features)
-    np.testing.assert_allclose(
-        pooling.transform(shuffled), pooling.transform(features), rtol=1e-12, atol=1e-14
-    )
+    np.testing.assert_allclose(pooling.transform(shuffled), pooling.transform(features), rtol=1e-12, atol=1e-14)
 
 
 def test_large_structures_are_pooled_piece_by_piece():
@@ -271,9 +262,7 @@ def test_sparse_is_dense(methods, by_species, weighted):
 
 @pytest.mark.parametrize("method", ["max", "min", "std"])
 def test_sparse_needs_a_linear_method(method):
-    with pytest.raises(
-        ValueError, match=f"method must be 'mean' or 'sum' for sparse features, got '{method}'"
-    ):
+    with pytest.raises(ValueError, match=f"method must be 'mean' or 'sum' for sparse features, got '{method}'"):
         Pooling(("mean", method)).transform([sparse.csr_array(np.eye(2))])
 
 
@@ -291,10 +280,7 @@ def test_by_species_layout_and_names():
     )
     assert pooling.n_features_out(2) == 8
     assert pooling.get_feature_names_out(["a", "b"]).tolist() == [
-        f"{symbol}: {method} {name}"
-        for symbol in ("H", "O")
-        for method in ("mean", "max")
-        for name in ("a", "b")
+        f"{symbol}: {method} {name}" for symbol in ("H", "O") for method in ("mean", "max") for name in ("a", "b")
     ]
 
 
@@ -317,9 +303,7 @@ def test_species_that_cannot_be_pooled():
     with pytest.raises(ValueError, match="by_species=True needs the atomic numbers of the centres"):
         Pooling(by_species=True).fit(list(features))
     point = LocalFeatures.from_arrays([[[1.0]], [[1.0], [2.0]]], numbers=[[1], [1, 0]])
-    with pytest.raises(
-        ValueError, match=r"structure 1, centre 1: by_species=True needs .* got a Cartesian point"
-    ):
+    with pytest.raises(ValueError, match=r"structure 1, centre 1: by_species=True needs .* got a Cartesian point"):
         Pooling(by_species=True).fit(point)
     with pytest.raises(NotFittedError, match="species is not known"):
         Pooling(by_species=True).transform(features)
@@ -340,9 +324,7 @@ def test_weights_from_the_atoms():
     with pytest.raises(ValueError, match="weights='mass' needs the atomic numbers of the centres"):
         Pooling(weights="mass").transform(list(features))
     point = LocalFeatures.from_arrays([[[1.0]]], numbers=[[0]])
-    with pytest.raises(
-        ValueError, match="structure 0, centre 0: weights='atomic_number' needs centres that are atoms"
-    ):
+    with pytest.raises(ValueError, match="structure 0, centre 0: weights='atomic_number' needs centres that are atoms"):
         Pooling(weights="atomic_number").transform(point)
 
 
@@ -358,9 +340,7 @@ def test_multiplicity_weighted_mean_over_one_site_of_each_kind_is_the_mean_over_
     value = {12: 1.0, 13: 10.0, 8: 100.0}
     sites = np.array([int(np.flatnonzero(atoms.numbers == z)[0]) for z in (13, 8, 12)])
     numbers = atoms.numbers[sites]
-    features = LocalFeatures(
-        np.array([[value[z]] for z in numbers]), np.array([0, 3]), numbers, sites, [atoms]
-    )
+    features = LocalFeatures(np.array([[value[z]] for z in numbers]), np.array([0, 3]), numbers, sites, [atoms])
     everything = np.mean([value[z] for z in atoms.numbers])
     assert Pooling(weights="multiplicity").transform(features).item() == pytest.approx(everything, rel=1e-14)
     alone = LocalFeatures(features.values, features.offsets, numbers, sites, atoms)
@@ -369,9 +349,7 @@ def test_multiplicity_weighted_mean_over_one_site_of_each_kind_is_the_mean_over_
 
 def multiplicity_weights(structure, atoms=(0, 1, 2)):
     atoms = np.asarray(atoms)
-    features = LocalFeatures(
-        np.eye(len(atoms)), np.array([0, len(atoms)]), np.ones_like(atoms), atoms, [structure]
-    )
+    features = LocalFeatures(np.eye(len(atoms)), np.array([0, len(atoms)]), np.ones_like(atoms), atoms, [structure])
     return Pooling("sum", weights="multiplicity").transform(features)[0].tolist()
 
 
@@ -392,9 +370,7 @@ class SymmetrizedStructure(SimpleNamespace):
 
 
 def test_multiplicities_of_pymatgen_objects():
-    assert multiplicity_weights(
-        SymmetrizedStructure(site_properties={}, equivalent_indices=[[0, 2], [1]])
-    ) == [2, 1, 2]
+    assert multiplicity_weights(SymmetrizedStructure(site_properties={}, equivalent_indices=[[0, 2], [1]])) == [2, 1, 2]
     given_by_site = SymmetrizedStructure(site_properties={"wyckoff_multiplicity": [3, 1, 3]})
     assert multiplicity_weights(given_by_site) == [3, 1, 3]
     with pytest.raises(ValueError, match="structure 0: wyckoff_multiplicity must be > 0 for every site"):
@@ -554,13 +530,9 @@ def to_local(molecules):
 
 
 def test_in_a_pipeline():
-    molecules = [
-        molecule(name) for name in ("H2O", "CO2", "CH4", "C2H6", "CH3OH", "H2O2", "CO", "H2", "CH3CH2OH")
-    ]
+    molecules = [molecule(name) for name in ("H2O", "CO2", "CH4", "C2H6", "CH3OH", "H2O2", "CO", "H2", "CH3CH2OH")]
     y = np.array([len(atoms) for atoms in molecules], dtype=float)
-    model = make_pipeline(
-        FunctionTransformer(to_local), Pooling(by_species=True, species=["H", "C", "O"]), Ridge(1e-6)
-    )
+    model = make_pipeline(FunctionTransformer(to_local), Pooling(by_species=True, species=["H", "C", "O"]), Ridge(1e-6))
     grid = GridSearchCV(model, {"pooling__method": ["mean", "sum", ("sum", "std")]}, cv=3)
     assert grid.fit(molecules, y).best_params_["pooling__method"] in ["mean", "sum", ("sum", "std")]
     # The number of atoms is the sum of atomic numbers of H, over 1, of C, over 6, and of O, over 8.

@@ -516,7 +516,7 @@ def test_bad_centres(centers, error, message):
 def test_unknown_species_and_unknown_centres_of_one_structure():
     with pytest.raises(ValueError, match="structure 1, atom 1: species must be one of H, O, got C"):
         SOAP(species=["H", "O"], r_cut=4.0).create([molecule("H2O"), molecule("CO")])
-    with pytest.raises(ValueError, match="structure 0, centre 1: atom index must be in 0..2, got 7"):
+    with pytest.raises(ValueError, match=r"structure 0, centre 1: atom index must be in 0..2, got 7"):
         SOAP(**COMMON).create(molecule("H2O"), centers=[0, 7])
     with pytest.raises(ValueError, match="structure 1 must have at least one centre to average over, got none"):
         SOAP(**COMMON, average="outer").create([molecule("H2O"), molecule("CO2")], centers=[[0], []])

@@ -273,8 +273,7 @@ def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float
     norms = np.linalg.norm(embedding, axis=1, keepdims=True)
     if norms.min() < 1e-6:
         raise ValueError(
-            f"length_scale must be larger for n_channels={n_channels} to hold all elements, "
-            f"got {length_scale}"
+            f"length_scale must be larger for n_channels={n_channels} to hold all elements, got {length_scale}"
         )
     return np.asarray(embedding / norms)
 

@@ -142,8 +142,7 @@ class LocalFeatures(Sequence[Rows]):
         wrong = np.flatnonzero((flat < 0) | (flat > heaviest))
         if len(wrong):
             raise ValueError(
-                f"numbers: {_place(offsets, wrong[0])}: atomic number must be in 0..{heaviest}, "
-                f"got {flat[wrong[0]]}"
+                f"numbers: {_place(offsets, wrong[0])}: atomic number must be in 0..{heaviest}, got {flat[wrong[0]]}"
             )
         return cls(values, offsets, flat)
 
@@ -232,9 +231,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         features = _as_features(X)
         if self.by_species:
             given = _atomic_numbers(features.offsets, features.numbers, "by_species=True")
-            self.species_ = (
-                tuple(np.unique(given).tolist()) if self.species is None else check_species(self.species)
-            )
+            self.species_ = tuple(np.unique(given).tolist()) if self.species is None else check_species(self.species)
         self.n_features_in_ = features.values.shape[1]
         self.__dict__.pop("feature_names_in_", None)
         if features.feature_names is not None:
@@ -289,9 +286,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         """
         if input_features is None:
             if not hasattr(self, "n_features_in_"):
-                raise NotFittedError(
-                    "Pooling: the features are not known: give input_features or call fit first"
-                )
+                raise NotFittedError("Pooling: the features are not known: give input_features or call fit first")
             default = [f"x{i}" for i in range(self.n_features_in_)]
             input_features = getattr(self, "feature_names_in_", default)
         return self.names(input_features)
@@ -340,9 +335,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         if self.species is not None:
             return check_species(self.species)
         if not hasattr(self, "species_"):
-            raise NotFittedError(
-                "Pooling: species is not known: give it to the constructor or call fit first"
-            )
+            raise NotFittedError("Pooling: species is not known: give it to the constructor or call fit first")
         return self.species_
 
     def _plan(
@@ -386,8 +379,7 @@ class Pooling(TransformerMixin, BaseEstimator):
             wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
             if len(wrong):
                 raise ValueError(
-                    f"weights: {_place(offsets, wrong[0])}: weight must be finite and >= 0, "
-                    f"got {weights[wrong[0]]}"
+                    f"weights: {_place(offsets, wrong[0])}: weight must be finite and >= 0, got {weights[wrong[0]]}"
                 )
             with np.errstate(over="ignore"):
                 totals = np.add.reduceat(weights, offsets[:-1])
@@ -589,9 +581,7 @@ def _as_features(X: Any) -> LocalFeatures:
 def _as_rows(item: Any, structure: int) -> Rows:
     rows = item if sparse.issparse(item) else np.asarray(item)
     if rows.ndim != 2:
-        raise ValueError(
-            f"features: structure {structure}: shape must be (n_centers, n_features), got {rows.shape}"
-        )
+        raise ValueError(f"features: structure {structure}: shape must be (n_centers, n_features), got {rows.shape}")
     return rows
 
 
@@ -604,9 +594,7 @@ def _per_centre(name: str, lists: Any, counts: Sequence[int], kinds: str = "iuf"
     arrays = [np.asarray(item) for item in lists]
     for s, (array, count) in enumerate(zip(arrays, counts, strict=True)):
         if array.shape != (count,):
-            raise ValueError(
-                f"{name}: structure {s}: shape must be ({count},), one for each centre, got {array.shape}"
-            )
+            raise ValueError(f"{name}: structure {s}: shape must be ({count},), one for each centre, got {array.shape}")
         if count and array.dtype.kind not in kinds:
             what = "numbers" if "f" in kinds else "integers"
             raise TypeError(f"{name}: structure {s}: must be {what}, got dtype {array.dtype}")
@@ -616,9 +604,7 @@ def _per_centre(name: str, lists: Any, counts: Sequence[int], kinds: str = "iuf"
 def _atomic_numbers(offsets: npt.NDArray[Any], numbers: Any, needed_by: str) -> npt.NDArray[np.integer[Any]]:
     """Return the atomic numbers of all centres, or raise if one is not an atom."""
     if numbers is None:
-        raise ValueError(
-            f"{needed_by} needs the atomic numbers of the centres: give LocalFeatures that have them"
-        )
+        raise ValueError(f"{needed_by} needs the atomic numbers of the centres: give LocalFeatures that have them")
     points = np.flatnonzero(numbers == 0)
     if len(points):
         raise ValueError(
@@ -640,9 +626,7 @@ def _multiplicities(item: Any, structure: int) -> npt.NDArray[np.float64]:
     if given is not None:
         multiplicities = np.array([np.nan if m is None else m for m in given], dtype=np.float64)
         if not (np.isfinite(multiplicities) & (multiplicities > 0)).all():
-            raise ValueError(
-                f"structure {structure}: wyckoff_multiplicity must be > 0 for every site, got {given}"
-            )
+            raise ValueError(f"structure {structure}: wyckoff_multiplicity must be > 0 for every site, got {given}")
         return multiplicities
     if "spacegroup_kinds" in arrays:
         _, kind, counts = np.unique(arrays["spacegroup_kinds"], return_inverse=True, return_counts=True)

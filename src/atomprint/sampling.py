@@ -106,10 +106,7 @@ class CenterSampler(BaseEstimator):
         candidates = self._candidates(batch)
         if self.method == "all":
             return candidates
-        return [
-            own if len(own) == 0 else own[self._pick(batch[s : s + 1], s, own)]
-            for s, own in enumerate(candidates)
-        ]
+        return [own if len(own) == 0 else own[self._pick(batch[s : s + 1], s, own)] for s, own in enumerate(candidates)]
 
     def _validate(self) -> None:
         check_choice("method", self.method, _METHODS)
@@ -122,8 +119,7 @@ class CenterSampler(BaseEstimator):
             raise ValueError(f"{given[0]} must be None with method 'all', got {getattr(self, given[0])}")
         if self.method != "all" and len(given) != 1:
             raise ValueError(
-                f"method {self.method!r} needs either n or fraction, "
-                f"got n={self.n} and fraction={self.fraction}"
+                f"method {self.method!r} needs either n or fraction, got n={self.n} and fraction={self.fraction}"
             )
         if self.species is not None:
             check_species(self.species)
@@ -137,17 +133,13 @@ class CenterSampler(BaseEstimator):
         else:
             candidates = [
                 _check_indices(own, s, n)
-                for s, (own, n) in enumerate(
-                    zip(_per_structure(self.indices, len(counts)), counts, strict=True)
-                )
+                for s, (own, n) in enumerate(zip(_per_structure(self.indices, len(counts)), counts, strict=True))
             ]
         if self.species is None:
             return candidates
         wanted = check_species(self.species)
         first = batch.offsets[:-1]
-        return [
-            own[np.isin(batch.numbers[a + own], wanted)] for a, own in zip(first, candidates, strict=True)
-        ]
+        return [own[np.isin(batch.numbers[a + own], wanted)] for a, own in zip(first, candidates, strict=True)]
 
     def _pick(self, structure: Batch, s: int, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         count = len(candidates)
@@ -195,9 +187,7 @@ def farthest_point(features: npt.ArrayLike, n: int, start: int = 0) -> npt.NDArr
     """
     x = np.asarray(features)
     if x.ndim != 2 or len(x) == 0:
-        raise ValueError(
-            f"features must have shape (n_rows, n_features) with at least one row, got {x.shape}"
-        )
+        raise ValueError(f"features must have shape (n_rows, n_features) with at least one row, got {x.shape}")
     if x.dtype.kind not in "biuf":
         raise TypeError(f"features must be real numbers, got dtype {x.dtype}")
     if not np.isfinite(x).all():
@@ -233,9 +223,7 @@ def _farthest(
     for k in range(n):
         chosen[k] = start
         np.minimum(nearest, squares(start, nearest), out=nearest)
-        nearest[
-            start
-        ] = -1.0  # below any distance: duplicates of chosen points come last, never a point twice
+        nearest[start] = -1.0  # below any distance: duplicates of chosen points come last, never a point twice
         start = int(np.argmax(nearest))
     return chosen
 
@@ -259,9 +247,7 @@ def _farthest_atoms(
     if not np.isfinite(given).all():
         raise ValueError(f"structure {s}: cell must be finite, got {structure.cells[0].tolist()}")
     if np.linalg.matrix_rank(given, tol=1e-10 * np.abs(given).max(initial=0.0)) < pbc.sum():
-        raise ValueError(
-            f"structure {s}: cell must have a non-zero volume, got {structure.cells[0].tolist()}"
-        )
+        raise ValueError(f"structure {s}: cell must have a non-zero volume, got {structure.cells[0].tolist()}")
     cell, _ = minkowski_reduce(complete_cell(given), pbc)
     inverse = np.linalg.inv(cell)
     safe = 0.25 / (np.linalg.norm(inverse, axis=0)[pbc] ** 2).max()  # square of half the distance of planes
@@ -292,8 +278,7 @@ def _per_structure(indices: Any, n_structures: int) -> Sequence[Any]:
         return [indices] * n_structures
     if len(indices) != n_structures:
         raise ValueError(
-            f"indices must hold one sequence for each structure, got {len(indices)} for {n_structures} "
-            "structures"
+            f"indices must hold one sequence for each structure, got {len(indices)} for {n_structures} structures"
         )
     return list(indices)
 
@@ -305,9 +290,7 @@ def _check_indices(given: Any, s: int, n_atoms: int) -> npt.NDArray[np.int64]:
         raise TypeError(f"indices: structure {s}: must be a sequence of integers, got {given!r}")
     wrong = (indices < 0) | (indices >= n_atoms)
     if wrong.any():
-        raise ValueError(
-            f"indices: structure {s}: index must be in 0..{n_atoms - 1}, got {indices[np.argmax(wrong)]}"
-        )
+        raise ValueError(f"indices: structure {s}: index must be in 0..{n_atoms - 1}, got {indices[np.argmax(wrong)]}")
     if len(np.unique(indices)) < len(indices):
         raise ValueError(f"indices: structure {s}: must not repeat, got {indices.tolist()}")
     return indices.astype(np.int64)

@@ -99,13 +99,9 @@ def make_structures(rng: np.random.Generator) -> dict[str, Atoms]:
         "molecule_2": random_atoms(rng, "HOHOH", cube, False),
         "atom": Atoms("N", positions=[[0.3, -0.2, 0.1]]),
         "crystal_3": random_atoms(rng, "ONaClNaO", TRICLINIC, True, 1.3),
-        "crystal_2": random_atoms(
-            rng, "NaCl", [[3.0, 0.2, 0.1], [1.6, 2.7, -0.2], [1.4, 0.8, 2.6]], True, 1.6
-        ),
+        "crystal_2": random_atoms(rng, "NaCl", [[3.0, 0.2, 0.1], [1.6, 2.7, -0.2], [1.4, 0.8, 2.6]], True, 1.6),
         "crystal_1": random_atoms(rng, "Na", [[2.5, 0.0, 0.0], [1.3, 2.2, 0.0], [1.1, 0.8, 2.1]], True),
-        "crystal_flat": random_atoms(
-            rng, "OClNa", [[7.5, 0.5, 0.0], [0.3, 6.8, 0.4], [0.2, 0.3, 2.2]], True, 1.5
-        ),
+        "crystal_flat": random_atoms(rng, "OClNa", [[7.5, 0.5, 0.0], [0.3, 6.8, 0.4], [0.2, 0.3, 2.2]], True, 1.5),
         "slab": random_atoms(rng, "ClNaOO", TRICLINIC, (True, True, False), 1.3),
         "slab_x": random_atoms(rng, "ONaCl", TRICLINIC, (False, True, True), 1.3),
         "wire": random_atoms(rng, "NaOCl", TRICLINIC, (False, False, True), 1.3),

@@ -76,9 +76,7 @@ def real_harmonics(vectors: Array, l_max: int) -> Array:
         for m in range(-ell, ell + 1):
             value = sph_harm_y(ell, abs(m), polar, azimuth)
             sign = sqrt(2.0) * (-1) ** m
-            out[:, ell * ell + ell + m] = (
-                value.real if m == 0 else sign * (value.real if m > 0 else value.imag)
-            )
+            out[:, ell * ell + ell + m] = value.real if m == 0 else sign * (value.real if m > 0 else value.imag)
     return out
 
 
@@ -138,10 +136,7 @@ def polynomial_basis(n_max: int, r_cut: float) -> NDArray[np.longdouble]:
         context.prec = DIGITS
         cut, orders = Decimal(r_cut), range(1, n_max + 1)
         return inverse_square_root(
-            [
-                [2 * cut ** (7 + i + j) / ((5 + i + j) * (6 + i + j) * (7 + i + j)) for j in orders]
-                for i in orders
-            ]
+            [[2 * cut ** (7 + i + j) / ((5 + i + j) * (6 + i + j) * (7 + i + j)) for j in orders] for i in orders]
         )
 
 

@@ -1,0 +1,46 @@
+"""The examples run, and show what they promise."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name):
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_molecules(capsys):
+    example = load("molecules")
+    structures = example.molecules()
+    assert example.coulomb_matrices(structures).shape == (3, 9)
+    environments, stacked = example.oxygen_environments(structures)
+    assert [features.shape for features in environments] == [(1, 3696), (2, 3696), (2, 3696)]
+    assert stacked.shape == (5, 3696)
+    out = capsys.readouterr().out
+    assert "Two threads give the same: True" in out
+    assert "[False, False, False, True, True]" in out
+
+
+def test_crystals(tmp_path, capsys):
+    example = load("crystals")
+    X, names = example.features(list(example.crystals().values()))
+    assert X.shape == (3, 1500)
+    assert len(names) == 1500
+    result = example.main(tmp_path)
+    out = capsys.readouterr().out
+    assert "R² needs at least 2 test samples, got 1" in out
+    assert "nan" not in out
+    assert result.test.metrics.r2.value is None
+    assert out.count("  SOAP ") == 10
+    assert (tmp_path / "crystals_parity.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_examples_are_scripts_with_a_main(name):
+    assert callable(load(name).main)

@@ -198,7 +198,7 @@ NB_MODULE(_core, m) {
         "Name of the instruction set in use.");
     m.def("use_instruction_set", &use_instruction_set, nb::arg("name"), "Change the instruction set in use.");
     nb::set_leak_warnings(false); // calculators are cached for the life of the process
-    kernels(); // an unusable ATOMPRINT_ISA is reported at import
+    kernels();                    // an unusable ATOMPRINT_ISA is reported at import
 
     nb::enum_<Problem>(m, "Problem")
         .value("none", Problem::none)

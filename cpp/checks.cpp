@@ -13,11 +13,11 @@ namespace {
 // Up to this many atoms all pairs are compared; above, a neighbour search is faster.
 constexpr std::size_t all_pairs_limit = 64;
 
-bool finite(const double* values, std::size_t n) {
-    double sum = 0.0; // 0 * inf and 0 * nan are nan
+bool usable(const double* values, std::size_t n) {
+    bool all = true;
     for (std::size_t i = 0; i < n; ++i)
-        sum += 0.0 * values[i];
-    return sum == 0.0;
+        all &= std::abs(values[i]) <= farthest; // false for nan
+    return all;
 }
 
 Finding coincident_pair(const Structure& s, const Lattice& lattice) {
@@ -57,15 +57,15 @@ Finding coincident_pair(const Structure& s, const Lattice& lattice) {
 }
 
 Finding check(const Structure& s, bool need_cell) {
-    if (!finite(s.positions, 3 * s.n_atoms))
+    if (!usable(s.positions, 3 * s.n_atoms))
         for (std::size_t i = 0; i < s.n_atoms; ++i)
-            if (!finite(s.positions + 3 * i, 3))
+            if (!usable(s.positions + 3 * i, 3))
                 return {Problem::position, 0, i, 0};
     for (std::size_t i = 0; i < s.n_atoms; ++i)
         if (s.numbers[i] < 1 || s.numbers[i] > 118)
             return {Problem::number, 0, i, 0};
     if (need_cell || s.periodic()) {
-        if (!finite(s.cell, 9))
+        if (!usable(s.cell, 9))
             return {Problem::cell, 0, 0, 0};
         bool zero = true;
         for (int k = 0; k < 9; ++k)
@@ -74,7 +74,10 @@ Finding check(const Structure& s, bool need_cell) {
             return {need_cell ? Problem::no_cell : Problem::volume, 0, 0, 0};
     }
     const Lattice lattice(s);
-    if (lattice.relative_volume < 1e-10)
+    for (int k = 0; k < 3; ++k)
+        if (lattice.periodic[k] && norm(lattice.cell[k]) < coincidence)
+            return {Problem::volume, 0, 0, 0};
+    if (!(lattice.relative_volume >= 1e-10))
         return {Problem::volume, 0, 0, 0};
     return coincident_pair(s, lattice);
 }

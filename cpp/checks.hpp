@@ -18,6 +18,8 @@ struct Finding {
 
 // Atoms closer than this, in Å, are taken for the same atom entered twice.
 inline constexpr double coincidence = 1e-5;
+// Coordinates and lattice vectors beyond this, in Å, are mistakes, and would leave no digits for distances.
+inline constexpr double farthest = 1e7;
 
 // The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent;
 // with `need_cell`, every structure must have a cell.

@@ -14,6 +14,8 @@ namespace {
 
 // Below this many images one run over all of them is faster than boxes.
 constexpr std::size_t one_box_limit = 128;
+// More than this is a mistake in the cell or the cutoff.
+constexpr double most_images = 5e7;
 
 template <class T>
 void permute(std::vector<T>& values, const std::vector<std::int32_t>& order) {
@@ -53,13 +55,15 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
         Vec3 home{structure.positions[3 * i], structure.positions[3 * i + 1], structure.positions[3 * i + 2]};
         const auto wrapped = lattice_.wrap(home);
         std::array<int, 3> from{}, to{};
+        double images = 1.0;
         for (int k = 0; k < 3; ++k) {
             if (!lattice_.periodic[k])
                 continue;
             const double f = dot(lattice_.inverse[k], home), margin = cutoff / lattice_.height[k] + 1e-9;
             const double first = std::ceil(low_f[k] - margin - f), last = std::floor(high_f[k] + margin - f);
-            if (!(last - first < 1e6))
-                throw std::length_error("the cutoff is more than a million times the height of the cell");
+            images *= std::max(last - first + 1.0, 0.0);
+            if (!(images * static_cast<double>(n) < most_images))
+                throw TooManyImages();
             from[k] = static_cast<int>(first), to[k] = static_cast<int>(last);
         }
         for (int a = from[0]; a <= to[0]; ++a)

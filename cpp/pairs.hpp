@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <vector>
 
 #include "batch.hpp"
@@ -14,6 +15,11 @@ namespace atomprint {
 // A pair counts if its distance is below cutoff * (1 - cutoff_margin). The margin is far above rounding, so
 // that a pair exactly at the cutoff is left out wherever the structure lies in space.
 inline constexpr double cutoff_margin = 1e-10;
+
+// The cutoff reaches far more periodic images than fit into memory.
+struct TooManyImages : std::length_error {
+    TooManyImages() : std::length_error("the cutoff reaches more than 5e7 periodic images of the atoms") {}
+};
 
 // The result of a query: index of the image, vector from the point to it, squared distance. Arrays are longer
 // than n.

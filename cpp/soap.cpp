@@ -8,6 +8,7 @@
 #include <mutex>
 #include <numbers>
 #include <stdexcept>
+#include <string>
 
 #include "checks.hpp"
 #include "dispatch.hpp"
@@ -21,6 +22,8 @@ namespace {
 constexpr std::size_t centres_per_task = 32;
 // Partial sums of one structure; fixed, so that an average does not depend on the number of threads.
 constexpr std::size_t parts_of_average = 16;
+// And no more than this together, in bytes.
+constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
 // Centres whose power spectra are summed in one pass.
 constexpr std::int32_t slots_of_average = 8;
 // Neighbours of a group in a zone from which summing them in the short basis pays.
@@ -331,6 +334,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
         int part;
     };
     std::vector<Task> tasks;
+    const std::size_t most_parts =
+        std::clamp<std::size_t>(memory_of_parts / (n_features_ * sizeof(T)), 1, parts_of_average);
     const auto sites = std::make_unique<Site[]>(batch.n_structures);
     for (std::size_t s = 0; s < batch.n_structures; ++s) {
         const std::int64_t first = centres.offsets[s], n = centres.offsets[s + 1] - first;
@@ -338,7 +343,7 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
             continue;
         std::int64_t parts = (n + centres_per_task - 1) / centres_per_task;
         if (average != Average::off)
-            parts = std::min<std::int64_t>(parts, parts_of_average);
+            parts = std::min<std::int64_t>(parts, most_parts);
         for (std::int64_t k = 0; k < parts; ++k)
             tasks.push_back({s, first + n * k / parts, first + n * (k + 1) / parts, static_cast<int>(k)});
         sites[s].left = static_cast<int>(parts);
@@ -346,7 +351,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
 
     const std::int32_t n_l = p_.l_max + 1, n_slots = average == Average::outer ? slots_of_average : 1;
     const std::size_t n_coefficients = static_cast<std::size_t>(n_l) * n_l * n_columns_;
-    std::vector<Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
+    std::vector<Workspace> workspaces(
+        std::clamp<std::size_t>(n_threads, 1, std::max<std::size_t>(tasks.size(), 1)));
     const auto prepare = [&](Workspace& work) {
         work.scratch.resize(soap_kernels<T>().scratch_size(expansion_) + vector_slack);
         work.coefficients.assign(n_slots * n_coefficients + vector_slack, T(0));
@@ -373,9 +379,14 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
         std::call_once(site.once, [&] {
             const std::int64_t first = centres.offsets[task.structure];
             const std::size_t n = static_cast<std::size_t>(centres.offsets[task.structure + 1] - first);
-            site.finder = std::make_unique<NeighbourFinder>(batch[task.structure], centres.points + 3 * first,
-                                                            n, p_.cutoff);
-            site.parts.resize(average == Average::off ? 0 : parts_of_average);
+            try {
+                site.finder = std::make_unique<NeighbourFinder>(batch[task.structure],
+                                                                centres.points + 3 * first, n, p_.cutoff);
+            } catch (const TooManyImages& error) {
+                throw std::invalid_argument("structure " + std::to_string(task.structure) + ": " +
+                                            error.what() + ": r_cut is too large for this cell");
+            }
+            site.parts.resize(average == Average::off ? 0 : most_parts);
             site.present.resize(site.parts.size());
         });
         const auto expand_centre = [&](std::int64_t centre, std::int32_t slot) {

@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import NotFittedError, SkipTestWarning
@@ -226,8 +227,52 @@ def test_set_params_is_checked_and_undone(descriptor):
     before = copy.get_params()
     with pytest.raises((TypeError, ValueError)):
         copy.set_params(n_jobs=4, dtype="int8")
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        copy.set_params(n_jobs=4, foo=1)
     for key, value in copy.get_params().items():
         assert value is before[key] or value == before[key]
+
+
+def test_scikit_learn_told_to_make_data_frames():
+    pd = pytest.importorskip("pandas")
+    structures = [molecule(m) for m in ("H2O", "NH3", "CO2", "CH4")]
+    with config_context(transform_output="pandas"):
+        model = make_pipeline(SOAP(**SMALL), Pooling("mean"), Ridge()).fit(structures, np.arange(4.0))
+        assert isinstance(model[:-1].transform(structures), pd.DataFrame)
+        assert isinstance(SOAP(**SMALL, average="inner").fit_transform(structures), pd.DataFrame)
+
+
+def test_transform_has_a_leading_axis_for_a_bare_structure(name, descriptor):
+    atoms = some_structures(name)[0]
+    X = descriptor.transform(atoms)
+    assert len(X) == 1
+    np.testing.assert_array_equal(X[0], descriptor.create(atoms))
+
+
+def test_fit_checks_its_structures():
+    with pytest.raises(ValueError, match="structure 0, atom 0: species must be one of H, got O"):
+        SOAP(species=["H"], r_cut=3.0).fit([molecule("H2O")])
+    with pytest.raises(ValueError, match="structure 0: n_atoms_max must be >= its number of atoms, 3, got 2"):
+        CoulombMatrix(n_atoms_max=2).fit([molecule("H2O")])
+    for descriptor in (CoulombMatrix(n_atoms_max=2), SOAP(species=["H"], r_cut=3.0)):
+        with pytest.raises(TypeError, match="got NoneType"):
+            descriptor.fit(None)
+
+
+def test_the_order_of_arguments_is_that_of_dscribe():
+    atoms = [molecule("H2O"), molecule("NH3")]
+    soap = SOAP(**SMALL)
+    for x, y in zip(
+        soap.create(atoms, [[0], [0]], 2, False, False), soap.create(atoms, centers=[[0], [0]]), strict=True
+    ):
+        np.testing.assert_array_equal(x, y)
+    matrix = CoulombMatrix(4)
+    np.testing.assert_array_equal(matrix.create(atoms, -1, True, False), matrix.create(atoms))
+    crystal = bulk("NaCl", "rocksalt", 5.64)
+    ewald = EwaldSumMatrix(2)
+    np.testing.assert_array_equal(
+        ewald.create(crystal, 1e-6, 2, None, None, None, 1), ewald.create(crystal, accuracy=1e-6, w=2)
+    )
 
 
 def test_pipeline(name, descriptor):

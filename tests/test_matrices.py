@@ -176,7 +176,7 @@ def test_spectrum_of_large_matrices(n, instruction_set):
 def test_spectrum_with_equal_and_very_different_eigenvalues():
     ring = 2.0 * pi * np.arange(12) / 12
     degenerate = Atoms("H12", positions=np.column_stack([np.cos(ring), np.sin(ring), 0 * ring]) * 3.0)
-    far = Atoms("UH3", positions=[[0, 0, 0], [1e6, 0, 0], [0, 1e7, 0], [0, 0, 1e8]])
+    far = Atoms("UH3", positions=[[0, 0, 0], [1e5, 0, 0], [0, 1e6, 0], [0, 0, 1e7]])
     for atoms in (degenerate, far):
         values = np.linalg.eigvalsh(CoulombMatrix(12).get_matrix(atoms))
         spectrum = CoulombMatrix(len(atoms), permutation="eigenspectrum").create(atoms)

@@ -403,6 +403,14 @@ def test_every_number_of_radial_functions(n_max):
         ({"n_max": 24}, ValueError, "n_max is too large for a stable gto basis: with n_max=24"),
         ({"n_max": 18, "rbf": "polynomial"}, ValueError, "n_max is too large for a stable polynomial basis"),
         ({"l_max": -1}, ValueError, "l_max must be >= 0, got -1"),
+        ({"l_max": 10**9}, ValueError, "l_max must be <= 40, got 1000000000"),
+        ({"n_max": 10**9}, ValueError, "n_max must be <= 64, got 1000000000"),
+        ({"n_max": 64}, ValueError, "n_max is too large for a stable gto basis"),
+        ({"r_cut": 1e6}, ValueError, "sigma must not be so small against r_cut"),
+        ({"sigma": 1e-6}, ValueError, "sigma must not be so small against r_cut"),
+        ({"r_cut": None, "weighting": {"function": "pow", "r0": 1.0, "m": 0}}, ValueError, "weighting must decay"),
+        ({"weighting": {"function": "exp", "r0": 1e-3, "d": 0}}, ValueError, "the weight at r = .* must be finite"),
+        ({"species_embedding": np.full((4, 1), 1e20)}, ValueError, "species_embedding must be finite and at most 1e"),
         ({"sigma": 0}, ValueError, "sigma must be > 0, got 0"),
         ({"rbf": "spline"}, ValueError, "rbf must be one of 'gto', 'polynomial', got 'spline'"),
         ({"average": "both"}, ValueError, "average must be one of 'off', 'inner', 'outer', got 'both'"),
@@ -444,7 +452,7 @@ def test_every_number_of_radial_functions(n_max):
         (
             {"weighting": {"function": "pow", "r0": 2.0, "m": 1, "d": 0}},
             ValueError,
-            "infinite for an atom on the centre",
+            "weighting: the weight at r = 0 must be finite, got inf",
         ),
         ({"weighting": {"w0": -1.0}}, ValueError, "weighting: w0 must be >= 0, got -1.0"),
         ({"weighting": {}}, ValueError, "weighting must have a 'function' or only 'w0'"),
@@ -520,6 +528,19 @@ def test_unknown_species_and_unknown_centres_of_one_structure():
         SOAP(**COMMON).create(molecule("H2O"), centers=[0, 7])
     with pytest.raises(ValueError, match="structure 1 must have at least one centre to average over, got none"):
         SOAP(**COMMON, average="outer").create([molecule("H2O"), molecule("CO2")], centers=[[0], []])
+
+
+def test_impossible_cells():
+    soap = SOAP(species=["Na"], r_cut=4.0, periodic=True)
+    with pytest.raises(ValueError, match="structure 1: the cutoff reaches more than 5e7 periodic images"):
+        soap.create([bulk("Na"), Atoms("Na", cell=[0.02, 0.02, 0.02], pbc=True)])
+    for cell in ([1e-7] * 3, [1e200] * 3):
+        with pytest.raises(ValueError, match="structure 0: cell must"):
+            soap.create(Atoms("Na", cell=cell, pbc=True))
+    with pytest.raises(ValueError, match="structure 0, atom 0: position must be finite and within 1e7"):
+        soap.create(Atoms("Na", positions=[[1e15, 0, 0]], cell=[4, 4, 4], pbc=True))
+    with pytest.raises(ValueError, match="structure 0, centre 0: position must be finite and within 1e7"):
+        soap.create(bulk("Na"), centers=[[1e11, 0, 0]])
 
 
 def test_no_centres_are_fine_without_average():

@@ -1,5 +1,6 @@
 """Reading structures: every kind, and every way in which they can be wrong."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,32 @@ def test_arrays_and_slices():
         both[::2]
 
 
+def test_numbers_are_never_cast_silently():
+    for numbers, error, message in (
+        (np.array([1.5, 1.5]), TypeError, "atomic numbers must be integers, got float64"),
+        (np.array([1, 2**32 + 1]), ValueError, "structure 1, atom 1: atomic number must be in 1..118, got 4294967297"),
+    ):
+        atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 1]])
+        atoms.arrays["numbers"] = numbers
+        with pytest.raises(error, match=message):
+            as_batch([molecule("H2O"), atoms], periodic=False)
+
+
+def test_broken_batches():
+    good = as_batch(molecule("H2O"), periodic=False)
+    arrays = {name: getattr(good, name) for name in ("numbers", "positions", "offsets", "cells", "pbc")}
+    for change, error, message in (
+        ({"numbers": [8, 1, 1]}, TypeError, "numbers must be an array of int32, got list"),
+        ({"numbers": np.array([8.0, 1, 1])}, TypeError, "numbers must be an array of int32, got float64"),
+        ({"positions": np.zeros((3, 4))}, ValueError, r"positions must be contiguous with shape \(n, 3\)"),
+        ({"offsets": np.array([], dtype=np.int64)}, ValueError, "offsets must ascend from 0"),
+        ({"offsets": np.array([0, 2], dtype=np.int64)}, ValueError, "offsets must ascend from 0"),
+        ({"cells": np.zeros((2, 3, 3))}, ValueError, "need as many positions and cells and pbc"),
+    ):
+        with pytest.raises(error, match=message):
+            Batch(**arrays | change)
+
+
 def test_caller_is_not_changed():
     atoms = bulk("NaCl", "rocksalt", 5.64)
     before = atoms.copy()
@@ -92,9 +119,13 @@ def broken(**changes):
         (
             [bulk("Cu"), broken(positions=np.nan)],
             ValueError,
-            r"structure 1, atom 1: position must be finite, got \[nan",
+            r"structure 1, atom 1: position must be finite and within 1e7 Å, got \[nan",
         ),
-        (broken(positions=[0, np.inf, 0]), ValueError, "structure 0, atom 1: position must be finite, got"),
+        (
+            broken(positions=[0, np.inf, 0]),
+            ValueError,
+            "structure 0, atom 1: position must be finite and within 1e7 Å, got",
+        ),
         (broken(numbers=0), ValueError, "structure 0, atom 1: atomic number must be in 1..118, got 0"),
         (molecule("H2O"), ValueError, "structure 0: a periodic descriptor needs a cell, got none"),
         (Atoms("H", cell=[4, 4, 0], pbc=True), ValueError, "structure 0: cell must have a non-zero volume"),
@@ -104,8 +135,12 @@ def broken(**changes):
             "cell must have a non-zero volume",
         ),
         (Atoms("H", cell=[np.nan, 4, 4], pbc=True), ValueError, "structure 0: cell must be finite"),
+        ({"a": bulk("Cu")}, TypeError, "structures must be an ase.Atoms, .* got dict"),
+        ("H2O", ValueError, "'H2O' is neither a structure nor the name of a file"),
+        (Path("nowhere.xyz"), FileNotFoundError, "no such file: 'nowhere.xyz'"),
+        (__file__, ValueError, "ASE cannot read"),
         (3, TypeError, "structures must be an ase.Atoms, .* got int"),
-        ([bulk("Cu"), "H2O.cif "], FileNotFoundError, "no such file: 'H2O.cif '"),
+        ([bulk("Cu"), "H2O.cif "], ValueError, "'H2O.cif ' is neither a structure nor"),
         ([bulk("Cu"), 3.5], TypeError, "structure 1 must be an ase.Atoms, .* got float"),
         (
             [SimpleNamespace(cart_coords=np.zeros((1, 3)), atomic_numbers=[1], is_ordered=False)],

@@ -16,8 +16,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from atomprint.layout import symbols_of
+from atomprint.sampling import CenterSampler, farthest_point
 from atomprint.structures import is_structure
 from atomprint.validation import check_bool, check_choice, check_species
+
+__all__ = ["CenterSampler", "LocalFeatures", "Pooling", "PoolingPlan", "farthest_point"]
 
 Rows: TypeAlias = Any
 """Dense ``ndarray`` or SciPy sparse array with one row for each centre."""

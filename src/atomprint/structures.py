@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -61,6 +61,30 @@ class Batch:
     pbc: npt.NDArray[np.bool_]
     single: bool = False
 
+    def __post_init__(self) -> None:
+        for name, dtype, shape in (
+            ("numbers", np.int32, (None,)),
+            ("positions", np.float64, (None, 3)),
+            ("offsets", np.int64, (None,)),
+            ("cells", np.float64, (None, 3, 3)),
+            ("pbc", np.bool_, (None, 3)),
+        ):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != dtype:
+                got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise TypeError(f"Batch: {name} must be an array of {np.dtype(dtype)}, got {got}")
+            if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.flags.c_contiguous:
+                wanted = ", ".join("n" if n is None else str(n) for n in shape)
+                raise ValueError(f"Batch: {name} must be contiguous with shape ({wanted}), got shape {array.shape}")
+        n = len(self.offsets) - 1
+        if n < 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.numbers) or (np.diff(self.offsets) < 0).any():
+            raise ValueError("Batch: offsets must ascend from 0 to the number of atoms")
+        if len(self.positions) != len(self.numbers) or len(self.cells) != n or len(self.pbc) != n:
+            raise ValueError(
+                f"Batch: {len(self.numbers)} numbers and {n} structures need as many positions and cells and pbc, "
+                f"got {len(self.positions)}, {len(self.cells)} and {len(self.pbc)}"
+            )
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -102,7 +126,7 @@ class Batch:
         pbc: npt.ArrayLike | bool = False,
     ) -> Batch:
         """Make a batch of one structure from plain arrays; see :class:`Batch` for shapes and units."""
-        z = np.ascontiguousarray(numbers, dtype=np.int32)
+        z = _atomic_numbers(np.asarray(numbers), np.zeros(1, dtype=np.int64))
         r = np.ascontiguousarray(positions, dtype=np.float64)
         if z.ndim != 1 or r.shape != (len(z), 3):
             raise ValueError(
@@ -163,7 +187,7 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
         single = False
     elif single:
         items = [structures]
-    elif isinstance(structures, Iterable):
+    elif isinstance(structures, Iterable) and not isinstance(structures, Mapping | bytes):
         items = list(structures)
     else:
         raise TypeError(
@@ -194,7 +218,7 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
     offsets = np.zeros(len(items) + 1, dtype=np.int64)
     np.cumsum([len(z) for z in numbers], out=offsets[1:])
     return Batch(
-        np.concatenate(numbers, dtype=np.int32, casting="unsafe"),
+        _atomic_numbers(np.concatenate(numbers), offsets),
         np.concatenate(positions, dtype=np.float64),
         offsets,
         np.array(cells, dtype=np.float64) if periodic else np.zeros((len(items), 3, 3)),
@@ -203,17 +227,46 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
     )
 
 
+def _atomic_numbers(numbers: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Return numbers as int32, or raise where that would change them."""
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"structures: atomic numbers must be integers, got {numbers.dtype}")
+    if len(numbers) and (numbers.min() < 1 or numbers.max() > 118):
+        atom = int(np.argmax((numbers < 1) | (numbers > 118)))
+        structure = int(np.searchsorted(offsets, atom, side="right")) - 1
+        raise ValueError(
+            f"structure {structure}, atom {atom - int(offsets[structure])}: atomic number must be in 1..118, "
+            f"got {numbers[atom]}"
+        )
+    return np.ascontiguousarray(numbers, dtype=np.int32)
+
+
 def is_structure(item: Any) -> bool:
     """Return whether an object is one bare structure, and not a sequence of structures."""
-    return isinstance(item, Atoms) or (hasattr(item, "cart_coords") and hasattr(item, "atomic_numbers"))
+    return isinstance(item, Atoms) or hasattr(item, "cart_coords")
+
+
+def as_list(structures: Structures) -> Structures:
+    """Return one bare structure as a list of one, and a sequence as it is."""
+    if isinstance(structures, Batch):
+        return replace(structures, single=False)
+    return [structures] if is_structure(structures) else structures
 
 
 def _read(path: str | PathLike[str]) -> list[Atoms]:
     from ase.io import read
 
     if not Path(path).exists():
+        if isinstance(path, str):
+            raise ValueError(f"structures: {path!r} is neither a structure nor the name of a file")
         raise FileNotFoundError(f"structures: no such file: {str(path)!r}")
-    return list(read(path, index=":"))
+    try:
+        frames = list(read(path, index=":"))
+    except Exception as error:  # ASE's readers raise whatever they meet
+        raise ValueError(f"structures: ASE cannot read {str(path)!r}: {error!r}") from error
+    if not frames:
+        raise ValueError(f"structures: no structures in {str(path)!r}")
+    return frames
 
 
 def _from_other(item: Any, index: int, argument: str) -> tuple[Any, Any, Any, Any]:
@@ -254,14 +307,15 @@ def _check(batch: Batch, periodic: bool) -> None:
     cell = batch.cells[structure].tolist()
     if problem == _core.Problem.position:
         raise ValueError(
-            f"structure {structure}, atom {atom}: position must be finite, got {batch.positions[first + atom].tolist()}"
+            f"structure {structure}, atom {atom}: position must be finite and within 1e7 Å, "
+            f"got {batch.positions[first + atom].tolist()}"
         )
     if problem == _core.Problem.number:
         raise ValueError(
             f"structure {structure}, atom {atom}: atomic number must be in 1..118, got {batch.numbers[first + atom]}"
         )
     if problem == _core.Problem.cell:
-        raise ValueError(f"structure {structure}: cell must be finite, got {cell}")
+        raise ValueError(f"structure {structure}: cell must be finite and within 1e7 Å, got {cell}")
     if problem == _core.Problem.no_cell:
         raise ValueError(
             f"structure {structure}: a periodic descriptor needs a cell, got none (all lattice vectors are zero)"

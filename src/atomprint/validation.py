@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
+from joblib import cpu_count
 
 
-def check_integer(name: str, value: Any, minimum: int | None = None) -> int:
-    """Return ``value`` as an int, or raise if it is not an integer of at least ``minimum``."""
+def check_integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """Return ``value`` as an int, or raise if it is not an integer between ``minimum`` and ``maximum``."""
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if minimum is not None and value < minimum:
+    if minimum is not None and int(value) < minimum:
         raise ValueError(f"{name} must be >= {minimum}, got {value}")
+    if maximum is not None and int(value) > maximum:
+        raise ValueError(f"{name} must be <= {maximum}, got {value}")
     return int(value)
 
 
@@ -61,7 +63,7 @@ def check_dtype(value: Any) -> np.dtype[Any]:
 
 def check_species(value: Any) -> tuple[int, ...]:
     """Return chemical species given as symbols or atomic numbers as ascending atomic numbers."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
         raise TypeError(f"species must be a sequence of chemical symbols or atomic numbers, got {value!r}")
     numbers = set()
     for item in value:
@@ -80,17 +82,18 @@ def check_species(value: Any) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def check_n_jobs(value: Any) -> int:
-    """Return the number of threads: ``n`` for n > 0, and all cores but ``-n - 1`` for n < 0."""
+def check_n_jobs(value: Any, only_physical_cores: bool = False) -> int:
+    """Return the number of threads: ``n`` for n > 0, and all cores but ``-n - 1`` for n < 0.
+
+    With ``only_physical_cores`` the threads of one core count once among all cores.
+    """
+    check_bool("only_physical_cores", only_physical_cores)
     if value is None:
         return 1
-    n_jobs = check_integer("n_jobs", value)
+    n_jobs = check_integer("n_jobs", value, maximum=2**31 - 1)
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0: give a number of threads, or -1 for all cores")
     if n_jobs > 0:
         return n_jobs
-    try:
-        cores = len(os.sched_getaffinity(0))  # what a batch system such as Slurm grants, not what is built in
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    return max(1, cores + 1 + n_jobs)
+    # What a batch system such as Slurm grants, not what is built in.
+    return max(1, cpu_count(only_physical_cores) + 1 + n_jobs)

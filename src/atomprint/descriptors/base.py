@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
 from atomprint.layout import Layout
-from atomprint.structures import Batch, Structures, as_batch
+from atomprint.structures import Batch, Structures, as_batch, as_list
 from atomprint.validation import check_dtype, check_n_jobs, check_species
 
 Features: TypeAlias = Any
@@ -45,13 +45,13 @@ class Descriptor(TransformerMixin, BaseEstimator):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
-        before = self.get_params(deep=False)
-        super().set_params(**params)
+        trial = clone(self)
         try:
-            self._validate()
-        except (TypeError, ValueError):
-            super().set_params(**before)
-            raise
+            BaseEstimator.set_params(trial, **params)
+        except AttributeError as error:  # a parameter of something that is not there, such as pooling=None
+            raise ValueError(f"set_params: no such parameter: {error}") from error
+        trial._validate()
+        super().set_params(**params)
         return self
 
     # What a subclass gives -------------------------------------------------------------------------------------
@@ -78,7 +78,13 @@ class Descriptor(TransformerMixin, BaseEstimator):
 
     # What users call -------------------------------------------------------------------------------------------
 
-    def create(self, structures: Structures, n_jobs: int | None = None, verbose: bool = False) -> Features:
+    def create(
+        self,
+        structures: Structures,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> Features:
         """Compute the descriptor.
 
         Parameters
@@ -88,6 +94,8 @@ class Descriptor(TransformerMixin, BaseEstimator):
             :class:`~atomprint.structures.Batch`.
         n_jobs : int, optional
             Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
+        only_physical_cores : bool
+            Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
 
@@ -103,7 +111,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
         """
         batch = self._read(structures)
         rows = np.arange(len(batch) + 1)
-        X = self._rows(batch, rows, None, n_jobs, verbose)
+        X = self._rows(batch, rows, None, self._n_threads(n_jobs, only_physical_cores), verbose)
         return self._first_row(X) if batch.single else X
 
     def fit(self, X: Structures, y: Any = None) -> Self:
@@ -120,17 +128,19 @@ class Descriptor(TransformerMixin, BaseEstimator):
         self
         """
         self._validate()
+        batch = self._read(X)
         if "species" in self._get_param_names():
             given = self.species
             if given is not None:
                 self.species_ = check_species(given)
+                self._species_index(batch)
             else:
-                self.species_ = tuple(int(z) for z in np.unique(self._read(X).numbers))
+                self.species_ = tuple(int(z) for z in np.unique(batch.numbers))
         return self
 
     def transform(self, X: Structures) -> Features:
-        """Compute the descriptor of a sequence of structures; see :meth:`create`."""
-        return self.create(X)
+        """Compute the descriptor of a sequence of structures, always with a leading axis; see :meth:`create`."""
+        return self.create(as_list(X))
 
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
@@ -188,13 +198,15 @@ class Descriptor(TransformerMixin, BaseEstimator):
             raise ValueError(f"structure {structure}, atom {atom}: species must be one of {known}, got {symbol}")
         return index
 
-    def _rows(self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_jobs: int | None, verbose: bool) -> Any:
+    def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
+        return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+
+    def _rows(self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_threads: int, verbose: bool) -> Any:
         """Compute all rows of a batch as one dense or sparse two-dimensional array.
 
         ``first_rows[s]`` is the first row of structure ``s``. The work is cut at structures where the result is
         sparse (dense scratch stays small) or progress is to be shown.
         """
-        n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs)
         dtype = check_dtype(getattr(self, "dtype", "float64"))
         n_rows, n_features = int(first_rows[-1]), self._n_features()
         as_sparse = bool(getattr(self, "sparse", False))
@@ -202,14 +214,14 @@ class Descriptor(TransformerMixin, BaseEstimator):
         if out is not None and not verbose:
             self._compute(batch, out, n_threads, options)
             return out
-        parts = []
+        rows = _SparseRows(n_features, dtype)
         for start, stop in row_chunks(first_rows, n_features * dtype.itemsize):
             begin, end = int(first_rows[start]), int(first_rows[stop])
             dense = np.empty((end - begin, n_features), dtype=dtype) if out is None else out[begin:end]
             picked = options[start:stop] if options is not None else None
             self._compute(batch[start:stop], dense, n_threads, picked)
             if as_sparse:
-                parts.append(sparse.csr_array(dense))
+                rows.append(sparse.csr_array(dense))
             if verbose:
                 end_of_line = "\n" if stop == len(batch) else ""
                 print(
@@ -218,11 +230,32 @@ class Descriptor(TransformerMixin, BaseEstimator):
                     file=sys.stderr,
                     flush=True,
                 )
-        return sparse.csr_array(sparse.vstack(parts, format="csr")) if as_sparse else out
+        return rows.finish() if as_sparse else out
 
     @staticmethod
     def _first_row(X: Any) -> Any:
         return X[0] if isinstance(X, np.ndarray) else sparse.coo_array(X).reshape((X.shape[1],))
+
+
+class _SparseRows:
+    """Sparse rows that grow in place: stacking finished parts would need the memory twice."""
+
+    def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
+        self._n_features = n_features
+        self._data = np.empty(0, dtype=dtype)
+        self._indices = np.empty(0, dtype=np.int32)
+        self._ends = [np.zeros(1, dtype=np.int64)]
+
+    def append(self, part: sparse.csr_array) -> None:
+        n = len(self._data)
+        for array, values in ((self._data, part.data), (self._indices, part.indices)):
+            array.resize(n + len(values), refcheck=False)
+            array[n:] = values
+        self._ends.append(part.indptr[1:].astype(np.int64) + n)
+
+    def finish(self) -> sparse.csr_array:
+        ends = np.concatenate(self._ends)
+        return sparse.csr_array((self._data, self._indices, ends), shape=(len(ends) - 1, self._n_features))
 
 
 def row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from scipy import sparse
 
 from atomprint.descriptors.base import Descriptor, Features, row_chunks
 from atomprint.pooling import LocalFeatures, Pooling
-from atomprint.structures import Batch, Structures
-from atomprint.validation import check_dtype, check_n_jobs
+from atomprint.structures import Batch, Structures, as_list
+from atomprint.validation import check_dtype
 
 Centers: TypeAlias = Any
 """Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
@@ -55,7 +55,7 @@ class CenterBatch:
         return numbers
 
 
-class LocalDescriptor(Descriptor):
+class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
     """Base of descriptors that have one row for each centre.
 
     A subclass has the parameters ``centers`` and ``pooling`` and may average by itself (see ``_averages``).
@@ -73,6 +73,7 @@ class LocalDescriptor(Descriptor):
         structures: Structures,
         centers: Centers = None,
         n_jobs: int | None = None,
+        only_physical_cores: bool = False,
         verbose: bool = False,
     ) -> Features:
         """Compute the descriptor around centres.
@@ -88,6 +89,8 @@ class LocalDescriptor(Descriptor):
             the constructor, else all atoms.
         n_jobs : int, optional
             Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
+        only_physical_cores : bool
+            Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
 
@@ -104,7 +107,8 @@ class LocalDescriptor(Descriptor):
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
-        batch, places, X = self._create(structures, centers, n_jobs, verbose)
+        n_threads = self._n_threads(n_jobs, only_physical_cores)
+        batch, places, X = self._create(structures, centers, n_threads, verbose)
         if self._is_global():
             return self._first_row(X) if batch.single else X
         if batch.single:
@@ -123,16 +127,16 @@ class LocalDescriptor(Descriptor):
         ndarray or sparse array of shape (n_structures, n_features), or LocalFeatures
             The latter where neither averaging nor pooling makes one row for each structure.
         """
-        batch, places, values = self._create(X, None, None, False)
+        # Only tables with a row for each structure become data frames where scikit-learn is told to make them.
         if self._is_global():
-            return values
+            return super().transform(X)
+        X = as_list(X)
+        batch, places, values = self._create(X, None, self._n_threads(None, False), False)
         return LocalFeatures(values, places.offsets, places.numbers(batch), places.atoms, X)
 
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the container of ``transform``, as in scikit-learn; rows of centres stay ``LocalFeatures``."""
-        if self._is_global():
-            super().set_output(transform=transform)
-        return self
+    def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
+        """Call ``fit`` and ``transform`` with the same structures."""
+        return self.fit(X, y).transform(X)
 
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
@@ -163,7 +167,7 @@ class LocalDescriptor(Descriptor):
         return self._averages() or getattr(self, "pooling", None) is not None
 
     def _create(
-        self, structures: Structures, centers: Centers, n_jobs: int | None, verbose: bool
+        self, structures: Structures, centers: Centers, n_threads: int, verbose: bool
     ) -> tuple[Batch, CenterBatch, Any]:
         batch = self._read(structures)
         chosen = getattr(self, "centers", None) if centers is None else centers
@@ -180,24 +184,22 @@ class LocalDescriptor(Descriptor):
                 raise ValueError(f"structure {empty[0]} must have at least one centre to average over, got none")
         if pooling is None:
             rows = np.arange(len(batch) + 1) if self._averages() else places.offsets
-            return batch, places, self._rows(batch, rows, places, n_jobs, verbose)
-        return batch, places, self._pooled(pooling, batch, places, structures, n_jobs)
+            return batch, places, self._rows(batch, rows, places, n_threads, verbose)
+        return batch, places, self._pooled(pooling, batch, places, structures, n_threads)
 
     def _pooled(
-        self, pooling: Pooling, batch: Batch, places: CenterBatch, structures: Structures, n_jobs: int | None
+        self, pooling: Pooling, batch: Batch, places: CenterBatch, structures: Structures, n_threads: int
     ) -> Any:
         """Compute and pool a few structures at a time, so that the unpooled features never exist all at once."""
-        n_threads = check_n_jobs(self.n_jobs if n_jobs is None else n_jobs)
         n_features = self._n_features()
         dtype = check_dtype(getattr(self, "dtype", "float64"))
         plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
-        pooled = []
+        result = np.empty((len(batch), pooling.n_features_out(n_features)), dtype=dtype)
         for start, stop in row_chunks(places.offsets, n_features * dtype.itemsize):
             part = places[start:stop]
             values = np.empty((len(part.atoms), n_features), dtype=dtype)
             self._compute(batch[start:stop], values, n_threads, part)
-            pooled.append(plan[start:stop](values))
-        result = np.concatenate(pooled)
+            result[start:stop] = plan[start:stop](values)
         return sparse.csr_array(result) if getattr(self, "sparse", False) else result
 
 
@@ -218,7 +220,7 @@ def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch
     if single:
         lists: Sequence[Any] = [centers]
     else:
-        if isinstance(centers, str) or not hasattr(centers, "__len__"):
+        if isinstance(centers, str) or not hasattr(centers, "__len__") or getattr(centers, "ndim", 1) == 0:
             raise TypeError(f"centers must be a list with one list of centres for each structure, got {centers!r}")
         if len(centers) != len(batch):
             raise ValueError(
@@ -248,7 +250,7 @@ def _centers_of_one(
     if given is None:
         return np.arange(n_atoms), None
     where = f"structure {structure}: centers"
-    if isinstance(given, str | Integral) or not hasattr(given, "__len__"):
+    if isinstance(given, str | Integral) or not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
         raise TypeError(f"{where} must be a list of atom indices or of Cartesian points, got {given!r}")
     if len(given) == 0:
         return np.empty(0, dtype=np.int64), np.empty((0, 3))
@@ -274,10 +276,11 @@ def _centers_of_one(
         and (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer))
     ):
         point = array.astype(np.float64)
-        wrong = np.flatnonzero(~np.isfinite(point).all(axis=1))
+        wrong = np.flatnonzero(~(np.abs(point) <= 1e7).all(axis=1))
         if len(wrong):
             raise ValueError(
-                f"structure {structure}, centre {wrong[0]}: position must be finite, got {point[wrong[0]].tolist()}"
+                f"structure {structure}, centre {wrong[0]}: position must be finite and within 1e7 Å, "
+                f"got {point[wrong[0]].tolist()}"
             )
         return np.full(len(point), -1), point
     if array.ndim == 1 and array.dtype.kind in "fb":

@@ -48,6 +48,12 @@ class _Options:
         return _Options(*(None if rows is None else rows[key] for rows in (self.noise, self.ewald)))
 
 
+def _check_sizes(batch: Batch, size: int) -> None:
+    if len(batch.numbers) > size and (too_many := np.flatnonzero(batch.n_atoms > size)).size:
+        s = too_many[0]
+        raise ValueError(f"structure {s}: n_atoms_max must be >= its number of atoms, {batch.n_atoms[s]}, got {size}")
+
+
 class _MatrixDescriptor(Descriptor):
     """What the three matrix descriptors share: padding, permutation, names and shapes."""
 
@@ -64,7 +70,7 @@ class _MatrixDescriptor(Descriptor):
 
     def _validate(self) -> None:
         if self.n_atoms_max is not None:
-            check_integer("n_atoms_max", self.n_atoms_max, 1)
+            check_integer("n_atoms_max", self.n_atoms_max, 1, 2**15)
         check_choice("permutation", self.permutation, _PERMUTATIONS)
         if self.permutation == "random":
             if self.sigma is None:
@@ -120,7 +126,13 @@ class _MatrixDescriptor(Descriptor):
         ewald = () if options.ewald is None else (options.ewald,)
         self._features(*batch.core(), *ewald, out, size, _PERMUTATIONS[permutation], options.noise, n_threads)
 
-    def create(self, structures: Structures, n_jobs: int | None = None, verbose: bool = False) -> Features:
+    def create(
+        self,
+        structures: Structures,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> Features:
         """Compute the flattened matrix, or its spectrum, of every structure.
 
         Parameters
@@ -130,6 +142,8 @@ class _MatrixDescriptor(Descriptor):
             :class:`~atomprint.structures.Batch`.
         n_jobs : int, optional
             Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
+        only_physical_cores : bool
+            Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
 
@@ -145,20 +159,16 @@ class _MatrixDescriptor(Descriptor):
             If an argument or a structure is not usable, or a structure has more atoms than ``n_atoms_max``;
             the message names the structure.
         """
-        return self._create(self._read(structures), None, n_jobs, verbose)
+        return self._create(self._read(structures), None, self._n_threads(n_jobs, only_physical_cores), verbose)
 
-    def _create(self, batch: Batch, ewald: FloatArray | None, n_jobs: int | None, verbose: bool) -> Features:
+    def _create(self, batch: Batch, ewald: FloatArray | None, n_threads: int, verbose: bool) -> Features:
         size = self._size()
-        if len(batch.numbers) > size and (too_many := np.flatnonzero(batch.n_atoms > size)).size:
-            s = too_many[0]
-            raise ValueError(
-                f"structure {s}: n_atoms_max must be >= its number of atoms, {batch.n_atoms[s]}, got {size}"
-            )
+        _check_sizes(batch, size)
         noise = None
         if self.permutation == "random":
             rng = np.random.default_rng(self.seed)
             noise = rng.normal(scale=check_real("sigma", self.sigma), size=(len(batch), size))
-        X = self._rows(batch, np.arange(len(batch) + 1), _Options(noise, ewald), n_jobs, verbose)
+        X = self._rows(batch, np.arange(len(batch) + 1), _Options(noise, ewald), n_threads, verbose)
         return self._first_row(X) if batch.single else X
 
     def fit(self, X: Structures, y: Any = None) -> Self:
@@ -176,7 +186,9 @@ class _MatrixDescriptor(Descriptor):
         """
         super().fit(X, y)
         given = self.n_atoms_max
-        self.n_atoms_max_ = int(self._read(X).n_atoms.max()) if given is None else int(given)
+        batch = self._read(X)
+        self.n_atoms_max_ = int(batch.n_atoms.max()) if given is None else int(given)
+        _check_sizes(batch, self.n_atoms_max_)
         return self
 
     def get_matrix(self, structure: Structures) -> npt.NDArray[Any]:
@@ -209,7 +221,7 @@ class _MatrixDescriptor(Descriptor):
         features : ndarray or scipy.sparse array, shape (n_features,) or (n_structures, n_features)
             Features of one structure, or of several.
         n_systems : int, optional
-            Number of structures; only checked, as the shape of ``features`` tells it.
+            Number of structures, where their features follow each other in one flat array; else only checked.
 
         Returns
         -------
@@ -226,6 +238,10 @@ class _MatrixDescriptor(Descriptor):
         size = self._size()
         dense = features.toarray() if sp.issparse(features) else np.asarray(features)
         n = size * size
+        if dense.dtype.kind not in "fiu":
+            raise TypeError(f"features must be numbers, got an array of {dense.dtype}")
+        if n_systems is not None and dense.shape == (check_integer("n_systems", n_systems, 1) * n,) and n_systems > 1:
+            dense = dense.reshape(n_systems, n)
         if dense.ndim not in (1, 2) or dense.shape[-1] != n:
             raise ValueError(f"features must have shape ({n},) or (n_structures, {n}), got {dense.shape}")
         n_found = 1 if dense.ndim == 1 else len(dense)
@@ -421,17 +437,17 @@ class EwaldSumMatrix(_CrystalMatrix):
         super()._validate()
         self._lattice_sums({}, None)
 
-    def create(
+    def create(  # type: ignore[override]  # DScribe's order of arguments
         self,
         structures: Structures,
-        n_jobs: int | None = None,
-        verbose: bool = False,
-        *,
         accuracy: PerStructure = None,
         w: PerStructure = None,
         r_cut: PerStructure = None,
         g_cut: PerStructure = None,
         a: PerStructure = None,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
     ) -> Features:
         """Compute the flattened matrix, or its spectrum, of every structure.
 
@@ -440,13 +456,15 @@ class EwaldSumMatrix(_CrystalMatrix):
         structures : structure or sequence of structures
             ASE ``Atoms``, pymatgen ``Structure``, files that ASE reads, or a
             :class:`~atomprint.structures.Batch`.
-        n_jobs : int, optional
-            Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
-        verbose : bool
-            Whether to show progress on standard error.
         accuracy, w, r_cut, g_cut, a : float or sequence of float, optional
             See :class:`EwaldSumMatrix`; one value for all structures, or a sequence with one for each.
             Default: what the constructor got.
+        n_jobs : int, optional
+            Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
+        only_physical_cores : bool
+            Whether hardware threads of one core count once, where ``n_jobs`` is negative.
+        verbose : bool
+            Whether to show progress on standard error.
 
         Returns
         -------
@@ -461,7 +479,7 @@ class EwaldSumMatrix(_CrystalMatrix):
         """
         batch = self._read(structures)
         given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        return self._create(batch, self._ewald(batch, given), n_jobs, verbose)
+        return self._create(batch, self._ewald(batch, given), self._n_threads(n_jobs, only_physical_cores), verbose)
 
     def get_matrix(
         self,

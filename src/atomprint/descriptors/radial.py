@@ -37,6 +37,8 @@ _DEGREE = 5
 _FEWEST_CELLS = 16  # of a zone
 _MARGIN = 8  # cells beyond both ends, where the spline's end conditions are felt
 _LARGEST_BASIS_ERROR = 1e-7
+_MOST_PANELS = 1000
+_MOST_CELLS = 20_000
 _QUADRATURE_POINTS = 16  # of each panel
 
 
@@ -79,6 +81,8 @@ def radial_table(
     scale = np.abs(values(probe) * probe[:, None, None] ** power).max(axis=(0, 2))[:, None]
     n_cells = max(16, int(np.ceil(reach / (0.12 * width))))
     for _ in range(6):
+        if n_cells > _MOST_CELLS:
+            break
         table = _spline_table(values, n_cells)
         middle = (np.arange(n_cells) + 0.5) / n_cells
         t = 0.5 ** np.arange(_DEGREE + 1)
@@ -90,7 +94,7 @@ def radial_table(
         n_cells = int(np.ceil(n_cells * min(4.0, 1.05 * (worst / error) ** (1 / (_DEGREE + 1)))))
     raise ValueError(
         f"the radial functions of rbf={rbf!r}, n_max={n_max}, l_max={l_max}, r_cut={r_cut:g}, sigma={sigma:g} cannot "
-        f"be tabulated to a relative error of {error:.0e}: use a smaller n_max or l_max"
+        f"be tabulated to a relative error of {error:.0e}: use a smaller n_max or l_max, or a larger sigma"
     )
 
 
@@ -234,6 +238,8 @@ def _polynomial(n_max: int, l_max: int, r_cut: float, sigma: float) -> tuple[Rad
 def _quadrature(end: float, panel: float) -> tuple[FloatArray, FloatArray]:
     """Return nodes and weights of Gauss-Legendre panels of at most the given width on [0, end]."""
     x, w = np.polynomial.legendre.leggauss(_QUADRATURE_POINTS)
+    if end > _MOST_PANELS * panel:
+        raise ValueError(f"sigma must not be so small against r_cut: {end / panel:.0g} panels of quadrature are needed")
     n = max(2, int(np.ceil(end / panel)))
     half = end / n / 2
     nodes = (2 * half * np.arange(n)[:, None] + half * (x + 1)).ravel()
@@ -257,6 +263,8 @@ def _loewdin(primitives: FloatArray, rbf: str, n_max: int) -> FloatArray:
 
 def _polar(a: FloatArray) -> FloatArray:
     """Return the orthogonal polar factor of a tall matrix, U V^T of its singular value decomposition."""
+    if len(a) < a.shape[1] or not np.isfinite(a).all() or not a.any(axis=0).all():
+        return np.full_like(a, np.nan)
     singular, u, v, _, _, info = lapack.dgejsv(a, joba=0, jobu=0, jobv=0, jobr=0, jobp=0)
     if info != 0 or singular[-1] <= 0:
         return np.full_like(a, np.nan)

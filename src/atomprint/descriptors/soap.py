@@ -40,6 +40,7 @@ _WEIGHTINGS: dict[str, tuple[int, tuple[str, ...], dict[str, float]]] = {
     "exp_decay": (4, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
 }
 # Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
+_LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into float32
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
@@ -100,7 +101,7 @@ class SOAP(LocalDescriptor):
         weight goes smoothly to zero as a cosine between r_cut - cutoff_width and r_cut (in Å), and nothing beyond
         r_cut counts, so that features and their derivatives are continuous: the choice for potentials.
     centers : callable or list, optional
-        Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.pooling.CenterSampler`.
+        Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.sampling.CenterSampler`.
     pooling : str, tuple or Pooling, optional
         How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling`.
     n_jobs : int
@@ -154,8 +155,8 @@ class SOAP(LocalDescriptor):
     # -----------------------------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        check_integer("n_max", self.n_max, 1)
-        check_integer("l_max", self.l_max, 0)
+        check_integer("n_max", self.n_max, 1, 64)
+        check_integer("l_max", self.l_max, 0, 40)
         sigma = check_real("sigma", self.sigma, above=0)
         check_choice("rbf", self.rbf, ("gto", "polynomial"))
         check_choice("average", self.average, _AVERAGES)
@@ -163,7 +164,6 @@ class SOAP(LocalDescriptor):
             check_bool(name, getattr(self, name))
         check_dtype(self.dtype)
         check_n_jobs(self.n_jobs)
-        _weighting(self.weighting)
         r_cut = self._cutoff()
         if self.rbf == "gto" and r_cut <= 1:
             raise ValueError(f"r_cut must be > 1 for rbf='gto', got {r_cut:g}")
@@ -172,6 +172,10 @@ class SOAP(LocalDescriptor):
             if width > r_cut:
                 raise ValueError(f"cutoff_width must be <= r_cut = {r_cut:g}, got {width:g}")
         mode, species_weights = self._compression()
+        w = _weighting(self.weighting)
+        for r in (0.0, self._reach()):
+            if w.w0 is None or r > 0:
+                check_real(f"weighting: the weight at r = {r:g}", w(r), at_least=0)
         if self.species is not None:
             species = check_species(self.species)
             _weights_of(species, species_weights)
@@ -201,12 +205,14 @@ class SOAP(LocalDescriptor):
         if w.kind == "poly":
             return w.r0
         left = w.c / w.threshold - w.d
-        # "exp" as in DScribe, which takes its function for a decaying one here.
-        r_cut = 0.0 if left <= 0 else w.r0 * (left ** (1 / w.m) if w.kind == "pow" else float(np.log(left)))
-        if not r_cut > 0:
+        with np.errstate(all="ignore"):
+            # "exp" as in DScribe, which takes its function for a decaying one here.
+            decayed = np.log(left) if w.kind != "pow" else np.float64(left) ** (1 / np.float64(w.m))
+            r_cut = float(w.r0 * decayed)
+        if not 0 < r_cut < np.inf:
             raise ValueError(
-                f"weighting: threshold must be below the largest weight, {w.c / w.d if w.d else np.inf:g}, to imply "
-                f"r_cut, got {w.threshold:g}"
+                f"weighting must decay to threshold={w.threshold:g} at some distance to imply r_cut, got "
+                f"{dict(self.weighting or {})!r}"
             )
         return r_cut
 
@@ -234,14 +240,19 @@ class SOAP(LocalDescriptor):
         given = self.species_embedding
         if given is None:
             return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
-        matrix = given.matrix(species) if isinstance(given, ElementEmbedding) else np.asarray(given)
+        try:
+            matrix = given.matrix(species) if isinstance(given, ElementEmbedding) else np.asarray(given)
+        except ValueError:  # rows of different lengths
+            matrix = np.empty(0, dtype=object)
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
             raise ValueError(
                 f"species_embedding must be numbers of shape (n_species, n_channels) with n_species = {len(species)}, "
                 f"got shape {matrix.shape} of {matrix.dtype}"
             )
-        if not np.isfinite(matrix).all():
-            raise ValueError("species_embedding must be finite, got nan or inf")
+        if not (np.abs(matrix) <= _LARGEST_WEIGHT).all():
+            raise ValueError(
+                f"species_embedding must be finite and at most {_LARGEST_WEIGHT:g}, got {matrix.tolist()!r}"
+            )
         return np.ascontiguousarray(matrix, dtype=np.float64)
 
     def _n_channels(self) -> int:
@@ -379,6 +390,19 @@ class _Weighting:
     threshold: float = 1e-2
     w0: float | None = None
 
+    def __call__(self, r: float) -> float:
+        """Return the weight at a distance, where no atom sits on the centre."""
+        x = r / self.r0
+        with np.errstate(all="ignore"):
+            values = {
+                "none": 1.0,
+                "poly": self.c * max(1 + 2 * x**3 - 3 * x**2, 0.0) ** self.m if x < 1 else 0.0,
+                "pow": np.float64(self.c) / (self.d + np.float64(x) ** self.m),
+                "exp": np.float64(self.c) / (self.d + np.exp(-x)),
+                "exp_decay": np.float64(self.c) / (self.d + np.exp(x)),
+            }
+        return float(values[self.kind])
+
 
 def _weighting(given: Any) -> _Weighting:
     if given is None:
@@ -412,8 +436,6 @@ def _weighting(given: Any) -> _Weighting:
         name: check_real(f"weighting: {name}", given.get(name, optional.get(name)), **rules[name])
         for name in (*required, *optional)
     }
-    if function == "pow" and values["d"] == 0 and w0 is None:
-        raise ValueError("weighting: 'pow' with d=0 is infinite for an atom on the centre: give w0 or d > 0")
     return _Weighting(kind=function, w0=w0, **values)
 
 
@@ -425,7 +447,10 @@ def _weights_of(species: tuple[int, ...], given: Mapping[Any, Any] | None) -> tu
     missing = [chemical_symbols[z] for z in species if z not in by_number]
     if missing:
         raise ValueError(f"compression: species_weighting must have a weight for every species, none for {missing}")
-    return tuple(check_real(f"species_weighting of {chemical_symbols[z]}", by_number[z]) for z in species)
+    weights = tuple(check_real(f"species_weighting of {chemical_symbols[z]}", by_number[z]) for z in species)
+    if max(map(abs, weights)) > _LARGEST_WEIGHT:
+        raise ValueError(f"compression: species_weighting must be at most {_LARGEST_WEIGHT:g}, got {weights}")
+    return weights
 
 
 def _table(rbf: str, n_max: int, l_max: int, r_cut: float, sigma: float, reach: float, dtype: str) -> Any:

@@ -3,7 +3,7 @@
 #pragma once
 
 // Neighbours whose radial functions and harmonics are held in cache together.
-inline constexpr std::int32_t expansion_chunk = 32;
+inline constexpr std::int32_t expansion_chunk = 48;
 
 // out[m][v] (+)= sum_i Y_i[m] R_i[v]: operands of a small matrix product, and where row m of the result goes.
 template <class T>

@@ -603,7 +603,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rounds", type=int, help="rounds in which the programs take turns")
     parser.add_argument("--batch-seconds", type=float, help="time on one thread of the batch for two threads")
-    parser.add_argument("--batch-mb", type=float, default=250.0, help="largest result of that batch (default 1000)")
+    parser.add_argument("--batch-mb", type=float, default=250.0, help="largest result of that batch (default 250)")
     parser.add_argument("--output", type=Path, help="JSON file for all raw numbers")
     return parser.parse_args()
 

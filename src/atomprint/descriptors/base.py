@@ -110,9 +110,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
         batch = self._read(structures)
-        rows = np.arange(len(batch) + 1)
-        X = self._rows(batch, rows, None, self._n_threads(n_jobs, only_physical_cores), verbose)
-        return self._first_row(X) if batch.single else X
+        return self._one_row_each(batch, self._options(batch), self._n_threads(n_jobs, only_physical_cores), verbose)
 
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Check the parameters, and learn ``species`` from the structures if it was left out.
@@ -200,6 +198,14 @@ class Descriptor(TransformerMixin, BaseEstimator):
 
     def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
         return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+
+    def _options(self, batch: Batch) -> Any:
+        """Return what ``_compute`` needs besides the batch, sliceable by structures, or None."""
+        return None
+
+    def _one_row_each(self, batch: Batch, options: Any, n_threads: int, verbose: bool) -> Features:
+        X = self._rows(batch, np.arange(len(batch) + 1), options, n_threads, verbose)
+        return self._first_row(X) if batch.single else X
 
     def _rows(self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_threads: int, verbose: bool) -> Any:
         """Compute all rows of a batch as one dense or sparse two-dimensional array.

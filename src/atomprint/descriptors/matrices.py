@@ -126,50 +126,14 @@ class _MatrixDescriptor(Descriptor):
         ewald = () if options.ewald is None else (options.ewald,)
         self._features(*batch.core(), *ewald, out, size, _PERMUTATIONS[permutation], options.noise, n_threads)
 
-    def create(
-        self,
-        structures: Structures,
-        n_jobs: int | None = None,
-        only_physical_cores: bool = False,
-        verbose: bool = False,
-    ) -> Features:
-        """Compute the flattened matrix, or its spectrum, of every structure.
-
-        Parameters
-        ----------
-        structures : structure or sequence of structures
-            ASE ``Atoms``, pymatgen ``Structure`` or ``Molecule``, files that ASE reads, or a
-            :class:`~atomprint.structures.Batch`.
-        n_jobs : int, optional
-            Number of threads; -1 means all cores. Default: the ``n_jobs`` of the constructor.
-        only_physical_cores : bool
-            Whether hardware threads of one core count once, where ``n_jobs`` is negative.
-        verbose : bool
-            Whether to show progress on standard error.
-
-        Returns
-        -------
-        ndarray or scipy.sparse array, shape (n_features,) or (n_structures, n_features)
-            A single structure gives no leading axis; a sequence gives one, whatever its length. Rows of the
-            matrix follow each other; what lies beyond the size of a structure is zero.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument or a structure is not usable, or a structure has more atoms than ``n_atoms_max``;
-            the message names the structure.
-        """
-        return self._create(self._read(structures), None, self._n_threads(n_jobs, only_physical_cores), verbose)
-
-    def _create(self, batch: Batch, ewald: FloatArray | None, n_threads: int, verbose: bool) -> Features:
+    def _options(self, batch: Batch) -> _Options:
+        """Return what the core needs besides the batch, after the last check of it."""
         size = self._size()
         _check_sizes(batch, size)
-        noise = None
-        if self.permutation == "random":
-            rng = np.random.default_rng(self.seed)
-            noise = rng.normal(scale=check_real("sigma", self.sigma), size=(len(batch), size))
-        X = self._rows(batch, np.arange(len(batch) + 1), _Options(noise, ewald), n_threads, verbose)
-        return self._first_row(X) if batch.single else X
+        if self.permutation != "random":
+            return _Options()
+        rng = np.random.default_rng(self.seed)
+        return _Options(noise=rng.normal(scale=check_real("sigma", self.sigma), size=(len(batch), size)))
 
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Check the parameters, and learn ``n_atoms_max`` from the structures if it was left out.
@@ -479,7 +443,8 @@ class EwaldSumMatrix(_CrystalMatrix):
         """
         batch = self._read(structures)
         given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        return self._create(batch, self._ewald(batch, given), self._n_threads(n_jobs, only_physical_cores), verbose)
+        options = replace(self._options(batch), ewald=self._ewald(batch, given))
+        return self._one_row_each(batch, options, self._n_threads(n_jobs, only_physical_cores), verbose)
 
     def get_matrix(
         self,

@@ -38,9 +38,9 @@ void accumulate(const Product<T>& p) {
     unroll<M * N>([&](auto k) { store<T, W>(p.out + k / N * p.out_stride + k % N * W, c[k / N][k % N]); });
 }
 
-// As many rows as leave registers for the radial functions and one harmonic.
+// As many rows as leave registers for the radial functions and one harmonic; 25 cut (l_max + 1)^2 rows well.
 template <int N>
-inline constexpr int row_tile = (vector_registers - N - 2) / N > 16 ? 16 : (vector_registers - N - 2) / N;
+inline constexpr int row_tile = (vector_registers - N - 2) / N > 25 ? 25 : (vector_registers - N - 2) / N;
 
 // `rows` rows in tiles of equal size, N vectors of columns. Inlined, so that the operands are never copied.
 template <class T, int W, int N>
@@ -97,8 +97,7 @@ template <class T, int W>
 void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
                  const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column) {
     constexpr int Y = lanes<T>;
-    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;           // to evaluate the short basis
-    constexpr int S = sizeof(T) * lanes<T> > 32 ? 32 / sizeof(T) : lanes<T>; // to sum in it
+    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank; // lanes of the short basis
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
     const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
     T* radial = scratch;
@@ -150,7 +149,7 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
                              zone_sums + static_cast<std::size_t>(merged) * n_lm * zone_rank,
                              zone_rank,
                              begun};
-                multiply<T, S>(p, n_lm, zone_rank);
+                multiply<T, Z>(p, n_lm, zone_rank);
                 merged += complete;
                 const bool more = segment != last && segment[1].group == segment->group &&
                                   segment[1].zone == segment->zone + 1 && merged < merged_zones;

@@ -530,6 +530,19 @@ def test_unknown_species_and_unknown_centres_of_one_structure():
         SOAP(**COMMON, average="outer").create([molecule("H2O"), molecule("CO2")], centers=[[0], []])
 
 
+@pytest.mark.parametrize("change", [{}, {"sparse": True}, {"pooling": "mean"}, {"average": "outer", "sparse": True}])
+def test_errors_count_structures_from_the_first_also_where_the_work_is_cut(change, monkeypatch):
+    monkeypatch.setattr("atomprint.descriptors.base._CHUNK_BYTES", 1)
+    soap = SOAP(**{**COMMON, "species": ["H", "O"]}, **change)
+    structures = [molecule("H2O"), molecule("H2O"), molecule("H2O"), molecule("NH3")]
+    with pytest.raises(ValueError, match="structure 3, atom 0: species must be one of H, O, got N"):
+        soap.create(structures)
+    whole = soap.create(structures[:3])
+    monkeypatch.undo()
+    cut = soap.create(structures[:3])
+    np.testing.assert_array_equal(*(x.toarray() if hasattr(x, "toarray") else x for x in (whole, cut)))
+
+
 def test_impossible_cells():
     soap = SOAP(species=["Na"], r_cut=4.0, periodic=True)
     with pytest.raises(ValueError, match="structure 1: the cutoff reaches more than 5e7 periodic images"):

@@ -137,7 +137,7 @@ class Batch:
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
 
 
-def as_batch(structures: Structures, *, periodic: bool | None = True, argument: str = "structures") -> Batch:
+def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
     """Turn structures of any supported kind into one checked batch.
 
     Parameters
@@ -147,8 +147,6 @@ def as_batch(structures: Structures, *, periodic: bool | None = True, argument: 
     periodic : bool or None
         If false, cells and periodic boundary conditions are ignored. If true, they are kept, and every
         structure must have a cell. If None, they are kept where a structure has them.
-    argument : str
-        Name of the argument in error messages.
 
     Returns
     -------
@@ -175,12 +173,12 @@ def as_batch(structures: Structures, *, periodic: bool | None = True, argument: 
                 batch.single,
             )
     else:
-        batch = _gather(structures, periodic is not False, argument)
+        batch = _gather(structures, periodic is not False)
     _check(batch, bool(periodic))
     return batch
 
 
-def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
+def _gather(structures: Structures, periodic: bool) -> Batch:
     single = is_structure(structures)
     if isinstance(structures, str | PathLike):
         items: Sequence[Any] = _read(structures)
@@ -191,11 +189,11 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
         items = list(structures)
     else:
         raise TypeError(
-            f"{argument} must be an ase.Atoms, a pymatgen Structure or Molecule, a file, or a sequence of these, "
+            f"structures must be an ase.Atoms, a pymatgen Structure or Molecule, a file, or a sequence of these, "
             f"got {type(structures).__name__}"
         )
     if not items:
-        raise ValueError(f"{argument} must hold at least one structure, got an empty {type(structures).__name__}")
+        raise ValueError(f"structures must hold at least one structure, got an empty {type(structures).__name__}")
 
     numbers, positions, cells, pbc = [], [], [], []
     for index, item in enumerate(items):
@@ -209,7 +207,7 @@ def _gather(structures: Structures, periodic: bool, argument: str) -> Batch:
                 cells.append(item.cell.array)
                 pbc.append(item.pbc)
         else:
-            z, r, cell, periods = _from_other(item, index, argument)
+            z, r, cell, periods = _from_other(item, index)
             numbers.append(z)
             positions.append(r)
             if periodic:
@@ -269,22 +267,22 @@ def _read(path: str | PathLike[str]) -> list[Atoms]:
     return frames
 
 
-def _from_other(item: Any, index: int, argument: str) -> tuple[Any, Any, Any, Any]:
+def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     """Return numbers, positions, cell and pbc of a pymatgen object, recognised by its attributes, or a file."""
     if isinstance(item, str | PathLike):
         frames = _read(item)
         if len(frames) != 1:
-            raise ValueError(f"{argument}: structure {index}: {str(item)!r} holds {len(frames)} structures, not one")
+            raise ValueError(f"structures: structure {index}: {str(item)!r} holds {len(frames)} structures, not one")
         atoms = frames[0]
         return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
     if not hasattr(item, "cart_coords"):
         raise TypeError(
-            f"{argument}: structure {index} must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, "
+            f"structures: structure {index} must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, "
             f"got {type(item).__name__}"
         )
     if getattr(item, "is_ordered", True) is False:
         raise ValueError(
-            f"{argument}: structure {index} is disordered: every site must hold one species with occupancy 1"
+            f"structures: structure {index} is disordered: every site must hold one species with occupancy 1"
         )
     lattice = getattr(item, "lattice", None)
     numbers = np.asarray(item.atomic_numbers)

@@ -170,6 +170,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         self, structures: Structures, centers: Centers, n_threads: int, verbose: bool
     ) -> tuple[Batch, CenterBatch, Any]:
         batch = self._read(structures)
+        self._species_index(batch)  # checked for all at once: further on structures may be counted within a chunk
         chosen = getattr(self, "centers", None) if centers is None else centers
         if callable(chosen):
             single = batch.single and not isinstance(structures, Batch)

@@ -148,7 +148,7 @@ class _MatrixDescriptor(Descriptor):
         -------
         self
         """
-        super().fit(X, y)
+        self._validate()
         given = self.n_atoms_max
         batch = self._read(X)
         self.n_atoms_max_ = int(batch.n_atoms.max()) if given is None else int(given)

@@ -60,6 +60,16 @@ nb::object to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> 
     return nb::cast(nb::ndarray<nb::numpy, T>(owned->data(), shape, owner));
 }
 
+Centres make_centres(const Batch& batch, const Numbers& species, const Positions& points,
+                     const Offsets& atoms, const Offsets& offsets) {
+    require(static_cast<std::int64_t>(species.shape(0)) == batch.offsets[batch.n_structures],
+            "species must have one entry for each atom");
+    require(offsets.shape(0) == batch.n_structures + 1 && atoms.shape(0) == points.shape(0) &&
+                offsets.data()[batch.n_structures] == static_cast<std::int64_t>(points.shape(0)),
+            "centres must have offsets for each structure");
+    return {points.data(), atoms.data(), offsets.data()};
+}
+
 template <class T>
 void bind_soap(nb::module_& m, const char* name) {
     nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.")
@@ -111,23 +121,143 @@ void bind_soap(nb::module_& m, const char* name) {
                const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int average,
                int n_threads, const Out<T, nb::ndim<2>>& out) {
                 const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-                require(species.shape(0) == numbers.shape(0), "species must have one entry for each atom");
-                require(centre_offsets.shape(0) == offsets.shape(0) && atoms.shape(0) == points.shape(0) &&
-                            centre_offsets.data()[batch.n_structures] ==
-                                static_cast<std::int64_t>(points.shape(0)),
-                        "centres must have offsets for each structure");
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
                 const auto mode = static_cast<Average>(average);
                 require(out.shape(0) == (mode == Average::off ? points.shape(0) : batch.n_structures) &&
                             out.shape(1) == self.n_features(),
                         "out must have shape (n_rows, n_features)");
                 nb::gil_scoped_release release;
-                self.compute(batch, species.data(), {points.data(), atoms.data(), centre_offsets.data()},
-                             mode, n_threads, out.data());
+                self.compute(batch, species.data(), centres, mode, n_threads, out.data());
             },
             nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
             nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
             nb::arg("average"), nb::arg("n_threads"), nb::arg("out"),
-            "Write the features of all centres or structures to `out`.");
+            "Write the features of all centres or structures to `out`.")
+        .def(
+            "vjp",
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int average,
+               bool attach, int n_threads, const In<T, nb::ndim<2>>& cotangents,
+               const Out<double, nb::shape<-1, 3>>& gradient,
+               const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+               const std::optional<Out<T, nb::ndim<2>>>& features) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                const auto mode = static_cast<Average>(average);
+                const std::size_t n_rows = mode == Average::off ? points.shape(0) : batch.n_structures;
+                require(cotangents.shape(0) == n_rows && cotangents.shape(1) == self.n_features() &&
+                            (!features ||
+                             (features->shape(0) == n_rows && features->shape(1) == self.n_features())),
+                        "cotangents and features must have shape (n_rows, n_features)");
+                require(gradient.shape(0) == numbers.shape(0) &&
+                            (!strain || strain->shape(0) == batch.n_structures),
+                        "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+                nb::gil_scoped_release release;
+                self.vjp(batch, species.data(), centres, mode, attach, n_threads, cotangents.data(),
+                         gradient.data(), strain ? strain->data() : nullptr,
+                         features ? features->data() : nullptr);
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("average"), nb::arg("attach"), nb::arg("n_threads"), nb::arg("cotangents"),
+            nb::arg("gradient"), nb::arg("strain").none(), nb::arg("features").none(),
+            "Write the derivatives of cotangents * features with respect to positions and strain.")
+        .def(
+            "jacobian",
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int average,
+               bool attach, int n_threads, const Offsets& slots, const Offsets& row_offsets,
+               const std::optional<Out<T, nb::ndim<3>>>& gradient,
+               const std::optional<Out<T, nb::ndim<4>>>& strain,
+               const std::optional<Out<T, nb::ndim<2>>>& features) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                const auto mode = static_cast<Average>(average);
+                const std::size_t n_rows = mode == Average::off ? points.shape(0) : batch.n_structures;
+                const std::size_t n = self.n_features();
+                require(slots.shape(0) == numbers.shape(0) && row_offsets.shape(0) == offsets.shape(0),
+                        "slots must have one entry for each atom and row_offsets one more than structures");
+                require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
+                                          row_offsets.data()[batch.n_structures] &&
+                                      gradient->shape(1) == 3 && gradient->shape(2) == n),
+                        "gradient must have shape (n_out, 3, n_features)");
+                require(!strain || (strain->shape(0) == n_rows && strain->shape(1) == 3 &&
+                                    strain->shape(2) == 3 && strain->shape(3) == n),
+                        "strain must have shape (n_rows, 3, 3, n_features)");
+                require(!features || (features->shape(0) == n_rows && features->shape(1) == n),
+                        "features must have shape (n_rows, n_features)");
+                nb::gil_scoped_release release;
+                self.jacobian(batch, species.data(), centres, mode, attach, n_threads,
+                              {slots.data(), row_offsets.data(), gradient ? gradient->data() : nullptr,
+                               strain ? strain->data() : nullptr, features ? features->data() : nullptr});
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("average"), nb::arg("attach"), nb::arg("n_threads"), nb::arg("slots"),
+            nb::arg("row_offsets"), nb::arg("gradient").none(), nb::arg("strain").none(),
+            nb::arg("features").none(), "Write the derivatives of each feature into zeroed arrays.")
+        .def(
+            "pairs",
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                PairList list;
+                {
+                    nb::gil_scoped_release release;
+                    list = self.pairs(batch, species.data(), centres, n_threads);
+                }
+                const std::size_t n = list.centre.size(),
+                                  n_kinds = static_cast<std::size_t>(self.n_species());
+                return nb::make_tuple(
+                    to_numpy(std::move(list.kind_offsets), {n_kinds + 1}),
+                    to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
+                    to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}),
+                    to_numpy(std::move(list.first), {points.shape(0), n_kinds}));
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("n_threads"),
+            "Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first "
+            "pair of "
+            "each centre among those of a species).")
+        .def(
+            "touched",
+            [](const Soap<T>& self, int species) {
+                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
+                std::vector<std::int64_t> features;
+                for (const auto& [begin, end] : self.touched(species))
+                    for (std::size_t f = begin; f < end; ++f)
+                        features.push_back(static_cast<std::int64_t>(f));
+                const std::size_t n = features.size();
+                return to_numpy(std::move(features), {n});
+            },
+            nb::arg("species"), "Features that depend on the atoms of a species.")
+        .def(
+            "pair_jacobian",
+            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int average,
+               int n_threads, const In<std::int64_t, nb::ndim<2>>& first, const Offsets& value_offsets,
+               const Out<T, nb::ndim<1>>& values) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                require(first.shape(0) == points.shape(0) &&
+                            first.shape(1) == static_cast<std::size_t>(self.n_species()) &&
+                            value_offsets.shape(0) == first.shape(1) + 1 &&
+                            static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
+                        "first must have shape (n_centres, n_species) and value_offsets end where values do");
+                nb::gil_scoped_release release;
+                self.pair_jacobian(batch, species.data(), centres, static_cast<Average>(average), n_threads,
+                                   first.data(), value_offsets.data(), values.data());
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("average"), nb::arg("n_threads"), nb::arg("first"), nb::arg("value_offsets"),
+            nb::arg("values"), "Write the derivatives with respect to the vectors of all pairs.");
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;

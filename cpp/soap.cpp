@@ -1,49 +1,26 @@
+// SOAP's features: density expansion, power spectrum, averages.
 #include "soap.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <numbers>
 #include <stdexcept>
-#include <string>
 
 #include "checks.hpp"
-#include "dispatch.hpp"
-#include "pairs.hpp"
-#include "parallel.hpp"
+#include "soap_work.hpp"
 
 namespace atomprint {
 
 namespace {
 
-constexpr std::size_t centres_per_task = 32;
-// Partial sums of one structure; fixed, so that an average does not depend on the number of threads.
-constexpr std::size_t parts_of_average = 16;
-// And no more than this together, in bytes.
-constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
 // Centres whose power spectra are summed in one pass.
 constexpr std::int32_t slots_of_average = 8;
 // Neighbours of a group in a zone from which summing them in the short basis pays.
 constexpr std::int32_t fewest_in_zone = 6;
-// Room behind an array for the last, partly used vector.
-constexpr std::size_t vector_slack = 16;
 
 template <class T>
 constexpr std::int32_t padding = sizeof(T) == 8 ? 4 : 8;
-
-template <class T>
-const SoapKernels<T>& soap_kernels();
-template <>
-const SoapKernels<double>& soap_kernels<double>() {
-    return kernels().soap_f64;
-}
-template <>
-const SoapKernels<float>& soap_kernels<float>() {
-    return kernels().soap_f32;
-}
 
 // Coefficients of the recursion in kernels/harmonics.hpp.
 std::vector<double> harmonics_recursion(std::int32_t l_max) {
@@ -61,6 +38,22 @@ std::vector<double> harmonics_recursion(std::int32_t l_max) {
             values.push_back(a);
             values.push_back(l == m + 1 ? 0.0 : a * std::sqrt((k2 - m2) / (4.0 * k2 - 1.0)));
         }
+    return values;
+}
+
+// Coefficients of kernels/harmonics_gradient.hpp, for coordinates scaled by `scale`.
+std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
+    std::vector<double> values;
+    for (int l = 1; l <= l_max; ++l) {
+        const double k = scale * std::sqrt((2.0 * l + 1.0) / (2.0 * l - 1.0));
+        for (int m = 0; m <= l; ++m) {
+            values.push_back(k * std::sqrt(double(l - m) * (l + m)));
+            values.push_back(0.5 * k * std::sqrt(double(l - m) * (l - m - 1)) *
+                             (m == 0 ? std::numbers::sqrt2 : 1.0));
+            values.push_back(0.5 * k * std::sqrt(double(l + m) * (l + m - 1)) *
+                             (m == 1 ? std::numbers::sqrt2 : 1.0));
+        }
+    }
     return values;
 }
 
@@ -93,30 +86,45 @@ double Weighting::operator()(double r) const {
     return w;
 }
 
-template <class T>
-struct Soap<T>::Workspace {
-    Neighbours found;
-    std::vector<std::int32_t> bin, kind, count, next;
-    std::vector<double> distance;           // as found
-    std::vector<double> x, y, z, r, weight; // sorted into segments
-    std::vector<Segment> segments;
-    AlignedVector<T> scratch, coefficients, mixed, features;
-    std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
-    std::vector<char> present;                   // which column groups hold numbers, for any of the slots
-    std::vector<std::int32_t> columns;
-
-    Coefficients<T> view(std::int32_t n_columns) { return {coefficients.data(), first.data(), n_columns}; }
-};
-
-// What the tasks of one structure share.
-template <class T>
-struct Soap<T>::Site {
-    std::once_flag once;
-    std::unique_ptr<NeighbourFinder> finder;
-    std::atomic<int> left{0};
-    std::vector<AlignedVector<T>> parts;
-    std::vector<std::vector<char>> present;
-};
+double Weighting::slope(double r) const {
+    if (own >= 0.0 && r < coincidence)
+        return 0.0;
+    double w = 1.0, dw = 0.0;
+    const double x = r / r0;
+    switch (kind) {
+    case Kind::none:
+        break;
+    case Kind::poly:
+        if (x < 1.0) {
+            const double base = 1.0 + x * x * (2.0 * x - 3.0);
+            w = c * std::pow(base, m);
+            dw = c * m * std::pow(base, m - 1.0) * 6.0 * x * (x - 1.0) / r0;
+        } else {
+            w = 0.0;
+        }
+        break;
+    case Kind::pow: {
+        const double bottom = d + std::pow(x, m);
+        w = c / bottom;
+        dw = x > 0.0 || m >= 1.0 ? -w * m * std::pow(x, m - 1.0) / (bottom * r0) : 0.0;
+        break;
+    }
+    case Kind::exp:
+    case Kind::exp_decay: {
+        const double sign = kind == Kind::exp ? -1.0 : 1.0, e = std::exp(sign * x), bottom = d + e;
+        w = c / bottom;
+        dw = -sign * w * e / (bottom * r0);
+        break;
+    }
+    }
+    if (fade_from >= 0.0 && r > fade_from) {
+        const double k = std::numbers::pi / (fade_to - fade_from), phase = k * (r - fade_from);
+        const double fade = r < fade_to ? 0.5 * (1.0 + std::cos(phase)) : 0.0;
+        const double fade_slope = r < fade_to ? -0.5 * k * std::sin(phase) : 0.0;
+        dw = dw * fade + w * fade_slope;
+    }
+    return dw;
+}
 
 template <class T>
 Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
@@ -124,8 +132,10 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
       n_zones_(radial.n_zones) {
     const std::int32_t n_cells = radial.n_cells;
     const std::int32_t n_max = p_.n_max, l_max = p_.l_max, n_l = l_max + 1;
-    if (n_max < 1 || l_max < 0 || p_.n_species < 1 || p_.n_channels < 1 || n_cells < 1 || !(p_.cutoff > 0.0))
-        throw std::invalid_argument("SOAP needs n_max >= 1, l_max >= 0, species, a table and a cutoff > 0");
+    if (n_max < 1 || n_max > largest_n || l_max < 0 || l_max > largest_l || p_.n_species < 1 ||
+        p_.n_channels < 1 || n_cells < 1 || !(p_.cutoff > 0.0))
+        throw std::invalid_argument(
+            "SOAP needs n_max in 1..64, l_max in 0..40, species, a table and a cutoff > 0");
     if (p_.species_weights.size() != static_cast<std::size_t>(p_.n_species) ||
         (p_.embedding.empty()
              ? p_.n_channels != p_.n_species
@@ -152,13 +162,25 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     table_ = pad(radial.coefficients, cell_rows * n_l);
     zone_basis_ = pad(radial.zone_basis, static_cast<std::size_t>(n_zones_) * n_l * zone_rank);
     short_table_.assign(radial.short_coefficients, radial.short_coefficients + cell_rows * zone_rank);
+    zone_transposed_.resize(static_cast<std::size_t>(n_l) * n_zones_ * n_max * zone_rank);
+    for (std::size_t k = 0; k < static_cast<std::size_t>(n_l) * n_zones_; ++k)
+        for (std::int32_t q = 0; q < zone_rank; ++q)
+            for (std::int32_t n = 0; n < n_max; ++n)
+                zone_transposed_[(k * n_max + n) * zone_rank + q] =
+                    static_cast<T>(radial.zone_basis[(k * zone_rank + q) * n_max + n]);
     recursion_ = harmonics_recursion(l_max);
+    for (const double value : harmonics_gradient(l_max, 1.0 / p_.cutoff))
+        harmonics_gradient_.push_back(static_cast<T>(value));
     for (std::int32_t l = 0; l <= l_max; ++l)
         prefactor_.push_back(static_cast<T>(std::numbers::pi * std::sqrt(8.0 / (2.0 * l + 1.0))));
 
+    couplings_.resize(p_.n_channels + 1);
     const auto add_block = [&](std::int32_t a, std::int32_t b) {
         const std::size_t n = n_max;
         blocks_.push_back({a * n_pad_, b * n_pad_, a == b, n_features_});
+        couplings_[a].push_back({b * n_pad_, true, a == b, n_features_});
+        if (a != b)
+            couplings_[b].push_back({a * n_pad_, false, false, n_features_});
         n_features_ += (a == b ? n * (n + 1) / 2 : n * n) * n_l;
     };
     for (std::int32_t a = 0; a < p_.n_channels; ++a)
@@ -174,11 +196,12 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             add_block(a, p_.n_channels);
             break;
         }
-    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), n_cells, n_zones_, n_pad_,
-                   n_cells / p_.cutoff, 1.0 / p_.cutoff},
+    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), zone_transposed_.data(), n_cells,
+                   n_zones_, n_pad_, n_cells / p_.cutoff, 1.0 / p_.cutoff},
                   n_max,
                   l_max,
-                  recursion_.data()};
+                  recursion_.data(),
+                  harmonics_gradient_.data()};
     power_ = {n_max, l_max, n_columns_, prefactor_.data()};
 }
 
@@ -195,6 +218,7 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     if (work.x.size() < n + vector_slack) {
         work.bin.resize(2 * n + vector_slack);
         work.kind.resize(2 * n + vector_slack);
+        work.image.resize(2 * n + vector_slack);
         for (auto* values : {&work.distance, &work.x, &work.y, &work.z, &work.r, &work.weight})
             values->resize(2 * n + vector_slack);
     }
@@ -237,6 +261,7 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
         work.y[to] = found.y[k];
         work.z[to] = found.z[k];
         work.r[to] = work.distance[k];
+        work.image[to] = found.index[k];
         work.weight[to] = p_.species_weights[work.kind[k]];
     }
     if (p_.weighting.kind != Weighting::Kind::none || p_.weighting.own >= 0.0 ||
@@ -248,14 +273,7 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
 // Density coefficients of the collected neighbours into slot `slot`.
 template <class T>
 void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
-    const Neighbourhood neighbours{static_cast<std::int32_t>(work.found.n),
-                                   static_cast<std::int32_t>(work.segments.size()),
-                                   work.x.data(),
-                                   work.y.data(),
-                                   work.z.data(),
-                                   work.r.data(),
-                                   work.weight.data(),
-                                   work.segments.data()};
+    const Neighbourhood neighbours = work.neighbourhood();
     const auto& kernel = soap_kernels<T>();
     const Coefficients<T> out = work.view(n_columns_);
     if (p_.embedding.empty()) {
@@ -325,144 +343,156 @@ void Soap<T>::write_power(Workspace& work, std::int32_t n_slots, T* features) co
     }
 }
 
+// Set up the memory of a thread for `n_slots` centres at a time.
+template <class T>
+void Soap<T>::prepare(Workspace& work, std::int32_t n_slots) const {
+    const std::int32_t n_l = p_.l_max + 1;
+    work.scratch.resize(soap_kernels<T>().scratch_size(expansion_) + vector_slack);
+    work.coefficients.assign(n_slots * n_coefficients() + vector_slack, T(0));
+    work.present.assign(std::max(p_.n_channels, n_groups_), 0);
+    for (std::int32_t l = 0; l < n_l; ++l) {
+        work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
+        work.mixed_first.push_back(static_cast<std::size_t>(l) * l * n_groups_ * n_pad_);
+    }
+    for (std::int32_t g = 0; g < n_groups_; ++g)
+        work.columns.push_back(g * n_pad_);
+    if (!p_.embedding.empty())
+        work.mixed.resize(static_cast<std::size_t>(n_l) * n_l * n_groups_ * n_pad_ + vector_slack);
+}
+
+template <class T>
+std::size_t Soap<T>::most_parts(std::size_t numbers) const {
+    return std::clamp<std::size_t>(memory_of_parts / (numbers * sizeof(T)), 1, parts_of_sum);
+}
+
 template <class T>
 void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres,
                       Average average, int n_threads, T* out) const {
-    struct Task {
-        std::size_t structure;
-        std::int64_t begin, end; // centres
-        int part;
-    };
-    std::vector<Task> tasks;
-    const std::size_t most_parts =
-        std::clamp<std::size_t>(memory_of_parts / (n_features_ * sizeof(T)), 1, parts_of_average);
-    const auto sites = std::make_unique<Site[]>(batch.n_structures);
-    for (std::size_t s = 0; s < batch.n_structures; ++s) {
-        const std::int64_t first = centres.offsets[s], n = centres.offsets[s + 1] - first;
-        if (n == 0)
-            continue;
-        std::int64_t parts = (n + centres_per_task - 1) / centres_per_task;
-        if (average != Average::off)
-            parts = std::min<std::int64_t>(parts, most_parts);
-        for (std::int64_t k = 0; k < parts; ++k)
-            tasks.push_back({s, first + n * k / parts, first + n * (k + 1) / parts, static_cast<int>(k)});
-        sites[s].left = static_cast<int>(parts);
-    }
-
-    const std::int32_t n_l = p_.l_max + 1, n_slots = average == Average::outer ? slots_of_average : 1;
-    const std::size_t n_coefficients = static_cast<std::size_t>(n_l) * n_l * n_columns_;
-    std::vector<Workspace> workspaces(
-        std::clamp<std::size_t>(n_threads, 1, std::max<std::size_t>(tasks.size(), 1)));
-    const auto prepare = [&](Workspace& work) {
-        work.scratch.resize(soap_kernels<T>().scratch_size(expansion_) + vector_slack);
-        work.coefficients.assign(n_slots * n_coefficients + vector_slack, T(0));
-        work.present.assign(std::max(p_.n_channels, n_groups_), 0);
-        for (std::int32_t l = 0; l < n_l; ++l) {
-            work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
-            work.mixed_first.push_back(static_cast<std::size_t>(l) * l * n_groups_ * n_pad_);
-        }
-        for (std::int32_t g = 0; g < n_groups_; ++g)
-            work.columns.push_back(g * n_pad_);
-        if (!p_.embedding.empty())
-            work.mixed.resize(static_cast<std::size_t>(n_l) * n_l * n_groups_ * n_pad_ + vector_slack);
-        if (average == Average::outer)
-            work.features.resize(n_features_ + vector_slack);
-    };
-
-    parallel_for(tasks.size(), n_threads, [&](std::size_t index, int worker) {
-        const Task& task = tasks[index];
+    std::vector<Workspace> workspaces(std::max(n_threads, 1));
+    const auto workspace = [&](int worker, std::int32_t n_slots) -> Workspace& {
         Workspace& work = workspaces[worker];
-        if (work.first.empty())
-            prepare(work);
-        Site& site = sites[task.structure];
-        const std::int32_t* kinds = species + batch.offsets[task.structure];
-        std::call_once(site.once, [&] {
-            const std::int64_t first = centres.offsets[task.structure];
-            const std::size_t n = static_cast<std::size_t>(centres.offsets[task.structure + 1] - first);
-            try {
-                site.finder = std::make_unique<NeighbourFinder>(batch[task.structure],
-                                                                centres.points + 3 * first, n, p_.cutoff);
-            } catch (const TooManyImages& error) {
-                throw std::invalid_argument("structure " + std::to_string(task.structure) + ": " +
-                                            error.what() + ": r_cut is too large for this cell");
-            }
-            site.parts.resize(average == Average::off ? 0 : most_parts);
-            site.present.resize(site.parts.size());
-        });
-        const auto expand_centre = [&](std::int64_t centre, std::int32_t slot) {
-            collect(work, *site.finder, kinds, centres.points + 3 * centre);
-            expand(work, slot);
-        };
-        const auto reset = [&] { std::fill(work.present.begin(), work.present.end(), char(0)); };
-        const auto clear = [&] {
-            reset();
-            std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
-        };
-
-        if (average == Average::off) {
-            for (std::int64_t centre = task.begin; centre < task.end; ++centre) {
-                reset();
-                expand_centre(centre, 0);
-                write_power(work, 1, out + static_cast<std::size_t>(centre) * n_features_);
-            }
-            if (--site.left == 0)
-                site.finder.reset();
-            return;
+        if (!work.ready()) {
+            prepare(work, n_slots);
+            work.features.resize(average == Average::outer ? n_features_ + vector_slack : 0);
         }
+        return work;
+    };
+    const auto kinds = [&](std::size_t structure) { return species + batch.offsets[structure]; };
 
-        AlignedVector<T>& sum = site.parts[task.part];
-        if (average == Average::outer) {
-            sum.assign(n_features_, T(0));
-            for (std::int64_t centre = task.begin; centre < task.end; centre += n_slots) {
-                clear();
+    if (average == Average::off) {
+        for_centres(
+            batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
+            [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
+                Workspace& work = workspace(worker, 1);
+                for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
+                    std::fill(work.present.begin(), work.present.end(), char(0));
+                    collect(work, finder, kinds(run.structure), centres.points + 3 * centre);
+                    expand(work, 0);
+                    write_power(work, 1, out + static_cast<std::size_t>(centre) * n_features_);
+                }
+            },
+            [](std::size_t, int) {});
+        return;
+    }
+    if (average == Average::inner) {
+        sum_coefficients(batch, species, centres, 0, batch.n_structures, n_threads,
+                         [&](std::size_t s, int worker, const T* mean, const std::vector<char>& present) {
+                             Workspace& work = workspace(worker, 1);
+                             std::copy(mean, mean + n_coefficients(), work.coefficients.begin());
+                             work.present = present;
+                             write_power(work, 1, out + s * n_features_);
+                         });
+        return;
+    }
+    std::vector<std::vector<AlignedVector<T>>> parts(batch.n_structures);
+    std::mutex mutex;
+    const std::size_t most = most_parts(n_features_);
+    for_centres(
+        batch, centres, 0, batch.n_structures, p_.cutoff, most, n_threads,
+        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
+            Workspace& work = workspace(worker, slots_of_average);
+            AlignedVector<T> sum(n_features_, T(0));
+            for (std::int64_t centre = run.begin; centre < run.end; centre += slots_of_average) {
+                std::fill(work.present.begin(), work.present.end(), char(0));
+                std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
                 const auto used =
-                    static_cast<std::int32_t>(std::min<std::int64_t>(n_slots, task.end - centre));
-                for (std::int32_t slot = 0; slot < used; ++slot)
-                    expand_centre(centre + slot, slot);
+                    static_cast<std::int32_t>(std::min<std::int64_t>(slots_of_average, run.end - centre));
+                for (std::int32_t slot = 0; slot < used; ++slot) {
+                    collect(work, finder, kinds(run.structure), centres.points + 3 * (centre + slot));
+                    expand(work, slot);
+                }
                 write_power(work, used, work.features.data());
                 for (std::size_t f = 0; f < n_features_; ++f)
                     sum[f] += work.features[f];
             }
-        } else {
-            sum.assign(n_coefficients, T(0));
-            std::vector<char> seen(work.present.size(), 0);
-            for (std::int64_t centre = task.begin; centre < task.end; ++centre) {
-                clear();
-                expand_centre(centre, 0);
-                for (std::size_t k = 0; k < n_coefficients; ++k)
-                    sum[k] += work.coefficients[k];
-                for (std::size_t g = 0; g < seen.size(); ++g)
-                    seen[g] |= work.present[g];
-            }
-            site.present[task.part] = std::move(seen);
-        }
-        if (--site.left > 0)
-            return;
-
-        // The last task of a structure adds the parts up, in their order.
-        site.finder.reset();
-        const T scale =
-            T(1) / static_cast<T>(centres.offsets[task.structure + 1] - centres.offsets[task.structure]);
-        AlignedVector<T>& total = site.parts[0];
-        for (std::size_t part = 1; part < site.parts.size(); ++part) {
-            for (std::size_t k = 0; k < site.parts[part].size(); ++k)
-                total[k] += site.parts[part][k];
-            for (std::size_t g = 0; g < site.present[part].size(); ++g)
-                site.present[0][g] |= site.present[part][g];
-        }
-        T* row = out + task.structure * n_features_;
-        if (average == Average::outer) {
+            const std::scoped_lock lock(mutex);
+            parts[run.structure].resize(std::max(parts[run.structure].size(), run.part + 1));
+            parts[run.structure][run.part] = std::move(sum);
+        },
+        [&](std::size_t s, int) {
+            // The last run of a structure adds the parts up, in their order.
+            const T scale = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
+            AlignedVector<T>& total = parts[s][0];
+            for (std::size_t part = 1; part < parts[s].size(); ++part)
+                for (std::size_t f = 0; f < n_features_; ++f)
+                    total[f] += parts[s][part][f];
             for (std::size_t f = 0; f < n_features_; ++f)
-                row[f] = total[f] * scale;
-        } else {
-            for (std::size_t k = 0; k < n_coefficients; ++k)
-                work.coefficients[k] = total[k] * scale;
-            work.present = site.present[0];
-            write_power(work, 1, row);
-        }
-        site.parts.clear();
-        site.parts.shrink_to_fit();
-    });
+                out[s * n_features_ + f] = total[f] * scale;
+            std::vector<AlignedVector<T>>().swap(parts[s]);
+        });
+}
+
+// Calls done(structure, worker, mean, present) with the mean of the coefficients over the centres of each of
+// the structures [first, last), and the column groups that hold numbers.
+template <class T>
+void Soap<T>::sum_coefficients(const Batch& batch, const std::int32_t* species, const Centres& centres,
+                               std::size_t first, std::size_t last, int n_threads,
+                               const MeanDone& done) const {
+    struct Sum {
+        AlignedVector<T> values;
+        std::vector<char> present;
+    };
+    std::vector<Workspace> workspaces(std::max(n_threads, 1));
+    std::vector<std::vector<Sum>> sums(last - first);
+    std::mutex mutex;
+    const std::size_t n = n_coefficients();
+    for_centres(
+        batch, centres, first, last, p_.cutoff, most_parts(n), n_threads,
+        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
+            Workspace& work = workspaces[worker];
+            if (!work.ready())
+                prepare(work, 1);
+            Sum sum{AlignedVector<T>(n, T(0)), std::vector<char>(work.present.size(), 0)};
+            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
+                std::fill(work.present.begin(), work.present.end(), char(0));
+                std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
+                collect(work, finder, species + batch.offsets[run.structure], centres.points + 3 * centre);
+                expand(work, 0);
+                for (std::size_t k = 0; k < n; ++k)
+                    sum.values[k] += work.coefficients[k];
+                for (std::size_t g = 0; g < sum.present.size(); ++g)
+                    sum.present[g] |= work.present[g];
+            }
+            auto& parts = sums[run.structure - first];
+            const std::scoped_lock lock(mutex);
+            parts.resize(std::max(parts.size(), run.part + 1));
+            parts[run.part] = std::move(sum);
+        },
+        [&](std::size_t s, int worker) {
+            auto& parts = sums[s - first];
+            const T scale = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
+            Sum& total = parts[0];
+            for (std::size_t part = 1; part < parts.size(); ++part) {
+                for (std::size_t k = 0; k < n; ++k)
+                    total.values[k] += parts[part].values[k];
+                for (std::size_t g = 0; g < total.present.size(); ++g)
+                    total.present[g] |= parts[part].present[g];
+            }
+            for (std::size_t k = 0; k < n; ++k)
+                total.values[k] *= scale;
+            done(s, worker, total.values.data(), total.present);
+            std::vector<Sum>().swap(parts);
+        });
 }
 
 template class Soap<double>;

@@ -22,11 +22,19 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/radial.hpp"
 
+#include "kernels/radial_gradient.hpp"
+
 #include "kernels/harmonics.hpp"
+
+#include "kernels/harmonics_gradient.hpp"
 
 #include "kernels/expansion.hpp"
 
 #include "kernels/power.hpp"
+
+#include "kernels/backward.hpp"
+
+#include "kernels/pair_gradient.hpp"
 
 #include "kernels/special.hpp"
 
@@ -36,8 +44,68 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/eigen.hpp"
 
+// Calls f with vectors no wider than a padded number of radial functions asks for.
+template <class T, class F>
+inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
+    if (n_pad % lanes<T> == 0)
+        return f.template operator()<lanes<T>>();
+    if constexpr (vector_bytes > 16) {
+        if (n_pad % (lanes<T> / 2) == 0)
+            return f.template operator()<lanes<T> / 2>();
+        if constexpr (vector_bytes > 32)
+            f.template operator()<lanes<T> / 4>();
+    }
+}
+
 template <class T>
-constexpr SoapKernels<T> soap{expansion_scratch<T>, expand<T>, power<T>};
+std::size_t soap_scratch(const ExpansionModel<T>& model) {
+    const std::size_t forward = expansion_scratch(model), backward = backward_scratch(model);
+    return forward > backward ? forward : backward;
+}
+
+template <class T>
+void couple(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
+            std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
+            const Coefficients<T>& adjoint, std::int32_t column, T* scratch) {
+    with_columns<T>(n_pad, [&]<int W>() {
+        couple_with<T, W>(model, cotangent, couplings, n_couplings, n_pad, c, adjoint, column, scratch);
+    });
+}
+
+template <class T>
+void backward(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
+              const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient) {
+    with_columns<T>(model.radial.n_pad, [&]<int W>() {
+        backward_with<T, W>(model, neighbours, scratch, adjoint, column, gradient);
+    });
+}
+
+template <class T>
+void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch, T* values,
+                   T* slopes, T* harmonics) {
+    with_columns<T>(model.radial.n_pad, [&]<int W>() {
+        differentiate_with<T, W>(model, neighbours, scratch, values, slopes, harmonics);
+    });
+}
+
+template <class T>
+void project(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c,
+             T* out) {
+    with_columns<T>(model.radial.n_pad, [&]<int W>() { project_with<T, W>(model, harmonics, i, c, out); });
+}
+
+template <class T>
+void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
+              std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
+              const double* unit, T* out, std::size_t stride) {
+    with_columns<T>(n_pad, [&]<int W>() {
+        gradient_with<T, W>(model, n_pad, blocks, n_blocks, values, slopes, projections, unit, out, stride);
+    });
+}
+
+template <class T>
+constexpr SoapKernels<T> soap{soap_scratch<T>,  expand<T>,         power<T>,   couple<T>,   backward<T>,
+                              differentiate<T>, harmonics_size<T>, project<T>, gradient<T>, add_scaled<T>};
 
 constexpr MatrixKernels matrix_kernels{coulomb_matrix, sine_matrix, ewald_real, ewald_reciprocal,
                                        symmetric_eigenvalues};

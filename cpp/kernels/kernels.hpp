@@ -18,6 +18,7 @@ struct Neighbourhood {
     const double *x, *y, *z, *r; // Å
     const double* weight;        // of each neighbour's density
     const Segment* segments;     // groups ascending; the zone -1 of a group comes first
+    const double* slope;         // derivative of the weight with respect to r; read by derivatives only
 };
 
 // Radial functions R_nl(r) / s^l with s = r / r_max, as piecewise polynomials of degree 5 on equal cells:
@@ -31,6 +32,7 @@ struct RadialTable {
     const T* coefficients;
     const T* short_coefficients;
     const T* zone_basis;
+    const T* zone_transposed; // the same as [l][zone][n][q], n not padded
     std::int32_t n_cells, n_zones, n_pad;
     double inverse_step, inverse_r_max;
 };
@@ -41,8 +43,10 @@ template <class T>
 struct ExpansionModel {
     RadialTable<T> radial;
     std::int32_t n_max, l_max;
-    const double* recursion; // of the harmonics, see harmonics.hpp
+    const double* recursion;     // of the harmonics, see harmonics.hpp
+    const T* harmonics_gradient; // see harmonics_gradient.hpp
 };
+inline constexpr std::int32_t largest_l = 40, largest_n = 64;
 
 // One run of features: products of the columns [a, a + n_max) and [b, b + n_max) of the coefficient matrix.
 struct PowerBlock {
@@ -65,9 +69,28 @@ struct Coefficients {
     std::int32_t n_columns;
 };
 
+// Features that couple the columns of one group to those of a partner.
+struct Coupling {
+    std::int32_t partner; // first column
+    std::int32_t
+        transposed; // whether the rows n of the feature block belong to the group, not to the partner
+    std::int32_t triangular; // group and partner are the same, and only n' >= n is a feature
+    std::size_t first;       // feature where the block starts
+};
+
+// One run of features in the derivative with respect to one neighbour, whose species has the weights `u_a`
+// and `u_b` in the columns `a` and `b`.
+template <class T>
+struct GradientBlock {
+    std::int32_t a, b;
+    T u_a, u_b;
+    std::int32_t triangular;
+    std::size_t first; // number where the block starts
+};
+
 template <class T>
 struct SoapKernels {
-    // Number of T that one call of `expand` needs as scratch.
+    // Number of T that one call of `expand`, or of a function for derivatives, needs as scratch.
     std::size_t (*scratch_size)(const ExpansionModel<T>& model);
     // Write the sum over the neighbours of group g of weight * R_nl * Y_lm into the rows of one centre
     // (`centre` of a block) and the columns column[g] onwards. Groups without neighbours are not touched.
@@ -77,6 +100,35 @@ struct SoapKernels {
     // centres.
     void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
                   std::int32_t n_centres, T* features);
+
+    // adjoint[column onwards] = derivative of cotangent * features with respect to the coefficients of the
+    // group in these columns, for one centre; `scratch` has room for n_max * n_pad numbers.
+    void (*couple)(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
+                   std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
+                   const Coefficients<T>& adjoint, std::int32_t column, T* scratch);
+    // For each neighbour the derivative of sum(adjoint * coefficients) with respect to the vector to it, with
+    // the adjoint of its group in the columns column[group] onwards.
+    void (*backward)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
+                     const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient);
+
+    // For each neighbour i, R_nl and dR_nl / dr times its weight to values and slopes[i][l][n], with the full
+    // table; and the harmonics with their gradients to harmonics, see harmonics_gradient.hpp.
+    void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
+                          T* values, T* slopes, T* harmonics);
+    // Room for `harmonics` of n neighbours.
+    std::size_t (*harmonics_size)(const ExpansionModel<T>& model, std::int32_t n);
+    // out[l][a][column] = sum over m of the gradient (a = 0 .. 2) and value (3) of Y_lm of neighbour i times
+    // the coefficients of the rows (l, m).
+    void (*project)(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i,
+                    const Coefficients<T>& c, T* out);
+    // The derivative of one centre's features with respect to the vector to one neighbour: numbers `first`
+    // onwards of out[component * stride], for each block. `values` and `slopes` are those of this neighbour
+    // times the prefactor of l; `unit` is the direction to it.
+    void (*gradient)(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
+                     std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
+                     const double* unit, T* out, std::size_t stride);
+    // y += factor * x
+    void (*add_scaled)(std::size_t n, T factor, const T* x, T* y);
 };
 
 // Points within a cutoff: their index, the vector to them and its squared length.

@@ -1,0 +1,120 @@
+// Derivatives of the power spectrum of one centre with respect to the vector to one neighbour. Included
+// inside the namespace of one instruction set.
+//
+// With c_nlm the coefficients, R_nl and Y_lm those of the neighbour, e the direction to it and r its
+// distance,
+//
+//     grad c_nlm = R_nl grad Y_lm + R_nl' e Y_lm,
+//     grad sum_m c_nlm c'_n'lm = R_nl E_n'l + R_nl' e D_n'l + the same with n and n' exchanged,
+//
+// where E_n'l = sum_m grad Y_lm c'_n'lm and D_n'l = sum_m Y_lm c'_n'lm: two outer products instead of a sum
+// over m.
+#pragma once
+
+template <class T, int W>
+void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, T* values,
+                        T* slopes, T* harmonics) {
+    radial_slopes<T, W>(model.radial, model.radial.coefficients, model.radial.n_pad * (model.l_max + 1), nb.r,
+                        nb.weight, nb.slope, nb.n, values, slopes);
+    harmonics_with_gradients<T, lanes<T>>(model, nb.x, nb.y, nb.z, nb.n, scratch, harmonics);
+}
+
+template <class T>
+std::size_t harmonics_size(const ExpansionModel<T>& model, std::int32_t n) {
+    constexpr std::int32_t Y = lanes<T>;
+    return static_cast<std::size_t>((n + Y - 1) / Y * Y) * 4 * (model.l_max + 1) * (model.l_max + 1);
+}
+
+template <class T, int W>
+void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i,
+                  const Coefficients<T>& c, T* out) {
+    constexpr int Y = lanes<T>;
+    const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
+    std::int32_t y_first[2 * largest_l + 1];
+    for (std::int32_t k = 0; k < 2 * model.l_max + 1; ++k)
+        y_first[k] = k * 4 * Y;
+    Product<T> p{nullptr,
+                 static_cast<std::size_t>(c.n_columns),
+                 harmonics + static_cast<std::size_t>(i / Y) * n_lm * 4 * Y + i % Y,
+                 Y,
+                 y_first,
+                 0,
+                 out,
+                 static_cast<std::size_t>(c.n_columns),
+                 false};
+    for (std::int32_t l = 0; l <= model.l_max; ++l) {
+        p.radial = c.data + c.first[l], p.n = 2 * l + 1;
+        multiply<T, W>(p, 4, c.n_columns);
+        p.harmonics += (2 * l + 1) * 4 * Y;
+        p.out += 4 * c.n_columns;
+    }
+}
+
+// Which of the two outer products there are: the neighbour is in the density of the rows, of the columns, of
+// both.
+enum class Touched { rows, columns, both };
+
+template <class T, int W, bool Triangular, Touched Which>
+void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>& block,
+                    const T* values, const T* slopes, const T* projections, const double* unit, T* out,
+                    std::size_t stride) {
+    using V = Vec<T, W>;
+    const std::int32_t n_max = model.n_max;
+    const std::size_t n_columns = model.n_columns;
+    const std::size_t per_l = Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2
+                                         : static_cast<std::size_t>(n_max) * n_max;
+    for (int component = 0; component < 3; ++component) {
+        const T e = static_cast<T>(unit[component]);
+        T* to = out + component * stride + block.first;
+        const T* const end = to + per_l * (model.l_max + 1);
+        for (std::int32_t l = 0; l <= model.l_max; ++l) {
+            const T* const f = values + static_cast<std::size_t>(l) * n_pad;
+            const T* const df = slopes + static_cast<std::size_t>(l) * n_pad;
+            const T* const p = projections + static_cast<std::size_t>(l) * 4 * n_columns;
+            const T *const ea = p + component * n_columns + block.a, *const eb =
+                                                                         p + component * n_columns + block.b;
+            const T *const da = p + 3 * n_columns + block.a, *const db = p + 3 * n_columns + block.b;
+            for (std::int32_t n = 0; n < n_max; ++n) {
+                const std::int32_t first = Triangular ? n : 0, length = n_max - first;
+                const T fa = block.u_a * f[n], dfa = block.u_a * e * df[n];
+                const T fb = block.u_b * ea[n], dfb = block.u_b * e * da[n];
+                for (std::int32_t v = 0; v < length; v += W) {
+                    V row{};
+                    if constexpr (Which != Touched::columns)
+                        row += fa * load<T, W>(eb + first + v) + dfa * load<T, W>(db + first + v);
+                    if constexpr (Which != Touched::rows)
+                        row += fb * load<T, W>(f + first + v) + dfb * load<T, W>(df + first + v);
+                    store_row<T, W>(to + v, row, length - v, end);
+                }
+                to += length;
+            }
+        }
+    }
+}
+
+template <class T, int W>
+void gradient_with(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
+                   std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
+                   const double* unit, T* out, std::size_t stride) {
+    for (std::int32_t k = 0; k < n_blocks; ++k) {
+        const GradientBlock<T>& block = blocks[k];
+        const auto write = [&]<bool Triangular, Touched Which>() {
+            gradient_block<T, W, Triangular, Which>(model, n_pad, block, values, slopes, projections, unit,
+                                                    out, stride);
+        };
+        if (block.triangular)
+            write.template operator()<true, Touched::both>();
+        else if (block.u_b == T(0))
+            write.template operator()<false, Touched::rows>();
+        else if (block.u_a == T(0))
+            write.template operator()<false, Touched::columns>();
+        else
+            write.template operator()<false, Touched::both>();
+    }
+}
+
+template <class T>
+void add_scaled(std::size_t n, T factor, const T* x, T* y) {
+    for (std::size_t k = 0; k < n; ++k)
+        y[k] += factor * x[k];
+}

@@ -3,6 +3,32 @@
 // instruction set.
 #pragma once
 
+// The block of cotangents of one coupling and one l as matrix[n of the partner][n of the group], n_pad columns.
+template <class T, int W>
+inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n_max, std::int32_t n_pad,
+                            T* matrix) {
+    if (coupling.triangular) {
+        for (std::int32_t n = 0; n < n_max; ++n) {
+            matrix[n * n_pad + n] = *g + *g;
+            ++g;
+            for (std::int32_t m = n + 1; m < n_max; ++m)
+                matrix[n * n_pad + m] = matrix[m * n_pad + n] = *g++;
+        }
+    } else if (coupling.transposed && n_max % W == 0) {
+        for (std::int32_t n = 0; n < n_max; n += W)
+            for (std::int32_t m = 0; m < n_max; m += W)
+                transpose<T, W>(g + n * n_max + m, n_max, matrix + m * n_pad + n, n_pad);
+    } else {
+        const std::int32_t row = coupling.transposed ? 1 : n_pad, column = coupling.transposed ? n_pad : 1;
+        for (std::int32_t n = 0; n < n_max; ++n)
+            for (std::int32_t m = 0; m < n_max; ++m)
+                matrix[n * row + m * column] = *g++;
+    }
+    for (std::int32_t n = 0; n < n_max; ++n)
+        for (std::int32_t m = n_max; m < n_pad; ++m)
+            matrix[n * n_pad + m] = T(0);
+}
+
 template <class T, int W>
 void couple_with(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
                  std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
@@ -11,66 +37,116 @@ void couple_with(const PowerModel<T>& model, const T* cotangent, const Coupling*
     const std::size_t triangle = static_cast<std::size_t>(n_max) * (n_max + 1) / 2;
     const std::size_t square = static_cast<std::size_t>(n_max) * n_max;
     std::int32_t columns[largest_n];
+    for (std::int32_t n = 0; n < n_max; ++n)
+        columns[n] = n;
     for (std::int32_t l = 0; l <= model.l_max; ++l) {
-        const T factor = model.prefactor[l];
+        Product<T> p{scratch,
+                     static_cast<std::size_t>(n_pad),
+                     nullptr,
+                     c.n_columns,
+                     columns,
+                     n_max,
+                     adjoint.data + adjoint.first[l] + column,
+                     static_cast<std::size_t>(adjoint.n_columns),
+                     false};
         for (std::int32_t k = 0; k < n_couplings; ++k) {
             const Coupling& coupling = couplings[k];
             const T* g = cotangent + coupling.first + l * (coupling.triangular ? triangle : square);
-            // matrix[n of the partner][n of the group]
-            T* const matrix = scratch;
-            const auto at = [&](std::int32_t row, std::int32_t col) -> T& {
-                return matrix[row * n_pad + col];
-            };
-            if (coupling.triangular) {
-                for (std::int32_t n = 0; n < n_max; ++n) {
-                    at(n, n) = *g++ * (factor + factor);
-                    for (std::int32_t m = n + 1; m < n_max; ++m)
-                        at(n, m) = at(m, n) = *g++ * factor;
-                }
-            } else if (coupling.transposed) {
-                for (std::int32_t n = 0; n < n_max; ++n)
-                    for (std::int32_t m = 0; m < n_max; ++m)
-                        at(m, n) = *g++ * factor;
-            } else {
-                for (std::int32_t n = 0; n < n_max; ++n)
-                    for (std::int32_t m = 0; m < n_max; ++m)
-                        at(n, m) = *g++ * factor;
-            }
-            for (std::int32_t n = 0; n < n_max; ++n) {
-                columns[n] = n;
-                for (std::int32_t m = n_max; m < n_pad; ++m)
-                    at(n, m) = T(0);
-            }
-            Product<T> p{matrix,
-                         static_cast<std::size_t>(n_pad),
-                         c.data + c.first[l] + coupling.partner,
-                         c.n_columns,
-                         columns,
-                         n_max,
-                         adjoint.data + adjoint.first[l] + column,
-                         static_cast<std::size_t>(adjoint.n_columns),
-                         k > 0};
+            // Cotangents that have the form of the matrix are used where they are.
+            const bool ready = !coupling.triangular && !coupling.transposed && n_max == n_pad;
+            if (!ready)
+                coupling_matrix<T, W>(g, coupling, n_max, n_pad, scratch);
+            p.radial = ready ? g : scratch;
+            p.harmonics = c.data + c.first[l] + coupling.partner;
             multiply<T, W>(p, 2 * l + 1, n_pad);
+            p.add = true;
+        }
+        for (std::int32_t m = 0; m < 2 * l + 1; ++m) {
+            T* const row = p.out + static_cast<std::size_t>(m) * p.out_stride;
+            for (std::int32_t n = 0; n < n_pad; ++n)
+                row[n] = p.add ? row[n] * model.prefactor[l] : T(0);
         }
     }
 }
 
 template <class T>
 std::size_t backward_scratch(const ExpansionModel<T>& model) {
+    constexpr std::size_t Y = lanes<T>;
     const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
-    const std::size_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
-    return expansion_chunk * (2 * n_functions + 4 * n_lm) + n_lm * (2 * lanes<T> + zone_rank) + 4 * n_pad +
-           4 * zone_rank;
+    const std::size_t n_functions = static_cast<std::size_t>(model.radial.n_pad) * (model.l_max + 1) + Y;
+    return n_lm * (Y + zone_rank) + 4 * Y * (n_functions + zone_rank);
 }
 
-template <class T, int W>
-inline __attribute__((always_inline)) T sum(Vec<T, W> v) {
-    T lane[W];
-    store<T, W>(lane, v);
-    T total = T(0);
-    for (int k = 0; k < W; ++k)
-        total += lane[k];
-    return total;
+// What a block of neighbours, one in each lane, has at hand.
+template <class T>
+struct BackwardBlock {
+    const T *values, *slopes; // [function][lane], weighted radial functions and their derivatives
+    std::size_t per_l;        // functions from one l to the next
+    std::int32_t n;           // functions of one l
+    const T* harmonics;       // [l, m][lane]
+};
+
+// With U_lm = sum_n R_n adjoint_nlm and U'_lm the same with the slopes, adds up the radial sum over U'_lm Y_lm and,
+// by the formulas in harmonics_gradient.hpp, the sum over U_lm grad Y_lm. rows(l) gives the adjoint's row of
+// m = -l, from which the others follow `stride` apart. N is the number of functions, 0 where it is not known.
+template <class T, int N, class Rows>
+inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& block, const Rows& rows,
+                     std::size_t stride, Vec<T, lanes<T>> (&sums)[4]) {
+    constexpr int Y = lanes<T>;
+    using V = Vec<T, Y>;
+    const std::int32_t n = N > 0 ? N : block.n;
+    const T* coefficient = model.harmonics_gradient;
+    for (std::int32_t l = 0; l <= model.l_max; ++l) {
+        const T* const f = block.values + l * block.per_l * Y;
+        const T* const df = block.slopes + l * block.per_l * Y;
+        const T* const middle = rows(l) + l * stride;
+        const T* const here = block.harmonics + static_cast<std::size_t>(l * l + l) * Y;
+        const T* const below = block.harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
+        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
+        {
+            V u{}, du{};
+            for (std::int32_t k = 0; k < n; ++k) {
+                u += middle[k] * load<T, Y>(f + k * Y);
+                du += middle[k] * load<T, Y>(df + k * Y);
+            }
+            sums[3] += du * load<T, Y>(here);
+            if (l > 0) {
+                sums[2] += coefficient[0] * (u * h(0));
+                if (l > 1) {
+                    u *= coefficient[1];
+                    sums[0] -= u * h(1);
+                    sums[1] -= u * h(-1);
+                }
+                coefficient += 3;
+            }
+        }
+        for (std::int32_t m = 1; m <= l; ++m, coefficient += 3) {
+            const T *const up = middle + m * stride, *const down = middle - m * stride;
+            V c{}, s{}, dc{}, ds{};
+            for (std::int32_t k = 0; k < n; ++k) {
+                const V value = load<T, Y>(f + k * Y), slope = load<T, Y>(df + k * Y);
+                c += up[k] * value, dc += up[k] * slope;
+                s += down[k] * value, ds += down[k] * slope;
+            }
+            sums[3] += dc * load<T, Y>(here + m * Y) + ds * load<T, Y>(here - m * Y);
+            if (m < l)
+                sums[2] += coefficient[0] * (c * h(m) + s * h(-m));
+            if (m + 1 < l) {
+                const V hc = h(m + 1), hs = h(-(m + 1));
+                sums[0] -= coefficient[1] * (c * hc + s * hs);
+                sums[1] += coefficient[1] * (s * hc - c * hs);
+            }
+            const V hc = h(m - 1);
+            if (m > 1) {
+                const V hs = h(-(m - 1));
+                sums[0] += coefficient[2] * (c * hc + s * hs);
+                sums[1] += coefficient[2] * (s * hc - c * hs);
+            } else {
+                sums[0] += coefficient[2] * (c * hc);
+                sums[1] += coefficient[2] * (s * hc);
+            }
+        }
+    }
 }
 
 template <class T, int W>
@@ -78,95 +154,72 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
                    const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient) {
     constexpr int Y = lanes<T>;
     constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;
-    const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
-    const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
-    T* values = scratch;
-    T* slopes = values + static_cast<std::size_t>(expansion_chunk) * n_functions;
-    T* harmonics = slopes + static_cast<std::size_t>(expansion_chunk) * n_functions;
-    T* plain = harmonics + static_cast<std::size_t>(expansion_chunk) * n_lm * 4;
-    T* short_adjoint = plain + static_cast<std::size_t>(n_lm) * 2 * Y; // [l, m][q] of one zone
-    T* projection = short_adjoint + static_cast<std::size_t>(n_lm) * zone_rank;
-    std::int32_t y_first[(largest_l + 1) * (largest_l + 1)], n_first[largest_n];
-    for (std::int32_t k = 0; k < n_lm; ++k)
-        y_first[k] = k * 4 * Y;
+    const std::int32_t n_l = model.l_max + 1, n_lm = n_l * n_l, n_pad = model.radial.n_pad;
+    T* const short_adjoint = scratch; // [l, m][q] of one zone
+    T* const harmonics = short_adjoint + static_cast<std::size_t>(n_lm) * zone_rank;
+    T* const by_neighbour = harmonics + static_cast<std::size_t>(n_lm) * Y;
+    double ones[Y];
+    std::int32_t n_first[largest_n];
+    for (double& one : ones)
+        one = 1.0;
     for (std::int32_t n = 0; n < model.n_max; ++n)
         n_first[n] = n;
 
-    const Segment* segment = nb.segments;
-    for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
-        const std::int32_t stop = start + expansion_chunk < nb.n ? start + expansion_chunk : nb.n;
-        harmonics_with_gradients<T, Y>(model, nb.x + start, nb.y + start, nb.z + start, stop - start, plain,
-                                       harmonics);
-        for (std::int32_t i = start; i < stop;) {
-            const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
-            const auto finish = [&]<int L>(std::int32_t k,
-                                           const Vec<T, L>(&sums)[4]) __attribute__((always_inline)) {
-                const double radial = nb.r[k] > 0.0 ? static_cast<double>(sum<T, L>(sums[3])) / nb.r[k] : 0.0;
-                gradient[0][k] = static_cast<double>(sum<T, L>(sums[0])) + radial * nb.x[k];
-                gradient[1][k] = static_cast<double>(sum<T, L>(sums[1])) + radial * nb.y[k];
-                gradient[2][k] = static_cast<double>(sum<T, L>(sums[2])) + radial * nb.z[k];
-            };
-            const auto lane = [&](std::int32_t k) {
-                return harmonics + static_cast<std::size_t>((k - start) / Y) * n_lm * 4 * Y + (k - start) % Y;
-            };
-            const T* rows = adjoint.data + column[segment->group];
-            if (segment->zone < 0) {
-                radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i,
-                                    nb.weight + i, nb.slope + i, n, values, slopes);
-                for (std::int32_t k = i; k < end; ++k) {
-                    Vec<T, W> sums[4] = {};
-                    const T* value = values + static_cast<std::size_t>(k - i) * n_functions;
-                    const T* slope = slopes + static_cast<std::size_t>(k - i) * n_functions;
-                    Product<T> p{nullptr,    static_cast<std::size_t>(adjoint.n_columns),
-                                 lane(k),    Y,
-                                 y_first,    0,
-                                 projection, static_cast<std::size_t>(n_pad),
-                                 false};
-                    for (std::int32_t l = 0; l <= model.l_max; ++l) {
-                        p.radial = rows + adjoint.first[l], p.n = 2 * l + 1;
-                        multiply<T, W>(p, 4, n_pad);
-                        for (std::int32_t v = 0; v < n_pad; v += W) {
-                            const Vec<T, W> f = load<T, W>(value + v), df = load<T, W>(slope + v);
-                            unroll<3>([&](auto a) { sums[a] += f * load<T, W>(projection + a * n_pad + v); });
-                            sums[3] += df * load<T, W>(projection + 3 * n_pad + v);
-                        }
-                        p.harmonics += (2 * l + 1) * 4 * Y;
-                        value += n_pad, slope += n_pad;
-                    }
-                    finish.template operator()<W>(k, sums);
-                }
-            } else {
-                if (segment->begin >= i) {
-                    Product<T> p{nullptr,       zone_rank, nullptr, adjoint.n_columns, n_first, model.n_max,
-                                 short_adjoint, zone_rank, false};
-                    for (std::int32_t l = 0; l <= model.l_max; ++l) {
-                        p.radial = model.radial.zone_transposed +
-                                   static_cast<std::size_t>(l * model.radial.n_zones + segment->zone) *
-                                       model.n_max * zone_rank;
-                        p.harmonics = rows + adjoint.first[l];
-                        multiply<T, Z>(p, 2 * l + 1, zone_rank);
-                        p.out += (2 * l + 1) * zone_rank;
-                    }
-                }
-                radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i,
-                                    nb.weight + i, nb.slope + i, n, values, slopes);
-                for (std::int32_t k = i; k < end; ++k) {
-                    Product<T> p{short_adjoint, zone_rank,  lane(k),   Y,    y_first,
-                                 n_lm,          projection, zone_rank, false};
-                    multiply<T, Z>(p, 4, zone_rank);
-                    Vec<T, Z> sums[4] = {};
-                    for (std::int32_t v = 0; v < zone_rank; v += Z) {
-                        const Vec<T, Z> f = load<T, Z>(values + (k - i) * zone_rank + v);
-                        const Vec<T, Z> df = load<T, Z>(slopes + (k - i) * zone_rank + v);
-                        unroll<3>([&](auto a) { sums[a] += f * load<T, Z>(projection + a * zone_rank + v); });
-                        sums[3] += df * load<T, Z>(projection + 3 * zone_rank + v);
-                    }
-                    finish.template operator()<Z>(k, sums);
-                }
+    for (std::int32_t k = 0; k < nb.n_segments; ++k) {
+        const Segment& segment = nb.segments[k];
+        const T* const rows = adjoint.data + column[segment.group];
+        const bool zone = segment.zone >= 0;
+        if (zone) {
+            Product<T> p{nullptr,       zone_rank, nullptr, adjoint.n_columns, n_first, model.n_max,
+                         short_adjoint, zone_rank, false};
+            for (std::int32_t l = 0; l < n_l; ++l) {
+                p.radial = model.radial.zone_transposed +
+                           static_cast<std::size_t>(l * model.radial.n_zones + segment.zone) * model.n_max * zone_rank;
+                p.harmonics = rows + adjoint.first[l];
+                multiply<T, Z>(p, 2 * l + 1, zone_rank);
+                p.out += (2 * l + 1) * zone_rank;
             }
-            if (end == segment->end)
-                ++segment;
-            i = end;
+        }
+        const std::int32_t n_functions = zone ? zone_rank : n_pad * n_l;
+        const std::int32_t padded = (n_functions + Y - 1) / Y * Y;
+        T* const slopes_by_neighbour = by_neighbour + static_cast<std::size_t>(padded) * Y;
+        T* const values = slopes_by_neighbour + static_cast<std::size_t>(padded) * Y;
+        T* const slopes = values + static_cast<std::size_t>(padded) * Y;
+        for (std::int32_t i = segment.begin; i < segment.end; i += Y) {
+            const std::int32_t n = segment.end - i < Y ? segment.end - i : Y;
+            solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i, nb.y + i,
+                                  nb.z + i, ones, n, harmonics);
+            if (zone)
+                radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, n_functions, padded, nb.r + i,
+                                    nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
+            else
+                radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, padded, nb.r + i,
+                                    nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
+            // Lanes without a neighbour hold what was there before and are not read in the end.
+            for (std::int32_t f = 0; f < padded; f += Y) {
+                transpose<T, Y>(by_neighbour + f, padded, values + f * Y, Y);
+                transpose<T, Y>(slopes_by_neighbour + f, padded, slopes + f * Y, Y);
+            }
+            Vec<T, Y> sums[4] = {};
+            const BackwardBlock<T> block{values, slopes, static_cast<std::size_t>(zone ? 0 : n_pad),
+                                         zone ? zone_rank : model.n_max, harmonics};
+            if (zone)
+                contract<T, zone_rank>(
+                    model, block, [&](std::int32_t l) { return short_adjoint + l * l * zone_rank; }, zone_rank, sums);
+            else if (model.n_max == 8)
+                contract<T, 8>(
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
+            else
+                contract<T, 0>(
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
+            T lane[4][Y];
+            unroll<4>([&](auto a) { store<T, Y>(lane[a], sums[a]); });
+            for (std::int32_t j = 0; j < n; ++j) {
+                const double r = nb.r[i + j], radial = r > 0.0 ? static_cast<double>(lane[3][j]) / r : 0.0;
+                gradient[0][i + j] = static_cast<double>(lane[0][j]) + radial * nb.x[i + j];
+                gradient[1][i + j] = static_cast<double>(lane[1][j]) + radial * nb.y[i + j];
+                gradient[2][i + j] = static_cast<double>(lane[2][j]) + radial * nb.z[i + j];
+            }
         }
     }
 }

@@ -14,8 +14,9 @@
 template <class T, int W>
 void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, T* values,
                         T* slopes, T* harmonics) {
-    radial_slopes<T, W>(model.radial, model.radial.coefficients, model.radial.n_pad * (model.l_max + 1), nb.r,
-                        nb.weight, nb.slope, nb.n, values, slopes);
+    const std::int32_t n_functions = model.radial.n_pad * (model.l_max + 1);
+    radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions, nb.r, nb.weight, nb.slope,
+                        nb.n, values, slopes);
     harmonics_with_gradients<T, lanes<T>>(model, nb.x, nb.y, nb.z, nb.n, scratch, harmonics);
 }
 

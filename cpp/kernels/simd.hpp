@@ -44,3 +44,32 @@ inline __attribute__((always_inline)) void unroll(F&& f) {
         (f(std::integral_constant<int, I>{}), ...);
     }(std::make_integer_sequence<int, N>{});
 }
+
+// Exchanges rows and columns of a W x W matrix held in W vectors: at each step, pairs of vectors exchange their
+// odd and even runs of `Run` lanes.
+template <class T, int W, int Run = 1>
+inline __attribute__((always_inline)) void transpose(Vec<T, W> (&rows)[W]) {
+    if constexpr (Run < W) {
+        const auto exchange = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+            unroll<W>([&](auto r) {
+                if constexpr ((r & Run) == 0) {
+                    const Vec<T, W> low = rows[r], high = rows[r + Run];
+                    rows[r] = __builtin_shufflevector(low, high, ((I & Run) == 0 ? I : W + I - Run)...);
+                    rows[r + Run] = __builtin_shufflevector(low, high, ((I & Run) == 0 ? I + Run : W + I)...);
+                }
+            });
+        };
+        exchange(std::make_integer_sequence<int, W>{});
+        transpose<T, W, 2 * Run>(rows);
+    }
+}
+
+// to[column][row] = from[row][column] of a W x W matrix.
+template <class T, int W>
+inline __attribute__((always_inline)) void transpose(const T* from, std::size_t from_stride, T* to,
+                                                     std::size_t to_stride) {
+    Vec<T, W> rows[W];
+    unroll<W>([&](auto r) { rows[r] = load<T, W>(from + r * from_stride); });
+    transpose<T, W>(rows);
+    unroll<W>([&](auto r) { store<T, W>(to + r * to_stride, rows[r]); });
+}

@@ -275,13 +275,11 @@ void Soap<T>::differentiate(Workspace& work, T scale) const {
     grow(work.values, n * n_functions), grow(work.slopes, n * n_functions);
     grow(work.harmonics, soap_kernels<T>().harmonics_size(expansion_, static_cast<std::int32_t>(n)));
     grow(work.projections, static_cast<std::size_t>(p_.l_max + 1) * 4 * n_columns_);
-    soap_kernels<T>().differentiate(expansion_, work.neighbourhood(), work.scratch.data(), work.values.data(),
-                                    work.slopes.data(), work.harmonics.data());
-    for (std::size_t k = 0; k < n * n_functions; ++k) {
-        const T factor = prefactor_[k / n_pad_ % (p_.l_max + 1)] * scale;
-        work.values[k] *= factor;
-        work.slopes[k] *= factor;
-    }
+    std::vector<T> factor(prefactor_);
+    for (T& number : factor)
+        number *= scale;
+    soap_kernels<T>().differentiate(expansion_, work.neighbourhood(), factor.data(), work.scratch.data(),
+                                    work.values.data(), work.slopes.data(), work.harmonics.data());
 }
 
 // The chosen blocks of the derivative with respect to the vector to one neighbour.

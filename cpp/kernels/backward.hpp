@@ -3,7 +3,8 @@
 // instruction set.
 #pragma once
 
-// The block of cotangents of one coupling and one l as matrix[n of the partner][n of the group], n_pad columns.
+// The block of cotangents of one coupling and one l as matrix[n of the partner][n of the group], n_pad
+// columns.
 template <class T, int W>
 inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n_max, std::int32_t n_pad,
                             T* matrix) {
@@ -86,9 +87,10 @@ struct BackwardBlock {
     const T* harmonics;       // [l, m][lane]
 };
 
-// With U_lm = sum_n R_n adjoint_nlm and U'_lm the same with the slopes, adds up the radial sum over U'_lm Y_lm and,
-// by the formulas in harmonics_gradient.hpp, the sum over U_lm grad Y_lm. rows(l) gives the adjoint's row of
-// m = -l, from which the others follow `stride` apart. N is the number of functions, 0 where it is not known.
+// With U_lm = sum_n R_n adjoint_nlm and U'_lm the same with the slopes, adds up the radial sum over U'_lm
+// Y_lm and, by the formulas in harmonics_gradient.hpp, the sum over U_lm grad Y_lm. rows(l) gives the
+// adjoint's row of m = -l, from which the others follow `stride` apart. N is the number of functions, 0 where
+// it is not known.
 template <class T, int N, class Rows>
 inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& block, const Rows& rows,
                      std::size_t stride, Vec<T, lanes<T>> (&sums)[4]) {
@@ -102,7 +104,8 @@ inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& blo
         const T* const middle = rows(l) + l * stride;
         const T* const here = block.harmonics + static_cast<std::size_t>(l * l + l) * Y;
         const T* const below = block.harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
-        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
+        const auto h = [&](std::int32_t m)
+                           __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
         {
             V u{}, du{};
             for (std::int32_t k = 0; k < n; ++k) {
@@ -174,7 +177,8 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
                          short_adjoint, zone_rank, false};
             for (std::int32_t l = 0; l < n_l; ++l) {
                 p.radial = model.radial.zone_transposed +
-                           static_cast<std::size_t>(l * model.radial.n_zones + segment.zone) * model.n_max * zone_rank;
+                           static_cast<std::size_t>(l * model.radial.n_zones + segment.zone) * model.n_max *
+                               zone_rank;
                 p.harmonics = rows + adjoint.first[l];
                 multiply<T, Z>(p, 2 * l + 1, zone_rank);
                 p.out += (2 * l + 1) * zone_rank;
@@ -187,11 +191,12 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
         T* const slopes = values + static_cast<std::size_t>(padded) * Y;
         for (std::int32_t i = segment.begin; i < segment.end; i += Y) {
             const std::int32_t n = segment.end - i < Y ? segment.end - i : Y;
-            solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i, nb.y + i,
-                                  nb.z + i, ones, n, harmonics);
+            solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i,
+                                  nb.y + i, nb.z + i, ones, n, harmonics);
             if (zone)
-                radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, n_functions, padded, nb.r + i,
-                                    nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
+                radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, n_functions, padded,
+                                    nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
+                                    slopes_by_neighbour);
             else
                 radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, padded, nb.r + i,
                                     nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
@@ -205,13 +210,16 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
                                          zone ? zone_rank : model.n_max, harmonics};
             if (zone)
                 contract<T, zone_rank>(
-                    model, block, [&](std::int32_t l) { return short_adjoint + l * l * zone_rank; }, zone_rank, sums);
+                    model, block, [&](std::int32_t l) { return short_adjoint + l * l * zone_rank; },
+                    zone_rank, sums);
             else if (model.n_max == 8)
                 contract<T, 8>(
-                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns,
+                    sums);
             else
                 contract<T, 0>(
-                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns,
+                    sums);
             T lane[4][Y];
             unroll<4>([&](auto a) { store<T, Y>(lane[a], sums[a]); });
             for (std::int32_t j = 0; j < n; ++j) {

@@ -83,10 +83,10 @@ void backward(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T
 }
 
 template <class T>
-void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch, T* values,
-                   T* slopes, T* harmonics) {
+void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
+                   T* scratch, T* values, T* slopes, T* harmonics) {
     with_columns<T>(model.radial.n_pad, [&]<int W>() {
-        differentiate_with<T, W>(model, neighbours, scratch, values, slopes, harmonics);
+        differentiate_with<T, W>(model, neighbours, factor, scratch, values, slopes, harmonics);
     });
 }
 

@@ -111,10 +111,11 @@ struct SoapKernels {
     void (*backward)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
                      const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient);
 
-    // For each neighbour i, R_nl and dR_nl / dr times its weight to values and slopes[i][l][n], with the full
-    // table; and the harmonics with their gradients to harmonics, see harmonics_gradient.hpp.
-    void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
-                          T* values, T* slopes, T* harmonics);
+    // For each neighbour i, factor[l] times R_nl and dR_nl / dr, both with its weight, to values and
+    // slopes[i][l][n], from the full table; and the harmonics with their gradients, see
+    // harmonics_gradient.hpp.
+    void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
+                          T* scratch, T* values, T* slopes, T* harmonics);
     // Room for `harmonics` of n neighbours.
     std::size_t (*harmonics_size)(const ExpansionModel<T>& model, std::int32_t n);
     // out[l][a][column] = sum over m of the gradient (a = 0 .. 2) and value (3) of Y_lm of neighbour i times

@@ -12,11 +12,18 @@
 #pragma once
 
 template <class T, int W>
-void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, T* values,
-                        T* slopes, T* harmonics) {
+void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, const T* factor, T* scratch,
+                        T* values, T* slopes, T* harmonics) {
     const std::int32_t n_functions = model.radial.n_pad * (model.l_max + 1);
-    radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions, nb.r, nb.weight, nb.slope,
-                        nb.n, values, slopes);
+    radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions, nb.r, nb.weight,
+                        nb.slope, nb.n, values, slopes);
+    T *value = values, *slope = slopes;
+    for (std::int32_t i = 0; i < nb.n; ++i)
+        for (std::int32_t l = 0; l <= model.l_max; ++l)
+            for (std::int32_t n = 0; n < model.radial.n_pad; n += W, value += W, slope += W) {
+                store<T, W>(value, load<T, W>(value) * factor[l]);
+                store<T, W>(slope, load<T, W>(slope) * factor[l]);
+            }
     harmonics_with_gradients<T, lanes<T>>(model, nb.x, nb.y, nb.z, nb.n, scratch, harmonics);
 }
 
@@ -51,6 +58,35 @@ void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32
     }
 }
 
+// Rows n of the sum over k < K of s_k[n] v_k[n'], n' >= n only where Triangular; returns what follows them.
+template <class T, int W, int K, bool Triangular>
+inline __attribute__((always_inline)) T* outer_products(std::int32_t n_max, const T* const (&s)[K],
+                                                        const T (&v)[K][largest_n + W], T* out,
+                                                        const T* end) {
+    const auto piece = [&](std::int32_t n, std::int32_t column) __attribute__((always_inline)) {
+        Vec<T, W> row{};
+        unroll<K>([&](auto k) { row += s[k][n] * load<T, W>(v[k] + column); });
+        return row;
+    };
+    if (Triangular && n_max % W == 0) {
+        // Whole vectors, from the last row to the first: what lands before the start of a row is overwritten
+        // by the row above.
+        for (std::int32_t n = n_max - 1; n >= 0; --n) {
+            T* const row = out + n * n_max - n * (n - 1) / 2 - n;
+            for (std::int32_t column = n / W * W; column < n_max; column += W)
+                store<T, W>(row + column, piece(n, column));
+        }
+        return out + n_max * (n_max + 1) / 2;
+    }
+    for (std::int32_t n = 0; n < n_max; ++n) {
+        const std::int32_t first = Triangular ? n : 0, length = n_max - first;
+        for (std::int32_t start = 0; start < length; start += W)
+            store_row<T, W>(out + start, piece(n, first + start), length - start, end);
+        out += length;
+    }
+    return out;
+}
+
 // Which of the two outer products there are: the neighbour is in the density of the rows, of the columns, of
 // both.
 enum class Touched { rows, columns, both };
@@ -59,35 +95,36 @@ template <class T, int W, bool Triangular, Touched Which>
 void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>& block,
                     const T* values, const T* slopes, const T* projections, const double* unit, T* out,
                     std::size_t stride) {
-    using V = Vec<T, W>;
     const std::int32_t n_max = model.n_max;
     const std::size_t n_columns = model.n_columns;
     const std::size_t per_l = Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2
                                          : static_cast<std::size_t>(n_max) * n_max;
     for (int component = 0; component < 3; ++component) {
-        const T e = static_cast<T>(unit[component]);
         T* to = out + component * stride + block.first;
         const T* const end = to + per_l * (model.l_max + 1);
         for (std::int32_t l = 0; l <= model.l_max; ++l) {
             const T* const f = values + static_cast<std::size_t>(l) * n_pad;
             const T* const df = slopes + static_cast<std::size_t>(l) * n_pad;
             const T* const p = projections + static_cast<std::size_t>(l) * 4 * n_columns;
-            const T *const ea = p + component * n_columns + block.a, *const eb =
-                                                                         p + component * n_columns + block.b;
-            const T *const da = p + 3 * n_columns + block.a, *const db = p + 3 * n_columns + block.b;
-            for (std::int32_t n = 0; n < n_max; ++n) {
-                const std::int32_t first = Triangular ? n : 0, length = n_max - first;
-                const T fa = block.u_a * f[n], dfa = block.u_a * e * df[n];
-                const T fb = block.u_b * ea[n], dfb = block.u_b * e * da[n];
-                for (std::int32_t v = 0; v < length; v += W) {
-                    V row{};
-                    if constexpr (Which != Touched::columns)
-                        row += fa * load<T, W>(eb + first + v) + dfa * load<T, W>(db + first + v);
-                    if constexpr (Which != Touched::rows)
-                        row += fb * load<T, W>(f + first + v) + dfb * load<T, W>(df + first + v);
-                    store_row<T, W>(to + v, row, length - v, end);
-                }
-                to += length;
+            const T *const gradient = p + component * n_columns, *const value = p + 3 * n_columns;
+            const auto scaled = [&](const T* from, T factor, T* scaled) __attribute__((always_inline)) {
+                for (std::int32_t n = 0; n < n_max; n += W)
+                    store<T, W>(scaled + n, load<T, W>(from + n) * factor);
+            };
+            const T e = static_cast<T>(unit[component]);
+            if constexpr (Which == Touched::both) {
+                T v[4][largest_n + W];
+                scaled(gradient + block.b, block.u_a, v[0]), scaled(value + block.b, block.u_a * e, v[1]);
+                scaled(f, block.u_b, v[2]), scaled(df, block.u_b * e, v[3]);
+                to = outer_products<T, W, 4, Triangular>(n_max, {f, df, gradient + block.a, value + block.a},
+                                                         v, to, end);
+            } else {
+                T v[2][largest_n + W];
+                constexpr bool rows = Which == Touched::rows;
+                scaled(rows ? gradient + block.b : f, rows ? block.u_a : block.u_b, v[0]);
+                scaled(rows ? value + block.b : df, (rows ? block.u_a : block.u_b) * e, v[1]);
+                to = outer_products<T, W, 2, Triangular>(
+                    n_max, {rows ? f : gradient + block.a, rows ? df : value + block.a}, v, to, end);
             }
         }
     }

@@ -45,8 +45,8 @@ inline __attribute__((always_inline)) void unroll(F&& f) {
     }(std::make_integer_sequence<int, N>{});
 }
 
-// Exchanges rows and columns of a W x W matrix held in W vectors: at each step, pairs of vectors exchange their
-// odd and even runs of `Run` lanes.
+// Exchanges rows and columns of a W x W matrix held in W vectors: at each step, pairs of vectors exchange
+// their odd and even runs of `Run` lanes.
 template <class T, int W, int Run = 1>
 inline __attribute__((always_inline)) void transpose(Vec<T, W> (&rows)[W]) {
     if constexpr (Run < W) {

@@ -50,9 +50,19 @@ class Descriptor:
         descriptors = import_module(f"{module}.descriptors")
         self.descriptor = getattr(descriptors, name)(**kwargs)
 
-    def call(self, structures: list[Atoms], n_jobs: int) -> Callable[[], Any]:
+    def call(self, structures: list[Atoms], n_jobs: int, task: str) -> Callable[[], Any]:
         """Make what is timed."""
-        return lambda: self.descriptor.create(structures, n_jobs=n_jobs)
+        method = getattr(self.descriptor, task)
+        if task == "derivatives":
+            return lambda: method(structures, method="analytical", return_descriptor=False, n_jobs=n_jobs)
+        if task == "vjp":
+            features = self.descriptor.create(structures)
+            if isinstance(features, list):
+                cotangents: Any = [np.ones_like(rows) for rows in features]
+            else:
+                cotangents = np.ones_like(features)
+            return lambda: method(structures, cotangents, n_jobs=n_jobs)
+        return lambda: method(structures, n_jobs=n_jobs)
 
 
 class Featomic:
@@ -70,8 +80,10 @@ class Featomic:
         )
         self.densify = densify
 
-    def call(self, structures: list[Atoms], n_jobs: int) -> Callable[[], Any]:
+    def call(self, structures: list[Atoms], n_jobs: int, task: str) -> Callable[[], Any]:
         """Make what is timed; the number of threads is fixed when the process starts."""
+        if task == "derivatives":
+            return lambda: self.calculator.compute(structures, gradients=["positions"])
         if not self.densify:
             return lambda: self.calculator.compute(structures)
 
@@ -105,6 +117,7 @@ class Worker:
         structures: str,
         repeats: int = 1,
         n_jobs: int = 1,
+        task: str = "create",
     ) -> dict[str, Any]:
         """Set up a calculation and run it once, so that what follows is warm."""
         batch = load_structures(structures) * repeats
@@ -113,7 +126,7 @@ class Worker:
             program = Featomic(kwargs, densify=engine.endswith("dense"))
         else:
             program = Descriptor(engine, descriptor, kwargs)
-        self.run = program.call(batch, n_jobs)
+        self.run = program.call(batch, n_jobs, task)
         start = time.perf_counter()
         self.run()
         return {"seconds": time.perf_counter() - start}
@@ -142,12 +155,12 @@ class Worker:
         repeats, n_jobs = kwargs["repeats"], kwargs["n_jobs"]
         batch = load_structures(kwargs["structures"]) * repeats
         program = Descriptor(kwargs["engine"], kwargs["descriptor"], kwargs["kwargs"])
-        run = program.call(batch, n_jobs)
+        run = program.call(batch, n_jobs, kwargs.get("task", "create"))
         before = current_memory()
         reset = reset_peak()
         result = run()
         beyond = peak_memory() - before
-        size = sum(a.nbytes for a in dense(result))
+        size = sum(a.nbytes for a in dense(result) if a.dtype != object)
         return {"result_bytes": size, "beyond_result_bytes": beyond - size, "peak_was_reset": reset}
 
     def machine(self, n_bytes: int) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def _differences(
                     deformations[p, c, i, axis] += multiple * strain_step
                 else:
                     displacements[p, c, atoms[i], axis] = multiple * step
-        displacements = displacements.reshape(-1, *displacements.shape[2:])
-        copies = moved(descriptor, one, displacements, deformations.reshape(-1, 3, 3), attach)
+        by_copy = displacements.reshape(-1, *displacements.shape[2:])
+        copies = moved(descriptor, one, by_copy, deformations.reshape(-1, 3, 3), attach)
         values = np.empty((int(copies.rows[-1]), n_features), dtype=dtype)
         descriptor._write(copies, values, n_threads)
         values = values.reshape(len(_STENCIL), len(together), -1, n_features)

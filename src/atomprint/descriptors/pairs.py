@@ -174,6 +174,8 @@ def _attached(block: PairBlock, task: Task) -> tuple[IndexArray, IndexArray]:
 
 def _add(out: Array, rows: IndexArray, features: IndexArray, values: Array, factors: Array) -> None:
     """Add ``factors[p] * values[p]`` to the features of ``out[rows[p]]``; rows may occur more than once."""
+    if values.size == 0:
+        return
     places, column = np.unique(rows, return_inverse=True)
     sums = sparse.csr_array(
         (factors.astype(values.dtype), (column, np.arange(len(rows)))), shape=(len(places), len(rows))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from types import MappingProxyType
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -501,11 +501,60 @@ class PoolingPlan:
         by_group = np.arange(len(parts) * len(self) * self.n_groups).reshape(len(parts), -1).T.ravel()
         return sparse.csr_array(sparse.vstack(parts, format="csr")[by_group])
 
-    def _reduce(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-        """Write the pooled features to ``out``, shape (n_structures * n_groups, n_methods, n_features).
+    def repeat(self, n: int) -> PoolingPlan:
+        """Return the plan for ``n`` copies of all structures, one after the other."""
+        first_rows = np.arange(n)[:, None] * len(self.order)
+        bounds = np.concatenate([[0], (first_rows + self.bounds[1:]).ravel()])
+        order, weights = (first_rows + self.order).ravel(), np.tile(self.weights, n)
+        return PoolingPlan(self.methods, self.n_groups, bounds, order, weights, self.first)
 
-        Small groups of equal size are reduced together, large ones piece by piece: what is held at any time
-        fits in cache.
+    @property
+    def is_linear(self) -> bool:
+        """Whether pooled features are weighted sums, with weights that do not depend on the features."""
+        return all(_METHODS[method].linear for method in self.methods)
+
+    def slopes(self, values: npt.NDArray[Any] | None) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]]]:
+        """Return the derivatives of pooled features by the features of each centre.
+
+        ``"max"`` and ``"min"`` follow the centre that attains the value, the first one where several do: there they
+        have a kink, and no derivative. So has ``"std"`` where it is zero; its derivative is taken as zero there,
+        and where the features differ by no more than rounding.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_centers, n_features), or None
+            Features of all centres; not needed where the plan is linear.
+
+        Returns
+        -------
+        groups : ndarray of int64, shape (n_centers,)
+            Group, counted over all structures, that each centre belongs to.
+        slopes : list of ndarray of float64, each of shape (n_centers, n_features) or (n_centers, 1)
+            For each method, the derivative of the pooled features of this group.
+        """
+        groups = np.empty(len(self.order), dtype=np.int64)
+        groups[self.order] = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+        if values is None:
+            values = np.empty((len(self.order), 0))
+        slopes = [
+            np.empty((len(self.order), 1 if _METHODS[method].linear else values.shape[1])) for method in self.methods
+        ]
+        for _, rows in self._equal_groups(values):
+            for slope, method in zip(slopes, self.methods, strict=True):
+                slope[rows.rows] = _METHODS[method].slope(rows)
+        return groups, slopes
+
+    def _reduce(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+        """Write the pooled features to ``out``, shape (n_structures * n_groups, n_methods, n_features)."""
+        for groups, rows in self._equal_groups(values):
+            for k, method in enumerate(self.methods):
+                out[groups, k] = _METHODS[method].reduce(rows)
+
+    def _equal_groups(self, values: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[np.int64], _WeightedRows]]:
+        """Yield groups and their rows.
+
+        Small groups of equal size are taken together, large ones give their rows piece by piece: what is held at
+        any time fits in cache.
         """
         n_rows = max(1, _BLOCK_ENTRIES // max(1, values.shape[1]))
         sizes = np.diff(self.bounds)
@@ -515,9 +564,7 @@ class PoolingPlan:
             for i in range(0, len(groups), n_together):
                 g = groups[i : i + n_together]
                 places = self.bounds[g][:, None] + np.arange(size)
-                rows = _WeightedRows(values, self.order[places], self.weights[places], n_rows // len(g))
-                for k, method in enumerate(self.methods):
-                    out[g, k] = _METHODS[method](rows)
+                yield g, _WeightedRows(values, self.order[places], self.weights[places], n_rows // len(g))
 
 
 class _WeightedRows:
@@ -560,13 +607,52 @@ def _min(rows: _WeightedRows) -> npt.NDArray[np.float64]:
     return reduce(np.minimum, (x.min(axis=1) for x, _ in rows))
 
 
+def _sum_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    return rows.weights[..., None]
+
+
+def _mean_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    return (rows.weights / rows.total)[..., None]
+
+
+def _std_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    x = rows.values[rows.rows].astype(np.float64, copy=False)
+    std, rounding = _std(rows)[:, None], 64 * np.finfo(rows.values.dtype).eps * np.abs(x).max(axis=1, keepdims=True)
+    slope = _mean_slope(rows) * (x - _mean(rows)[:, None]) / np.where(std > rounding, std, np.inf)
+    return np.asarray(slope)
+
+
+def _max_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    x = rows.values[rows.rows]
+    return (np.arange(x.shape[1])[:, None] == x.argmax(axis=1)[:, None]).astype(np.float64)
+
+
+def _min_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    x = rows.values[rows.rows]
+    return (np.arange(x.shape[1])[:, None] == x.argmin(axis=1)[:, None]).astype(np.float64)
+
+
 def _nonzero(totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return sums of weights fit to divide by: where all weights are 0, so are their products."""
     return np.where(totals > 0, totals, 1.0)
 
 
-_METHODS: Mapping[str, Callable[[_WeightedRows], npt.NDArray[np.float64]]] = MappingProxyType(
-    {"mean": _mean, "sum": _sum, "max": _max, "min": _min, "std": _std}
+class _Method(NamedTuple):
+    """A reduction of rows: (n_groups, n_features), and its derivatives by them, (n_groups, n_rows, n_features or 1)."""
+
+    reduce: Callable[[_WeightedRows], npt.NDArray[np.float64]]
+    slope: Callable[[_WeightedRows], npt.NDArray[np.float64]]
+    linear: bool = False
+
+
+_METHODS: Mapping[str, _Method] = MappingProxyType(
+    {
+        "mean": _Method(_mean, _mean_slope, linear=True),
+        "sum": _Method(_sum, _sum_slope, linear=True),
+        "max": _Method(_max, _max_slope),
+        "min": _Method(_min, _min_slope),
+        "std": _Method(_std, _std_slope),
+    }
 )
 
 

@@ -10,13 +10,17 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
+from atomprint.descriptors import differentiate, pooled
+from atomprint.descriptors.derivatives import LAYOUTS, VARIABLES, Gradient
+from atomprint.descriptors.pairs import PairJacobian
+from atomprint.descriptors.results import CsrRows, DenseRows, arrange
+from atomprint.descriptors.task import Selection, Task
 from atomprint.layout import Layout
 from atomprint.structures import Batch, Structures, as_batch, as_list
-from atomprint.validation import check_dtype, check_n_jobs, check_species
+from atomprint.validation import check_choice, check_dtype, check_n_jobs, check_species
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
@@ -76,6 +80,78 @@ class Descriptor(TransformerMixin, BaseEstimator):
         """Return the checked batch, with what this descriptor asks of its structures."""
         return as_batch(structures, periodic=bool(getattr(self, "periodic", False)))
 
+    def _options(self, batch: Batch) -> Any:
+        """Return what ``_compute`` needs besides the batch, sliceable by structures, or None."""
+        return None
+
+    # What a subclass may give: analytical derivatives. Without them they are numerical.
+
+    def _check_differentiable(self) -> None:
+        """Raise ``ValueError`` if the features have no derivatives."""
+
+    def _analytical(self) -> str:
+        """Return the empty string if there are analytical derivatives, else the reason why not."""
+        given = type(self)._jacobian is not Descriptor._jacobian
+        return "" if given else f"{type(self).__name__} has no analytical derivatives"
+
+    def _jacobian(
+        self,
+        batch: Batch,
+        selection: Selection,
+        positions: npt.NDArray[Any] | None,
+        strain: npt.NDArray[Any] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: Any,
+    ) -> None:
+        """Add the derivatives of every row to arrays of zeros, and write the features; None is not asked for.
+
+        Parameters
+        ----------
+        batch, n_threads, options
+            As for ``_compute``.
+        selection : Selection
+            The atoms to differentiate by, and where they go in ``positions``.
+        positions : ndarray, shape (n_out, 3, n_features), or None
+            Derivatives by positions, in 1/Å.
+        strain : ndarray, shape (n_rows, 3, 3, n_features), or None
+            Derivatives by the strain e that takes atoms, lattice vectors and centres from r to (1 + e) r.
+        features : ndarray, shape (n_rows, n_features), or None
+            What ``_compute`` writes.
+        attach : bool
+            Whether centres that are atoms move with them; without centres this means nothing.
+        """
+        raise NotImplementedError
+
+    def _vjp(
+        self,
+        batch: Batch,
+        cotangents: npt.NDArray[Any],
+        positions: npt.NDArray[np.float64],
+        strain: npt.NDArray[np.float64] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: Any,
+    ) -> None:
+        """Write derivatives contracted with cotangents, and the features; None is not asked for.
+
+        Parameters
+        ----------
+        batch, features, attach, n_threads, options
+            As for ``_jacobian``.
+        cotangents : ndarray, shape (n_rows, n_features)
+            In the type of the features.
+        positions : ndarray of float64, shape (n_atoms, 3)
+            By the positions of all atoms.
+        strain : ndarray of float64, shape (n_structures, 3, 3), or None
+            By the strain.
+        """
+        differentiate.contract_jacobian(
+            self, batch, cotangents, positions, strain, features, attach, n_threads, options
+        )
+
     # What users call -------------------------------------------------------------------------------------------
 
     def create(
@@ -109,8 +185,139 @@ class Descriptor(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
-        batch = self._read(structures)
-        return self._one_row_each(batch, self._options(batch), self._n_threads(n_jobs, only_physical_cores), verbose)
+        return self._create(self._task(structures), n_jobs, only_physical_cores, verbose)
+
+    def derivatives(
+        self,
+        structures: Structures,
+        include: Any = None,
+        exclude: Any = None,
+        method: str = "auto",
+        return_descriptor: bool = True,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+        *,
+        wrt: Any = "positions",
+    ) -> Any:
+        """Compute the derivatives of all features by the positions of atoms, or by the strain.
+
+        Parameters
+        ----------
+        structures : structure or sequence of structures
+            As for :meth:`create`.
+        include, exclude : sequence of int, or sequence of such sequences, optional
+            Indices of the atoms to differentiate by, or of those to leave out. For a sequence of structures one list
+            for all, or one for each, where None stands for all atoms (``include``) or none (``exclude``). Included
+            atoms keep the given order. Only what is selected is computed.
+        method : {"auto", "analytical", "numerical"}
+            Numerical derivatives are central differences of fourth order, with relative errors of about 1e-8 in
+            float64 and 1e-3 in float32. ``"auto"`` takes them, with a warning, where there are no analytical ones.
+        return_descriptor : bool
+            Whether to return the features too.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by. The strain e takes every atom and lattice vector from r to (1 + e) r.
+
+        Returns
+        -------
+        derivatives : array, or list of arrays
+            By positions, in 1/Å: (n_atoms, 3, n_features) for a single structure, with a leading axis for structures
+            that all have the same number of selected atoms, else a list with one array for each. By strain:
+            (3, 3, n_features) or (n_structures, 3, 3, n_features); entry [a, b] is the derivative by e_ab. For a
+            tuple ``wrt`` both, in the order given. SciPy ``coo_array`` of as many dimensions where the descriptor is
+            ``sparse``.
+        descriptor : array
+            What :meth:`create` returns, if ``return_descriptor``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if the atoms, ``method`` or ``wrt`` are not usable, or there are no derivatives.
+        """
+        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
+        return differentiate.derivatives(
+            self, task, include, exclude, method, return_descriptor, True, wrt, n_threads, verbose
+        )
+
+    def vjp(
+        self,
+        structures: Structures,
+        cotangents: Any,
+        wrt: Any = VARIABLES,
+        return_descriptor: bool = False,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> Gradient:
+        """Differentiate the sum of features times cotangents: the derivatives, contracted with weights.
+
+        This is what forces and stresses need, and never builds the derivatives of single features.
+
+        Parameters
+        ----------
+        structures : structure or sequence of structures
+            As for :meth:`create`.
+        cotangents : array or list of arrays
+            A weight for each feature, in the shape that :meth:`create` returns; dense or sparse.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by. The strain e takes every atom and lattice vector from r to (1 + e) r.
+        return_descriptor : bool
+            Whether to return the features too.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+
+        Returns
+        -------
+        Gradient
+            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if the cotangents or ``wrt`` are not usable, or there are no derivatives.
+
+        Notes
+        -----
+        For an energy that depends on the features X, the cotangents are dE/dX. Then the forces are
+        ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
+        in eV and positive in tension.
+        """
+        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
+        return differentiate.gradient(self, task, cotangents, wrt, True, return_descriptor, n_threads, verbose)
+
+    def jacobian(
+        self,
+        structures: Structures,
+        layout: str = "pairs",
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> PairJacobian:
+        """Compute derivatives without the zeros: one block of numbers for each structure and atom.
+
+        Parameters
+        ----------
+        structures : structure or sequence of structures
+            As for :meth:`create`.
+        layout : {"pairs"}
+            Form of the result.
+        n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Returns
+        -------
+        PairJacobian
+            With one block, of pairs of a structure and an atom.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if ``layout`` is not known, or there are no derivatives.
+        """
+        check_choice("layout", layout, LAYOUTS)
+        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
+        return differentiate.rows_by_atom(self, task, n_threads)
 
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Check the parameters, and learn ``species`` from the structures if it was left out.
@@ -196,72 +403,84 @@ class Descriptor(TransformerMixin, BaseEstimator):
             raise ValueError(f"structure {structure}, atom {atom}: species must be one of {known}, got {symbol}")
         return index
 
+    def _dtype(self) -> np.dtype[Any]:
+        return check_dtype(getattr(self, "dtype", "float64"))
+
     def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
         return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
 
-    def _options(self, batch: Batch) -> Any:
-        """Return what ``_compute`` needs besides the batch, sliceable by structures, or None."""
-        return None
+    def _task(self, structures: Structures) -> Task:
+        """Read and check everything that a call needs: the one way in for features and derivatives."""
+        batch = self._read(structures)
+        return self._plain_task(batch, self._options(batch))
 
-    def _one_row_each(self, batch: Batch, options: Any, n_threads: int, verbose: bool) -> Features:
-        X = self._rows(batch, np.arange(len(batch) + 1), options, n_threads, verbose)
-        return self._first_row(X) if batch.single else X
+    def _plain_task(self, batch: Batch, options: Any) -> Task:
+        """Return the task of computing the rows that ``_compute`` writes."""
+        return Task(batch, options, np.arange(len(batch) + 1), per_structure=True)
 
-    def _rows(self, batch: Batch, first_rows: npt.NDArray[Any], options: Any, n_threads: int, verbose: bool) -> Any:
-        """Compute all rows of a batch as one dense or sparse two-dimensional array.
+    def _moved_options(
+        self,
+        batch: Batch,
+        options: Any,
+        displacements: npt.NDArray[np.float64],
+        deformations: npt.NDArray[np.float64],
+        attach: bool,
+    ) -> Any:
+        """Return the options for moved copies of one structure; see :mod:`atomprint.descriptors.numerical`."""
+        return self._options(batch)
 
-        ``first_rows[s]`` is the first row of structure ``s``. The work is cut at structures where the result is
-        sparse (dense scratch stays small) or progress is to be shown.
+    def _create(self, task: Task, n_jobs: int | None, only_physical_cores: bool, verbose: bool) -> Features:
+        rows = self._rows(task, self._n_threads(n_jobs, only_physical_cores), verbose)
+        return arrange(rows, task.rows, task.row_shapes, task.batch.single)
+
+    def _rows(self, task: Task, n_threads: int, verbose: bool) -> DenseRows | CsrRows:
+        """Compute all rows of a task."""
+        rows = self._new_rows(int(task.rows[-1]))
+        cut = verbose or task.plan is not None or isinstance(rows, CsrRows)
+        for _, part in self._parts(task, task.computed, self._n_features(), cut, verbose):
+            out = rows.open(int(part.rows[-1]))
+            self._write(part, out, n_threads)
+            rows.close(out)
+        return rows
+
+    def _new_rows(self, n_rows: int) -> DenseRows | CsrRows:
+        if getattr(self, "sparse", False):
+            return CsrRows(self.get_number_of_features(), self._dtype())
+        return DenseRows(np.empty((n_rows, self.get_number_of_features()), dtype=self._dtype()))
+
+    def _write(self, task: Task, out: npt.NDArray[Any], n_threads: int) -> None:
+        """Write the features of a task, pooled if it asks for that."""
+        if task.plan is None:
+            self._compute(task.batch, out, n_threads, task.options)
+        else:
+            out[:] = task.plan(pooled.rows_of(self, task, n_threads))
+
+    def _parts(
+        self, task: Task, first_rows: npt.NDArray[Any], row_entries: int, cut: bool, verbose: bool
+    ) -> Iterator[tuple[int, Task]]:
+        """Yield the task in parts, with the index of their first structure, and show progress.
+
+        A part takes about ``_CHUNK_BYTES`` bytes if structure ``s`` needs the rows ``first_rows[s]`` to
+        ``first_rows[s + 1]`` of ``row_entries`` numbers: where the result is sparse (dense scratch stays small) or
+        progress is to be shown. Structures with a row for each centre are themselves cut if they need more.
         """
-        dtype = check_dtype(getattr(self, "dtype", "float64"))
-        n_rows, n_features = int(first_rows[-1]), self._n_features()
-        as_sparse = bool(getattr(self, "sparse", False))
-        out = None if as_sparse else np.empty((n_rows, n_features), dtype=dtype)
-        if out is not None and not verbose:
-            self._compute(batch, out, n_threads, options)
-            return out
-        rows = _SparseRows(n_features, dtype)
-        for start, stop in row_chunks(first_rows, n_features * dtype.itemsize):
-            begin, end = int(first_rows[start]), int(first_rows[stop])
-            dense = np.empty((end - begin, n_features), dtype=dtype) if out is None else out[begin:end]
-            picked = options[start:stop] if options is not None else None
-            self._compute(batch[start:stop], dense, n_threads, picked)
-            if as_sparse:
-                rows.append(sparse.csr_array(dense))
+        row_bytes = row_entries * self._dtype().itemsize
+        for start, stop in row_chunks(first_rows, row_bytes) if cut else [(0, len(task))]:
+            part, n_centres = task[start:stop], int(task.computed[stop] - task.computed[start])
+            n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
+            if cut and not task.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
+                n_together = max(1, _CHUNK_BYTES * n_centres // n_bytes)
+                for first in range(0, n_centres, n_together):
+                    yield start, part.centres(first, min(first + n_together, n_centres))
+            else:
+                yield start, part
             if verbose:
-                end_of_line = "\n" if stop == len(batch) else ""
                 print(
-                    f"\r{type(self).__name__}: {stop} of {len(batch)} structures",
-                    end=end_of_line,
+                    f"\r{type(self).__name__}: {stop} of {len(task)} structures",
+                    end="\n" if stop == len(task) else "",
                     file=sys.stderr,
                     flush=True,
                 )
-        return rows.finish() if as_sparse else out
-
-    @staticmethod
-    def _first_row(X: Any) -> Any:
-        return X[0] if isinstance(X, np.ndarray) else sparse.coo_array(X).reshape((X.shape[1],))
-
-
-class _SparseRows:
-    """Sparse rows that grow in place: stacking finished parts would need the memory twice."""
-
-    def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
-        self._n_features = n_features
-        self._data = np.empty(0, dtype=dtype)
-        self._indices = np.empty(0, dtype=np.int32)
-        self._ends = [np.zeros(1, dtype=np.int64)]
-
-    def append(self, part: sparse.csr_array) -> None:
-        n = len(self._data)
-        for array, values in ((self._data, part.data), (self._indices, part.indices)):
-            array.resize(n + len(values), refcheck=False)
-            array[n:] = values
-        self._ends.append(part.indptr[1:].astype(np.int64) + n)
-
-    def finish(self) -> sparse.csr_array:
-        ends = np.concatenate(self._ends)
-        return sparse.csr_array((self._data, self._indices, ends), shape=(len(ends) - 1, self._n_features))
 
 
 def row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:

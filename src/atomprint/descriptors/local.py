@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from atomprint.descriptors.base import Descriptor, Features, row_chunks
+from atomprint.descriptors import differentiate, pooled
+from atomprint.descriptors.base import Descriptor, Features
+from atomprint.descriptors.derivatives import LAYOUTS, VARIABLES, Gradient
+from atomprint.descriptors.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
+from atomprint.descriptors.task import Selection, Task
 from atomprint.pooling import LocalFeatures, Pooling
 from atomprint.structures import Batch, Structures, as_list
-from atomprint.validation import check_dtype
+from atomprint.validation import check_choice
 
 Centers: TypeAlias = Any
 """Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
@@ -45,6 +48,30 @@ class CenterBatch:
         first, last = self.offsets[structures.start], self.offsets[structures.stop]
         offsets = self.offsets[structures.start : structures.stop + 1] - first
         return CenterBatch(self.points[first:last], self.atoms[first:last], offsets)
+
+    def run(self, start: int, stop: int) -> CenterBatch:
+        """Return a run of centres of the only structure."""
+        return CenterBatch(self.points[start:stop], self.atoms[start:stop], np.array([0, stop - start]))
+
+    def moved(
+        self, displacements: npt.NDArray[np.float64], deformations: npt.NDArray[np.float64], attach: bool
+    ) -> CenterBatch:
+        """Return the centres of moved copies of the only structure.
+
+        Parameters
+        ----------
+        displacements : ndarray, shape (n_copies, n_atoms, 3)
+            Of the atoms, in Å; they move the centres that are atoms, if ``attach``.
+        deformations : ndarray, shape (n_copies, 3, 3)
+            F, which then takes every centre from r to F r.
+        """
+        n, of_atom = len(displacements), self.atoms >= 0
+        points = np.tile(self.points, (n, 1, 1))
+        if attach:
+            points[:, of_atom] += displacements[:, self.atoms[of_atom]]
+        points = points @ deformations.swapaxes(1, 2)
+        offsets = np.arange(n + 1) * len(self.atoms)
+        return CenterBatch(np.ascontiguousarray(points.reshape(-1, 3)), np.tile(self.atoms, n), offsets)
 
     def numbers(self, batch: Batch) -> npt.NDArray[np.int32]:
         """Return the atomic number of each centre's atom, 0 for a Cartesian point."""
@@ -107,17 +134,163 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
-        n_threads = self._n_threads(n_jobs, only_physical_cores)
-        batch, places, X = self._create(structures, centers, n_threads, verbose)
-        if self._is_global():
-            return self._first_row(X) if batch.single else X
-        if batch.single:
-            return X
-        counts = np.diff(places.offsets)
-        if (counts == counts[0]).all():
-            shape = (len(batch), int(counts[0]), X.shape[1])
-            return X.reshape(shape) if isinstance(X, np.ndarray) else sparse.coo_array(X).reshape(shape)
-        return [X[a:b] for a, b in zip(places.offsets[:-1], places.offsets[1:], strict=True)]
+        return self._create(self._task(structures, centers), n_jobs, only_physical_cores, verbose)
+
+    def derivatives(  # type: ignore[override]  # DScribe's order of arguments
+        self,
+        structures: Structures,
+        centers: Centers = None,
+        include: Any = None,
+        exclude: Any = None,
+        method: str = "auto",
+        return_descriptor: bool = True,
+        attach: bool = False,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+        *,
+        wrt: Any = "positions",
+    ) -> Any:
+        """Compute the derivatives of all features by the positions of atoms, or by the strain.
+
+        Parameters
+        ----------
+        structures, centers
+            As for :meth:`create`.
+        include, exclude : sequence of int, or sequence of such sequences, optional
+            Indices of the atoms to differentiate by, or of those to leave out. For a sequence of structures one list
+            for all, or one for each, where None stands for all atoms (``include``) or none (``exclude``). Included
+            atoms keep the given order. Only what is selected is computed.
+        method : {"auto", "analytical", "numerical"}
+            Numerical derivatives are central differences of fourth order, with relative errors of about 1e-8 in
+            float64 and 1e-3 in float32. ``"auto"`` takes them, with a warning, where there are no analytical ones.
+        return_descriptor : bool
+            Whether to return the features too.
+        attach : bool
+            Whether a centre given as an atom moves with it. Without, all centres are fixed points, as Cartesian ones
+            always are. This makes no difference for strain.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by. The strain e takes every atom, lattice vector and centre from r to (1 + e) r.
+
+        Returns
+        -------
+        derivatives : array, or list of arrays
+            By positions, in 1/Å: (n_centers, n_atoms, 3, n_features) for a single structure, with a leading axis for
+            structures that all have the same numbers of centres and of selected atoms, else a list with one array
+            for each. By strain: (n_centers, 3, 3, n_features), or with a leading axis, or a list; entry [a, b] is
+            the derivative by e_ab. No axis for the centres with averaging or pooling. For a tuple ``wrt`` both, in
+            the order given. SciPy ``coo_array`` of as many dimensions where the descriptor is ``sparse``.
+        descriptor : array
+            What :meth:`create` returns, if ``return_descriptor``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if the atoms, ``method`` or ``wrt`` are not usable, or there are no derivatives.
+
+        Notes
+        -----
+        Pooling with ``"max"`` and ``"min"`` has a kink where two centres attain the value, ``"std"`` where it is
+        zero: there the derivative is that of the first of these centres, and zero.
+        """
+        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
+        return differentiate.derivatives(
+            self, task, include, exclude, method, return_descriptor, attach, wrt, n_threads, verbose
+        )
+
+    def vjp(  # type: ignore[override]  # centres come before what is derived
+        self,
+        structures: Structures,
+        cotangents: Any,
+        centers: Centers = None,
+        wrt: Any = VARIABLES,
+        attach: bool = True,
+        return_descriptor: bool = False,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> Gradient:
+        """Differentiate the sum of features times cotangents: the derivatives, contracted with weights.
+
+        This is what forces and stresses need. The derivatives of single features are never built: besides features
+        and cotangents, memory grows with the number of pairs of neighbours at most.
+
+        Parameters
+        ----------
+        structures, centers
+            As for :meth:`create`.
+        cotangents : array or list of arrays
+            A weight for each feature, in the shape that :meth:`create` returns; dense or sparse.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by. The strain e takes every atom, lattice vector and centre from r to (1 + e) r.
+        attach : bool
+            Whether a centre given as an atom moves with it, as is right for forces. Without, all centres are fixed
+            points, as Cartesian ones always are. This makes no difference for strain.
+        return_descriptor : bool
+            Whether to return the features too.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+
+        Returns
+        -------
+        Gradient
+            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if the cotangents or ``wrt`` are not usable, or there are no derivatives.
+
+        Notes
+        -----
+        For an energy that depends on the features X, the cotangents are dE/dX. Then the forces are
+        ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
+        in eV and positive in tension.
+        """
+        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
+        return differentiate.gradient(self, task, cotangents, wrt, attach, return_descriptor, n_threads, verbose)
+
+    def jacobian(  # type: ignore[override]  # centres come first
+        self,
+        structures: Structures,
+        centers: Centers = None,
+        layout: str = "pairs",
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> PairJacobian:
+        """Compute the derivatives by the vectors from centres to their neighbours, for each pair of these.
+
+        Parameters
+        ----------
+        structures, centers
+            As for :meth:`create`.
+        layout : {"pairs"}
+            Form of the result.
+        n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Returns
+        -------
+        PairJacobian
+            Blocks of pairs with their derivatives, and the indices of centre, atom and periodic image; with methods
+            that contract them or sum them to dense derivatives.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, or if ``layout`` is not known, or there are no derivatives of this kind.
+        """
+        check_choice("layout", layout, LAYOUTS)
+        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
+        self._check_differentiable()
+        if not self._has_pairs():
+            raise ValueError(f"{type(self).__name__} has no derivatives by pairs: call derivatives or vjp")
+        blocks = self._pairs(task.batch, n_threads, task.options)
+        if task.plan is not None:
+            blocks = pooled.pairs(self, task, task.plan, blocks, n_threads)
+        return PairJacobian(blocks, task, self.get_number_of_features(), self._dtype())
 
     def transform(self, X: Structures) -> Features:
         """Compute the descriptor of a sequence of structures; see :meth:`create`.
@@ -131,8 +304,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         if self._is_global():
             return super().transform(X)
         X = as_list(X)
-        batch, places, values = self._create(X, None, self._n_threads(None, False), False)
-        return LocalFeatures(values, places.offsets, places.numbers(batch), places.atoms, X)
+        task = self._task(X)
+        values, places = self._rows(task, self._n_threads(None, False), False).array, task.options
+        return LocalFeatures(values, places.offsets, places.numbers(task.batch), places.atoms, X)
 
     def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
         """Call ``fit`` and ``transform`` with the same structures."""
@@ -166,9 +340,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def _is_global(self) -> bool:
         return self._averages() or getattr(self, "pooling", None) is not None
 
-    def _create(
-        self, structures: Structures, centers: Centers, n_threads: int, verbose: bool
-    ) -> tuple[Batch, CenterBatch, Any]:
+    def _task(self, structures: Structures, centers: Centers = None) -> Task:
         batch = self._read(structures)
         self._species_index(batch)  # checked for all at once: further on structures may be counted within a chunk
         chosen = getattr(self, "centers", None) if centers is None else centers
@@ -184,24 +356,60 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             if len(empty):
                 raise ValueError(f"structure {empty[0]} must have at least one centre to average over, got none")
         if pooling is None:
-            rows = np.arange(len(batch) + 1) if self._averages() else places.offsets
-            return batch, places, self._rows(batch, rows, places, n_threads, verbose)
-        return batch, places, self._pooled(pooling, batch, places, structures, n_threads)
-
-    def _pooled(
-        self, pooling: Pooling, batch: Batch, places: CenterBatch, structures: Structures, n_threads: int
-    ) -> Any:
-        """Compute and pool a few structures at a time, so that the unpooled features never exist all at once."""
-        n_features = self._n_features()
-        dtype = check_dtype(getattr(self, "dtype", "float64"))
+            return self._plain_task(batch, places)
         plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
-        result = np.empty((len(batch), pooling.n_features_out(n_features)), dtype=dtype)
-        for start, stop in row_chunks(places.offsets, n_features * dtype.itemsize):
-            part = places[start:stop]
-            values = np.empty((len(part.atoms), n_features), dtype=dtype)
-            self._compute(batch[start:stop], values, n_threads, part)
-            result[start:stop] = plan[start:stop](values)
-        return sparse.csr_array(result) if getattr(self, "sparse", False) else result
+        return Task(batch, places, places.offsets, per_structure=True, plan=plan)
+
+    def _plain_task(self, batch: Batch, options: CenterBatch) -> Task:
+        averages = self._averages()
+        rows = np.arange(len(batch) + 1) if averages else options.offsets
+        return Task(batch, options, rows, per_structure=averages)
+
+    def _moved_options(
+        self,
+        batch: Batch,
+        options: CenterBatch,
+        displacements: npt.NDArray[np.float64],
+        deformations: npt.NDArray[np.float64],
+        attach: bool,
+    ) -> CenterBatch:
+        return options.moved(displacements, deformations, attach)
+
+    # What a subclass may give besides the hooks of Descriptor.
+
+    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> Sequence[PairBlock]:
+        """Return the derivatives of every row by the vectors from centres to neighbours.
+
+        All other analytical derivatives follow from these, but a subclass may have faster ways to them.
+        """
+        raise NotImplementedError
+
+    def _has_pairs(self) -> bool:
+        return type(self)._pairs is not LocalDescriptor._pairs
+
+    def _analytical(self) -> str:
+        given = self._has_pairs() or type(self)._jacobian is not LocalDescriptor._jacobian
+        return "" if given else f"{type(self).__name__} has no analytical derivatives"
+
+    def _jacobian(
+        self,
+        batch: Batch,
+        selection: Selection,
+        positions: npt.NDArray[Any] | None,
+        strain: npt.NDArray[Any] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: CenterBatch,
+    ) -> None:
+        if features is not None:
+            self._compute(batch, features, n_threads, options)
+        task = replace(self._plain_task(batch, options), slots=selection.slots)
+        for block in self._pairs(batch, n_threads, options):
+            if positions is not None:
+                add_by_positions(block, task, attach, positions)
+            if strain is not None:
+                add_by_strain(block, task, strain)
 
 
 def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch:

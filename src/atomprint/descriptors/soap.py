@@ -14,7 +14,9 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.pairs import PairBlock
 from atomprint.descriptors.radial import TABLE_ERROR, radial_table, zones
+from atomprint.descriptors.task import Selection
 from atomprint.elements import ElementEmbedding
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling import Pooling
@@ -339,19 +341,19 @@ class SOAP(LocalDescriptor):
     def _averages(self) -> bool:
         return self.average != "off"
 
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
+    def _calculator(self) -> Any:
+        """Return the compiled calculator, from the cache if these parameters have been used before."""
         species = self._species()
-        index = self._species_index(batch)
         mode, species_weights = self._compression()
         weighting = _weighting(self.weighting)
         if weighting.kind == "exp":
             warnings.warn(
                 "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         embedding = self._embedding(species)
-        soap = _calculator(
+        return _calculator(
             self.rbf,
             int(self.n_max),
             int(self.l_max),
@@ -366,16 +368,85 @@ class SOAP(LocalDescriptor):
             weighting,
             None if self.cutoff_width is None else float(self.cutoff_width),
         )
-        soap.compute(
-            *batch.core(),
-            index,
-            options.points,
-            options.atoms,
-            options.offsets,
+
+    def _places(self, batch: Batch, centers: CenterBatch) -> tuple[Any, ...]:
+        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
+        return *batch.core(), self._species_index(batch), centers.points, centers.atoms, centers.offsets
+
+    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
+        self._calculator().compute(*self._places(batch, options), _AVERAGES[self.average], n_threads, out)
+
+    def _vjp(
+        self,
+        batch: Batch,
+        cotangents: npt.NDArray[Any],
+        positions: npt.NDArray[np.float64],
+        strain: npt.NDArray[np.float64] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: CenterBatch,
+    ) -> None:
+        self._calculator().vjp(
+            *self._places(batch, options),
             _AVERAGES[self.average],
+            attach,
             n_threads,
-            out,
+            cotangents,
+            positions,
+            strain,
+            features,
         )
+
+    def _jacobian(
+        self,
+        batch: Batch,
+        selection: Selection,
+        positions: npt.NDArray[Any] | None,
+        strain: npt.NDArray[Any] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: CenterBatch,
+    ) -> None:
+        self._calculator().jacobian(
+            *self._places(batch, options),
+            _AVERAGES[self.average],
+            attach,
+            n_threads,
+            selection.slots,
+            selection.row_offsets,
+            positions,
+            strain,
+            features,
+        )
+
+    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
+        soap, places, species = self._calculator(), self._places(batch, options), self._species()
+        kinds, centres, atoms, shifts, vectors, first = soap.pairs(*places, n_threads)
+        touched = [soap.touched(k) for k in range(len(species))]
+        sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        values = np.zeros(offsets[-1], dtype=self._dtype())
+        soap.pair_jacobian(*places, _AVERAGES[self.average], n_threads, first, offsets, values)
+        structures = np.repeat(np.arange(len(batch)), np.diff(options.offsets))[centres]
+        within = centres - options.offsets[structures]
+        blocks = []
+        for k, z in enumerate(species):
+            own = slice(kinds[k], kinds[k + 1])
+            blocks.append(
+                PairBlock(
+                    species=z,
+                    features=touched[k],
+                    values=values[offsets[k] : offsets[k + 1]].reshape(kinds[k + 1] - kinds[k], 3, len(touched[k])),
+                    structures=structures[own],
+                    centers=within[own],
+                    atoms=atoms[own],
+                    shifts=shifts[own],
+                    vectors=vectors[own],
+                )
+            )
+        return blocks
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""Where results are put, dense or sparse: rows that are written run by run, and then given their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+
+class Result(Protocol):
+    """Rows of numbers that are written in their order."""
+
+    def open(self, n: int) -> npt.NDArray[Any]:
+        """Return an array for the next ``n`` rows."""
+        ...
+
+    def close(self, rows: npt.NDArray[Any]) -> None:
+        """Take back what ``open`` gave, filled."""
+        ...
+
+    def part(self, start: int, stop: int, shape: Sequence[int]) -> Any:
+        """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
+        ...
+
+
+class DenseRows:
+    """One array for all rows; what is opened is a view of it."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+        self._n = 0
+
+    def open(self, n: int) -> npt.NDArray[Any]:
+        """Return an array for the next ``n`` rows."""
+        return self.array[self._n : self._n + n]
+
+    def close(self, rows: npt.NDArray[Any]) -> None:
+        """Take back what ``open`` gave, filled."""
+        self._n += len(rows)
+
+    def part(self, start: int, stop: int, shape: Sequence[int]) -> npt.NDArray[Any]:
+        """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
+        return self.array[start:stop].reshape(*shape, *self.array.shape[1:])
+
+
+class CsrRows:
+    """Sparse features that grow in place: stacking finished parts would need the memory twice."""
+
+    def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
+        self._n_features = n_features
+        self._data = np.empty(0, dtype=dtype)
+        self._indices = np.empty(0, dtype=np.int32)
+        self._ends = [np.zeros(1, dtype=np.int64)]
+        self._whole: sparse.csr_array | None = None
+
+    def open(self, n: int) -> npt.NDArray[Any]:
+        """Return an array for the next ``n`` rows."""
+        return np.empty((n, self._n_features), dtype=self._data.dtype)
+
+    def close(self, rows: npt.NDArray[Any]) -> None:
+        """Take back what ``open`` gave, filled."""
+        part, n = sparse.csr_array(rows), len(self._data)
+        for array, values in ((self._data, part.data), (self._indices, part.indices)):
+            array.resize(n + len(values), refcheck=False)
+            array[n:] = values
+        self._ends.append(part.indptr[1:].astype(np.int64) + n)
+
+    @property
+    def array(self) -> sparse.csr_array:
+        """All rows."""
+        if self._whole is None:
+            ends = np.concatenate(self._ends)
+            shape = (len(ends) - 1, self._n_features)
+            self._whole = sparse.csr_array((self._data, self._indices, ends), shape=shape)
+        return self._whole
+
+    def part(self, start: int, stop: int, shape: Sequence[int]) -> Any:
+        """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
+        rows = self.array if stop - start == self.array.shape[0] else self.array[start:stop]
+        return rows if len(shape) == 1 else sparse.coo_array(rows).reshape((*shape, self._n_features))
+
+
+class CooRows:
+    """Sparse rows of any shape, as entries."""
+
+    def __init__(self, n_rows: int, tail: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._tail = tuple(tail)
+        self._n = 0
+        self._index = np.dtype(np.int32 if max(n_rows, *tail) < 2**31 else np.int64)
+        self._values = [np.empty(0, dtype=dtype)]
+        self._coords: list[npt.NDArray[Any]] = [np.empty((1 + len(tail), 0), dtype=self._index)]
+
+    def open(self, n: int) -> npt.NDArray[Any]:
+        """Return an array for the next ``n`` rows."""
+        return np.zeros((n, *self._tail), dtype=self._values[0].dtype)
+
+    def close(self, rows: npt.NDArray[Any]) -> None:
+        """Take back what ``open`` gave, filled."""
+        coords = np.array(np.nonzero(rows), dtype=self._index)
+        self._values.append(rows[tuple(coords)])
+        coords[0] += self._n
+        self._coords.append(coords)
+        self._n += len(rows)
+
+    def part(self, start: int, stop: int, shape: Sequence[int]) -> sparse.coo_array:
+        """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
+        self._values = [np.concatenate(self._values)]
+        self._coords = [np.concatenate(self._coords, axis=1)]
+        # Entries are in the order of their rows.
+        entries = slice(*np.searchsorted(self._coords[0][0], [start, stop]))
+        row, *others = self._coords[0][:, entries]
+        places = np.unravel_index(row - start, tuple(shape)) if len(shape) else ()
+        return sparse.coo_array((self._values[0][entries], (*places, *others)), shape=(*shape, *self._tail))
+
+
+def arrange(result: Result, offsets: npt.NDArray[np.integer[Any]], shapes: npt.NDArray[Any], single: bool) -> Any:
+    """Give rows the shape that users see.
+
+    Parameters
+    ----------
+    result : Result
+        All rows.
+    offsets : ndarray of int, shape (n_structures + 1,)
+        Structure ``s`` owns the rows ``offsets[s]`` to ``offsets[s + 1]``.
+    shapes : ndarray of int, shape (n_structures, n_axes)
+        Shape of the rows of each structure, without that of a row itself.
+    single : bool
+        Whether one bare structure was given: no leading axis.
+
+    Returns
+    -------
+    array or list of arrays
+        One array with a leading axis where all structures have the same shape, else a list with one for each.
+    """
+    if single:
+        return result.part(0, int(offsets[-1]), shapes[0].tolist())
+    if (shapes == shapes[0]).all():
+        return result.part(0, int(offsets[-1]), [len(shapes), *shapes[0].tolist()])
+    return [
+        result.part(int(a), int(b), shape)
+        for a, b, shape in zip(offsets[:-1], offsets[1:], shapes.tolist(), strict=True)
+    ]

@@ -44,3 +44,11 @@ inline __attribute__((always_inline)) void unroll(F&& f) {
         (f(std::integral_constant<int, I>{}), ...);
     }(std::make_integer_sequence<int, N>{});
 }
+
+template <class V>
+inline __attribute__((always_inline)) auto sum_of_lanes(V v) {
+    auto sum = v[0];
+    for (std::size_t k = 1; k < sizeof(V) / sizeof(sum); ++k)
+        sum += v[k];
+    return sum;
+}

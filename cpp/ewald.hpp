@@ -42,7 +42,7 @@ private:
     void find_waves();
     void find_slopes();
     Waves waves() const;
-    RealSum real_sum();
+    RealSum real_sum(std::size_t n_atoms);
     void make_room_for_waves(std::size_t stride);
     void add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, std::size_t begin,
                        double* vectors, double* strains);
@@ -54,7 +54,7 @@ private:
     std::vector<double> amplitude_, slope_; // of waves
     std::array<std::int32_t, 3> largest_{}; // Miller index
     AlignedVector<double> squares_, tables_, panels_, found_, left_;
-    std::vector<std::int32_t> counts_;
+    std::vector<std::int32_t> counts_, image_;
 };
 
 } // namespace atomprint

@@ -24,20 +24,22 @@ void EwaldSums::find_slopes() {
     }
 }
 
-RealSum EwaldSums::real_sum() {
-    const std::size_t room = x_.size() + filter_slack;
-    grow(found_, 4 * room), grow(counts_, room);
+RealSum EwaldSums::real_sum(std::size_t n_atoms) {
+    const std::size_t room = ewald_run + x_.size() + filter_slack;
+    grow(found_, 5 * room), grow(image_, room), grow(counts_, n_atoms);
     double* found = found_.data();
     return {lattice_->cell.front().data(),
             {x_.data(), y_.data(), z_.data(), x_.size()},
             parameters_.r_cut,
             parameters_.a,
-            {counts_.data(), found, found + room, found + 2 * room, found + 3 * room}};
+            {image_.data(), found, found + room, found + 2 * room, found + 3 * room},
+            found + 4 * room,
+            counts_.data()};
 }
 
 void EwaldSums::contract(const MatrixAtoms& atoms, const double* weights, double* gradient, double* strain) {
     find_slopes();
-    kernels().matrices.ewald_real_contract(atoms, real_sum(), weights, gradient, strain);
+    kernels().matrices.ewald_real_contract(atoms, real_sum(atoms.n), weights, gradient, strain);
     make_room_for_waves(atoms.stride);
     kernels().matrices.ewald_reciprocal_contract(atoms, waves(), slope_.data(), weights, tables_.data(),
                                                  panels_.data(), gradient, strain);
@@ -46,7 +48,7 @@ void EwaldSums::contract(const MatrixAtoms& atoms, const double* weights, double
 void EwaldSums::rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, double* vectors,
                      double* strains) {
     find_slopes();
-    const RealSum real = real_sum();
+    const RealSum real = real_sum(atoms.n);
     for (std::size_t r = 0; r < n; ++r)
         kernels().matrices.ewald_real_row(atoms, real, static_cast<std::size_t>(of[r]),
                                           vectors ? vectors + 3 * atoms.stride * r : nullptr,

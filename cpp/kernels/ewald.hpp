@@ -83,7 +83,7 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
 // Tables of exp(2 pi i h f) for h = 0..h_max and one tile of atoms: [h][real, imaginary][atom].
 inline void phase_table(const double* fractional, std::int32_t h_max, double* table) {
     constexpr int L = lanes<double>;
-    for (int v = 0; v < matrix_tile; v += L) {
+    for (std::size_t v = 0; v < matrix_tile; v += L) {
         const Double f = load<double, L>(fractional + v), d = f - nearest_integer(f);
         const Double magnitude = d < 0.0 ? -d : d, s = sin_pi(d), c = sin_pi(0.5 - magnitude);
         const Double re = 1.0 - 2.0 * (s * s), im = 2.0 * (s * c);
@@ -102,7 +102,7 @@ inline void phase_table(const double* fractional, std::int32_t h_max, double* ta
 inline void wave_panel(const double* const* tables, const std::int32_t* index, const double* amplitude,
                        std::size_t n_waves, double* panel) {
     constexpr int L = lanes<double>;
-    for (int v = 0; v < matrix_tile; v += L) {
+    for (std::size_t v = 0; v < matrix_tile; v += L) {
         const auto phase = [&](int direction, std::int32_t h, Double& re, Double& im) {
             const double* entry = tables[direction] + 2 * matrix_tile * (h < 0 ? -h : h) + v;
             re = load<double, L>(entry);
@@ -147,7 +147,7 @@ inline void wave_panels(const MatrixAtoms& atoms, const Waves& waves, std::size_
 ATOMPRINT_INLINE void add_tile(const double* left, std::size_t left_ld, const double* right,
                                std::size_t right_ld, std::size_t depth, double* matrix, std::size_t ld) {
     constexpr int L = lanes<double>, columns = matrix_tile / L, rows = L; // eight sums in registers
-    for (int r0 = 0; r0 < matrix_tile; r0 += rows) {
+    for (std::size_t r0 = 0; r0 < matrix_tile; r0 += rows) {
         Double sum[rows][columns]{};
         for (std::size_t k = 0; k < depth; ++k) {
             Double b[columns];

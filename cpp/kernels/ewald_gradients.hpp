@@ -2,60 +2,83 @@
 // one instruction set.
 #pragma once
 
-// Calls visit(x, y, z, s) for the images of atom j within the cutoff of atom i, a vector of them at a time:
-// their distance vectors, and s = -(1/r) d/dr of erfc(a r) / r, which is zero in lanes without an image.
-// Atom i is not an image of itself.
-template <class Visit>
-ATOMPRINT_INLINE void for_each_image(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i,
-                                     std::size_t j, const Visit& visit) {
-    constexpr int L = lanes<double>;
+// -(1/r) d/dr of erfc(a r) / r.
+ATOMPRINT_INLINE Double erfc_slope(Double r2, double a) {
     constexpr double two_over_root_pi = 1.1283791670955126;
+    Double gaussian;
+    const Double value = erfc_over_r(r2, a, gaussian);
+    return (value + a * two_over_root_pi * gaussian) / r2;
+}
+
+// Append to sum.found, which holds n already, the images of atom j within the cutoff of atom i, without i
+// itself; returns how many it holds then.
+ATOMPRINT_INLINE std::size_t find_images(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i,
+                                         std::size_t j, std::size_t n) {
     const double limit = sum.r_cut * sum.r_cut * (1.0 + 2.0 * ewald_margin);
     double d[3];
     nearest_image(atoms, sum.cell, i, j, d);
     const double point[3] = {-d[0], -d[1], -d[2]};
+    return within_cutoff(sum.shifts.x, sum.shifts.y, sum.shifts.z, i == j,
+                         static_cast<std::int32_t>(sum.shifts.n), point, limit, sum.found, n);
+}
+
+// Calls visit(k, x, y, z, s) for vectors of the first n images from k on: their distance vectors, and the
+// slope, with zeros beyond the last.
+template <class Visit>
+ATOMPRINT_INLINE void for_each_image(const RealSum& sum, std::size_t n, const Visit& visit) {
+    constexpr int L = lanes<double>;
     const Found& found = sum.found;
-    const std::size_t n = within_cutoff(sum.shifts.x, sum.shifts.y, sum.shifts.z, i == j,
-                                        static_cast<std::int32_t>(sum.shifts.n), point, limit, found, 0);
-    for (int k = 0; k < L; ++k) { // so that the last vector is whole
+    for (int k = 0; k < L; ++k) {
         found.x[n + k] = found.y[n + k] = found.z[n + k] = 0.0;
         found.r2[n + k] = 1.0;
     }
-    for (std::size_t k = 0; k < n; k += L) {
-        const Double r2 = load<double, L>(found.r2 + k);
-        Double gaussian;
-        const Double value = erfc_over_r(r2, sum.a, gaussian);
-        visit(load<double, L>(found.x + k), load<double, L>(found.y + k), load<double, L>(found.z + k),
-              (value + sum.a * two_over_root_pi * gaussian) / r2);
-    }
+    for (std::size_t k = 0; k < n; k += L)
+        visit(k, load<double, L>(found.x + k), load<double, L>(found.y + k), load<double, L>(found.z + k),
+              erfc_slope(load<double, L>(found.r2 + k), sum.a));
 }
 
 // Add the derivatives of the sum of weights * sum over all elements.
 template <bool with_strain>
 inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
                             double* gradient, double* strain) {
-    const std::size_t ld = atoms.stride;
+    constexpr int L = lanes<double>;
+    const std::size_t n = atoms.n, ld = atoms.stride;
     Double total[6]{};
-    for (std::size_t i = 0; i < atoms.n; ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
         double own[3]{};
-        for (std::size_t j = with_strain ? i : i + 1; j < atoms.n; ++j) {
-            Double g[3]{};
-            const double weight = weights[i * ld + j] * (i == j ? 1.0 : 2.0);
-            for_each_image(atoms, sum, i, j, [&](Double x, Double y, Double z, Double s) {
-                s *= weight;
+        std::size_t filled = 0, first = with_strain ? i : i + 1; // images of atoms [first, j] wait
+        for (std::size_t j = first; j < n; ++j) {
+            const std::size_t end = find_images(atoms, sum, i, j, filled);
+            const Double weight = broadcast<double, L>(weights[i * ld + j] * (i == j ? 1.0 : 2.0));
+            for (std::size_t k = filled; k < end; k += L)
+                store<double, L>(sum.weight + k, weight);
+            sum.counts[j] = static_cast<std::int32_t>(end - filled);
+            filled = end;
+            if (filled < ewald_run && j + 1 < n)
+                continue;
+            for_each_image(sum, filled, [&](std::size_t k, Double x, Double y, Double z, Double s) {
+                s *= load<double, L>(sum.weight + k);
                 const Double px = s * x, py = s * y, pz = s * z;
-                g[0] += px, g[1] += py, g[2] += pz;
                 if constexpr (with_strain) {
                     total[0] += px * x, total[1] += py * y, total[2] += pz * z;
                     total[3] += py * z, total[4] += px * z, total[5] += px * y;
                 }
+                store<double, L>(sum.found.x + k, px);
+                store<double, L>(sum.found.y + k, py);
+                store<double, L>(sum.found.z + k, pz);
             });
-            if (i != j)
+            for (std::size_t k = 0; first <= j; ++first) {
+                double pull[3]{};
+                for (const std::size_t last = k + static_cast<std::size_t>(sum.counts[first]); k < last; ++k)
+                    pull[0] += sum.found.x[k], pull[1] += sum.found.y[k], pull[2] += sum.found.z[k];
+                if (first == i)
+                    continue; // an atom and its images move together
                 for (int c = 0; c < 3; ++c) {
-                    const double pull = sum_of_lanes(g[c]);
-                    own[c] += pull;
-                    gradient[c * ld + j] -= pull;
+                    own[c] += pull[c];
+                    gradient[c * ld + first] -= pull[c];
                 }
+            }
+            filled = 0;
         }
         for (int c = 0; c < 3; ++c)
             gradient[c * ld + i] += own[c];
@@ -78,7 +101,8 @@ inline void ewald_real_row(const MatrixAtoms& atoms, const RealSum& sum, std::si
     const std::size_t ld = atoms.stride;
     for (std::size_t j = 0; j < atoms.n; ++j) {
         Double g[3]{}, total[6]{};
-        for_each_image(atoms, sum, i, j, [&](Double x, Double y, Double z, Double s) {
+        const std::size_t n = find_images(atoms, sum, i, j, 0);
+        for_each_image(sum, n, [&](std::size_t, Double x, Double y, Double z, Double s) {
             const Double d[3] = {x, y, z};
             for (int c = 0; c < 3; ++c)
                 g[c] += s * d[c];

@@ -111,14 +111,6 @@ struct Waves {
     std::int32_t largest[3];
 };
 
-// The real-space sum as its derivatives need it. `found` has room for shifts.n + filter_slack points.
-struct RealSum {
-    const double* cell;
-    LatticePoints shifts;
-    double r_cut, a;
-    Found found;
-};
-
 // Order of the components of a symmetric tensor.
 inline constexpr int voigt[6][2] = {{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}};
 
@@ -129,6 +121,17 @@ inline constexpr std::size_t wave_group = 4; // waves whose derivatives are comp
 inline constexpr std::size_t ewald_run = 512;  // distances are turned into terms in runs of about this length
 inline constexpr std::size_t ewald_block = 64; // waves that are summed together
 inline constexpr double ewald_margin = 1e-10;  // distances above the cutoff by this fraction still count
+
+// The real-space sum as its derivatives need it, with memory for ewald_run + shifts.n + filter_slack images,
+// and for one count of each atom.
+struct RealSum {
+    const double* cell;
+    LatticePoints shifts;
+    double r_cut, a;
+    Found found;
+    double* weight;
+    std::int32_t* counts;
+};
 
 struct MatrixKernels {
     // Z_i Z_j over the distance, or over the length of `cell` times sin^2 of pi times the fractional

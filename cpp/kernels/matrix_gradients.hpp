@@ -70,26 +70,32 @@ struct SineSlope {
     }
 };
 
-// Derivatives of the sum of weights * matrix over all elements.
+// Add the derivatives of the sum of weights * matrix over all elements.
 template <bool with_strain, class Slope>
 inline void contract_pairs(const MatrixAtoms& atoms, const Slope& slope, const double* weights,
                            double* gradient, double* strain) {
     constexpr int L = lanes<double>;
     const std::size_t ld = atoms.stride;
     Double total[6]{};
-    for (std::size_t i = 0; i < atoms.n; ++i) {
+    for (std::size_t j = 0; j < ld; j += L) { // the atoms that move are in the lanes
         Double g[3]{};
-        for (std::size_t j = 0; j < ld; j += L) {
+        for (std::size_t i = 0; i < atoms.n; ++i) {
             const PairSlope s = slope(i, j);
             const Double factor = load<double, L>(weights + i * ld + j) * s.factor;
             for (int c = 0; c < 3; ++c)
                 g[c] += factor * s.direction[c];
-            if constexpr (with_strain)
-                for (int v = 0; v < 6; ++v)
-                    total[v] += factor * s.stretch[voigt[v][0]] * s.stretch[voigt[v][1]];
+            if constexpr (with_strain) {
+                Double v[3];
+                for (int c = 0; c < 3; ++c)
+                    v[c] = factor * s.stretch[c];
+                for (int c = 0; c < 6; ++c)
+                    total[c] += v[voigt[c][0]] * s.stretch[voigt[c][1]];
+            }
         }
-        for (int c = 0; c < 3; ++c) // moving i is moving all others back; the element stands in the row and
-            gradient[c * ld + i] -= 2.0 * sum_of_lanes(g[c]); // in the column
+        for (int c = 0; c < 3; ++c) { // twice, as the element stands on either side of the diagonal
+            double* to = gradient + c * ld + j;
+            store<double, L>(to, load<double, L>(to) + 2.0 * g[c]);
+        }
     }
     if constexpr (with_strain)
         for (int v = 0; v < 6; ++v)

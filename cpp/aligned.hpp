@@ -1,4 +1,4 @@
-// Arrays that start on a cache line, so that vectors of a padded row never straddle two.
+// Arrays that start on a cache line, so that vectors of a padded row never straddle two, and scratch memory.
 #pragma once
 
 #include <cstddef>
@@ -25,5 +25,12 @@ struct CacheLineAllocator {
 
 template <class T>
 using AlignedVector = std::vector<T, CacheLineAllocator<T>>;
+
+// Make room in scratch memory, which never shrinks.
+template <class V>
+void grow(V& values, std::size_t size) {
+    if (values.size() < size)
+        values.resize(size);
+}
 
 } // namespace atomprint

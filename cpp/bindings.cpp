@@ -11,6 +11,7 @@
 #include "checks.hpp"
 #include "dispatch.hpp"
 #include "matrices.hpp"
+#include "matrix_gradients.hpp"
 #include "pairs.hpp"
 #include "soap.hpp"
 
@@ -261,6 +262,7 @@ void bind_soap(nb::module_& m, const char* name) {
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
+using PerStructure3 = In<double, nb::shape<-1, 3>>;
 template <class T>
 using Rows = Out<T, nb::ndim<2>>;
 
@@ -274,6 +276,62 @@ MatrixFeatures<T> matrix_features(const Batch& batch, const Rows<T>& out, std::s
     require(!noise || (noise->shape(0) == batch.n_structures && noise->shape(1) == n_max),
             "noise must have shape (n_structures, n_atoms_max)");
     return {out.data(), n_max, permutation, noise ? noise->data() : nullptr};
+}
+
+std::vector<EwaldParameters> ewald_parameters(const Batch& batch, const PerStructure3& parameters) {
+    require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
+    std::vector<EwaldParameters> sums(batch.n_structures);
+    for (std::size_t s = 0; s < sums.size(); ++s)
+        sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2)};
+    return sums;
+}
+
+// Features that may be left out, next to derivatives of them.
+template <class T>
+MatrixFeatures<T> differentiable(const Batch& batch, const std::optional<Rows<T>>& out, std::size_t n_max,
+                                 Permutation permutation) {
+    require(permutation != Permutation::random, "the random permutation has no derivatives");
+    return out ? matrix_features<T>(batch, *out, n_max, permutation, {})
+               : MatrixFeatures<T>{nullptr, n_max, permutation, nullptr};
+}
+
+template <class T>
+MatrixGradient<T> matrix_gradient(const Batch& batch, const MatrixFeatures<T>& features,
+                                  const In<T, nb::ndim<2>>& cotangents,
+                                  const Out<double, nb::shape<-1, 3>>& positions,
+                                  const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain) {
+    require(cotangents.shape(0) == batch.n_structures && cotangents.shape(1) == features.n_features(),
+            "cotangents must have shape (n_structures, n_features)");
+    require(static_cast<std::int64_t>(positions.shape(0)) == batch.offsets[batch.n_structures],
+            "the gradient must have one row for each atom");
+    require(!strain || strain->shape(0) == batch.n_structures,
+            "strain must have one matrix for each structure");
+    return {cotangents.data(), positions.data(), strain ? strain->data() : nullptr};
+}
+
+template <class T>
+MatrixJacobian<T> matrix_jacobian(const Batch& batch, const MatrixFeatures<T>& features, const Offsets& slots,
+                                  const Offsets& row_offsets,
+                                  const std::optional<Out<T, nb::shape<-1, 3, -1>>>& positions,
+                                  const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain) {
+    require(static_cast<std::int64_t>(slots.shape(0)) == batch.offsets[batch.n_structures],
+            "slots must have one entry for each atom");
+    require(row_offsets.shape(0) == batch.n_structures + 1,
+            "row_offsets must have one entry more than structures");
+    if (positions) {
+        require(positions->shape(2) == features.n_features(), "positions must have all features");
+        for (std::size_t s = 0; s < batch.n_structures; ++s) {
+            const std::int64_t first = row_offsets.data()[s], end = row_offsets.data()[s + 1];
+            require(0 <= first && first <= end && end <= static_cast<std::int64_t>(positions->shape(0)),
+                    "row_offsets must not decrease and stay within the rows of positions");
+            for (auto i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i)
+                require(slots.data()[i] < end - first, "slots must stay within the rows of the structure");
+        }
+    }
+    require(!strain || (strain->shape(0) == batch.n_structures && strain->shape(3) == features.n_features()),
+            "strain must have shape (n_structures, 3, 3, n_features)");
+    return {slots.data(), row_offsets.data(), positions ? positions->data() : nullptr,
+            strain ? strain->data() : nullptr};
 }
 
 template <class T, auto compute>
@@ -293,22 +351,111 @@ void define_matrix(nb::module_& m, const char* name, const char* description) {
         nb::arg("n_threads"), description);
 }
 
+constexpr const char* contraction_description = "Write the derivatives of the sum of cotangents * features, "
+                                                "by positions and, unless None, by strain, and "
+                                                "the features unless None.";
+constexpr const char* jacobian_description =
+    "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected "
+    "atoms and by strain, and the features.";
+
+template <class T, auto vjp, auto jacobian>
+void define_matrix_gradients(nb::module_& m, const char* vjp_name, const char* jacobian_name) {
+    m.def(
+        vjp_name,
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const In<T, nb::ndim<2>>& cotangents,
+           const Out<double, nb::shape<-1, 3>>& gradient,
+           const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
+            nb::gil_scoped_release release;
+            vjp(batch, values, out, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
+        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
+        nb::arg("permutation"), nb::arg("n_threads"), contraction_description);
+    m.def(
+        jacobian_name,
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const Offsets& slots, const Offsets& row_offsets,
+           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
+           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
+            nb::gil_scoped_release release;
+            jacobian(batch, values, out, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("slots"), nb::arg("row_offsets"), nb::arg("derivatives").noconvert().none(),
+        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
+        nb::arg("permutation"), nb::arg("n_threads"), jacobian_description);
+}
+
+template <class T>
+void define_ewald_gradients(nb::module_& m) {
+    m.def(
+        "ewald_vjp",
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const PerStructure3& parameters, const In<T, nb::ndim<2>>& cotangents,
+           const Out<double, nb::shape<-1, 3>>& gradient,
+           const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
+            const auto sums = ewald_parameters(batch, parameters);
+            nb::gil_scoped_release release;
+            ewald_vjp(batch, sums.data(), values, out, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("parameters"), nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
+        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
+        nb::arg("permutation"), nb::arg("n_threads"), contraction_description);
+    m.def(
+        "ewald_jacobian",
+        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+           const Pbc& pbc, const PerStructure3& parameters, const Offsets& slots, const Offsets& row_offsets,
+           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
+           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
+            const auto sums = ewald_parameters(batch, parameters);
+            nb::gil_scoped_release release;
+            ewald_jacobian(batch, sums.data(), values, out, n_threads);
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("parameters"), nb::arg("slots"), nb::arg("row_offsets"),
+        nb::arg("derivatives").noconvert().none(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"),
+        nb::arg("n_threads"), jacobian_description);
+}
+
 template <class T>
 void define_matrices(nb::module_& m) {
     define_matrix<T, coulomb_features<T>>(m, "coulomb_features", "Write the Coulomb matrices of a batch.");
     define_matrix<T, sine_features<T>>(m, "sine_features", "Write the sine matrices of a batch.");
+    define_matrix_gradients<T, coulomb_vjp<T>, coulomb_jacobian<T>>(m, "coulomb_vjp", "coulomb_jacobian");
+    define_matrix_gradients<T, sine_vjp<T>, sine_jacobian<T>>(m, "sine_vjp", "sine_jacobian");
+    define_ewald_gradients<T>(m);
     m.def(
         "ewald_features",
         [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const In<double, nb::shape<-1, 3>>& parameters, const Rows<T>& out,
-           std::size_t n_max, Permutation permutation, const Noise& noise, int n_threads) {
+           const Pbc& pbc, const PerStructure3& parameters, const Rows<T>& out, std::size_t n_max,
+           Permutation permutation, const Noise& noise, int n_threads) {
             const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
             const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
-            require(parameters.shape(0) == batch.n_structures,
-                    "parameters must have one row for each structure");
-            std::vector<EwaldParameters> sums(batch.n_structures);
-            for (std::size_t s = 0; s < sums.size(); ++s)
-                sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2)};
+            const auto sums = ewald_parameters(batch, parameters);
             nb::gil_scoped_release release;
             ewald_features(batch, sums.data(), features, n_threads);
         },

@@ -77,33 +77,31 @@ double longest_difference(const Lattice& lattice) {
     return longest;
 }
 
-template <class V>
-void grow(V& values, std::size_t size) {
-    if (values.size() < size)
-        values.resize(size);
-}
-
 } // namespace
 
-void EwaldSums::find_shifts(const Lattice& lattice, double reach) {
+void EwaldSums::find_shifts(double reach) {
     x_.assign(1, 0.0), y_.assign(1, 0.0), z_.assign(1, 0.0);
-    half_sphere(lattice.cell, reach, "r_cut", [&](const auto&, const Vec3& point) {
+    half_sphere(lattice_->cell, reach, "r_cut", [&](const auto&, const Vec3& point) {
         for (const double sign : {1.0, -1.0})
             x_.push_back(sign * point[0]), y_.push_back(sign * point[1]), z_.push_back(sign * point[2]);
     });
 }
 
-void EwaldSums::find_waves(const Lattice& lattice, const EwaldParameters& parameters) {
-    std::array<Vec3, 3> reciprocal = lattice.inverse;
-    for (Vec3& vector : reciprocal)
+std::array<Vec3, 3> EwaldSums::reciprocal() const {
+    std::array<Vec3, 3> vectors = lattice_->inverse;
+    for (Vec3& vector : vectors)
         for (double& component : vector)
             component *= 2.0 * std::numbers::pi;
+    return vectors;
+}
+
+void EwaldSums::find_waves() {
     index_.clear(), amplitude_.clear();
     largest_ = {};
-    const double width = -0.25 / (parameters.a * parameters.a);
+    const double width = -0.25 / (parameters_.a * parameters_.a);
     // One wave stands for itself and its opposite, hence 8 and not 4.
-    const double prefactor = 8.0 * std::numbers::pi / lattice.volume;
-    half_sphere(reciprocal, parameters.g_cut * (1.0 + ewald_margin), "g_cut",
+    const double prefactor = 8.0 * std::numbers::pi / lattice_->volume;
+    half_sphere(reciprocal(), parameters_.g_cut * (1.0 + ewald_margin), "g_cut",
                 [&](const std::array<std::int32_t, 3>& hkl, const Vec3& point) {
                     const double square = dot(point, point);
                     amplitude_.push_back(std::sqrt(prefactor * std::exp(width * square) / square));
@@ -114,22 +112,30 @@ void EwaldSums::find_waves(const Lattice& lattice, const EwaldParameters& parame
                 });
 }
 
-void EwaldSums::compute(const MatrixAtoms& atoms, const Lattice& lattice, const EwaldParameters& parameters,
-                        double* matrix) {
-    const double spread = atoms.n > 1 ? longest_difference(lattice) : 0.0;
-    find_shifts(lattice, (parameters.r_cut + spread) * (1.0 + 1e-9));
-    find_waves(lattice, parameters);
+void EwaldSums::begin(std::size_t n_atoms, const Lattice& lattice, const EwaldParameters& parameters) {
+    lattice_ = lattice;
+    parameters_ = parameters;
+    const double spread = n_atoms > 1 ? longest_difference(lattice) : 0.0;
+    find_shifts((parameters.r_cut + spread) * (1.0 + 1e-9));
+    find_waves();
+}
 
-    grow(squares_, ewald_run + x_.size() + 64), grow(counts_, atoms.n);
-    kernels().matrices.ewald_real(atoms, lattice.cell.front().data(),
-                                  {x_.data(), y_.data(), z_.data(), x_.size()}, parameters.r_cut,
-                                  parameters.a, squares_.data(), counts_.data(), matrix);
+Waves EwaldSums::waves() const {
+    return {index_.data(), amplitude_.data(), amplitude_.size(), {largest_[0], largest_[1], largest_[2]}};
+}
 
+void EwaldSums::make_room_for_waves(std::size_t stride) {
     const auto tables = static_cast<std::size_t>(3 + largest_[0] + largest_[1] + largest_[2]);
-    grow(tables_, 2 * matrix_tile * tables), grow(panels_, 2 * ewald_block * atoms.stride);
-    kernels().matrices.ewald_reciprocal(
-        atoms, {index_.data(), amplitude_.data(), amplitude_.size(), {largest_[0], largest_[1], largest_[2]}},
-        tables_.data(), panels_.data(), matrix);
+    grow(tables_, 2 * matrix_tile * tables), grow(panels_, 2 * ewald_block * stride);
+}
+
+void EwaldSums::fill(const MatrixAtoms& atoms, double* matrix) {
+    grow(squares_, ewald_run + x_.size() + 64), grow(counts_, atoms.n);
+    kernels().matrices.ewald_real(atoms, lattice_->cell.front().data(),
+                                  {x_.data(), y_.data(), z_.data(), x_.size()}, parameters_.r_cut,
+                                  parameters_.a, squares_.data(), counts_.data(), matrix);
+    make_room_for_waves(atoms.stride);
+    kernels().matrices.ewald_reciprocal(atoms, waves(), tables_.data(), panels_.data(), matrix);
 }
 
 } // namespace atomprint

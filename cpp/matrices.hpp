@@ -24,11 +24,18 @@ struct MatrixFeatures {
     std::size_t n_max;
     Permutation permutation;
     const double* noise; // (n_structures, n_max); read with `random` only
+
+    std::size_t n_features() const {
+        return permutation == Permutation::eigenspectrum ? n_max : n_max * n_max;
+    }
 };
 
 // Where row norms differ by less than this fraction the rows count as equal and keep their order. It is far
 // above rounding, so that the order of equivalent atoms does not depend on how the structure lies in space.
 inline constexpr double equal_norms = 1e-10;
+
+// Throws std::invalid_argument if a structure has more than n_max atoms.
+void check_sizes(const Batch& batch, std::size_t n_max);
 
 // Z_i Z_j / |r_i - r_j|, diagonal Z_i^2.4 / 2 (Rupp et al., Phys. Rev. Lett. 108 (2012) 058301). No cell.
 template <class T>

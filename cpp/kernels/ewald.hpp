@@ -28,13 +28,24 @@ ATOMPRINT_INLINE std::size_t squares_below(const LatticePoints& shifts, double d
     return found;
 }
 
+// Vector from atom i to the nearest image of atom j, or nearly.
+ATOMPRINT_INLINE void nearest_image(const MatrixAtoms& atoms, const double* cell, std::size_t i,
+                                    std::size_t j, double* d) {
+    const std::size_t ld = atoms.stride;
+    const double *x = atoms.position, *y = x + ld, *z = y + ld;
+    const double *fa = atoms.fractional, *fb = fa + ld, *fc = fb + ld;
+    const double p = __builtin_rint(fa[j] - fa[i]), q = __builtin_rint(fb[j] - fb[i]),
+                 s = __builtin_rint(fc[j] - fc[i]);
+    d[0] = x[j] - x[i] - p * cell[0] - q * cell[3] - s * cell[6];
+    d[1] = y[j] - y[i] - p * cell[1] - q * cell[4] - s * cell[7];
+    d[2] = z[j] - z[i] - p * cell[2] - q * cell[5] - s * cell[8];
+}
+
 // Upper triangle of sum over shifts T of erfc(a r) / r with r = |r_j - r_i + T| <= r_cut; T = 0 is left out
 // where i = j. `shifts` hold all that can matter, zero first.
 inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts,
                        double r_cut, double a, double* squares, std::int32_t* counts, double* matrix) {
     const std::size_t n = atoms.n, ld = atoms.stride;
-    const double *x = atoms.position, *y = x + ld, *z = y + ld;
-    const double *fa = atoms.fractional, *fb = fa + ld, *fc = fb + ld;
     const double limit = r_cut * r_cut * (1.0 + 2.0 * ewald_margin);
     const LatticePoints others{shifts.x + 1, shifts.y + 1, shifts.z + 1, shifts.n - 1};
     for (std::size_t i = 0; i < n; ++i) {
@@ -44,12 +55,9 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
             if (j == i) {
                 found = squares_below(others, 0.0, 0.0, 0.0, limit, squares);
             } else {
-                const double p = __builtin_rint(fa[j] - fa[i]), q = __builtin_rint(fb[j] - fb[i]),
-                             s = __builtin_rint(fc[j] - fc[i]); // to the nearest image, or nearly
-                const double dx = x[j] - x[i] - p * cell[0] - q * cell[3] - s * cell[6];
-                const double dy = y[j] - y[i] - p * cell[1] - q * cell[4] - s * cell[7];
-                const double dz = z[j] - z[i] - p * cell[2] - q * cell[5] - s * cell[8];
-                found = squares_below(shifts, dx, dy, dz, limit, squares + filled);
+                double d[3];
+                nearest_image(atoms, cell, i, j, d);
+                found = squares_below(shifts, d[0], d[1], d[2], limit, squares + filled);
             }
             counts[j] = static_cast<std::int32_t>(found);
             filled += found;
@@ -57,9 +65,10 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
                 continue;
             for (int k = 0; k < lanes<double>; ++k)
                 squares[filled + k] = 1.0; // so that the last vector is whole
+            Double gaussian;
             for (std::size_t k = 0; k < filled; k += lanes<double>)
-                store<double, lanes<double>>(squares + k,
-                                             erfc_over_r(load<double, lanes<double>>(squares + k), a));
+                store<double, lanes<double>>(
+                    squares + k, erfc_over_r(load<double, lanes<double>>(squares + k), a, gaussian));
             for (const double* term = squares; first <= j; ++first) {
                 double sum = 0.0;
                 for (const double* end = term + counts[first]; term < end; ++term)
@@ -74,7 +83,7 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
 // Tables of exp(2 pi i h f) for h = 0..h_max and one tile of atoms: [h][real, imaginary][atom].
 inline void phase_table(const double* fractional, std::int32_t h_max, double* table) {
     constexpr int L = lanes<double>;
-    for (int v = 0; v < matrix_tile; v += L) {
+    for (std::size_t v = 0; v < matrix_tile; v += L) {
         const Double f = load<double, L>(fractional + v), d = f - nearest_integer(f);
         const Double magnitude = d < 0.0 ? -d : d, s = sin_pi(d), c = sin_pi(0.5 - magnitude);
         const Double re = 1.0 - 2.0 * (s * s), im = 2.0 * (s * c);
@@ -93,7 +102,7 @@ inline void phase_table(const double* fractional, std::int32_t h_max, double* ta
 inline void wave_panel(const double* const* tables, const std::int32_t* index, const double* amplitude,
                        std::size_t n_waves, double* panel) {
     constexpr int L = lanes<double>;
-    for (int v = 0; v < matrix_tile; v += L) {
+    for (std::size_t v = 0; v < matrix_tile; v += L) {
         const auto phase = [&](int direction, std::int32_t h, Double& re, Double& im) {
             const double* entry = tables[direction] + 2 * matrix_tile * (h < 0 ? -h : h) + v;
             re = load<double, L>(entry);
@@ -117,19 +126,36 @@ inline void wave_panel(const double* const* tables, const std::int32_t* index, c
     }
 }
 
-// Add left^T right of two panels with `depth` rows to one tile of the matrix.
-inline void add_tile(const double* left, const double* right, std::size_t depth, double* matrix,
-                     std::size_t ld) {
+// Panels of a block of waves, for all tiles of atoms. `tables` has room for one tile.
+inline void wave_panels(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n,
+                        double* tables, double* panels) {
+    const std::size_t ld = atoms.stride, n_tiles = ld / matrix_tile;
+    for (std::size_t t = 0; t < n_tiles; ++t) {
+        const double* table[3];
+        double* next = tables;
+        for (int k = 0; k < 3; ++k) {
+            table[k] = next;
+            phase_table(atoms.fractional + k * ld + matrix_tile * t, waves.largest[k], next);
+            next += 2 * matrix_tile * (waves.largest[k] + 1);
+        }
+        wave_panel(table, waves.index + 3 * begin, waves.amplitude + begin, n,
+                   panels + 2 * matrix_tile * ewald_block * t);
+    }
+}
+
+// Add left^T right, of two arrays with `depth` rows, to one tile of a matrix.
+ATOMPRINT_INLINE void add_tile(const double* left, std::size_t left_ld, const double* right,
+                               std::size_t right_ld, std::size_t depth, double* matrix, std::size_t ld) {
     constexpr int L = lanes<double>, columns = matrix_tile / L, rows = L; // eight sums in registers
-    for (int r0 = 0; r0 < matrix_tile; r0 += rows) {
+    for (std::size_t r0 = 0; r0 < matrix_tile; r0 += rows) {
         Double sum[rows][columns]{};
         for (std::size_t k = 0; k < depth; ++k) {
             Double b[columns];
             for (int c = 0; c < columns; ++c)
-                b[c] = load<double, L>(right + matrix_tile * k + L * c);
+                b[c] = load<double, L>(right + right_ld * k + L * c);
             for (int r = 0; r < rows; ++r)
                 for (int c = 0; c < columns; ++c)
-                    sum[r][c] += left[matrix_tile * k + r0 + r] * b[c];
+                    sum[r][c] += left[left_ld * k + r0 + r] * b[c];
         }
         for (int r = 0; r < rows; ++r)
             for (int c = 0; c < columns; ++c) {
@@ -137,6 +163,11 @@ inline void add_tile(const double* left, const double* right, std::size_t depth,
                 store<double, L>(to, load<double, L>(to) + sum[r][c]);
             }
     }
+}
+
+inline void add_product(const double* left, std::size_t left_ld, const double* right, std::size_t right_ld,
+                        std::size_t depth, double* matrix, std::size_t ld) {
+    add_tile(left, left_ld, right, right_ld, depth, matrix, ld);
 }
 
 // Add sum over waves of amplitude^2 cos(G (r_i - r_j)) to the upper triangle, as the product of the (waves x
@@ -147,21 +178,11 @@ inline void ewald_reciprocal(const MatrixAtoms& atoms, const Waves& waves, doubl
     const std::size_t ld = atoms.stride, n_tiles = ld / matrix_tile;
     for (std::size_t begin = 0; begin < waves.n; begin += ewald_block) {
         const std::size_t n = waves.n - begin < ewald_block ? waves.n - begin : ewald_block;
-        for (std::size_t t = 0; t < n_tiles; ++t) {
-            const double* table[3];
-            double* next = tables;
-            for (int k = 0; k < 3; ++k) {
-                table[k] = next;
-                phase_table(atoms.fractional + k * ld + matrix_tile * t, waves.largest[k], next);
-                next += 2 * matrix_tile * (waves.largest[k] + 1);
-            }
-            wave_panel(table, waves.index + 3 * begin, waves.amplitude + begin, n,
-                       panels + 2 * matrix_tile * ewald_block * t);
-        }
+        wave_panels(atoms, waves, begin, n, tables, panels);
         for (std::size_t t = 0; t < n_tiles; ++t)
             for (std::size_t u = t; u < n_tiles; ++u)
-                add_tile(panels + 2 * matrix_tile * ewald_block * t,
-                         panels + 2 * matrix_tile * ewald_block * u, 2 * n,
+                add_tile(panels + 2 * matrix_tile * ewald_block * t, matrix_tile,
+                         panels + 2 * matrix_tile * ewald_block * u, matrix_tile, 2 * n,
                          matrix + matrix_tile * (t * ld + u), ld);
     }
 }

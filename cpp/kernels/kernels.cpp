@@ -40,7 +40,11 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/matrices.hpp"
 
+#include "kernels/matrix_gradients.hpp"
+
 #include "kernels/ewald.hpp"
+
+#include "kernels/ewald_gradients.hpp"
 
 #include "kernels/eigen.hpp"
 
@@ -109,8 +113,21 @@ template <class T>
 constexpr SoapKernels<T> soap{soap_scratch<T>,  expand<T>,         power<T>,   couple<T>,   backward<T>,
                               differentiate<T>, harmonics_size<T>, project<T>, gradient<T>, add_scaled<T>};
 
-constexpr MatrixKernels matrix_kernels{coulomb_matrix, sine_matrix, ewald_real, ewald_reciprocal,
-                                       symmetric_eigenvalues};
+constexpr MatrixKernels matrix_kernels{coulomb_matrix,
+                                       sine_matrix,
+                                       ewald_real,
+                                       ewald_reciprocal,
+                                       symmetric_eigenvalues,
+                                       symmetric_eigenvectors,
+                                       coulomb_contract,
+                                       coulomb_row,
+                                       sine_contract,
+                                       sine_row,
+                                       ewald_real_contract,
+                                       ewald_real_row,
+                                       ewald_reciprocal_contract,
+                                       wave_panels,
+                                       add_product};
 
 extern const Kernels kernels;
 const Kernels kernels{

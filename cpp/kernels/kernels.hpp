@@ -164,9 +164,27 @@ struct Waves {
     std::int32_t largest[3];
 };
 
+// Order of the components of a symmetric tensor.
+inline constexpr int voigt[6][2] = {{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}};
+
+// Of each wave G: its components, and the derivatives of the logarithm of its weight by strain.
+inline constexpr std::size_t wave_slopes = 9;
+inline constexpr std::size_t wave_group = 4; // waves whose derivatives are computed together
+
 inline constexpr std::size_t ewald_run = 512;  // distances are turned into terms in runs of about this length
 inline constexpr std::size_t ewald_block = 64; // waves that are summed together
 inline constexpr double ewald_margin = 1e-10;  // distances above the cutoff by this fraction still count
+
+// The real-space sum as its derivatives need it, with memory for ewald_run + shifts.n + filter_slack images,
+// and for one count of each atom.
+struct RealSum {
+    const double* cell;
+    LatticePoints shifts;
+    double r_cut, a;
+    Found found;
+    double* weight;
+    std::int32_t* counts;
+};
 
 struct MatrixKernels {
     // Z_i Z_j over the distance, or over the length of `cell` times sin^2 of pi times the fractional
@@ -182,6 +200,35 @@ struct MatrixKernels {
                              double* matrix);
     // See eigen.hpp.
     bool (*eigenvalues)(double* matrix, std::size_t n, std::size_t stride, double* values, double* scratch);
+    bool (*eigenvectors)(double* matrix, std::size_t n, std::size_t stride, double* values, double* vectors,
+                         double* scratch);
+
+    // Derivatives. `contract` adds those of the sum of weights * matrix over all elements, for symmetric
+    // weights that are zero in the padding: by positions to `gradient` (3, stride), by strain to `strain` (6)
+    // unless it is null. `row` gives those of the elements of atom i with all atoms: by the position of i in
+    // `vectors` (3, stride), zero for the diagonal, and by strain in `strains` (6, stride), each unless null.
+    void (*coulomb_contract)(const MatrixAtoms& atoms, const double* weights, double* gradient,
+                             double* strain);
+    void (*coulomb_row)(const MatrixAtoms& atoms, std::size_t i, double* vectors, double* strains);
+    void (*sine_contract)(const MatrixAtoms& atoms, const double* cell, const double* inverse,
+                          const double* weights, double* gradient, double* strain);
+    void (*sine_row)(const MatrixAtoms& atoms, const double* cell, const double* inverse, std::size_t i,
+                     double* vectors, double* strains);
+    // For unit charges; the row is added. `slope` is (waves.n + wave_group, wave_slopes), zero at the end.
+    void (*ewald_real_contract)(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
+                                double* gradient, double* strain);
+    void (*ewald_real_row)(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i, double* vectors,
+                           double* strains);
+    void (*ewald_reciprocal_contract)(const MatrixAtoms& atoms, const Waves& waves, const double* slope,
+                                      const double* weights, double* tables, double* panels, double* gradient,
+                                      double* strain);
+    // amplitude * (cosine, sine) of n waves from `begin` on: [tile of atoms][wave][cosine, sine][atom], with
+    // room for ewald_block waves in each tile.
+    void (*wave_panels)(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n,
+                        double* tables, double* panels);
+    // Add left^T right to one tile of a matrix; both have `depth` rows of matrix_tile numbers.
+    void (*add_product)(const double* left, std::size_t left_ld, const double* right, std::size_t right_ld,
+                        std::size_t depth, double* matrix, std::size_t ld);
 };
 
 struct Kernels {

@@ -73,3 +73,11 @@ inline __attribute__((always_inline)) void transpose(const T* from, std::size_t 
     transpose<T, W>(rows);
     unroll<W>([&](auto r) { store<T, W>(to + r * to_stride, rows[r]); });
 }
+
+template <class V>
+inline __attribute__((always_inline)) auto sum_of_lanes(V v) {
+    auto sum = v[0];
+    for (std::size_t k = 1; k < sizeof(V) / sizeof(sum); ++k)
+        sum += v[k];
+    return sum;
+}

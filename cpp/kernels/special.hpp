@@ -71,7 +71,8 @@ ATOMPRINT_INLINE Double sin_pi(Double x) {
 // erfc(a r) / r from the square of r > 0. (1 + 2x) e^(x^2) erfc(x) is a polynomial of t = (x - s) / (x + s),
 // which maps [0, inf) to [-1, 1) (Shepherd & Laframboise, Math. Comp. 36 (1981) 249). Relative error 1e-15
 // for a r < 3; it grows with (a r)^2, as the function vanishes.
-ATOMPRINT_INLINE Double erfc_over_r(Double r_squared, double a) {
+// `gaussian` becomes exp(-a^2 r^2).
+ATOMPRINT_INLINE Double erfc_over_r(Double r_squared, double a, Double& gaussian) {
     constexpr double c[] = {
         1.2375126308378275,     -0.14024059858554525,    0.0035854154854790257,   0.08227673848999506,
         -0.10880393014244462,   0.09230432116428125,     -0.05869339857664934,    0.02836227737211114,
@@ -84,5 +85,6 @@ ATOMPRINT_INLINE Double erfc_over_r(Double r_squared, double a) {
     const Double scale = 1.0 + 2.0 * x, scale_r = scale * r;
     const Double inverse = 1.0 / (scale_r * (x + s)); // one division serves both quotients
     const Double t = (x - s) * scale_r * inverse;
-    return exponential(-(a * a) * r_squared) * polynomial(c, t) * ((x + s) * inverse);
+    gaussian = exponential(-(a * a) * r_squared);
+    return gaussian * polynomial(c, t) * ((x + s) * inverse);
 }

@@ -68,6 +68,10 @@ class _MatrixDescriptor(Descriptor):
 
     _features: ClassVar[Callable[..., None]]
     """The compiled function that writes the features of a batch."""
+    _contracted: ClassVar[Callable[..., None]]
+    """The compiled function that writes derivatives of the features times cotangents."""
+    _dense: ClassVar[Callable[..., None]]
+    """The compiled function that writes the derivatives of every feature."""
 
     def _validate(self) -> None:
         if self.n_atoms_max is not None:
@@ -126,6 +130,48 @@ class _MatrixDescriptor(Descriptor):
     ) -> None:
         ewald = () if options.ewald is None else (options.ewald,)
         self._features(*batch.core(), *ewald, out, size, _PERMUTATIONS[permutation], options.noise, n_threads)
+
+    def _check_differentiable(self) -> None:
+        if self.permutation == "random":
+            raise ValueError(
+                "permutation must not be 'random' for derivatives: the noise makes features jump, got 'random'"
+            )
+
+    def _analytical(self) -> str:
+        return ""
+
+    def _vjp(
+        self,
+        batch: Batch,
+        cotangents: npt.NDArray[Any],
+        positions: npt.NDArray[np.float64],
+        strain: npt.NDArray[np.float64] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: _Options,
+    ) -> None:
+        """Write the derivatives of the features times cotangents; there are no centres that could be attached."""
+        ewald = () if options.ewald is None else (options.ewald,)
+        rule = _PERMUTATIONS[self.permutation]
+        self._contracted(*batch.core(), *ewald, cotangents, positions, strain, features, self._size(), rule, n_threads)
+
+    def _jacobian(
+        self,
+        batch: Batch,
+        selection: Any,
+        positions: npt.NDArray[Any] | None,
+        strain: npt.NDArray[Any] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: _Options,
+    ) -> None:
+        """Write the derivatives of every feature; there are no centres that could be attached."""
+        ewald = () if options.ewald is None else (options.ewald,)
+        rule = _PERMUTATIONS[self.permutation]
+        rows = (selection.slots, selection.row_offsets)
+        self._dense(*batch.core(), *ewald, *rows, positions, strain, features, self._size(), rule, n_threads)
 
     def _options(self, batch: Batch) -> _Options:
         """Return what the core needs besides the batch, after the last check of it."""
@@ -251,6 +297,13 @@ class CoulombMatrix(_MatrixDescriptor):
     -----
     Features are named after row and column, both from 0, or after the eigenvalue, from 0 for the largest.
 
+    Derivatives exist by positions and by strain, for every ``permutation`` but ``"random"``. With
+    ``"sorted_l2"`` they are those at fixed order: where the norms of two different rows cross, the features
+    jump, and have no derivative; rows that count as equal keep their order, as in the features. With
+    ``"eigenspectrum"``, the derivatives of eigenvalues that are equal (as symmetric molecules have them) are
+    one choice of many, but the sum over such a set is well defined, and with it everything that treats its
+    members alike; at two eigenvalues of opposite sign and equal magnitude the features swap.
+
     References
     ----------
     .. [1] M. Rupp, A. Tkatchenko, K.-R. Müller, O. A. von Lilienfeld, Phys. Rev. Lett. 108 (2012) 058301.
@@ -265,6 +318,8 @@ class CoulombMatrix(_MatrixDescriptor):
     """
 
     _features = staticmethod(_core.coulomb_features)
+    _contracted = staticmethod(_core.coulomb_vjp)
+    _dense = staticmethod(_core.coulomb_jacobian)
 
     def __init__(
         self,
@@ -315,6 +370,8 @@ class SineMatrix(_CrystalMatrix):
     """
 
     _features = staticmethod(_core.sine_features)
+    _contracted = staticmethod(_core.sine_vjp)
+    _dense = staticmethod(_core.sine_jacobian)
 
     def __init__(
         self,
@@ -365,6 +422,10 @@ class EwaldSumMatrix(_CrystalMatrix):
     ``accuracy``, ``w``, ``r_cut``, ``g_cut`` and ``a`` hold for :meth:`transform`, and are the defaults of
     :meth:`create`, which takes other values for one call, also one for each structure.
 
+    Derivatives are as for :class:`CoulombMatrix`, and at fixed numbers ``a``, ``r_cut`` and ``g_cut``, also
+    where these come from the volume by default: the converged sum does not depend on them. A term that
+    crosses its cutoff makes the features jump by about ``accuracy``, which is in no derivative.
+
     References
     ----------
     .. [1] F. Faber, A. Lindmaa, O. A. von Lilienfeld, R. Armiento, Int. J. Quantum Chem. 115 (2015) 1094.
@@ -380,6 +441,8 @@ class EwaldSumMatrix(_CrystalMatrix):
     """
 
     _features = staticmethod(_core.ewald_features)
+    _contracted = staticmethod(_core.ewald_vjp)
+    _dense = staticmethod(_core.ewald_jacobian)
 
     def __init__(
         self,

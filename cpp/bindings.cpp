@@ -6,6 +6,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
+#include <string>
+#include <tuple>
 
 #include "batch.hpp"
 #include "checks.hpp"
@@ -262,7 +264,7 @@ void bind_soap(nb::module_& m, const char* name) {
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
-using PerStructure3 = In<double, nb::shape<-1, 3>>;
+using EwaldRows = In<double, nb::shape<-1, 3>>;
 template <class T>
 using Rows = Out<T, nb::ndim<2>>;
 
@@ -278,7 +280,7 @@ MatrixFeatures<T> matrix_features(const Batch& batch, const Rows<T>& out, std::s
     return {out.data(), n_max, permutation, noise ? noise->data() : nullptr};
 }
 
-std::vector<EwaldParameters> ewald_parameters(const Batch& batch, const PerStructure3& parameters) {
+std::vector<EwaldParameters> ewald_parameters(const Batch& batch, const EwaldRows& parameters) {
     require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
     std::vector<EwaldParameters> sums(batch.n_structures);
     for (std::size_t s = 0; s < sums.size(); ++s)
@@ -334,135 +336,83 @@ MatrixJacobian<T> matrix_jacobian(const Batch& batch, const MatrixFeatures<T>& f
             strain ? strain->data() : nullptr};
 }
 
-template <class T, auto compute>
-void define_matrix(nb::module_& m, const char* name, const char* description) {
-    m.def(
-        name,
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const Rows<T>& out, std::size_t n_max, Permutation permutation, const Noise& noise,
-           int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
-            nb::gil_scoped_release release;
-            compute(batch, features, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("out").noconvert(), nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("noise").none(),
-        nb::arg("n_threads"), description);
-}
-
-constexpr const char* contraction_description = "Write the derivatives of the sum of cotangents * features, "
-                                                "by positions and, unless None, by strain, and "
-                                                "the features unless None.";
+constexpr const char* vjp_description = "Write the derivatives of the sum of cotangents * features, by "
+                                        "positions and, unless None, by strain, and "
+                                        "the features unless None.";
 constexpr const char* jacobian_description =
     "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected "
     "atoms and by strain, and the features.";
 
-template <class T, auto vjp, auto jacobian>
-void define_matrix_gradients(nb::module_& m, const char* vjp_name, const char* jacobian_name) {
-    m.def(
-        vjp_name,
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const In<T, nb::ndim<2>>& cotangents,
-           const Out<double, nb::shape<-1, 3>>& gradient,
-           const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
-            nb::gil_scoped_release release;
-            vjp(batch, values, out, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
-        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
-        nb::arg("permutation"), nb::arg("n_threads"), contraction_description);
-    m.def(
-        jacobian_name,
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const Offsets& slots, const Offsets& row_offsets,
-           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
-           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
-            nb::gil_scoped_release release;
-            jacobian(batch, values, out, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("slots"), nb::arg("row_offsets"), nb::arg("derivatives").noconvert().none(),
-        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
-        nb::arg("permutation"), nb::arg("n_threads"), jacobian_description);
-}
-
-template <class T>
-void define_ewald_gradients(nb::module_& m) {
-    m.def(
-        "ewald_vjp",
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const PerStructure3& parameters, const In<T, nb::ndim<2>>& cotangents,
-           const Out<double, nb::shape<-1, 3>>& gradient,
-           const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
-            const auto sums = ewald_parameters(batch, parameters);
-            nb::gil_scoped_release release;
-            ewald_vjp(batch, sums.data(), values, out, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("parameters"), nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
-        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
-        nb::arg("permutation"), nb::arg("n_threads"), contraction_description);
-    m.def(
-        "ewald_jacobian",
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const PerStructure3& parameters, const Offsets& slots, const Offsets& row_offsets,
-           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
-           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
-            const auto sums = ewald_parameters(batch, parameters);
-            nb::gil_scoped_release release;
-            ewald_jacobian(batch, sums.data(), values, out, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("parameters"), nb::arg("slots"), nb::arg("row_offsets"),
-        nb::arg("derivatives").noconvert().none(), nb::arg("strain").noconvert().none(),
-        nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"),
-        nb::arg("n_threads"), jacobian_description);
+// The three functions of one matrix. `Parameters` is empty, or an array of what differs between structures,
+// with `parameters` as its name.
+template <class T, auto compute, auto vjp, auto jacobian, class... Parameters, class... Names>
+void define_matrix(nb::module_& m, const std::string& name, const char* description,
+                   const Names&... parameters) {
+    static_assert(sizeof...(Parameters) == sizeof...(Names));
+    m.def((name + "_features").c_str(),
+          [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+             const Pbc& pbc, const Parameters&... own, const Rows<T>& out, std::size_t n_max,
+             Permutation permutation, const Noise& noise, int n_threads) {
+              const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+              const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
+              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
+              nb::gil_scoped_release release;
+              std::apply([&](const auto&... p) { compute(batch, p.data()..., features, n_threads); },
+                         of_structures);
+          },
+          nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+          parameters..., nb::arg("out").noconvert(), nb::arg("n_atoms_max"), nb::arg("permutation"),
+          nb::arg("noise").none(), nb::arg("n_threads"), description);
+    m.def((name + "_vjp").c_str(),
+          [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+             const Pbc& pbc, const Parameters&... own, const In<T, nb::ndim<2>>& cotangents,
+             const Out<double, nb::shape<-1, 3>>& gradient,
+             const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+             const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+             int n_threads) {
+              const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+              const auto values = differentiable<T>(batch, features, n_max, permutation);
+              const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
+              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
+              nb::gil_scoped_release release;
+              std::apply([&](const auto&... p) { vjp(batch, p.data()..., values, out, n_threads); },
+                         of_structures);
+          },
+          nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+          parameters..., nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
+          nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(),
+          nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("n_threads"), vjp_description);
+    m.def((name + "_jacobian").c_str(),
+          [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
+             const Pbc& pbc, const Parameters&... own, const Offsets& slots, const Offsets& row_offsets,
+             const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
+             const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+             const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+             int n_threads) {
+              const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+              const auto values = differentiable<T>(batch, features, n_max, permutation);
+              const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
+              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
+              nb::gil_scoped_release release;
+              std::apply([&](const auto&... p) { jacobian(batch, p.data()..., values, out, n_threads); },
+                         of_structures);
+          },
+          nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+          parameters..., nb::arg("slots"), nb::arg("row_offsets"), nb::arg("derivatives").noconvert().none(),
+          nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(),
+          nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("n_threads"), jacobian_description);
 }
 
 template <class T>
 void define_matrices(nb::module_& m) {
-    define_matrix<T, coulomb_features<T>>(m, "coulomb_features", "Write the Coulomb matrices of a batch.");
-    define_matrix<T, sine_features<T>>(m, "sine_features", "Write the sine matrices of a batch.");
-    define_matrix_gradients<T, coulomb_vjp<T>, coulomb_jacobian<T>>(m, "coulomb_vjp", "coulomb_jacobian");
-    define_matrix_gradients<T, sine_vjp<T>, sine_jacobian<T>>(m, "sine_vjp", "sine_jacobian");
-    define_ewald_gradients<T>(m);
-    m.def(
-        "ewald_features",
-        [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const PerStructure3& parameters, const Rows<T>& out, std::size_t n_max,
-           Permutation permutation, const Noise& noise, int n_threads) {
-            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
-            const auto sums = ewald_parameters(batch, parameters);
-            nb::gil_scoped_release release;
-            ewald_features(batch, sums.data(), features, n_threads);
-        },
-        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("parameters"), nb::arg("out").noconvert(), nb::arg("n_atoms_max"), nb::arg("permutation"),
-        nb::arg("noise").none(), nb::arg("n_threads"),
-        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut and g_cut of each structure.");
+    define_matrix<T, coulomb_features<T>, coulomb_vjp<T>, coulomb_jacobian<T>>(
+        m, "coulomb", "Write the Coulomb matrices of a batch.");
+    define_matrix<T, sine_features<T>, sine_vjp<T>, sine_jacobian<T>>(m, "sine",
+                                                                      "Write the sine matrices of a batch.");
+    define_matrix<T, ewald_features<T>, ewald_vjp<T>, ewald_jacobian<T>, EwaldRows>(
+        m, "ewald",
+        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut and g_cut of each structure.",
+        nb::arg("parameters"));
 }
 
 } // namespace

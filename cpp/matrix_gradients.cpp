@@ -125,8 +125,8 @@ void vjp(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features
     });
 }
 
-// Calls visit(atoms, n, rows) with the derivatives of the rows of up to rows_together atoms at a time:
-// (n, 3, stride) by their positions, or (n, 6, stride) by strain.
+// Calls visit(first, n, rows) with the derivatives of the rows of worker.atoms[first] and the next, up to
+// rows_together of them: (n, 3, stride) by their positions, or (n, 6, stride) by strain.
 template <class Kind, class Visit>
 void for_rows(Worker<Kind>& worker, bool by_strain, const Visit& visit) {
     const std::size_t components = by_strain ? 6 : 3, ld = worker.w.stride;

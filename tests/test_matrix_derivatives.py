@@ -423,6 +423,27 @@ def test_equal_eigenvalues_as_a_set():
     check_differences(model, [atoms], cotangents, by_positions, by_strain, (1e-4, 2e-5))
 
 
+@pytest.mark.parametrize("shift", [3.0, 30.0, 1e5])
+def test_many_eigenvectors(shift, each_instruction_set):
+    """Copies of one molecule, coupled strongly, weakly and not at all: sets of nearly equal eigenvalues."""
+    atoms = molecule("CH3CH2OH")
+    atoms.rattle(0.05, seed=2)
+    copies = atoms.copy()
+    for k in range(1, 8):
+        moved = atoms.copy()
+        moved.positions += np.array([k % 2, k // 2 % 2, k // 4]) * shift
+        copies += moved
+    spectrum, plain = CoulombMatrix(72, permutation="eigenspectrum"), CoulombMatrix(72, permutation="none")
+    matrix, values = plain.create(copies).reshape(72, 72), spectrum.create(copies)
+    assert_close(np.sort(values), np.linalg.eigvalsh(matrix), 1e-13)
+    for power in (2, 3):  # of the matrix, by its eigenvalues and by its elements
+        weights = power * np.linalg.matrix_power(matrix, power - 1)
+        a = vjp(spectrum, copies, power * values[None] ** (power - 1))
+        b = vjp(plain, copies, weights.reshape(1, -1))
+        assert_close(a[0], b[0])
+        assert_close(a[1], b[1])
+
+
 def test_far_and_single_atoms():
     """Atoms without a partner, and a matrix that is diagonal already."""
     alone = Atoms("O", positions=[[1.0, 2.0, 3.0]])

@@ -209,7 +209,7 @@ def contract_jacobian(
         for s in range(len(part)):
             weights = cotangents[row + rows[s] : row + rows[s + 1]]
             own = by_atom[selection.row_offsets[s] : selection.row_offsets[s + 1]]
-            own = own.reshape(len(weights), -1, 3, n_features)
+            own = own.reshape(len(weights), selection.counts[s], 3, n_features)
             atoms = slice(batch.offsets[start + s], batch.offsets[start + s + 1])
             positions[atoms] += np.einsum("rf,rkcf->kc", weights, own)
             if strain is not None and by_strain is not None:

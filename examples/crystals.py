@@ -1,4 +1,4 @@
-"""From crystals to a model: SOAP of copper, silicon and rock salt, a random forest, and how far to trust it.
+"""From crystals to a model: SOAP of copper, silicon and rock salt, forces, stress, a random forest, and its limits.
 
 Run with ``python examples/crystals.py``; it needs the extra ``report`` for the plot, ``crystals_parity.png``.
 
@@ -43,6 +43,39 @@ def features(structures: list[Atoms]) -> tuple[np.ndarray, np.ndarray]:
     return X, soap.get_feature_names_out()
 
 
+def forces_and_stress(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return forces and stress of a crystal in a linear model, and one component of the stress from differences.
+
+    Energies are in eV here, so forces are in eV/Å and the stress in eV/Å^3, positive in tension.
+    """
+    # A smooth cutoff, so that atoms enter and leave without a jump.
+    soap = SOAP(species=["Na", "Cl"], r_cut=5.0, cutoff_width=1.0, n_max=6, l_max=4, sigma=0.5, periodic=True)
+    atoms = atoms.copy()
+    atoms.positions[0] += [0.1, 0.05, 0.0]
+    weights = np.random.default_rng(0).normal(size=soap.get_number_of_features())
+
+    def energy(atoms: Atoms) -> float:
+        return float((soap.create(atoms) @ weights).sum())
+
+    gradient = soap.vjp(atoms, np.tile(weights, (len(atoms), 1)))
+    forces, stress = -gradient.positions, gradient.strain / atoms.get_volume()
+
+    h, energies = 1e-5, []
+    for sign in (1, -1):
+        strain = np.eye(3)
+        strain[0, 0] += sign * h
+        strained = atoms.copy()
+        strained.set_cell(atoms.cell.array @ strain.T, scale_atoms=True)
+        energies.append(energy(strained))
+    difference = (energies[0] - energies[1]) / (2 * h) / atoms.get_volume()
+    print(f"\nForces on the atoms of {atoms.get_chemical_formula('metal')} in a linear model, one atom moved (eV/Å):")
+    print(forces.round(4))
+    print("Its stress (eV/Å^3):")
+    print(stress.round(5))
+    print(f"The component xx: {stress[0, 0]:.8f}, from differences: {difference:.8f}")
+    return forces, stress, difference
+
+
 def model() -> RandomForestRegressor:
     return RandomForestRegressor(n_estimators=100, random_state=0)
 
@@ -50,6 +83,7 @@ def model() -> RandomForestRegressor:
 def main(output: Path | str = ".") -> Evaluation:
     structures = crystals()
     X, names = features(list(structures.values()))
+    forces_and_stress(structures["NaCl"])
     y = np.array([BULK_MODULUS[name] for name in structures])
 
     # Test: two crystals to learn from, the third to predict. Folds: each crystal predicted from the two others.

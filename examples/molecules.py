@@ -1,4 +1,4 @@
-"""From molecules to descriptors: Coulomb matrices and SOAP of water, nitrogen dioxide and carbon dioxide.
+"""From molecules to descriptors and forces: Coulomb matrices and SOAP of water, nitrogen and carbon dioxide.
 
 Run with ``python examples/molecules.py``; it needs nothing but atomprint itself.
 """
@@ -33,10 +33,15 @@ def coulomb_matrices(structures: list[Atoms]) -> np.ndarray:
     return batch
 
 
+def soap_of_oxygens(structures: list[Atoms]) -> tuple[SOAP, list[list[int]]]:
+    """Return SOAP for these molecules, and the indices of their oxygen atoms."""
+    soap = SOAP(species=["H", "C", "N", "O"], r_cut=5.0, n_max=8, l_max=6)
+    return soap, [np.flatnonzero(atoms.symbols == "O").tolist() for atoms in structures]
+
+
 def oxygen_environments(structures: list[Atoms]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return SOAP around the oxygen atoms only: molecule by molecule, and all stacked."""
-    soap = SOAP(species=["H", "C", "N", "O"], r_cut=5.0, n_max=8, l_max=6)
-    oxygens = [np.flatnonzero(atoms.symbols == "O").tolist() for atoms in structures]
+    soap, oxygens = soap_of_oxygens(structures)
     # Water has one oxygen, the others two: the result is a list with one array for each molecule.
     environments = soap.create(structures, centers=oxygens, n_jobs=2)
     print("\nSOAP around oxygen atoms:")
@@ -57,10 +62,50 @@ def oxygen_environments(structures: list[Atoms]) -> tuple[list[np.ndarray], np.n
     return environments, stacked
 
 
+def derivatives(structures: list[Atoms]) -> list[np.ndarray]:
+    """Return the derivatives of SOAP around the oxygen atoms by the positions of all atoms."""
+    soap, oxygens = soap_of_oxygens(structures)
+    found, _ = soap.derivatives(structures, centers=oxygens, attach=True)
+    print("\nDerivatives of SOAP around oxygen atoms, (n_centers, n_atoms, 3, n_features):")
+    for atoms, array in zip(structures, found, strict=True):
+        print(f"  {atoms.get_chemical_formula():4} {array.shape}")
+    moved_together = max(np.abs(array.sum(axis=1)).max() for array in found)
+    print(f"Moving all atoms together changes nothing: {moved_together:.0e}")
+    return found
+
+
+def forces(structures: list[Atoms]) -> tuple[np.ndarray, float]:
+    """Return the forces on CO2 in a linear model, and one of them from differences of its energy."""
+    soap, oxygens = soap_of_oxygens(structures)
+    co2, centers = structures[2].copy(), oxygens[2]
+    co2.positions[2, 2] += 0.05  # out of equilibrium
+
+    # Any differentiable model will do; here the energy is linear in the features of all centres.
+    weights = np.random.default_rng(0).normal(size=soap.get_number_of_features())
+
+    def energy(atoms: Atoms) -> float:
+        return float((soap.create(atoms, centers=centers) @ weights).sum())
+
+    # vjp wants the derivatives of the energy by the features; the large array from above is never made.
+    cotangents = np.tile(weights, (len(centers), 1))
+    result = -soap.vjp(co2, cotangents, centers=centers, wrt="positions").positions
+
+    h, plus, minus = 1e-4, co2.copy(), co2.copy()
+    plus.positions[0, 2] += h
+    minus.positions[0, 2] -= h
+    difference = -(energy(plus) - energy(minus)) / (2 * h)
+    print("\nForces on the atoms of CO2 in a linear model:")
+    print(result.round(3))
+    print(f"The force on carbon along the molecule: {result[0, 2]:.6f}, from differences: {difference:.6f}")
+    return result, difference
+
+
 def main() -> None:
     structures = molecules()
     coulomb_matrices(structures)
     oxygen_environments(structures)
+    derivatives(structures)
+    forces(structures)
 
 
 if __name__ == "__main__":

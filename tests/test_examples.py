@@ -3,6 +3,7 @@
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -22,6 +23,14 @@ def test_molecules(capsys):
     environments, stacked = example.oxygen_environments(structures)
     assert [features.shape for features in environments] == [(1, 3696), (2, 3696), (2, 3696)]
     assert stacked.shape == (5, 3696)
+    assert [array.shape for array in example.derivatives(structures)] == [
+        (1, 3, 3, 3696),
+        (2, 3, 3, 3696),
+        (2, 3, 3, 3696),
+    ]
+    forces, difference = example.forces(structures)
+    np.testing.assert_allclose(forces[0, 2], difference, rtol=1e-6)
+    np.testing.assert_allclose(forces.sum(axis=0), 0, atol=1e-9 * np.abs(forces).max())
     out = capsys.readouterr().out
     assert "Two threads give the same: True" in out
     assert "[False, False, False, True, True]" in out
@@ -32,6 +41,10 @@ def test_crystals(tmp_path, capsys):
     X, names = example.features(list(example.crystals().values()))
     assert X.shape == (3, 1500)
     assert len(names) == 1500
+    forces, stress, difference = example.forces_and_stress(example.crystals()["NaCl"])
+    np.testing.assert_allclose(stress[0, 0], difference, rtol=1e-6)
+    np.testing.assert_allclose(stress, stress.T, atol=1e-9 * np.abs(stress).max())
+    np.testing.assert_allclose(forces.sum(axis=0), 0, atol=1e-9 * np.abs(forces).max())
     result = example.main(tmp_path)
     out = capsys.readouterr().out
     assert "R² needs at least 2 test samples, got 1" in out

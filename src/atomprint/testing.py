@@ -247,6 +247,8 @@ def _check_differences(
     features: Any,
 ) -> None:
     """Compare derivatives of one structure with differences along some directions."""
+    if features.size == 0:
+        return
     step = _STEPS["positions" if "positions" in where else "strain"]
     noise = 64 * np.finfo(float).eps * float(np.abs(features).max(initial=0)) / step
     best = [(4 * single - double) / 3 for _, single, double in directions]
@@ -262,7 +264,7 @@ def _check_differences(
                 f"{where}: features are not smooth here: differences with steps {step:g} and {2 * step:g} are "
                 f"{rough / scale:.1e} of the largest value apart; is an atom at a hard cutoff, or are values equal?"
             )
-        apart = rough / max(scale, noise)
+        apart = rough / (max(scale, noise) or 1.0)
         note = f" (differences with steps {step:g} and {2 * step:g} are {apart:.1e} apart"
         note += "; is an atom at a hard cutoff, or are values equal?)" if apart > 10 * check.rtol else ")"
         along = np.einsum("...abf,ab->...f", dense.astype(float), direction)

@@ -1,8 +1,20 @@
 """Descriptors: fixed-size fingerprints of atoms, molecules and crystals."""
 
 from atomprint.descriptors.base import Descriptor
+from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
-__all__ = ["SOAP", "CoulombMatrix", "Descriptor", "EwaldSumMatrix", "LocalDescriptor", "SineMatrix"]
+__all__ = [
+    "SOAP",
+    "CoulombMatrix",
+    "Descriptor",
+    "EwaldSumMatrix",
+    "Gradient",
+    "LocalDescriptor",
+    "PairBlock",
+    "PairJacobian",
+    "SineMatrix",
+]

@@ -130,7 +130,7 @@ def _indices(where: str, given: Any, n_atoms: int) -> npt.NDArray[np.int64]:
             raise TypeError(f"{where} must hold atom indices, got {item!r}")
         if not 0 <= int(item) < n_atoms:
             raise ValueError(f"{where}: atom index must be in 0..{n_atoms - 1}, got {item}")
-    indices = np.array(given, dtype=np.int64)
+    indices = np.array(list(given), dtype=np.int64)
     values, counts = np.unique(indices, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"{where}: atom indices must differ, got {values[np.argmax(counts > 1)]} more than once")

@@ -16,7 +16,7 @@ from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.results import CooRows, CsrRows, DenseRows, arrange
 from atomprint.descriptors.task import Task
 from atomprint.structures import Batch
-from atomprint.validation import check_choice
+from atomprint.validation import check_bool, check_choice
 
 if TYPE_CHECKING:
     from atomprint.descriptors.base import Descriptor
@@ -91,6 +91,8 @@ def derivatives(
 ) -> Any:
     """Return what :meth:`Descriptor.derivatives` promises."""
     names = check_wrt(wrt)
+    check_bool("attach", attach)
+    check_bool("return_descriptor", return_descriptor)
     task = replace(task, slots=select_atoms(task.batch, include, exclude))
     analytical, selection = is_analytical(descriptor, method), task.selection
     n_features, dtype = descriptor.get_number_of_features(), descriptor._dtype()
@@ -108,7 +110,8 @@ def derivatives(
     if return_descriptor:
         results["descriptor"] = descriptor._new_rows(int(task.rows[-1]))
 
-    needed = np.sum([row_offsets[name] * len(axes[name]) ** 2 for name in names], axis=0)
+    # In runs of 3 * n_features numbers.
+    needed = np.sum([row_offsets[name] * (np.prod(axes[name]) // 3) for name in names], axis=0)
     for _, part in descriptor._parts(task, needed, 3 * n_features, as_sparse or verbose, verbose):
         sizes = {"positions": int(part.selection.row_offsets[-1])}
         arrays = {name: rows.open(sizes.get(name, int(part.rows[-1]))) for name, rows in results.items()}
@@ -132,6 +135,8 @@ def gradient(
 ) -> Gradient:
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), task.batch
+    check_bool("attach", attach)
+    check_bool("return_descriptor", return_descriptor)
     weights = flat_cotangents(cotangents, task, descriptor.get_number_of_features(), descriptor._dtype())
     analytical = is_analytical(descriptor, "auto")
     positions = np.zeros((len(batch.numbers), 3))
@@ -209,7 +214,7 @@ def contract_jacobian(
         for s in range(len(part)):
             weights = cotangents[row + rows[s] : row + rows[s + 1]]
             own = by_atom[selection.row_offsets[s] : selection.row_offsets[s + 1]]
-            own = own.reshape(len(weights), -1, 3, n_features)
+            own = own.reshape(len(weights), selection.counts[s], 3, n_features)
             atoms = slice(batch.offsets[start + s], batch.offsets[start + s + 1])
             positions[atoms] += np.einsum("rf,rkcf->kc", weights, own)
             if strain is not None and by_strain is not None:

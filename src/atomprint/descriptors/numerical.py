@@ -2,7 +2,8 @@
 
 They are of fourth order, (X(-2h) - 8 X(-h) + 8 X(h) - X(2h)) / 12h: their error, h^4 / 30 times the fifth derivative,
 allows steps so long that rounding hardly matters. With the steps below derivatives of smooth features come out with a
-relative error of about 1e-8 in float64 and 1e-3 in float32, where the features themselves have an error of 1e-6.
+relative error of about 1e-8 in float64. In float32 it is 1e-3, and rounding of the features adds 1e-6 of these over the
+step: 5e-5 of the largest feature for positions, 2e-4 for strain.
 """
 
 from __future__ import annotations

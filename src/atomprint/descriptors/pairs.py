@@ -21,6 +21,7 @@ from atomprint.descriptors.derivatives import (
 )
 from atomprint.descriptors.results import DenseRows, arrange
 from atomprint.descriptors.task import Task
+from atomprint.validation import check_bool
 
 Array = npt.NDArray[Any]
 IndexArray = npt.NDArray[np.int64]
@@ -106,6 +107,7 @@ class PairJacobian:
             The same as :meth:`Descriptor.vjp` gives.
         """
         names = self._names(wrt)
+        check_bool("attach", attach)
         task, batch = self._task, self._task.batch
         weights = dense(flat_cotangents(cotangents, task, self.n_features, self._dtype))
         positions, strain = np.zeros((len(batch.numbers), 3)), np.zeros((len(batch), 3, 3))
@@ -135,6 +137,7 @@ class PairJacobian:
             The same as :meth:`Descriptor.derivatives` gives, without the features.
         """
         names = self._names(wrt)
+        check_bool("attach", attach)
         task = replace(self._task, slots=select_atoms(self._task.batch, None, None))
         selection, n_rows = task.selection, int(task.rows[-1])
         results = []

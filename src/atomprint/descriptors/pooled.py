@@ -29,8 +29,9 @@ def rows_of(descriptor: Descriptor, task: Task, n_threads: int) -> Array:
 
 
 def _by_group(pooled: Array, plan: PoolingPlan) -> Array:
-    """Return a view of pooled features, (..., n_structures or nothing, n_groups, n_methods, n_features)."""
-    return pooled.reshape(*pooled.shape[:-1], plan.n_groups, len(plan.methods), -1)
+    """Return a view of pooled features whose last axis is split, (..., n_groups, n_methods, n_features)."""
+    n_parts = plan.n_groups * len(plan.methods)
+    return pooled.reshape(*pooled.shape[:-1], plan.n_groups, len(plan.methods), pooled.shape[-1] // n_parts)
 
 
 def vjp(

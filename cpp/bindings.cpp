@@ -12,6 +12,7 @@
 #include "batch.hpp"
 #include "checks.hpp"
 #include "dispatch.hpp"
+#include "gather.hpp"
 #include "matrices.hpp"
 #include "matrix_gradients.hpp"
 #include "pairs.hpp"
@@ -435,6 +436,24 @@ NB_MODULE(_core, m) {
         .value("no_cell", Problem::no_cell)
         .value("volume", Problem::volume)
         .value("coincident", Problem::coincident);
+    m.def(
+        "gather_atoms",
+        [](const nb::list& items, bool periodic) -> nb::object {
+            Gathered found;
+            if (!gather_atoms(items, periodic, found))
+                return nb::none();
+            const std::size_t n = items.size(), n_atoms = found.numbers.size();
+            found.cells.resize(9 * n), found.pbc.resize(3 * n); // zero where they were not asked for
+            return nb::make_tuple(to_numpy(std::move(found.numbers), {n_atoms}),
+                                  to_numpy(std::move(found.positions), {n_atoms, 3}),
+                                  to_numpy(std::move(found.offsets), {n + 1}),
+                                  to_numpy(std::move(found.cells), {n, 3, 3}),
+                                  to_numpy(std::move(found.pbc), {n, 3}));
+        },
+        nb::arg("items"), nb::arg("periodic"),
+        "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if "
+        "any is "
+        "not as ASE makes it.");
     m.def(
         "check_batch",
         [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,

@@ -45,7 +45,7 @@ Finding coincident_pair(const Structure& s, const Lattice& lattice) {
                 const Vec3 original = d;
                 for (int k = 0; k < 3; ++k)
                     if (lattice.periodic[k]) {
-                        const double n = std::round(dot(lattice.inverse[k], original));
+                        const double n = std::nearbyint(dot(lattice.inverse[k], original));
                         for (int c = 0; c < 3; ++c)
                             d[c] -= n * lattice.cell[k][c];
                     }

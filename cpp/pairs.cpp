@@ -14,6 +14,8 @@ namespace {
 
 // Below this many images one run over all of them is faster than boxes.
 constexpr std::size_t one_box_limit = 128;
+// Boxes in a cutoff, along x and across.
+constexpr double boxes_along_x = 6.0, boxes_across = 1.0;
 // More than this is a mistake in the cell or the cutoff.
 constexpr double most_images = 5e7;
 
@@ -100,22 +102,25 @@ void NeighbourFinder::sort_into_boxes(double cutoff) {
     const auto [z0, z1] = std::minmax_element(z.begin(), z.end());
     origin_ = {*x0, *y0, *z0};
     const Vec3 span{*x1 - *x0, *y1 - *y0, *z1 - *z0};
-    // Boxes a third of the cutoff wide follow the sphere closely; wider ones where the images are thin, so
-    // that there are never many more boxes than images.
-    edge_ = cutoff / 1.5;
-    const auto count = [&](int k) { return std::floor(span[k] / edge_) + 1.0; };
+    // Small boxes follow the sphere closely, but rows of them, along x, should be long: so the boxes are
+    // flat. They are wider where the images are thin, so that there are never many more boxes than images.
+    edge_ = {cutoff / boxes_along_x, cutoff / boxes_across, cutoff / boxes_across};
+    const auto count = [&](int k) { return std::floor(span[k] / edge_[k]) + 1.0; };
     while (count(0) * count(1) * count(2) > 2.0 * static_cast<double>(n) + 8.0)
-        edge_ *= 1.3;
-    for (int k = 0; k < 3; ++k)
+        for (double& edge : edge_)
+            edge *= 1.3;
+    for (int k = 0; k < 3; ++k) {
         boxes_[k] = static_cast<int>(count(k));
+        boxes_per_length_[k] = 1.0 / edge_[k];
+    }
 
     const std::size_t n_boxes = static_cast<std::size_t>(boxes_[0]) * boxes_[1] * boxes_[2];
     std::vector<std::int32_t> box(n), order(n);
     first_.assign(n_boxes + 1, 0);
     for (std::size_t i = 0; i < n; ++i) {
-        const int a = std::min(static_cast<int>((x[i] - origin_[0]) / edge_), boxes_[0] - 1);
-        const int b = std::min(static_cast<int>((y[i] - origin_[1]) / edge_), boxes_[1] - 1);
-        const int c = std::min(static_cast<int>((z[i] - origin_[2]) / edge_), boxes_[2] - 1);
+        const int a = std::min(static_cast<int>((x[i] - origin_[0]) * boxes_per_length_[0]), boxes_[0] - 1);
+        const int b = std::min(static_cast<int>((y[i] - origin_[1]) * boxes_per_length_[1]), boxes_[1] - 1);
+        const int c = std::min(static_cast<int>((z[i] - origin_[2]) * boxes_per_length_[2]), boxes_[2] - 1);
         box[i] = (c * boxes_[1] + b) * boxes_[0] + a;
         ++first_[box[i] + 1];
     }
@@ -147,33 +152,34 @@ void NeighbourFinder::query(const Vec3& point, Neighbours& found) const {
             x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
             {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
     };
-    if (edge_ == 0.0)
+    if (edge_[0] == 0.0)
         return scan(0, static_cast<std::int32_t>(x.size()));
 
-    const double reach = std::sqrt(cutoff_squared_);
-    const auto range = [&](int k, double radius) {
-        const double low = (point[k] - radius - origin_[k]) / edge_,
-                     high = (point[k] + radius - origin_[k]) / edge_;
-        return std::pair{static_cast<int>(std::clamp(std::floor(low), 0.0, boxes_[k] - 1.0)),
-                         static_cast<int>(std::clamp(std::floor(high), 0.0, boxes_[k] - 1.0))};
+    // A hair wider than the sphere, so that no rounding matters.
+    const double limit = cutoff_squared_ * (1.0 + 1e-12), reach = std::sqrt(limit);
+    const Vec3 at{point[0] - origin_[0], point[1] - origin_[1], point[2] - origin_[2]};
+    const auto box = [&](int k, double place) { // that holds the place
+        return static_cast<int>(std::clamp(place * boxes_per_length_[k], 0.0, boxes_[k] - 1.0));
     };
-    const auto distance = [&](int k, int box) { // from the point to the slice of boxes
-        const double low = origin_[k] + box * edge_;
-        return std::max({low - point[k], point[k] - low - edge_, 0.0}) * (1.0 - 1e-12);
+    const auto gap = [&](int k, int slice) { // from the point to a slice of boxes
+        const double low = slice * edge_[k] - at[k];
+        return std::max({low, -low - edge_[k], 0.0});
     };
-    const auto [c0, c1] = range(2, reach);
-    for (int c = c0; c <= c1; ++c) {
-        const double dz = distance(2, c), left_z = cutoff_squared_ - dz * dz;
+    for (int c = box(2, at[2] - reach), c1 = box(2, at[2] + reach); c <= c1; ++c) {
+        const double dz = gap(2, c), left_z = limit - dz * dz;
         if (left_z < 0.0)
             continue;
-        const auto [b0, b1] = range(1, std::sqrt(left_z));
-        for (int b = b0; b <= b1; ++b) {
-            const double dy = distance(1, b), left = left_z - dy * dy;
+        const double reach_y = std::sqrt(left_z);
+        for (int b = box(1, at[1] - reach_y), b1 = box(1, at[1] + reach_y); b <= b1; ++b) {
+            const double dy = gap(1, b), left = left_z - dy * dy;
             if (left < 0.0)
                 continue;
-            const auto [a0, a1] = range(0, std::sqrt(left));
+            const double reach_x = std::sqrt(left);
             const std::size_t row = (static_cast<std::size_t>(c) * boxes_[1] + b) * boxes_[0];
-            scan(first_[row + a0], first_[row + a1 + 1]);
+            const std::int32_t begin = first_[row + box(0, at[0] - reach_x)],
+                               end = first_[row + box(0, at[0] + reach_x) + 1];
+            if (begin < end)
+                scan(begin, end);
         }
     }
 }

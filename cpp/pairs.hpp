@@ -54,7 +54,8 @@ private:
     Lattice lattice_;
     double cutoff_squared_;
     Vec3 origin_{};
-    double edge_ = 0.0; // of a box; 0 means one box for everything
+    Vec3 edge_{};             // of a box; 0 means one box for everything
+    Vec3 boxes_per_length_{}; // 1 / edge_
     std::array<int, 3> boxes_{1, 1, 1};
     std::vector<std::int32_t> first_; // first image of each box, x fastest; one more than boxes
 };

@@ -216,9 +216,8 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     const Neighbours& found = work.found;
     const std::size_t n = found.n;
     if (work.x.size() < n + vector_slack) {
-        work.bin.resize(2 * n + vector_slack);
-        work.kind.resize(2 * n + vector_slack);
-        work.image.resize(2 * n + vector_slack);
+        for (auto* values : {&work.bin, &work.rank, &work.image})
+            values->resize(2 * n + vector_slack);
         for (auto* values : {&work.distance, &work.x, &work.y, &work.z, &work.r, &work.weight})
             values->resize(2 * n + vector_slack);
     }
@@ -226,14 +225,19 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
                         expansion_.radial.n_cells, work.distance.data(), work.bin.data());
 
     // Bins are (group, zone), zone 0 being none. Few neighbours in a zone join those that use the full table.
+    // Counting is the only loop in which a step waits for the one before, so it is kept apart.
     const std::int32_t bins = n_zones_ + 1;
+    const std::int32_t *const index = found.index.data(), *const atom = finder.atom.data();
+    std::int32_t *const bin = work.bin.data(), *const rank = work.rank.data();
+    for (std::size_t k = 0; k < n; ++k)
+        bin[k] = zone_of_cell_[bin[k]] + 1;
+    if (n_groups_ > 1)
+        for (std::size_t k = 0; k < n; ++k)
+            bin[k] += species[atom[index[k]]] * bins;
     work.count.assign(static_cast<std::size_t>(n_groups_) * bins, 0);
-    for (std::size_t k = 0; k < n; ++k) {
-        work.kind[k] = species[finder.atom[found.index[k]]];
-        const std::int32_t group = n_groups_ == 1 ? 0 : work.kind[k];
-        work.bin[k] = group * bins + zone_of_cell_[work.bin[k]] + 1;
-        ++work.count[work.bin[k]];
-    }
+    std::int32_t* const filled = work.count.data();
+    for (std::size_t k = 0; k < n; ++k)
+        rank[k] = filled[bin[k]]++;
     work.segments.clear();
     work.next.resize(work.count.size());
     std::int32_t at = 0;
@@ -254,16 +258,21 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
                 at += count[bin];
                 work.segments.push_back({next[bin], at, group, bin - 1});
             }
+        if (n_groups_ > 1)
+            std::fill(work.weight.begin() + begin, work.weight.begin() + at, p_.species_weights[group]);
     }
+    const std::int32_t* const next = work.next.data();
+    double *const x = work.x.data(), *const y = work.y.data(), *const z = work.z.data(),
+                  *const r = work.r.data();
     for (std::size_t k = 0; k < n; ++k) {
-        const auto to = static_cast<std::size_t>(work.next[work.bin[k]]++);
-        work.x[to] = found.x[k];
-        work.y[to] = found.y[k];
-        work.z[to] = found.z[k];
-        work.r[to] = work.distance[k];
-        work.image[to] = found.index[k];
-        work.weight[to] = p_.species_weights[work.kind[k]];
+        const std::int32_t to = next[bin[k]] + rank[k];
+        x[to] = found.x[k], y[to] = found.y[k], z[to] = found.z[k];
+        r[to] = work.distance[k];
+        work.image[to] = index[k];
     }
+    if (n_groups_ == 1)
+        for (std::size_t k = 0; k < n; ++k)
+            work.weight[k] = p_.species_weights[species[atom[work.image[k]]]];
     if (p_.weighting.kind != Weighting::Kind::none || p_.weighting.own >= 0.0 ||
         p_.weighting.fade_from >= 0.0)
         for (std::size_t k = 0; k < n; ++k)

@@ -38,8 +38,9 @@ inline const SoapKernels<float>& soap_kernels<float>() {
 template <class T>
 struct Soap<T>::Workspace {
     Neighbours found;
-    std::vector<std::int32_t> bin, kind, count, next;
-    std::vector<double> distance; // as found
+    // As found: where each neighbour goes, and how many went there before it.
+    std::vector<std::int32_t> bin, rank, count, next;
+    std::vector<double> distance;
     // Sorted into segments: the vector to the neighbour, its length and weight, and the index of the image.
     std::vector<double> x, y, z, r, weight;
     std::vector<std::int32_t> image;

@@ -79,6 +79,29 @@ def test_numbers_are_never_cast_silently():
             as_batch([molecule("H2O"), atoms], periodic=False)
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+def test_unusual_arrays_are_read_the_slow_way(periodic):
+    usual = [bulk("NaCl", "rocksalt", 5.64).repeat(2), bulk("Cu")]
+    changes = (
+        ("numbers", lambda z: z.astype(np.int32)),
+        ("numbers", lambda z: z.astype(">i8")),
+        ("numbers", list),
+        ("positions", np.asfortranarray),
+        ("positions", lambda r: r.astype(np.longdouble)),
+    )
+    expected = as_batch(usual, periodic=periodic)
+    for name, change in changes:
+        unusual = [atoms.copy() for atoms in usual]
+        unusual[0].arrays[name] = change(unusual[0].arrays[name])
+        batch = as_batch(unusual, periodic=periodic)
+        for got, wanted in zip(batch.core(), expected.core(), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    lost = usual[0].copy()
+    del lost.arrays["numbers"]
+    with pytest.raises(KeyError, match="numbers"):
+        as_batch(lost)
+
+
 def test_broken_batches():
     good = as_batch(molecule("H2O"), periodic=False)
     arrays = {name: getattr(good, name) for name in ("numbers", "positions", "offsets", "cells", "pbc")}

@@ -15,7 +15,7 @@ struct Segment {
 };
 struct Neighbourhood {
     std::int32_t n, n_segments;
-    const double *x, *y, *z, *r; // Å
+    const double *x, *y, *z, *r; // Å; these and the weight can be read up to 15 numbers beyond n
     const double* weight;        // of each neighbour's density
     const Segment* segments;     // groups ascending; the zone -1 of a group comes first
     const double* slope;         // derivative of the weight with respect to r; read by derivatives only

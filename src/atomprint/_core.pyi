@@ -31,6 +31,11 @@ class Problem(enum.Enum):
 
     coincident = 6
 
+def gather_atoms(items: list, periodic: bool) -> object:
+    """
+    Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is not as ASE makes it.
+    """
+
 def check_batch(positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], numbers: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], pbc: Annotated[NDArray[numpy.bool_], dict(shape=(None, 3), order='C', device='cpu', writable=False)], need_cell: bool) -> tuple:
     """First problem of a batch as (problem, structure, atom, other atom)."""
 

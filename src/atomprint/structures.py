@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -181,7 +181,7 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
 def _gather(structures: Structures, periodic: bool) -> Batch:
     single = is_structure(structures)
     if isinstance(structures, str | PathLike):
-        items: Sequence[Any] = _read(structures)
+        items: list[Any] = _read(structures)
         single = False
     elif single:
         items = [structures]
@@ -195,14 +195,17 @@ def _gather(structures: Structures, periodic: bool) -> Batch:
     if not items:
         raise ValueError(f"structures must hold at least one structure, got an empty {type(structures).__name__}")
 
+    if all(issubclass(kind, Atoms) for kind in set(map(type, items))):
+        gathered: Any = _core.gather_atoms(items, periodic)
+        if gathered is not None:
+            z, r, firsts, vectors, repeats = gathered
+            return Batch(z, r, firsts, vectors, repeats.view(np.bool_), single)
     numbers, positions, cells, pbc = [], [], [], []
     for index, item in enumerate(items):
         if isinstance(item, Atoms):
-            # The arrays themselves: the public getters copy, which would cost more than a small molecule's
-            # descriptor. They are only read, and concatenated below.
-            arrays = item.arrays
-            numbers.append(arrays["numbers"])
-            positions.append(arrays["positions"])
+            # The arrays themselves, which are only read, and concatenated below: the public getters copy.
+            numbers.append(item.arrays["numbers"])
+            positions.append(item.arrays["positions"])
             if periodic:
                 cells.append(item.cell.array)
                 pbc.append(item.pbc)
@@ -217,7 +220,7 @@ def _gather(structures: Structures, periodic: bool) -> Batch:
     np.cumsum([len(z) for z in numbers], out=offsets[1:])
     return Batch(
         _atomic_numbers(np.concatenate(numbers), offsets),
-        np.concatenate(positions, dtype=np.float64),
+        np.ascontiguousarray(np.concatenate(positions, dtype=np.float64)),
         offsets,
         np.array(cells, dtype=np.float64) if periodic else np.zeros((len(items), 3, 3)),
         np.array(pbc, dtype=bool) if periodic else np.zeros((len(items), 3), dtype=bool),

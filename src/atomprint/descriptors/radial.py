@@ -34,7 +34,8 @@ ZONE_RANK = 8
 """Functions that span all radial functions of a zone; fixed in the compiled core."""
 
 _DEGREE = 5
-_FEWEST_CELLS = 16  # of a zone
+_FEWEST_SAMPLES = 16  # of a zone
+_ZONE_SAMPLES = 256  # of all distances, or more
 _MARGIN = 8  # cells beyond both ends, where the spline's end conditions are felt
 _LARGEST_BASIS_ERROR = 1e-7
 _MOST_PANELS = 1000
@@ -121,18 +122,20 @@ def zones(table: FloatArray, error: float) -> Zones:
     """Find ranges of distance in which ZONE_RANK functions span all tabulated ones to within ``error``.
 
     Far from the centre the radial functions are smooth and alike. From the outer end, the widest zone is taken in
-    which the singular values of the table beyond ZONE_RANK stay below the error, then the next; zones in which the
-    table itself would be as cheap are left out.
+    which the singular values of the table beyond ZONE_RANK stay below the error, then the next. Where cells are wide,
+    as for float32, several samples of each show how few directions there are.
     """
     n_cells, powers, n_l, n_max = table.shape
     power = np.arange(n_l)[:, None]
-    samples = np.einsum("cpln,p->cln", table, 0.5 ** np.arange(powers))
-    s = (np.arange(n_cells) + 0.5) / n_cells
+    per_cell = -(-_ZONE_SAMPLES // n_cells)
+    t = (np.arange(per_cell)[:, None] + 0.5) / per_cell
+    samples = np.einsum("cpln,tp->ctln", table, t ** np.arange(powers)).reshape(-1, n_l, n_max)
+    s = (np.arange(len(samples)) + 0.5) / len(samples)
     scale = np.abs(samples * s[:, None, None] ** power).max(axis=(0, 2))[:, None]
 
     def directions(start: int, stop: int, step: int) -> FloatArray | None:
-        """Return what spans the weighted functions on every step-th cell, if so few directions do."""
-        picked = samples[start:stop:step]
+        """Return what spans the weighted functions on the cells, if so few directions do; looks at every step-th."""
+        picked = samples[start * per_cell : stop * per_cell : step]
         weighted = (picked * ((stop / n_cells) ** power / scale)).reshape(len(picked), -1)
         _, singular, vectors = np.linalg.svd(weighted, full_matrices=False)
         if len(singular) > ZONE_RANK and singular[ZONE_RANK] > error * np.sqrt(len(picked)):
@@ -143,18 +146,18 @@ def zones(table: FloatArray, error: float) -> Zones:
     of_cell = np.full(n_cells, -1, dtype=np.int32)
     bases = []
     stop = n_cells
-    width = _FEWEST_CELLS
-    while n_max * n_l > ZONE_RANK and stop >= _FEWEST_CELLS:
-        # Zones are about as wide as their neighbour: from its width on, by steps of an eighth.
-        width = min(width, stop)
-        sparse_step = max(1, width // 24)
-        if directions(stop - _FEWEST_CELLS, stop, 1) is None:
-            break
-        grown = width
-        while grown <= stop and directions(stop - grown, stop, sparse_step) is not None:
-            width, grown = grown, grown + max(1, grown // 8)
+    fewest = -(-_FEWEST_SAMPLES // per_cell)
+    while n_max * n_l > ZONE_RANK and stop >= fewest and directions(stop - fewest, stop, 1) is not None:
+        # The widest zone, by bisection on as many samples as are needed; then to be sure on all.
+        width, too_wide = fewest, stop + 1
+        while too_wide - width > 1:
+            middle = (width + too_wide) // 2
+            if directions(stop - middle, stop, max(1, middle * per_cell // 32)) is not None:
+                width = middle
+            else:
+                too_wide = middle
         while (spanning := directions(stop - width, stop, 1)) is None:
-            width = max(_FEWEST_CELLS, width - max(1, width // 8))
+            width -= 1
         start = stop - width
         weight = (stop / n_cells) ** power / scale
         direction = spanning.reshape(len(spanning), n_l, n_max)

@@ -36,6 +36,4 @@ def test_derivatives_agree_with_dscribe(case: dict[str, Any]):
     assert derivatives.shape == tuple(case["shape"])
     values = case["values"]
     # Relative to each value down to 1e-4 of the largest: below, DScribe's own sums cancel.
-    np.testing.assert_allclose(
-        derivatives[..., case["features"]], values, rtol=1e-6, atol=1e-10 * np.abs(values).max()
-    )
+    np.testing.assert_allclose(derivatives[..., case["features"]], values, rtol=1e-6, atol=1e-10 * np.abs(values).max())

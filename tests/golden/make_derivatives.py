@@ -65,9 +65,7 @@ def main() -> None:
         atoms = random_molecule(rng, symbols)
         kwargs = {"species": ["H", "C", "N", "O"], "r_cut": 4.5, **kwargs}
         soap = SOAP(**kwargs)
-        values = soap.derivatives(
-            atoms, centers=centers, method="analytical", attach=attach, return_descriptor=False
-        )
+        values = soap.derivatives(atoms, centers=centers, method="analytical", attach=attach, return_descriptor=False)
         check = central_differences(soap, atoms, centers, attach)
         error = np.abs(values - check).max() / np.abs(values).max()
         print(f"{name}: shape {values.shape}, differs from central differences by {error:.0e}")

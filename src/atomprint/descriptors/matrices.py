@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -507,10 +506,10 @@ class EwaldSumMatrix(_CrystalMatrix):
         """
         batch = self._read(structures)
         given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        task = self._plain_task(batch, self._options(batch, given))
+        task = self._plain_task(batch, self._options(batch, **given))
         return self._create(task, n_jobs, only_physical_cores, verbose)
 
-    def _options(self, batch: Batch, given: Mapping[str, PerStructure] = MappingProxyType({})) -> _Options:
+    def _options(self, batch: Batch, **given: PerStructure) -> _Options:
         return replace(super()._options(batch), ewald=self._ewald(batch, given))
 
     def get_matrix(

@@ -265,7 +265,7 @@ void bind_soap(nb::module_& m, const char* name) {
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
-using EwaldRows = In<double, nb::shape<-1, 3>>;
+using EwaldRows = In<double, nb::shape<-1, 4>>;
 template <class T>
 using Rows = Out<T, nb::ndim<2>>;
 
@@ -285,7 +285,7 @@ std::vector<EwaldParameters> ewald_parameters(const Batch& batch, const EwaldRow
     require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
     std::vector<EwaldParameters> sums(batch.n_structures);
     for (std::size_t s = 0; s < sums.size(); ++s)
-        sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2)};
+        sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2), parameters(s, 3)};
     return sums;
 }
 
@@ -412,7 +412,8 @@ void define_matrices(nb::module_& m) {
                                                                       "Write the sine matrices of a batch.");
     define_matrix<T, ewald_features<T>, ewald_vjp<T>, ewald_jacobian<T>, EwaldRows>(
         m, "ewald",
-        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut and g_cut of each structure.",
+        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative "
+        "of ln a of each structure.",
         nb::arg("parameters"));
 }
 

@@ -14,8 +14,10 @@
 namespace atomprint {
 
 // Screening parameter (1 / Å) and cutoffs (Å, 1 / Å) of one structure. Pairs and waves at the cutoff count.
+// Under a strain e, `a` grows by the fraction a_strain times the trace of e: by -1/3 where it follows the
+// volume, by nothing where it is a fixed number.
 struct EwaldParameters {
-    double a, r_cut, g_cut;
+    double a, r_cut, g_cut, a_strain;
 };
 
 // Computes one matrix after the other, in memory of its own: one object for each thread. An element is the
@@ -30,8 +32,8 @@ public:
     // Write the upper triangle, diagonal included.
     void fill(const MatrixAtoms& atoms, double* matrix);
 
-    // Derivatives at fixed parameters: as the members of the same name in matrix_kinds.hpp, but always added.
-    // Under strain, T stretches with the cell, G with its inverse.
+    // Derivatives: as the members of the same name in matrix_kinds.hpp, but always added. Under strain, T
+    // stretches with the cell, G with its inverse; the sums run over the same T and G.
     void contract(const MatrixAtoms& atoms, const double* weights, double* gradient, double* strain);
     void rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, double* vectors,
               double* strains);

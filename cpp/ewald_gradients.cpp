@@ -18,9 +18,10 @@ void EwaldSums::find_slopes() {
                 slope[c] += index_[3 * w + k] * basis[k][c];
         const double square = slope[0] * slope[0] + slope[1] * slope[1] + slope[2] * slope[2];
         // The square changes by -2 G_a G_b, the volume by its own size times the trace.
-        const double factor = 0.5 / (parameters_.a * parameters_.a) + 2.0 / square;
+        const double width = 0.5 / (parameters_.a * parameters_.a), factor = width + 2.0 / square;
+        const double diagonal = parameters_.a_strain * width * square - 1.0;
         for (int v = 0; v < 6; ++v)
-            slope[3 + v] = factor * slope[voigt[v][0]] * slope[voigt[v][1]] - (v < 3 ? 1.0 : 0.0);
+            slope[3 + v] = factor * slope[voigt[v][0]] * slope[voigt[v][1]] + (v < 3 ? diagonal : 0.0);
     }
 }
 
@@ -32,6 +33,7 @@ RealSum EwaldSums::real_sum(std::size_t n_atoms) {
             {x_.data(), y_.data(), z_.data(), x_.size()},
             parameters_.r_cut,
             parameters_.a,
+            parameters_.a_strain,
             {image_.data(), found, found + room, found + 2 * room, found + 3 * room},
             found + 4 * room,
             counts_.data()};

@@ -26,6 +26,7 @@ void EwaldKind::begin(const Structure& structure, std::size_t index, MatrixWorks
     if (!std::isfinite(background_))
         throw std::length_error("a is too small for the cell: the energy of the background overflows");
     self_ = parameters.a * std::numbers::inv_sqrtpi;
+    a_strain_ = parameters.a_strain;
     w.wrap(lattice);
     sums_.begin(w.n, lattice, parameters);
 }
@@ -45,9 +46,10 @@ void EwaldKind::fill(MatrixWorkspace& w) {
 }
 
 void EwaldKind::contract(const MatrixWorkspace& w, double* weights, double* gradient, double* strain) {
-    double total = 0.0;
+    double total = 0.0, of_self = 0.0;
     for (std::size_t i = 0; i < w.n; ++i) {
         double* row = weights + i * w.stride;
+        of_self -= a_strain_ * self_ * row[i] * w.charge[i] * w.charge[i];
         row[i] *= 0.5;
         for (std::size_t j = 0; j < w.n; ++j) {
             row[j] *= w.charge[i] * w.charge[j];
@@ -55,9 +57,9 @@ void EwaldKind::contract(const MatrixWorkspace& w, double* weights, double* grad
         }
     }
     sums_.contract(w.atoms(), weights, gradient, strain);
-    if (strain) // the background is in inverse proportion to the volume, and the self-energy constant
+    if (strain) // the background goes with 1 / (V a^2), the self-energy with a
         for (int v = 0; v < 3; ++v)
-            strain[v] += total * background_;
+            strain[v] += total * background_ * (1.0 + 2.0 * a_strain_) + of_self;
 }
 
 void EwaldKind::rows(const MatrixWorkspace& w, const std::int32_t* atoms, std::size_t n, double* vectors,
@@ -66,7 +68,8 @@ void EwaldKind::rows(const MatrixWorkspace& w, const std::int32_t* atoms, std::s
         std::fill_n(vectors, 3 * n * w.stride, 0.0);
     if (strains)
         for (std::size_t r = 0; r < 6 * n; ++r)
-            std::fill_n(strains + r * w.stride, w.stride, r % 6 < 3 ? background_ : 0.0);
+            std::fill_n(strains + r * w.stride, w.stride,
+                        r % 6 < 3 ? background_ * (1.0 + 2.0 * a_strain_) : 0.0);
     sums_.rows(w.atoms(), atoms, n, vectors, strains);
     for (std::size_t r = 0; r < n; ++r) {
         const auto i = static_cast<std::size_t>(atoms[r]);
@@ -79,6 +82,9 @@ void EwaldKind::rows(const MatrixWorkspace& w, const std::int32_t* atoms, std::s
                 for (std::size_t v = 0; v < 6; ++v)
                     strains[(6 * r + v) * w.stride + j] *= i == j ? 0.5 * charges : charges;
         }
+        if (strains)
+            for (std::size_t v = 0; v < 3; ++v)
+                strains[(6 * r + v) * w.stride + i] -= a_strain_ * self_ * w.charge[i] * w.charge[i];
     }
 }
 

@@ -88,7 +88,7 @@ public:
 
 private:
     const EwaldParameters* parameters_; // of each structure
-    double background_ = 0.0, self_ = 0.0;
+    double background_ = 0.0, self_ = 0.0, a_strain_ = 0.0;
     EwaldSums sums_;
 };
 

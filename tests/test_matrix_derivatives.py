@@ -341,6 +341,26 @@ def test_energy_does_not_depend_on_screening():
         assert_close(strain, results[0][1])
 
 
+@pytest.mark.parametrize("permutation", ["none", "sorted_l2", "eigenspectrum"])
+def test_default_screening_follows_the_volume(permutation):
+    """However coarse the sums: a larger copy of a crystal has the same terms, with another screening."""
+    atoms = crystals(6, (5,))[0]
+    model = EwaldSumMatrix(6, permutation=permutation, accuracy=1e-2)
+
+    def scaled(factor):
+        copy = atoms.copy()
+        copy.set_cell(copy.cell * factor, scale_atoms=True)
+        return model.create(copy)
+
+    h = 1e-4
+    expected = (scaled(1 + h) - scaled(1 - h)) / (2 * h)
+    strain = model.derivatives(atoms, wrt="strain", return_descriptor=False)
+    assert_close(np.trace(strain), expected, 1e-7)
+    cotangents = np.linspace(-1.0, 1.0, len(expected))
+    gradient = model.vjp(atoms, cotangents, wrt="strain")
+    assert_close(gradient.strain, strain @ cotangents, 1e-12)
+
+
 @pytest.mark.parametrize("shape", [[[2, 0, 0], [0, 1, 0], [0, 0, 1]], [[1, 1, 0], [0, 2, 0], [-1, 0, 2]]])
 def test_supercell(shape):
     atoms = crystals(7, (4,))[0]

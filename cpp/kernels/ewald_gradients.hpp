@@ -2,12 +2,13 @@
 // one instruction set.
 #pragma once
 
-// -(1/r) d/dr of erfc(a r) / r.
-ATOMPRINT_INLINE Double erfc_slope(Double r2, double a) {
+// -(1/r) d/dr of erfc(a r) / r, and -a d/da of the same.
+ATOMPRINT_INLINE Double erfc_slope(Double r2, double a, Double& of_a) {
     constexpr double two_over_root_pi = 1.1283791670955126;
     Double gaussian;
     const Double value = erfc_over_r(r2, a, gaussian);
-    return (value + a * two_over_root_pi * gaussian) / r2;
+    of_a = a * two_over_root_pi * gaussian;
+    return (value + of_a) / r2;
 }
 
 // Append to sum.found, which holds n already, the images of atom j within the cutoff of atom i, without i
@@ -22,19 +23,22 @@ ATOMPRINT_INLINE std::size_t find_images(const MatrixAtoms& atoms, const RealSum
                          static_cast<std::int32_t>(sum.shifts.n), point, limit, sum.found, n);
 }
 
-// Calls visit(k, x, y, z, s) for vectors of the first n images from k on: their distance vectors, and the
-// slope, with zeros beyond the last.
+// Calls visit(k, x, y, z, s, t) for vectors of the first n images from k on: their distance vectors, and the
+// slopes by distance and by screening, with zeros beyond the last.
 template <class Visit>
 ATOMPRINT_INLINE void for_each_image(const RealSum& sum, std::size_t n, const Visit& visit) {
     constexpr int L = lanes<double>;
     const Found& found = sum.found;
     for (int k = 0; k < L; ++k) {
         found.x[n + k] = found.y[n + k] = found.z[n + k] = 0.0;
-        found.r2[n + k] = 1.0;
+        found.r2[n + k] = 700.0 / (sum.a * sum.a); // where nothing is left of the Gaussian
     }
-    for (std::size_t k = 0; k < n; k += L)
+    for (std::size_t k = 0; k < n; k += L) {
+        Double of_a;
+        const Double slope = erfc_slope(load<double, L>(found.r2 + k), sum.a, of_a);
         visit(k, load<double, L>(found.x + k), load<double, L>(found.y + k), load<double, L>(found.z + k),
-              erfc_slope(load<double, L>(found.r2 + k), sum.a));
+              slope, of_a);
+    }
 }
 
 // Add the derivatives of the sum of weights * sum over all elements.
@@ -43,7 +47,7 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
                             double* gradient, double* strain) {
     constexpr int L = lanes<double>;
     const std::size_t n = atoms.n, ld = atoms.stride;
-    Double total[6]{};
+    Double total[6]{}, total_a{};
     for (std::size_t i = 0; i < n; ++i) {
         double own[3]{};
         std::size_t filled = 0, first = with_strain ? i : i + 1; // images of atoms [first, j] wait
@@ -56,17 +60,20 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
             filled = end;
             if (filled < ewald_run && j + 1 < n)
                 continue;
-            for_each_image(sum, filled, [&](std::size_t k, Double x, Double y, Double z, Double s) {
-                s *= load<double, L>(sum.weight + k);
-                const Double px = s * x, py = s * y, pz = s * z;
-                if constexpr (with_strain) {
-                    total[0] += px * x, total[1] += py * y, total[2] += pz * z;
-                    total[3] += py * z, total[4] += px * z, total[5] += px * y;
-                }
-                store<double, L>(sum.found.x + k, px);
-                store<double, L>(sum.found.y + k, py);
-                store<double, L>(sum.found.z + k, pz);
-            });
+            for_each_image(sum, filled,
+                           [&](std::size_t k, Double x, Double y, Double z, Double s, Double of_a) {
+                               const Double weight_k = load<double, L>(sum.weight + k);
+                               s *= weight_k;
+                               const Double px = s * x, py = s * y, pz = s * z;
+                               if constexpr (with_strain) {
+                                   total_a += weight_k * of_a;
+                                   total[0] += px * x, total[1] += py * y, total[2] += pz * z;
+                                   total[3] += py * z, total[4] += px * z, total[5] += px * y;
+                               }
+                               store<double, L>(sum.found.x + k, px);
+                               store<double, L>(sum.found.y + k, py);
+                               store<double, L>(sum.found.z + k, pz);
+                           });
             for (std::size_t k = 0; first <= j; ++first) {
                 double pull[3]{};
                 for (const std::size_t last = k + static_cast<std::size_t>(sum.counts[first]); k < last; ++k)
@@ -85,7 +92,7 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
     }
     if constexpr (with_strain)
         for (int v = 0; v < 6; ++v)
-            strain[v] -= sum_of_lanes(total[v]);
+            strain[v] -= sum_of_lanes(total[v]) + (v < 3 ? sum.a_strain * sum_of_lanes(total_a) : 0.0);
 }
 
 inline void ewald_real_contract(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
@@ -100,10 +107,11 @@ inline void ewald_real_row(const MatrixAtoms& atoms, const RealSum& sum, std::si
                            double* strains) {
     const std::size_t ld = atoms.stride;
     for (std::size_t j = 0; j < atoms.n; ++j) {
-        Double g[3]{}, total[6]{};
+        Double g[3]{}, total[6]{}, total_a{};
         const std::size_t n = find_images(atoms, sum, i, j, 0);
-        for_each_image(sum, n, [&](std::size_t, Double x, Double y, Double z, Double s) {
+        for_each_image(sum, n, [&](std::size_t, Double x, Double y, Double z, Double s, Double of_a) {
             const Double d[3] = {x, y, z};
+            total_a += of_a;
             for (int c = 0; c < 3; ++c)
                 g[c] += s * d[c];
             if (strains)
@@ -115,7 +123,8 @@ inline void ewald_real_row(const MatrixAtoms& atoms, const RealSum& sum, std::si
                 vectors[c * ld + j] += i == j ? 0.0 : sum_of_lanes(g[c]);
         if (strains)
             for (int v = 0; v < 6; ++v)
-                strains[v * ld + j] -= sum_of_lanes(total[v]);
+                strains[v * ld + j] -=
+                    sum_of_lanes(total[v]) + (v < 3 ? sum.a_strain * sum_of_lanes(total_a) : 0.0);
     }
 }
 

@@ -180,7 +180,7 @@ inline constexpr double ewald_margin = 1e-10;  // distances above the cutoff by 
 struct RealSum {
     const double* cell;
     LatticePoints shifts;
-    double r_cut, a;
+    double r_cut, a, a_strain;
     Found found;
     double* weight;
     std::int32_t* counts;

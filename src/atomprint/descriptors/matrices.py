@@ -421,9 +421,9 @@ class EwaldSumMatrix(_CrystalMatrix):
     ``accuracy``, ``w``, ``r_cut``, ``g_cut`` and ``a`` hold for :meth:`transform`, and are the defaults of
     :meth:`create`, which takes other values for one call, also one for each structure.
 
-    Derivatives are as for :class:`CoulombMatrix`, and at fixed numbers ``a``, ``r_cut`` and ``g_cut``, also
-    where these come from the volume by default: the converged sum does not depend on them. A term that
-    crosses its cutoff makes the features jump by about ``accuracy``, which is in no derivative.
+    Derivatives are as for :class:`CoulombMatrix`. Under strain, ``a`` and the cutoffs stay as they are where they
+    are given; by default they follow the volume, as they do in the features. A term that crosses its cutoff makes
+    the features jump by about ``accuracy``, which is in no derivative.
 
     References
     ----------
@@ -561,16 +561,17 @@ class EwaldSumMatrix(_CrystalMatrix):
         return accuracy, required("w"), r_cut, g_cut, optional("a")
 
     def _ewald(self, batch: Batch, given: Mapping[str, PerStructure]) -> FloatArray:
-        """Return a, r_cut and g_cut of every structure."""
+        """Return a, r_cut, g_cut and the strain derivative of ln a of every structure."""
         accuracy, w, r_cut, g_cut, a = self._lattice_sums(given, len(batch))
         volume = np.abs(np.linalg.det(batch.cells))
+        follows_volume = a is None
         if a is None:
             a = np.sqrt(np.pi) * (batch.n_atoms * w / volume**2) ** (1.0 / 6.0)
         if r_cut is None or g_cut is None:
             reach = np.sqrt(-np.log(accuracy))
             r_cut, g_cut = reach / a, 2.0 * a * reach
-        parameters = np.empty((len(batch), 3))
-        for column, values in enumerate((a, r_cut, g_cut)):
+        parameters = np.empty((len(batch), 4))
+        for column, values in enumerate((a, r_cut, g_cut, -1.0 / 3.0 if follows_volume else 0.0)):
             parameters[:, column] = values
         for name, radius, cell in (
             ("r_cut", parameters[:, 1], volume),

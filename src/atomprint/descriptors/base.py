@@ -33,8 +33,9 @@ class Descriptor(TransformerMixin, BaseEstimator):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
-    ``_validate``, and gives ``_layout`` and ``_compute``. Everything else, from reading structures to the shape and
-    format of the result, is done here, once for all descriptors.
+    ``_validate``, and gives ``_layout``, ``_n_features`` and ``_compute``. Everything else, from reading structures to
+    the shape and format of the result, is done here, once for all descriptors. Derivatives are numerical, until a
+    subclass gives ``_jacobian`` too (or, with centres, ``_pairs``); ``_vjp`` need only be given if it has a faster way.
 
     Notes
     -----

@@ -218,7 +218,7 @@ def needs_core(descriptor):
 
 
 def structures_for(name):
-    return [rattled(atoms, seed, 0.05) for seed, atoms in enumerate(some_structures(name))]
+    return [rattled(atoms, seed, 0.15) for seed, atoms in enumerate(some_structures(name))]
 
 
 def test_all_descriptors(name, descriptor):

@@ -14,6 +14,7 @@ from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, LocalDescript
 from atomprint.descriptors.pairs import PairBlock
 from atomprint.layout import Block, Layout
 from atomprint.pooling import Pooling
+from atomprint.sampling import CenterSampler
 from atomprint.structures import as_batch
 from atomprint.testing import check_derivatives
 from atomprint.validation import check_real, check_species
@@ -217,7 +218,7 @@ def needs_core(descriptor):
 
 
 def structures_for(name):
-    return [rattled(atoms, seed, 0.05) for seed, atoms in enumerate(some_structures(name))]
+    return [rattled(atoms, seed, 0.15) for seed, atoms in enumerate(some_structures(name))]
 
 
 def test_all_descriptors(name, descriptor):
@@ -323,6 +324,21 @@ def test_numerical_derivatives_agree(name, descriptor):
     ):
         for x, y in zip(a, n, strict=True):
             np.testing.assert_allclose(x, y, atol=1e-7 * np.abs(y).max())
+
+
+def test_jacobian_sums_to_the_dense_derivatives(name, descriptor):
+    atoms = structures_for(name)
+    jacobian = descriptor.jacobian(atoms)
+    assert jacobian.n_features == descriptor.get_number_of_features()
+    for attach in (True, False):
+        if isinstance(descriptor, LocalDescriptor):
+            wanted = descriptor.derivatives(atoms, attach=attach, wrt=("positions", "strain"), return_descriptor=False)
+            found = jacobian.derivatives(("positions", "strain"), attach=attach)
+        else:
+            wanted, found = (descriptor.derivatives(atoms, return_descriptor=False),), (jacobian.derivatives(),)
+        for a, b in zip(wanted, found, strict=True):
+            for x, y in zip(a, b, strict=True):
+                np.testing.assert_allclose(y, x, atol=1e-11 * np.abs(x).max())
 
 
 @pytest.mark.parametrize("name", SUDDEN)
@@ -649,6 +665,18 @@ def test_centres_are_checked_as_in_create():
                 call()
             messages.add((error.type, str(error.value)))
         assert len(messages) == 1
+
+
+def test_centres_from_a_sampler():
+    atoms = [rattled(one) for one in WATER]
+    given, sampled = Bumps(SPECIES), Bumps(SPECIES, centers=CenterSampler(species=["O"]))
+    for structures, centers in ((atoms, OXYGENS), (atoms[1], OXYGENS[1])):
+        for method in ("analytical", "numerical"):
+            wanted = given.derivatives(structures, centers, method=method, attach=True)
+            found = sampled.derivatives(structures, method=method, attach=True)
+            for a, b in zip(wanted, found, strict=True):
+                for x, y in zip(a, b, strict=True):
+                    np.testing.assert_array_equal(x, y)
 
 
 def test_unknown_species():

@@ -33,8 +33,9 @@ class Descriptor(TransformerMixin, BaseEstimator):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
-    ``_validate``, and gives ``_layout`` and ``_compute``. Everything else, from reading structures to the shape and
-    format of the result, is done here, once for all descriptors.
+    ``_validate``, and gives ``_layout``, ``_n_features`` and ``_compute``. Everything else, from reading structures to
+    the shape and format of the result, is done here, once for all descriptors. Derivatives are numerical, until a
+    subclass gives ``_jacobian`` too (or, with centres, ``_pairs``); ``_vjp`` need only be given if it has a faster way.
 
     Notes
     -----
@@ -436,17 +437,18 @@ class Descriptor(TransformerMixin, BaseEstimator):
     def _rows(self, task: Task, n_threads: int, verbose: bool) -> DenseRows | CsrRows:
         """Compute all rows of a task."""
         rows = self._new_rows(int(task.rows[-1]))
-        cut = verbose or task.plan is not None or isinstance(rows, CsrRows)
-        for _, part in self._parts(task, task.computed, self._n_features(), cut, verbose):
+        whole = isinstance(rows, DenseRows) and task.plan is None and not verbose
+        for _, part in [(0, task)] if whole else self._parts(task, task.computed, self._n_features(), verbose):
             out = rows.open(int(part.rows[-1]))
             self._write(part, out, n_threads)
             rows.close(out)
         return rows
 
     def _new_rows(self, n_rows: int) -> DenseRows | CsrRows:
+        n_features = self.get_number_of_features()
         if getattr(self, "sparse", False):
-            return CsrRows(self.get_number_of_features(), self._dtype())
-        return DenseRows(np.empty((n_rows, self.get_number_of_features()), dtype=self._dtype()))
+            return CsrRows(n_features, self._dtype())
+        return DenseRows(np.empty((n_rows, n_features), dtype=self._dtype()))
 
     def _write(self, task: Task, out: npt.NDArray[Any], n_threads: int) -> None:
         """Write the features of a task, pooled if it asks for that."""
@@ -456,7 +458,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
             out[:] = task.plan(pooled.rows_of(self, task, n_threads))
 
     def _parts(
-        self, task: Task, first_rows: npt.NDArray[Any], row_entries: int, cut: bool, verbose: bool
+        self, task: Task, first_rows: npt.NDArray[Any], row_entries: int, verbose: bool
     ) -> Iterator[tuple[int, Task]]:
         """Yield the task in parts, with the index of their first structure, and show progress.
 
@@ -465,10 +467,10 @@ class Descriptor(TransformerMixin, BaseEstimator):
         progress is to be shown. Structures with a row for each centre are themselves cut if they need more.
         """
         row_bytes = row_entries * self._dtype().itemsize
-        for start, stop in row_chunks(first_rows, row_bytes) if cut else [(0, len(task))]:
+        for start, stop in row_chunks(first_rows, row_bytes):
             part, n_centres = task[start:stop], int(task.computed[stop] - task.computed[start])
             n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
-            if cut and not task.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
+            if not task.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
                 n_together = max(1, _CHUNK_BYTES * n_centres // n_bytes)
                 for first in range(0, n_centres, n_together):
                     yield start, part.centres(first, min(first + n_together, n_centres))

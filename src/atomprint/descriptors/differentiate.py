@@ -112,7 +112,8 @@ def derivatives(
 
     # In runs of 3 * n_features numbers.
     needed = np.sum([row_offsets[name] * (np.prod(axes[name]) // 3) for name in names], axis=0)
-    for _, part in descriptor._parts(task, needed, 3 * n_features, as_sparse or verbose, verbose):
+    cut = as_sparse or verbose
+    for _, part in descriptor._parts(task, needed, 3 * n_features, verbose) if cut else [(0, task)]:
         sizes = {"positions": int(part.selection.row_offsets[-1])}
         arrays = {name: rows.open(sizes.get(name, int(part.rows[-1]))) for name, rows in results.items()}
         positions, strain, features = map(arrays.get, row_offsets)
@@ -144,7 +145,8 @@ def gradient(
     features = descriptor._new_rows(int(task.rows[-1])) if return_descriptor else None
     cut = verbose or task.plan is not None or issparse(weights) or isinstance(features, CsrRows)
     row = 0
-    for start, part in descriptor._parts(task, task.computed, descriptor._n_features(), cut, verbose):
+    parts = descriptor._parts(task, task.computed, descriptor._n_features(), verbose) if cut else [(0, task)]
+    for start, part in parts:
         n, first_atom = int(part.rows[-1]), int(batch.offsets[start])
         by_atom = np.empty((len(part.batch.numbers), 3))
         by_strain = None if strain is None else np.empty((len(part), 3, 3))
@@ -204,7 +206,7 @@ def contract_jacobian(
     if strain is not None:
         strain[:] = 0
     needed, row = task.selection.row_offsets + 3 * task.rows, 0
-    for start, part in descriptor._parts(task, needed, 3 * n_features, cut=True, verbose=False):
+    for start, part in descriptor._parts(task, needed, 3 * n_features, verbose=False):
         rows, selection = part.rows, part.selection
         n = int(rows[-1])
         by_atom = np.zeros((int(selection.row_offsets[-1]), 3, n_features), dtype=cotangents.dtype)

@@ -93,7 +93,9 @@ class Task:
     @property
     def row_shapes(self) -> npt.NDArray[np.int64]:
         """Shape of the rows of each structure: (n_centers,), or () where there is one row."""
-        return np.empty((len(self), 0), dtype=np.int64) if self.per_structure else np.diff(self.rows)[:, None]
+        if self.per_structure:
+            return np.empty((len(self), 0), dtype=np.int64)
+        return (self.computed[1:] - self.computed[:-1])[:, None]
 
     @property
     def selection(self) -> Selection:

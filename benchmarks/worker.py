@@ -160,7 +160,9 @@ class Worker:
         reset = reset_peak()
         result = run()
         beyond = peak_memory() - before
-        size = sum(a.nbytes for a in dense(result) if a.dtype != object)
+        # Derivatives come as tuples of arrays.
+        arrays = dense(result) if not isinstance(result, tuple) else [a for a in result if a is not None]
+        size = sum(a.nbytes for a in arrays)
         return {"result_bytes": size, "beyond_result_bytes": beyond - size, "peak_was_reset": reset}
 
     def machine(self, n_bytes: int) -> dict[str, Any]:

@@ -427,7 +427,7 @@ class SOAP(LocalDescriptor):
         touched = [soap.touched(k) for k in range(len(species))]
         sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        values = np.zeros(offsets[-1], dtype=self._dtype())
+        values = np.empty(offsets[-1], dtype=self._dtype())
         soap.pair_jacobian(*places, _AVERAGES[self.average], n_threads, first, offsets, values)
         structures = np.repeat(np.arange(len(batch)), np.diff(options.offsets))[centres]
         within = centres - options.offsets[structures]

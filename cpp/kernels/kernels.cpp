@@ -64,8 +64,7 @@ inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& 
 template <class T>
 std::size_t soap_scratch(const ExpansionModel<T>& model) {
     const std::size_t forward = expansion_scratch(model), backward = backward_scratch(model);
-    const std::size_t pairs = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1) * 2 * lanes<T>;
-    const std::size_t derivatives = backward > pairs ? backward : pairs;
+    const std::size_t pairs = pair_scratch(model), derivatives = backward > pairs ? backward : pairs;
     return forward > derivatives ? forward : derivatives;
 }
 

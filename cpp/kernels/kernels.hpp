@@ -112,8 +112,7 @@ struct SoapKernels {
                      const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient);
 
     // For each neighbour i, factor[l] times R_nl and dR_nl / dr, both with its weight, to values and
-    // slopes[i][l][n], from the full table; and the harmonics with their gradients, see
-    // harmonics_gradient.hpp.
+    // slopes[i][l][n]; and the harmonics with their gradients, see harmonics_gradient.hpp.
     void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
                           T* scratch, T* values, T* slopes, T* harmonics);
     // Room for `harmonics` of n neighbours.

@@ -11,12 +11,56 @@
 // over m.
 #pragma once
 
+// Radial functions of the neighbours [begin, end) of a zone, from the short basis: the same functions as in
+// the expansion and backwards, so that all derivatives agree to rounding.
+template <class T, int W>
+void zone_functions(const ExpansionModel<T>& model, const Neighbourhood& nb, std::int32_t zone,
+                    std::int32_t begin, std::int32_t end, T* scratch, T* values, T* slopes) {
+    constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;
+    const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
+    T* const short_slopes = scratch + expansion_chunk * zone_rank;
+    std::int32_t q_first[zone_rank];
+    for (std::int32_t q = 0; q < zone_rank; ++q)
+        q_first[q] = q;
+    for (std::int32_t i = begin; i < end; i += expansion_chunk) {
+        const std::int32_t n = end - i < expansion_chunk ? end - i : expansion_chunk;
+        radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank, nb.r + i,
+                            nb.weight + i, nb.slope + i, n, scratch, short_slopes);
+        const std::size_t first = static_cast<std::size_t>(i) * n_functions;
+        Product<T> p{nullptr, static_cast<std::size_t>(n_pad),       nullptr, zone_rank, q_first, zone_rank,
+                     nullptr, static_cast<std::size_t>(n_functions), false};
+        for (std::int32_t l = 0; l <= model.l_max; ++l) {
+            p.radial = model.radial.zone_basis +
+                       static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
+            p.harmonics = scratch, p.out = values + first + l * n_pad;
+            multiply<T, W>(p, n, n_pad);
+            p.harmonics = short_slopes, p.out = slopes + first + l * n_pad;
+            multiply<T, W>(p, n, n_pad);
+        }
+    }
+}
+
+template <class T>
+std::size_t pair_scratch(const ExpansionModel<T>& model) {
+    const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
+    const std::size_t plain = n_lm * 2 * lanes<T>, zone = 2 * expansion_chunk * zone_rank;
+    return plain > zone ? plain : zone;
+}
+
 template <class T, int W>
 void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, const T* factor, T* scratch,
                         T* values, T* slopes, T* harmonics) {
     const std::int32_t n_functions = model.radial.n_pad * (model.l_max + 1);
-    radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions, nb.r, nb.weight,
-                        nb.slope, nb.n, values, slopes);
+    for (std::int32_t k = 0; k < nb.n_segments; ++k) {
+        const Segment& s = nb.segments[k];
+        const std::size_t first = static_cast<std::size_t>(s.begin) * n_functions;
+        if (s.zone < 0)
+            radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions,
+                                nb.r + s.begin, nb.weight + s.begin, nb.slope + s.begin, s.end - s.begin,
+                                values + first, slopes + first);
+        else
+            zone_functions<T, W>(model, nb, s.zone, s.begin, s.end, scratch, values, slopes);
+    }
     T *value = values, *slope = slopes;
     for (std::int32_t i = 0; i < nb.n; ++i)
         for (std::int32_t l = 0; l <= model.l_max; ++l)

@@ -108,6 +108,11 @@ class Batch:
             self.pbc[start:stop],
         )
 
+    def pick(self, structures: npt.NDArray[np.int64]) -> Batch:
+        """Return the structures with these ascending indices."""
+        atoms, offsets = ranges(self.offsets, structures)
+        return Batch(self.numbers[atoms], self.positions[atoms], offsets, self.cells[structures], self.pbc[structures])
+
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
         structure = int(np.searchsorted(self.offsets, atom, side="right")) - 1
@@ -135,6 +140,18 @@ class Batch:
         cells = np.zeros((1, 3, 3)) if cell is None else np.array(cell, dtype=np.float64).reshape(1, 3, 3)
         periods = np.ascontiguousarray(np.broadcast_to(np.asarray(pbc, dtype=bool), (1, 3)))
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
+
+
+def ranges(
+    offsets: npt.NDArray[np.int64], picked: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64] | slice, npt.NDArray[np.int64]]:
+    """Return the elements of some of the runs that offsets mark, and the offsets of these runs alone."""
+    if len(picked) == len(offsets) - 1:
+        return slice(None), offsets
+    counts = offsets[picked + 1] - offsets[picked]
+    own = np.zeros(len(picked) + 1, dtype=np.int64)
+    np.cumsum(counts, out=own[1:])
+    return np.arange(own[-1]) + np.repeat(offsets[picked] - own[:-1], counts), own
 
 
 def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:

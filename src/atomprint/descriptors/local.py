@@ -17,7 +17,7 @@ from atomprint.descriptors.derivatives import LAYOUTS, VARIABLES, Gradient
 from atomprint.descriptors.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.task import Selection, Task
 from atomprint.pooling import LocalFeatures, Pooling
-from atomprint.structures import Batch, Structures, as_list
+from atomprint.structures import Batch, Structures, as_list, ranges
 from atomprint.validation import check_choice
 
 Centers: TypeAlias = Any
@@ -48,6 +48,11 @@ class CenterBatch:
         first, last = self.offsets[structures.start], self.offsets[structures.stop]
         offsets = self.offsets[structures.start : structures.stop + 1] - first
         return CenterBatch(self.points[first:last], self.atoms[first:last], offsets)
+
+    def pick(self, structures: npt.NDArray[np.int64]) -> CenterBatch:
+        """Return the centres of the structures with these ascending indices."""
+        rows, offsets = ranges(self.offsets, structures)
+        return CenterBatch(self.points[rows], self.atoms[rows], offsets)
 
     def run(self, start: int, stop: int) -> CenterBatch:
         """Return a run of centres of the only structure."""

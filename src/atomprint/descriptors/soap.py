@@ -15,7 +15,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from atomprint import _core
 from atomprint.descriptors.local import CenterBatch, LocalDescriptor
 from atomprint.descriptors.pairs import PairBlock
-from atomprint.descriptors.radial import TABLE_ERROR, radial_table, zones
+from atomprint.descriptors.radial import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.descriptors.task import Selection
 from atomprint.elements import ElementEmbedding
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
@@ -341,9 +341,15 @@ class SOAP(LocalDescriptor):
     def _averages(self) -> bool:
         return self.average != "off"
 
-    def _calculator(self) -> Any:
-        """Return the compiled calculator, from the cache if these parameters have been used before."""
-        species = self._species()
+    def _calculator(self, species: tuple[int, ...] | None = None) -> Any:
+        """Return the compiled calculator, from the cache if these parameters have been used before.
+
+        Parameters
+        ----------
+        species : tuple of int, optional
+            Atomic numbers of some of the species, where they are not embedded. Default: all.
+        """
+        species = self._species() if species is None else species
         mode, species_weights = self._compression()
         weighting = _weighting(self.weighting)
         if weighting.kind == "exp":
@@ -422,24 +428,52 @@ class SOAP(LocalDescriptor):
         )
 
     def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
-        soap, places, species = self._calculator(), self._places(batch, options), self._species()
+        """Return the derivatives by pairs, without the features of species that a structure does not have."""
+        species, index = self._species(), self._species_index(batch)
+        if self.species_embedding is not None or self._compression()[0] == "mu2":
+            everything = np.arange(len(batch)), tuple(range(len(species)))  # every species touches every feature
+            return self._pair_blocks(batch, options, n_threads, *everything)
+        present = np.zeros((len(batch), len(species)), dtype=bool)
+        present[np.repeat(np.arange(len(batch)), batch.n_atoms), index] = True
+        blocks = []
+        for members in np.unique(present, axis=0):
+            structures = np.flatnonzero((present == members).all(axis=1))
+            part, places = batch.pick(structures), options.pick(structures)
+            blocks += self._pair_blocks(part, places, n_threads, structures, tuple(np.flatnonzero(members).tolist()))
+        return blocks
+
+    def _pair_blocks(
+        self,
+        batch: Batch,
+        centers: CenterBatch,
+        n_threads: int,
+        structures: npt.NDArray[np.int64],
+        members: tuple[int, ...],
+    ) -> list[PairBlock]:
+        """Return one block for each of the species ``members`` of the batch, whose structures have these indices."""
+        known = self._species()
+        species = tuple(known[k] for k in members)
+        soap, columns = self._calculator(species), self._columns(members)
+        kind = np.full(len(known), -1, dtype=np.int32)
+        kind[list(members)] = np.arange(len(members))
+        places = *batch.core(), kind[self._species_index(batch)], centers.points, centers.atoms, centers.offsets
         kinds, centres, atoms, shifts, vectors, first = soap.pairs(*places, n_threads)
         touched = [soap.touched(k) for k in range(len(species))]
         sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         values = np.empty(offsets[-1], dtype=self._dtype())
         soap.pair_jacobian(*places, _AVERAGES[self.average], n_threads, first, offsets, values)
-        structures = np.repeat(np.arange(len(batch)), np.diff(options.offsets))[centres]
-        within = centres - options.offsets[structures]
+        of_centre = np.repeat(np.arange(len(batch)), np.diff(centers.offsets))[centres]
+        within = centres - centers.offsets[of_centre]
         blocks = []
         for k, z in enumerate(species):
             own = slice(kinds[k], kinds[k + 1])
             blocks.append(
                 PairBlock(
                     species=z,
-                    features=touched[k],
+                    features=columns[touched[k]],
                     values=values[offsets[k] : offsets[k + 1]].reshape(kinds[k + 1] - kinds[k], 3, len(touched[k])),
-                    structures=structures[own],
+                    structures=structures[of_centre[own]],
                     centers=within[own],
                     atoms=atoms[own],
                     shifts=shifts[own],
@@ -447,6 +481,21 @@ class SOAP(LocalDescriptor):
                 )
             )
         return blocks
+
+    def _columns(self, members: tuple[int, ...]) -> npt.NDArray[np.int64]:
+        """Return the features of these species alone, indices into all species, among the features of all."""
+        n, mode, n_species = int(self.n_max), self._compression()[0], len(self._species())
+        if len(members) == n_species or self.species_embedding is not None:
+            return np.arange(self._n_features())
+        chosen = np.zeros(n_species, dtype=bool)
+        chosen[list(members)] = True
+        square, triangle = n * n, n * (n + 1) // 2
+        if mode == "off":
+            a, b = np.triu_indices(n_species)
+            sizes, kept = np.where(a == b, triangle, square), chosen[a] & chosen[b]
+        else:
+            sizes, kept = np.full(n_species, square if mode == "mu1nu1" else triangle), chosen
+        return np.flatnonzero(np.repeat(kept, sizes * (int(self.l_max) + 1)))
 
 
 @dataclass(frozen=True)
@@ -529,6 +578,11 @@ def _table(rbf: str, n_max: int, l_max: int, r_cut: float, sigma: float, reach: 
 
 
 @lru_cache(maxsize=16)
+def _zones(rbf: str, n_max: int, l_max: int, r_cut: float, sigma: float, reach: float, dtype: str) -> Zones:
+    return zones(_table(rbf, n_max, l_max, r_cut, sigma, reach, dtype), TABLE_ERROR[dtype])
+
+
+@lru_cache(maxsize=64)
 def _calculator(
     rbf: str,
     n_max: int,
@@ -546,7 +600,7 @@ def _calculator(
 ) -> Any:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
     table = _table(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
-    zoned = zones(table, TABLE_ERROR[dtype])
+    zoned = _zones(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
     mixing = np.frombuffer(embedding).reshape(embedding_shape)
     return (_core.Soap64 if dtype == "float64" else _core.Soap32)(
         n_max,

@@ -181,8 +181,9 @@ def flat_cotangents(given: Any, task: Task, n_features: int, dtype: np.dtype[Any
             reshaped = [item.reshape(-1, n_features) for item in rows]
             flat = np.ascontiguousarray(reshaped[0] if len(rows) == 1 else np.concatenate(reshaped), dtype=dtype)
             entries, first = flat, np.arange(len(flat) + 1)
-    finite = np.isfinite(entries)
-    if not finite.all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = entries.sum()  # far faster than to look at each: only a finite sum has finite terms alone
+    if not np.isfinite(total) and not (finite := np.isfinite(entries)).all():
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
         row = int(np.searchsorted(first, entry, side="right")) - 1
         s = int(np.searchsorted(task.rows, row, side="right")) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,6 +66,12 @@ def check_species(value: Any) -> tuple[int, ...]:
     """Return chemical species given as symbols or atomic numbers as ascending atomic numbers."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
         raise TypeError(f"species must be a sequence of chemical symbols or atomic numbers, got {value!r}")
+    if type(value) in (list, tuple) and set(map(type, value)) == {str}:
+        return _known_numbers_of(tuple(value))  # the usual case, checked in every call
+    return _numbers_of(value)
+
+
+def _numbers_of(value: Any) -> tuple[int, ...]:
     numbers = set()
     for item in value:
         if isinstance(item, str):
@@ -80,6 +87,9 @@ def check_species(value: Any) -> tuple[int, ...]:
     if not numbers:
         raise ValueError("species must name at least one element, got none")
     return tuple(sorted(numbers))
+
+
+_known_numbers_of = lru_cache(maxsize=256)(_numbers_of)
 
 
 def check_n_jobs(value: Any, only_physical_cores: bool = False) -> int:

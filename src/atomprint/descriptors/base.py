@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -393,10 +394,8 @@ class Descriptor(TransformerMixin, BaseEstimator):
 
     def _species_index(self, batch: Batch) -> npt.NDArray[np.int32]:
         """Return the index of every atom's species, or raise and name the first unknown one."""
-        species = np.array(self._species())
-        table = np.full(len(chemical_symbols), -1, dtype=np.int32)
-        table[species] = np.arange(len(species))
-        index: npt.NDArray[np.int32] = table[batch.numbers]
+        species = self._species()
+        index: npt.NDArray[np.int32] = _index_of_number(species)[batch.numbers]
         if index.min() < 0:
             structure, atom = batch.locate(int(np.argmin(index)))
             symbol = chemical_symbols[int(batch.numbers[int(np.argmin(index))])]
@@ -483,6 +482,15 @@ class Descriptor(TransformerMixin, BaseEstimator):
                     file=sys.stderr,
                     flush=True,
                 )
+
+
+@lru_cache(maxsize=256)
+def _index_of_number(species: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """Return the index of each atomic number among the species, -1 for others."""
+    table = np.full(len(chemical_symbols), -1, dtype=np.int32)
+    table[list(species)] = np.arange(len(species))
+    table.setflags(write=False)
+    return table
 
 
 def row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:

@@ -667,6 +667,19 @@ def test_centres_from_a_sampler():
                     np.testing.assert_array_equal(x, y)
 
 
+def test_structures_from_a_generator():
+    multiplicities = [atoms.copy() for atoms in WATER]
+    for atoms in multiplicities:
+        atoms.new_array("wyckoff_multiplicity", np.arange(1, 4))
+    for change in ({"centers": CenterSampler(species=["O"])}, {"pooling": Pooling("mean", weights="multiplicity")}):
+        bumps = Bumps(SPECIES, **change)
+        features = bumps.create(multiplicities)
+        for a, b in zip(parts(bumps.create(iter(multiplicities))), parts(features), strict=True):
+            np.testing.assert_array_equal(a, b)
+        wanted, found = (bumps.vjp(given, features).strain for given in (multiplicities, iter(multiplicities)))
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_unknown_species():
     atoms = [molecule("H2O"), molecule("NH3")]
     for method in ("auto", "numerical"):

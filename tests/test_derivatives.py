@@ -389,6 +389,10 @@ def test_bad_arguments(name, descriptor):
             descriptor.vjp(atoms, descriptor.create(atoms), attach=1)
         with pytest.raises(TypeError, match="attach must be True or False, got 'yes'"):
             descriptor.derivatives(atoms, attach="yes")
+        for attach in (np.True_, np.False_):
+            found, wanted = (descriptor.derivatives(atoms, attach=a)[0] for a in (attach, bool(attach)))
+            np.testing.assert_array_equal(found[0], wanted[0])
+            descriptor.vjp(atoms, descriptor.create(atoms), attach=attach)
     with pytest.raises(TypeError, match="return_descriptor must be True or False, got None"):
         descriptor.derivatives(atoms, return_descriptor=None)
     with pytest.raises(ValueError, match="layout must be one of 'pairs', got 'dense'"):

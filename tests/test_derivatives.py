@@ -325,6 +325,10 @@ def test_jacobian_sums_to_the_dense_derivatives(name, descriptor):
         if isinstance(descriptor, LocalDescriptor):
             wanted = descriptor.derivatives(atoms, attach=attach, wrt=("positions", "strain"), return_descriptor=False)
             found = jacobian.derivatives(("positions", "strain"), attach=attach)
+            for one in ("strain", ("strain",)):
+                alone = jacobian.derivatives(one, attach=attach)
+                assert len(alone) == len(atoms)
+                np.testing.assert_array_equal(alone[0], found[1][0])
         else:
             wanted, found = (descriptor.derivatives(atoms, return_descriptor=False),), (jacobian.derivatives(),)
         for a, b in zip(wanted, found, strict=True):

@@ -98,7 +98,8 @@ double Weighting::slope(double r) const {
         if (x < 1.0) {
             const double base = 1.0 + x * x * (2.0 * x - 3.0);
             w = c * std::pow(base, m);
-            dw = c * m * std::pow(base, m - 1.0) * 6.0 * x * (x - 1.0) / r0;
+            if (base > 0.0) // with m < 1 a power of nothing would be infinite
+                dw = c * m * std::pow(base, m - 1.0) * 6.0 * x * (x - 1.0) / r0;
         } else {
             w = 0.0;
         }
@@ -106,14 +107,16 @@ double Weighting::slope(double r) const {
     case Kind::pow: {
         const double bottom = d + std::pow(x, m);
         w = c / bottom;
-        dw = x > 0.0 || m >= 1.0 ? -w * m * std::pow(x, m - 1.0) / (bottom * r0) : 0.0;
+        if (w > 0.0 && (x > 0.0 || m >= 1.0)) // the power may be infinite
+            dw = -w * m * std::pow(x, m - 1.0) / (bottom * r0);
         break;
     }
     case Kind::exp:
     case Kind::exp_decay: {
         const double sign = kind == Kind::exp ? -1.0 : 1.0, e = std::exp(sign * x), bottom = d + e;
         w = c / bottom;
-        dw = -sign * w * e / (bottom * r0);
+        if (w > 0.0) // the exponential may be infinite
+            dw = -sign * w * e / (bottom * r0);
         break;
     }
     }

@@ -325,6 +325,10 @@ def test_jacobian_sums_to_the_dense_derivatives(name, descriptor):
         if isinstance(descriptor, LocalDescriptor):
             wanted = descriptor.derivatives(atoms, attach=attach, wrt=("positions", "strain"), return_descriptor=False)
             found = jacobian.derivatives(("positions", "strain"), attach=attach)
+            for one in ("strain", ("strain",)):
+                alone = jacobian.derivatives(one, attach=attach)
+                assert len(alone) == len(atoms)
+                np.testing.assert_array_equal(alone[0], found[1][0])
         else:
             wanted, found = (descriptor.derivatives(atoms, return_descriptor=False),), (jacobian.derivatives(),)
         for a, b in zip(wanted, found, strict=True):
@@ -389,6 +393,10 @@ def test_bad_arguments(name, descriptor):
             descriptor.vjp(atoms, descriptor.create(atoms), attach=1)
         with pytest.raises(TypeError, match="attach must be True or False, got 'yes'"):
             descriptor.derivatives(atoms, attach="yes")
+        for attach in (np.True_, np.False_):
+            found, wanted = (descriptor.derivatives(atoms, attach=a)[0] for a in (attach, bool(attach)))
+            np.testing.assert_array_equal(found[0], wanted[0])
+            descriptor.vjp(atoms, descriptor.create(atoms), attach=attach)
     with pytest.raises(TypeError, match="return_descriptor must be True or False, got None"):
         descriptor.derivatives(atoms, return_descriptor=None)
     with pytest.raises(ValueError, match="layout must be one of 'pairs', got 'dense'"):
@@ -665,6 +673,19 @@ def test_centres_from_a_sampler():
             for a, b in zip(wanted, found, strict=True):
                 for x, y in zip(a, b, strict=True):
                     np.testing.assert_array_equal(x, y)
+
+
+def test_structures_from_a_generator():
+    multiplicities = [atoms.copy() for atoms in WATER]
+    for atoms in multiplicities:
+        atoms.new_array("wyckoff_multiplicity", np.arange(1, 4))
+    for change in ({"centers": CenterSampler(species=["O"])}, {"pooling": Pooling("mean", weights="multiplicity")}):
+        bumps = Bumps(SPECIES, **change)
+        features = bumps.create(multiplicities)
+        for a, b in zip(parts(bumps.create(iter(multiplicities))), parts(features), strict=True):
+            np.testing.assert_array_equal(a, b)
+        wanted, found = (bumps.vjp(given, features).strain for given in (multiplicities, iter(multiplicities)))
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_unknown_species():

@@ -105,3 +105,27 @@ def test_all_forms_agree_to_rounding():
             contracted.strain,
             atol=1e-12 * np.abs(contracted.strain).max(),
         )
+
+
+@pytest.mark.parametrize("m", [0, 0.5, 1, 1.5])
+def test_slope_of_the_polynomial_weight_where_it_vanishes(m):
+    """An atom so near r0 that rounding leaves nothing of the weight does not count; its derivatives are no NaN."""
+    soap = SOAP(species=["H"], r_cut=3.0, n_max=2, l_max=1, weighting={"function": "poly", "r0": 2.0, "m": m})
+    for nearer in (1e-16, 1e-12, 3e-9, 1e-8):
+        atoms = Atoms("H2", positions=[[0, 0, 0], [2 * (1 - nearer), 0, 0]])
+        features = soap.create(atoms)
+        gradient = soap.vjp(atoms, np.ones_like(features))
+        assert np.isfinite(features).all()
+        assert np.isfinite(gradient.positions).all()
+        assert np.isfinite(soap.derivatives(atoms, return_descriptor=False)).all()
+
+
+@pytest.mark.parametrize(
+    "weighting",
+    [{"function": "exp_decay", "r0": 0.003}, {"function": "pow", "r0": 0.001, "m": 120}],
+    ids=lambda weighting: weighting["function"],
+)
+def test_slope_of_a_weight_that_has_decayed_to_nothing(weighting):
+    atoms = Atoms("H2", positions=[[0, 0, 0], [2.5, 0, 0]])  # exp(x) and x^m are beyond the largest number
+    soap = SOAP(species=["H"], r_cut=3.0, n_max=2, l_max=1, weighting=weighting)
+    assert not soap.vjp(atoms, soap.create(atoms)).positions.any()

@@ -91,7 +91,7 @@ def derivatives(
 ) -> Any:
     """Return what :meth:`Descriptor.derivatives` promises."""
     names = check_wrt(wrt)
-    check_bool("attach", attach)
+    attach = check_bool("attach", attach)
     check_bool("return_descriptor", return_descriptor)
     task = replace(task, slots=select_atoms(task.batch, include, exclude))
     analytical, selection = is_analytical(descriptor, method), task.selection
@@ -136,7 +136,7 @@ def gradient(
 ) -> Gradient:
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), task.batch
-    check_bool("attach", attach)
+    attach = check_bool("attach", attach)
     check_bool("return_descriptor", return_descriptor)
     weights = flat_cotangents(cotangents, task, descriptor.get_number_of_features(), descriptor._dtype())
     analytical = is_analytical(descriptor, "auto")

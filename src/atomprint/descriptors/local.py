@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, TypeAlias
@@ -346,6 +346,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         return self._averages() or getattr(self, "pooling", None) is not None
 
     def _task(self, structures: Structures, centers: Centers = None) -> Task:
+        if isinstance(structures, Iterator):
+            structures = list(structures)  # read again by samplers and poolings
         batch = self._read(structures)
         self._species_index(batch)  # checked for all at once: further on structures may be counted within a chunk
         chosen = getattr(self, "centers", None) if centers is None else centers

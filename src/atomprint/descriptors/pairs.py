@@ -153,7 +153,7 @@ class PairJacobian:
             shapes = task.row_shapes if by_strain else np.column_stack([task.row_shapes, selection.counts])
             offsets = task.rows if by_strain else selection.row_offsets
             results.append(arrange(DenseRows(out), offsets, shapes, task.batch.single))
-        return results[0] if isinstance(wrt, str) else tuple(results)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _names(self, wrt: Any) -> tuple[str, ...]:
         names = check_wrt(wrt)

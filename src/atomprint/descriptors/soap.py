@@ -14,7 +14,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.pairs import PairBlock
+from atomprint.descriptors.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.radial import TABLE_ERROR, radial_table, zones
 from atomprint.descriptors.task import Selection
 from atomprint.elements import ElementEmbedding
@@ -369,10 +369,6 @@ class SOAP(LocalDescriptor):
             None if self.cutoff_width is None else float(self.cutoff_width),
         )
 
-    def _places(self, batch: Batch, centers: CenterBatch) -> tuple[Any, ...]:
-        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
-        return *batch.core(), self._species_index(batch), centers.points, centers.atoms, centers.offsets
-
     def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
         self._calculator().compute(*self._places(batch, options), _AVERAGES[self.average], n_threads, out)
 
@@ -422,31 +418,8 @@ class SOAP(LocalDescriptor):
         )
 
     def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
-        soap, places, species = self._calculator(), self._places(batch, options), self._species()
-        kinds, centres, atoms, shifts, vectors, first = soap.pairs(*places, n_threads)
-        touched = [soap.touched(k) for k in range(len(species))]
-        sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        values = np.empty(offsets[-1], dtype=self._dtype())
-        soap.pair_jacobian(*places, _AVERAGES[self.average], n_threads, first, offsets, values)
-        structures = np.repeat(np.arange(len(batch)), np.diff(options.offsets))[centres]
-        within = centres - options.offsets[structures]
-        blocks = []
-        for k, z in enumerate(species):
-            own = slice(kinds[k], kinds[k + 1])
-            blocks.append(
-                PairBlock(
-                    species=z,
-                    features=touched[k],
-                    values=values[offsets[k] : offsets[k + 1]].reshape(kinds[k + 1] - kinds[k], 3, len(touched[k])),
-                    structures=structures[own],
-                    centers=within[own],
-                    atoms=atoms[own],
-                    shifts=shifts[own],
-                    vectors=vectors[own],
-                )
-            )
-        return blocks
+        soap, places = self._calculator(), self._places(batch, options)
+        return compiled_pairs(soap, places, self._species(), self._dtype(), n_threads, _AVERAGES[self.average])
 
 
 @dataclass(frozen=True)

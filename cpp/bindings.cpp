@@ -1,6 +1,7 @@
 // The only file that knows Python: check shapes, release the interpreter lock, call.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -9,6 +10,7 @@
 #include <string>
 #include <tuple>
 
+#include "acsf.hpp"
 #include "batch.hpp"
 #include "checks.hpp"
 #include "dispatch.hpp"
@@ -72,6 +74,27 @@ Centres make_centres(const Batch& batch, const Numbers& species, const Positions
                 offsets.data()[batch.n_structures] == static_cast<std::int64_t>(points.shape(0)),
             "centres must have offsets for each structure");
     return {points.data(), atoms.data(), offsets.data()};
+}
+
+nb::object pair_list_to_numpy(PairList&& list, std::size_t n_centres) {
+    const std::size_t n = list.centre.size(), n_kinds = list.kind_offsets.size() - 1;
+    return nb::make_tuple(to_numpy(std::move(list.kind_offsets), {n_kinds + 1}),
+                          to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
+                          to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}),
+                          to_numpy(std::move(list.first), {n_centres, n_kinds}));
+}
+constexpr const char* pairs_description =
+    "Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first pair of "
+    "each centre among those of a species).";
+
+// All numbers of [first, last) runs.
+nb::object runs_to_numpy(const std::vector<std::array<std::size_t, 2>>& runs) {
+    std::vector<std::int64_t> numbers;
+    for (const auto& [begin, end] : runs)
+        for (std::size_t f = begin; f < end; ++f)
+            numbers.push_back(static_cast<std::int64_t>(f));
+    const std::size_t n = numbers.size();
+    return to_numpy(std::move(numbers), {n});
 }
 
 template <class T>
@@ -214,30 +237,16 @@ void bind_soap(nb::module_& m, const char* name) {
                     nb::gil_scoped_release release;
                     list = self.pairs(batch, species.data(), centres, n_threads);
                 }
-                const std::size_t n = list.centre.size(),
-                                  n_kinds = static_cast<std::size_t>(self.n_species());
-                return nb::make_tuple(
-                    to_numpy(std::move(list.kind_offsets), {n_kinds + 1}),
-                    to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
-                    to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}),
-                    to_numpy(std::move(list.first), {points.shape(0), n_kinds}));
+                return pair_list_to_numpy(std::move(list), points.shape(0));
             },
             nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
             nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
-            nb::arg("n_threads"),
-            "Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first "
-            "pair of "
-            "each centre among those of a species).")
+            nb::arg("n_threads"), pairs_description)
         .def(
             "touched",
             [](const Soap<T>& self, int species) {
                 require(species >= 0 && species < self.n_species(), "species must be an index of a species");
-                std::vector<std::int64_t> features;
-                for (const auto& [begin, end] : self.touched(species))
-                    for (std::size_t f = begin; f < end; ++f)
-                        features.push_back(static_cast<std::int64_t>(f));
-                const std::size_t n = features.size();
-                return to_numpy(std::move(features), {n});
+                return runs_to_numpy(self.touched(species));
             },
             nb::arg("species"), "Features that depend on the atoms of a species.")
         .def(
@@ -262,6 +271,112 @@ void bind_soap(nb::module_& m, const char* name) {
             nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
             nb::arg("average"), nb::arg("n_threads"), nb::arg("first"), nb::arg("value_offsets"),
             nb::arg("values"), "Write the derivatives with respect to the vectors of all pairs.");
+}
+
+template <class T>
+void bind_acsf(nb::module_& m, const char* name) {
+    nb::class_<Acsf<T>>(m, name, "Immutable ACSF calculator for one set of parameters.")
+        .def(
+            "__init__",
+            [](Acsf<T>* self, int n_species, double cutoff, const std::vector<std::array<double, 2>>& g2,
+               const std::vector<double>& g3, const std::vector<std::array<double, 3>>& g4,
+               const std::vector<std::array<double, 3>>& g5) {
+                new (self) Acsf<T>({n_species, cutoff, g2, g3, g4, g5});
+            },
+            nb::arg("n_species"), nb::arg("cutoff"), nb::arg("g2"), nb::arg("g3"), nb::arg("g4"),
+            nb::arg("g5"))
+        .def_prop_ro("n_features", &Acsf<T>::n_features)
+        .def(
+            "compute",
+            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads,
+               const Out<T, nb::ndim<2>>& out) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                require(out.shape(0) == points.shape(0) && out.shape(1) == self.n_features(),
+                        "out must have shape (n_centres, n_features)");
+                nb::gil_scoped_release release;
+                self.compute(batch, species.data(), centres, n_threads, out.data());
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("n_threads"), nb::arg("out"), "Write the features of all centres to `out`.")
+        .def(
+            "vjp",
+            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, bool attach,
+               int n_threads, const In<T, nb::ndim<2>>& cotangents,
+               const Out<double, nb::shape<-1, 3>>& gradient,
+               const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+               const std::optional<Out<T, nb::ndim<2>>>& features) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                const auto fits = [&](const auto& rows) {
+                    return rows.shape(0) == points.shape(0) && rows.shape(1) == self.n_features();
+                };
+                require(fits(cotangents) && (!features || fits(*features)),
+                        "cotangents and features must have shape (n_centres, n_features)");
+                require(gradient.shape(0) == numbers.shape(0) &&
+                            (!strain || strain->shape(0) == batch.n_structures),
+                        "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+                nb::gil_scoped_release release;
+                self.vjp(batch, species.data(), centres, attach, n_threads, cotangents.data(),
+                         gradient.data(), strain ? strain->data() : nullptr,
+                         features ? features->data() : nullptr);
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("attach"), nb::arg("n_threads"), nb::arg("cotangents"), nb::arg("gradient"),
+            nb::arg("strain").none(), nb::arg("features").none(),
+            "Write the derivatives of cotangents * features with respect to positions and strain.")
+        .def(
+            "pairs",
+            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                PairList list;
+                {
+                    nb::gil_scoped_release release;
+                    list = self.pairs(batch, species.data(), centres, n_threads);
+                }
+                return pair_list_to_numpy(std::move(list), points.shape(0));
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("n_threads"), pairs_description)
+        .def(
+            "touched",
+            [](const Acsf<T>& self, int species) {
+                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
+                return runs_to_numpy(self.touched(species));
+            },
+            nb::arg("species"), "Features that depend on the atoms of a species.")
+        .def(
+            "pair_jacobian",
+            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads,
+               const In<std::int64_t, nb::ndim<2>>& first, const Offsets& value_offsets,
+               const Out<T, nb::ndim<1>>& values) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                require(first.shape(0) == points.shape(0) &&
+                            first.shape(1) == static_cast<std::size_t>(self.n_species()) &&
+                            value_offsets.shape(0) == first.shape(1) + 1 &&
+                            static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
+                        "first must have shape (n_centres, n_species) and value_offsets end where values do");
+                nb::gil_scoped_release release;
+                self.pair_jacobian(batch, species.data(), centres, n_threads, first.data(),
+                                   value_offsets.data(), values.data());
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("n_threads"), nb::arg("first"), nb::arg("value_offsets"), nb::arg("values"),
+            "Write the derivatives of the features by the vectors of `pairs`.");
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
@@ -507,6 +622,8 @@ NB_MODULE(_core, m) {
 
     bind_soap<double>(m, "Soap64");
     bind_soap<float>(m, "Soap32");
+    bind_acsf<double>(m, "Acsf64");
+    bind_acsf<float>(m, "Acsf32");
 
     nb::enum_<Permutation>(m, "Permutation")
         .value("none", Permutation::none)

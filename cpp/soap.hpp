@@ -9,11 +9,11 @@
 
 #include "aligned.hpp"
 #include "batch.hpp"
+#include "centres.hpp"
 #include "kernels/kernels.hpp"
+#include "scatter.hpp"
 
 namespace atomprint {
-
-class NeighbourFinder;
 
 // Weight of a neighbour's density as a function of its distance.
 struct Weighting {
@@ -44,13 +44,6 @@ struct SoapParameters {
     } products; // channel pairs; equal channels; channel and sum
 };
 
-// Where to compute: points with the atom each belongs to, or -1.
-struct Centres {
-    const double* points;        // (n_centres, 3)
-    const std::int64_t* atoms;   // (n_centres), index within the structure
-    const std::int64_t* offsets; // (n_structures + 1)
-};
-
 enum class Average : int { off, inner, outer };
 
 // Radial functions for r in [0, cutoff) as in RadialTable, without padding; zone_of_cell is -1 outside all
@@ -71,16 +64,6 @@ struct JacobianOut {
     T* positions;                    // (n_out, 3, n_features), zero; or null
     T* strain;                       // (n_rows, 3, 3, n_features), zero; or null
     T* features;                     // (n_rows, n_features), or null
-};
-
-// All pairs of a centre and an atom within reach of it, sorted by species of the atom, then by centre.
-struct PairList {
-    std::vector<std::int64_t> kind_offsets; // (n_species + 1)
-    std::vector<std::int64_t> centre, atom; // index in the batch's centres; index within the structure
-    std::vector<std::int64_t> shift;        // (n, 3), lattice translation added to the atom's position
-    std::vector<double> vector;             // (n, 3), from the centre to the atom, Å
-    std::vector<std::int64_t>
-        first; // (n_centres, n_species), where a centre's pairs start among their species'
 };
 
 template <class T>

@@ -1,8 +1,7 @@
 // SOAP's derivatives, contracted with weights on the features (vjp) and for each feature (jacobian, pairs).
 //
 // All of them are derivatives with respect to the vectors from centres to neighbours, taken to atoms and
-// strain: with r' = (1 + e) r a vector d changes by e d, so that the strain derivative is the sum of gradient
-// (x) d.
+// strain as in scatter.hpp.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -16,9 +15,6 @@ namespace {
 
 // Coefficients of structures that are kept between the passes of an inner average, in bytes.
 constexpr std::size_t memory_of_means = std::size_t{32} << 20;
-
-// Gradient of one part of a structure: its atoms, then the strain.
-constexpr std::size_t strain_numbers = 9;
 
 } // namespace
 
@@ -112,15 +108,11 @@ template <class T>
 void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
                   bool attach, int n_threads, const T* cotangents, double* positions, double* strain,
                   T* features) const {
-    std::fill(positions, positions + 3 * batch.offsets[batch.n_structures], 0.0);
-    if (strain)
-        std::fill(strain, strain + strain_numbers * batch.n_structures, 0.0);
+    GradientSum gradient(batch, positions, strain);
     if (features && average != Average::off)
         compute(batch, species, centres, average, n_threads, features);
 
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    std::vector<std::vector<std::vector<double>>> parts(batch.n_structures);
-    std::mutex mutex;
     // For an inner average: the adjoint of the mean coefficients, for a run of structures at a time.
     std::vector<AlignedVector<T>> adjoints;
     std::size_t first = 0;
@@ -129,10 +121,8 @@ void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
         Workspace& work = workspaces[worker];
         prepare_gradients(work);
         const std::size_t s = run.structure;
-        const auto n_atoms = static_cast<std::size_t>(batch.offsets[s + 1] - batch.offsets[s]);
         const std::int32_t* kinds = species + batch.offsets[s];
-        std::vector<double> sum(3 * n_atoms + strain_numbers, 0.0);
-        double* const of_strain = sum.data() + 3 * n_atoms;
+        GradientSum::Part sum = gradient.part(s);
         const double scale = average == Average::off
                                  ? 1.0
                                  : 1.0 / static_cast<double>(centres.offsets[s + 1] - centres.offsets[s]);
@@ -158,32 +148,12 @@ void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
             for (std::size_t k = 0; k < work.found.n; ++k) {
                 const double g[3] = {work.gradient[0][k], work.gradient[1][k], work.gradient[2][k]};
                 const double d[3] = {work.x[k], work.y[k], work.z[k]};
-                double* const atom = sum.data() + 3 * finder.atom[work.image[k]];
-                for (int a = 0; a < 3; ++a) {
-                    atom[a] += g[a];
-                    if (own >= 0)
-                        sum[3 * own + a] -= g[a];
-                    for (int b = 0; b < 3; ++b)
-                        of_strain[3 * a + b] += g[a] * d[b];
-                }
+                sum.add(finder.atom[work.image[k]], own, g, d);
             }
         }
-        for (double& number : sum)
-            number *= scale;
-        const std::scoped_lock lock(mutex);
-        parts[s].resize(std::max(parts[s].size(), run.part + 1));
-        parts[s][run.part] = std::move(sum);
+        gradient.put(run, std::move(sum), scale);
     };
-    const auto finish = [&](std::size_t s, int) {
-        const std::int64_t begin = 3 * batch.offsets[s], n = 3 * batch.offsets[s + 1] - begin;
-        for (const std::vector<double>& part : parts[s]) { // in their order
-            for (std::int64_t k = 0; k < n; ++k)
-                positions[begin + k] += part[k];
-            for (std::size_t k = 0; strain && k < strain_numbers; ++k)
-                strain[strain_numbers * s + k] += part[n + k];
-        }
-        std::vector<std::vector<double>>().swap(parts[s]);
-    };
+    const auto finish = [&](std::size_t s, int) { gradient.finish(s); };
 
     if (average != Average::inner) {
         for_centres(batch, centres, 0, batch.n_structures, p_.cutoff, parts_of_sum, n_threads, run_centres,
@@ -442,66 +412,15 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
 template <class T>
 PairList Soap<T>::pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
                         int n_threads) const {
-    const auto n_centres = static_cast<std::size_t>(centres.offsets[batch.n_structures]);
-    const auto n_kinds = static_cast<std::size_t>(p_.n_species);
-    PairList list;
-    list.first.assign(n_centres * n_kinds, 0);
-    // First the numbers of pairs, then the pairs themselves.
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    const auto for_all = [&](const auto& body) {
-        for_centres(
-            batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
-            [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-                const std::int32_t* kinds = species + batch.offsets[run.structure];
-                for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                    collect(workspaces[worker], finder, kinds, centres.points + 3 * centre);
-                    body(workspaces[worker], static_cast<std::size_t>(centre), finder, kinds);
-                }
-            },
-            [](std::size_t, int) {});
-    };
-    for_all(
-        [&](Workspace& work, std::size_t centre, const NeighbourFinder& finder, const std::int32_t* kinds) {
-            for (std::size_t k = 0; k < work.found.n; ++k)
-                ++list.first[centre * n_kinds + kinds[finder.atom[work.image[k]]]];
-        });
-    std::int64_t total = 0;
-    for (std::size_t kind = 0; kind < n_kinds; ++kind) {
-        list.kind_offsets.push_back(total);
-        std::int64_t of_kind = 0;
-        for (std::size_t centre = 0; centre < n_centres; ++centre) {
-            std::int64_t& first = list.first[centre * n_kinds + kind];
-            const std::int64_t count = first;
-            first = of_kind;
-            of_kind += count;
-        }
-        total += of_kind;
-    }
-    list.kind_offsets.push_back(total);
-    const auto n = static_cast<std::size_t>(total);
-    list.centre.resize(n), list.atom.resize(n), list.shift.resize(3 * n), list.vector.resize(3 * n);
-    for_all(
-        [&](Workspace& work, std::size_t centre, const NeighbourFinder& finder, const std::int32_t* kinds) {
-            std::vector<std::int64_t> at(list.first.begin() + static_cast<std::ptrdiff_t>(centre * n_kinds),
-                                         list.first.begin() +
-                                             static_cast<std::ptrdiff_t>((centre + 1) * n_kinds));
-            Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1],
-                       centres.points[3 * centre + 2]};
-            const auto moved = finder.locate(point);
-            for (std::size_t k = 0; k < work.found.n; ++k) {
-                const auto image = static_cast<std::size_t>(work.image[k]);
-                const std::int32_t kind = kinds[finder.atom[image]];
-                const auto to = static_cast<std::size_t>(list.kind_offsets[kind] + at[kind]++);
-                list.centre[to] = static_cast<std::int64_t>(centre);
-                list.atom[to] = finder.atom[image];
-                const double d[3] = {work.x[k], work.y[k], work.z[k]};
-                for (int c = 0; c < 3; ++c) {
-                    list.shift[3 * to + c] = finder.shift[image][c] - moved[c];
-                    list.vector[3 * to + c] = d[c];
-                }
-            }
-        });
-    return list;
+    return list_pairs(batch, species, static_cast<std::size_t>(p_.n_species), centres, p_.cutoff, n_threads,
+                      [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds,
+                          std::int64_t centre) -> NeighbourList {
+                          Workspace& work = workspaces[worker];
+                          collect(work, finder, kinds, centres.points + 3 * centre);
+                          return {work.found.n, work.image.data(), work.x.data(), work.y.data(),
+                                  work.z.data()};
+                      });
 }
 
 template <class T>

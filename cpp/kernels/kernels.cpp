@@ -48,6 +48,8 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/eigen.hpp"
 
+#include "kernels/acsf.hpp"
+
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>
 inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
@@ -128,8 +130,18 @@ constexpr MatrixKernels matrix_kernels{coulomb_matrix,
                                        wave_panels,
                                        add_product};
 
+template <class T>
+constexpr AcsfKernels<T> acsf{lanes<T>,        acsf_scratch<T>,  acsf_radial<T>,
+                              acsf_angular<T>, acsf_backward<T>, acsf_gradient<T>};
+
 extern const Kernels kernels;
-const Kernels kernels{
-    ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>, matrix_kernels};
+const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
+                      within_cutoff,
+                      distances,
+                      soap<double>,
+                      soap<float>,
+                      matrix_kernels,
+                      acsf<double>,
+                      acsf<float>};
 
 } // namespace atomprint::ATOMPRINT_ISA

@@ -230,6 +230,89 @@ struct MatrixKernels {
                         std::size_t depth, double* matrix, std::size_t ld);
 };
 
+// Atom-centred symmetry functions. An angular function is a power of (1 + lambda cos) / 2 times a damping
+// term, and many functions share their power, or their term.
+template <class T>
+struct AcsfPower {
+    std::int32_t sign;        // of lambda
+    T base, scale;            // (1 + lambda cos) / 2 = base + scale |u_j + sign u_k|^2
+    std::int32_t n_minus_one; // zeta - 1 where that is a small integer, else -1
+    T zeta_minus_one;
+    T slope; // zeta * lambda
+};
+template <class T>
+struct AcsfTerm {
+    std::int32_t index; // of eta
+    T eta;
+    bool near;               // G4: the distance of the neighbours counts too
+    std::int32_t begin, end; // functions
+};
+struct AcsfFunction {
+    std::int32_t power, feature; // the feature counts from the first of a pair of species
+};
+template <class T>
+struct AcsfModel {
+    double cutoff;
+    std::int32_t n_gaussians, n_cosines, n_etas, n_powers, n_terms, n_functions, n_species;
+    const double* gaussians; // (n_gaussians, 2), eta and centre
+    const double* cosines;   // (n_cosines), kappa
+    const double* etas;      // (n_etas) of the angular functions
+    const AcsfPower<T>* powers;
+    const AcsfTerm<T>* terms;
+    const AcsfFunction* functions; // sorted by term
+
+    // Inlined, as all code here, so that no instruction set's version is linked into another.
+    __attribute__((always_inline)) std::int32_t n_radial() const { return 1 + n_gaussians + n_cosines; }
+    // First feature of a pair of species.
+    __attribute__((always_inline)) std::int32_t first_of(std::int32_t a, std::int32_t b) const {
+        const std::int32_t high = a > b ? a : b, low = a > b ? b : a;
+        return n_species * n_radial() + (high * (high + 1) / 2 + low) * n_functions;
+    }
+};
+
+// Neighbours of one centre, sorted by species. The first of a species has an index that is a multiple of
+// AcsfKernels::lanes. The room behind the last is filled up to such a multiple with points at the cutoff,
+// where all functions vanish, and zero vectors. Arrays of values have rows of `stride` numbers, a multiple
+// too.
+struct AcsfSegment {
+    std::int32_t begin, end, kind;
+};
+template <class T>
+struct AcsfNeighbours {
+    std::int32_t n_segments;
+    const AcsfSegment* segments;
+    std::size_t stride;
+    const double *x, *y, *z, *r2; // Å
+
+    // Written by `radial`: vector, unit vector, 1 / r, damping term of each eta with the cutoff function.
+    T *vector, *unit, *inverse_r; // (3, stride), (3, stride), (stride)
+    T* damping;                   // (n_etas, stride)
+    // And for derivatives the slopes, (1 / r) d / dr.
+    T* damping_slope;     // (n_etas, stride)
+    double* radial_slope; // (n_radial, stride)
+
+    T* sums; // (4, stride) for `backward`
+};
+
+template <class T>
+struct AcsfKernels {
+    std::int32_t lanes;
+    // Number of T that each call needs as scratch.
+    std::size_t (*scratch_size)(const AcsfModel<T>& model);
+    // Functions of one neighbour: their sums to zeroed `features` unless null, and with `slopes` their
+    // slopes.
+    void (*radial)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, bool slopes, T* features);
+    // Sums of the functions of two neighbours, to zeroed features.
+    void (*angular)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, T* features);
+    // Derivative of cotangents * features by the vector to each neighbour.
+    void (*backward)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents,
+                     T* scratch, double* const* gradient);
+    // Derivative of the features that neighbour i of a segment touches, numbers of `width` each for x, y and
+    // z: the radial functions of its species, then the angular ones with each species.
+    void (*gradient)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, std::int32_t i,
+                     std::int32_t segment, T* scratch, T* out, std::size_t width);
+};
+
 struct Kernels {
     const char* instruction_set;
 
@@ -246,6 +329,8 @@ struct Kernels {
     SoapKernels<double> soap_f64;
     SoapKernels<float> soap_f32;
     MatrixKernels matrices;
+    AcsfKernels<double> acsf_f64;
+    AcsfKernels<float> acsf_f32;
 };
 
 } // namespace atomprint

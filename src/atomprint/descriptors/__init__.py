@@ -1,5 +1,6 @@
 """Descriptors: fixed-size fingerprints of atoms, molecules and crystals."""
 
+from atomprint.descriptors.acsf import ACSF
 from atomprint.descriptors.base import Descriptor
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
@@ -8,6 +9,7 @@ from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
 __all__ = [
+    "ACSF",
     "SOAP",
     "CoulombMatrix",
     "Descriptor",

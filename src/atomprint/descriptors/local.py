@@ -382,6 +382,10 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     ) -> CenterBatch:
         return options.moved(displacements, deformations, attach)
 
+    def _places(self, batch: Batch, centers: CenterBatch) -> tuple[Any, ...]:
+        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
+        return *batch.core(), self._species_index(batch), centers.points, centers.atoms, centers.offsets
+
     # What a subclass may give besides the hooks of Descriptor.
 
     def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> Sequence[PairBlock]:

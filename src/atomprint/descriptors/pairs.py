@@ -68,6 +68,53 @@ class PairBlock:
         return len(self.values)
 
 
+def compiled_pairs(
+    calculator: Any, places: Sequence[Any], species: Sequence[int], dtype: np.dtype[Any], n_threads: int, *options: Any
+) -> list[PairBlock]:
+    """Return the pairs of a compiled calculator, one block for each species.
+
+    Parameters
+    ----------
+    calculator : object
+        With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/soap.hpp``.
+    places : sequence
+        What these take first; the last is ``offsets`` of :class:`~atomprint.descriptors.local.CenterBatch`.
+    species : sequence of int
+        Atomic numbers of the species.
+    dtype : dtype
+        Of the derivatives.
+    n_threads : int
+        Number of threads.
+    options : tuple
+        What ``pair_jacobian`` takes besides.
+    """
+    centre_offsets = places[-1]
+    kinds, centres, atoms, shifts, vectors, first = calculator.pairs(*places, n_threads)
+    touched = [calculator.touched(k) for k in range(len(species))]
+    sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    values = np.empty(offsets[-1], dtype=dtype)
+    calculator.pair_jacobian(*places, *options, n_threads, first, offsets, values)
+    structures = np.repeat(np.arange(len(centre_offsets) - 1), np.diff(centre_offsets))[centres]
+    within = centres - centre_offsets[structures]
+    blocks = []
+    for k, z in enumerate(species):
+        own = slice(kinds[k], kinds[k + 1])
+        blocks.append(
+            PairBlock(
+                species=z,
+                features=touched[k],
+                values=values[offsets[k] : offsets[k + 1]].reshape(kinds[k + 1] - kinds[k], 3, len(touched[k])),
+                structures=structures[own],
+                centers=within[own],
+                atoms=atoms[own],
+                shifts=shifts[own],
+                vectors=vectors[own],
+            )
+        )
+    return blocks
+
+
 class PairJacobian:
     """Derivatives of features by the vectors from centres to neighbours, as :meth:`Descriptor.jacobian` returns them.
 

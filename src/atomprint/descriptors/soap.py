@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.pairs import PairBlock
+from atomprint.descriptors.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.radial import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.descriptors.task import Selection
 from atomprint.elements import ElementEmbedding
@@ -375,10 +375,6 @@ class SOAP(LocalDescriptor):
             None if self.cutoff_width is None else float(self.cutoff_width),
         )
 
-    def _places(self, batch: Batch, centers: CenterBatch) -> tuple[Any, ...]:
-        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
-        return *batch.core(), self._species_index(batch), centers.points, centers.atoms, centers.offsets
-
     def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
         self._calculator().compute(*self._places(batch, options), _AVERAGES[self.average], n_threads, out)
 
@@ -429,72 +425,37 @@ class SOAP(LocalDescriptor):
 
     def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
         """Return the derivatives by pairs, without the features of species that a structure does not have."""
-        species, index = self._species(), self._species_index(batch)
+        species, places = self._species(), self._places(batch, options)
+        average = _AVERAGES[self.average]
         if self.species_embedding is not None or self._compression()[0] == "mu2":
-            everything = np.arange(len(batch)), tuple(range(len(species)))  # every species touches every feature
-            return self._pair_blocks(batch, options, n_threads, *everything)
+            return compiled_pairs(self._calculator(), places, species, self._dtype(), n_threads, average)
+        index = self._species_index(batch)
         present = np.zeros((len(batch), len(species)), dtype=bool)
         present[np.repeat(np.arange(len(batch)), batch.n_atoms), index] = True
         blocks = []
         for members in np.unique(present, axis=0):
             structures = np.flatnonzero((present == members).all(axis=1))
-            part, places = batch.pick(structures), options.pick(structures)
-            blocks += self._pair_blocks(part, places, n_threads, structures, tuple(np.flatnonzero(members).tolist()))
+            part, centers = batch.pick(structures), options.pick(structures)
+            own = tuple(z for z, there in zip(species, members, strict=True) if there)
+            kinds = (np.cumsum(members, dtype=np.int32) - 1)[self._species_index(part)]
+            places = *part.core(), kinds, centers.points, centers.atoms, centers.offsets
+            found = compiled_pairs(self._calculator(own), places, own, self._dtype(), n_threads, average)
+            columns = self._columns(members)
+            blocks += [
+                replace(block, features=columns[block.features], structures=structures[block.structures])
+                for block in found
+            ]
         return blocks
 
-    def _pair_blocks(
-        self,
-        batch: Batch,
-        centers: CenterBatch,
-        n_threads: int,
-        structures: npt.NDArray[np.int64],
-        members: tuple[int, ...],
-    ) -> list[PairBlock]:
-        """Return one block for each of the species ``members`` of the batch, whose structures have these indices."""
-        known = self._species()
-        species = tuple(known[k] for k in members)
-        soap, columns = self._calculator(species), self._columns(members)
-        kind = np.full(len(known), -1, dtype=np.int32)
-        kind[list(members)] = np.arange(len(members))
-        places = *batch.core(), kind[self._species_index(batch)], centers.points, centers.atoms, centers.offsets
-        kinds, centres, atoms, shifts, vectors, first = soap.pairs(*places, n_threads)
-        touched = [soap.touched(k) for k in range(len(species))]
-        sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        values = np.empty(offsets[-1], dtype=self._dtype())
-        soap.pair_jacobian(*places, _AVERAGES[self.average], n_threads, first, offsets, values)
-        of_centre = np.repeat(np.arange(len(batch)), np.diff(centers.offsets))[centres]
-        within = centres - centers.offsets[of_centre]
-        blocks = []
-        for k, z in enumerate(species):
-            own = slice(kinds[k], kinds[k + 1])
-            blocks.append(
-                PairBlock(
-                    species=z,
-                    features=columns[touched[k]],
-                    values=values[offsets[k] : offsets[k + 1]].reshape(kinds[k + 1] - kinds[k], 3, len(touched[k])),
-                    structures=structures[of_centre[own]],
-                    centers=within[own],
-                    atoms=atoms[own],
-                    shifts=shifts[own],
-                    vectors=vectors[own],
-                )
-            )
-        return blocks
-
-    def _columns(self, members: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        """Return the features of these species alone, indices into all species, among the features of all."""
-        n, mode, n_species = int(self.n_max), self._compression()[0], len(self._species())
-        if len(members) == n_species or self.species_embedding is not None:
-            return np.arange(self._n_features())
-        chosen = np.zeros(n_species, dtype=bool)
-        chosen[list(members)] = True
+    def _columns(self, members: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return the features of some of the species alone among the features of all."""
+        n, mode = int(self.n_max), self._compression()[0]
         square, triangle = n * n, n * (n + 1) // 2
         if mode == "off":
-            a, b = np.triu_indices(n_species)
-            sizes, kept = np.where(a == b, triangle, square), chosen[a] & chosen[b]
+            a, b = np.triu_indices(len(members))
+            sizes, kept = np.where(a == b, triangle, square), members[a] & members[b]
         else:
-            sizes, kept = np.full(n_species, square if mode == "mu1nu1" else triangle), chosen
+            sizes, kept = np.full(len(members), square if mode == "mu1nu1" else triangle), members
         return np.flatnonzero(np.repeat(kept, sizes * (int(self.l_max) + 1)))
 
 

@@ -1,0 +1,232 @@
+"""Atom-centred symmetry functions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint import _core
+from atomprint.descriptors.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.pairs import PairBlock, compiled_pairs
+from atomprint.layout import Block, Layout, symbols_of
+from atomprint.pooling import Pooling
+from atomprint.structures import Batch
+from atomprint.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
+
+_Rows = tuple[tuple[float, ...], ...]
+
+
+class ACSF(LocalDescriptor):
+    r"""Atom-centred symmetry functions: sums over the neighbours of a centre, and over pairs of them.
+
+    With the cutoff function :math:`f(r) = (\cos(\pi r / r_\mathrm{cut}) + 1) / 2`, zero beyond ``r_cut``, the
+    features for neighbours j of one species, and for pairs of neighbours j, k of two species, are
+
+    .. math::
+        G_1 &= \sum_j f(r_j) \\
+        G_2 &= \sum_j e^{-\eta (r_j - R_s)^2} f(r_j) \\
+        G_3 &= \sum_j \cos(\kappa r_j) f(r_j) \\
+        G_4 &= 2^{1 - \zeta} \sum_{j < k} (1 + \lambda \cos \theta_{jk})^\zeta
+               e^{-\eta (r_j^2 + r_k^2 + r_{jk}^2)} f(r_j) f(r_k) f(r_{jk}) \\
+        G_5 &= 2^{1 - \zeta} \sum_{j < k} (1 + \lambda \cos \theta_{jk})^\zeta
+               e^{-\eta (r_j^2 + r_k^2)} f(r_j) f(r_k)
+
+    Parameters
+    ----------
+    r_cut : float
+        Cutoff in Å.
+    g2_params : array of shape (n, 2), optional
+        Pairs of eta >= 0 (1/Å^2) and R_s (Å).
+    g3_params : array of shape (n,), optional
+        Values of kappa (1/Å).
+    g4_params, g5_params : array of shape (n, 3), optional
+        Triples of eta >= 0 (1/Å^2), zeta >= 1 and -1 <= lambda <= 1. Below 1, zeta would make the derivative
+        infinite where three atoms are in line; beyond 1, lambda the base of the power negative.
+    species : sequence of str or int, optional
+        Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
+    periodic : bool
+        Whether to respect the periodic boundary conditions (``pbc``) of the structures.
+    sparse : bool
+        Whether to return SciPy sparse arrays.
+    dtype : {"float64", "float32"}
+        Precision of computation and result. In float32 features have an error of about 1e-6 of the largest.
+    centers : callable or list, optional
+        Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.sampling.CenterSampler`.
+    pooling : str, tuple or Pooling, optional
+        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling`.
+    n_jobs : int
+        Number of threads; -1 means all cores.
+
+    Notes
+    -----
+    Numbers agree with DScribe 2.1.2 where that is right. The order of the features is: for each species (ascending by
+    atomic number) G1, G2, G3 in the order of their parameters; then for each pair of species, (0, 0), (0, 1), (1, 1),
+    (0, 2) and so on, G4 and G5. With S species, n2 pairs of parameters of G2 and so on there are
+    S (1 + n2 + n3) + S (S + 1) / 2 (n4 + n5) features.
+
+    A centre is not its own neighbour, though its periodic images are. So that the position of an atom means the same
+    as its index, an atom on a Cartesian centre (within 1e-5 Å) is taken for the centre too.
+
+    References
+    ----------
+    Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; Himanen et al., Comput. Phys. Commun. 247, 106949 (2020).
+
+    Examples
+    --------
+    >>> from ase.build import molecule
+    >>> from atomprint.descriptors import ACSF
+    >>> acsf = ACSF(r_cut=6.0, species=["H", "O"], g2_params=[[1, 1], [1, 2]], g4_params=[[1, 1, 1], [1, 1, -1]])
+    >>> acsf.create(molecule("H2O")).shape
+    (3, 12)
+    """
+
+    def __init__(
+        self,
+        r_cut: float,
+        g2_params: Any = None,
+        g3_params: Any = None,
+        g4_params: Any = None,
+        g5_params: Any = None,
+        species: Any = None,
+        periodic: bool = False,
+        sparse: bool = False,
+        dtype: str = "float64",
+        centers: Any = None,
+        pooling: str | tuple[str, ...] | Pooling | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self._initialise(locals())
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        check_real("r_cut", self.r_cut, above=0)
+        self._parameters()
+        for name in ("periodic", "sparse"):
+            check_bool(name, getattr(self, name))
+        check_dtype(self.dtype)
+        check_n_jobs(self.n_jobs)
+        if self.species is not None:
+            check_species(self.species)
+        if self.pooling is not None and not isinstance(self.pooling, Pooling):
+            Pooling(self.pooling)
+
+    def _parameters(self) -> tuple[_Rows, _Rows, _Rows, _Rows]:
+        """Return the checked parameters of G2, G3, G4 and G5, one row for each function."""
+        eta = ("eta", {"at_least": 0.0})
+        angular = [eta, ("zeta", {"at_least": 1.0}), ("lambda", {"at_least": -1.0})]
+        g4, g5 = (_rows(name, getattr(self, name), angular) for name in ("g4_params", "g5_params"))
+        for name, rows in (("g4_params", g4), ("g5_params", g5)):
+            for k, row in enumerate(rows):
+                if row[2] > 1:
+                    raise ValueError(f"{name}: lambda of row {k} must be <= 1, got {row[2]:g}")
+        return (
+            _rows("g2_params", self.g2_params, [eta, ("R_s", {})]),
+            _rows("g3_params", self.g3_params, [("kappa", {})]),
+            g4,
+            g5,
+        )
+
+    def _n_features(self) -> int:
+        n, (g2, g3, g4, g5) = len(self._species()), self._parameters()
+        return n * (1 + len(g2) + len(g3)) + n * (n + 1) // 2 * (len(g4) + len(g5))
+
+    def _layout(self) -> Layout:
+        symbols, (g2, g3, g4, g5) = symbols_of(self._species()), self._parameters()
+        radial = [
+            "G1",
+            *(f"G2 eta={eta:g} R_s={shift:g}" for eta, shift in g2),
+            *(f"G3 kappa={kappa:g}" for (kappa,) in g3),
+        ]
+        angular = [
+            f"{name} eta={eta:g} zeta={zeta:g} lambda={lam:g}"
+            for name, rows in (("G4", g4), ("G5", g5))
+            for eta, zeta, lam in rows
+        ]
+        blocks = [Block((symbol,), radial) for symbol in symbols]
+        if angular:
+            blocks += [Block((b, a), angular) for j, a in enumerate(symbols) for b in symbols[: j + 1]]
+        return Layout("ACSF", blocks)
+
+    def get_location(self, species: Any) -> slice:
+        """Return where the features of a species, or of a pair of species, are.
+
+        Parameters
+        ----------
+        species : str, int, or sequence of one or two of them
+            Chemical symbols or atomic numbers: one for G1, G2 and G3, two in any order for G4 and G5.
+
+        Returns
+        -------
+        slice
+            Into the features of a row.
+
+        Raises
+        ------
+        ValueError
+            If there are no features for this combination.
+        """
+        key = [species] if isinstance(species, str | int | np.integer) else species
+        if not isinstance(key, list | tuple) or len(key) not in (1, 2):
+            raise ValueError(f"species must be one or two chemical symbols or atomic numbers, got {species!r}")
+        return self._layout().location(symbols_of([z for s in key for z in check_species([s])]))
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _calculator(self) -> Any:
+        """Return the compiled calculator, from the cache if these parameters have been used before."""
+        return _calculator(str(self._dtype()), len(self._species()), float(self.r_cut), *self._parameters())
+
+    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
+        self._calculator().compute(*self._places(batch, options), n_threads, out)
+
+    def _vjp(
+        self,
+        batch: Batch,
+        cotangents: npt.NDArray[Any],
+        positions: npt.NDArray[np.float64],
+        strain: npt.NDArray[np.float64] | None,
+        features: npt.NDArray[Any] | None,
+        attach: bool,
+        n_threads: int,
+        options: CenterBatch,
+    ) -> None:
+        places = self._places(batch, options)
+        self._calculator().vjp(*places, attach, n_threads, cotangents, positions, strain, features)
+
+    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
+        acsf, places = self._calculator(), self._places(batch, options)
+        return compiled_pairs(acsf, places, self._species(), self._dtype(), n_threads)
+
+
+def _rows(name: str, given: Any, columns: list[tuple[str, dict[str, float]]]) -> _Rows:
+    """Return parameters as rows of checked numbers."""
+    if given is None:
+        return ()
+    shape = "(n,)" if len(columns) == 1 else f"(n, {len(columns)})"
+    rule = f"{name} must be None or numbers of shape {shape} for {', '.join(column for column, _ in columns)}"
+    try:
+        array = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{rule}, got {given!r}") from None
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{rule}, got {given!r}")
+    if array.ndim != (1 if len(columns) == 1 else 2) or (array.ndim == 2 and array.shape[1] != len(columns)):
+        raise ValueError(f"{rule}, got shape {array.shape}")
+    return tuple(
+        tuple(
+            check_real(f"{name}: {column} of row {k}", value, **limits)
+            for value, (column, limits) in zip(row, columns, strict=True)
+        )
+        for k, row in enumerate(array.reshape(-1, len(columns)).tolist())
+    )
+
+
+@lru_cache(maxsize=16)
+def _calculator(dtype: str, n_species: int, r_cut: float, g2: _Rows, g3: _Rows, g4: _Rows, g5: _Rows) -> Any:
+    """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
+    build = _core.Acsf64 if dtype == "float64" else _core.Acsf32
+    return build(n_species, r_cut, g2, [kappa for (kappa,) in g3], g4, g5)

@@ -10,7 +10,7 @@ from registry import NEEDS_CELL, REGISTRY, some_structures
 from scipy import sparse
 from sklearn.base import clone
 
-from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, LocalDescriptor
+from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, LocalDescriptor
 from atomprint.descriptors.pairs import PairBlock
 from atomprint.layout import Block, Layout
 from atomprint.pooling import Pooling
@@ -942,6 +942,19 @@ def test_constant_features_have_zero_derivatives(monkeypatch):
     monkeypatch.setattr(Drifting, "_has_pairs", lambda self: False)
     with pytest.raises(AssertionError, match="derivatives against differences"):
         check_derivatives(Drifting(SPECIES, 4.0, True), alone, attach=True, wrt="positions")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounding_of_constant_features_is_no_mistake(dtype):
+    # All neighbours of the only atom move with it: contributions cancel, to rounding. No Na: features that are zero.
+    alone = Atoms("Na", positions=[[50.3, -20, 7]], cell=[[1.9, 0.2, 0], [0.4, 2, 0.1], [0, 0.3, 1.8]], pbc=True)
+    for change in ({}, {"average": "inner"}, {"average": "outer"}):
+        soap = SOAP(**SMALL, periodic=True, dtype=dtype, **change)
+        for centers in ([0, 0], [alone.positions[0]]):
+            check_derivatives(soap, alone, centers=centers)
+    assert check_derivatives(EwaldSumMatrix(3, accuracy=1e-13, dtype=dtype), alone, wrt="positions").constant
+    nothing = SOAP(**SMALL, species_embedding=np.zeros((6, 2)), dtype=dtype)
+    assert check_derivatives(nothing, MOLECULE).constant
 
 
 def test_features_that_jump_are_no_mistake_of_the_derivatives():

@@ -186,6 +186,8 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
 template <class T>
 void expand(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& out,
             std::int32_t centre, const std::int32_t* column) {
+    if (nb.n == 0) // then there are no segments either
+        return;
     if (model.radial.n_pad % lanes<T> == 0)
         expand_with<T, lanes<T>>(model, nb, scratch, out, centre, column);
     else if constexpr (vector_bytes > 16) {

@@ -149,7 +149,7 @@ def check_derivatives(
         reference.set_params(dtype="float64")
     given: dict[str, Any] = {"centers": centers} if local else {}
     task = reference._task(structures, **given)
-    check = _Check(_RTOL[dtype.name] if rtol is None else rtol, _RTOL_OF_FORMS[dtype.name])
+    check = _Check(_RTOL[dtype.name] if rtol is None else rtol, dtype)
     values = [attach] if isinstance(attach, bool | np.bool_) else list(attach)
     for moving in values if local else [True]:
         rng = np.random.default_rng(random_state)
@@ -163,19 +163,20 @@ def check_derivatives(
         for s, x in enumerate(features):
             check.forms(f"features of structure {s}", "derivatives", _parts(again)[s], "create", x)
         forms = []
-        for scale in (np.ones_like(largest), 1 / (largest + 0.01 * largest.max() + np.finfo(float).tiny)):
+        for scale in (np.ones_like(largest), 1 / (largest + (0.01 * largest.max() or 1.0))):
             cotangents = [(rng.normal(size=x.shape) * scale).astype(dtype) for x in features]
             shaped = cotangents if len({c.shape for c in cotangents}) > 1 else np.array(cotangents)
             gradient = descriptor.vjp(structures, shaped, wrt=names, **given, **with_attach)
             forms.append((cotangents, {name: getattr(gradient, name) for name in names}))
-            _check_contraction(check, label, dense, *forms[-1])
+            _check_contraction(check, label, dense, *forms[-1], features)
             if not local or descriptor._has_pairs():
                 by_pairs = descriptor.jacobian(structures, **given)
                 for name in names if local else names[:1] if names[0] == "positions" else ():
                     own = getattr(by_pairs.vjp(shaped, wrt=name, attach=moving), name)
                     for s in range(len(features)):
                         where = f"{label}{name}, structure {s}"
-                        check.forms(where, "the vjp of jacobian", own[s], "vjp", getattr(gradient, name)[s])
+                        noise = check.rounding(features[s], cotangents[s])
+                        check.forms(where, "the vjp of jacobian", own[s], "vjp", getattr(gradient, name)[s], noise)
         for s in range(len(features)):
             for name in names:
                 _check_differences(
@@ -192,8 +193,9 @@ def check_derivatives(
 class _Check:
     """Comparisons that remember the largest error of each kind, and fail with a message that can be read."""
 
-    def __init__(self, rtol: float, rtol_of_forms: float) -> None:
-        self.rtol, self.rtol_of_forms = rtol, rtol_of_forms
+    def __init__(self, rtol: float, dtype: np.dtype[Any]) -> None:
+        self.rtol, self.rtol_of_forms = rtol, _RTOL_OF_FORMS[dtype.name]
+        self.epsilon = float(np.finfo(dtype).eps)
         self.errors: dict[str, float] = {}
         self.constant = True
 
@@ -218,14 +220,23 @@ class _Check:
             )
         self.errors[what] = max(self.errors.get(what, 0.0), error)
 
-    def forms(self, where: str, what: str, value: Any, other: str, expected: Any) -> None:
+    def rounding(self, features: Any, weights: Any = 1.0) -> float:
+        """Return what rounding leaves where contributions to derivatives, each about a feature per Å, cancel."""
+        return 64 * self.epsilon * float(np.abs(features).max(initial=0)) * float(np.linalg.norm(weights))
+
+    def forms(self, where: str, what: str, value: Any, other: str, expected: Any, noise: float = 0.0) -> None:
         """Compare two results that should differ by rounding alone."""
         scale = float(np.abs(expected).max(initial=0))
-        self.close(where, f"{what} against {other}", value, expected, scale, 0.0, self.rtol_of_forms)
+        self.close(where, f"{what} against {other}", value, expected, scale, noise, self.rtol_of_forms)
 
 
 def _check_contraction(
-    check: _Check, label: str, dense: Mapping[str, Any], cotangents: Sequence[Any], gradients: Mapping[str, Any]
+    check: _Check,
+    label: str,
+    dense: Mapping[str, Any],
+    cotangents: Sequence[Any],
+    gradients: Mapping[str, Any],
+    features: Sequence[Any],
 ) -> None:
     for name, arrays in dense.items():
         for s, (array, weights) in enumerate(zip(arrays, cotangents, strict=True)):
@@ -235,7 +246,8 @@ def _check_contraction(
             )
             scale = float(np.sqrt((products**2).sum(axis=(0, -1))).max(initial=0))
             where, what = f"{label}{name}, structure {s}", "vjp against contracted derivatives"
-            check.close(where, what, gradients[name][s], products.sum(axis=(0, -1)), scale, 0.0, check.rtol_of_forms)
+            noise = check.rounding(features[s], weights)
+            check.close(where, what, gradients[name][s], products.sum(axis=(0, -1)), scale, noise, check.rtol_of_forms)
 
 
 def _check_differences(
@@ -257,6 +269,7 @@ def _check_differences(
         check.constant = False
         if not dense.any():
             raise AssertionError(f"{where}: derivatives are all zero, but differences of the features are not")
+    allowed = noise + check.rounding(features)
     for (direction, single, double), slope in zip(directions, best, strict=True):
         rough = float(np.abs(single - double).max(initial=0))
         if rough > _ROUGH * scale + noise:
@@ -269,12 +282,12 @@ def _check_differences(
         note += "; is an atom at a hard cutoff, or are values equal?)" if apart > 10 * check.rtol else ")"
         along = np.einsum("...abf,ab->...f", dense.astype(float), direction)
         what = "derivatives against differences"
-        check.close(where, what, along.reshape(slope.shape), slope, scale, noise, check.rtol, note)
+        check.close(where, what, along.reshape(slope.shape), slope, scale, allowed, check.rtol, note)
         for weights, gradient in contracted:
             weights = weights.astype(float)
             # The size of a sum of terms with random signs, whatever it happens to be.
             size = max(float(np.linalg.norm(weights * other.reshape(weights.shape))) for other in best)
-            rounding = noise * float(np.linalg.norm(weights))
+            rounding = noise * float(np.linalg.norm(weights)) + check.rounding(features, weights)
             value, expected = np.vdot(gradient, direction), np.vdot(weights, slope)
             check.close(where, "vjp against differences", value, expected, size, rounding, check.rtol, note)
 

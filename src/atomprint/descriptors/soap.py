@@ -41,8 +41,8 @@ _WEIGHTINGS: dict[str, tuple[int, tuple[str, ...], dict[str, float]]] = {
     "exp": (3, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
     "exp_decay": (4, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
 }
-# Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
 _LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into float32
+# Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
@@ -115,6 +115,11 @@ class SOAP(LocalDescriptor):
     Z' >= Z), l, n, n' (n' >= n for Z = Z'). With L = l_max + 1, S species or channels and n = n_max there are
     S n (S n + 1) / 2 L features ("off"), S n (n + 1) / 2 L ("crossover"), n^2 S L ("mu1nu1") and n (n + 1) / 2 L
     ("mu2").
+
+    Derivatives exist in every combination, by positions and by strain. Features have none, strictly, where an atom
+    passes the hard edge without ``cutoff_width``, and where an atom on a fixed centre (``attach=False``) would leave
+    it with a weight other than ``w0`` or with a cusp, as "exp", "exp_decay" and "pow" with m <= 1 have it: there the
+    derivatives are those at fixed weight of this atom, and with the set of neighbours as it is.
 
     References
     ----------

@@ -106,6 +106,8 @@ private:
     struct Workspace;
     using MeanDone = std::function<void(std::size_t structure, int worker, const T* mean,
                                         const std::vector<char>& present)>;
+    using Needs = std::function<bool(const Workspace&, std::size_t structure, std::int64_t centre,
+                                     const NeighbourFinder&)>;
     using Site =
         std::function<void(Workspace&, std::size_t structure, std::int64_t centre, const NeighbourFinder&)>;
 
@@ -138,7 +140,7 @@ private:
     void differentiate(Workspace& work, T scale) const;
     void write_gradient(Workspace& work, std::int32_t neighbour, T* out, std::size_t stride) const;
     void for_rows(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                  bool one_run, int n_threads, T* features, const Site& body) const;
+                  bool one_run, int n_threads, T* features, const Needs& needs, const Site& body) const;
 
     SoapParameters p_;
     AlignedVector<T> table_, short_table_, zone_basis_, zone_transposed_;

@@ -267,12 +267,13 @@ void Soap<T>::write_gradient(Workspace& work, std::int32_t neighbour, T* out, st
                     work.slopes.data() + neighbour * n_functions, work.projections.data(), unit, out, stride);
 }
 
-// Calls body for each centre with its neighbours collected, their slopes, and in work.coefficients those that
-// the features of its row are made of. Features are written too unless null. With `one_run` one thread does
-// all centres of a structure, one after the other.
+// Calls body for each centre that is needed, with its neighbours collected, their slopes, and in
+// work.coefficients those that the features of its row are made of. Features are written too unless null.
+// With `one_run` one thread does all centres of a structure, one after the other.
 template <class T>
 void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                       Average average, bool one_run, int n_threads, T* features, const Site& body) const {
+                       Average average, bool one_run, int n_threads, T* features, const Needs& needs,
+                       const Site& body) const {
     if (features && average != Average::off)
         compute(batch, species, centres, average, n_threads, features);
     struct Mean {
@@ -313,6 +314,9 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
                 const T scale = average == Average::off ? T(1) : static_cast<T>(1.0 / n_centres);
                 for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                     collect(work, finder, kinds, centres.points + 3 * centre);
+                    const bool needed = needs(work, run.structure, centre, finder);
+                    if (!needed && (!features || average != Average::off))
+                        continue;
                     find_slopes(work, finder, kinds);
                     if (average != Average::inner) {
                         std::fill(work.present.begin(), work.present.end(), char(0));
@@ -322,6 +326,8 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
                         else if (has_total())
                             add_total(work, 1);
                     }
+                    if (!needed)
+                        continue;
                     differentiate(work, scale);
                     body(work, run.structure, centre, finder);
                 }
@@ -336,9 +342,6 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
     const auto add_scaled = soap_kernels<T>().add_scaled;
     const std::size_t slab = 3 * n_features_;
     const bool averages = average != Average::off;
-    std::vector<std::vector<std::array<std::size_t, 2>>> runs;
-    for (std::int32_t kind = 0; kind < p_.n_species; ++kind)
-        runs.push_back(touched(kind));
     std::vector<std::int64_t> selected(batch.n_structures, 0);
     for (std::size_t s = 0; s < batch.n_structures; ++s)
         for (std::int64_t atom = batch.offsets[s]; atom < batch.offsets[s + 1]; ++atom)
@@ -395,7 +398,16 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
             }
         }
     };
-    for_rows(batch, species, centres, average, averages, n_threads, out.features, body);
+    // Centres that no selected atom is near cost no more than their neighbours, and their features.
+    const Needs needs = [&](const Workspace& work, std::size_t s, std::int64_t,
+                            const NeighbourFinder& finder) {
+        const std::int64_t* slots = out.slots + batch.offsets[s];
+        bool near = out.strain != nullptr;
+        for (std::size_t k = 0; out.positions && !near && k < work.found.n; ++k)
+            near = slots[finder.atom[work.image[k]]] >= 0;
+        return near;
+    };
+    for_rows(batch, species, centres, average, averages, n_threads, out.features, needs, body);
     if (!out.strain)
         return;
     const std::size_t n_rows =
@@ -454,7 +466,10 @@ void Soap<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, con
             write_gradient(work, static_cast<std::int32_t>(k), to, width);
         }
     };
-    for_rows(batch, species, centres, average, false, n_threads, nullptr, body);
+    const Needs all = [](const Workspace&, std::size_t, std::int64_t, const NeighbourFinder&) {
+        return true;
+    };
+    for_rows(batch, species, centres, average, false, n_threads, nullptr, all, body);
 }
 
 template void Soap<double>::vjp(const Batch&, const std::int32_t*, const Centres&, Average, bool, int,

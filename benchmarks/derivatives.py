@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ase import Atoms
+from features import LOCAL
 from harness import Contestant, Setup, WorkerError, number, race, ratio, table
 from structures import (
+    FUNCTIONS,
     MOLECULES,
     NACL,
     SI,
@@ -77,6 +79,7 @@ CASES = [
     DerivativeCase("vjp-si", "vjp", "SOAP", SI, rattled_si, None, 4.0),
     DerivativeCase("vjp-nacl-outer", "vjp", "SOAP", NACL | {"average": "outer"}, rattled_nacl, None, 4.0),
     DerivativeCase("vjp-nacl-inner", "vjp", "SOAP", NACL | {"average": "inner"}, rattled_nacl, None, 4.0),
+    DerivativeCase("vjp-acsf", "vjp", "ACSF", FUNCTIONS, organic_molecules, None, 5.0),
     DerivativeCase("vjp-coulomb", "vjp", "CoulombMatrix", {"n_atoms_max": 14}, all_molecules, None, 4.0),
     DerivativeCase("vjp-sine", "vjp", "SineMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
     DerivativeCase("vjp-ewald", "vjp", "EwaldSumMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
@@ -93,10 +96,10 @@ def measure(setup: Setup, case: DerivativeCase) -> dict[str, Any]:
     elif setup.has(case.rival):
         contestants.append(Contestant(case.rival, case.rival, {}, task="derivatives"))
     times, _ = race(setup, case, path, [one for one in contestants if setup.has(one.engine)])
-    soap = case.descriptor == "SOAP"
+    local = case.descriptor in LOCAL
     result = {
-        "unit": "centre" if soap else "structure",
-        "n_units": sum(map(len, structures)) if soap else len(structures),
+        "unit": "centre" if local else "structure",
+        "n_units": sum(map(len, structures)) if local else len(structures),
         "task": case.task,
         "rival": case.rival or "features",
         "target": case.target,

@@ -13,7 +13,19 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 from harness import Contestant, Setup, WorkerError, number, race, ratio, table
-from structures import MOLECULES, NACL, SI, all_molecules, organic_molecules, rattled_nacl, rattled_si, small_crystals
+from structures import (
+    FUNCTIONS,
+    MOLECULES,
+    NACL,
+    SI,
+    all_molecules,
+    organic_molecules,
+    rattled_nacl,
+    rattled_si,
+    small_crystals,
+)
+
+LOCAL = ("SOAP", "ACSF")  # with a row for each centre
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Case:
     @property
     def unit(self) -> str:
         """What times are divided by."""
-        return "centre" if self.descriptor == "SOAP" else "structure"
+        return "centre" if self.descriptor in LOCAL else "structure"
 
     def n_units(self, structures: Sequence[Atoms]) -> int:
         """Count centres or structures."""
@@ -62,6 +74,7 @@ CASES = [
     Case("soap-molecules-inner", "SOAP", {**MOLECULES, "average": "inner"}, organic_molecules),
     Case("soap-nacl-outer", "SOAP", {**NACL, "average": "outer"}, rattled_nacl),
     Case("soap-nacl-inner", "SOAP", {**NACL, "average": "inner"}, rattled_nacl),
+    Case("acsf-molecules", "ACSF", FUNCTIONS, organic_molecules, 5.0),
     Case("coulomb-molecules", "CoulombMatrix", {"n_atoms_max": 14}, all_molecules, 8.0),
     Case("sine-crystals", "SineMatrix", {"n_atoms_max": 8}, small_crystals, 20.0),
     Case("ewald-crystals", "EwaldSumMatrix", {"n_atoms_max": 8}, small_crystals, 20.0),
@@ -95,6 +108,22 @@ def soap_work(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
             present = np.array([len(set(atoms.numbers))])
         products += int((present * n * (n + 1) // 2 + present * (present - 1) // 2 * n * n).sum())
     return {"pairs": n_pairs, "flops": 2.0 * harmonics * (n_pairs * n + products)}
+
+
+def acsf_work(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
+    """Estimate the floating-point work of symmetry functions.
+
+    20 operations for each neighbour and function of one neighbour; for each two neighbours 40 for distance, angle
+    and cutoff, 20 for an exponential and 6 for each function of two.
+    """
+    k, flops = case.kwargs, 0.0
+    angular = [*k.get("g4_params", ()), *k.get("g5_params", ())]
+    per_pair = 40 + 20 * len({eta for eta, _, _ in angular}) + 6 * len(angular) if angular else 0
+    for atoms in structures:
+        n = np.bincount(neighbor_list("i", atoms, k["r_cut"]), minlength=len(atoms))
+        n_radial = 1 + len(k.get("g2_params", ())) + len(k.get("g3_params", ()))
+        flops += float((20 * n_radial * n + per_pair * n * (n - 1) / 2).sum())
+    return {"flops": flops}
 
 
 def matrix_work(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
@@ -143,7 +172,7 @@ def measure(setup: Setup, case: Case) -> dict[str, Any]:
     structures = case.structures()
     path = setup.save(case.name, structures)
     units = case.n_units(structures)
-    soap = case.descriptor == "SOAP"
+    count_work = {"SOAP": soap_work, "ACSF": acsf_work}.get(case.descriptor, matrix_work)
     result: dict[str, Any] = {
         "unit": case.unit,
         "n_structures": len(structures),
@@ -151,11 +180,11 @@ def measure(setup: Setup, case: Case) -> dict[str, Any]:
         "descriptor": case.descriptor,
         "kwargs": case.kwargs,
         "target": case.target,
-        "work": (soap_work if soap else matrix_work)(case, structures),
+        "work": count_work(case, structures),
     }
 
     contestants = [Contestant("atomprint", "atomprint", {})]
-    if soap:
+    if case.descriptor in LOCAL:
         contestants.append(Contestant("atomprint-float32", "atomprint", {"dtype": "float32"}))
     contestants.append(Contestant("dscribe", "dscribe", {}))
     if case.featomic:

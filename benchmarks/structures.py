@@ -72,3 +72,9 @@ SI: dict[str, Any] = {
     "sigma": 1.0,
     "periodic": True,
 }
+FUNCTIONS: dict[str, Any] = {
+    "species": ["H", "C", "N", "O"],
+    "r_cut": 6.0,
+    "g2_params": [[1, 1], [1, 2], [1, 3]],
+    "g4_params": [[1, 1, 1], [1, 2, 1], [1, 1, -1], [1, 2, -1]],
+}

@@ -191,6 +191,15 @@ AcsfNeighbours<T> Acsf<T>::arrange(Workspace& work) const {
 }
 
 template <class T>
+void Acsf<T>::write_features(Workspace& work, const AcsfNeighbours<T>& neighbours, T* features) const {
+    const auto& kernel = acsf_kernels<T>();
+    std::fill(features, features + n_features_, T(0));
+    kernel.radial(model_, neighbours, features);
+    if (!functions_.empty())
+        kernel.angular(model_, neighbours, work.scratch.data(), features);
+}
+
+template <class T>
 void Acsf<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
                       T* out) const {
     const auto& kernel = acsf_kernels<T>();
@@ -202,12 +211,9 @@ void Acsf<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
             grow(work.scratch, kernel.scratch_size(model_));
             for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                 T* const features = out + static_cast<std::size_t>(centre) * n_features_;
-                std::fill(features, features + n_features_, T(0));
                 collect(work, finder, species + batch.offsets[run.structure], centres, centre);
                 const AcsfNeighbours<T> neighbours = arrange(work);
-                kernel.radial(model_, neighbours, false, features);
-                if (!functions_.empty())
-                    kernel.angular(model_, neighbours, work.scratch.data(), features);
+                write_features(work, neighbours, features);
             }
         },
         [](std::size_t, int) {});
@@ -241,10 +247,8 @@ void Acsf<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
                 const AcsfNeighbours<T> neighbours = arrange(work);
                 const std::size_t row = static_cast<std::size_t>(centre) * n_features_;
                 if (features)
-                    std::fill(features + row, features + row + n_features_, T(0));
-                kernel.radial(model_, neighbours, true, features ? features + row : nullptr);
-                if (features && !functions_.empty())
-                    kernel.angular(model_, neighbours, work.scratch.data(), features + row);
+                    write_features(work, neighbours, features + row);
+                kernel.radial(model_, neighbours, nullptr);
                 double* const to[3] = {work.gradient[0].data(), work.gradient[1].data(),
                                        work.gradient[2].data()};
                 kernel.backward(model_, neighbours, cotangents + row, work.scratch.data(), to);
@@ -301,7 +305,7 @@ void Acsf<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, con
                 collect(work, finder, species + batch.offsets[run.structure], centres, centre);
                 make_room_for_slopes(work);
                 const AcsfNeighbours<T> neighbours = arrange(work);
-                kernel.radial(model_, neighbours, true, nullptr);
+                kernel.radial(model_, neighbours, nullptr);
                 for (std::int32_t part = 0; part < neighbours.n_segments; ++part) {
                     const AcsfSegment& segment = work.segments[part];
                     T* to = values + value_offsets[segment.kind] +

@@ -61,6 +61,7 @@ private:
     void collect(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species,
                  const Centres& centres, std::int64_t centre) const;
     AcsfNeighbours<T> arrange(Workspace& work) const;
+    void write_features(Workspace& work, const AcsfNeighbours<T>& neighbours, T* features) const;
     void make_room_for_slopes(Workspace& work) const;
 
     AcsfParameters p_;

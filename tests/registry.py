@@ -4,9 +4,18 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors import ACSF, SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, SineMatrix
 
 SMALL = {"species": ["H", "C", "N", "O", "Na", "Cl"], "r_cut": 3.0, "n_max": 3, "l_max": 2, "sigma": 0.4}
+
+FUNCTIONS = {
+    "species": SMALL["species"],
+    "r_cut": 3.2,  # the second derivative jumps there: no pair of the tests should be at it
+    "g2_params": [[0.5, 0.0], [2.0, 1.5]],
+    "g3_params": [1.7],
+    "g4_params": [[0.05, 1, 1], [0.2, 4, -1], [0.05, 2.5, 0.5]],
+    "g5_params": [[0.1, 1, -1]],
+}
 
 # Every descriptor, in its main variants. "local" ones have a row for each centre.
 REGISTRY: dict[str, Descriptor] = {
@@ -23,8 +32,11 @@ REGISTRY: dict[str, Descriptor] = {
     "soap-pooled": SOAP(**SMALL, pooling=("mean", "std")),
     "soap-mixed": SOAP(**SMALL, species_embedding=np.ones((6, 2)) + np.arange(12).reshape(6, 2)),
     "soap-mu1nu1": SOAP(**SMALL, compression="mu1nu1"),
+    "acsf": ACSF(**FUNCTIONS),
+    "acsf-periodic": ACSF(**FUNCTIONS, periodic=True),
+    "acsf-pooled": ACSF(**FUNCTIONS, pooling=("mean", "std")),
 }
-NEEDS_CELL = {"sine", "ewald", "soap-periodic", "soap-outer"}
+NEEDS_CELL = {"sine", "ewald", "soap-periodic", "soap-outer", "acsf-periodic"}
 # Noise belongs to the place of a structure in the list.
 DEPENDS_ON_PLACE = {"coulomb-random"}
 

@@ -64,7 +64,7 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
     const std::int32_t n_gaussians = model.n_gaussians, n_cosines = model.n_cosines;
     for (std::int32_t part = 0; part < neighbours.n_segments; ++part) {
         const AcsfSegment& segment = neighbours.segments[part];
-        T* const sums = features ? features + segment.kind * model.n_radial() : nullptr;
+        T* const sums = with_slopes ? nullptr : features + segment.kind * model.n_radial();
         for (std::int32_t i = segment.begin, end = filled<T>(segment.end); i < end; i += W) {
             const Double s = get(neighbours.r2 + i), r = square_root(s), inverse = 1.0 / r;
             const double* const from[3] = {neighbours.x + i, neighbours.y + i, neighbours.z + i};
@@ -79,10 +79,10 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
             const Double fade = cutoff_function(s * per_square, slope);
             slope *= 2.0 * per_square;
             const auto put = [&](std::int32_t f, Double value, Double value_slope) {
-                if (sums)
-                    sums[f] += static_cast<T>(sum_of_lanes(value));
                 if constexpr (with_slopes)
                     store<double, W>(neighbours.radial_slope + f * ld + i, value_slope);
+                else
+                    sums[f] += static_cast<T>(sum_of_lanes(value));
             };
             put(0, fade, slope);
             for (std::int32_t g = 0; g < n_gaussians; ++g) {
@@ -108,11 +108,11 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
 }
 
 template <class T>
-void acsf_radial(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, bool slopes, T* features) {
-    if (slopes)
-        acsf_radial_with<T, true>(model, neighbours, features);
-    else
+void acsf_radial(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* features) {
+    if (features)
         acsf_radial_with<T, false>(model, neighbours, features);
+    else
+        acsf_radial_with<T, true>(model, neighbours, nullptr);
 }
 
 // Functions of two neighbours

@@ -287,7 +287,7 @@ struct AcsfNeighbours {
     // Written by `radial`: vector, unit vector, 1 / r, damping term of each eta with the cutoff function.
     T *vector, *unit, *inverse_r; // (3, stride), (3, stride), (stride)
     T* damping;                   // (n_etas, stride)
-    // And for derivatives the slopes, (1 / r) d / dr.
+    // And where slopes, (1 / r) d / dr, are asked for:
     T* damping_slope;     // (n_etas, stride)
     double* radial_slope; // (n_radial, stride)
 
@@ -299,9 +299,8 @@ struct AcsfKernels {
     std::int32_t lanes;
     // Number of T that each call needs as scratch.
     std::size_t (*scratch_size)(const AcsfModel<T>& model);
-    // Functions of one neighbour: their sums to zeroed `features` unless null, and with `slopes` their
-    // slopes.
-    void (*radial)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, bool slopes, T* features);
+    // Functions of one neighbour: their sums to zeroed `features`, or where that is null their slopes.
+    void (*radial)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* features);
     // Sums of the functions of two neighbours, to zeroed features.
     void (*angular)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, T* features);
     // Derivative of cotangents * features by the vector to each neighbour.

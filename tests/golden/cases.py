@@ -22,7 +22,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 HERE = Path(__file__).resolve().parent
-FILES = ("matrices", "soap")
+FILES = ("matrices", "soap", "acsf")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class GoldenCase:
 
 
 def load_cases(*files: str) -> list[GoldenCase]:
-    """All golden cases, or those of some files (``"soap"``, ``"matrices"``)."""
+    """All golden cases, or those of some files (``"soap"``, ``"matrices"``, ``"acsf"``)."""
     return [case for name in files or FILES for case in _read(HERE / f"{name}.npz")]
 
 

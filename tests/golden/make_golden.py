@@ -1,4 +1,4 @@
-"""Write ``soap.npz`` and ``matrices.npz``: DScribe's values for random structures and all options.
+"""Write ``soap.npz``, ``matrices.npz`` and ``acsf.npz``: DScribe's values for random structures and all options.
 
 Run it in an environment of its own (DScribe 2.1.2 does not work with newer ASE versions)::
 
@@ -261,6 +261,41 @@ def soap_recipes() -> list[Recipe]:
     return out
 
 
+def acsf_recipes() -> list[Recipe]:
+    """Symmetry functions, each kind alone and all together. DScribe takes no points as centres."""
+    organic, salt = ["H", "C", "N", "O"], ["O", "Na", "Cl"]
+    kinds: dict[str, dict[str, Any]] = {
+        "g1": {},
+        "g2": {"g2_params": [[1.0, 0.0], [0.4, 2.0], [4.0, 1.0], [0.0, 1.0]]},
+        "g3": {"g3_params": [1.0, 2.6, -7.0, 0.0]},
+        "g4": {
+            "g4_params": [[0.005, 1, 1], [0.1, 4, -1], [0.0, 2, 1], [0.05, 1.5, 1], [0.02, 16, -1], [0.1, 3.7, 0.5]]
+        },
+        "g5": {"g5_params": [[0.005, 1, 1], [0.1, 4, -1], [0.0, 2, 1], [0.05, 64, 1], [0.02, 1, 0], [0.1, 1.2, -0.3]]},
+    }
+    kinds["all"] = {name: values[:2] for kind in kinds.values() for name, values in kind.items()}
+    out = []
+    for label, params in kinds.items():
+        for name, structures in (
+            ("molecules", ["molecule_3", "molecule_2"]),
+            ("crystals", ["crystal_3", "crystal_2"]),
+        ):
+            periodic = name == "crystals"
+            kwargs = {"species": salt if periodic else organic, "r_cut": 4.0, "periodic": periodic, **params}
+            out.append(Recipe(f"acsf-{label}-{name}", "ACSF", kwargs, structures))
+    every = {"r_cut": 3.3, **kinds["all"]}
+    crystal = {**every, "species": salt, "periodic": True}
+    out += [
+        Recipe("acsf-subset", "ACSF", {**every, "species": organic}, ["molecule_3", "molecule_4"], [[3, 0], [1]]),
+        Recipe("acsf-missing-species", "ACSF", {**every, "species": ["Li", "H", "O", "F"]}, ["molecule_2"]),
+        Recipe("acsf-one-species", "ACSF", {**every, "species": ["C"]}, ["molecule_1"]),
+        Recipe("acsf-partial", "ACSF", crystal, ["slab", "slab_x", "wire"]),
+        Recipe("acsf-small-cells", "ACSF", {**crystal, "r_cut": 5.0}, ["crystal_1", "crystal_flat", "left_handed"]),
+        Recipe("acsf-crystal-as-molecule", "ACSF", {**crystal, "periodic": False}, ["crystal_3"]),
+    ]
+    return out
+
+
 def reference(recipe: Recipe, atoms: Atoms, centers: list[Any] | None) -> NDArray[np.float64]:
     """DScribe's features."""
     from dscribe import descriptors
@@ -277,7 +312,7 @@ def formula(recipe: Recipe, atoms: Atoms, centers: list[Any] | None) -> NDArray[
     """The same features from the formulas in ``naive.py``."""
     kwargs = dict(recipe.kwargs)
     numbers, positions, cell = atoms.numbers, atoms.positions, atoms.cell.array
-    if recipe.descriptor != "SOAP":
+    if recipe.descriptor not in ("SOAP", "ACSF"):
         if recipe.descriptor == "CoulombMatrix":
             matrix = naive.coulomb_matrix(numbers, positions)
         elif recipe.descriptor == "SineMatrix":
@@ -285,14 +320,16 @@ def formula(recipe: Recipe, atoms: Atoms, centers: list[Any] | None) -> NDArray[
         else:
             matrix = naive.ewald_matrix(numbers, positions, cell, **recipe.create_kwargs)
         return naive.flatten(matrix, kwargs["permutation"], kwargs["n_atoms_max"])
-    pbc = atoms.pbc if kwargs.pop("periodic") else (False, False, False)
+    pbc = atoms.pbc if kwargs.pop("periodic", False) else (False, False, False)
+    kwargs["species"] = sorted(chemical_symbols.index(s) for s in kwargs["species"])
+    sites = range(len(atoms)) if centers is None else centers
+    points = np.array([positions[c] if isinstance(c, int) else c for c in sites])
+    if recipe.descriptor == "ACSF":
+        return naive.acsf(numbers, positions, cell, pbc, points, **kwargs)
     compression = kwargs.pop("compression", {"mode": "off", "species_weighting": None})
     weights = compression["species_weighting"]
     if kwargs["r_cut"] is None:
         kwargs["r_cut"] = naive.soap_cutoff(kwargs["weighting"])
-    kwargs["species"] = sorted(chemical_symbols.index(s) for s in kwargs["species"])
-    sites = range(len(atoms)) if centers is None else centers
-    points = np.array([positions[c] if isinstance(c, int) else c for c in sites])
     return naive.soap(
         numbers,
         positions,
@@ -342,7 +379,7 @@ def write(path: Path, recipes: list[Recipe], structures: dict[str, Atoms], rng: 
         allowed = max(12, MAX_VALUES // sum(out.size // length for out in outputs))
         kept = None
         if (
-            recipe.descriptor == "SOAP" and length > allowed
+            recipe.descriptor in ("SOAP", "ACSF") and length > allowed
         ):  # mostly features that are not zero, from every structure, and a few others
             picks = [rng.choice(length, 3, replace=False)]
             for out in outputs:
@@ -384,7 +421,7 @@ def write(path: Path, recipes: list[Recipe], structures: dict[str, Atoms], rng: 
 
 
 def main() -> None:
-    """Write both files next to this script, or into another folder."""
+    """Write all files next to this script, or into another folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=HERE, help="folder (default: that of this script)")
     output: Path = parser.parse_args().output
@@ -399,6 +436,7 @@ def main() -> None:
     )
     write(output / "matrices.npz", matrix_recipes(), structures, rng)
     write(output / "soap.npz", soap_recipes(), structures, rng)
+    write(output / "acsf.npz", acsf_recipes(), structures, rng)
 
 
 if __name__ == "__main__":

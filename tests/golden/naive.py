@@ -278,6 +278,55 @@ def soap(
     return p.mean(axis=0) if average == "outer" else p
 
 
+def acsf(
+    numbers: NDArray[np.int64],
+    positions: Array,
+    cell: Array,
+    pbc: Sequence[bool],
+    centres: Array,
+    *,
+    species: Sequence[int],
+    r_cut: float,
+    g2_params: Sequence[Sequence[float]] | None = None,
+    g3_params: Sequence[float] | None = None,
+    g4_params: Sequence[Sequence[float]] | None = None,
+    g5_params: Sequence[Sequence[float]] | None = None,
+) -> Array:
+    """Symmetry functions, shape (n_centres, n_features); an atom on a centre is not its neighbour."""
+
+    def fade(r: Array) -> Array:
+        return np.where(r < r_cut, (np.cos(pi * r / r_cut) + 1.0) / 2.0, 0.0)
+
+    rows = []
+    for centre in centres:
+        atoms, d = neighbours(positions, cell, pbc, centre, r_cut)
+        apart = np.linalg.norm(d, axis=1) > 1e-5
+        atoms, d = atoms[apart], d[apart]
+        r = np.linalg.norm(d, axis=1)
+        row: list[float] = []
+        for z in species:
+            own = r[numbers[atoms] == z]
+            row.append(fade(own).sum())
+            row += [(np.exp(-eta * (own - shift) ** 2) * fade(own)).sum() for eta, shift in g2_params or ()]
+            row += [(np.cos(kappa * own) * fade(own)).sum() for kappa in g3_params or ()]
+        r_jk = np.linalg.norm(d[:, None] - d, axis=-1)
+        cosine = np.clip(d @ d.T / np.outer(r, r), -1.0, 1.0)
+        for j, z in enumerate(species):
+            for z_k in species[: j + 1]:
+                # Each pair once: half of those that are the same both ways.
+                weight = 0.5 if z == z_k else 1.0
+                pairs = np.outer(numbers[atoms] == z, numbers[atoms] == z_k) & ~np.eye(len(r), dtype=bool)
+                f = weight * np.where(pairs, np.outer(fade(r), fade(r)), 0.0)
+                squares = np.add.outer(r**2, r**2)
+                for near, params in ((True, g4_params), (False, g5_params)):
+                    for eta, zeta, lam in params or ():
+                        angle = 2.0 ** (1.0 - zeta) * (1.0 + lam * cosine) ** zeta
+                        damped = np.exp(-eta * (squares + r_jk**2)) * fade(r_jk) if near else np.exp(-eta * squares)
+                        row.append((f * angle * damped).sum())
+        rows.append(row)
+    return np.array(rows)
+
+
 def coulomb_matrix(numbers: NDArray[np.int64], positions: Array) -> Array:
     """Coulomb matrix: Z^2.4 / 2 on the diagonal, Z Z' / R off it."""
     z = numbers.astype(np.float64)

@@ -131,8 +131,11 @@ class ACSF(LocalDescriptor):
         )
 
     def _n_features(self) -> int:
-        n, (g2, g3, g4, g5) = len(self._species()), self._parameters()
-        return n * (1 + len(g2) + len(g3)) + n * (n + 1) // 2 * (len(g4) + len(g5))
+        def count(*params: Any) -> int:
+            return sum(len(given) for given in params if given is not None)
+
+        n, n_radial = len(self._species()), 1 + count(self.g2_params, self.g3_params)
+        return n * n_radial + n * (n + 1) // 2 * count(self.g4_params, self.g5_params)
 
     def _layout(self) -> Layout:
         symbols, (g2, g3, g4, g5) = symbols_of(self._species()), self._parameters()

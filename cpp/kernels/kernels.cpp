@@ -48,6 +48,10 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/eigen.hpp"
 
+#include "kernels/broadening.hpp"
+
+#include "kernels/triples.hpp"
+
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>
 inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
@@ -128,8 +132,16 @@ constexpr MatrixKernels matrix_kernels{coulomb_matrix,
                                        wave_panels,
                                        add_product};
 
+constexpr BroadeningKernels broadening_kernels{broaden, broaden_adjoint, broaden_one,
+                                               triples, triple_contract, triple_slopes};
+
 extern const Kernels kernels;
-const Kernels kernels{
-    ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>, matrix_kernels};
+const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
+                      within_cutoff,
+                      distances,
+                      soap<double>,
+                      soap<float>,
+                      matrix_kernels,
+                      broadening_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

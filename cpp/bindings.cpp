@@ -17,6 +17,7 @@
 #include "gather.hpp"
 #include "matrices.hpp"
 #include "matrix_gradients.hpp"
+#include "mbtr.hpp"
 #include "pairs.hpp"
 #include "soap.hpp"
 
@@ -532,6 +533,133 @@ void define_matrices(nb::module_& m) {
         nb::arg("parameters"));
 }
 
+// Structures, their species and, for the local form, the centres of a call of Mbtr.
+struct MbtrInput {
+    Batch batch;
+    Centres centres;
+    std::size_t n_rows;
+
+    MbtrInput(const Mbtr& mbtr, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+              const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+              const Offsets& atoms, const Offsets& centre_offsets)
+        : batch(make_batch(positions, numbers, offsets, cells, pbc)), centres{},
+          n_rows(mbtr.local() ? points.shape(0) : batch.n_structures) {
+        require(species.shape(0) == numbers.shape(0), "species must have one entry for each atom");
+        if (mbtr.local())
+            centres = make_centres(batch, species, points, atoms, centre_offsets);
+    }
+};
+
+template <class T>
+void define_mbtr(nb::class_<Mbtr>& mbtr) {
+    using Columns = Out<T, nb::ndim<2>>;
+    const auto check = [](const Mbtr& self, std::size_t width, std::size_t first) {
+        require(first <= width && self.n_features() <= width - first,
+                "rows must hold the features of the term");
+    };
+    mbtr.def(
+        "compute",
+        [check](const Mbtr& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+                const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+                const Offsets& atoms, const Offsets& centre_offsets, int n_threads, std::size_t first,
+                const Columns& out) {
+            const MbtrInput in(self, positions, numbers, offsets, cells, pbc, species, points, atoms,
+                               centre_offsets);
+            check(self, out.shape(1), first);
+            require(out.shape(0) == in.n_rows, "out must have one row for each structure or centre");
+            nb::gil_scoped_release release;
+            self.compute(in.batch, species.data(), in.centres, n_threads, {out.shape(1), first}, out.data());
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+        nb::arg("n_threads"), nb::arg("first"), nb::arg("out").noconvert(),
+        "Write the features of the term to the columns from `first` on.");
+    mbtr.def(
+        "vjp",
+        [check](const Mbtr& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+                const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+                const Offsets& atoms, const Offsets& centre_offsets, bool attach, int n_threads,
+                std::size_t first, const In<T, nb::ndim<2>>& cotangents,
+                const Out<double, nb::shape<-1, 3>>& gradient,
+                const std::optional<Out<double, nb::shape<-1, 3, 3>>>& strain,
+                const std::optional<Columns>& features) {
+            const MbtrInput in(self, positions, numbers, offsets, cells, pbc, species, points, atoms,
+                               centre_offsets);
+            const std::size_t width = cotangents.shape(1);
+            check(self, width, first);
+            require(cotangents.shape(0) == in.n_rows &&
+                        (!features || (features->shape(0) == in.n_rows && features->shape(1) == width)),
+                    "cotangents and features must have shape (n_rows, n_features)");
+            require(gradient.shape(0) == numbers.shape(0) &&
+                        (!strain || strain->shape(0) == in.batch.n_structures),
+                    "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+            nb::gil_scoped_release release;
+            self.vjp<T>(in.batch, species.data(), in.centres, attach, n_threads, {width, first},
+                        {cotangents.data(), gradient.data(), strain ? strain->data() : nullptr,
+                         features ? features->data() : nullptr});
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"), nb::arg("attach"),
+        nb::arg("n_threads"), nb::arg("first"), nb::arg("cotangents").noconvert(),
+        nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(),
+        "Add the derivatives of cotangents * features by positions and strain.");
+    mbtr.def(
+        "jacobian",
+        [check](const Mbtr& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+                const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+                const Offsets& atoms, const Offsets& centre_offsets, bool attach, int n_threads,
+                std::size_t first, std::size_t width, const Offsets& slots, const Offsets& row_offsets,
+                const std::optional<Out<T, nb::shape<-1, 3, -1>>>& gradient,
+                const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+                const std::optional<Columns>& features) {
+            const MbtrInput in(self, positions, numbers, offsets, cells, pbc, species, points, atoms,
+                               centre_offsets);
+            check(self, width, first);
+            require(slots.shape(0) == numbers.shape(0) && row_offsets.shape(0) == offsets.shape(0),
+                    "slots must have one entry for each atom and row_offsets one more than structures");
+            require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
+                                      row_offsets.data()[in.batch.n_structures] &&
+                                  gradient->shape(2) == width),
+                    "gradient must have shape (n_out, 3, n_features)");
+            require(!strain || (strain->shape(0) == in.n_rows && strain->shape(3) == width),
+                    "strain must have shape (n_rows, 3, 3, n_features)");
+            require(!features || (features->shape(0) == in.n_rows && features->shape(1) == width),
+                    "features must have shape (n_rows, n_features)");
+            nb::gil_scoped_release release;
+            self.jacobian<T>(in.batch, species.data(), in.centres, attach, n_threads, {width, first},
+                             {slots.data(), row_offsets.data(), gradient ? gradient->data() : nullptr,
+                              strain ? strain->data() : nullptr, features ? features->data() : nullptr});
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"), nb::arg("attach"),
+        nb::arg("n_threads"), nb::arg("first"), nb::arg("width"), nb::arg("slots"), nb::arg("row_offsets"),
+        nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(), "Add the derivatives of each feature to zeroed arrays.");
+}
+
+void bind_mbtr(nb::module_& m) {
+    nb::class_<Mbtr> mbtr(m, "Mbtr", "Immutable calculator of one term of MBTR or LMBTR.");
+    mbtr.def(
+        "__init__",
+        [](Mbtr* self, int geometry, int weighting, int normalization, bool local, std::int32_t n_species,
+           std::int32_t n, double minimum, double spacing, double sigma, double height, double scale,
+           double cutoff, double sharpness) {
+            require(n >= 2 && spacing > 0.0 && sigma > 0.0 && cutoff > 0.0 && n_species >= 1,
+                    "the grid, sigma, the cutoff and the species must be positive");
+            new (self) Mbtr({static_cast<MbtrParameters::Geometry>(geometry),
+                             static_cast<MbtrParameters::Weighting>(weighting),
+                             static_cast<MbtrParameters::Normalization>(normalization), local, n_species, n,
+                             minimum, spacing, sigma, height, scale, cutoff, sharpness});
+        },
+        nb::arg("geometry"), nb::arg("weighting"), nb::arg("normalization"), nb::arg("local"),
+        nb::arg("n_species"), nb::arg("n"), nb::arg("minimum"), nb::arg("spacing"), nb::arg("sigma"),
+        nb::arg("height"), nb::arg("scale"), nb::arg("cutoff"), nb::arg("sharpness"));
+    mbtr.def_prop_ro("n_features", &Mbtr::n_features);
+    define_mbtr<double>(mbtr);
+    define_mbtr<float>(mbtr);
+}
+
 } // namespace
 
 NB_MODULE(_core, m) {
@@ -624,6 +752,7 @@ NB_MODULE(_core, m) {
     bind_soap<float>(m, "Soap32");
     bind_acsf<double>(m, "Acsf64");
     bind_acsf<float>(m, "Acsf32");
+    bind_mbtr(m);
 
     nb::enum_<Permutation>(m, "Permutation")
         .value("none", Permutation::none)

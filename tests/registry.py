@@ -4,9 +4,38 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from atomprint.descriptors import ACSF, SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors import (
+    ACSF,
+    LMBTR,
+    MBTR,
+    SOAP,
+    CoulombMatrix,
+    Descriptor,
+    EwaldSumMatrix,
+    SineMatrix,
+    ValleOganov,
+)
 
 SMALL = {"species": ["H", "C", "N", "O", "Na", "Cl"], "r_cut": 3.0, "n_max": 3, "l_max": 2, "sigma": 0.4}
+
+SPECIES = SMALL["species"]
+# Thresholds so low that no step of a finite difference brings a term to its cutoff with a weight that matters.
+DISTANCES = {
+    "geometry": {"function": "inverse_distance"},
+    "grid": {"min": 0, "max": 1.2, "n": 12, "sigma": 0.1},
+    "weighting": {"function": "exp", "scale": 3.0, "threshold": 1e-16},
+}
+ANGLES = {
+    "geometry": {"function": "angle"},
+    "grid": {"min": 0, "max": 180, "n": 7, "sigma": 20},
+    "weighting": {"function": "smooth_cutoff", "r_cut": 3.7},
+}
+COSINES = {
+    "geometry": {"function": "cosine"},
+    "grid": {"min": -1, "max": 1, "n": 7, "sigma": 0.2},
+    "weighting": {"function": "exp", "scale": 0.5, "threshold": 1e-12},
+}
+NUMBERS = {"geometry": {"function": "atomic_number"}, "grid": {"min": 1, "max": 17, "n": 9, "sigma": 0.6}}
 
 FUNCTIONS = {
     "species": SMALL["species"],
@@ -35,8 +64,26 @@ REGISTRY: dict[str, Descriptor] = {
     "acsf": ACSF(**FUNCTIONS),
     "acsf-periodic": ACSF(**FUNCTIONS, periodic=True),
     "acsf-pooled": ACSF(**FUNCTIONS, pooling=("mean", "std")),
+    "mbtr": MBTR(terms=[NUMBERS, DISTANCES, ANGLES], species=SPECIES, normalization="l2"),
+    "mbtr-periodic": MBTR(**ANGLES, species=SPECIES, periodic=True, normalization="n_atoms"),
+    "mbtr-valle-oganov": MBTR(**DISTANCES, species=SPECIES, periodic=True, normalization="valle_oganov"),
+    "valle-oganov": ValleOganov(SPECIES, "angle", n=7, sigma=20.0, r_cut=3.7),
+    "lmbtr": LMBTR(**COSINES, species=SPECIES, normalization="l2"),
+    "lmbtr-periodic": LMBTR(**ANGLES, species=SPECIES, periodic=True),
+    "lmbtr-pooled": LMBTR(**DISTANCES, species=SPECIES, periodic=True, pooling=("mean", "std")),
 }
-NEEDS_CELL = {"sine", "ewald", "soap-periodic", "soap-outer", "acsf-periodic"}
+NEEDS_CELL = {
+    "sine",
+    "ewald",
+    "soap-periodic",
+    "soap-outer",
+    "acsf-periodic",
+    "mbtr-periodic",
+    "mbtr-valle-oganov",
+    "valle-oganov",
+    "lmbtr-periodic",
+    "lmbtr-pooled",
+}
 # Noise belongs to the place of a structure in the list.
 DEPENDS_ON_PLACE = {"coulomb-random"}
 

@@ -50,6 +50,10 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/acsf.hpp"
 
+#include "kernels/broadening.hpp"
+
+#include "kernels/triples.hpp"
+
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>
 inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
@@ -134,6 +138,9 @@ template <class T>
 constexpr AcsfKernels<T> acsf{lanes<T>,        acsf_scratch<T>,  acsf_radial<T>,
                               acsf_angular<T>, acsf_backward<T>, acsf_gradient<T>};
 
+constexpr BroadeningKernels broadening_kernels{broaden, broaden_adjoint, broaden_one,
+                                               triples, triple_contract, triple_slopes};
+
 extern const Kernels kernels;
 const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       within_cutoff,
@@ -142,6 +149,7 @@ const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       soap<float>,
                       matrix_kernels,
                       acsf<double>,
-                      acsf<float>};
+                      acsf<float>,
+                      broadening_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

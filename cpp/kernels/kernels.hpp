@@ -312,6 +312,65 @@ struct AcsfKernels {
                      std::int32_t segment, T* scratch, T* out, std::size_t width);
 };
 
+// Gaussians of one width, integrated over the cells of a regular grid of n points and divided by their
+// length. A value v lies at u = (v - origin) * inverse_spacing cells from the lower edge of the first one,
+// and reaches `reach` cells to either side of its own. Each cell is cut into n_cells short ones. In each of
+// these the integral over the cell o from that of the value is a polynomial of the place t in [-1/2, 1/2]:
+// coefficients[short cell][power][reach + o], zero from 2 * reach + 1 to `stride`.
+struct BroadeningTable {
+    const double* coefficients;
+    std::int32_t n, reach, n_cells;
+    std::size_t stride;     // 2 * reach + 1 and at least row_slack more
+    std::size_t row_stride; // n and at least row_slack more
+    double origin, inverse_spacing;
+    double inverse_cell; // 1 / length of a short cell
+};
+inline constexpr int broadening_powers = 10;
+inline constexpr std::size_t row_slack = 8;
+
+// The neighbours of one place. All arrays are filled with finite numbers up to star_slack elements beyond n.
+struct Star {
+    std::size_t n;
+    const double *vector[3], *unit[3], *r; // Å, and the direction
+    const double *factor, *growth; // each neighbour's part in a weight, and the derivative of its logarithm
+};
+inline constexpr std::size_t star_slack = 8;
+
+// Triples of a centre and two neighbours: the value is the angle in degrees or its cosine. With the third
+// side c, the weight has the factor exp(-scale c), and is zero from the given perimeter on.
+struct TripleRule {
+    bool angle, third_side;
+    double scale, perimeter;
+};
+
+struct BroadeningKernels {
+    // Add weight * Gaussian at `value` to the row of each of n terms. A row may be written up to row_slack -
+    // 1 numbers beyond the grid, with numbers that have no meaning.
+    void (*broaden)(const BroadeningTable& table, std::size_t n, const double* value, const double* weight,
+                    const std::int32_t* row, double* rows);
+    // For each term with a weight the sum over its row times the Gaussian, and the derivative by the value;
+    // else zeros. Rows are zero beyond the grid.
+    void (*adjoint)(const BroadeningTable& table, std::size_t n, const double* value, const double* weight,
+                    const std::int32_t* row, const double* rows, double* sum, double* slope);
+    // The Gaussian at one value, and its derivative, on the points [begin, end) that it reaches; false if
+    // none. Both have room for `stride` numbers.
+    bool (*one)(const BroadeningTable& table, double value, std::int32_t* begin, std::int32_t* end,
+                double* values, double* slopes);
+
+    // The triples of neighbour p with each q in [first, n).
+    void (*triples)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first, double* value,
+                    double* weight);
+    // Add to the gradient by the vectors to p and q the derivatives of the weight times `sum` and of the
+    // value times weight * slope. Weights, sums and slopes are zero in the slack.
+    void (*triple_contract)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first,
+                            const double* weight, const double* sum, const double* slope,
+                            double* const* gradient);
+    // Twelve arrays: the derivatives of the value by the vector to p, by that to q, and those of the
+    // logarithm of the weight.
+    void (*triple_slopes)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first,
+                          double* const* out);
+};
+
 struct Kernels {
     const char* instruction_set;
 
@@ -330,6 +389,7 @@ struct Kernels {
     MatrixKernels matrices;
     AcsfKernels<double> acsf_f64;
     AcsfKernels<float> acsf_f32;
+    BroadeningKernels broadening;
 };
 
 } // namespace atomprint

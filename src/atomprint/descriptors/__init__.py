@@ -5,11 +5,14 @@ from atomprint.descriptors.base import Descriptor
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
 __all__ = [
     "ACSF",
+    "LMBTR",
+    "MBTR",
     "SOAP",
     "CoulombMatrix",
     "Descriptor",
@@ -19,4 +22,5 @@ __all__ = [
     "PairBlock",
     "PairJacobian",
     "SineMatrix",
+    "ValleOganov",
 ]

@@ -48,6 +48,8 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/eigen.hpp"
 
+#include "kernels/rematch.hpp"
+
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>
 inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
@@ -128,8 +130,16 @@ constexpr MatrixKernels matrix_kernels{coulomb_matrix,
                                        wave_panels,
                                        add_product};
 
+constexpr SimilarityKernels similarity_kernels{padded_length, local_similarities, sum_of_similarities,
+                                               match_scratch, best_match};
+
 extern const Kernels kernels;
-const Kernels kernels{
-    ATOMPRINT_NAME(ATOMPRINT_ISA), within_cutoff, distances, soap<double>, soap<float>, matrix_kernels};
+const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
+                      within_cutoff,
+                      distances,
+                      soap<double>,
+                      soap<float>,
+                      matrix_kernels,
+                      similarity_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

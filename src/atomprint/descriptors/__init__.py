@@ -1,6 +1,7 @@
 """Descriptors: fixed-size fingerprints of atoms, molecules and crystals."""
 
 from atomprint.descriptors.base import Descriptor
+from atomprint.descriptors.composition import ElementProperty
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
@@ -11,6 +12,7 @@ __all__ = [
     "SOAP",
     "CoulombMatrix",
     "Descriptor",
+    "ElementProperty",
     "EwaldSumMatrix",
     "Gradient",
     "LocalDescriptor",

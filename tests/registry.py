@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, NeighbourStatistics, SineMatrix
 
 SMALL = {"species": ["H", "C", "N", "O", "Na", "Cl"], "r_cut": 3.0, "n_max": 3, "l_max": 2, "sigma": 0.4}
 
@@ -23,8 +23,10 @@ REGISTRY: dict[str, Descriptor] = {
     "soap-pooled": SOAP(**SMALL, pooling=("mean", "std")),
     "soap-mixed": SOAP(**SMALL, species_embedding=np.ones((6, 2)) + np.arange(12).reshape(6, 2)),
     "soap-mu1nu1": SOAP(**SMALL, compression="mu1nu1"),
+    "neighbours": NeighbourStatistics(species=SMALL["species"], r_cut=2.0),
+    "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
 }
-NEEDS_CELL = {"sine", "ewald", "soap-periodic", "soap-outer"}
+NEEDS_CELL = {"sine", "ewald", "soap-periodic", "soap-outer", "neighbours-periodic"}
 # Noise belongs to the place of a structure in the list.
 DEPENDS_ON_PLACE = {"coulomb-random"}
 

@@ -5,6 +5,7 @@ from atomprint.descriptors.composition import ElementProperty
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
@@ -16,6 +17,7 @@ __all__ = [
     "EwaldSumMatrix",
     "Gradient",
     "LocalDescriptor",
+    "NeighbourStatistics",
     "PairBlock",
     "PairJacobian",
     "SineMatrix",

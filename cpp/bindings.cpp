@@ -20,6 +20,7 @@
 #include "mbtr.hpp"
 #include "pairs.hpp"
 #include "soap.hpp"
+#include "structure_kernels.hpp"
 
 namespace nb = nanobind;
 using namespace atomprint;
@@ -747,6 +748,49 @@ NB_MODULE(_core, m) {
         nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
         nb::arg("points"), nb::arg("cutoff"),
         "All atoms within the cutoff of points: (point, atom, lattice shift of the atom, vector).");
+
+    nb::enum_<Match>(m, "Match")
+        .value("found", Match::found)
+        .value("not_finite", Match::not_finite)
+        .value("out_of_range", Match::out_of_range)
+        .value("not_converged", Match::not_converged);
+    m.def(
+        "compare_structures",
+        [](const In<double, nb::ndim<1>>& products, const In<std::int64_t, nb::shape<-1, 6>>& pairs,
+           const In<double, nb::ndim<1>>& x_squares, const In<double, nb::ndim<1>>& y_squares, int kind,
+           double gamma, double degree, double coef0, std::optional<double> alpha, double threshold,
+           const Out<double, nb::ndim<1>>& out, int n_threads) {
+            require(out.shape(0) == pairs.shape(0), "out must have one number for each pair");
+            const auto size = [](const auto& array) { return static_cast<std::int64_t>(array.shape(0)); };
+            const bool squares = kind == LocalKernel::rbf;
+            for (std::size_t p = 0; p < pairs.shape(0); ++p) {
+                const std::int64_t* row = pairs.data() + 6 * p;
+                const auto [first, ld, n, m] = std::tuple(row[0], row[1], row[2], row[3]);
+                require(first >= 0 && n >= 1 && m >= 1 && ld >= m &&
+                            first + (n - 1) * ld + m <= size(products),
+                        "pairs must lie within products");
+                require(!squares ||
+                            (row[4] >= 0 && row[5] >= 0 && row[4] + n <= size(x_squares) &&
+                             row[5] + m + static_cast<std::int64_t>(similarity_tile) <= size(y_squares)),
+                        "pairs must lie within the squares");
+            }
+            Mismatch mismatch;
+            {
+                nb::gil_scoped_release release;
+                const LocalKernel kernel{static_cast<LocalKernel::Kind>(kind), gamma, degree, coef0};
+                mismatch =
+                    compare_structures({products.data(), x_squares.data(), y_squares.data(),
+                                        reinterpret_cast<const StructurePair*>(pairs.data()), pairs.shape(0)},
+                                       kernel, alpha, threshold, out.data(), n_threads);
+            }
+            return nb::make_tuple(mismatch.match, mismatch.pair);
+        },
+        nb::arg("products"), nb::arg("pairs"), nb::arg("x_squares"), nb::arg("y_squares"), nb::arg("kind"),
+        nb::arg("gamma"), nb::arg("degree"), nb::arg("coef0"), nb::arg("alpha").none(), nb::arg("threshold"),
+        nb::arg("out"), nb::arg("n_threads"),
+        "Write the mean similarity of the centres of each pair of structures, or with alpha that of their "
+        "best "
+        "match; returns the first problem as (match, pair).");
 
     bind_soap<double>(m, "Soap64");
     bind_soap<float>(m, "Soap32");

@@ -12,6 +12,7 @@ from atomprint.descriptors import (
     CoulombMatrix,
     Descriptor,
     EwaldSumMatrix,
+    NeighbourStatistics,
     SineMatrix,
     ValleOganov,
 )
@@ -71,8 +72,11 @@ REGISTRY: dict[str, Descriptor] = {
     "lmbtr": LMBTR(**COSINES, species=SPECIES, normalization="l2"),
     "lmbtr-periodic": LMBTR(**ANGLES, species=SPECIES, periodic=True),
     "lmbtr-pooled": LMBTR(**DISTANCES, species=SPECIES, periodic=True, pooling=("mean", "std")),
+    "neighbours": NeighbourStatistics(species=SMALL["species"], r_cut=2.0),
+    "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
 }
 NEEDS_CELL = {
+    "neighbours-periodic",
     "sine",
     "ewald",
     "soap-periodic",

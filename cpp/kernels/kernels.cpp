@@ -54,6 +54,8 @@ namespace atomprint::ATOMPRINT_ISA {
 
 #include "kernels/triples.hpp"
 
+#include "kernels/rematch.hpp"
+
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>
 inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
@@ -141,6 +143,9 @@ constexpr AcsfKernels<T> acsf{lanes<T>,        acsf_scratch<T>,  acsf_radial<T>,
 constexpr BroadeningKernels broadening_kernels{broaden, broaden_adjoint, broaden_one,
                                                triples, triple_contract, triple_slopes};
 
+constexpr SimilarityKernels similarity_kernels{padded_length, local_similarities, sum_of_similarities,
+                                               match_scratch, best_match};
+
 extern const Kernels kernels;
 const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       within_cutoff,
@@ -150,6 +155,7 @@ const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       matrix_kernels,
                       acsf<double>,
                       acsf<float>,
-                      broadening_kernels};
+                      broadening_kernels,
+                      similarity_kernels};
 
 } // namespace atomprint::ATOMPRINT_ISA

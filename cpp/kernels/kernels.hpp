@@ -371,6 +371,35 @@ struct BroadeningKernels {
                           double* const* out);
 };
 
+// Similarity of two centres from the scalar product of their features: the product itself (or whatever was
+// put in its place), (gamma x.y + coef0)^degree, or exp(-gamma |x - y|^2).
+struct LocalKernel {
+    enum Kind : std::int32_t { given, polynomial, rbf } kind;
+    double gamma, degree, coef0;
+};
+
+// What becomes of a regularised match.
+enum class Match : std::int32_t { found, not_finite, out_of_range, not_converged };
+inline constexpr std::size_t most_iterations = 100000;
+inline constexpr std::size_t similarity_tile = 8; // lanes of the widest vectors
+
+// `stride` of these matrices is m, rounded up to whole vectors; what is beyond m is zero.
+struct SimilarityKernels {
+    std::size_t (*padded)(std::size_t m);
+    // Of n by m centres. `products` has rows of `ld` numbers; the squares are those of the lengths of the
+    // features, read with `rbf` only; y_squares can be read up to similarity_tile numbers beyond its end.
+    void (*local)(const LocalKernel& kernel, const double* products, std::size_t ld, std::size_t n,
+                  std::size_t m, const double* x_squares, const double* y_squares, double* out,
+                  std::size_t stride);
+    double (*sum)(const double* c, std::size_t n, std::size_t m, std::size_t stride);
+    // Write to `value` the sum of P_ij C_ij for the P with uniform marginals that has the smallest sum of
+    // P_ij (1 - C_ij + alpha ln P_ij) (Cuturi, Adv. Neural Inf. Process. Syst. 26 (2013) 2292; De et al.,
+    // Phys. Chem. Chem. Phys. 18 (2016) 13754). `scratch` has room for scratch_size(n, m) numbers.
+    std::size_t (*scratch_size)(std::size_t n, std::size_t m);
+    Match (*match)(const double* c, std::size_t n, std::size_t m, double alpha, double threshold,
+                   double* scratch, double* value);
+};
+
 struct Kernels {
     const char* instruction_set;
 
@@ -390,6 +419,7 @@ struct Kernels {
     AcsfKernels<double> acsf_f64;
     AcsfKernels<float> acsf_f32;
     BroadeningKernels broadening;
+    SimilarityKernels similarities;
 };
 
 } // namespace atomprint

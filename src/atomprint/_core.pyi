@@ -45,6 +45,20 @@ def neighbour_pairs(positions: Annotated[NDArray[numpy.float64], dict(shape=(Non
     All atoms within the cutoff of points: (point, atom, lattice shift of the atom, vector).
     """
 
+class Match(enum.Enum):
+    found = 0
+
+    not_finite = 1
+
+    out_of_range = 2
+
+    not_converged = 3
+
+def compare_structures(products: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, 6), order='C', device='cpu', writable=False)], x_squares: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], y_squares: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], kind: int, gamma: float, degree: float, coef0: float, alpha: float | None, threshold: float, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> tuple:
+    """
+    Write the mean similarity of the centres of each pair of structures, or with alpha that of their best match; returns the first problem as (match, pair).
+    """
+
 class Soap64:
     """Immutable SOAP calculator for one set of parameters."""
 

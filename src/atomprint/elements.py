@@ -91,6 +91,43 @@ def _periodic_table() -> dict[str, npt.NDArray[np.float64]]:
     return {name: column.astype(np.float64) for name, column in table.items()}
 
 
+# Ground states of neutral atoms outside the noble-gas core that do not follow the order ns, (n - 2)f, (n - 1)d, np:
+# A. Kramida et al., NIST Atomic Spectra Database. Electrons in s, p, d and f.
+_IRREGULAR = {
+    "Cr": (1, 0, 5, 0), "Cu": (1, 0, 10, 0),
+    "Nb": (1, 0, 4, 0), "Mo": (1, 0, 5, 0), "Ru": (1, 0, 7, 0), "Rh": (1, 0, 8, 0), "Pd": (0, 0, 10, 0),
+    "Ag": (1, 0, 10, 0),
+    "La": (2, 0, 1, 0), "Ce": (2, 0, 1, 1), "Gd": (2, 0, 1, 7), "Pt": (1, 0, 9, 14), "Au": (1, 0, 10, 14),
+    "Ac": (2, 0, 1, 0), "Th": (2, 0, 2, 0), "Pa": (2, 0, 1, 2), "U": (2, 0, 1, 3), "Np": (2, 0, 1, 4),
+    "Cm": (2, 0, 1, 7), "Lr": (2, 1, 0, 14),
+}  # fmt: skip
+
+
+def ground_states() -> npt.NDArray[np.int64]:
+    """Return the s, p, d and f electrons outside the noble-gas core of neutral atoms in their ground state.
+
+    Returns
+    -------
+    ndarray of int, shape (103, 4)
+        Hydrogen first. Filled d and f shells count: gallium has 2, 1, 10 and 0.
+    """
+    shells = np.zeros((N_ELEMENTS, 4), dtype=np.int64)
+    for z in range(1, N_ELEMENTS + 1):
+        period = int(np.searchsorted(_NOBLE_GASES, z))
+        left = z - _NOBLE_GASES[period - 1]
+        capacity = {0: 2, 3: 14 if period >= 6 else 0, 2: 10 if period >= 4 else 0, 1: 6 if period >= 2 else 0}
+        for shell, most in capacity.items():
+            shells[z - 1, shell] = min(most, left)
+            left -= min(most, left)
+        shells[z - 1] = _IRREGULAR.get(chemical_symbols[z], shells[z - 1])
+    return shells
+
+
+def pauling_electronegativity() -> npt.NDArray[np.float64]:
+    """Return electronegativities of hydrogen to lawrencium, nan for Pm, Eu, Tb and Yb; Allen's for noble gases."""
+    return np.array(_ELECTRONEGATIVITY)
+
+
 def _all_properties() -> Mapping[str, npt.NDArray[np.float64]]:
     numbers = np.arange(1.0, N_ELEMENTS + 1)
     electronegativity = np.array(_ELECTRONEGATIVITY)

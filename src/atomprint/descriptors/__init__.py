@@ -2,10 +2,12 @@
 
 from atomprint.descriptors.acsf import ACSF
 from atomprint.descriptors.base import Descriptor
+from atomprint.descriptors.composition import ElementProperty
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
+from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
@@ -16,9 +18,11 @@ __all__ = [
     "SOAP",
     "CoulombMatrix",
     "Descriptor",
+    "ElementProperty",
     "EwaldSumMatrix",
     "Gradient",
     "LocalDescriptor",
+    "NeighbourStatistics",
     "PairBlock",
     "PairJacobian",
     "SineMatrix",

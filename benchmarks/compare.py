@@ -22,6 +22,7 @@ from typing import Any
 
 import derivatives
 import features
+import kernels
 from harness import Setup
 
 
@@ -56,7 +57,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    parts = [(features, features.CASES), (derivatives, derivatives.CASES)]
+    parts = [(features, features.CASES), (derivatives, derivatives.CASES), (kernels, kernels.CASES)]
     chosen = [
         (part, case)
         for part, cases in parts
@@ -83,6 +84,7 @@ def main() -> None:
         "rounds": setup.rounds,
         "cases": results[features],
         "derivatives": results[derivatives],
+        "kernels": results[kernels],
     }
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n")

@@ -156,7 +156,7 @@ def race(
                     n_jobs=one.n_jobs,
                     task=one.task,
                 )
-                if one.task == "create" and one.repeats == 1 and not one.engine.startswith("featomic"):
+                if one.task in ("create", "kernel") and one.repeats == 1 and not one.engine.startswith("featomic"):
                     path = setup.folder / f"{one.label}.npy"
                     process.ask("features", path=str(path))
                     features[one.label] = np.load(path)

@@ -65,6 +65,19 @@ class Descriptor:
         return lambda: method(structures, n_jobs=n_jobs)
 
 
+class Kernel:
+    """A kernel of atomprint or DScribe: the same classes, the same arguments."""
+
+    def __init__(self, module: str, name: str, kwargs: dict[str, Any]) -> None:
+        self.soap = Descriptor(module, "SOAP", kwargs["soap"]).descriptor
+        self.kernel = getattr(import_module(f"{module}.kernels"), name)(**kwargs["kernel"])
+
+    def call(self, structures: list[Atoms], n_jobs: int, task: str) -> Callable[[], Any]:
+        """Make what is timed: the kernel between all structures, from features of unit length."""
+        features = [x / np.linalg.norm(x, axis=1)[:, None] for x in self.soap.create(structures)]
+        return lambda: self.kernel.create(features)
+
+
 class Featomic:
     """SoapPowerSpectrum with the Gaussian basis, as it comes out or as one dense array."""
 
@@ -121,9 +134,11 @@ class Worker:
     ) -> dict[str, Any]:
         """Set up a calculation and run it once, so that what follows is warm."""
         batch = load_structures(structures) * repeats
-        program: Descriptor | Featomic
+        program: Descriptor | Featomic | Kernel
         if engine.startswith("featomic"):
             program = Featomic(kwargs, densify=engine.endswith("dense"))
+        elif task == "kernel":
+            program = Kernel(engine, descriptor, kwargs)
         else:
             program = Descriptor(engine, descriptor, kwargs)
         self.run = program.call(batch, n_jobs, task)

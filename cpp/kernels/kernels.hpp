@@ -380,7 +380,7 @@ struct LocalKernel {
 
 // What becomes of a regularised match.
 enum class Match : std::int32_t { found, not_finite, out_of_range, not_converged };
-inline constexpr std::size_t most_iterations = 100000;
+inline constexpr std::size_t most_iterations = 1000000;
 inline constexpr std::size_t similarity_tile = 8; // lanes of the widest vectors
 
 // `stride` of these matrices is m, rounded up to whole vectors; what is beyond m is zero.

@@ -274,8 +274,8 @@ void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours
         }
 }
 
-// Contributions of a pair to the derivatives by the vectors to both: by that to j
-// `own` d_j + `cross` d_k, where `own` has the slope of the damping of j and the rest is the same for k.
+// The derivative by the vector to j has a part along d_j itself, for each pair with the slope of the damping
+// of j, with `by_s` and `turn`, and the part `cross` d_k; and likewise that by the vector to k.
 template <class T>
 void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents,
                    T* scratch, double* const* gradient) {

@@ -69,6 +69,23 @@ def test_small_values_are_exact():
     assert acsf.create(far, centers=[0])[0, 0] == pytest.approx(expected, rel=1e-9)
 
 
+def test_extreme_parameters_give_finite_numbers():
+    functions = {
+        "r_cut": 5.0,
+        "g2_params": [[1e6, 1e6], [1e6, 0]],
+        "g3_params": [1e6, -1e6],
+        "g4_params": [[1e6, 1e6, 1], [0, 1e6, -1], [0, 12345.5, 1]],
+        "g5_params": [[1e6, 1, 1]],
+    }
+    for dtype in ("float64", "float32"):
+        acsf, atoms = ACSF(species=ORGANIC, dtype=dtype, **functions), molecule("CH3CONH2")
+        X = acsf.create(atoms)
+        gradient, jacobian = acsf.vjp(atoms, np.ones_like(X)), acsf.jacobian(atoms)
+        for array in (X, *gradient[:2], *(block.values for block in jacobian.blocks)):
+            assert np.isfinite(array).all()
+        np.testing.assert_allclose(X, formula(atoms, ORGANIC, **functions), atol=1e-8 if dtype == "float64" else 1e-2)
+
+
 # Where the incumbent is wrong -----------------------------------------------------------------------------------------
 
 
@@ -249,6 +266,7 @@ def test_the_callers_arrays_are_not_changed():
         ({"g4_params": [[1, 0.5, 1]]}, ValueError, r"g4_params: zeta of row 0 must be >= 1, got 0\.5"),
         ({"g4_params": [[1, 1, -2]]}, ValueError, "g4_params: lambda of row 0 must be >= -1, got -2"),
         ({"g5_params": [[1, 1, 1.5]]}, ValueError, r"g5_params: lambda of row 0 must be <= 1, got 1\.5"),
+        ({"g3_params": [1e9]}, ValueError, r"g3_params: kappa of row 0 must be <= 1e\+06, got 1000000000"),
         ({"species": ["Hy"]}, ValueError, "species must be chemical symbols"),
         ({"periodic": 1}, TypeError, "periodic must be True or False, got 1"),
         ({"dtype": "int8"}, ValueError, "dtype must be"),

@@ -36,6 +36,24 @@ ATOMPRINT_INLINE Float cutoff_function(Float u, Float& slope) {
     return c * c;
 }
 
+// Sum of the lanes, halves first: there are few neighbours to a sum, so that this is much of the work.
+template <class T, int W>
+ATOMPRINT_INLINE T fold_lanes(Vec<T, W> v) {
+    if constexpr (W == 2) {
+        return v[0] + v[1];
+    } else {
+        const auto half = [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+            return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + W / 2)...);
+        };
+        return fold_lanes<T, W / 2>(half(std::make_integer_sequence<int, W / 2>{}));
+    }
+}
+template <class V>
+ATOMPRINT_INLINE auto fold(V v) {
+    using T = std::remove_cvref_t<decltype(v[0])>;
+    return fold_lanes<T, static_cast<int>(sizeof(V) / sizeof(T))>(v);
+}
+
 template <class T>
 std::size_t acsf_scratch(const AcsfModel<T>& model) {
     return static_cast<std::size_t>(lanes<T>) * (2 * model.n_powers + 4 * model.n_functions);
@@ -82,7 +100,7 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
                 if constexpr (with_slopes)
                     store<double, W>(neighbours.radial_slope + f * ld + i, value_slope);
                 else
-                    sums[f] += static_cast<T>(sum_of_lanes(value));
+                    sums[f] += static_cast<T>(fold(value));
             };
             put(0, fade, slope);
             for (std::int32_t g = 0; g < n_gaussians; ++g) {
@@ -252,12 +270,12 @@ void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours
                 }
             }
             for (std::int32_t f = 0; f < model.n_functions; ++f)
-                out[model.functions[f].feature] = T(2) * sum_of_lanes(load<T, W>(sums + f * W));
+                out[model.functions[f].feature] = T(2) * fold(load<T, W>(sums + f * W));
         }
 }
 
-// Contributions of a pair to the derivatives by the vectors to both: by that to j
-// `own` d_j + `cross` d_k, where `own` has the slope of the damping of j and the rest is the same for k.
+// The derivative by the vector to j has a part along d_j itself, for each pair with the slope of the damping
+// of j, with `by_s` and `turn`, and the part `cross` d_k; and likewise that by the vector to k.
 template <class T>
 void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents,
                    T* scratch, double* const* gradient) {
@@ -313,8 +331,8 @@ void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbour
                         add(sums + (c + 1) * ld + k, cross * pairs.dj[c]);
                     });
                 }
-                sums[j] += sum_of_lanes(sum_j);
-                unroll<3>([&](auto c) { sums[(c + 1) * ld + j] += sum_of_lanes(cross_j[c]); });
+                sums[j] += fold(sum_j);
+                unroll<3>([&](auto c) { sums[(c + 1) * ld + j] += fold(cross_j[c]); });
             }
         }
     const std::int32_t n_radial = model.n_radial();
@@ -381,10 +399,10 @@ void acsf_gradient(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbour
         T* const to = out + n_radial + others.kind * n_functions;
         for (std::int32_t f = 0; f < n_functions; ++f) {
             const T* const sum = sums + 4 * W * f;
-            const T own = T(2) * sum_of_lanes(load<T, W>(sum));
+            const T own = T(2) * fold(load<T, W>(sum));
             for (int c = 0; c < 3; ++c)
                 to[c * width + model.functions[f].feature] =
-                    own * static_cast<T>(d[c]) + T(2) * sum_of_lanes(load<T, W>(sum + (c + 1) * W));
+                    own * static_cast<T>(d[c]) + T(2) * fold(load<T, W>(sum + (c + 1) * W));
         }
     }
 }

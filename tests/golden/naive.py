@@ -320,7 +320,7 @@ def acsf(
                 squares = np.add.outer(r**2, r**2)
                 for near, params in ((True, g4_params), (False, g5_params)):
                     for eta, zeta, lam in params or ():
-                        angle = 2.0 ** (1.0 - zeta) * (1.0 + lam * cosine) ** zeta
+                        angle = 2.0 * ((1.0 + lam * cosine) / 2.0) ** zeta
                         damped = np.exp(-eta * (squares + r_jk**2)) * fade(r_jk) if near else np.exp(-eta * squares)
                         row.append((f * angle * damped).sum())
         rows.append(row)

@@ -16,6 +16,7 @@ from atomprint.pooling import Pooling
 from atomprint.structures import Batch
 from atomprint.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
+_LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
 _Rows = tuple[tuple[float, ...], ...]
 
 
@@ -44,7 +45,8 @@ class ACSF(LocalDescriptor):
         Values of kappa (1/Å).
     g4_params, g5_params : array of shape (n, 3), optional
         Triples of eta >= 0 (1/Å^2), zeta >= 1 and -1 <= lambda <= 1. Below 1, zeta would make the derivative
-        infinite where three atoms are in line; beyond 1, lambda the base of the power negative.
+        infinite where three atoms are in line; beyond 1, lambda the base of the power negative. No parameter may be
+        larger than 1e6.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
     periodic : bool
@@ -116,18 +118,13 @@ class ACSF(LocalDescriptor):
 
     def _parameters(self) -> tuple[_Rows, _Rows, _Rows, _Rows]:
         """Return the checked parameters of G2, G3, G4 and G5, one row for each function."""
-        eta = ("eta", {"at_least": 0.0})
-        angular = [eta, ("zeta", {"at_least": 1.0}), ("lambda", {"at_least": -1.0})]
-        g4, g5 = (_rows(name, getattr(self, name), angular) for name in ("g4_params", "g5_params"))
-        for name, rows in (("g4_params", g4), ("g5_params", g5)):
-            for k, row in enumerate(rows):
-                if row[2] > 1:
-                    raise ValueError(f"{name}: lambda of row {k} must be <= 1, got {row[2]:g}")
+        eta, shift, kappa = ("eta", 0.0, _LARGEST), ("R_s", -_LARGEST, _LARGEST), ("kappa", -_LARGEST, _LARGEST)
+        angular = (eta, ("zeta", 1.0, _LARGEST), ("lambda", -1.0, 1.0))
         return (
-            _rows("g2_params", self.g2_params, [eta, ("R_s", {})]),
-            _rows("g3_params", self.g3_params, [("kappa", {})]),
-            g4,
-            g5,
+            _rows("g2_params", self.g2_params, (eta, shift)),
+            _rows("g3_params", self.g3_params, (kappa,)),
+            _rows("g4_params", self.g4_params, angular),
+            _rows("g5_params", self.g5_params, angular),
         )
 
     def _n_features(self) -> int:
@@ -205,27 +202,29 @@ class ACSF(LocalDescriptor):
         return compiled_pairs(acsf, places, self._species(), self._dtype(), n_threads)
 
 
-def _rows(name: str, given: Any, columns: list[tuple[str, dict[str, float]]]) -> _Rows:
-    """Return parameters as rows of checked numbers."""
+def _rows(name: str, given: Any, columns: tuple[tuple[str, float, float], ...]) -> _Rows:
+    """Return parameters as rows of checked numbers, each column with its name, least and largest value."""
     if given is None:
         return ()
+    names, least, largest = zip(*columns, strict=True)
     shape = "(n,)" if len(columns) == 1 else f"(n, {len(columns)})"
-    rule = f"{name} must be None or numbers of shape {shape} for {', '.join(column for column, _ in columns)}"
+    rule = f"{name} must be None or numbers of shape {shape} for {', '.join(names)}"
     try:
         array = np.asarray(given)
     except ValueError:  # rows of different lengths
         raise ValueError(f"{rule}, got {given!r}") from None
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{rule}, got {given!r}")
-    if array.ndim != (1 if len(columns) == 1 else 2) or (array.ndim == 2 and array.shape[1] != len(columns)):
+    if array.ndim != min(len(columns), 2) or (array.ndim == 2 and array.shape[1] != len(columns)):
         raise ValueError(f"{rule}, got shape {array.shape}")
-    return tuple(
-        tuple(
-            check_real(f"{name}: {column} of row {k}", value, **limits)
-            for value, (column, limits) in zip(row, columns, strict=True)
-        )
-        for k, row in enumerate(array.reshape(-1, len(columns)).tolist())
-    )
+    rows = array.astype(np.float64).reshape(-1, len(columns))
+    wrong = np.argwhere(~(np.isfinite(rows) & (rows >= least) & (rows <= largest)))
+    if len(wrong):
+        k, column = wrong[0]
+        value, where = float(rows[k, column]), f"{name}: {names[column]} of row {k}"
+        check_real(where, value, at_least=float(least[column]))
+        raise ValueError(f"{where} must be <= {largest[column]:g}, got {value}")
+    return tuple(map(tuple, rows.tolist()))
 
 
 @lru_cache(maxsize=16)

@@ -11,12 +11,19 @@ from typing import Any
 from ase import Atoms
 from harness import Contestant, Setup, WorkerError, number, race, ratio, table
 from structures import (
+    MBTR_ANGLES,
+    MBTR_NACL_ANGLES,
+    MBTR_NACL_PAIRS,
+    MBTR_PAIRS,
     MOLECULES,
     NACL,
     SI,
+    VALLE_OGANOV,
     all_molecules,
+    first_molecules,
     organic_molecules,
     rattled,
+    rattled_cells,
     rattled_nacl,
     rattled_si,
     small_crystals,
@@ -54,11 +61,6 @@ class DerivativeCase:
     target: float
 
 
-def first_molecules() -> list[Atoms]:
-    """Take the first 20 G2 molecules made of H, C, N and O only."""
-    return organic_molecules()[:20]
-
-
 def large_nacl() -> list[Atoms]:
     """Make rattled rocksalt, 10648 atoms."""
     return [rattled("NaCl", "rocksalt", 5.64, 11, seed=0)]
@@ -66,6 +68,7 @@ def large_nacl() -> list[Atoms]:
 
 # featomic counts neighbours up to r_cut, so these count the same pairs.
 SAME_PAIRS = {"cutoff_width": 0.5}
+L2 = {"normalization": "l2"}
 
 CASES = [
     DerivativeCase("dense-molecules", "derivatives", "SOAP", MOLECULES, first_molecules, "dscribe", 20.0),
@@ -80,6 +83,13 @@ CASES = [
     DerivativeCase("vjp-coulomb", "vjp", "CoulombMatrix", {"n_atoms_max": 14}, all_molecules, None, 4.0),
     DerivativeCase("vjp-sine", "vjp", "SineMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
     DerivativeCase("vjp-ewald", "vjp", "EwaldSumMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
+    DerivativeCase("vjp-mbtr-pairs", "vjp", "MBTR", MBTR_PAIRS, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-angles", "vjp", "MBTR", MBTR_ANGLES, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-angles-l2", "vjp", "MBTR", MBTR_ANGLES | L2, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-nacl-pairs", "vjp", "MBTR", MBTR_NACL_PAIRS, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-mbtr-nacl-angles", "vjp", "MBTR", MBTR_NACL_ANGLES | L2, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-valle-oganov", "vjp", "ValleOganov", VALLE_OGANOV, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-lmbtr-angles", "vjp", "LMBTR", MBTR_ANGLES, first_molecules, None, 5.0),
 ]
 
 
@@ -93,10 +103,10 @@ def measure(setup: Setup, case: DerivativeCase) -> dict[str, Any]:
     elif setup.has(case.rival):
         contestants.append(Contestant(case.rival, case.rival, {}, task="derivatives"))
     times, _ = race(setup, case, path, [one for one in contestants if setup.has(one.engine)])
-    soap = case.descriptor == "SOAP"
+    local = case.descriptor in ("SOAP", "LMBTR")
     result = {
-        "unit": "centre" if soap else "structure",
-        "n_units": sum(map(len, structures)) if soap else len(structures),
+        "unit": "centre" if local else "structure",
+        "n_units": sum(map(len, structures)) if local else len(structures),
         "task": case.task,
         "rival": case.rival or "features",
         "target": case.target,

@@ -1,9 +1,10 @@
 """Write ``mbtr.npz``: DScribe's MBTR, LMBTR and Valle-Oganov fingerprints for random structures and all options.
 
 Run it in the environment of ``make_golden.py``; every value is compared with the formulas in ``naive_mbtr.py`` before
-it is written. This leaves out what DScribe 2.1.2 gets wrong or cannot do: atoms outside a periodic cell, structures
-with periodic boundaries and ``periodic=False`` (it takes the nearest images), ``"l2"`` of features that are all zero
-(NaN), angles within 1e-6 degrees of 0 or 180 (only the tails of their Gaussians show it, see ``floor``), and LMBTR with any other weighting than ``"exp"`` with ``"scale"`` (a ``KeyError`` or ``ValueError``).
+it is written. This leaves out what DScribe 2.1.2 gets wrong or cannot do: atoms outside a periodic cell; periodic
+structures with ``periodic=False`` (it takes nearest images); ``"l2"`` of features that are all zero (NaN); LMBTR with
+any other weighting than ``"exp"`` with ``"scale"`` (a ``KeyError`` or ``ValueError``). Its angles near 0 and 180
+degrees are off by up to 1e-6 degrees, as an arc cosine is, which the tails of their Gaussians show (see ``floor``).
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ def recipes() -> list[Recipe]:
                     centers = [[[0.1, 0.2, 0.3], [1.0, 0.4, 0.6]], [[0.7, 0.9, 0.2]]]
                     for label, given in (("all", None), ("some", [[2, 0], [1]]), ("points", centers)):
                         options = {"normalization": "l2" if label == "some" else "none"}
-                        out.append(
-                            Recipe(f"lmbtr-{function}-{label}-{kind}", "LMBTR", use | options, names[:2], given)
-                        )
+                        out.append(Recipe(f"lmbtr-{function}-{label}-{kind}", "LMBTR", use | options, names[:2], given))
     for function, sigma in (("distance", 0.2), ("angle", 14.0)):
         use = {"species": SPECIES["crystals"], "function": function, "n": 20, "sigma": sigma, "r_cut": 4.5}
         out.append(Recipe(f"valle-oganov-{function}", "ValleOganov", use, STRUCTURES["crystals"]))

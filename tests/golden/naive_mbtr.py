@@ -46,7 +46,9 @@ def images(atoms: Any, periodic: bool, reach: float) -> tuple[NDArray[np.int64],
     if pbc.any():
         atoms.wrap(eps=0)
     heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0) if pbc.any() else np.ones(3)
-    ranges = [range(-(n := int(np.ceil(reach / h)) + 1), n + 1) if p else (0,) for h, p in zip(heights, pbc, strict=True)]
+    ranges = [
+        range(-(n := int(np.ceil(reach / h)) + 1), n + 1) if p else (0,) for h, p in zip(heights, pbc, strict=True)
+    ]
     shifts = np.array(list(product(*ranges)))
     positions = (shifts @ atoms.cell.array)[:, None] + atoms.positions
     index = np.tile(np.arange(len(atoms)), len(shifts))

@@ -13,12 +13,19 @@ from features import LOCAL
 from harness import Contestant, Setup, WorkerError, number, race, ratio, table
 from structures import (
     FUNCTIONS,
+    MBTR_ANGLES,
+    MBTR_NACL_ANGLES,
+    MBTR_NACL_PAIRS,
+    MBTR_PAIRS,
     MOLECULES,
     NACL,
     SI,
+    VALLE_OGANOV,
     all_molecules,
+    first_molecules,
     organic_molecules,
     rattled,
+    rattled_cells,
     rattled_nacl,
     rattled_si,
     small_crystals,
@@ -56,11 +63,6 @@ class DerivativeCase:
     target: float
 
 
-def first_molecules() -> list[Atoms]:
-    """Take the first 20 G2 molecules made of H, C, N and O only."""
-    return organic_molecules()[:20]
-
-
 def large_nacl() -> list[Atoms]:
     """Make rattled rocksalt, 10648 atoms."""
     return [rattled("NaCl", "rocksalt", 5.64, 11, seed=0)]
@@ -68,6 +70,7 @@ def large_nacl() -> list[Atoms]:
 
 # featomic counts neighbours up to r_cut, so these count the same pairs.
 SAME_PAIRS = {"cutoff_width": 0.5}
+L2 = {"normalization": "l2"}
 
 CASES = [
     DerivativeCase("dense-molecules", "derivatives", "SOAP", MOLECULES, first_molecules, "dscribe", 20.0),
@@ -83,6 +86,13 @@ CASES = [
     DerivativeCase("vjp-coulomb", "vjp", "CoulombMatrix", {"n_atoms_max": 14}, all_molecules, None, 4.0),
     DerivativeCase("vjp-sine", "vjp", "SineMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
     DerivativeCase("vjp-ewald", "vjp", "EwaldSumMatrix", {"n_atoms_max": 8}, small_crystals, None, 4.0),
+    DerivativeCase("vjp-mbtr-pairs", "vjp", "MBTR", MBTR_PAIRS, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-angles", "vjp", "MBTR", MBTR_ANGLES, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-angles-l2", "vjp", "MBTR", MBTR_ANGLES | L2, organic_molecules, None, 5.0),
+    DerivativeCase("vjp-mbtr-nacl-pairs", "vjp", "MBTR", MBTR_NACL_PAIRS, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-mbtr-nacl-angles", "vjp", "MBTR", MBTR_NACL_ANGLES | L2, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-valle-oganov", "vjp", "ValleOganov", VALLE_OGANOV, rattled_cells, None, 5.0),
+    DerivativeCase("vjp-lmbtr-angles", "vjp", "LMBTR", MBTR_ANGLES, first_molecules, None, 5.0),
 ]
 
 

@@ -15,17 +15,24 @@ from ase.neighborlist import neighbor_list
 from harness import Contestant, Setup, WorkerError, number, race, ratio, table
 from structures import (
     FUNCTIONS,
+    MBTR_ANGLES,
+    MBTR_NACL_ANGLES,
+    MBTR_NACL_PAIRS,
+    MBTR_PAIRS,
     MOLECULES,
     NACL,
     SI,
+    VALLE_OGANOV,
     all_molecules,
+    first_molecules,
     organic_molecules,
+    rattled_cells,
     rattled_nacl,
     rattled_si,
     small_crystals,
 )
 
-LOCAL = ("SOAP", "ACSF")  # with a row for each centre
+LOCAL = ("SOAP", "ACSF", "LMBTR")  # with a row for each centre
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,12 @@ CASES = [
     Case("coulomb-molecules", "CoulombMatrix", {"n_atoms_max": 14}, all_molecules, 8.0),
     Case("sine-crystals", "SineMatrix", {"n_atoms_max": 8}, small_crystals, 20.0),
     Case("ewald-crystals", "EwaldSumMatrix", {"n_atoms_max": 8}, small_crystals, 20.0),
+    Case("mbtr-pairs-molecules", "MBTR", MBTR_PAIRS, organic_molecules, 10.0),
+    Case("mbtr-angles-molecules", "MBTR", MBTR_ANGLES, organic_molecules, 20.0),
+    Case("mbtr-pairs-nacl", "MBTR", MBTR_NACL_PAIRS, rattled_cells, 20.0),
+    Case("mbtr-angles-nacl", "MBTR", MBTR_NACL_ANGLES, rattled_cells, 20.0),
+    Case("valle-oganov-nacl", "ValleOganov", VALLE_OGANOV, rattled_cells, 20.0),
+    Case("lmbtr-angles-molecules", "LMBTR", MBTR_ANGLES, first_molecules),
 ]
 FLOAT32_TARGET = 1.5
 THREADS_TARGET = 1.8
@@ -150,6 +163,42 @@ def matrix_work(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
     return {"flops": flops}
 
 
+def broadened_work(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
+    """Estimate the floating-point work of MBTR: ten multiply-adds for each grid point within 8.3 sigma of a term."""
+    k = case.kwargs
+    pairs = k.get("geometry", k)["function"] in ("distance", "inverse_distance")
+    if "grid" in k:
+        width, length, n = k["grid"]["sigma"], k["grid"]["max"] - k["grid"]["min"], k["grid"]["n"]
+    else:
+        width, length, n = k["sigma"], 180.0, k["n"]
+    reach = min(16.6 * width / length, 1.0) * n
+    weighting = k.get("weighting")
+    decays = weighting is not None and weighting["function"] == "exp"
+    terms = 0
+    for atoms in structures:
+        atoms = atoms.copy()
+        atoms.pbc = atoms.pbc & (k.get("periodic", False) or case.descriptor == "ValleOganov")
+        order = 1 if pairs else 2
+        cutoff = -math.log(weighting["threshold"]) / weighting["scale"] / order if decays else k["r_cut"]
+        i, vectors = neighbor_list("iD", atoms, cutoff)
+        if pairs:
+            terms += len(i) // 2
+            continue
+        for atom in range(len(atoms)):
+            own = vectors[i == atom]
+            r, third = np.linalg.norm(own, axis=1), np.linalg.norm(own[:, None] - own, axis=-1)
+            counted = (r[:, None] + r + third < 2 * cutoff) if decays else np.ones_like(third, dtype=bool)
+            terms += int(np.triu(counted, 1).sum())
+    terms *= 3 if case.descriptor == "LMBTR" else 1  # each atom of a triple is a centre
+    return {"terms": terms, "flops": 20.0 * reach * terms}
+
+
+def work_of(case: Case, structures: Sequence[Atoms]) -> dict[str, float]:
+    """Count or estimate the work of a case."""
+    other = matrix_work if case.descriptor.endswith("Matrix") else broadened_work
+    return {"SOAP": soap_work, "ACSF": acsf_work}.get(case.descriptor, other)(case, structures)
+
+
 def add_limits(results: dict[str, dict[str, Any]]) -> None:
     """Add to every case the time to write the result at the store bandwidth and to compute it at peak."""
     machines = [result["machine"] for result in results.values() if "machine" in result]
@@ -172,7 +221,6 @@ def measure(setup: Setup, case: Case) -> dict[str, Any]:
     structures = case.structures()
     path = setup.save(case.name, structures)
     units = case.n_units(structures)
-    count_work = {"SOAP": soap_work, "ACSF": acsf_work}.get(case.descriptor, matrix_work)
     result: dict[str, Any] = {
         "unit": case.unit,
         "n_structures": len(structures),
@@ -180,7 +228,7 @@ def measure(setup: Setup, case: Case) -> dict[str, Any]:
         "descriptor": case.descriptor,
         "kwargs": case.kwargs,
         "target": case.target,
-        "work": count_work(case, structures),
+        "work": work_of(case, structures),
     }
 
     contestants = [Contestant("atomprint", "atomprint", {})]

@@ -14,6 +14,11 @@ def organic_molecules() -> list[Atoms]:
     return [g2[name] for name in g2.names if set(g2[name].get_chemical_symbols()) <= set("HCNO")]
 
 
+def first_molecules() -> list[Atoms]:
+    """Take the first 20 G2 molecules made of H, C, N and O only."""
+    return organic_molecules()[:20]
+
+
 def all_molecules() -> list[Atoms]:
     """Take all 162 G2 molecules."""
     return [g2[name] for name in g2.names]
@@ -49,6 +54,11 @@ def small_crystals() -> list[Atoms]:
     return [rattled(*prototypes[i % 5], repeat=1, seed=i) for i in range(10)]
 
 
+def rattled_cells() -> list[Atoms]:
+    """Make five rattled cells of rocksalt, 8 atoms each."""
+    return [rattled("NaCl", "rocksalt", 5.64, 1, seed=i) for i in range(5)]
+
+
 MOLECULES: dict[str, Any] = {
     "species": ["H", "C", "N", "O"],
     "r_cut": 5.0,
@@ -78,3 +88,19 @@ FUNCTIONS: dict[str, Any] = {
     "g2_params": [[1, 1], [1, 2], [1, 3]],
     "g4_params": [[1, 1, 1], [1, 2, 1], [1, 1, -1], [1, 2, -1]],
 }
+_DECAY = {"function": "exp", "scale": 0.5, "threshold": 1e-3}
+MBTR_PAIRS: dict[str, Any] = {
+    "species": ["H", "C", "N", "O"],
+    "geometry": {"function": "inverse_distance"},
+    "grid": {"min": 0, "max": 1, "n": 100, "sigma": 0.02},
+    "weighting": _DECAY,
+}
+MBTR_ANGLES: dict[str, Any] = {
+    "species": ["H", "C", "N", "O"],
+    "geometry": {"function": "angle"},
+    "grid": {"min": 0, "max": 180, "n": 100, "sigma": 5.0},
+    "weighting": _DECAY,
+}
+MBTR_NACL_PAIRS: dict[str, Any] = {**MBTR_PAIRS, "species": ["Na", "Cl"], "periodic": True}
+MBTR_NACL_ANGLES: dict[str, Any] = {**MBTR_ANGLES, "species": ["Na", "Cl"], "periodic": True}
+VALLE_OGANOV: dict[str, Any] = {"species": ["Na", "Cl"], "function": "angle", "n": 100, "sigma": 5.0, "r_cut": 6.0}

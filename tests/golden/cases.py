@@ -22,7 +22,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 HERE = Path(__file__).resolve().parent
-FILES = ("matrices", "soap", "acsf")
+FILES = ("matrices", "mbtr", "soap", "acsf")
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ _WEIGHTINGS: dict[str, tuple[int, tuple[int, ...], tuple[str, ...]]] = {
     "smooth_cutoff": (3, (3,), ("r_cut", "sharpness")),
 }
 _NORMALIZATIONS = {"none": 0, "l2": 1, "n_atoms": 2, "valle_oganov": 3}
-_LARGEST_GRID = 10**6
-# The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor much wider than the grid.
-_NARROWEST, _WIDEST = 1e-3, 10.0
+_LARGEST_GRID = 10**5
+# The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor wider than the grid.
+_NARROWEST = 1e-3
 
 _COINCIDENCE = 1e-5  # Å; as in the core
 _NO_POINTS = np.empty((0, 3))
@@ -142,10 +142,10 @@ def _check_term(given: Mapping[str, Any], where: str, periodic: bool, orders: Se
     n = check_integer(f"{where}grid: n", grid["n"], 2, _LARGEST_GRID)
     sigma = check_real(f"{where}grid: sigma", grid["sigma"], above=0.0)
     step = (maximum - minimum) / (n - 1)
-    if not _NARROWEST * step <= sigma <= _WIDEST * (maximum - minimum):
+    if not _NARROWEST * step <= sigma <= (maximum - minimum):
         raise ValueError(
-            f"{where}grid: sigma must be between {_NARROWEST:g} steps of the grid and {_WIDEST:g} times its length, "
-            f"{_NARROWEST * step:g} to {_WIDEST * (maximum - minimum):g}, got {sigma}"
+            f"{where}grid: sigma must be between {_NARROWEST:g} steps of the grid and its length, "
+            f"{_NARROWEST * step:g} to {(maximum - minimum):g}, got {sigma}"
         )
     term = _Term(geometry, minimum, maximum, n, sigma)
     name = f"{where}weighting"
@@ -389,8 +389,10 @@ class MBTR(_Broadened):
     Notes
     -----
     A pair or triple counts once for each cell that is repeated, whichever images its atoms are: features of a
-    supercell are those of the cell times their ratio (without normalization), and neither the choice of the
-    cell nor the wrapping of atoms matters.
+    supercell are those of the cell times the number of cells in it (without normalization), and neither the choice
+    of the cell nor the wrapping of atoms matters. So ``"l2"``, ``"n_atoms"`` and, for pairs, ``"valle_oganov"``
+    give a supercell the features of its cell; for angles, the definition of ``"valle_oganov"`` divides them by the
+    number of cells.
 
     The Gaussians come from tables of Taylor series that are exact to rounding (1e-15 of the largest value).
 
@@ -479,9 +481,10 @@ class MBTR(_Broadened):
 class ValleOganov(_Broadened):
     """Fingerprint of crystals by Valle and Oganov, from distances or angles.
 
-    Distances have the weight 1 / r^2 and are normalised with V / (4 π N_A N_B), so that features without structure
-    are 1 for different species and 1 for equal ones; angles have the weight f(r_ij) f(r_jk) with
-    f = 1 + 2 (r / r_cut)^3 - 3 (r / r_cut)^2 and are normalised with V / (N_A N_B N_C) [1]_. This is
+    Distances have the weight 1 / r^2 and are normalised with V / (4 π N_A N_B), twice that for A = B, so that they
+    are 1 where there is no order [1]_. Angles have the weight f(r_ij) f(r_jk) with
+    f = 1 + 2 (r / r_cut)^3 - 3 (r / r_cut)^2 and are normalised with V / (N_A N_B N_C): these fall with the number
+    of cells in a supercell, so that crystals should be compared in primitive cells. This is
     :class:`MBTR` with ``normalization="valle_oganov"`` and a grid from 0 to ``r_cut`` or 180 degrees.
 
     Parameters

@@ -125,7 +125,7 @@ struct MbtrWorker {
     double volume = 0.0;
 
     // Terms of one star that are treated together.
-    AlignedVector<double> value, weight, sum, slope, value_slope, weight_slope;
+    AlignedVector<double> value, weight, sum, slope, value_slope;
     std::vector<std::int32_t> row;
     AlignedVector<double> gradient[3], slopes[12], window[2];
     Rows features, adjoint;
@@ -307,7 +307,7 @@ struct MbtrWorker {
     template <class Find, class Visit>
     void terms(const StarAtoms& s, const Find& find, const Visit& with_terms) {
         const std::size_t room = std::max<std::size_t>(s.n, 1) + star_slack;
-        for (auto* values : {&value, &weight, &value_slope, &weight_slope})
+        for (auto* values : {&value, &weight, &value_slope})
             grow(*values, room);
         grow(row, room);
         if (p->order() == 1) {

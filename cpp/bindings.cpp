@@ -99,9 +99,41 @@ nb::object runs_to_numpy(const std::vector<std::array<std::size_t, 2>>& runs) {
     return to_numpy(std::move(numbers), {n});
 }
 
+// What local calculators have in common: the list of pairs, and the features that a species touches.
+template <class Calculator>
+void define_pairs(nb::class_<Calculator>& calculator) {
+    calculator
+        .def(
+            "pairs",
+            [](const Calculator& self, const Positions& positions, const Numbers& numbers,
+               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
+               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads) {
+                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+                PairList list;
+                {
+                    nb::gil_scoped_release release;
+                    list = self.pairs(batch, species.data(), centres, n_threads);
+                }
+                return pair_list_to_numpy(std::move(list), points.shape(0));
+            },
+            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+            nb::arg("n_threads"), pairs_description)
+        .def(
+            "touched",
+            [](const Calculator& self, int species) {
+                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
+                return runs_to_numpy(self.touched(species));
+            },
+            nb::arg("species"), "Features that depend on the atoms of a species.");
+}
+
 template <class T>
 void bind_soap(nb::module_& m, const char* name) {
-    nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.")
+    auto calculator = nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.");
+    define_pairs(calculator);
+    calculator
         .def(
             "__init__",
             [](Soap<T>* self, int n_max, int l_max, double cutoff, const In<double, nb::ndim<4>>& table,
@@ -228,30 +260,6 @@ void bind_soap(nb::module_& m, const char* name) {
             nb::arg("row_offsets"), nb::arg("gradient").none(), nb::arg("strain").none(),
             nb::arg("features").none(), "Write the derivatives of each feature into zeroed arrays.")
         .def(
-            "pairs",
-            [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
-               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
-               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads) {
-                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
-                PairList list;
-                {
-                    nb::gil_scoped_release release;
-                    list = self.pairs(batch, species.data(), centres, n_threads);
-                }
-                return pair_list_to_numpy(std::move(list), points.shape(0));
-            },
-            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
-            nb::arg("n_threads"), pairs_description)
-        .def(
-            "touched",
-            [](const Soap<T>& self, int species) {
-                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
-                return runs_to_numpy(self.touched(species));
-            },
-            nb::arg("species"), "Features that depend on the atoms of a species.")
-        .def(
             "pair_jacobian",
             [](const Soap<T>& self, const Positions& positions, const Numbers& numbers,
                const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
@@ -277,7 +285,9 @@ void bind_soap(nb::module_& m, const char* name) {
 
 template <class T>
 void bind_acsf(nb::module_& m, const char* name) {
-    nb::class_<Acsf<T>>(m, name, "Immutable ACSF calculator for one set of parameters.")
+    auto calculator = nb::class_<Acsf<T>>(m, name, "Immutable ACSF calculator for one set of parameters.");
+    define_pairs(calculator);
+    calculator
         .def(
             "__init__",
             [](Acsf<T>* self, int n_species, double cutoff, const std::vector<std::array<double, 2>>& g2,
@@ -333,30 +343,6 @@ void bind_acsf(nb::module_& m, const char* name) {
             nb::arg("attach"), nb::arg("n_threads"), nb::arg("cotangents"), nb::arg("gradient"),
             nb::arg("strain").none(), nb::arg("features").none(),
             "Write the derivatives of cotangents * features with respect to positions and strain.")
-        .def(
-            "pairs",
-            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
-               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
-               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads) {
-                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
-                PairList list;
-                {
-                    nb::gil_scoped_release release;
-                    list = self.pairs(batch, species.data(), centres, n_threads);
-                }
-                return pair_list_to_numpy(std::move(list), points.shape(0));
-            },
-            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
-            nb::arg("n_threads"), pairs_description)
-        .def(
-            "touched",
-            [](const Acsf<T>& self, int species) {
-                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
-                return runs_to_numpy(self.touched(species));
-            },
-            nb::arg("species"), "Features that depend on the atoms of a species.")
         .def(
             "pair_jacobian",
             [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,

@@ -91,7 +91,7 @@ def main(output: Path | str = ".") -> Evaluation:
     result = evaluate(model(), X, y, split)
     (silicon,) = result.test.y_pred
     print(f"\nTrained on Cu and NaCl, tested on Si: predicted {silicon:.0f} GPa, measured {y[1]:.0f} GPa")
-    for name, metric in result.test.metrics.items():
+    for name, metric in result.test.metrics.values.items():
         print(f"  {name:10} {metric}")
     print("A good prediction by luck: the forest can only mix the two values that it has seen.")
 

@@ -50,7 +50,7 @@ def make(ids: tuple[str, ...], values: list[float]) -> Dataset:
 
 
 def test_datasets_check_that_everything_has_the_same_length():
-    with pytest.raises(ValueError, match="ids must be 2 different names"):
+    with pytest.raises(ValueError, match="ids must name each of 2 structures, got 1"):
         make(("a",), [1.0, 2.0])
     with pytest.raises(ValueError, match="ids must be 2 different names"):
         make(("a", "a"), [1.0, 2.0])

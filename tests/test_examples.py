@@ -49,7 +49,7 @@ def test_crystals(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "R² needs at least 2 test samples, got 1" in out
     assert "nan" not in out
-    assert result.test.metrics.r2.value is None
+    assert result.test.metrics["r2"].value is None
     assert out.count("  SOAP ") == 10
     assert (tmp_path / "crystals_parity.png").stat().st_size > 5000
 

@@ -112,7 +112,7 @@ def _demo(output: Path, jobs: int, seed: int, quick: bool) -> None:
         best = trial.evaluations[model]
         console.print(
             f"Best: {trial.features.title}, {MODELS[model].title.lower()}. R² {best.cross_validation['r2']} over the "
-            f"folds; test part: {best.test.metrics.r2}",
+            f"folds; test part: {best.test.metrics['r2']}",
             highlight=False,
         )
     console.print(
@@ -139,7 +139,7 @@ def _errors(study: Any) -> Any:
         table.add_column("\ntest", justify="right", no_wrap=True)
 
     def cells(evaluation: Any) -> list[str]:
-        return [str(evaluation.cross_validation["mae"]), str(evaluation.test.metrics.mae)]
+        return [str(evaluation.cross_validation["mae"]), str(evaluation.test.metrics["mae"])]
 
     best_trial, best_model = study.best()
     for trial in study.trials:

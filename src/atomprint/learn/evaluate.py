@@ -14,30 +14,11 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.pipeline import Pipeline
 
-from atomprint.learn.metrics import METRIC_TITLES, RegressionMetrics, Spread, regression_metrics, spread
+from atomprint.learn.metrics import METRICS, Metrics, Spread, regression_metrics, spread
+from atomprint.learn.split import Split
 from atomprint.validation import check_integer, check_n_jobs, check_real
 
 Indices = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Which samples are for training and which for testing.
-
-    Parameters
-    ----------
-    train, test : ndarray of int
-        Indices of the samples of the training and the test part.
-    folds : tuple of (ndarray of int, ndarray of int)
-        The cross-validation within the training part: indices to fit, and indices to predict, into all samples.
-    seed : int
-        Seed of the shuffling.
-    """
-
-    train: Indices
-    test: Indices
-    folds: tuple[tuple[Indices, Indices], ...]
-    seed: int
 
 
 def make_split(n_samples: int, *, test_size: float = 0.2, n_folds: int = 5, seed: int = 0) -> Split:
@@ -87,7 +68,7 @@ class Fold:
         The samples predicted, none of which was seen in the fit.
     y_pred : ndarray of float
         Their predictions.
-    metrics : RegressionMetrics
+    metrics : Metrics
         Comparison with the truth.
     chosen : dict
         Hyperparameters chosen within the training samples, if any.
@@ -97,7 +78,7 @@ class Fold:
 
     indices: Indices
     y_pred: npt.NDArray[np.float64]
-    metrics: RegressionMetrics
+    metrics: Metrics
     chosen: dict[str, Any]
     seconds: float
 
@@ -127,7 +108,7 @@ class Evaluation:
     @property
     def cross_validation(self) -> dict[str, Spread]:
         """Mean and spread of each figure of merit over the folds."""
-        return {name: spread([getattr(fold.metrics, name) for fold in self.folds]) for name in METRIC_TITLES}
+        return {name: spread([fold.metrics[name] for fold in self.folds]) for name in METRICS["regression"]}
 
 
 def evaluate(estimator: Any, X: Any, y: npt.ArrayLike, split: Split, n_jobs: int = 1) -> Evaluation:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,41 +36,80 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class RegressionMetrics:
-    """Figures of merit of predicted numbers.
+class MetricSpec:
+    """What a figure of merit is called and how it is read.
 
     Parameters
     ----------
-    mae, rmse, max_error : Metric
-        Mean absolute, root mean square and largest absolute error, in the unit of the target.
-    r2 : Metric
-        Coefficient of determination: 1 is perfect, 0 as good as predicting the mean of the targets at hand.
+    title : str
+        Name for people.
+    description : str
+        What it is, in a sentence.
+    larger_is_better : bool
+        Whether it is a score, and not an error.
+    in_unit : bool
+        Whether it has the unit of the target.
     """
 
-    mae: Metric
-    rmse: Metric
-    r2: Metric
-    max_error: Metric
+    title: str
+    description: str
+    larger_is_better: bool
+    in_unit: bool
+
+
+METRICS: Mapping[str, Mapping[str, MetricSpec]] = MappingProxyType(
+    {
+        "regression": {
+            "mae": MetricSpec("MAE", "mean absolute error", False, True),
+            "rmse": MetricSpec("RMSE", "root mean square error, which weighs large errors more", False, True),
+            "r2": MetricSpec(
+                "R²",
+                "1 for perfect predictions, 0 for predictions no better than the mean of the targets at hand",
+                True,
+                False,
+            ),
+            "max_error": MetricSpec("largest error", "largest absolute error", False, True),
+        },
+    }
+)
+"""Figures of merit of each kind of problem; the first is the one by which models are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures of merit of predictions, by the names in :data:`METRICS`.
+
+    Parameters
+    ----------
+    kind : {"regression", "classification"}
+        Kind of the problem.
+    values : mapping of str to Metric
+        The figures of merit, in the order of :data:`METRICS`; errors have the unit of the target.
+    """
+
+    kind: str
+    values: Mapping[str, Metric]
+
+    def __getitem__(self, name: str) -> Metric:
+        return self.values[name]
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{METRIC_TITLES[name]} {metric}" if metric.value is not None else metric.reason
-            for name, metric in self.items()
+            f"{METRICS[self.kind][name].title} {metric}" if metric.value is not None else metric.reason
+            for name, metric in self.values.items()
         )
-
-    def items(self) -> list[tuple[str, Metric]]:
-        """Return all figures of merit with their names."""
-        return [(field.name, getattr(self, field.name)) for field in fields(self)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and words, for JSON."""
-        return {name: metric.to_dict() for name, metric in self.items()}
+        return {name: metric.to_dict() for name, metric in self.values.items()}
 
 
-METRIC_TITLES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "max_error": "largest error"}
+def primary_metric(kind: str) -> str:
+    """Return the name of the figure of merit by which models are compared."""
+    return next(iter(METRICS[kind]))
 
 
-def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> RegressionMetrics:
+def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Metrics:
     """Compare predictions with the truth.
 
     Parameters
@@ -79,7 +119,7 @@ def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Regressi
 
     Returns
     -------
-    RegressionMetrics
+    Metrics
         Without nan: R² of less than two samples, or of targets that are all equal, is explained in words.
 
     Raises
@@ -97,11 +137,14 @@ def regression_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Regressi
     if len(truth) != len(guess):
         raise ValueError(f"y_pred must have as many values as y_true, {len(truth)}, got {len(guess)}")
     error = np.abs(guess - truth)
-    return RegressionMetrics(
-        mae=Metric(float(error.mean())),
-        rmse=Metric(float(np.sqrt(np.mean(error**2)))),
-        r2=_r2(truth, error),
-        max_error=Metric(float(error.max())),
+    return Metrics(
+        "regression",
+        {
+            "mae": Metric(float(error.mean())),
+            "rmse": Metric(float(np.sqrt(np.mean(error**2)))),
+            "r2": _r2(truth, error),
+            "max_error": Metric(float(error.max())),
+        },
     )
 
 

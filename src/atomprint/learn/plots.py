@@ -105,7 +105,7 @@ def comparison(study: Study) -> Figure:
             shift = 0.26 * (k - (len(models) - 1) / 2)
             rows = np.arange(len(trials)) + shift
             spreads = [trial.evaluations[name].cross_validation["mae"] for trial in trials]
-            tests = [_value(trial.evaluations[name].test.metrics.mae) for trial in trials]
+            tests = [_value(trial.evaluations[name].test.metrics["mae"]) for trial in trials]
             ax.errorbar(
                 [_value(s.mean) for s in spreads], rows, xerr=[_value(s.std) for s in spreads], fmt=_MARKERS[name],
                 ms=5, lw=1.2, capsize=2.5, color=COLOURS[name], label=f"{MODELS[name].title}",

@@ -149,8 +149,8 @@ def _summary(studies: Sequence[Study]) -> str:
                 unit,
                 _figure_of(study.baseline.cross_validation["mae"]),
                 _figure_of(cv["mae"]),
-                _figure_of(evaluation.test.metrics.mae),
-                _figure_of(evaluation.test.metrics.r2),
+                _figure_of(evaluation.test.metrics["mae"]),
+                _figure_of(evaluation.test.metrics["r2"]),
             )
         )
     headers = (
@@ -242,7 +242,7 @@ def _metrics_table(study: Study) -> str:
     ]
     columns: list[Sequence[Spread | Metric]] = [
         *(tuple(evaluation.cross_validation[name] for *_, evaluation in entries) for name in names),
-        *(tuple(getattr(evaluation.test.metrics, name) for *_, evaluation in entries) for name in names),
+        *(tuple(evaluation.test.metrics[name] for *_, evaluation in entries) for name in names),
     ]
     best = [_best_row(column, largest=name == "r2") for column, name in zip(columns, names * 2, strict=True)]
     rows = []
@@ -272,7 +272,7 @@ def _verdict(study: Study) -> str:
         )
     return (
         f"{text}. It was picked as the best of {n_models}, which flatters that figure a little; the test part is the "
-        f"judge: there it errs by {_figure_of(evaluation.test.metrics.mae)} {unit}. A difference between two models "
+        f"judge: there it errs by {_figure_of(evaluation.test.metrics['mae'])} {unit}. A difference between two models "
         "that is much smaller than the spread over folds may be chance."
     )
 

@@ -13,9 +13,10 @@ from sklearn.base import BaseEstimator
 
 from atomprint.datasets import Dataset, Target
 from atomprint.layout import symbols_of
-from atomprint.learn.evaluate import Evaluation, Fold, Split, evaluate
+from atomprint.learn.evaluate import Evaluation, Fold, evaluate
 from atomprint.learn.importance import GroupImportance, feature_groups, group_importance, top_features
 from atomprint.learn.models import MODELS, make_model
+from atomprint.learn.split import Split
 from atomprint.structures import as_batch
 
 

@@ -1,82 +1,35 @@
-"""The command line: ``atomprint demo``. Needs the extra ``cli``; what a command needs beyond is imported in it."""
+"""``atomprint demo``."""
 
-import sys
-from importlib import import_module
-from importlib.util import find_spec
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 
-def main() -> None:
-    """Run the command line."""
-    for module in ("typer", "rich"):
-        _require(module, "cli")
-    _app()()
+from atomprint.cli.console import messages
+from atomprint.extras import require
 
 
-def _require(module: str, extra: str) -> None:
-    """Leave with a word on what to install if a module is missing."""
-    if find_spec(module) is None:
-        print(
-            f"atomprint: this command needs {module}, which is not installed. "
-            f"Install it with: pip install 'atomprint[{extra}]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(1)
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.", file_okay=False)] = Path(
+        "atomprint-demo"
+    ),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")] = -1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything that is random.")
+    ] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Few structures and small models, to try things out.")] = False,
+) -> None:
+    """Describe real molecules and crystals, train and test models, and write a report.
 
-
-def _app() -> Any:
-    import typer
-
-    app = typer.Typer(
-        help="From atomic structures to descriptors, and from descriptors to tested models.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-
-    def show_version(asked: bool) -> None:
-        if asked:
-            print(f"atomprint {import_module('atomprint').__version__}")
-            raise typer.Exit
-
-    @app.callback()
-    def options(
-        version: Annotated[
-            bool,
-            typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
-        ] = False,
-    ) -> None: ...
-
-    @app.command()
-    def demo(
-        output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.", file_okay=False)] = Path(
-            "atomprint-demo"
-        ),
-        jobs: Annotated[int, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")] = -1,
-        seed: Annotated[
-            int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything that is random.")
-        ] = 0,
-        quick: Annotated[
-            bool, typer.Option("--quick", help="Few structures and small models, to try things out.")
-        ] = False,
-    ) -> None:
-        """Describe real molecules and crystals, train and test models, and write a report.
-
-        The data come with ASE; no network is used.
-        """
-        _require("matplotlib", "report")
-        if jobs == 0:
-            raise typer.BadParameter(
-                "must not be 0: give a number of threads, or -1 for all cores", param_hint="--jobs"
-            )
-        try:
-            _demo(output, jobs, seed, quick)
-        except OSError as error:  # no place to write to
-            print(f"atomprint: {error}", file=sys.stderr)
-            raise typer.Exit(1) from error
-
-    return app
+    The data come with ASE; no network is used.
+    """
+    if jobs == 0:
+        raise typer.BadParameter("must not be 0: give a number of threads, or -1 for all cores", param_hint="--jobs")
+    with messages():
+        require("matplotlib", "report")
+        _demo(output, jobs, seed, quick)
 
 
 def _demo(output: Path, jobs: int, seed: int, quick: bool) -> None:
@@ -151,6 +104,3 @@ def _errors(study: Any) -> Any:
     table.add_row(MODELS["dummy"].title, *cells(study.baseline) * len(models), style="dim")
     return table
 
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""``python -m atomprint.cli``."""
+
+from atomprint.cli import main
+
+main()

@@ -1,0 +1,44 @@
+"""All commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import atomprint
+from atomprint.cli import benchmark, data, demo, features, models, train
+
+app = typer.Typer(
+    help="From atomic structures to descriptors, and from descriptors to tested models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"atomprint {atomprint.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+app.command("demo")(demo.demo)
+app.command("init")(train.init)
+app.command("train")(train.train)
+app.command("report")(train.report)
+app.command("predict")(models.predict)
+app.command("evaluate")(models.evaluate)
+app.command("info")(models.info)
+app.command("benchmark")(benchmark.benchmark)
+app.command("featurize")(features.featurize)
+app.add_typer(data.app, name="data")

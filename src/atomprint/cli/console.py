@@ -1,0 +1,66 @@
+"""What all commands share: messages for people, progress, tables, options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console(highlight=False)
+
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="ENTRY=VALUE", help="Replace an entry, such as models.ridge.alpha=0.1."),
+]
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """Turn errors that a user can mend into one line, and Ctrl-C into an exit."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"atomprint: {text}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        print("atomprint: stopped; nothing half-written was left behind", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is being done, for how long, and how much of it is left if that is known."""
+    bar = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("Starting", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            bar.update(task, description=step, completed=done, total=total or None)
+
+        yield show
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:
+    """Return a table; columns from ``numeric_from`` on are aligned to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, header in enumerate(headers):
+        made.add_column(header, justify="right" if column >= numeric_from else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    return made

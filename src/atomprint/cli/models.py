@@ -1,0 +1,147 @@
+"""``atomprint predict``, ``evaluate`` and ``info``: what saved models are good for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atomprint.cli.console import Jobs, console, messages, progress_bar, table
+
+Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
+_DEFAULT = Path("atomprint-run")
+
+
+def predict(
+    structures: Annotated[list[str], typer.Argument(help="Files with structures, or formulas.")],
+    model: Model = _DEFAULT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="CSV or JSON file for the predictions, with all columns.")
+    ] = None,
+    skip: Annotated[bool, typer.Option("--skip", help="Leave out what cannot be predicted, instead of stopping.")] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Predict a property of new structures with a saved model."""
+    with messages():
+        from atomprint.files import write_atomically
+        from atomprint.workflow.model import load_model
+
+        loaded = load_model(_model_file(model))
+        ids, items = _read(structures)
+        with progress_bar() as progress:
+            found = loaded.predict(
+                items,
+                ids=ids,
+                on_error="skip" if skip else "raise",
+                n_jobs=-1 if jobs is None else jobs,
+                progress=lambda done, total: progress("Predicting", done, total),
+            )
+        if output is not None:
+            if output.suffix == ".json":
+                text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            elif output.suffix == ".csv":
+                text = found.to_pandas().to_csv(index=False, lineterminator="\n")
+            else:
+                raise ValueError(f"--output must end in .csv or .json, got {output.name!r}")
+            write_atomically(output, text)
+        _show(found, 50)
+        if output is not None:
+            console.print(f"Wrote {output}", soft_wrap=True)
+
+
+def _model_file(path: Path) -> Path:
+    from atomprint.workflow.train import MODEL_FILE
+
+    if path.is_dir():
+        path = path / MODEL_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"no model at {path}: train one, or say where it is with --model")
+    return path
+
+
+def _read(given: list[str]) -> tuple[list[str], list[Any]]:
+    """Return names and structures of files, or formulas as they are."""
+    from atomprint.formula import parse_formula
+    from atomprint.structures import read_structures
+
+    ids, items = [], []
+    for item in given:
+        if Path(item).is_file():
+            frames = read_structures(item)
+            ids += [item] if len(frames) == 1 else [f"{item}@{number}" for number in range(len(frames))]
+            items += frames
+            continue
+        try:
+            parse_formula(item)
+        except ValueError:
+            raise FileNotFoundError(f"{item}: no such file, and not a formula") from None
+        ids.append(item)
+        items.append(item)
+    return ids, items
+
+
+def _show(found: Any, most: int) -> None:
+    frame = found.to_pandas()
+    rows = [[_cell(value) for value in row] for row in frame.head(most).itertuples(index=False)]
+    console.print(table([str(column).replace("_", " ") for column in frame.columns], rows, numeric_from=99))
+    if len(frame) > most:
+        console.print(f"and {len(frame) - most} more: give --output to have them all")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.4g}"
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Structures or formulas with the true values, as for atomprint init.")],
+    model: Model = _DEFAULT,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Column or key; by default that of the model.")
+    ] = None,
+    structure: Annotated[str | None, typer.Option(help="Column with the structures.")] = None,
+    formula: Annotated[str | None, typer.Option(help="Column with the formulas.")] = None,
+    skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Compare the predictions of a saved model with known values that it has not seen."""
+    with messages():
+        from atomprint.learn.metrics import METRICS
+        from atomprint.workflow.data import load_data
+        from atomprint.workflow.evaluate import evaluate_model
+        from atomprint.workflow.model import load_model
+        from atomprint.workflow.recipe import DataSection
+
+        loaded = load_model(_model_file(model))
+        section = DataSection(
+            path=str(data),
+            target=target or loaded.card["target"]["name"],
+            structure=structure,
+            formula=formula,
+            classes=tuple(loaded.card["target"]["classes"]),
+            on_error="skip" if skip else "raise",
+        )
+        with progress_bar() as progress:
+            progress("Reading data", 0, 0)
+            dataset = load_data(section, seed=0)
+            result = evaluate_model(loaded, dataset, section.target, n_jobs=-1 if jobs is None else jobs)
+        unit = loaded.card["target"]["unit"]
+        specs = METRICS[result.metrics.kind]
+        rows = [
+            (specs[name].title + (f" ({unit})" if unit and specs[name].in_unit else ""), metric)
+            for name, metric in result.metrics.values.items()
+        ]
+        console.print(table(("metric", f"{result.n} samples"), rows, 1))
+        for sentence in result.notes:
+            console.print(sentence, style="dim")
+
+
+def info(model: Annotated[Path, typer.Argument(help="A model that atomprint train saved, or its folder.")] = _DEFAULT) -> None:
+    """Show what a saved model predicts, what it was trained on, and how good it is."""
+    with messages():
+        from atomprint.workflow.model import load_model
+
+        console.print(load_model(_model_file(model)).info(), soft_wrap=True)

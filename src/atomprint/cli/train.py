@@ -1,0 +1,167 @@
+"""``atomprint init``, ``train`` and ``report``."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, table
+
+if TYPE_CHECKING:
+    from atomprint.learn.study import Study
+
+RECIPE = Path("recipe.toml")
+
+
+def init(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Your data: CSV, Parquet, extxyz, a folder of CIFs …  Without it: crystals to try out."),
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the recipe.")] = RECIPE,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a commented recipe for atomprint train."""
+    with messages():
+        from atomprint.workflow.template import recipe_for
+
+        if output.exists() and not force:
+            raise FileExistsError(f"{output} is there already; --force replaces it")
+        from atomprint.files import write_atomically
+
+        text, notes = recipe_for(data, target, relative_to=output.parent)
+        write_atomically(output, text)
+        for note in notes:
+            console.print(note)
+        console.print(f"Wrote [bold]{output}[/bold]. Look through it, then run: [bold]atomprint train {output}[/bold]")
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="TOML file, as atomprint init writes it.")] = RECIPE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
+    jobs: Jobs = None,
+    changes: Set = None,
+) -> None:
+    """Train and test the models of a recipe; write a report, the predictions and the best model."""
+    with messages():
+        from atomprint.workflow.recipe import Recipe
+        from atomprint.workflow.train import train as run_recipe
+
+        given = Recipe.read(recipe, changes or ())
+        if output is not None:
+            given = replace(given, output=str(output))
+        if seed is not None:
+            given = replace(given, seed=seed)
+        if jobs is not None:
+            given = replace(given, n_jobs=jobs)
+        if target is not None:
+            given = replace(given, data=replace(given.data, target=target))
+        # If there is no place for the results, that should be known before the work.
+        Path(given.output).mkdir(parents=True, exist_ok=True)
+        with progress_bar() as progress:
+            run = run_recipe(given, progress)
+            progress("Report", 0, 0)
+            files = run.write()
+        show_study(run.study)
+        for name, path in files.items():
+            console.print(f"{name:>16}  {path}", soft_wrap=True)
+
+
+def show_study(study: Study) -> None:
+    """Print the figures of merit of all models of a study."""
+    from atomprint.learn.metrics import METRICS
+
+    kind, unit = study.problem.kind, study.problem.target.unit
+    names = [name for name in METRICS[kind] if name in ("mae", "rmse", "r2", "balanced_accuracy", "f1", "roc_auc")]
+    titles = [
+        METRICS[kind][name].title + (f" ({unit})" if unit and METRICS[kind][name].in_unit else "") for name in names
+    ]
+    best_trial, best_model = study.best()
+    rows = []
+    for features, model, evaluation in study.evaluations():
+        cells = [
+            str(evaluation.cross_validation[name]) if evaluation.folds else str(evaluation.test.metrics[name])  # type: ignore[union-attr]
+            for name in names
+        ]
+        if evaluation.folds and evaluation.test is not None:
+            cells += [str(evaluation.test.metrics[name]) for name in names]
+        title = study.models.get(model, model)
+        row = ["" if features == "none" else features, title, *cells]
+        best = (features, model) == (best_trial.features.key, best_model)
+        rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
+    both = bool(study.baseline.folds) and study.baseline.test is not None
+    headers = ["features", "model", *titles, *([f"test {title}" for title in titles] if both else [])]
+    console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
+    console.print(table(headers, rows, numeric_from=2))
+    for sentence in study.leakage.sentences():
+        console.print(sentence, style="dim")
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of atomprint train, to show and compare.")],
+    show: Annotated[bool, typer.Option("--open", help="Open the HTML reports in a browser.")] = False,
+) -> None:
+    """Show the results of runs, side by side."""
+    with messages():
+        rows = []
+        for run in runs:
+            results = _results(run)
+            for study in results["studies"]:
+                rows += [(run.name or str(run), *row) for row in _best_rows(study)]
+        console.print(table(("run", "data set and target", "best", "metric", "baseline", "folds", "test"), rows, 4))
+        for run in runs:
+            page = (run / "report.html").resolve()
+            console.print(f"{page}", soft_wrap=True)
+            if show:
+                webbrowser.open(page.as_uri())
+
+
+def _results(run: Path) -> dict[str, Any]:
+    path = run / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} has no results.json: it is not a folder that atomprint train wrote")
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if "studies" not in results:
+        raise ValueError(f"{path} has no studies in it: it is not from atomprint train")
+    return results
+
+
+def _best_rows(study: dict[str, Any]) -> list[tuple[str, ...]]:
+    from atomprint.learn.metrics import METRICS, primary_metric
+
+    kind = study["target"]["kind"]
+    metric = primary_metric(kind)
+    best = study["best"]
+    trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
+    own, base = trial["models"][best["model"]], study["baseline"]
+    unit = study["target"]["unit"] if METRICS[kind][metric].in_unit else ""
+    return [
+        (
+            f"{study['dataset']['title']}: {study['target']['title']}",
+            f"{best['features']}, {best['model']}",
+            f"{METRICS[kind][metric].title}{f' ({unit})' if unit else ''}",
+            _figure(base, metric),
+            _figure({"cross_validation": own.get("cross_validation", {})}, metric),
+            _figure({"test": own.get("test")}, metric),
+        )
+    ]
+
+
+def _figure(evaluation: dict[str, Any], metric: str) -> str:
+    value: Any = None
+    if (evaluation.get("cross_validation") or {}).get(metric):
+        value = evaluation["cross_validation"][metric]["mean"]
+    elif evaluation.get("test"):
+        value = evaluation["test"][metric]
+    return f"{value:.4g}" if isinstance(value, int | float) else "–"

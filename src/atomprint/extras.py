@@ -1,0 +1,18 @@
+"""Packages that only some installations have."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def require(module: str, extra: str) -> Any:
+    """Return a module, or raise an ``ImportError`` that says how to install it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise ImportError(
+            f"this needs {error.name}, which is not installed: pip install 'atomprint[{extra}]'"
+        ) from error

@@ -1,0 +1,271 @@
+"""One training run: from a recipe to a report and a saved model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from atomprint.datasets import Dataset
+from atomprint.learn.models import MODELS, make_model
+from atomprint.learn.problem import Problem
+from atomprint.learn.report import Report, versions
+from atomprint.learn.search import Search
+from atomprint.learn.split import Split, make_split
+from atomprint.learn.study import Features, Study, run_study
+from atomprint.validation import check_choice, check_n_jobs
+from atomprint.workflow.data import load_data
+from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets, inputs_of
+from atomprint.files import write_atomically
+from atomprint.workflow.model import TrainedModel
+from atomprint.workflow.recipe import Recipe
+
+Progress = Callable[[str, int, int], None]
+"""Called with a few words about the next step, and the numbers of steps done and in all."""
+
+MODEL_FILE = "model.atomprint"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a training run gives.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe as it was carried out: with what was left to the data filled in.
+    study : Study
+        All results.
+    model : TrainedModel
+        The best model, fitted to all samples, the test part included.
+    report : Report
+        The report.
+    timings : mapping of str to float
+        Seconds that each step took.
+    """
+
+    recipe: Recipe
+    study: Study
+    model: TrainedModel
+    report: Report
+    timings: Mapping[str, float]
+
+    def write(self, folder: str | Path | None = None) -> dict[str, Path]:
+        """Write everything to a folder; each file is complete before it gets its name.
+
+        Parameters
+        ----------
+        folder : path, optional
+            Default: the ``output`` of the recipe.
+
+        Returns
+        -------
+        dict of str to Path
+            ``report.html``, ``results.json``, ``predictions.csv``, ``model.atomprint``, ``recipe.toml``, ``run.json`` …
+        """
+        folder = Path(self.recipe.output if folder is None else folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = self.report.write(folder)
+        files[MODEL_FILE] = folder / MODEL_FILE
+        self.model.save(files[MODEL_FILE])
+        record = {
+            "seed": self.recipe.seed,
+            "versions": versions(),
+            "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
+            "failures": [
+                {"row": f.row, "id": f.id, "step": f.step, "reason": f.reason}
+                for f in self.study.problem.dataset.failures
+            ],
+        }
+        for name, text in (
+            ("recipe.toml", self.recipe.to_toml()),
+            ("run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"),
+        ):
+            files[name] = folder / name
+            write_atomically(files[name], text)
+        return files
+
+
+def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -> Run:
+    """Carry out a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    progress : callable
+        See :data:`Progress`.
+
+    Returns
+    -------
+    Run
+        Nothing is written yet: call its ``write``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the recipe does not fit the data; the message names the entry.
+    ImportError
+        If something needs a package that is not installed; the message says how to install it.
+    """
+    clock = _Clock()
+    n_jobs = check_n_jobs(recipe.n_jobs)
+    models, titles = _models(recipe, "regression", None, n_jobs)  # a wrong entry is told before the work
+    progress("Reading data", 0, 0)
+    dataset = load_data(recipe.data, recipe.seed)
+    target = _target(recipe, dataset)
+    clock.lap("data")
+
+    sets, resolved = feature_sets(recipe.features, dataset, n_jobs)
+    problem, features, transformers = _describe(recipe, dataset, target, sets, progress)
+    clock.lap("features")
+
+    split = make_split(
+        problem,
+        recipe.split.method,
+        test_size=recipe.split.test_size,
+        n_folds=recipe.split.n_folds,
+        group_by=recipe.split.group_by,
+        seed=recipe.seed,
+    )
+    models, titles = _models(recipe, problem.kind, split, n_jobs)
+    settings = recipe.evaluation
+    # The folds share the threads; further ones in the linear algebra would only wait for each other.
+    with threadpool_limits(1 if n_jobs > 1 and len(split.folds) > 1 else None, user_api="blas"):
+        study = run_study(
+            problem,
+            features,
+            models,
+            split,
+            titles=titles,
+            n_repeats=settings.n_repeats,
+            curve=settings.learning_curve,
+            level=settings.level,
+            shap=settings.shap,
+            n_jobs=n_jobs,
+            progress=lambda words: progress(words, 0, 0),
+        )
+    clock.lap("models")
+
+    trial, name = study.best()
+    index = next(i for i, given in enumerate(sets) if given.key == trial.features.key)
+    progress(f"{titles[name]} on all {len(problem)} samples", 0, 0)
+    recipe = replace(recipe, features=resolved, data=replace(recipe.data, target=target))
+    model = _final_model(recipe, study, models[name], transformers[index])
+    clock.lap("final model")
+    return Run(recipe, study, model, _report(recipe, study, clock), clock.seconds)
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now
+
+
+def _target(recipe: Recipe, dataset: Dataset) -> str:
+    """Return the name of the target."""
+    if recipe.data.target is not None:
+        return check_choice("data.target", recipe.data.target, tuple(dataset.targets))
+    if len(dataset.targets) != 1:
+        raise ValueError(f"data.target must be one of {', '.join(dataset.targets)}: {dataset.name!r} has several")
+    return next(iter(dataset.targets))
+
+
+def _describe(
+    recipe: Recipe, dataset: Dataset, target: str, sets: list[FeatureSet], progress: Progress
+) -> tuple[Problem, list[Features], list[BaseEstimator]]:
+    """Return the problem and the features of its samples; structures that cannot be described are left out if asked."""
+    problem = Problem.of(dataset, target)
+    computed = []
+    try:
+        for number, given in enumerate(sets):
+            progress(f"Features: {given.title}", number, len(sets))
+            computed.append(compute_features(given, problem))
+    except (ValueError, TypeError):
+        if recipe.data.on_error == "raise":
+            raise
+        smaller, failures = drop_failures(dataset, sets, progress)
+        if not failures:
+            raise
+        return _describe(recipe, smaller, target, sets, progress)
+    return problem, [features for features, _ in computed], [transformer for _, transformer in computed]
+
+
+def _models(
+    recipe: Recipe, kind: str, split: Split | None, n_jobs: int
+) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
+    """Return the models that a recipe asks for, and their titles."""
+    models, titles = {}, {}
+    # Folds run beside each other; without folds the model has all threads.
+    own = 1 if split is None or len(split.folds) > 1 else n_jobs
+    for key, entry in recipe.models.items():
+        parameters = dict(entry)
+        name = parameters.pop("type", key)
+        title = parameters.pop("title", MODELS[name].title if name in MODELS else name.rpartition(".")[2])
+        space = parameters.pop("space", None)
+        try:
+            search = None
+            if recipe.search.method != "none" and name != "dummy":
+                search = Search(
+                    recipe.search.method,
+                    space=space,
+                    n_iter=recipe.search.n_iter,
+                    n_folds=recipe.search.n_folds,
+                    scoring=recipe.search.scoring,
+                    seed=recipe.seed,
+                )
+            elif space is not None:
+                raise ValueError('space needs a search: set method = "grid" or "random" in [search]')
+            models[key] = make_model(name, kind, random_state=recipe.seed, n_jobs=own, search=search, **parameters)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"models.{key}: {error}") from error
+        titles[key] = title
+    return models, titles
+
+
+def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:
+    """Fit the best model to all samples and put it behind its descriptor."""
+    problem, (trial, name) = study.problem, study.best()
+    values = trial.features.values
+    fitted = clone(estimator).fit(values, problem.y)
+    if isinstance(fitted, BaseSearchCV):
+        fitted = fitted.best_estimator_
+    return TrainedModel.from_study(
+        study,
+        Pipeline([("features", transformer), ("model", fitted)]),
+        training_features=np.asarray(values),
+        recipe=recipe.to_toml(),
+        seed=recipe.seed,
+        inputs=inputs_of(problem.dataset),
+    )
+
+
+def _report(recipe: Recipe, study: Study, clock: _Clock) -> Report:
+    return Report(
+        title=recipe.title or study.problem.title,
+        lead="Made by atomprint train.",
+        studies=[study],
+        settings={
+            "command": "atomprint train",
+            "seed": recipe.seed,
+            "threads": check_n_jobs(recipe.n_jobs),
+            **{f"seconds for {name}": round(seconds, 1) for name, seconds in clock.seconds.items()},
+        },
+        recipe=recipe.to_toml(),
+    )

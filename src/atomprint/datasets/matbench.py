@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.datasets.base import Dataset, Target
+from atomprint.datasets.assemble import Folds, assemble, check_on_error, folds_of_kept
+from atomprint.datasets.base import Dataset
 from atomprint.datasets.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry
@@ -57,9 +58,8 @@ def load_matbench(
     DataFileError
         If the file is missing, damaged or not of this format.
     """
+    check_on_error(on_error)
     found = entry(task if task.startswith("matbench_") else f"matbench_{task}")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
     file = found.files[0].name
     if path is None:
         (place,) = fetch(found.name, cache=cache, offline=offline, progress=progress)
@@ -121,9 +121,7 @@ def load_mp_metallicity(
     return load_matbench("mp_is_metal", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)
 
 
-def official_folds(
-    values: npt.NDArray[np.float64], classification: bool
-) -> tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]:
+def official_folds(values: npt.NDArray[np.float64], classification: bool) -> Folds:
     """Return the five folds of Matbench v0.1 for these rows in their order: indices to fit, and to predict.
 
     Source: Dunn et al., npj Comput. Mater. 6, 138 (2020): shuffled folds, stratified for classes, with one seed.
@@ -137,28 +135,18 @@ def official_folds(
 
 def _dataset(found: Entry, table: Table) -> Dataset:
     ((name, info),) = found.targets.items()
-    n, kept = len(table.values), table.kept
+    n = len(table.values)
     task = found.name.replace("_", "-").replace("matbench-", "mb-", 1)
     ids = table.ids or tuple(f"{task}-{row + 1:0{len(str(n))}d}" for row in range(n))
-    folds: tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...] = ()
-    if n == found.rows and np.isfinite(table.values).all():
-        position = np.full(n, -1)
-        position[kept] = np.arange(len(kept))
-        folds = tuple(
-            tuple(position[rows][position[rows] >= 0] for rows in fold)  # type: ignore[misc]
-            for fold in official_folds(table.values, bool(info.classes))
-        )
-    return Dataset(
-        name=found.name,
-        title=found.title,
+    known = n == found.rows and bool(np.isfinite(table.values).all())
+    folds = official_folds(table.values, bool(info.classes)) if known else ()
+    return assemble(
+        found,
+        [ids[row] for row in table.kept],
+        {name: table.values[table.kept]},
         structures=table.inputs if isinstance(table.inputs, Batch) else None,
         compositions=None if isinstance(table.inputs, Batch) else table.inputs,
-        ids=tuple(ids[row] for row in kept),
-        targets={name: Target(table.values[kept], info.unit, info.title, info.definition, info.classes)},
-        description=found.description,
-        source=found.citation,
-        groups={key: labels[kept] for key, labels in table.groups.items()},
-        folds=folds,
-        licence=found.licence,
+        groups={key: labels[table.kept] for key, labels in table.groups.items()},
+        folds=folds_of_kept(folds, table.kept, n),
         failures=table.failures,
     )

@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.datasets.assemble import Failures
 from atomprint.datasets.base import Failure
 from atomprint.datasets.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.download import Progress
@@ -61,9 +62,10 @@ class _Rows:
     """Takes rows one by one, and knows what to do with those that cannot be read."""
 
     def __init__(self, place: Path, found: Entry, on_error: str, progress: Progress | None) -> None:
-        self.place, self.found, self.on_error, self.progress = place, found, on_error, progress
+        self.place, self.found, self.progress = place, found, progress
+        self.failures = Failures(place, on_error)
         self.batch, self.formulas = BatchBuilder(), list[str]()
-        self.kept, self.values, self.failures = list[int](), list[float](), list[Failure]()
+        self.kept, self.values = list[int](), list[float]()
 
     def add(self, of: Any, value: Any, structure: bool, id: str | None = None) -> None:
         """Add a row: what it is of, and its value."""
@@ -80,10 +82,7 @@ class _Rows:
                 self.formulas.append(of)
             self.kept.append(row)
         except (ValueError, TypeError) as error:
-            failure = Failure(row, id or str(row), step, str(error))
-            if self.on_error == "raise":
-                raise _failed(self.place, failure) from error
-            self.failures.append(failure)
+            self.failures.add(Failure(row, id or str(row), step, str(error)), error)
         if self.progress is not None and row % 500 == 499:
             self.progress(f"read {self.place.name}", row + 1, self.found.rows)
 
@@ -108,8 +107,9 @@ def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str
     ready = _ready(place, found, cache) if found.kind == "structures" else None
     table = None if ready is None else _load_ready(ready)
     if table is not None:
-        if table.failures and on_error == "raise":
-            raise _failed(place, table.failures[0])
+        known = Failures(place, on_error)
+        for failure in table.failures:
+            known.add(failure)
         return table
     rows = _Rows(place, found, on_error, progress)
     with damage_reported(place, "delete it and fetch it again"):
@@ -180,12 +180,6 @@ def _number(value: Any, is_class: bool) -> float:
     raise ValueError(f"the target must be {'true or false' if is_class else 'a number'}, got {value!r:.60}")
 
 
-def _failed(place: Path, failure: Failure) -> ValueError:
-    return ValueError(
-        f'{place}: row {failure.row}: {failure.step}: {failure.reason} (on_error="skip" leaves such rows out)'
-    )
-
-
 def _ready(place: Path, found: Entry, cache: PathOrStr | None) -> Path | None:
     """Return where the arrays read from a file are kept; None without pooch, which knows where the cache is."""
     try:
@@ -198,7 +192,7 @@ def _save_ready(ready: Path, table: Table) -> None:
     """Keep the arrays, where that is possible: without them it only takes longer."""
     assert isinstance(table.inputs, Batch)
     failures = json.dumps([[f.row, f.id, f.step, f.reason] for f in table.failures])
-    arrays = dict(zip(_ARRAYS, table.inputs.core(), strict=True))
+    arrays: dict[str, Any] = dict(zip(_ARRAYS, table.inputs.core(), strict=True))
     with suppress(OSError):
         ready.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ready.parent) as folder:

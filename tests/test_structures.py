@@ -68,6 +68,36 @@ def test_arrays_and_slices():
         both[::2]
 
 
+def test_batches_are_sequences_of_structures(crystals):
+    batch = as_batch([*crystals, molecule("H2O")], periodic=None)
+    assert batch[1] == crystals[1]
+    assert batch[-1] == molecule("H2O")
+    assert batch[np.int64(3)] == crystals[3]
+    assert list(batch) == [*crystals, molecule("H2O")]
+    batch[1].positions += 1.0  # the caller's own
+    assert batch[1] == crystals[1]
+    for wrong in (5, -6):
+        with pytest.raises(IndexError, match=rf"structure must be in -5\.\.4, got {wrong}"):
+            batch[wrong]
+    with pytest.raises(TypeError):
+        batch["1"]
+
+
+@pytest.mark.parametrize(
+    "order", [[3, 0], [4, 3, 2, 1, 0], [1, 1, -1], [0, 1, 2, 3, 4], [], [True, False, True, False, False]]
+)
+def test_pick_takes_structures_in_any_order(crystals, order):
+    items = [*crystals, molecule("H2O")]
+    picked = as_batch(items, periodic=None).pick(order)
+    expected = [items[i] for i in np.arange(5)[np.array(order, dtype=type(order[0]) if order else int)]]
+    assert list(picked) == expected
+    if expected:
+        for got, wanted in zip(picked.core(), as_batch(expected, periodic=None).core(), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    with pytest.raises(IndexError):
+        as_batch(items, periodic=None).pick([5])
+
+
 def test_numbers_are_never_cast_silently():
     for numbers, error, message in (
         (np.array([1.5, 1.5]), TypeError, "atomic numbers must be integers, got float64"),

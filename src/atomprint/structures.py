@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import index as as_index
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,9 @@ _NO_PBC = (False, False, False)
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Structures as flat arrays, the form in which the compiled core reads them.
+
+    It is a sequence too: ``batch[3]`` makes the ``ase.Atoms`` of structure 3, and so does a loop for each in turn. A
+    large data set can thus be kept in this form, which needs 28 bytes for each atom, and be looked at one by one.
 
     Parameters
     ----------
@@ -93,11 +97,24 @@ class Batch:
         """Number of atoms of each structure."""
         return np.diff(self.offsets)
 
-    def __getitem__(self, key: slice) -> Batch:
-        """Return a run of consecutive structures; arrays are views, never copies."""
+    @overload
+    def __getitem__(self, key: int) -> Atoms: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Batch: ...
+
+    def __getitem__(self, key: int | slice) -> Atoms | Batch:
+        """Return one structure as new ``ase.Atoms``, or a run of consecutive ones, whose arrays are views."""
+        if not isinstance(key, slice):
+            s = as_index(key)
+            if not -len(self) <= s < len(self):
+                raise IndexError(f"structure must be in {-len(self)}..{len(self) - 1}, got {s}")
+            s %= len(self)
+            own = slice(self.offsets[s], self.offsets[s + 1])
+            return Atoms(self.numbers[own], self.positions[own], cell=self.cells[s], pbc=self.pbc[s])
         start, stop, step = key.indices(len(self))
         if step != 1:
-            raise ValueError(f"a Batch can only be sliced with step 1, got {step}")
+            raise ValueError(f"a Batch can only be sliced with step 1, got {step}: pick() takes any structures")
         stop = max(start, stop)
         first, last = self.offsets[start], self.offsets[stop]
         return Batch(
@@ -108,10 +125,17 @@ class Batch:
             self.pbc[start:stop],
         )
 
-    def pick(self, structures: npt.NDArray[np.int64]) -> Batch:
-        """Return the structures with these ascending indices."""
-        atoms, offsets = ranges(self.offsets, structures)
-        return Batch(self.numbers[atoms], self.positions[atoms], offsets, self.cells[structures], self.pbc[structures])
+    def __iter__(self) -> Iterator[Atoms]:
+        return (self[s] for s in range(len(self)))
+
+    def pick(self, structures: npt.ArrayLike) -> Batch:
+        """Return the structures with these indices, in this order, as often as each is named."""
+        chosen = np.asarray(structures)
+        if chosen.size == 0:
+            chosen = chosen.astype(np.int64)
+        chosen = np.arange(len(self))[chosen]  # counts from the end and checks, as NumPy does
+        atoms, offsets = ranges(self.offsets, chosen)
+        return Batch(self.numbers[atoms], self.positions[atoms], offsets, self.cells[chosen], self.pbc[chosen])
 
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
@@ -146,7 +170,7 @@ def ranges(
     offsets: npt.NDArray[np.int64], picked: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64] | slice, npt.NDArray[np.int64]]:
     """Return the elements of some of the runs that offsets mark, and the offsets of these runs alone."""
-    if len(picked) == len(offsets) - 1:
+    if len(picked) == len(offsets) - 1 and bool((picked[1:] > picked[:-1]).all()):  # all of them, in their order
         return slice(None), offsets
     counts = offsets[picked + 1] - offsets[picked]
     own = np.zeros(len(picked) + 1, dtype=np.int64)

@@ -1,6 +1,44 @@
 """Data sets: structures with the properties that models learn, their units and where they come from."""
 
-from atomprint.datasets.base import Dataset, Target
+from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.bundled import load_dcdft, load_g2
+from atomprint.datasets.cache import cache_folder, fetch
+from atomprint.datasets.entry import Entry, RemoteFile, TargetInfo
+from atomprint.datasets.files import DataFileError, extract_archive
+from atomprint.datasets.matbench import (
+    load_bandgap,
+    load_matbench,
+    load_mp_formation_energy,
+    load_mp_metallicity,
+    load_perovskite,
+)
+from atomprint.datasets.molecules import load_hopv, load_qm7
+from atomprint.datasets.potentials import load_zuo2020
+from atomprint.datasets.public import load
+from atomprint.datasets.registry import REGISTRY, entry
 
-__all__ = ["Dataset", "Target", "load_dcdft", "load_g2"]
+__all__ = [
+    "REGISTRY",
+    "DataFileError",
+    "Dataset",
+    "Entry",
+    "Failure",
+    "RemoteFile",
+    "Target",
+    "TargetInfo",
+    "cache_folder",
+    "entry",
+    "extract_archive",
+    "fetch",
+    "load",
+    "load_bandgap",
+    "load_dcdft",
+    "load_g2",
+    "load_hopv",
+    "load_matbench",
+    "load_mp_formation_energy",
+    "load_mp_metallicity",
+    "load_perovskite",
+    "load_qm7",
+    "load_zuo2020",
+]

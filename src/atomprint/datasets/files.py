@@ -1,0 +1,128 @@
+"""Reading files that may be compressed, archived, truncated or hostile."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, cast
+
+_OPENERS: tuple[tuple[bytes, Any], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+)
+
+
+class DataFileError(OSError):
+    """A data file is missing, could not be fetched, or is not what it should be."""
+
+
+@contextmanager
+def damage_reported(path: str | PathLike[str], hint: str = "") -> Iterator[None]:
+    """Turn what readers of compressed files raise at damaged ones into a :class:`DataFileError` that names the file."""
+    try:
+        yield
+    except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise DataFileError(f"{path} is truncated or damaged ({error}){': ' if hint else ''}{hint}") from error
+    except OSError as error:
+        if error.errno is None and str(error) == "Invalid data stream":  # all that bz2 says
+            raise DataFileError(f"{path} is truncated or damaged ({error}){': ' if hint else ''}{hint}") from error
+        raise
+
+
+def open_compressed(path: str | PathLike[str]) -> IO[bytes]:
+    """Open a file to read its bytes, decompressed if its first bytes say gzip, bzip2 or xz."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    for magic, opener in _OPENERS:
+        if start.startswith(magic):
+            return cast(IO[bytes], opener(path, "rb"))
+    return open(path, "rb")
+
+
+def archive_files(path: str | PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Give name and content of each file in a tar archive (compressed or not) or a zip archive, in its order.
+
+    Nothing is written. Contents must be read before the next one is asked for.
+
+    Raises
+    ------
+    DataFileError
+        If it is no archive, is truncated, or has a member that could be written outside of the folder into which it
+        is extracted: an absolute name, one with ``..``, a link or a device.
+    """
+    with damage_reported(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    name = _checked(info.filename, path)
+                    if not info.is_dir():
+                        with archive.open(info) as content:
+                            yield name, content
+            return
+        with tarfile.open(path, "r|*") as tar:  # a stream: one pass, also over xz
+            for member in tar:
+                name = _checked(member.name, path)
+                if member.isdir():
+                    continue
+                tar_content = tar.extractfile(member) if member.isreg() else None
+                if tar_content is None:
+                    raise DataFileError(f"{path}: member {member.name!r} is a link or a device, which data do not need")
+                yield name, tar_content
+
+
+def extract_archive(path: str | PathLike[str], folder: str | PathLike[str]) -> Path:
+    """Write the files of an archive into a new folder; all of them, or nothing.
+
+    Parameters
+    ----------
+    path : path
+        A tar archive (compressed or not) or a zip archive.
+    folder : path
+        Where its files are to be; must not exist.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder exists.
+    DataFileError
+        As :func:`archive_files` does. There is no folder then.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise FileExistsError(f"folder must not exist, got {target}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+        complete = Path(temporary) / "files"
+        complete.mkdir()
+        with damage_reported(path):
+            for name, content in archive_files(path):
+                file = complete / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("wb") as out:
+                    shutil.copyfileobj(content, out)
+        complete.rename(target)
+    return target
+
+
+def _checked(name: str, path: str | PathLike[str]) -> str:
+    """Return a member's name, or raise where it leads out of the folder, on any system."""
+    posix = PurePosixPath(name.replace("\\", "/"))
+    if posix.is_absolute() or ".." in posix.parts or PureWindowsPath(name).drive:
+        raise DataFileError(f"{path}: member {name!r} would be written outside of its folder: the archive is not safe")
+    return str(posix)

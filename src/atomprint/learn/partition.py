@@ -316,6 +316,8 @@ class ByTime(Partition):
         What gives the time.
     """
 
+    fewest_folds = 1
+
     def __init__(self, times: npt.NDArray[np.float64], name: str) -> None:
         self.times = times
         self.name = name
@@ -366,7 +368,7 @@ def parse_times(labels: npt.NDArray[np.str_], name: str, ids: Sequence[str]) -> 
     except ValueError:
         times = np.array([_seconds(label, name, ids[i]) for i, label in enumerate(labels.tolist())])
     if not np.isfinite(times).all():
-        raise ValueError(f"group_by {name!r} must be finite, got {labels[~np.isfinite(times)][0]!r}")
+        raise ValueError(f"group_by {name!r} must be finite, got {str(labels[~np.isfinite(times)][0])!r}")
     return times
 
 

@@ -121,7 +121,7 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = 0.05) -> 
         Of these.
     tolerance : float
         Two structures with the same reduced formula are the same if for each species the sorted distances from its
-        atoms to their nearest neighbours (32, shared among species by their amounts) all agree within this, in Å. They
+        atoms to their nearest neighbours (64, shared among species by their amounts) all agree within this, in Å. They
         may be rotated, mirrored and moved, have their atoms in another order, and cells of another shape or size.
 
     Returns

@@ -214,9 +214,8 @@ def planted(seed=0):
             formulas.append(formulas[of])
         else:
             a, b = rng.choice(["Ca", "Sr", "Ba", "La", "Ti"], size=2, replace=False)
-            length = 3.7 + 0.1 * rng.integers(5)
-            shift = 0.02 * (1 + i)  # makes each one different
-            structures.append(perovskite(a, b, length, shift / length))
+            length = 3.6 + 0.08 * i  # which makes each one different
+            structures.append(perovskite(a, b, length, 0.05))
             originals.append(i)
             formulas.append(frozenset((a, b)))
     return structures, np.array(originals), formulas

@@ -70,6 +70,7 @@ STRUCTURES = {
     "hcp": bulk("Mg", "hcp", 3.2, c=5.2),
     "ethanol": molecule("CH3CH2OH"),
     "water": molecule("H2O"),
+    "far apart": Atoms("H2OHe", [[0, 0, 0], [0, 0, 1], [0, 1, 0], [30, 0, 0]]),
     "atom": Atoms("He"),
 }
 
@@ -230,6 +231,7 @@ def test_counts_are_those_of_what_was_planted(seed):
     assert [part.name for part in found.parts] == [*(f"fold {i}" for i in range(1, 6)), "test"]
     for part, (_, fit, predict) in zip(found.parts, split.parts(), strict=True):
         assert (part.n_train, part.n_test) == (len(fit), len(predict))
+        assert part.is_test == (part.name == "test")
         assert part.n_structure == sum(originals[i] in originals[fit] for i in predict)
         assert part.n_formula == sum(formulas[i] in [formulas[j] for j in fit] for i in predict)
         assert len(part.examples) == min(5, part.n_structure or part.n_formula)
@@ -292,6 +294,12 @@ def test_small_shares_are_not_rounded_away():
     made = problem(compositions=["NaCl", *(f"Fe{i + 1}O" for i in range(1500)), "NaCl"])
     found = find_leakage(made, Split([0], list(range(1, 1502)), (), 0))
     assert "1 of 1501 test samples (less than 0.1 %)" in found.sentences()[0]
+
+
+def test_a_fold_may_be_called_test():
+    made = problem(compositions=["NaCl", "NaCl", "KCl"])
+    split = Split([0, 1, 2], [], (([0], [1]), ([2], [0])), 0, fold_names=("test", "other"))
+    assert "predicted samples of 2 folds" in find_leakage(made, split).sentences()[0]
 
 
 def test_atoms_of_one_structure_in_both_parts():

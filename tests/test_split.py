@@ -338,6 +338,13 @@ def test_a_group_much_larger_than_the_test_part_is_for_training():
         assert set(range(50)) < set(split.train)
 
 
+def test_a_group_is_always_left_for_training():
+    made = problem(groups={"batch": ["small"] * 10 + ["large"] * 50})
+    for seed in range(4):
+        split = make_split(made, "group", group_by="batch", test_size=0.99, n_folds=0, seed=seed)
+        assert len(split.train) in (10, 50)
+
+
 def test_samples_of_an_unknown_group_stay_together():
     labels = [f"g{i % 6}" for i in range(50)] + [""] * 10
     made = problem(groups={"batch": labels})
@@ -501,6 +508,8 @@ def test_samples_of_the_same_time_stay_together():
     ("labels", "message"),
     [
         (["yesterday"] * 60, "group_by 'when' must be numbers or ISO dates, got 'yesterday' for 's0'"),
+        (["2000-01-01"] * 59 + ["today"], "group_by 'when' must be numbers or ISO dates, got 'today' for 's59'"),
+        (["2000-01-01"] * 59 + ["NaT"], "group_by 'when' must be numbers or ISO dates, got 'NaT'"),
         (["2000"] * 59 + [""], "group_by 'when' must be known for every sample, got none for 1 of them, such as 's59'"),
         (["2000"] * 60, "group_by 'when' must give at least 2 different times, got 1"),
         (["2000"] * 59 + ["inf"], "group_by 'when' must be finite, got 'inf'"),

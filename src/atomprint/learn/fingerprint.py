@@ -69,11 +69,13 @@ def fingerprint(one: Batch) -> Fingerprint:
     wanted = -(-_N_NEIGHBOURS * counts // n)
     starts = np.concatenate([[0], np.cumsum(wanted)])
     distances = np.zeros((n, starts[-1]))
+    # In a molecule there may be fewer: then the last distances stay 0.
+    needed = wanted if one.pbc.any() else np.minimum(wanted, counts - np.eye(len(counts), dtype=int))[kinds]
     for centers, neighbours, found in _growing_spheres(one):
         order = np.lexsort((found, kinds[neighbours], centers))
         groups = (centers * len(species) + kinds[neighbours])[order]
         sizes = np.bincount(groups, minlength=n * len(species))
-        if one.pbc.any() and (sizes.reshape(n, -1) < wanted).any():
+        if (sizes.reshape(n, -1) < needed).any():
             continue
         rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         kind = groups % len(species)
@@ -127,14 +129,11 @@ def find_same(dataset: Dataset, rows: Indices, tolerance: float) -> npt.NDArray[
 
 
 def _growing_spheres(one: Batch) -> Iterator[tuple[Indices, Indices, FloatArray]]:
-    """Yield centres, neighbours and distances within larger and larger cutoffs, the last for a molecule whole."""
-    if not one.pbc.any():
-        cutoff = float(np.linalg.norm(np.ptp(one.positions, axis=0))) + 1.0
-    elif one.pbc.all():
+    """Yield centres, neighbours and distances within larger and larger cutoffs, without end."""
+    cutoff = 6.0
+    if one.pbc.all():
         volume = abs(float(np.linalg.det(one.cells[0]))) / len(one.numbers)
         cutoff = 1.25 * (3 * _N_NEIGHBOURS * volume / (4 * math.pi)) ** (1 / 3)
-    else:
-        cutoff = 6.0
     while True:
         i, j, shifts, vectors = _core.neighbour_pairs(*one.core(), one.positions, cutoff)
         other = np.flatnonzero((i != j) | shifts.any(axis=1))  # not the atom itself

@@ -19,6 +19,8 @@ Indices = npt.NDArray[np.intp]
 
 # Pairs that are named for each part.
 _N_EXAMPLES = 5
+# In Å: beyond the noise of relaxations, below the differences between phases.
+_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class LeakagePart:
     examples : tuple of (str, str)
         Names of some structures predicted, each with one fitted that is the same or, if there are none, has the same
         formula.
+    is_test : bool
+        Whether this is the test part, and not a fold.
     """
 
     name: str
@@ -46,6 +50,7 @@ class LeakagePart:
     n_formula: int
     n_structure: int | None
     examples: tuple[tuple[str, str], ...] = ()
+    is_test: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and words, for JSON."""
@@ -72,7 +77,7 @@ class Leakage:
     """
 
     parts: Sequence[LeakagePart]
-    tolerance: float
+    tolerance: float = _TOLERANCE
 
     def __bool__(self) -> bool:
         return any(part.n_formula or part.n_structure for part in self.parts)
@@ -80,9 +85,9 @@ class Leakage:
     def sentences(self) -> list[str]:
         """Return what was found, and what it means, in words."""
         said = []
-        folds = [part for part in self.parts if part.name != "test"]
+        folds = [part for part in self.parts if not part.is_test]
         for part in self.parts:
-            if part.name == "test":
+            if part.is_test:
                 said.append(_sentence("test samples", "a training sample", [part], self.tolerance))
         if folds:
             ways = f"predicted samples of {len(folds)} folds" if len(folds) > 1 else "predicted samples of the fold"
@@ -110,7 +115,7 @@ class Leakage:
         }
 
 
-def find_leakage(problem: Problem, split: Split, *, tolerance: float = 0.05) -> Leakage:
+def find_leakage(problem: Problem, split: Split, *, tolerance: float = _TOLERANCE) -> Leakage:
     """Count what test samples have in common with training samples, in the test part and in every fold.
 
     Parameters
@@ -142,11 +147,12 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = 0.05) -> 
         used = [part for _, fit, predict in parts for part in (fit, predict)]
         rows = np.unique(problem.structures[np.concatenate(used)]) if used else np.empty(0, dtype=np.intp)
         same = find_same(dataset, rows, tolerance)
-    return Leakage(tuple(_compare(problem, formulas, same, *part) for part in parts), tolerance)
+    return Leakage(tuple(_compare(problem, split, formulas, same, *part) for part in parts), tolerance)
 
 
 def _compare(
     problem: Problem,
+    split: Split,
     formulas: Indices,
     same: npt.NDArray[np.intp] | None,
     name: str,
@@ -175,7 +181,15 @@ def _compare(
     pairs = dict.fromkeys(
         (ids[one], ids[other]) for one, other in zip(predicted.tolist(), partner.tolist(), strict=True) if other >= 0
     )
-    return LeakagePart(name, len(fit), len(predict), n_formula, n_structure, tuple(pairs)[:_N_EXAMPLES])
+    return LeakagePart(
+        name,
+        len(fit),
+        len(predict),
+        n_formula,
+        n_structure,
+        tuple(pairs)[:_N_EXAMPLES],
+        is_test=predict is split.test,
+    )
 
 
 def _sentence(samples: str, of: str, parts: Sequence[LeakagePart], tolerance: float) -> str:

@@ -275,8 +275,6 @@ class ElementLeftOut(Partition):
         chosen = _draw_sets(members, len(indices), test_size, np.random.default_rng(seed))
         drawn = np.sort(elements[chosen])
         test = self.contains[np.ix_(indices, drawn)].any(axis=1)
-        if test.all():
-            raise ValueError("test_size must leave samples for training: every sample has one of the elements drawn")
         symbols = ", ".join(chemical_symbols[z] for z in drawn)
         return Drawn(indices[~test], indices[test], f"the test part is all samples with {symbols}")
 
@@ -377,6 +375,8 @@ def _seconds(label: str, name: str, sample: str) -> float:
         date = datetime.fromisoformat(label)
     except ValueError:
         try:
+            if not label[0].isdigit():  # NumPy also knows "today"
+                raise ValueError
             return float(np.datetime64(label, "s").astype(np.int64))  # such as 2019-05
         except ValueError:
             raise ValueError(f"group_by {name!r} must be numbers or ISO dates, got {label!r} for {sample!r}") from None
@@ -397,7 +397,8 @@ def _draw_sets(members: Sequence[Indices], n: int, test_size: float, rng: np.ran
     size, chosen = 0, []
     for i in rng.permutation(len(members)).tolist():
         larger = size + int(np.sum(~taken[members[i]]))
-        if abs(larger - target) < abs(size - target):  # a set that would overshoot by more is left for training
+        # A set that would overshoot by more is left for training, and so is the last one.
+        if larger < n and abs(larger - target) < abs(size - target):
             taken[members[i]] = True
             size = larger
             chosen.append(i)

@@ -24,14 +24,15 @@ _MATRIX = re.compile(r"\S*Matrix (?P<i>\d+),(?P<j>\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class GroupImportance:
-    """How much worse a model gets when a group of features is scrambled.
+    """How much a model relies on a group of features.
 
     Parameters
     ----------
     label : str
         The group.
     mean, std : float
-        Increase of the mean absolute error, in the unit of the target: mean and standard deviation over repeats.
+        The figure that ``Importance.method`` describes: mean and standard deviation over repeats (over samples for
+        Shapley values).
     n_features : int
         Number of features in the group.
     """
@@ -40,6 +41,30 @@ class GroupImportance:
     mean: float
     std: float
     n_features: int
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How much a model relies on groups of features, for several ways to group them.
+
+    Parameters
+    ----------
+    method : str
+        What the figures are and on which samples they were measured, such as "increase of the mean absolute error on
+        the test part when a group of features is scrambled among the samples".
+    unit : str
+        Unit of the figures: that of the target, or empty for shares.
+    groups : mapping of str to list of GroupImportance
+        For each way to group features ("elements", "species pairs", "radial channels" …) the groups, the most important
+        first, the 30 most important at most.
+    n_groups : mapping of str to int
+        For each way, how many groups there are in all.
+    """
+
+    method: str
+    unit: str
+    groups: Mapping[str, list[GroupImportance]]
+    n_groups: Mapping[str, int]
 
 
 def feature_groups(names: Iterable[str]) -> dict[str, Groups]:

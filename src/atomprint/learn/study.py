@@ -21,33 +21,6 @@ from atomprint.structures import as_batch
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """Features of all structures of a data set, computed once: descriptors learn nothing from targets.
-
-    Parameters
-    ----------
-    key, title, description : str
-        Short name, name for people, and what the features are.
-    values : ndarray, shape (n_structures, n_features)
-        The features.
-    names : sequence of str
-        Their names.
-    seconds : float
-        Time that they took.
-    parameters : mapping
-        How they were made, in plain types.
-    """
-
-    key: str
-    title: str
-    description: str
-    values: npt.NDArray[Any]
-    names: Sequence[str]
-    seconds: float
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
 class Trial:
     """All models on one set of features.
 
@@ -56,21 +29,30 @@ class Trial:
     features : Features
         What the models were given.
     evaluations : mapping of str to Evaluation
-        Result of each model, by its name.
+        Result of each model, by its key.
     best : str
-        The model with the smallest mean absolute error in cross-validation, which ``importance`` is about.
-    importance : mapping of str to list of GroupImportance
-        For each way to group features, what scrambling a group costs on the test part.
+        The model that is best by the first figure of merit in cross-validation (on the test part if there are no folds),
+        which ``importance`` is about.
+    importance : Importance or None
+        What scrambling groups of features costs; ``importance.method`` says how it was measured and on which samples,
+        ``importance.groups`` holds the figures, for each way to group features a list, the most important first. None
+        for features that have no names, such as a kernel.
+    shap : Importance or None
+        Sums of Shapley values over the same groups, if they were asked for.
     top : list of (str, float)
-        The most important single features, by the impurity that they remove in a random forest. Empty where there
-        is no forest.
+        The most important single features, by the impurity that they remove in ``top_model``. Empty where there
+        is no model of trees.
+    top_model : str
+        Key of that model; empty if there is none.
     """
 
     features: Features
     evaluations: Mapping[str, Evaluation]
     best: str
-    importance: Mapping[str, list[GroupImportance]]
+    importance: Importance | None
+    shap: Importance | None
     top: list[tuple[str, float]]
+    top_model: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +61,53 @@ class Study:
 
     Parameters
     ----------
-    dataset : Dataset
-        The structures and targets.
-    target_name : str
-        Which target.
+    problem : Problem
+        The samples and the target.
     question : str
         What is asked of the models, and what makes it a fair question.
     split : Split
         The samples for training and testing, the same for all.
+    leakage : Leakage
+        What the test part and the folds share with the samples that models are fitted to.
     baseline : Evaluation
         A model that learns nothing from features, for comparison.
     trials : sequence of Trial
         One for each set of features.
+    learning_curve : LearningCurve or None
+        Of the best model; None if it was not asked for.
+    uncertainty : Uncertainty or None
+        Of the predictions of the best model; None if it was not asked for.
+    breakdown : Breakdown
+        Errors of the best model by element, chemistry and size, on the samples that :meth:`held_out` gives.
+    models : mapping of str to str
+        Titles of the models by their keys, which are those of ``Trial.evaluations``, and "dummy".
     """
 
-    dataset: Dataset
-    target_name: str
+    problem: Problem
     question: str
     split: Split
+    leakage: Leakage
     baseline: Evaluation
     trials: Sequence[Trial]
+    learning_curve: LearningCurve | None
+    uncertainty: Uncertainty | None
+    breakdown: Breakdown
+    models: Mapping[str, str]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set."""
+        return self.problem.dataset
+
+    @property
+    def target_name(self) -> str:
+        """Name of the target in the data set."""
+        return self.problem.target_name
+
+    @property
+    def kind(self) -> str:
+        """``"regression"`` or ``"classification"``."""
+        return self.problem.kind
 
     @property
     def target(self) -> Target:

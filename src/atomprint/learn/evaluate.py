@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -10,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from atomprint.learn.features import Features
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
-from atomprint.learn.models import chosen_parameters, standard_deviation
+from atomprint.learn.models import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.problem import Problem
 from atomprint.learn.search import with_inner_folds
 from atomprint.learn.split import Split
@@ -165,6 +166,7 @@ def evaluate(
     *,
     name: str = "",
     keep_fold_estimators: bool = False,
+    refit: bool = True,
 ) -> Evaluation:
     """Fit and test a model, fold by fold and then on the test part.
 
@@ -188,6 +190,8 @@ def evaluate(
         Name of the model for error messages. Default: its class.
     keep_fold_estimators : bool
         Whether to keep the models of the folds.
+    refit : bool
+        Whether to fit the model to the whole training part where there is no test part to need it.
 
     Returns
     -------
@@ -201,4 +205,166 @@ def evaluate(
     ValueError
         If the features are not of these samples, or the model is of the wrong kind.
     """
-    raise NotImplementedError
+    check_samples(features, problem)
+    label = name or type(unwrap(estimator)[1]).__name__
+    fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
+    if refit or len(split.test):
+        fits.append(("test" if len(split.test) else "training part", split.train, split.test))
+    results = Parallel(n_jobs=check_n_jobs(n_jobs), prefer="threads", return_as="generator")(
+        delayed(_fit_and_predict)(
+            estimator,
+            features,
+            problem,
+            split,
+            train,
+            test,
+            f"{label}, {part}",
+            keep_fold_estimators or k == len(split.folds),
+        )
+        for k, (part, train, test) in enumerate(fits)
+    )
+    done = []
+    for k, result in enumerate(results, 1):
+        done.append(result)
+        if progress is not None:
+            progress(f"{fits[k - 1][0]}: {k} of {len(fits)}")
+    folds, (test, fitted) = done[: len(split.folds)], done[-1] if len(done) > len(split.folds) else (None, None)
+    return Evaluation(
+        problem.kind,
+        tuple(fold for fold, _ in folds if fold is not None),
+        test,
+        fitted,
+        tuple(split.fold_names),
+        tuple(model for _, model in folds) if keep_fold_estimators else (),
+    )
+
+
+def check_samples(features: Features, problem: Problem) -> None:
+    """Raise if there is not one row of features for each sample of a problem."""
+    if len(features) != len(problem):
+        raise ValueError(
+            f"features {features.key!r} must have one row for each of {len(problem)} samples of {problem.title!r}, got "
+            f"{len(features)}"
+        )
+
+
+def fit_estimator(
+    estimator: BaseEstimator, features: Features, problem: Problem, split: Split, train: Indices, label: str = ""
+) -> Any:
+    """Fit a clone of a model to some samples, and to nothing else.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The model, which is left as it is; a search is given inner folds of the same kind as those of the split.
+    features, problem : Features, Problem
+        All samples.
+    split : Split
+        The split that ``train`` comes from.
+    train : ndarray of int
+        The samples to fit.
+    label : str
+        Name of model and fold for the error message.
+
+    Returns
+    -------
+    estimator
+        The fitted clone.
+
+    Raises
+    ------
+    FitError
+        If the model fails.
+    """
+    with _failures(label, f"fitting {len(train)} samples"):
+        model = with_inner_folds(estimator, problem, train, split)
+        return model.fit(features.take(train), targets(problem)[train])
+
+
+def targets(problem: Problem) -> npt.NDArray[Any]:
+    """Return targets as models take them: float64, or indices of classes."""
+    return problem.y if problem.kind == "regression" else problem.y.astype(np.intp)
+
+
+def predict(
+    model: Any, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    """Predict samples with a fitted model.
+
+    Parameters
+    ----------
+    model : estimator
+        The fitted model.
+    features, problem : Features, Problem
+        All samples.
+    train : ndarray of int
+        The samples that the model was fitted to.
+    rows : ndarray of int
+        The samples to predict.
+    label : str
+        Name of model and fold for the error message.
+
+    Returns
+    -------
+    y_pred, probabilities, y_std
+        As in :class:`Fold`.
+
+    Raises
+    ------
+    FitError
+        If the model fails, or predicts numbers that are not finite.
+    """
+    with _failures(label, f"predicting {len(rows)} samples"):
+        X = features.take(rows, train)
+        if problem.kind == "regression":
+            guess = np.asarray(model.predict(X), dtype=np.float64)
+            if guess.shape != (len(rows),):
+                raise ValueError(f"predictions must have shape ({len(rows)},), got {guess.shape}")
+            bad = np.flatnonzero(~np.isfinite(guess))
+            if len(bad):
+                raise ValueError(f"predictions must be finite, got {guess[bad[0]]} for {problem.ids[rows[bad[0]]]!r}")
+            return guess, None, standard_deviation(model, X)
+        guess = np.asarray(model.predict(X)).astype(np.intp)
+        if not hasattr(model, "predict_proba"):
+            return guess, None, None
+        # A class that is not among the samples of the fit has no column of its own.
+        probabilities = np.zeros((len(rows), len(problem.target.classes)))
+        probabilities[:, np.asarray(model.classes_, dtype=np.intp)] = model.predict_proba(X)
+        return guess, probabilities, None
+
+
+@contextmanager
+def _failures(label: str, doing: str) -> Iterator[None]:
+    """Name model and fold in whatever goes wrong in other people's code."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, FitError):
+        raise
+    except Exception as error:
+        raise FitError(f"{label}: {doing}: {type(error).__name__}: {error}") from error
+
+
+def _fold_names(split: Split) -> tuple[str, ...]:
+    return tuple(split.fold_names) or tuple(f"fold {i}" for i in range(1, len(split.folds) + 1))
+
+
+def _fit_and_predict(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    train: Indices,
+    test: Indices,
+    label: str,
+    keep: bool,
+) -> tuple[Fold | None, Any]:
+    start = perf_counter()
+    model = fit_estimator(estimator, features, problem, split, train, label)
+    fitted = perf_counter()
+    if len(test) == 0:
+        return None, model
+    guess, probabilities, std = predict(model, features, problem, train, test, label)
+    end = perf_counter()
+    metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
+    fold = Fold(test, guess, probabilities, std, metrics, chosen_parameters(model), fitted - start, end - fitted)
+    return fold, model if keep else None

@@ -55,7 +55,9 @@ class Features:
         if shape is not None and len(shape) != 2:
             raise ValueError(f"features {self.key!r}: values must have shape (n_samples, n_features), got {shape}")
         if shape is not None and len(self.names) not in (0, shape[1]):
-            raise ValueError(f"features {self.key!r}: names must name each of {shape[1]} features, got {len(self.names)}")
+            raise ValueError(
+                f"features {self.key!r}: names must name each of {shape[1]} features, got {len(self.names)}"
+            )
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -1,26 +1,48 @@
 """From features to models that are tested and explained: metrics, models, evaluation, importance, report."""
 
-from atomprint.learn.evaluate import Evaluation, evaluate, make_split
-from atomprint.learn.importance import feature_groups, group_importance, top_features
-from atomprint.learn.metrics import METRICS, Metric, Metrics, regression_metrics
-from atomprint.learn.models import MODELS, KernelRidgeCV, make_model
+from atomprint.learn.curve import LearningCurve, learning_curve
+from atomprint.learn.evaluate import Evaluation, FitError, Fold, evaluate
+from atomprint.learn.features import Features
+from atomprint.learn.gaussian_process import GaussianProcess
+from atomprint.learn.importance import Importance, feature_groups, group_importance, top_features
+from atomprint.learn.kernel_ridge import KernelRidgeCV
+from atomprint.learn.metrics import METRICS, Metric, Metrics, classification_metrics, regression_metrics
+from atomprint.learn.models import MODELS, make_model
 from atomprint.learn.problem import Problem
-from atomprint.learn.split import Split
+from atomprint.learn.search import Interval, Search
+from atomprint.learn.split import Split, make_split
+from atomprint.learn.study import Study, Trial, run_study
+from atomprint.learn.uncertainty import Uncertainty, conformal
 
 __all__ = [
     "METRICS",
     "MODELS",
     "Evaluation",
+    "Features",
+    "FitError",
+    "Fold",
+    "GaussianProcess",
+    "Importance",
+    "Interval",
     "KernelRidgeCV",
+    "LearningCurve",
     "Metric",
     "Metrics",
     "Problem",
+    "Search",
     "Split",
+    "Study",
+    "Trial",
+    "Uncertainty",
+    "classification_metrics",
+    "conformal",
     "evaluate",
     "feature_groups",
     "group_importance",
+    "learning_curve",
     "make_model",
     "make_split",
     "regression_metrics",
+    "run_study",
     "top_features",
 ]

@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.model_selection import KFold, train_test_split
-from sklearn.pipeline import Pipeline
+from sklearn.base import BaseEstimator
 
-from atomprint.learn.metrics import METRICS, Metrics, Spread, regression_metrics, spread
+from atomprint.learn.features import Features
+from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
+from atomprint.learn.models import chosen_parameters, standard_deviation, unwrap
+from atomprint.learn.problem import Problem
+from atomprint.learn.search import with_inner_folds
 from atomprint.learn.split import Split
-from atomprint.validation import check_integer, check_n_jobs, check_real
+from atomprint.validation import check_n_jobs
 
 Indices = npt.NDArray[np.intp]
+Progress = Callable[[str], None]
+"""Called with a few words about what was done or is done next."""
 
 
-def make_split(n_samples: int, *, test_size: float = 0.2, n_folds: int = 5, seed: int = 0) -> Split:
-    """Shuffle samples, set a test part aside, and cut the rest into folds.
-
-    Parameters
-    ----------
-    n_samples : int
-        Number of samples.
-    test_size : float
-        Share of the test part.
-    n_folds : int
-        Number of folds of the cross-validation.
-    seed : int
-        Seed of the shuffling.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    ValueError
-        If the samples are too few for this.
-    """
-    n_samples = check_integer("n_samples", n_samples, 1)
-    n_folds = check_integer("n_folds", n_folds, 2)
-    test_size = check_real("test_size", test_size, above=0)
-    n_test = int(np.ceil(test_size * n_samples))
-    if n_samples - n_test < n_folds:
-        raise ValueError(
-            f"n_samples must leave at least n_folds = {n_folds} for training after {n_test} for testing, "
-            f"got {n_samples}"
-        )
-    train, test = train_test_split(np.arange(n_samples), test_size=n_test, random_state=seed)
-    folds = KFold(n_folds, shuffle=True, random_state=seed).split(train)
-    return Split(np.sort(train), np.sort(test), tuple((np.sort(train[a]), np.sort(train[b])) for a, b in folds), seed)
+class FitError(RuntimeError):
+    """A model that failed: the message says which one, in which fold, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,21 +38,44 @@ class Fold:
     ----------
     indices : ndarray of int
         The samples predicted, none of which was seen in the fit.
-    y_pred : ndarray of float
-        Their predictions.
+    y_pred : ndarray, shape (n,)
+        Their predictions: float64 in the unit of the target, or indices of classes.
+    probabilities : ndarray of float64, shape (n, n_classes), or None
+        Probabilities of the classes, in the order of ``Target.classes``; None for numbers, and for classifiers that
+        do not know any.
+    y_std : ndarray of float64, shape (n,), or None
+        Standard deviation by the model's own account (between the trees of a forest, or of a Gaussian process), which
+        is not calibrated; None for models without one.
     metrics : Metrics
         Comparison with the truth.
     chosen : dict
-        Hyperparameters chosen within the training samples, if any.
-    seconds : float
-        Time to fit and predict.
+        Hyperparameters chosen within the samples of the fit, if any.
+    seconds_fit, seconds_predict : float
+        Time to fit and to predict.
     """
 
     indices: Indices
-    y_pred: npt.NDArray[np.float64]
+    y_pred: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None
+    y_std: npt.NDArray[np.float64] | None
     metrics: Metrics
     chosen: dict[str, Any]
-    seconds: float
+    seconds_fit: float
+    seconds_predict: float
+
+
+class OutOfFold(NamedTuple):
+    """Predictions of all samples that are in a fold, by the models that have not seen them.
+
+    Samples that are in several folds, such as structures with two elements when each element is left out once,
+    occur several times.
+    """
+
+    indices: Indices
+    folds: Indices  # the fold that each was predicted in, counted from 0
+    y_pred: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None
+    y_std: npt.NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,69 +84,287 @@ class Evaluation:
 
     Parameters
     ----------
+    kind : {"regression", "classification"}
+        Kind of the problem.
     folds : tuple of Fold
-        The folds of the cross-validation within the training part.
-    test : Fold
-        The test part, predicted by a model that was fitted to the whole training part.
-    estimator : estimator
-        That model.
+        The folds of the cross-validation within the training part; empty if there are none.
+    test : Fold or None
+        The test part, predicted by ``estimator``; None if there is no test part.
+    estimator : estimator or None
+        The model fitted to the whole training part. None if that was not asked for.
+    fold_names : tuple of str
+        Names of the folds, "fold 1", "fold 2" … unless the split has others.
+    fold_estimators : tuple of estimator
+        The models of the folds; empty if they were not asked for.
     """
 
+    kind: str
     folds: tuple[Fold, ...]
-    test: Fold
+    test: Fold | None
     estimator: Any
+    fold_names: tuple[str, ...] = ()
+    fold_estimators: tuple[Any, ...] = ()
 
     def parts(self) -> list[tuple[str, Fold]]:
-        """Return the folds and the test part with their names: "fold 1", "fold 2", …, "test"."""
-        return [*((f"fold {i}", fold) for i, fold in enumerate(self.folds, 1)), ("test", self.test)]
+        """Return the folds and the test part, if there is one, with their names: "fold 1", "fold 2", …, "test"."""
+        names = self.fold_names or tuple(f"fold {i}" for i in range(1, len(self.folds) + 1))
+        return [*zip(names, self.folds, strict=True), *([("test", self.test)] if self.test else [])]
 
     @property
     def cross_validation(self) -> dict[str, Spread]:
         """Mean and spread of each figure of merit over the folds."""
-        return {name: spread([fold.metrics[name] for fold in self.folds]) for name in METRICS["regression"]}
+        return {name: spread([fold.metrics[name] for fold in self.folds]) for name in METRICS[self.kind]}
+
+    def out_of_fold(self) -> OutOfFold:
+        """Return all predictions of the cross-validation.
+
+        Raises
+        ------
+        ValueError
+            If there is no cross-validation.
+        """
+        if not self.folds:
+            raise ValueError("there is no cross-validation, and so no prediction out of a fold")
+        return OutOfFold(
+            np.concatenate([fold.indices for fold in self.folds]),
+            np.repeat(np.arange(len(self.folds)), [len(fold.indices) for fold in self.folds]),
+            np.concatenate([fold.y_pred for fold in self.folds]),
+            _joined([fold.probabilities for fold in self.folds]),
+            _joined([fold.y_std for fold in self.folds]),
+        )
+
+    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+        """Return the predictions to judge the model by: of the test part if there is one, else of all folds.
+
+        Returns
+        -------
+        name : str
+            "test part" or "folds".
+        indices : ndarray of int
+            The samples.
+        y_pred : ndarray
+            Their predictions.
+        """
+        if self.test is not None:
+            return "test part", self.test.indices, self.test.y_pred
+        found = self.out_of_fold()
+        return "folds", found.indices, found.y_pred
 
 
-def evaluate(estimator: Any, X: Any, y: npt.ArrayLike, split: Split, n_jobs: int = 1) -> Evaluation:
+def _joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def evaluate(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+    *,
+    name: str = "",
+    keep_fold_estimators: bool = False,
+    refit: bool = True,
+) -> Evaluation:
     """Fit and test a model, fold by fold and then on the test part.
 
     Parameters
     ----------
     estimator : estimator
-        A scikit-learn regressor or pipeline. It is cloned for each fit: scalers, selections and hyperparameters
-        that it learns never see the samples that are then predicted.
-    X : array, sparse array or sequence
-        One row of features for each sample, or structures where the estimator begins with a descriptor.
-    y : array-like of float, shape (n_samples,)
-        Targets.
+        A scikit-learn regressor or classifier, such as :func:`~atomprint.learn.make_model` returns. It is cloned
+        for each fit: scalers, selections and hyperparameters that it learns never see the samples that are then
+        predicted. A search is given inner folds of the same kind as those of the split.
+    features : Features
+        Features of all samples, a kernel between them, or structures for models that begin with a descriptor.
+    problem : Problem
+        The samples and their targets.
     split : Split
-        From :func:`make_split`.
+        Indices of samples for each fit.
     n_jobs : int
-        Number of threads, which share the folds; -1 means all cores. Results do not depend on it.
+        Number of threads, which share the fits; -1 means all cores. Results do not depend on it.
+    progress : callable, optional
+        Called after each fit with words such as ``"fold 3 of 5"``.
+    name : str
+        Name of the model for error messages. Default: its class.
+    keep_fold_estimators : bool
+        Whether to keep the models of the folds.
+    refit : bool
+        Whether to fit the model to the whole training part where there is no test part to need it.
 
     Returns
     -------
     Evaluation
+        For classification with probabilities where the model has a ``predict_proba``.
+
+    Raises
+    ------
+    FitError
+        If the model fails or predicts numbers that are not finite; the message names model and fold.
+    ValueError
+        If the features are not of these samples, or the model is of the wrong kind.
     """
-    targets = np.asarray(y, dtype=np.float64)
-    *folds, (test, fitted) = Parallel(n_jobs=check_n_jobs(n_jobs), prefer="threads")(
-        delayed(_fit_and_predict)(estimator, X, targets, fit, predict)
-        for fit, predict in (*split.folds, (split.train, split.test))
+    check_samples(features, problem)
+    label = name or type(unwrap(estimator)[1]).__name__
+    fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
+    if refit or len(split.test):
+        fits.append(("test" if len(split.test) else "training part", split.train, split.test))
+    results = Parallel(n_jobs=check_n_jobs(n_jobs), prefer="threads", return_as="generator")(
+        delayed(_fit_and_predict)(
+            estimator,
+            features,
+            problem,
+            split,
+            train,
+            test,
+            f"{label}, {part}",
+            keep_fold_estimators or k == len(split.folds),
+        )
+        for k, (part, train, test) in enumerate(fits)
     )
-    return Evaluation(tuple(fold for fold, _ in folds), test, fitted)
+    done = []
+    for k, result in enumerate(results, 1):
+        done.append(result)
+        if progress is not None:
+            progress(f"{fits[k - 1][0]}: {k} of {len(fits)}")
+    folds, (test, fitted) = done[: len(split.folds)], done[-1] if len(done) > len(split.folds) else (None, None)
+    return Evaluation(
+        problem.kind,
+        tuple(fold for fold, _ in folds if fold is not None),
+        test,
+        fitted,
+        tuple(split.fold_names),
+        tuple(model for _, model in folds) if keep_fold_estimators else (),
+    )
+
+
+def check_samples(features: Features, problem: Problem) -> None:
+    """Raise if there is not one row of features for each sample of a problem."""
+    if len(features) != len(problem):
+        raise ValueError(
+            f"features {features.key!r} must have one row for each of {len(problem)} samples of {problem.title!r}, got "
+            f"{len(features)}"
+        )
+
+
+def fit_estimator(
+    estimator: BaseEstimator, features: Features, problem: Problem, split: Split, train: Indices, label: str = ""
+) -> Any:
+    """Fit a clone of a model to some samples, and to nothing else.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The model, which is left as it is; a search is given inner folds of the same kind as those of the split.
+    features, problem : Features, Problem
+        All samples.
+    split : Split
+        The split that ``train`` comes from.
+    train : ndarray of int
+        The samples to fit.
+    label : str
+        Name of model and fold for the error message.
+
+    Returns
+    -------
+    estimator
+        The fitted clone.
+
+    Raises
+    ------
+    FitError
+        If the model fails.
+    """
+    with _failures(label, f"fitting {len(train)} samples"):
+        model = with_inner_folds(estimator, problem, train, split)
+        return model.fit(features.take(train), targets(problem)[train])
+
+
+def targets(problem: Problem) -> npt.NDArray[Any]:
+    """Return targets as models take them: float64, or indices of classes."""
+    return problem.y if problem.kind == "regression" else problem.y.astype(np.intp)
+
+
+def predict(
+    model: Any, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    """Predict samples with a fitted model.
+
+    Parameters
+    ----------
+    model : estimator
+        The fitted model.
+    features, problem : Features, Problem
+        All samples.
+    train : ndarray of int
+        The samples that the model was fitted to.
+    rows : ndarray of int
+        The samples to predict.
+    label : str
+        Name of model and fold for the error message.
+
+    Returns
+    -------
+    y_pred, probabilities, y_std
+        As in :class:`Fold`.
+
+    Raises
+    ------
+    FitError
+        If the model fails, or predicts numbers that are not finite.
+    """
+    with _failures(label, f"predicting {len(rows)} samples"):
+        X = features.take(rows, train)
+        if problem.kind == "regression":
+            guess = np.asarray(model.predict(X), dtype=np.float64)
+            if guess.shape != (len(rows),):
+                raise ValueError(f"predictions must have shape ({len(rows)},), got {guess.shape}")
+            bad = np.flatnonzero(~np.isfinite(guess))
+            if len(bad):
+                raise ValueError(f"predictions must be finite, got {guess[bad[0]]} for {problem.ids[rows[bad[0]]]!r}")
+            return guess, None, standard_deviation(model, X)
+        guess = np.asarray(model.predict(X)).astype(np.intp)
+        if not hasattr(model, "predict_proba"):
+            return guess, None, None
+        # A class that is not among the samples of the fit has no column of its own.
+        probabilities = np.zeros((len(rows), len(problem.target.classes)))
+        probabilities[:, np.asarray(model.classes_, dtype=np.intp)] = model.predict_proba(X)
+        return guess, probabilities, None
+
+
+@contextmanager
+def _failures(label: str, doing: str) -> Iterator[None]:
+    """Name model and fold in whatever goes wrong in other people's code."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, FitError):
+        raise
+    except Exception as error:
+        raise FitError(f"{label}: {doing}: {type(error).__name__}: {error}") from error
+
+
+def _fold_names(split: Split) -> tuple[str, ...]:
+    return tuple(split.fold_names) or tuple(f"fold {i}" for i in range(1, len(split.folds) + 1))
 
 
 def _fit_and_predict(
-    estimator: Any, X: Any, y: npt.NDArray[np.float64], train: Indices, test: Indices
-) -> tuple[Fold, Any]:
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    train: Indices,
+    test: Indices,
+    label: str,
+    keep: bool,
+) -> tuple[Fold | None, Any]:
     start = perf_counter()
-    model = clone(estimator).fit(take(X, train), y[train])
-    y_pred = np.asarray(model.predict(take(X, test)), dtype=np.float64)
-    seconds = perf_counter() - start
-    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    chosen = dict(getattr(last, "best_params_", {}))
-    return Fold(test, y_pred, regression_metrics(y[test], y_pred), chosen, seconds), model
-
-
-def take(X: Any, indices: Sequence[int] | Indices) -> Any:
-    """Return some of the rows of an array, or some items of a sequence such as a list of structures."""
-    return X[indices] if hasattr(X, "shape") else [X[i] for i in indices]
+    model = fit_estimator(estimator, features, problem, split, train, label)
+    fitted = perf_counter()
+    if len(test) == 0:
+        return None, model
+    guess, probabilities, std = predict(model, features, problem, train, test, label)
+    end = perf_counter()
+    metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
+    fold = Fold(test, guess, probabilities, std, metrics, chosen_parameters(model), fitted - start, end - fitted)
+    return fold, model if keep else None

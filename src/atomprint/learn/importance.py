@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import chemical_symbols
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
-from atomprint.validation import check_integer
+from atomprint.learn.feature_groups import Groups, feature_groups
+from atomprint.learn.models import unwrap
+from atomprint.validation import check_choice, check_integer
 
-Groups = Mapping[str, npt.NDArray[np.intp]]
-
-# "SOAP C-O n=1 n'=2 l=3", with a method of pooling before it, and "CoulombMatrix 0,1".
-_SOAP = re.compile(r"SOAP (?P<pair>\S+) n=(?P<n>\d+) n'=(?P<m>\d+) l=(?P<l>\d+)$")
-_SYMBOLS = frozenset(chemical_symbols[1:])
-_MATRIX = re.compile(r"\S*Matrix (?P<i>\d+),(?P<j>\d+)$")
+__all__ = [
+    "GroupImportance",
+    "Groups",
+    "Importance",
+    "feature_groups",
+    "group_importance",
+    "impurity_importance",
+    "pooled_importance",
+    "shapley_importance",
+    "top_features",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class GroupImportance:
-    """How much worse a model gets when a group of features is scrambled.
+    """How much a model relies on a group of features.
 
     Parameters
     ----------
     label : str
         The group.
     mean, std : float
-        Increase of the mean absolute error, in the unit of the target: mean and standard deviation over repeats.
+        The figure that ``Importance.method`` describes: mean and standard deviation over repeats (over samples for
+        Shapley values).
     n_features : int
         Number of features in the group.
     """
@@ -42,36 +50,28 @@ class GroupImportance:
     n_features: int
 
 
-def feature_groups(names: Iterable[str]) -> dict[str, Groups]:
-    """Sort features by their names into groups that have a meaning.
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How much a model relies on groups of features, for several ways to group them.
 
     Parameters
     ----------
-    names : iterable of str
-        Names as ``get_feature_names_out`` gives them.
-
-    Returns
-    -------
-    dict of str to dict of str to ndarray of int
-        For each way of grouping ("species pairs" or "element channels", "radial channels" and "angular channels" for
-        SOAP, "rows of the matrix" for matrices, "features" for any other) the columns of each group. A feature that
-        couples two radial channels or two rows is in both groups.
+    method : str
+        What the figures are and on which samples they were measured, such as "increase of the mean absolute error on
+        the test part when a group of features is scrambled among the samples".
+    unit : str
+        Unit of the figures: that of the target, or empty for shares.
+    groups : mapping of str to list of GroupImportance
+        For each way to group features ("elements", "species pairs", "radial channels" …) the groups, the most important
+        first, the 30 most important at most.
+    n_groups : mapping of str to int
+        For each way, how many groups there are in all.
     """
-    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for column, name in enumerate(names):
-        if match := _SOAP.search(name):
-            pair = match["pair"]
-            kind = "species pairs" if set(pair.split("-")) <= _SYMBOLS else "element channels"
-            found[kind][pair].append(column)
-            for n in sorted({int(match["n"]), int(match["m"])}):
-                found["radial channels"][f"n = {n}"].append(column)
-            found["angular channels"][f"l = {match['l']}"].append(column)
-        elif match := _MATRIX.search(name):
-            for i in sorted({int(match["i"]), int(match["j"])}):
-                found["rows of the matrix"][f"row {i}"].append(column)
-        else:
-            found["features"][name].append(column)
-    return {kind: {label: np.array(columns) for label, columns in groups.items()} for kind, groups in found.items()}
+
+    method: str
+    unit: str
+    groups: Mapping[str, list[GroupImportance]]
+    n_groups: Mapping[str, int]
 
 
 def group_importance(
@@ -80,7 +80,9 @@ def group_importance(
     y: npt.ArrayLike,
     groups: Groups,
     *,
+    kind: str = "regression",
     n_repeats: int = 10,
+    n_best: int | None = None,
     seed: int = 0,
 ) -> list[GroupImportance]:
     """Measure importance by permutation: scramble a whole group of features over the samples, and predict again.
@@ -91,15 +93,20 @@ def group_importance(
     Parameters
     ----------
     model : estimator
-        A fitted regressor.
+        A fitted model.
     X : ndarray, shape (n_samples, n_features)
         Features, best of samples that the model has not seen.
     y : array-like of float, shape (n_samples,)
-        Targets.
+        Targets, or the classes as the model knows them.
     groups : mapping of str to ndarray of int
         Columns of each group.
+    kind : {"regression", "classification"}
+        Whether the figure is the increase of the mean absolute error, in the unit of the target, or the drop of the
+        balanced accuracy.
     n_repeats : int
         How often each group is scrambled.
+    n_best : int, optional
+        If there are more groups, scramble each once, and only this many of those that cost most ``n_repeats`` times.
     seed : int
         Seed of the permutations; all groups are scrambled by the same ones.
 
@@ -108,23 +115,168 @@ def group_importance(
     list of GroupImportance
         The most important first.
     """
+    return pooled_importance(
+        [Part(model, X, np.asarray(y))], groups, kind=kind, n_repeats=n_repeats, n_best=n_best, seed=seed
+    )
+
+
+class Part(NamedTuple):
+    """A fitted model, and features and targets of samples that it has not seen."""
+
+    model: Any
+    X: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+
+
+def pooled_importance(
+    parts: Sequence[Part],
+    groups: Groups,
+    *,
+    kind: str = "regression",
+    n_repeats: int = 10,
+    n_best: int | None = None,
+    seed: int = 0,
+) -> list[GroupImportance]:
+    """Measure importance by permutation for several models, each with samples of its own, such as those of folds.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        The models. Features are scrambled within each part, and the figure is that of all samples together.
+    groups, kind, n_repeats, n_best, seed
+        See :func:`group_importance`.
+
+    Returns
+    -------
+    list of GroupImportance
+        The most important first.
+    """
     n_repeats = check_integer("n_repeats", n_repeats, 1)
-    targets = np.asarray(y, dtype=np.float64)
+    check_choice("kind", kind, ("regression", "classification"))
     rng = np.random.default_rng(seed)
-    orders = np.concatenate([rng.permutation(len(X)) for _ in range(n_repeats)])
-    reference = float(np.mean(np.abs(model.predict(X) - targets)))
-    stacked = np.tile(X, (n_repeats, 1))
+    orders = [[rng.permutation(len(part.X)) for part in parts] for _ in range(n_repeats)]
+    reference = _loss(kind, parts, [part.model.predict(part.X) for part in parts])
+    scratch = [part.X.copy() for part in parts]
+
+    def cost(columns: npt.NDArray[np.intp], repeats: int) -> npt.NDArray[np.float64]:
+        """Return by how much the loss grows, for each repeat."""
+        if all((part.X[:, columns] == part.X[:1, columns]).all() for part in parts):
+            return np.zeros(repeats)  # scrambling changes nothing
+        losses = []
+        for order in orders[:repeats]:
+            guesses = []
+            for part, X, rows in zip(parts, scratch, order, strict=True):
+                X[:, columns] = part.X[np.ix_(rows, columns)]
+                guesses.append(part.model.predict(X))
+            losses.append(_loss(kind, parts, guesses) - reference)
+        for part, X in zip(parts, scratch, strict=True):
+            X[:, columns] = part.X[:, columns]
+        return np.array(losses)
+
+    labels = list(groups)
+    if n_best is not None and len(labels) > n_best:
+        first = np.array([cost(groups[label], 1)[0] for label in labels])
+        labels = [labels[k] for k in np.argsort(-first, kind="stable")[:n_best]]
+    result = []
+    for label in labels:
+        costs = cost(groups[label], n_repeats)
+        result.append(GroupImportance(label, float(costs.mean()), float(costs.std()), len(groups[label])))
+    return sorted(result, key=lambda item: -item.mean)
+
+
+def _loss(kind: str, parts: Sequence[Part], guesses: Sequence[npt.NDArray[Any]]) -> float:
+    truth, guess = np.concatenate([part.y for part in parts]), np.concatenate(guesses)
+    if kind == "regression":
+        return float(np.mean(np.abs(guess - truth)))
+    right = guess == truth  # the balanced accuracy, of the classes that there are
+    return 1 - float(np.mean([right[truth == label].mean() for label in np.unique(truth)]))
+
+
+def shapley_importance(
+    model: Any, X: npt.NDArray[Any], groups: Groups, *, background: npt.NDArray[Any] | None = None
+) -> list[GroupImportance]:
+    """Sum Shapley values of features within groups: how far a group moves predictions.
+
+    Shapley values add up, so that the value of a group for one sample is the sum over its features. The figure is the
+    mean of its absolute value over samples (and over classes, if there are several), in the unit of the prediction: of
+    the target, for classification of a probability (random forest) or a log-odds ratio (boosting, logistic regression).
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model of trees (decision tree, random forest, boosting) or a linear one, as
+        :func:`~atomprint.learn.make_model` returns them.
+    X : ndarray, shape (n_samples, n_features)
+        Features of the samples to explain.
+    groups : mapping of str to ndarray of int
+        Columns of each group.
+    background : ndarray, shape (n, n_features), optional
+        Samples that linear models are compared with. Default: ``X``.
+
+    Returns
+    -------
+    list of GroupImportance
+        The most important first; ``std`` is the standard deviation over samples.
+
+    Raises
+    ------
+    ImportError
+        If shap is not installed.
+    ValueError
+        If the model is of another kind: exact values would take too long.
+    """
+    try:
+        import shap
+    except ImportError as error:
+        raise ImportError("Shapley values need shap: pip install 'atomprint[shap]'") from error
+    transformers, inner = unwrap(model)
+    background = X if background is None else background
+    for step in transformers:
+        X, background = step.transform(X), step.transform(background)
+    if hasattr(inner, "coef_") and hasattr(inner, "intercept_") and np.ndim(inner.coef_) <= 2:
+        values = shap.LinearExplainer(inner, background).shap_values(X)
+    elif (
+        hasattr(inner, "tree_") or hasattr(inner, "estimators_") or hasattr(inner, "_predictors") or _is_xgboost(inner)
+    ):
+        values = shap.TreeExplainer(inner).shap_values(X, check_additivity=False)
+    else:
+        raise ValueError(
+            f"Shapley values are for models of trees and linear models, got {type(inner).__name__}: "
+            "take the importance by permutation"
+        )
+    values = np.asarray(values, dtype=np.float64) * _target_scale(model)
+    values = values.reshape(len(X), X.shape[1], -1)  # one value for each output
     result = []
     for label, columns in groups.items():
-        if (X[:, columns] == X[0, columns]).all():  # scrambling changes nothing
-            result.append(GroupImportance(label, 0.0, 0.0, len(columns)))
-            continue
-        kept = stacked[:, columns]
-        stacked[:, columns] = X[np.ix_(orders, columns)]
-        errors = np.abs(model.predict(stacked).reshape(n_repeats, -1) - targets).mean(axis=1) - reference
-        stacked[:, columns] = kept
-        result.append(GroupImportance(label, float(errors.mean()), float(errors.std()), len(columns)))
+        sizes = np.abs(values[:, columns].sum(axis=1)).mean(axis=1)
+        result.append(GroupImportance(label, float(sizes.mean()), float(sizes.std()), len(columns)))
     return sorted(result, key=lambda item: -item.mean)
+
+
+def _is_xgboost(model: Any) -> bool:
+    return hasattr(model, "get_booster")
+
+
+def _target_scale(model: Any) -> float:
+    """Return by what the target was divided for the model, if it was scaled."""
+    while not isinstance(model, TransformedTargetRegressor):
+        if hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, Pipeline):
+            model = model.steps[-1][1]
+        else:
+            return 1.0
+    return float(model.transformer_.scale_[0]) if isinstance(model.transformer_, StandardScaler) else 1.0
+
+
+def impurity_importance(model: Any) -> npt.NDArray[np.float64] | None:
+    """Return the share of each feature in what the splits of a model of trees remove, shape (n_features,).
+
+    For a random forest that is the variance or Gini impurity, for XGBoost the gain. None for models without it.
+    """
+    _, inner = unwrap(model)
+    values = getattr(inner, "feature_importances_", None)
+    return None if values is None else np.asarray(values, dtype=np.float64)
 
 
 def top_features(names: Sequence[str], importances: npt.ArrayLike, n: int = 10) -> list[tuple[str, float]]:

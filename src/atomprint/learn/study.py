@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 
 from atomprint.datasets import Dataset, Target
-from atomprint.layout import symbols_of
-from atomprint.learn.evaluate import Evaluation, Fold, evaluate
-from atomprint.learn.importance import GroupImportance, feature_groups, group_importance, top_features
+from atomprint.learn.breakdown import Breakdown, break_down
+from atomprint.learn.curve import LearningCurve, learning_curve
+from atomprint.learn.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator, targets
+from atomprint.learn.feature_groups import Groups, feature_groups
+from atomprint.learn.features import Features
+from atomprint.learn.importance import (
+    Importance,
+    Part,
+    impurity_importance,
+    pooled_importance,
+    shapley_importance,
+    top_features,
+)
+from atomprint.learn.leakage import Leakage, find_leakage
+from atomprint.learn.metrics import METRICS, primary_metric
 from atomprint.learn.models import MODELS, make_model
+from atomprint.learn.problem import Problem
 from atomprint.learn.split import Split
-from atomprint.structures import as_batch
+from atomprint.learn.summary import caveats, plain, study_to_dict
+from atomprint.learn.uncertainty import Uncertainty, conformal
 
+Indices = npt.NDArray[np.intp]
 
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Features of all structures of a data set, computed once: descriptors learn nothing from targets.
+__all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
 
-    Parameters
-    ----------
-    key, title, description : str
-        Short name, name for people, and what the features are.
-    values : ndarray, shape (n_structures, n_features)
-        The features.
-    names : sequence of str
-        Their names.
-    seconds : float
-        Time that they took.
-    parameters : mapping
-        How they were made, in plain types.
-    """
-
-    key: str
-    title: str
-    description: str
-    values: npt.NDArray[Any]
-    names: Sequence[str]
-    seconds: float
-    parameters: Mapping[str, Any]
+_N_EXPLAINED = 1000  # samples that are scrambled, at most
+_N_SHAPLEY = 200  # samples whose Shapley values are computed, at most
+_N_GROUPS = 30  # groups of features that are shown for each way to group them, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +52,30 @@ class Trial:
     features : Features
         What the models were given.
     evaluations : mapping of str to Evaluation
-        Result of each model, by its name.
+        Result of each model, by its key.
     best : str
-        The model with the smallest mean absolute error in cross-validation, which ``importance`` is about.
-    importance : mapping of str to list of GroupImportance
-        For each way to group features, what scrambling a group costs on the test part.
+        The model that is best by the first figure of merit in cross-validation (on the test part if there are no
+        folds), which ``importance`` is about.
+    importance : Importance or None
+        What scrambling groups of features costs; ``importance.method`` says how it was measured and on which samples,
+        ``importance.groups`` holds the figures, for each way to group features a list, the most important first. None
+        for features that have no names, such as a kernel.
+    shap : Importance or None
+        Sums of Shapley values over the same groups, if they were asked for.
     top : list of (str, float)
-        The most important single features, by the impurity that they remove in a random forest. Empty where there
-        is no forest.
+        The most important single features, by the impurity that they remove in ``top_model``. Empty where there
+        is no model of trees.
+    top_model : str
+        Key of that model; empty if there is none.
     """
 
     features: Features
     evaluations: Mapping[str, Evaluation]
     best: str
-    importance: Mapping[str, list[GroupImportance]]
+    importance: Importance | None
+    shap: Importance | None
     top: list[tuple[str, float]]
+    top_model: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,64 +84,80 @@ class Study:
 
     Parameters
     ----------
-    dataset : Dataset
-        The structures and targets.
-    target_name : str
-        Which target.
+    problem : Problem
+        The samples and the target.
     question : str
         What is asked of the models, and what makes it a fair question.
     split : Split
         The samples for training and testing, the same for all.
+    leakage : Leakage
+        What the test part and the folds share with the samples that models are fitted to.
     baseline : Evaluation
         A model that learns nothing from features, for comparison.
     trials : sequence of Trial
         One for each set of features.
+    learning_curve : LearningCurve or None
+        Of the best model; None if it was not asked for.
+    uncertainty : Uncertainty or None
+        Of the predictions of the best model; None if it was not asked for.
+    breakdown : Breakdown
+        Errors of the best model by element, chemistry and size, on the samples that :meth:`held_out` gives.
+    models : mapping of str to str
+        Titles of the models by their keys, which are those of ``Trial.evaluations``, and "dummy".
+    parameters : mapping of str to dict
+        Parameters of the models as they were given, by their keys, in plain types.
     """
 
-    dataset: Dataset
-    target_name: str
+    problem: Problem
     question: str
     split: Split
+    leakage: Leakage
     baseline: Evaluation
     trials: Sequence[Trial]
+    learning_curve: LearningCurve | None
+    uncertainty: Uncertainty | None
+    breakdown: Breakdown
+    models: Mapping[str, str]
+    parameters: Mapping[str, Any]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set."""
+        return self.problem.dataset
+
+    @property
+    def target_name(self) -> str:
+        """Name of the target in the data set."""
+        return self.problem.target_name
+
+    @property
+    def kind(self) -> str:
+        """``"regression"`` or ``"classification"``."""
+        return self.problem.kind
 
     @property
     def target(self) -> Target:
         """The property that is predicted."""
-        return self.dataset.targets[self.target_name]
+        return self.problem.target
 
     @property
     def title(self) -> str:
         """Data set and target in words."""
-        return f"{self.dataset.title}: {self.target.title.lower()}"
+        return self.problem.title
 
     def best(self) -> tuple[Trial, str]:
-        """Return the features and the model with the smallest mean absolute error in cross-validation."""
-        trial = min(self.trials, key=lambda trial: _cv_mae(trial.evaluations[trial.best]))
+        """Return the features and the model that are best by the first figure of merit in cross-validation."""
+        trial = max(self.trials, key=lambda trial: score(trial.evaluations[trial.best]))
         return trial, trial.best
+
+    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+        """Return the predictions of the best model to judge it by; see :meth:`Evaluation.held_out`."""
+        trial, model = self.best()
+        return trial.evaluations[model].held_out()
 
     def caveats(self) -> list[str]:
         """Return, in words, what limits how far these results can be trusted."""
-        return list(_caveats(self))
-
-    def predictions(self) -> list[dict[str, Any]]:
-        """Return every prediction that was made of a sample that the model had not seen."""
-        return [
-            {
-                "dataset": self.dataset.name,
-                "target": self.target_name,
-                "unit": self.target.unit,
-                "features": features,
-                "model": model,
-                "part": part,
-                "id": self.dataset.ids[index],
-                "true": float(self.target.values[index]),
-                "predicted": float(predicted),
-            }
-            for features, model, evaluation in self.evaluations()
-            for part, fold in evaluation.parts()
-            for index, predicted in zip(fold.indices, fold.y_pred, strict=True)
-        ]
+        return caveats(self)
 
     def evaluations(self) -> Iterator[tuple[str, str, Evaluation]]:
         """Yield features, model and result of the baseline and of all trials; features are "none" for the former."""
@@ -145,189 +166,296 @@ class Study:
             for model, evaluation in trial.evaluations.items():
                 yield trial.features.key, model, evaluation
 
+    def predictions(self) -> list[dict[str, Any]]:
+        """Return every prediction that was made of a sample that the model had not seen.
+
+        Returns
+        -------
+        list of dict
+            With ``dataset``, ``target``, ``unit``, ``features``, ``model``, ``part``, ``id``, ``true`` and
+            ``predicted``. For regression ``lower`` and ``upper``, the ends of the interval of ``Uncertainty.level``, or
+            None. For classification ``true`` and ``predicted`` are names of classes, and there are ``probability <class>`` and
+            ``set``, the names in the conformal set separated by "|", or None.
+        """
+        return list(_predictions(self))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in plain types, for JSON."""
-        ids = np.array(self.dataset.ids)
-        best_trial, best_model = self.best()
-        return {
-            "dataset": {
-                "name": self.dataset.name,
-                "title": self.dataset.title,
-                "n_structures": len(self.dataset),
-                "description": self.dataset.description,
-                "source": self.dataset.source,
-            },
-            "target": {
-                "name": self.target_name,
-                "title": self.target.title,
-                "unit": self.target.unit,
-                "definition": self.target.definition,
-            },
-            "question": self.question,
-            "caveats": self.caveats(),
-            "split": {
-                "seed": self.split.seed,
-                "train": ids[self.split.train].tolist(),
-                "test": ids[self.split.test].tolist(),
-                "folds": [ids[predict].tolist() for _, predict in self.split.folds],
-            },
-            "best": {"features": best_trial.features.key, "model": best_model},
-            "baseline": _evaluation_to_dict(self.baseline),
-            "trials": [_trial_to_dict(trial) for trial in self.trials],
-        }
+        """Return all results in plain types, for JSON; there is no nan in them."""
+        return study_to_dict(self)
+
+
+def _predictions(study: Study) -> Iterator[dict[str, Any]]:
+    problem = study.problem
+    ids, classes = problem.ids, problem.target.classes
+    for features, model, evaluation in study.evaluations():
+        level = study.uncertainty.level if study.uncertainty else None
+        bounds = conformal(evaluation, problem, study.split, level) if level and evaluation.parts() else None
+        place = 0
+        for part, fold in evaluation.parts():
+            for k, sample in enumerate(fold.indices):
+                row: dict[str, Any] = {
+                    "dataset": problem.dataset.name,
+                    "target": problem.target_name,
+                    "unit": problem.target.unit,
+                    "features": features,
+                    "model": model,
+                    "part": part,
+                    "id": ids[sample],
+                }
+                if not classes:
+                    row |= {"true": float(problem.y[sample]), "predicted": float(fold.y_pred[k])}
+                    for name in ("lower", "upper"):
+                        ends = getattr(bounds, name, None)
+                        row[name] = None if ends is None or np.isnan(ends[place]) else float(ends[place])
+                else:
+                    row |= {"true": classes[int(problem.y[sample])], "predicted": classes[int(fold.y_pred[k])]}
+                    for c, name in enumerate(classes):
+                        p = fold.probabilities
+                        row[f"probability {name}"] = None if p is None else float(p[k, c])
+                    sets = bounds.sets if bounds else None
+                    row["set"] = None if sets is None else "|".join(np.array(classes)[sets[place]])
+                place += 1
+                yield row
+
+
+def score(evaluation: Evaluation) -> float:
+    """Return the first figure of merit, in cross-validation or else on the test part; larger is better."""
+    name = primary_metric(evaluation.kind)
+    if evaluation.folds:
+        value = evaluation.cross_validation[name].mean.value
+    else:
+        value = evaluation.test.metrics[name].value if evaluation.test else None
+    if value is None:
+        return -np.inf
+    return value if METRICS[evaluation.kind][name].larger_is_better else -value
+
+
+def count_steps(n_features: int, n_models: int, *, curve: bool = True) -> int:
+    """Return how often :func:`run_study` calls ``progress``."""
+    return n_features * (n_models + 1) + 1 + int(curve)
 
 
 def run_study(
-    dataset: Dataset,
-    target: str,
+    problem: Problem,
     features: Sequence[Features],
     models: Mapping[str, BaseEstimator],
     split: Split,
     *,
     question: str = "",
+    titles: Mapping[str, str] = MappingProxyType({}),
     n_repeats: int = 10,
+    curve: bool = True,
+    level: float | None = 0.9,
+    shap: bool = False,
     n_jobs: int = 1,
-    progress: Callable[[str], None] = lambda step: None,
+    progress: Progress = lambda step: None,
 ) -> Study:
     """Test all models on all features, and explain the best model for each.
 
     Parameters
     ----------
-    dataset : Dataset
-        The structures and targets.
-    target : str
-        Name of the target, which must be known for all structures.
+    problem : Problem
+        The samples and the target.
     features : sequence of Features
-        Features of all structures.
+        Features of all samples. A kernel between samples goes to the models that take one, and to no others.
     models : mapping of str to estimator
-        Models by their names in :data:`~atomprint.learn.models.MODELS`, without the baseline, which is always there.
+        Models by keys of your choice, without the baseline, which is always there under the key "dummy". Those made
+        with ``pairwise=True`` are given the kernels, all others the features.
     split : Split
         The samples for training and testing.
     question : str
         See :class:`Study`.
+    titles : mapping of str to str
+        Titles of the models by their keys. Default: those of :data:`~atomprint.learn.MODELS`, or the keys.
     n_repeats : int
-        How often each group of features is scrambled to find its importance.
+        How often each group of features is scrambled to find its importance; 0 for not at all.
+    curve : bool
+        Whether to compute the learning curve of the best model.
+    level : float, optional
+        Level of the uncertainty of the best model; None for none.
+    shap : bool
+        Whether to sum Shapley values over groups of features, where the best model for them is of trees or linear.
     n_jobs : int
-        Number of threads, which share the folds; -1 means all cores.
+        Number of threads, which share the folds; -1 means all cores. Results do not depend on it.
     progress : callable
-        Called with a few words before each step.
+        Called with a few words before each step; :func:`count_steps` says how often.
 
     Returns
     -------
     Study
+
+    Raises
+    ------
+    FitError
+        If a model fails; the message names features, model and fold.
+    ValueError
+        If there is nothing to test, or features do not fit the problem or the models.
     """
-    y = dataset.targets[target].values
-    baseline = evaluate(make_model("dummy"), features[0].values, y, split)
+    if not features or not models:
+        raise ValueError(f"there must be features and models, got {len(features)} and {len(models)}")
+    if "dummy" in models:
+        raise ValueError("models must not have the key 'dummy', which is that of the baseline")
+    if not split.folds and len(split.test) == 0:
+        raise ValueError("split must have folds or a test part, got neither")
+    for what, keys in (("features", [given.key for given in features]), ("models", list(models))):
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{what} must have different keys, got {', '.join(keys)}")
+    options: dict[str, Any] = {"keep_fold_estimators": len(split.test) == 0, "refit": False}
+    for given in features:
+        check_samples(given, problem)
+    progress("baseline")
+    # A baseline sees no feature: one column of zeros is enough.
+    blind = Features("none", "none", "", np.zeros((len(problem), 1)), ["none"], 0.0, {})
+    baseline = evaluate(make_model("dummy", problem.kind), blind, problem, split, name="dummy")
     trials = []
     for given in features:
-        evaluations = {}
-        for name, model in models.items():
-            progress(f"{given.title}, {MODELS[name].title.lower()}")
-            evaluations[name] = evaluate(model, given.values, y, split, n_jobs)
-        best = min(models, key=lambda name: _cv_mae(evaluations[name]))
-        progress(f"{given.title}, importance")
-        importance = {
-            kind: group_importance(
-                evaluations[best].estimator,
-                given.values[split.test],
-                y[split.test],
-                groups,
-                n_repeats=n_repeats,
-                seed=split.seed,
+        suited = {name: model for name, model in models.items() if _takes_kernel(model) == given.pairwise}
+        if not suited:
+            raise ValueError(
+                f"features {given.key!r}: no model takes "
+                + ("a kernel between samples" if given.pairwise else "features that are not a kernel")
             )
-            for kind, groups in feature_groups(given.names).items()
-        }
-        forest = evaluations.get("random_forest")
-        top = top_features(given.names, forest.estimator.feature_importances_) if forest else []
-        trials.append(Trial(given, evaluations, best, importance, top))
-    return Study(dataset, target, question, split, baseline, trials)
+        evaluations: dict[str, Evaluation] = {}
+        for name, model in models.items():
+            progress(f"{given.title}, {_title(name, titles)}")
+            if name not in suited:
+                continue
+            evaluations[name] = evaluate(
+                model, given, problem, split, n_jobs, name=f"features {given.key!r}, model {name!r}", **options
+            )
+            best = max(evaluations, key=lambda key: score(evaluations[key]))
+            # Models of folds are kept no longer than they may be needed; forests of many samples are large.
+            needed = {best, _with_impurity(evaluations, best)}
+            for key in evaluations.keys() - needed:
+                evaluations[key] = replace(evaluations[key], fold_estimators=())
+        progress(f"{given.title}, importance")
+        trials.append(_explained(given, evaluations, best, problem, split, n_repeats, shap))
+    trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
+    evaluation, model = trial.evaluations[trial.best], models[trial.best]
+    if evaluation.estimator is None:  # for whoever wants to predict with it
+        whole = fit_estimator(model, trial.features, problem, split, split.train, f"model {trial.best!r}, all samples")
+        evaluation = replace(evaluation, estimator=whole)
+        trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, trial.best: evaluation})
+    learnt = None
+    if curve:
+        progress("learning curve")
+        learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=trial.best)
+    _, indices, y_pred = evaluation.held_out()
+    return Study(
+        problem,
+        question,
+        split,
+        find_leakage(problem, split),
+        baseline,
+        trials,
+        learnt,
+        None if level is None else conformal(evaluation, problem, split, level),
+        break_down(problem, indices, y_pred),
+        {name: _title(name, titles) for name in ("dummy", *models)},
+        {name: plain(model) for name, model in models.items()},
+    )
 
 
-def plain(value: Any) -> Any:
-    """Return parameters of any kind as types that JSON knows."""
-    if isinstance(value, BaseEstimator):
-        return {"class": type(value).__name__} | {k: plain(v) for k, v in value.get_params(deep=False).items()}
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, list | tuple | set):
-        return [plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else repr(value)
+def _title(name: str, titles: Mapping[str, str]) -> str:
+    return titles.get(name) or (MODELS[name].title if name in MODELS else name)
 
 
-def _cv_mae(evaluation: Evaluation) -> float:
-    mean = evaluation.cross_validation["mae"].mean.value
-    return np.inf if mean is None else mean
+def _takes_kernel(model: BaseEstimator) -> bool:
+    return bool(get_tags(model).input_tags.pairwise)
 
 
-def _trial_to_dict(trial: Trial) -> dict[str, Any]:
-    features = trial.features
-    return {
-        "features": {
-            "key": features.key,
-            "title": features.title,
-            "description": features.description,
-            "shape": list(features.values.shape),
-            "seconds": features.seconds,
-            "parameters": features.parameters,
+def _with_impurity(evaluations: Mapping[str, Evaluation], best: str) -> str:
+    """Return the model of trees whose impurities are shown: the best model, or the first; empty if there is none."""
+    for name in (best, *evaluations):
+        models = [evaluations[name].estimator, *evaluations[name].fold_estimators]
+        if any(model is not None and impurity_importance(model) is not None for model in models):
+            return name
+    return ""
+
+
+def _explained(
+    given: Features,
+    evaluations: dict[str, Evaluation],
+    best: str,
+    problem: Problem,
+    split: Split,
+    n_repeats: int,
+    shap: bool,
+) -> Trial:
+    """Return the trial with what its best model relies on, and without the models of its folds."""
+    evaluation = evaluations[best]
+    importance = shapley = None
+    if len(given.names) and not given.pairwise:
+        groups = feature_groups(given.names)
+        parts, where = _unseen(evaluation, given, problem, split)
+        if n_repeats:
+            importance = _permuted(parts, where, groups, problem, n_repeats, split.seed)
+        if shap:
+            shapley = _shapley(parts, where, groups, problem)
+    top, top_model = [], _with_impurity(evaluations, best)
+    if top_model and len(given.names):
+        owner = evaluations[top_model]
+        models = [owner.estimator] if owner.estimator is not None else owner.fold_estimators
+        shares = [impurity_importance(model) for model in models]
+        top = top_features(given.names, np.mean([share for share in shares if share is not None], axis=0))
+    done = {name: replace(entry, fold_estimators=()) for name, entry in evaluations.items()}
+    return Trial(given, done, best, importance, shapley, top, top_model if top else "")
+
+
+def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Split) -> tuple[list[Part], str]:
+    """Return models with samples that they have not seen: the test part, or the folds if there is none."""
+    y = targets(problem)
+    rng = np.random.default_rng(split.seed)
+
+    def some(rows: Indices, most: int) -> Indices:
+        return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+    if evaluation.test is not None:
+        pairs, where = [(evaluation.estimator, some(split.test, _N_EXPLAINED))], "the test part"
+    else:
+        most = -(-_N_EXPLAINED // len(split.folds))
+        pairs = [
+            (model, some(predict, most))
+            for model, (_, predict) in zip(evaluation.fold_estimators, split.folds, strict=True)
+        ]
+        where = "the folds, each with the model that has not seen it"
+    parts = [Part(model, _dense(given.take(rows)), y[rows]) for model, rows in pairs]
+    n_all = len(split.test) if evaluation.test is not None else sum(len(predict) for _, predict in split.folds)
+    n = sum(len(part.y) for part in parts)
+    return parts, where + (f" ({n} samples of it, drawn at random)" if n < n_all else "")
+
+
+def _dense(X: Any) -> Any:
+    return X.toarray() if hasattr(X, "toarray") else X
+
+
+def _permuted(
+    parts: Sequence[Part], where: str, groups: Mapping[str, Groups], problem: Problem, n_repeats: int, seed: int
+) -> Importance:
+    figure = "increase of the mean absolute error" if problem.kind == "regression" else "drop of the balanced accuracy"
+    return Importance(
+        f"{figure} on {where} when a group of features is scrambled among the samples; {n_repeats} times",
+        problem.target.unit if problem.kind == "regression" else "",
+        {
+            way: pooled_importance(parts, members, kind=problem.kind, n_repeats=n_repeats, n_best=_N_GROUPS, seed=seed)
+            for way, members in groups.items()
         },
-        "models": {name: _evaluation_to_dict(evaluation) for name, evaluation in trial.evaluations.items()},
-        "importance": {
-            "model": trial.best,
-            "method": "increase of the mean absolute error on the test part when a group of features is scrambled",
-            "groups": {
-                kind: [{"group": g.label, "mean": g.mean, "std": g.std, "n_features": g.n_features} for g in groups]
-                for kind, groups in trial.importance.items()
-            },
-        },
-        "top_features_random_forest": [{"feature": name, "importance": value} for name, value in trial.top],
-    }
+        {way: len(members) for way, members in groups.items()},
+    )
 
 
-def _evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "parameters": plain(evaluation.estimator),
-        "cross_validation": {k: v.to_dict() for k, v in evaluation.cross_validation.items()},
-        **{part: _fold_to_dict(fold) for part, fold in evaluation.parts()},
-    }
-
-
-def _fold_to_dict(fold: Fold) -> dict[str, Any]:
-    return {
-        "n_samples": len(fold.indices),
-        **fold.metrics.to_dict(),
-        "chosen": plain(fold.chosen),
-        "seconds": fold.seconds,
-    }
-
-
-def _caveats(study: Study) -> Iterator[str]:
-    n, n_test = len(study.dataset), len(study.split.test)
-    if n < 1000:
-        sizes = sorted({len(predict) for _, predict in study.split.folds})
-        yield (
-            f"Little data: {n} structures, of which {n_test} are in the test part and "
-            f"{' or '.join(map(str, sizes))} in each fold. A single structure can move a figure visibly: compare "
-            "differences with the spread over folds, and read nothing into the last digit."
-        )
-    batch = as_batch(study.dataset.structures, periodic=False)
-    elements = [set(batch.numbers[a:b].tolist()) for a, b in zip(batch.offsets, batch.offsets[1:], strict=False)]
-    trained = set().union(*(elements[i] for i in study.split.train))
-    tested = set().union(*(elements[i] for i in study.split.test))
-    unseen = sorted(tested - trained)
-    if unseen == sorted(tested):
-        yield (
-            "No element of the test part occurs in the training part. Only what is known about elements beforehand "
-            "(their properties) can carry over from one to the other."
-        )
-    elif unseen:
-        yield f"In the test part but not in the training part: {', '.join(symbols_of(unseen))}."
-    counts = Counter(z for i in study.split.train for z in elements[i])
-    rare = sorted(z for z in counts if counts[z] < 5)
-    if len(rare) < len(counts) / 2 and rare:
-        yield (
-            "Rare elements: "
-            + ", ".join(f"{symbols_of([z])[0]} ({counts[z]})" for z in rare)
-            + " occur in fewer than 5 training structures (number in parentheses); expect large errors there."
-        )
+def _shapley(parts: Sequence[Part], where: str, groups: Mapping[str, Groups], problem: Problem) -> Importance | None:
+    """Return sums of Shapley values for the first model; None if there is no quick way to compute them."""
+    model, X, _ = parts[0]
+    try:
+        found = {way: shapley_importance(model, X[:_N_SHAPLEY], members)[:_N_GROUPS] for way, members in groups.items()}
+    except ValueError:
+        return None
+    return Importance(
+        "mean size of the Shapley values, summed over the features of a group, of up to "
+        f"{_N_SHAPLEY} samples of {where if len(parts) == 1 else 'the first fold'}: how far the group moves a "
+        "prediction",
+        problem.target.unit if problem.kind == "regression" else "",
+        found,
+        {way: len(members) for way, members in groups.items()},
+    )

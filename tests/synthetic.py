@@ -3,19 +3,19 @@
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
-
-from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.learn.breakdown import break_down
 from atomprint.learn.curve import LearningCurve
-from atomprint.learn.evaluate import Evaluation, Fold
 from atomprint.learn.features import Features
-from atomprint.learn.importance import GroupImportance, Importance
 from atomprint.learn.leakage import find_leakage
+from atomprint.learn.uncertainty import Calibration, Uncertainty
+
+from atomprint.datasets.base import Dataset, Failure, Target
+from atomprint.learn.evaluate import Evaluation, Fold
+from atomprint.learn.importance import GroupImportance, Importance
 from atomprint.learn.metrics import Metric, compute_metrics, primary_metric, spread
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import Split
 from atomprint.learn.study import Study, Trial
-from atomprint.learn.uncertainty import Calibration, Uncertainty
 
 CATIONS = ("Ca", "Sr", "Ba", "La", "K", "Na", "Pb", "Y")
 METALS = ("Ti", "Zr", "Mn", "Fe", "Co", "Ni", "Nb", "Al", "V")
@@ -185,9 +185,7 @@ def _uncertainty(problem, evaluation):
         coverage=Metric(0.87),
         coverage_by_class={name: Metric(0.9) for name in problem.target.classes},
         mean_width=Metric(2.0),
-        calibration=Calibration(
-            "reliability" if classify else "coverage", levels, levels**1.1, np.arange(1, 10)
-        ),
+        calibration=Calibration("reliability" if classify else "coverage", levels, levels**1.1, np.arange(1, 10)),
         half_width=Metric(None, "is for numbers") if classify else Metric(1.0),
         thresholds={name: Metric(0.2) for name in problem.target.classes},
     )

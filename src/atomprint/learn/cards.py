@@ -1,8 +1,8 @@
 """Model cards and data-set cards: what a model is for, what it was made from, and what it must not be used for.
 
-After M. Mitchell et al., Model Cards for Model Reporting, FAT* (2019), doi:10.1145/3287560.3287596, and T. Gebru et al.,
-Datasheets for Datasets, Commun. ACM 64, 86 (2021), doi:10.1145/3458723. What the program cannot know is said to be not
-known; nothing is made up.
+After M. Mitchell et al., Model Cards for Model Reporting, FAT* (2019), doi:10.1145/3287560.3287596, and T. Gebru et
+al., Datasheets for Datasets, Commun. ACM 64, 86 (2021), doi:10.1145/3458723. What the program cannot know is said to be
+not known; nothing is made up.
 """
 
 from __future__ import annotations
@@ -60,13 +60,15 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
     Card
     """
     trial, model = study.best()
-    problem, target = study.problem, study.target
+    target = study.target
     evaluation = trial.evaluations[model]
     unit = f" in {target.unit}" if target.unit else ""
     what = f"one of {_listed(target.classes)}" if target.classes else f"a number{unit}"
     of = "each atom of a structure" if target.level == "atom" else (
         "a composition" if study.dataset.structures is None else "a structure"
     )  # fmt: skip
+    many = "compositions" if study.dataset.structures is None else "structures"
+    many = f"atoms of {many}" if target.level == "atom" else many
     parameters = _parameters(evaluation.estimator)
     details = [
         f"Predicts {target.title.lower()} of {of}: {what}. {target.definition}",
@@ -76,16 +78,18 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
         f"{versions.get('scikit-learn', '?')}, Python {versions.get('python', '?')}.",
     ]
     use = [
-        f"Meant for {of.removeprefix('each ')} like those it was fitted to (see training data), to screen and to compare, "
-        "where an error of the size given below is acceptable.",
-        "Not meant for elements, classes of materials, sizes or conditions that are not in the training data, nor as the "
+        f"Meant for {many} like those it was fitted to (see training data), to screen and to compare, where "
+        "an error of the size given below is acceptable.",
+        "Not meant for elements, classes of materials, sizes or conditions that are not in the training data, nor as "
+        "the "
         "only ground for a decision about safety: confirm what matters by experiment or calculation.",
     ]
     caveats = [*study.caveats(), *study.leakage.sentences()]
     if study.uncertainty is not None:
         found = study.uncertainty
         caveats.append(
-            f"Intervals at the level {found.level:g} held the truth for a share of {found.coverage} of the samples they "
+            f"Intervals at the level {found.level:g} held the truth for a share of {found.coverage} of the samples "
+            "they "
             f"were checked on ({found.checked_on}). {found.assumptions}"
         )
     return Card(
@@ -96,7 +100,7 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
             "Training data": [*_domain(study), f"Source: {study.dataset.source}"],
             "Evaluation data": [study.split.description or "Described in the report."],
             "Metrics": [
-                f"{spec.title}: {spec.description}." for name, spec in METRICS[study.kind].items() if name in _told(study)
+                f"{METRICS[study.kind][name].title}: {METRICS[study.kind][name].description}." for name in _told(study)
             ],
             "Results": list(_results(study)),
             "Results by group": list(_groups(study)) or ["Not broken down."],
@@ -133,7 +137,7 @@ def dataset_card(study: Study) -> Card:
     return Card(
         f"Data-set card: {dataset.title}",
         {
-            "Motivation": [f"Used here to learn: {study.target.title.lower()}.", *([study.question] if study.question else [])],
+            "Motivation": [f"Used here to learn: {study.target.title.lower()}.", *filter(None, [study.question])],
             "Composition": [
                 f"{len(dataset):,} {what}. {dataset.description}",
                 *_domain(study)[1:],
@@ -159,6 +163,7 @@ def _domain(study: Study) -> list[str]:
     problem = study.problem
     found = compositions_of(study.dataset)
     rows = np.unique(problem.structures[train])
+    n_formulas = len(np.unique(found.formulas[rows]))
     elements = [chemical_symbols[z] for z in np.flatnonzero(found.contains[rows].any(axis=0))]
     named = _listed(elements) if len(elements) <= _MANY else f"{len(elements)} elements, listed in results.json"
     y = problem.y[train]
@@ -171,7 +176,7 @@ def _domain(study: Study) -> list[str]:
         low, high = (format_number(float(v), like=size) for v in (y.min(), y.max()))
         span = f"Range of the target: {low} to {high}{unit}"
     return [
-        f"{len(train):,} samples of {study.dataset.title}, {len(np.unique(found.formulas[rows])):,} different formulas.",
+        f"{len(train):,} samples of {study.dataset.title}, with {n_formulas:,} different formulas.",
         f"Elements: {named}.",
         f"{span}.",
     ]

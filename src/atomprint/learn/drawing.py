@@ -137,11 +137,11 @@ def _box(ax: Axes, cell: Vectors) -> Vectors:
         for j in range(i + 1, 8):
             if np.abs(places[i] - places[j]).sum() != 1:
                 continue
-            behind = hidden in (i, j)
-            ax.plot(
-                corners[[i, j], 0], corners[[i, j], 1], color=style.FAINT, lw=0.7, solid_capstyle="round",
-                ls=(0, (3, 3)) if behind else "-", zorder=corners[hidden, 2] - 10 if behind else corners[[i, j], 2].mean(),
-            )  # fmt: skip
+            x, y, depth = corners[[i, j]].T
+            looks: dict[str, Any] = {"ls": "-", "zorder": depth.mean()}
+            if hidden in (i, j):
+                looks = {"ls": (0, (3, 3)), "zorder": depth.min() - 10}
+            ax.plot(x, y, color=style.FAINT, lw=0.7, solid_capstyle="round", **looks)
     return corners[:, :2]
 
 
@@ -179,9 +179,7 @@ def _bonds(points: Vectors, numbers: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return np.asarray(pairs[close])
 
 
-def _with_faces(
-    positions: Vectors, cell: Vectors, pbc: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.intp], Vectors]:
+def _with_faces(positions: Vectors, cell: Vectors, pbc: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], Vectors]:
     """Wrap atoms into the cell, and repeat those on its faces; return which atom each is and where.
 
     The atoms of the cell come first, in their order.

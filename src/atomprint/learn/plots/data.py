@@ -37,7 +37,7 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
         "label": [f"{name} ({len(indices):,})" for name, indices, _ in parts],
     }
     what = "atoms" if target.level == "atom" else "samples"
-    with style.figure(3.6, 2.1) as figure:
+    with style.figure(3.4, 2.1) as figure:
         ax = figure.subplots()
         if target.classes:
             counts = [np.bincount(y[indices].astype(int), minlength=len(target.classes)) for _, indices, _ in parts]
@@ -45,7 +45,8 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
             ax.set_xlabel(f"number of {what}")
         else:
             low, high = _without_tails(y)
-            ax.hist([y[i].clip(low, high) for _, i, _ in parts], bins=style.n_bins(len(y)), range=(low, high), **options)
+            shown = [y[indices].clip(low, high) for _, indices, _ in parts]
+            ax.hist(shown, bins=style.n_bins(len(y)), range=(low, high), **options)
             beyond = int(np.count_nonzero((y < low) | (y > high)))
             note = f"\n{beyond:,} beyond the ends are in the outer bars" if beyond else ""
             ax.set_xlabel(style.with_unit(target.title, target.unit) + note)
@@ -58,7 +59,7 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
 
 def sizes(numbers: npt.NDArray[Any], label: str, what: str = "structures") -> Figure:
     """Plot how many structures have how many atoms, or compositions how many elements."""
-    with style.figure(3.0, 2.1) as figure:
+    with style.figure(2.8, 2.1) as figure:
         ax = figure.subplots()
         low, high = int(numbers.min()), int(numbers.max())
         width = max(1, int(np.ceil((high - low + 1) / 30)))
@@ -94,9 +95,10 @@ def periodic_table(
 
     numbers = {atomic_numbers[symbol]: value for symbol, value in values.items()}
     low, high = min(numbers.values()), max(numbers.values())
-    if low == high:
-        low, high = (low / 2, high * 2) if logarithmic else (low - (abs(low) or 1.0), high)
-    norm: Any = LogNorm(low, high) if logarithmic else Normalize(min(low, 0), high)
+    if logarithmic:
+        norm: Any = LogNorm(low, high) if high > low else LogNorm(low / 2, high * 2)
+    else:
+        norm = Normalize(min(low, 0), high if high > min(low, 0) else min(low, 0) + 1)
     colours = style.colours(0.08, map_name)
     symbols = {z: symbol for symbol, z in atomic_numbers.items()}
     last = 118 if max(numbers) > 86 else 86
@@ -119,7 +121,7 @@ def periodic_table(
         ax.set(xlim=(-0.1, 18.1), ylim=(rows, -0.1), aspect="equal")
         ax.axis("off")
         bar = ax.inset_axes((2.6 / 18.2, 1 - 1.1 / rows, 8.6 / 18.2, 0.34 / rows))
-        ticks = _round_numbers(low, high) if logarithmic else None  # those of matplotlib are mathematics
+        ticks = _round_numbers(norm.vmin, norm.vmax) if logarithmic else None  # those of matplotlib are mathematics
         figure.colorbar(
             ScalarMappable(norm, colours), cax=bar, orientation="horizontal", ticks=ticks, format=_compact_tick
         )

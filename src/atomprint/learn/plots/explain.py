@@ -153,4 +153,3 @@ def _last_number(label: str) -> tuple[str, int]:
     """Sort labels such as "n = 2" and "n = 10" by their numbers."""
     digits = len(label) - len(label.rstrip("0123456789"))
     return label[: len(label) - digits], int(label[len(label) - digits :])
-

@@ -57,7 +57,8 @@ def comparison(study: Study) -> Figure:
             ax.axhline(place, color=style.GRID, lw=0.7)
         _limits(ax, np.array(seen), spec.larger_is_better, reference)
         folds = ", mean ± spread over folds" if study.split.folds else ""
-        ax.set_xlabel(style.with_unit(_words(study.problem.kind, name), study.problem.target.unit * spec.in_unit) + folds)
+        label = style.with_unit(_words(study.problem.kind, name), study.problem.target.unit * spec.in_unit)
+        ax.set_xlabel(label + folds)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -234,7 +235,8 @@ def _parts(evaluation: Evaluation) -> dict[str, tuple[npt.NDArray[np.intp], npt.
     folds: tuple[Fold, ...] = evaluation.folds
     parts = {}
     if folds:
-        parts["cross-validation"] = (np.concatenate([f.indices for f in folds]), np.concatenate([f.y_pred for f in folds]))
+        guesses = np.concatenate([fold.y_pred for fold in folds])
+        parts["cross-validation"] = (np.concatenate([fold.indices for fold in folds]), guesses)
     if evaluation.test is not None:
         parts["test"] = (evaluation.test.indices, evaluation.test.y_pred)
     return parts

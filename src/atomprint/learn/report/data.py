@@ -69,10 +69,11 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
     body: list[Content] = [
         paragraph(dataset.description),
         paragraph(tag("b", target.title), f" ({target.unit})" if target.unit else "", f". {target.definition}"),
-        paragraph("Source: ", dataset.source, f" Licence: {dataset.licence}." if dataset.licence else None,
-                  class_="source"),  # fmt: skip
+        paragraph(
+            "Source: ", dataset.source, f" Licence: {dataset.licence}." if dataset.licence else None, class_="source"
+        ),
         side_by_side(table((), list(_counts(study, known)), numeric_from=1), *pictures),
-        captioned(table_of_elements, f"Periodic table with the number of {what} that contain each element. Most: {top}"),
+        captioned(table_of_elements, f"Periodic table: number of {what} with each element. Most: {top}"),
         _failures(dataset),
     ]
     return Section(id, "Data", join(body))
@@ -181,7 +182,9 @@ def _failures(dataset: Dataset) -> Html:
     return join(
         [
             tag("h4", "Rows left out"),
-            paragraph(f"{many} of the source could not be used. Where they failed: {steps}. Nothing here is about them."),
+            paragraph(
+                f"{many} of the source could not be used, and nothing here is about them. Step that failed: {steps}."
+            ),
             table(("row", "id", "step", "reason"), rows),
             _left_out(len(failures) - len(rows), "rows"),
         ]

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ase.formula import Formula
 
+from atomprint.layout import symbols_of
 from atomprint.learn import plots
 from atomprint.learn.breakdown import BreakdownRow
-from atomprint.learn.composition import compositions_of
+from atomprint.learn.composition import compositions_of, numbers_of
 from atomprint.learn.drawing import draw_structure
 from atomprint.learn.metrics import format_number
 from atomprint.learn.plots.style import with_unit
@@ -73,7 +75,7 @@ def _breakdown(study: Study, label: str, overall: float) -> Iterator[Html]:
             left = len(rows) - len(shown)
             figure = plots.breakdown(shown, f"by {kind}", label, colour, overall)
             small.append(
-                captioned(figure, f"{label} by {kind}", f"The {len(shown)} largest of {len(rows)} groups." if left else None)
+                captioned(figure, f"{label} by {kind}", f"The {len(shown)} largest of {len(rows)}." if left else None)
             )
     yield tag("div", *small, class_="figures")
 
@@ -100,22 +102,27 @@ def _worst(study: Study) -> Iterator[Html]:
     formulas = compositions_of(study.dataset).formulas[problem.structures]
     ids = problem.ids
     if study.dataset.structures is None:
-        rows = [(tag("span", ids[p.sample], class_="id"), formulas[p.sample], p.true, p.predicted, p.error) for p in worst]
-        yield table(("id", "formula", *(with_unit(w, unit) for w in ("true", "predicted", "error"))), rows, numeric_from=2)
+        names = [tag("span", ids[p.sample], class_="id") for p in worst]
+        rows = [(name, formulas[p.sample], *p[1:]) for name, p in zip(names, worst, strict=True)]
+        heads = ("id", "formula", *(with_unit(words, unit) for words in ("true", "predicted", "error")))
+        yield table(heads, rows, numeric_from=2)
         return
     pictures = []
     for p in worst:
+        structure = study.dataset.structures[int(problem.structures[p.sample])]
+        formula = formulas[p.sample] if _is_crystal(structure) else _molecular_formula(structure)
         words = [
             bold(tag("span", ids[p.sample], class_="id")),
-            f" {formulas[p.sample]}",
+            f" {formula}",
             Html("<br>"),
-            f"true {p.true}, predicted {p.predicted}",
+            f"true {p.true}",
+            Html("<br>"),
+            f"predicted {p.predicted}",
             Html("<br>"),
             p.error if study.kind == "classification" else with_unit(f"error {p.error}", unit),
         ]
         atom = None if problem.atoms is None else int(problem.atoms[p.sample])
-        structure = study.dataset.structures[int(problem.structures[p.sample])]
-        pictures.append(tag("figure", _drawn(structure, atom, formulas[p.sample]), tag("figcaption", *words)))
+        pictures.append(tag("figure", _drawn(structure, atom, formula), tag("figcaption", *words)))
     yield tag("div", *pictures, class_="pictures")
     if problem.atoms is not None:
         yield paragraph("The ring marks the atom.", class_="note")
@@ -146,6 +153,15 @@ def _worst_predictions(study: Study) -> Iterator[_Prediction]:
         yield _Prediction(int(indices[i]), classes[int(truth[i])], classes[int(y_pred[i])], words)
 
 
+def _is_crystal(structure: Any) -> bool:
+    return bool(np.any(getattr(structure, "pbc", hasattr(structure, "lattice"))))
+
+
+def _molecular_formula(structure: Any) -> str:
+    """Return the formula with all atoms: C6H6, not CH."""
+    return str(Formula.from_list(symbols_of(numbers_of(structure).tolist())).format("hill"))
+
+
 def _drawn(structure: Any, atom: int | None, formula: str) -> Html:
     """Return a picture of a structure, or the reason why there is none."""
     try:
@@ -165,10 +181,13 @@ def importance_section(study: Study, id: str) -> Section | None:
             "Bars: ",
             "; ".join(methods),
             ", for the better model of each set of features; lines: spread over repeats. Groups overlap, and what one "
-            "group says another may say too, so that bars do not add up. Lists: the single features that a model of trees "
-            "uses most (share of the variance or impurity that its splits remove). Radial channel 1 is the closest to the "
+            "group says another may say too, so that bars do not add up. Lists: the single features that a model of "
+            "trees "
+            "uses most (share of the variance or impurity that its splits remove). Radial channel 1 is the closest "
+            "to the "
             "atom, the last one reaches out to the cutoff; l counts angular detail. Numbered element channels mix "
-            "elements and have no meaning of their own. Rows of a matrix are sorted by norm: row 0 is the atom with the "
+            "elements and have no meaning of their own. Rows of a matrix are sorted by norm: row 0 is the atom with "
+            "the "
             "strongest repulsion. That a model relies on a feature does not mean that nature does.",
         ),
         *pictures,
@@ -182,7 +201,8 @@ def _importance(trial: Trial, study: Study) -> Html | None:
         groups = {kind: rows for kind, rows in found.groups.items() if rows} if found is not None else {}
         if found is None or not groups:
             continue
-        label = with_unit("increase of the error" if what == "Importance" and found.unit else what.lower(), found.unit)
+        words = found.method.partition(" when ")[0].partition(" on ")[0]
+        label = with_unit(words if len(words) < 60 else what.lower(), found.unit)
         figure = plots.importance(groups, label, colour_of(study, trial.best), found.n_groups)
         if what == "Importance":
             pictures.append(image(figure, f"Importance of groups of features: {trial_title(trial, study)}"))
@@ -190,9 +210,6 @@ def _importance(trial: Trial, study: Study) -> Html | None:
             pictures.append(captioned(figure, f"Shapley values: {trial_title(trial, study)}", found.method))
     if not pictures:
         return None
-    listed = [
-        tag("li", tag("code", name), f" {100 * share:.1f} %") for name, share in trial.top[:10]
-    ]
+    listed = [tag("li", tag("code", name), f" {100 * share:.1f} %") for name, share in trial.top[:10]]
     head = tag("h4", f"{trial.features.title} ", tag("span", f"({study.models[trial.best]})"))
     return tag("div", head, tag("div", *pictures, tag("ol", listed) if listed else None), class_="importance")
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -158,5 +159,5 @@ def figure_of_merit(item: Spread | Metric) -> Html:
 
 
 def minus(number: str) -> str:
-    """Return a number with a proper minus sign."""
-    return number.replace("-", "−")
+    """Return text in which negative numbers have a proper minus sign; hyphens stay."""
+    return re.sub(r"(?<![\w)\]])-(?=[\d.])", "−", number)

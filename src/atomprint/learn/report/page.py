@@ -98,14 +98,17 @@ def _reading(studies: Sequence[Study]) -> Html:
         [
             definitions(figures),
             paragraph(
-                tag("b", "Folds"), ": the training part is cut into parts, each predicted by a model fitted to the others. ",
-                tag("b", "Test part"), ": samples set aside at the start, predicted once. Whatever models learn, "
-                "hyperparameters included, they learn from the samples they are fitted to. Parameters of descriptors are "
+                tag("b", "Folds"),
+                ": the training part is cut into parts, each predicted by a model fitted to the others. ",
+                tag("b", "Test part"),
+                ": samples set aside at the start, predicted once. Whatever models learn, "
+                "hyperparameters included, they learn from the samples they are fitted to. Parameters of descriptors "
+                "are "
                 "fixed; if they were chosen with an eye on these data, that flatters the figures a little.",
             ),
             definitions(models) if models else None,
         ]
-    )  # fmt: skip
+    )
 
 
 def _study(study: Study, id: str, title: str, versions: Mapping[str, str]) -> Section:
@@ -144,9 +147,14 @@ def _making(settings: Mapping[str, Any], versions: Mapping[str, str], recipe: st
     return join(
         [
             paragraph(
-                "All figures for each fold, the hyperparameters chosen in it, and the parameters of all descriptors are in ",
-                tag("code", "results.json"), ", every single prediction is in ", tag("code", "predictions.csv"),
-                ", the cards are in ", tag("code", "model-card.md"), ", all beside this file.",
+                "All figures for each fold, the hyperparameters chosen in it, and the parameters of all descriptors "
+                "are in ",
+                tag("code", "results.json"),
+                ", every single prediction is in ",
+                tag("code", "predictions.csv"),
+                ", the cards are in ",
+                tag("code", "model-card.md"),
+                ", all beside this file.",
             ),
             join([tag("h3", "The recipe, with everything that was left to defaults"), tag("pre", recipe)])
             if recipe
@@ -156,4 +164,4 @@ def _making(settings: Mapping[str, Any], versions: Mapping[str, str], recipe: st
             tag("h3", "Environment"),
             table((), list(versions.items())),
         ]
-    )  # fmt: skip
+    )

@@ -44,7 +44,9 @@ def _parity(study: Study, id: str) -> Section:
     body = [
         paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
         tag("div", *pictures, class_="figures"),
-        captioned(residuals, "Distribution of errors, and errors against predictions", "Errors of ", bold(best_title(study))),
+        captioned(
+            residuals, "Distribution of errors; errors against predictions", "Errors of ", bold(best_title(study))
+        ),
     ]
     return Section(id, "Predicted against true", join(body))
 
@@ -81,7 +83,8 @@ def _classes(study: Study, id: str) -> Section:
             )
         )
     else:
-        body.append(paragraph("No ROC curve: no model gives probabilities, or only one class was tested.", class_="note"))
+        why = "No ROC curve: the models give no probabilities, or only one class was tested."
+        body.append(paragraph(why, class_="note"))
     return Section(id, "Predicted and true classes", join(body))
 
 

@@ -18,10 +18,14 @@ from atomprint.learn.study import Study
 def models_section(study: Study, id: str) -> Section:
     """Return the section on features and models."""
     features = [
-        (bold(f.title), f.description, " × ".join(f"{n:,}" for n in np.shape(f.values)) or f"{len(f.values):,}",
-         duration(f.seconds))
+        (
+            bold(f.title),
+            f.description,
+            " × ".join(f"{n:,}" for n in np.shape(f.values)) or f"{len(f.values):,}",
+            duration(f.seconds),
+        )
         for f in (trial.features for trial in study.trials)
-    ]  # fmt: skip
+    ]
     models = []
     for name, title in study.models.items():
         found = [e for _, model, e in study.evaluations() if model == name]
@@ -73,7 +77,7 @@ def verdict(study: Study) -> str:
     base = judged(study.baseline, name)[1].value
     if base is not None:
         beaten = metric.value > base if spec.larger_is_better else metric.value < base
-        text += f"; the baseline, {lower(study.models['dummy'])}, has {minus(format_number(base))}{unit}"
+        text += f"; the baseline has {minus(format_number(base))}{unit}"
         if not beaten:
             text += ", which is no worse: nothing was learnt"
         elif not spec.larger_is_better and metric.value > 0:
@@ -82,8 +86,10 @@ def verdict(study: Study) -> str:
     n_models = sum(len(t.evaluations) for t in study.trials)
     if evaluation.folds and evaluation.test is not None:
         judge = evaluation.test.metrics[name]
-        picked = f" It was picked as the best of {n_models}, which flatters that figure a little; the" if n_models > 1 else " The"
-        text += f"{picked} test part is the judge: there it is {minus(str(judge))}{unit if judge.value is not None else ''}."
+        picked = f" It was picked as the best of {n_models}, which flatters that figure a little; the"
+        text += picked if n_models > 1 else " The"
+        said = minus(str(judge)) + (unit if judge.value is not None else "")
+        text += f" test part is the judge: there it is {said}."
     elif n_models > 1:
         text += (
             f" It was picked as the best of {n_models} by this very figure, which flatters it a little: there is no "
@@ -147,16 +153,19 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     said = []
     if "cross-validation" in parts:
         n = len(study.split.folds)
-        said.append(f"Cross-validation: mean ± standard deviation over {n} folds of {len(study.split.train):,} samples.")
+        n_train = len(study.split.train)
+        said.append(f"Cross-validation: mean ± standard deviation over {n} folds of {n_train:,} samples.")
     if "test part" in parts:
         said.append(
-            f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to the "
+            f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to "
+            "the "
             "whole training part."
         )
     said.append("The best figure of each column is in bold.")
     if "leaderboard_rocauc" in names:
         said.append(
-            "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as “rocauc” "
+            "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as "
+            "“rocauc” "
             "is something else: the area for predictions of 0 and 1, which equals the balanced accuracy; compare "
             "leaderboards with that column only."
         )
@@ -171,7 +180,7 @@ def _fold_table(study: Study) -> Html | None:
         return None
     names = list(METRICS[study.kind])[:4]
     notes = Notes()
-    shown = parts if len(parts) <= MAX_ROWS + 1 else [*parts[:MAX_ROWS], *(p for p in parts[MAX_ROWS:] if p[0] == "test")]
+    shown = [part for k, part in enumerate(parts) if k < MAX_ROWS or part[0] == "test"]
     chosen = any(fold.chosen for _, fold in shown)
     rows = []
     for part, fold in shown:

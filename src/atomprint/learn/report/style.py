@@ -62,7 +62,7 @@ th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); v
 th:last-child, td:last-child { padding-right: 0; }
 thead tr:last-child th { border-bottom: 1px solid var(--ink); }
 .span th { border: 0; padding-bottom: 0; text-align: center; }
-.n { text-align: right; white-space: nowrap; }
+.n { text-align: right; white-space: nowrap; } th.n { white-space: normal; }
 .id { overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; }
 figure { margin: 0; break-inside: avoid; }

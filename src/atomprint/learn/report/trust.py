@@ -8,7 +8,18 @@ import numpy as np
 
 from atomprint.learn import plots
 from atomprint.learn.metrics import METRICS, format_number
-from atomprint.learn.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, side_by_side, table
+from atomprint.learn.report.html import (
+    Content,
+    Html,
+    Section,
+    bold,
+    captioned,
+    join,
+    minus,
+    paragraph,
+    side_by_side,
+    table,
+)
 from atomprint.learn.report.words import MAX_ROWS, Notes, colour_of, judged, lower
 from atomprint.learn.study import Study
 from atomprint.learn.uncertainty import Uncertainty
@@ -72,7 +83,9 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     unit = f" {target.unit}" if target.unit else ""
     rows: list[tuple[Content, Content, Content]] = []
     notes = Notes()
-    kinds = [("as the model's errors suggest", found), *([("scaled by the model's own uncertainty", found.normalised)] if found.normalised else [])]
+    kinds = [("as the model's errors suggest", found)]
+    if found.normalised is not None:
+        kinds.append(("scaled by the model's own uncertainty", found.normalised))
     for words, item in kinds:
         rows.append((words, notes.cell(item.coverage), notes.cell(item.mean_width)))
     sets = study.kind == "classification"
@@ -105,12 +118,18 @@ def _calibration(study: Study, words: str, item: Uncertainty) -> Iterator[Html]:
         two = len(study.target.classes) == 2
         label = f"predicted probability of {study.target.classes[1]}" if two else "probability of the predicted class"
         figure = plots.reliability(curve.nominal, curve.observed, curve.counts, colour, label)
-        yield captioned(figure, "Reliability diagram", "On the diagonal probabilities mean what they say; larger "
-                        "points stand for more samples.")  # fmt: skip
+        yield captioned(
+            figure,
+            "Reliability diagram",
+            "On the diagonal probabilities mean what they say; larger points stand for more samples.",
+        )
     elif curve is not None:
         figure = plots.calibration(curve.nominal, curve.observed, colour, item.level)
-        yield captioned(figure, f"Calibration of the intervals, {words}", f"Intervals {words}: on the diagonal they "
-                        f"hold as many true values as they promise ({item.checked_on}).")  # fmt: skip
+        yield captioned(
+            figure,
+            f"Calibration of the intervals, {words}",
+            f"Intervals {words}: on the diagonal they hold as many true values as they promise ({item.checked_on}).",
+        )
     if item.lower is not None and item.upper is not None:
         half = (item.upper - item.lower) / 2
         chosen = np.isfinite(half) & ((item.parts == "test") == (item.checked_on == "test part"))
@@ -118,5 +137,8 @@ def _calibration(study: Study, words: str, item: Uncertainty) -> Iterator[Html]:
             middle = (item.upper + item.lower)[chosen] / 2
             error = np.abs(middle - study.problem.y[item.indices[chosen]])
             figure = plots.widths(half[chosen], error, study.target.unit, colour)
-            yield captioned(figure, "Absolute errors against half-widths of the intervals", "Below the diagonal an error is "
-                            "within its interval: larger errors should come with wider ones.")  # fmt: skip
+            yield captioned(
+                figure,
+                "Absolute errors against half-widths of the intervals",
+                "Below the diagonal an error is within its interval: larger errors should come with wider ones.",
+            )

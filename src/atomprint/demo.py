@@ -20,10 +20,12 @@ from atomprint.descriptors import SOAP, CoulombMatrix, SineMatrix
 from atomprint.descriptors.base import Descriptor
 from atomprint.elements import N_ELEMENTS, ElementEmbedding, element_properties
 from atomprint.layout import symbols_of
-from atomprint.learn.evaluate import make_split
+from atomprint.learn.features import Features
 from atomprint.learn.models import make_model
+from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report
-from atomprint.learn.study import Features, plain, run_study
+from atomprint.learn.split import make_split
+from atomprint.learn.study import count_steps, plain, run_study
 from atomprint.validation import check_n_jobs
 
 Progress = Callable[[str, int, int], None]
@@ -57,6 +59,8 @@ class Size:
         Trees of the random forest.
     n_repeats : int
         How often groups of features are scrambled.
+    curve : bool
+        Whether learning curves are made.
     """
 
     n_structures: int | None = None
@@ -65,10 +69,11 @@ class Size:
     n_folds: int = 5
     n_trees: int = 200
     n_repeats: int = 10
+    curve: bool = True
 
 
 FULL = Size()
-QUICK = Size(n_structures=40, n_max=2, l_max=1, n_folds=3, n_trees=20, n_repeats=3)
+QUICK = Size(n_structures=40, n_max=2, l_max=1, n_folds=3, n_trees=20, n_repeats=3, curve=False)
 
 
 def run_demo(
@@ -84,7 +89,7 @@ def run_demo(
     Parameters
     ----------
     output : path
-        Folder for ``report.html``, ``results.json`` and ``predictions.csv``.
+        Folder for ``report.html``, ``results.json``, ``predictions.csv`` and ``model-card.md``.
     n_jobs : int
         Number of threads; -1 means all cores. Results do not depend on it.
     seed : int
@@ -105,10 +110,12 @@ def run_demo(
     size = QUICK if quick else FULL
     threads = check_n_jobs(n_jobs)
     Path(output).mkdir(parents=True, exist_ok=True)  # if this fails, it should do so before the work
-    models = {name: make_model(name, random_state=seed) for name in ("kernel_ridge", "random_forest")}
-    models["random_forest"].set_params(n_estimators=size.n_trees)
+    models = {
+        "kernel_ridge": make_model("kernel_ridge", random_state=seed),
+        "random_forest": make_model("random_forest", random_state=seed, n_estimators=size.n_trees),
+    }
     plans = [_enthalpy(size), _volume(size), _bulk_modulus(size)]
-    total = sum(len(plan.recipes) * (len(models) + 2) for plan in plans) + 1
+    total = 1 + sum(len(p.recipes) + count_steps(len(p.recipes), len(models), curve=size.curve) for p in plans)
     done = 0
 
     def step(words: str) -> None:
@@ -118,23 +125,23 @@ def run_demo(
 
     studies = []
     for plan in plans:
-        where = f"{plan.dataset.title}, {plan.dataset.targets[plan.target].title.lower()}"
+        problem = Problem.of(plan.dataset, plan.target)
         features = []
         for recipe in plan.recipes:
-            step(f"{where}: {recipe.title}")
+            step(f"{problem.title}: {recipe.title}")
             features.append(recipe.compute(threads))
         # The folds share the threads; further ones in the linear algebra would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             study = run_study(
-                plan.dataset,
-                plan.target,
+                problem,
                 features,
                 models,
-                make_split(len(plan.dataset), n_folds=size.n_folds, seed=seed),
+                make_split(problem, n_folds=size.n_folds, seed=seed),
                 question=plan.question,
                 n_repeats=size.n_repeats,
+                curve=size.curve,
                 n_jobs=threads,
-                progress=lambda words, where=where: step(f"{where}: {words}"),  # type: ignore[misc]
+                progress=lambda words, problem=problem: step(f"{problem.title}: {words}"),  # type: ignore[misc]
             )
         studies.append(study)
     step("Report: plots and tables")
@@ -169,7 +176,7 @@ class Recipe:
     Parameters
     ----------
     key, title, description : str
-        See :class:`~atomprint.learn.study.Features`.
+        See :class:`~atomprint.learn.Features`.
     structures : sequence of Atoms
         The structures as the descriptor sees them.
     make : Descriptor or callable

@@ -1,0 +1,210 @@
+"""Sections on features, models and figures of merit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from atomprint.learn import plots
+from atomprint.learn.evaluate import Fold
+from atomprint.learn.metrics import METRICS, Metric, Spread, format_number, primary_metric
+from atomprint.learn.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag
+from atomprint.learn.report.words import MAX_ROWS, Notes, best_title, duration, judged, lower, unit_of
+from atomprint.learn.study import Study
+
+
+def models_section(study: Study, id: str) -> Section:
+    """Return the section on features and models."""
+    features = [
+        (
+            bold(f.title),
+            f.description,
+            " × ".join(f"{n:,}" for n in np.shape(f.values)) or f"{len(f.values):,}",
+            duration(f.seconds),
+        )
+        for f in (trial.features for trial in study.trials)
+    ]
+    models = []
+    for name, title in study.models.items():
+        found = [e for _, model, e in study.evaluations() if model == name]
+        folds = [fold for evaluation in found for _, fold in evaluation.parts()]
+        if not folds:
+            continue
+        n = sum(len(fold.indices) for fold in folds)
+        per_sample = sum(fold.seconds_predict for fold in folds) / max(n, 1)
+        models.append(
+            (bold(title), duration(float(np.median([f.seconds_fit for f in folds]))), f"{duration(per_sample)}")
+        )
+    body = [
+        paragraph(
+            "What the models are given: one row of numbers for each sample. Features are made from structures or "
+            "formulas alone; they know nothing of the target. Times are those of this run."
+        ),
+        table(("features", "what they are", "shape", "time"), features, numeric_from=2),
+        table(("model", "time to fit, median", "to predict one sample"), models, numeric_from=1),
+    ]
+    return Section(id, "Features and models", join(body))
+
+
+def quality_section(study: Study, id: str) -> Section:
+    """Return the section on figures of merit."""
+    spec = METRICS[study.kind][primary_metric(study.kind)]
+    body: list[Content] = [
+        paragraph(verdict(study), class_="verdict"),
+        captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline"),
+        *_metrics_tables(study),
+        _fold_table(study),
+    ]
+    return Section(id, "How good the models are", join(body))
+
+
+def verdict(study: Study) -> str:
+    """Return in words how good the best model is, compared with knowing nothing and with the next best."""
+    name = primary_metric(study.kind)
+    spec, unit = METRICS[study.kind][name], study.target.unit
+    unit = f" {unit}" if spec.in_unit and unit else ""
+    trial, model = study.best()
+    evaluation = trial.evaluations[model]
+    where, metric = judged(evaluation, name)
+    figure = evaluation.cross_validation[name] if evaluation.folds else metric
+    said = spec.description.partition(",")[0].partition(":")[0] if study.kind == "regression" else spec.title
+    text = f"Best {where}: {trial.features.title} with {lower(study.models[model])}"
+    if metric.value is None:
+        return f"{text}. How good it is cannot be said: {metric}."
+    text += f", with a {said} of {minus(str(figure))}{unit}"
+    base = judged(study.baseline, name)[1].value
+    if base is not None:
+        beaten = metric.value > base if spec.larger_is_better else metric.value < base
+        text += f"; the baseline has {minus(format_number(base))}{unit}"
+        if not beaten:
+            text += ", which is no worse: nothing was learnt"
+        elif not spec.larger_is_better and metric.value > 0:
+            text += f", {base / metric.value:.1f} times as much"
+    text += "."
+    n_models = sum(len(t.evaluations) for t in study.trials)
+    if evaluation.folds and evaluation.test is not None:
+        judge = evaluation.test.metrics[name]
+        picked = f" It was picked as the best of {n_models}, which flatters that figure a little; the"
+        text += picked if n_models > 1 else " The"
+        said = minus(str(judge)) + (unit if judge.value is not None else "")
+        text += f" test part is the judge: there it is {said}."
+    elif n_models > 1:
+        text += (
+            f" It was picked as the best of {n_models} by this very figure, which flatters it a little: there is no "
+            "other part of the data to judge it by."
+        )
+    return text + _next_best(study, name)
+
+
+def _next_best(study: Study, name: str) -> str:
+    """Return a warning if the second best model is within the spread over folds."""
+    trial, model = study.best()
+    best = trial.evaluations[model]
+    if len(best.folds) < 2:
+        return ""
+    sign = -1.0 if METRICS[study.kind][name].larger_is_better else 1.0
+    others = [
+        (sign * found.mean.value, f"{t.features.title} with {lower(study.models[m])}")
+        for t in study.trials
+        for m, e in t.evaluations.items()
+        if (t is not trial or m != model) and (found := e.cross_validation[name]).mean.value is not None
+    ]
+    mine = best.cross_validation[name]
+    if not others or mine.mean.value is None or mine.std.value is None:
+        return ""
+    value, title = min(others)
+    if value - sign * mine.mean.value < mine.std.value:
+        return f" {title} is within the spread over folds of it: the difference between these two may be chance."
+    return ""
+
+
+def _metrics_tables(study: Study) -> Iterator[Html]:
+    """Yield the figures of merit: folds and test beside each other where there is room, else below each other."""
+    names = list(METRICS[study.kind])
+    entries = [("", "dummy", study.baseline)]
+    entries += [
+        ("" if k else trial.features.title, model, evaluation)
+        for trial in study.trials
+        for k, (model, evaluation) in enumerate(trial.evaluations.items())
+    ]
+    folds = [[evaluation.cross_validation[name] for *_, evaluation in entries] for name in names]
+    tests = [[evaluation.test.metrics[name] for *_, evaluation in entries if evaluation.test] for name in names]
+    parts: dict[str, list[Any]] = {}
+    if study.split.folds:
+        parts["cross-validation"] = folds
+    if len(study.split.test):
+        parts["test part"] = tests
+    titles = [METRICS[study.kind][name].title for name in names]
+    caption = f"Errors in {study.target.unit}." if study.kind == "regression" and study.target.unit else None
+    groups = [list(parts)] if len(names) <= 4 else [[part] for part in parts]
+    notes = Notes()
+    for group in groups:
+        columns = [(name, column) for part in group for name, column in zip(names, parts[part], strict=True)]
+        best = [_best_row(column, METRICS[study.kind][name].larger_is_better) for name, column in columns]
+        rows = []
+        for row, (features, model, _) in enumerate(entries):
+            cells = [notes.cell(column[row], row == winner) for (_, column), winner in zip(columns, best, strict=True)]
+            rows.append((features, study.models[model], *cells))
+        spans = (("", 2), *((part, len(names)) for part in group))
+        yield table(("features", "model", *titles * len(group)), rows, numeric_from=2, spans=spans, caption=caption)
+    yield notes.html()
+    said = []
+    if "cross-validation" in parts:
+        n = len(study.split.folds)
+        n_train = len(study.split.train)
+        said.append(f"Cross-validation: mean ± standard deviation over {n} folds of {n_train:,} samples.")
+    if "test part" in parts:
+        said.append(
+            f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to "
+            "the "
+            "whole training part."
+        )
+    said.append("The best figure of each column is in bold.")
+    if "leaderboard_rocauc" in names:
+        said.append(
+            "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as "
+            "“rocauc” "
+            "is something else: the area for predictions of 0 and 1, which equals the balanced accuracy; compare "
+            "leaderboards with that column only."
+        )
+    yield paragraph(" ".join(said), class_="note")
+
+
+def _fold_table(study: Study) -> Html | None:
+    """Return the best model part by part, with what it chose."""
+    trial, model = study.best()
+    parts = trial.evaluations[model].parts()
+    if len(parts) < 2:
+        return None
+    names = list(METRICS[study.kind])[:4]
+    notes = Notes()
+    shown = [part for k, part in enumerate(parts) if k < MAX_ROWS or part[0] == "test"]
+    chosen = any(fold.chosen for _, fold in shown)
+    rows = []
+    for part, fold in shown:
+        row: list[Content] = [part, f"{len(fold.indices):,}", *(notes.cell(fold.metrics[name]) for name in names)]
+        rows.append([*row, _chosen(fold)] if chosen else row)
+    headers = ["part", "samples", *(f"{METRICS[study.kind][name].title}{unit_of(study, name)}" for name in names)]
+    body = table([*headers, "chosen hyperparameters"] if chosen else headers, rows, numeric_from=1)
+    if chosen:  # words, not numbers
+        body = Html(body.replace('class="n">chosen hyperparameters', ">chosen hyperparameters"))
+    left = len(parts) - len(shown)
+    more = paragraph(f"{left:,} more folds are in results.json.", class_="note") if left else None
+    return join([tag("h4", "Part by part ", tag("span", f"({best_title(study)})")), body, notes.html(), more])
+
+
+def _chosen(fold: Fold) -> Html:
+    words = ", ".join(f"{key.rpartition('__')[2]} = {_short(value)}" for key, value in fold.chosen.items())
+    return tag("span", words, class_="words wide")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _best_row(column: Sequence[Spread | Metric], largest: bool) -> int:
+    values = [item.mean.value if isinstance(item, Spread) else item.value for item in column]
+    scores = [-np.inf if v is None else v if largest else -v for v in values]
+    return int(np.argmax(scores)) if max(scores) > -np.inf else -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,15 @@ def written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8 under a temporary name beside it, and rename it when it is complete."""
-    with written_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+def write_atomically(path: str | os.PathLike[str], text: str | Iterable[str]) -> None:
+    """Write a text file in UTF-8 under a temporary name beside it, and rename it when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        The file, which is replaced if it is there.
+    text : str or iterable of str
+        What to write, in one piece or in several, which then need not be in memory at once.
+    """
+    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines([text] if isinstance(text, str) else text)

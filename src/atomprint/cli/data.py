@@ -18,12 +18,13 @@ Offline = Annotated[bool, typer.Option("--offline", help="Use what is in the cac
 def list_() -> None:
     """List the data sets that atomprint knows."""
     with messages():
-        from atomprint.datasets import REGISTRY, is_available
+        from atomprint.datasets import REGISTRY, cache_folder
 
-        rows = [
-            (name, entry.title, f"{entry.n_rows}", ", ".join(entry.targets), "yes" if is_available(name) else "no")
-            for name, entry in REGISTRY.items()
-        ]
+        folder = cache_folder()
+        rows = []
+        for name, entry in REGISTRY.items():
+            here = all((folder / file.name).is_file() for file in entry.files)
+            rows.append((name, entry.title, entry.rows or "–", ", ".join(entry.targets), "yes" if here else "no"))
         console.print(table(("name", "what", "rows", "targets", "here"), rows))
 
 
@@ -38,8 +39,15 @@ def fetch(
 
         for name in names:
             with progress_bar() as progress:
-                path = download(name, offline=offline, progress=lambda done, total, name=name: progress(name, done, total))
-            console.print(f"{name}: {path}", soft_wrap=True)
+                paths = download(
+                    name,
+                    offline=offline or None,
+                    progress=lambda step, done, total: progress(step, done, total or 0),  # noqa: B023
+                )
+            for path in paths:
+                console.print(f"{name}: {path}", soft_wrap=True)
+            if not paths:
+                console.print(f"{name}: comes with ASE, nothing to download")
 
 
 @app.command()
@@ -53,10 +61,10 @@ def show(
 ) -> None:
     """Show the first rows of a data set, its targets, units and counts."""
     with messages():
-        from atomprint.datasets import REGISTRY, load_dataset, read_dataset
+        from atomprint.datasets import REGISTRY, load, read_dataset
 
         if data in REGISTRY and not Path(data).exists():
-            dataset = load_dataset(data, offline=offline)
+            dataset = load(data, **({"offline": True} if offline and REGISTRY[data].files else {}))
         else:
             dataset = read_dataset(data, target=target, structure=structure, formula=formula, on_error="skip")
         console.print(str(dataset.summary()), soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atomprint.datasets import REGISTRY, Dataset, load_dataset, read_dataset
+from atomprint.datasets import REGISTRY, Dataset, load, read_dataset
 from atomprint.validation import check_choice
 from atomprint.workflow.recipe import DataSection
 
@@ -35,7 +35,8 @@ def load_data(section: DataSection, seed: int) -> Dataset:
             if getattr(section, entry) is not None:
                 raise ValueError(f"data.{entry} belongs to files of your own, not to data set {section.name!r}")
         check_choice("data.name", section.name, tuple(REGISTRY))
-        dataset = load_dataset(section.name, path=section.path, on_error=section.on_error)
+        options = {"path": section.path, "on_error": section.on_error} if REGISTRY[section.name].files else {}
+        dataset = load(section.name, **options)
     else:
         target = section.target
         if target is None:

@@ -17,8 +17,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from atomprint import descriptors, elements, kernels, pooling, sampling
 from atomprint.datasets import Dataset, Failure
 from atomprint.descriptors import ElementProperty
+from atomprint.learn.features import Features
 from atomprint.learn.problem import Problem
-from atomprint.learn.study import Features, plain
+from atomprint.learn.study import plain
 from atomprint.structures import Batch, as_batch
 from atomprint.validation import check_choice
 
@@ -247,7 +248,7 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
         hint = "; on_error = \"skip\" in [data] leaves such structures out" if "structure" in str(error) else ""
         raise type(error)(f"features.{given.key}: {error}{hint}") from error
     values = _rows(given, problem, needed, values)
-    names = [f"sample {i}" for i in range(len(values))] if given.pairwise else list(transformer.get_feature_names_out())
+    names = () if given.pairwise else list(transformer.get_feature_names_out())
     return (
         Features(
             given.key,

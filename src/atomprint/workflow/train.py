@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import BaseSearchCV
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from atomprint.datasets import Dataset
-from atomprint.learn.models import MODELS, make_model
+from atomprint.learn.evaluate import fit_estimator
+from atomprint.learn.models import MODELS, ModelSpec, make_model
 from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report, versions
 from atomprint.learn.search import Search
-from atomprint.learn.split import Split, make_split
-from atomprint.learn.study import Features, Study, run_study
+from atomprint.learn.split import make_split
+from atomprint.learn.features import Features
+from atomprint.learn.study import Study, run_study
 from atomprint.validation import check_choice, check_n_jobs
 from atomprint.workflow.data import load_data
-from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets, inputs_of
+from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
 from atomprint.files import write_atomically
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.recipe import Recipe
@@ -119,12 +120,13 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     """
     clock = _Clock()
     n_jobs = check_n_jobs(recipe.n_jobs)
-    models, titles = _models(recipe, "regression", None, n_jobs)  # a wrong entry is told before the work
     progress("Reading data", 0, 0)
     dataset = load_data(recipe.data, recipe.seed)
     target = _target(recipe, dataset)
     clock.lap("data")
 
+    kind = dataset.targets[target].kind
+    _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
     sets, resolved = feature_sets(recipe.features, dataset, n_jobs)
     problem, features, transformers = _describe(recipe, dataset, target, sets, progress)
     clock.lap("features")
@@ -137,10 +139,11 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
         group_by=recipe.split.group_by,
         seed=recipe.seed,
     )
-    models, titles = _models(recipe, problem.kind, split, n_jobs)
+    # Fits share the threads; further ones in the linear algebra would only wait for each other.
+    shared = n_jobs > 1 and len(split.folds) + bool(len(split.test)) > 1
+    models, titles = _models(recipe, problem.kind, [given.pairwise for given in features], 1 if shared else n_jobs)
     settings = recipe.evaluation
-    # The folds share the threads; further ones in the linear algebra would only wait for each other.
-    with threadpool_limits(1 if n_jobs > 1 and len(split.folds) > 1 else None, user_api="blas"):
+    with threadpool_limits(1 if shared else None, user_api="blas"):
         study = run_study(
             problem,
             features,
@@ -151,7 +154,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
             curve=settings.learning_curve,
             level=settings.level,
             shap=settings.shap,
-            n_jobs=n_jobs,
+            n_jobs=n_jobs if shared else 1,
             progress=lambda words: progress(words, 0, 0),
         )
     clock.lap("models")
@@ -208,51 +211,66 @@ def _describe(
 
 
 def _models(
-    recipe: Recipe, kind: str, split: Split | None, n_jobs: int
+    recipe: Recipe, kind: str, pairwise: Collection[bool], n_jobs: int
 ) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
-    """Return the models that a recipe asks for, and their titles."""
+    """Return the models that a recipe asks for, and their titles; for features, for kernels, or one of each."""
     models, titles = {}, {}
-    # Folds run beside each other; without folds the model has all threads.
-    own = 1 if split is None or len(split.folds) > 1 else n_jobs
     for key, entry in recipe.models.items():
         parameters = dict(entry)
         name = parameters.pop("type", key)
-        title = parameters.pop("title", MODELS[name].title if name in MODELS else name.rpartition(".")[2])
+        spec = MODELS.get(name)
+        title = parameters.pop("title", name.rpartition(".")[2] if spec is None else spec.title)
         space = parameters.pop("space", None)
-        try:
-            search = None
-            if recipe.search.method != "none" and name != "dummy":
-                search = Search(
-                    recipe.search.method,
-                    space=space,
-                    n_iter=recipe.search.n_iter,
-                    n_folds=recipe.search.n_folds,
-                    scoring=recipe.search.scoring,
-                    seed=recipe.seed,
+        if space is not None and recipe.search.method == "none":
+            raise ValueError(f'models.{key}.space needs a search: set method = "grid" or "random" in [search]')
+        for kernel in sorted(set(pairwise)):
+            if kernel and spec is not None and not spec.pairwise:
+                continue
+            suffix = " on a kernel" if kernel and False in pairwise else ""
+            try:
+                models[key + suffix] = make_model(
+                    name,
+                    kind,
+                    random_state=recipe.seed,
+                    n_jobs=n_jobs,
+                    search=_search(recipe, space, spec),
+                    pairwise=kernel,
+                    **parameters,
                 )
-            elif space is not None:
-                raise ValueError('space needs a search: set method = "grid" or "random" in [search]')
-            models[key] = make_model(name, kind, random_state=recipe.seed, n_jobs=own, search=search, **parameters)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"models.{key}: {error}") from error
-        titles[key] = title
+            except (ValueError, TypeError) as error:
+                if kernel and False in pairwise:
+                    continue  # an estimator by its import path, which takes no kernel
+                raise type(error)(f"models.{key}: {error}") from error
+            titles[key + suffix] = title + suffix
     return models, titles
+
+
+def _search(recipe: Recipe, space: Mapping[str, Any] | None, spec: ModelSpec | None) -> Search | None:
+    """Return the search of a model: none where there is nothing to choose, or the model chooses it itself."""
+    given = recipe.search
+    if given.method == "none" or (space is None and (spec is None or not spec.space)):
+        return None
+    return Search(
+        given.method,
+        space=space,
+        n_iter=given.n_iter,
+        n_folds=given.n_folds,
+        scoring=given.scoring,
+        seed=recipe.seed,
+    )
 
 
 def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:
     """Fit the best model to all samples and put it behind its descriptor."""
     problem, (trial, name) = study.problem, study.best()
-    values = trial.features.values
-    fitted = clone(estimator).fit(values, problem.y)
-    if isinstance(fitted, BaseSearchCV):
-        fitted = fitted.best_estimator_
+    everything = np.arange(len(problem))
+    fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
     return TrainedModel.from_study(
         study,
-        Pipeline([("features", transformer), ("model", fitted)]),
-        training_features=np.asarray(values),
+        Pipeline([("features", transformer), ("model", getattr(fitted, "best_estimator_", fitted))]),
+        features=trial.features,
         recipe=recipe.to_toml(),
         seed=recipe.seed,
-        inputs=inputs_of(problem.dataset),
     )
 
 

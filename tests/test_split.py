@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsRegressor
 
 from atomprint.datasets import Dataset, Target
@@ -328,6 +328,16 @@ def test_many_small_groups_give_the_size_that_was_asked_for():
     assert [len(predict) for _, predict in split.folds] == [60] * 5
     assert "formula" in split.description
     assert "150 groups for training, 50 for testing" in split.description
+
+
+def test_groups_of_all_sizes_give_folds_of_about_the_same_size():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(40), rng.integers(1, 30, size=40)).astype(str)
+    split = make_split(problem(n=len(labels), groups={"batch": labels}), "group", group_by="batch", test_size=0)
+    ours = [len(predict) for _, predict in split.folds]
+    theirs = [len(predict) for _, predict in GroupKFold(5).split(labels, groups=labels)]
+    assert sorted(ours) == sorted(theirs)  # the same greedy dealing, which does not depend on ties
+    assert max(ours) - min(ours) <= 3
 
 
 def test_a_group_much_larger_than_the_test_part_is_for_training():

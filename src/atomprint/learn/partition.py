@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 from sklearn.model_selection import (
-    GroupKFold,
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
@@ -244,11 +244,20 @@ class ByGroup(Partition):
 
     def folds(self, indices: Indices, n_folds: int, seed: int) -> Folds:
         """Deal whole groups to the folds, so that these have about the same size."""
-        # Groups are dealt to folds by their size; the new numbers shuffle those of the same size.
-        shuffled = np.random.default_rng(seed).permutation(len(self.names))[self.codes[indices]]
-        cut = GroupKFold(n_folds).split(indices, groups=shuffled)
-        pairs = [(indices[fit], indices[predict]) for fit, predict in cut]
-        alone = n_folds == len(np.unique(shuffled))
+        present, members, sizes = np.unique(self.codes[indices], return_inverse=True, return_counts=True)
+        # The largest first, those of the same size in shuffled order, each to the fold that is smallest so far. Unlike
+        # GroupKFold's, this order does not depend on how a processor sorts ties.
+        order = np.random.default_rng(seed).permutation(len(present))
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        fold_of = np.empty(len(present), dtype=np.intp)
+        lightest = [(0, k) for k in range(n_folds)]
+        for group in order.tolist():
+            size, k = heappop(lightest)
+            fold_of[group] = k
+            heappush(lightest, (size + int(sizes[group]), k))
+        dealt = fold_of[members]
+        pairs = [(indices[dealt != k], indices[dealt == k]) for k in range(n_folds)]
+        alone = n_folds == len(present)
         names = tuple(str(self.names[self.codes[p[0]]]) or "not known" for _, p in pairs) if alone else ()
         return Folds(pairs, names)
 

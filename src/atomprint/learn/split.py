@@ -98,7 +98,7 @@ class Split:
             for name, part in (("fit", fit), ("predict", predict)):
                 if len(part) == 0:
                     raise ValueError(f"folds[{i}] must have samples to {name}, got none")
-                outside = np.setdiff1d(part, self.train)
+                outside = _within(part, self.train, False)
                 if len(outside):
                     raise ValueError(
                         f"folds[{i}] must be within train, got {len(outside)} samples to {name} that are not, such as "
@@ -317,15 +317,22 @@ def _indices(name: str, values: Any) -> Indices:
     array = array.astype(np.intp, copy=False)
     if len(array) and array.min() < 0:
         raise ValueError(f"{name} must be >= 0, got {array.min()}")
-    if len(np.unique(array)) != len(array):
+    if not (np.diff(array) > 0).all() and len(np.unique(array)) != len(array):  # ascending ones need no sorting
         values, counts = np.unique(array, return_counts=True)
         raise ValueError(f"{name} must hold each sample once, got sample {values[counts > 1][0]} twice")
     return array
 
 
 def _check_apart(name: str, one: Indices, other_name: str, other: Indices) -> None:
-    both = np.intersect1d(one, other, assume_unique=True)
+    both = _within(one, other, True)
     if len(both):
         raise ValueError(
             f"{name} and {other_name} must have no sample in common, got {len(both)}, such as sample {both[0]}"
         )
+
+
+def _within(part: Indices, whole: Indices, inside: bool) -> Indices:
+    """Return what of a part is in the whole, or what is not."""
+    known = np.zeros(max(part.max(initial=0), whole.max(initial=0)) + 1, dtype=bool)
+    known[whole] = True
+    return part[known[part] == inside]

@@ -16,10 +16,9 @@ from ase.build import bulk
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import LeaveOneOut
 
-from atomprint.datasets import Target
+from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import SOAP
-from atomprint.learn import evaluate, regression_metrics, top_features
-from atomprint.learn.evaluate import Evaluation, Split
+from atomprint.learn import Evaluation, Features, Problem, Split, evaluate, regression_metrics, top_features
 from atomprint.learn.plots import parity
 
 # Isothermal bulk moduli at room temperature, in GPa: C. Kittel, Introduction to Solid State Physics, 8th ed., Wiley
@@ -85,17 +84,26 @@ def main(output: Path | str = ".") -> Evaluation:
     X, names = features(list(structures.values()))
     forces_and_stress(structures["NaCl"])
     y = np.array([BULK_MODULUS[name] for name in structures])
+    target = Target(y, "GPa", "Bulk modulus", "isothermal, at room temperature, from experiment")
+    dataset = Dataset(
+        "three", "Three crystals", list(structures.values()), tuple(structures), {"bulk_modulus": target}, "", ""
+    )
+    problem = Problem.of(dataset, "bulk_modulus")
+    given = Features("soap", "SOAP", "averaged over atoms", X, list(names), 0.0, {})
 
-    # Test: two crystals to learn from, the third to predict. Folds: each crystal predicted from the two others.
-    split = Split(train=np.array([0, 2]), test=np.array([1]), folds=tuple(LeaveOneOut().split(X)), seed=0)
-    result = evaluate(model(), X, y, split)
+    # Test: two crystals to learn from, the third to predict.
+    split = Split(train=np.array([0, 2]), test=np.array([1]), folds=(), seed=0)
+    result = evaluate(model(), given, problem, split)
     (silicon,) = result.test.y_pred
     print(f"\nTrained on Cu and NaCl, tested on Si: predicted {silicon:.0f} GPa, measured {y[1]:.0f} GPa")
     for name, metric in result.test.metrics.values.items():
         print(f"  {name:10} {metric}")
     print("A good prediction by luck: the forest can only mix the two values that it has seen.")
 
-    left_out = np.concatenate([fold.y_pred for fold in result.folds])
+    # Folds: each crystal predicted from the two others.
+    everything = np.arange(3)
+    split = Split(train=everything, test=everything[:0], folds=tuple(LeaveOneOut().split(X)), seed=0)
+    left_out = evaluate(model(), given, problem, split).out_of_fold().y_pred
     print("\nEach crystal predicted from the two others:")
     for name, guess in zip(structures, left_out, strict=True):
         print(f"  {name:5} predicted {guess:4.0f} GPa, measured {BULK_MODULUS[name]:4.0f} GPa")
@@ -106,7 +114,6 @@ def main(output: Path | str = ".") -> Evaluation:
     for name, share in top_features(list(names), result.estimator.feature_importances_, 10):
         print(f"  {name:24} {100 * share:4.1f} %")
 
-    target = Target(y, "GPa", "Bulk modulus", "isothermal, at room temperature, from experiment")
     path = Path(output) / "crystals_parity.png"
     parity(y, {"random_forest": result}, target).savefig(path, dpi=150)
     print(f"\nPredicted against true values: {path}")

@@ -3,19 +3,19 @@
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
-from atomprint.learn.breakdown import break_down
-from atomprint.learn.curve import LearningCurve
-from atomprint.learn.features import Features
-from atomprint.learn.leakage import find_leakage
-from atomprint.learn.uncertainty import Calibration, Uncertainty
 
 from atomprint.datasets.base import Dataset, Failure, Target
+from atomprint.learn.breakdown import break_down
+from atomprint.learn.curve import LearningCurve
 from atomprint.learn.evaluate import Evaluation, Fold
+from atomprint.learn.features import Features
 from atomprint.learn.importance import GroupImportance, Importance
+from atomprint.learn.leakage import find_leakage
 from atomprint.learn.metrics import Metric, compute_metrics, primary_metric, spread
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import Split
 from atomprint.learn.study import Study, Trial
+from atomprint.learn.uncertainty import Calibration, Uncertainty
 
 CATIONS = ("Ca", "Sr", "Ba", "La", "K", "Na", "Pb", "Y")
 METALS = ("Ti", "Zr", "Mn", "Fe", "Co", "Ni", "Nb", "Al", "V")

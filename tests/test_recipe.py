@@ -115,7 +115,7 @@ def test_sections_that_are_missing_are_named(tmp_path):
     path.write_text(TEXT.partition("[features")[0], encoding="utf-8")
     with pytest.raises(ValueError, match="features is missing"):
         Recipe.read(path)
-    with pytest.raises(FileNotFoundError, match="no such file: .* atomprint init writes one"):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .* atomprint init writes one"):
         Recipe.read(tmp_path / "other.toml")
 
 

@@ -14,7 +14,9 @@ from atomprint.cli.train import show_study
 
 def benchmark(
     task: Annotated[str, typer.Argument(help="Such as matbench_perovskites.")],
-    data: Annotated[Path | None, typer.Option("--data", help="A copy of the task's file; else it is downloaded.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A copy of the task's file; else it is downloaded.")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="Features and models; else those that come with atomprint.")
     ] = None,

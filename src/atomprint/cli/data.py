@@ -42,7 +42,7 @@ def fetch(
                 paths = download(
                     name,
                     offline=offline or None,
-                    progress=lambda step, done, total: progress(step, done, total or 0),  # noqa: B023
+                    progress=lambda step, done, total: progress(step, done, total or 0),
                 )
             for path in paths:
                 console.print(f"{name}: {path}", soft_wrap=True)

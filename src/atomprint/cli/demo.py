@@ -16,9 +16,7 @@ def demo(
         "atomprint-demo"
     ),
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")] = -1,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything that is random.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything that is random.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few structures and small models, to try things out.")] = False,
 ) -> None:
     """Describe real molecules and crystals, train and test models, and write a report.
@@ -103,4 +101,3 @@ def _errors(study: Any) -> Any:
         table.add_row(*row)
     table.add_row(MODELS["dummy"].title, *cells(study.baseline) * len(models), style="dim")
     return table
-

@@ -20,7 +20,9 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV or JSON file for the predictions, with all columns.")
     ] = None,
-    skip: Annotated[bool, typer.Option("--skip", help="Leave out what cannot be predicted, instead of stopping.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Leave out what cannot be predicted, instead of stopping.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Predict a property of new structures with a saved model."""
@@ -139,7 +141,9 @@ def evaluate(
             console.print(sentence, style="dim")
 
 
-def info(model: Annotated[Path, typer.Argument(help="A model that atomprint train saved, or its folder.")] = _DEFAULT) -> None:
+def info(
+    model: Annotated[Path, typer.Argument(help="A model that atomprint train saved, or its folder.")] = _DEFAULT,
+) -> None:
     """Show what a saved model predicts, what it was trained on, and how good it is."""
     with messages():
         from atomprint.workflow.model import load_model

@@ -167,5 +167,3 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _frozen(value[key]) for key in sorted(value)}
     return value
-
-

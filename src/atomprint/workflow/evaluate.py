@@ -71,7 +71,10 @@ def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs
     if given.level == "atom":
         place = np.searchsorted(np.unique(problem.structures), problem.structures)
         values = np.array(
-            [found.values[s][a] if found.values[s] is not None else np.nan for s, a in zip(place, problem.atoms, strict=True)]  # type: ignore[arg-type]
+            [
+                found.values[s][a] if found.values[s] is not None else np.nan
+                for s, a in zip(place, problem.atoms, strict=True)
+            ]  # type: ignore[arg-type]
         )
     else:
         values = np.asarray(found.values, dtype=np.float64)

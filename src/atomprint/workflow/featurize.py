@@ -245,7 +245,7 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
     try:
         values = transformer.fit_transform(inputs)
     except (ValueError, TypeError) as error:
-        hint = "; on_error = \"skip\" in [data] leaves such structures out" if "structure" in str(error) else ""
+        hint = '; on_error = "skip" in [data] leaves such structures out' if "structure" in str(error) else ""
         raise type(error)(f"features.{given.key}: {error}{hint}") from error
     values = _rows(given, problem, needed, values)
     names = () if given.pairwise else list(transformer.get_feature_names_out())

@@ -275,7 +275,9 @@ def _section(cls: type, table: Any, where: str) -> Any:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            raise ValueError(f"{full} is not an entry of a recipe{hint}: {where or 'there'} may have {', '.join(known)}")
+            raise ValueError(
+                f"{full} is not an entry of a recipe{hint}: {where or 'there'} may have {', '.join(known)}"
+            )
         if cls is Recipe and name in _TABLES:
             value = _section(_TABLES[name], value, full)
         elif cls is Recipe and name in _EXAMPLES:

@@ -130,7 +130,8 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
     if dataset.failures:
         first = dataset.failures[0]
         notes.append(
-            f'{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}); set on_error = "skip"'
+            f"{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}): "
+            'set on_error = "skip" to leave them out'
         )
     columns = "".join(
         f"{name} = {_quoted(value)}\n"

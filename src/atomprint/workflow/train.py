@@ -15,18 +15,18 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from atomprint.datasets import Dataset
+from atomprint.files import write_atomically
 from atomprint.learn.evaluate import fit_estimator
+from atomprint.learn.features import Features
 from atomprint.learn.models import MODELS, ModelSpec, make_model
 from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report, versions
 from atomprint.learn.search import Search
 from atomprint.learn.split import make_split
-from atomprint.learn.features import Features
 from atomprint.learn.study import Study, run_study
 from atomprint.validation import check_choice, check_n_jobs
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
-from atomprint.files import write_atomically
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.recipe import Recipe
 

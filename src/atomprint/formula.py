@@ -1,11 +1,18 @@
-"""Chemical formulas: from text to the amount of each element."""
+"""Chemical formulas: from text to the amount of each element, and back to a text that compares."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cache, lru_cache
+from math import gcd, lcm
 from typing import NamedTuple, NoReturn
 
+import numpy as np
 from ase.data import atomic_numbers
+
+from atomprint.elements import N_ELEMENTS, pauling_electronegativity
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _DOTS = "·•⋅∙*"
@@ -59,6 +66,81 @@ def parse_formula(formula: str) -> dict[str, float]:
     if not amounts:
         raise ValueError(f"formula {formula!r}: there must be some of an element, got none")
     return amounts
+
+
+def reduced_formula(composition: str | Mapping[str, float]) -> str:
+    """Return the formula with the smallest whole numbers, the same for all ways to write one composition.
+
+    Parameters
+    ----------
+    composition : str or mapping
+        A formula, see :func:`parse_formula`, or the amount of each element by its symbol.
+
+    Returns
+    -------
+    str
+        Symbols in the order of increasing Pauling electronegativity, as in ``"NaCl"`` or ``"Fe2O3"``, without brackets;
+        amounts are divided by their greatest common divisor, and left out if they are 1. An element is
+        ``"O"``, not ``"O2"``. Amounts that are no whole numbers are taken as fractions with denominators up to 10000:
+        ``"Li0.5CoO2"`` becomes ``"LiCo2O4"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no formula, or an amount is not finite and positive.
+
+    Examples
+    --------
+    >>> reduced_formula("O4Ti2"), reduced_formula({"O": 1.0, "H": 2.0}), reduced_formula("La0.7Sr0.3MnO3")
+    ('TiO2', 'H2O', 'Sr3La7Mn10O30')
+    """
+    amounts = parse_formula(composition) if isinstance(composition, str) else composition
+    return _reduced(tuple(amounts.items()))
+
+
+def chemical_system(composition: str | Mapping[str, float]) -> str:
+    """Return the elements of a composition in the order of the alphabet, joined as in ``"Cl-Na"``.
+
+    See :func:`reduced_formula` for the parameter and the errors.
+    """
+    amounts = parse_formula(composition) if isinstance(composition, str) else composition
+    return "-".join(sorted(amounts))
+
+
+@lru_cache(maxsize=1 << 16)
+def _reduced(amounts: tuple[tuple[str, float], ...]) -> str:
+    order = _order()
+    for symbol, amount in amounts:
+        if symbol not in order:
+            raise ValueError(f"composition must be of chemical elements, got {symbol!r}")
+        if not 0 < amount < float("inf"):
+            raise ValueError(f"composition: the amount of {symbol} must be finite and > 0, got {amount}")
+    if not amounts:
+        raise ValueError("composition must have at least one element, got none")
+    symbols, values = zip(*sorted(amounts, key=lambda item: order[item[0]]), strict=True)
+    if all(float(value).is_integer() for value in values):
+        numbers = [int(value) for value in values]
+    else:
+        fractions = [Fraction(value).limit_denominator(10_000) or Fraction(value) for value in values]
+        scale = lcm(*(fraction.denominator for fraction in fractions))
+        numbers = [int(fraction * scale) for fraction in fractions]
+    divisor = gcd(*numbers)
+    return "".join(
+        symbol if number == divisor else f"{symbol}{number // divisor}"
+        for symbol, number in zip(symbols, numbers, strict=True)
+    )
+
+
+@cache
+def _order() -> dict[str, tuple[float, str]]:
+    """Return what sorts the elements; of those beyond Lr nothing is known, and they count as Lr."""
+    values = pauling_electronegativity()
+    values[np.isnan(values)] = 1.2  # Pm, Eu, Tb and Yb, whose neighbours have 1.1 to 1.27
+    return {
+        symbol: (float(values[min(number, N_ELEMENTS) - 1]), symbol)
+        for symbol, number in atomic_numbers.items()
+        if number > 0
+    }
 
 
 class _Open(NamedTuple):

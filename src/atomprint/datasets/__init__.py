@@ -4,7 +4,7 @@ from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.bundled import load_dcdft, load_g2
 from atomprint.datasets.cache import cache_folder, fetch
 from atomprint.datasets.entry import Entry, RemoteFile, TargetInfo
-from atomprint.datasets.files import DataFileError, extract_archive
+from atomprint.datasets.archives import DataFileError, extract_archive
 from atomprint.datasets.matbench import (
     load_bandgap,
     load_matbench,

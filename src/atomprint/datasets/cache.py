@@ -18,7 +18,7 @@ from types import ModuleType
 
 from atomprint.datasets.download import Downloader, Progress
 from atomprint.datasets.entry import RemoteFile
-from atomprint.datasets.files import DataFileError
+from atomprint.datasets.archives import DataFileError
 from atomprint.datasets.registry import entry
 
 _ROUNDS = 3

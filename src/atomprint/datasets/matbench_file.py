@@ -20,7 +20,7 @@ from atomprint.datasets.base import Failure
 from atomprint.datasets.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.files import DataFileError, damage_reported, open_compressed
+from atomprint.datasets.archives import DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder, from_pymatgen_dict
 from atomprint.formula import parse_formula
 from atomprint.structures import Batch

@@ -19,7 +19,7 @@ from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.files import DataFileError, archive_files, damage_reported, open_compressed
+from atomprint.datasets.archives import DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder
 from atomprint.datasets.registry import HOPV_FUNCTIONALS, entry
 

@@ -15,7 +15,7 @@ from atomprint.datasets.assemble import Failures, Folds, assemble, check_on_erro
 from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch_file, find_file
 from atomprint.datasets.download import Progress
-from atomprint.datasets.files import DataFileError, damage_reported, open_compressed
+from atomprint.datasets.archives import DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import from_pymatgen_dict
 from atomprint.datasets.registry import ZUO2020_ROWS, entry
 

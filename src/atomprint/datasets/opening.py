@@ -1,0 +1,44 @@
+"""Open files that may be compressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+from typing import IO, Any
+
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file without the ending of its compression."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot + ending.lower() in _OPENERS else name
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file to read its bytes, decompressed if its name ends in .gz, .bz2 or .xz."""
+    file: IO[bytes] = _OPENERS.get(path.suffix.lower(), open)(path, "rb")
+    return file
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a file to read its text (UTF-8, with or without a mark of byte order); see :func:`open_binary`."""
+    file: IO[str] = _OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline="")
+    return file
+
+
+def read_text(path: Path) -> str:
+    """Return the whole text of a file; see :func:`open_text`.
+
+    Raises
+    ------
+    ValueError
+        If it is not text, or its compressed data are broken.
+    """
+    try:
+        with open_text(path) as file:
+            return file.read()
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error

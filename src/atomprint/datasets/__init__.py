@@ -5,6 +5,7 @@ from atomprint.datasets.bundled import load_dcdft, load_g2
 from atomprint.datasets.cache import cache_folder, fetch
 from atomprint.datasets.entry import Entry, RemoteFile, TargetInfo
 from atomprint.datasets.archives import DataFileError, extract_archive
+from atomprint.datasets.local import read_dataset
 from atomprint.datasets.matbench import (
     load_bandgap,
     load_matbench,
@@ -41,4 +42,5 @@ __all__ = [
     "load_perovskite",
     "load_qm7",
     "load_zuo2020",
+    "read_dataset",
 ]

@@ -43,7 +43,7 @@ def load_data(section: DataSection, seed: int) -> Dataset:
             raise ValueError("data.target must name the column or key to predict")
         dataset = read_dataset(
             section.path,
-            target=target,
+            targets=target,
             structure=section.structure,
             formula=section.formula,
             id=section.id,

@@ -125,7 +125,7 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
     elif target not in found.columns:
         raise ValueError(f"{data}: no column or key {target!r}: there are {', '.join(found.columns)}")
     dataset = read_dataset(
-        data, target=target, structure=found.structure, formula=found.formula, id=found.id, on_error="skip"
+        data, targets=target, structure=found.structure, formula=found.formula, id=found.id, on_error="skip"
     )
     if dataset.failures:
         first = dataset.failures[0]

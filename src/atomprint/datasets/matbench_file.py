@@ -204,7 +204,7 @@ def _save_ready(ready: Path, table: Table) -> None:
 def _load_ready(ready: Path) -> Table | None:
     """Return the arrays, or None if there are none or they are damaged."""
     try:
-        with np.load(ready, allow_pickle=False) as arrays:
+        with open(ready, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             positions, numbers, offsets, cells, pbc = (arrays[name] for name in _ARRAYS)
             failures = tuple(Failure(*fields) for fields in json.loads(str(arrays["failures"])))
             return Table(Batch(numbers, positions, offsets, cells, pbc), arrays["kept"], arrays["values"], failures)

@@ -70,6 +70,9 @@ class Server:
         else:
             handler.send_response(200)
         body = content[start:]
+        handler.send_header(
+            "Content-Type", "text/html" if content.startswith(b"<html>") else "application/octet-stream"
+        )
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         if self.broken.get(name):

@@ -75,6 +75,13 @@ def test_file_without_published_hash_is_reported(server, tmp_path):
     fetch_file(remote(server, None), cache=tmp_path, offline=True)  # no second warning
 
 
+def test_web_page_is_not_taken_for_a_file_without_hash(server, tmp_path):
+    server.files["data.bin"] = b"<html>Please log in</html>"
+    with pytest.raises(DataFileError, match="the server sent a web page instead of the file"):
+        fetch_file(remote(server, None), cache=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("sha256", [SHA256, None])
 def test_broken_connection_goes_on_or_starts_anew(server, tmp_path, sha256, recwarn):
     server.broken["data.bin"] = [100_000, 100_000]

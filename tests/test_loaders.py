@@ -154,6 +154,7 @@ def test_truncated_and_broken_files(monkeypatch, server, tmp_path):
         (plain.replace(b'"lattice"', b'"lattice', 1), "truncated or damaged"),
         (b"<html>", "must be a JSON file of Matbench, got one that starts with b'<html>'"),
         (b"", "must be a JSON file of Matbench"),
+        (b'{"structure": [1, 2], "e_form": [1, 2]}', "must be a table in pandas' JSON"),
         (split_json(["structure", "e_form"], []), "has no rows"),
         (split_json(["structure", "energy"], [[{}, 1.0]]), r"column 'e_form', got \['structure', 'energy'\]"),
         (split_json(["structure", "e_form"], [[1.0]]), "must have 2 values in each row, got 1"),

@@ -9,7 +9,7 @@ from atomprint.datasets import REGISTRY, entry, load, load_dcdft, load_g2
 from atomprint.datasets.public import LOADERS
 from atomprint.datasets.registry import ALIASES
 
-# From the issue tracker of the project; the same as in matminer's dataset_metadata.json.
+# As in the dataset_metadata.json of matminer.
 HASHES = {
     "matbench_expt_gap": ("783e7d1461eb83b00b2f2942da4b95fda5e58a0d1ae26b581c24cf8a82ca75b2", 4604),
     "matbench_perovskites": ("4641e2417f8ec8b50096d2230864468dfa08278dc9d257c327f65d0305278483", 18928),

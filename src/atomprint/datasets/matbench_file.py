@@ -20,7 +20,7 @@ from atomprint.datasets.base import Failure
 from atomprint.datasets.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.files import DataFileError, damage_reported, open_compressed
+from atomprint.datasets.files import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder, from_pymatgen_dict
 from atomprint.formula import parse_formula
 from atomprint.structures import Batch
@@ -112,7 +112,7 @@ def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str
             known.add(failure)
         return table
     rows = _Rows(place, found, on_error, progress)
-    with damage_reported(place, "delete it and fetch it again"):
+    with damage_reported(place):
         with open_compressed(place) as file:
             start = file.read(4096).lstrip()
         if not start.startswith(b"{"):
@@ -140,7 +140,7 @@ def _read_split(file: IO[bytes], rows: _Rows) -> Table:
                 raise DataFileError(f"{rows.place} must have {len(columns)} values in each row, got {len(row)}")
             rows.add(row[of], row[value], columns[of] == "structure")
     except ijson.JSONError as error:
-        raise DataFileError(f"{rows.place} is truncated or damaged: {error}") from error
+        raise DataFileError(f"{rows.place} is truncated or damaged ({error}): {AGAIN}") from error
     return rows.table(columns[of] == "structure")
 
 
@@ -149,7 +149,9 @@ def _read_columns(file: IO[bytes], rows: _Rows) -> Table:
     try:
         data = json.load(file)
     except json.JSONDecodeError as error:
-        raise DataFileError(f"{rows.place} is truncated or damaged: {error}") from error
+        raise DataFileError(f"{rows.place} is truncated or damaged ({error}): {AGAIN}") from error
+    if not all(isinstance(column, dict) for column in data.values()):
+        raise DataFileError(f"{rows.place} must be a table in pandas' JSON: for each column a value by row")
     columns = list(data)
     of, value = (columns[i] for i in _columns(columns, next(iter(rows.found.targets.values())), rows))
     keys = list(data[of])

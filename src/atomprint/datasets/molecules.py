@@ -19,7 +19,7 @@ from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.files import DataFileError, archive_files, damage_reported, open_compressed
+from atomprint.datasets.files import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder
 from atomprint.datasets.registry import HOPV_FUNCTIONALS, entry
 
@@ -87,7 +87,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
         data = loadmat(place)
         z, r, t, splits = (np.asarray(data[key]) for key in ("Z", "R", "T", "P"))
     except Exception as error:  # SciPy raises whatever it meets
-        raise DataFileError(f"{place} is damaged, or not qm7.mat: {error!r}") from error
+        raise DataFileError(f"{place} is damaged, or not qm7.mat ({error!r}): {AGAIN}") from error
     n = len(z)
     if z.ndim != 2 or r.shape != (*z.shape, 3) or t.size != n:
         raise DataFileError(f"{place} is not qm7.mat: Z, R and T have shapes {z.shape}, {r.shape} and {t.shape}")
@@ -285,12 +285,12 @@ def _read_hopv(file: IO[bytes], place: Path) -> Iterator[_Molecule | ValueError]
     def take(n: int) -> list[str]:
         found = list(islice(lines, n))
         if len(found) < n:
-            raise DataFileError(f"{place} is truncated: it ends within a molecule")
+            raise DataFileError(f"{place} is truncated: it ends within a molecule: {AGAIN}")
         return found
 
     def count(line: str, what: str) -> int:
         if not line.isdigit():
-            raise DataFileError(f"{place} is damaged or not of HOPV15: expected {what}, got {line!r:.60}")
+            raise DataFileError(f"{place} is damaged or not of HOPV15: expected {what}, got {line!r:.60}: {AGAIN}")
         return int(line)
 
     for smiles in lines:

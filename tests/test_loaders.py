@@ -155,7 +155,11 @@ def test_truncated_and_broken_files(monkeypatch, server, tmp_path):
         (b"<html>", "must be a JSON file of Matbench, got one that starts with b'<html>'"),
         (b"", "must be a JSON file of Matbench"),
         (b'{"structure": [1, 2], "e_form": [1, 2]}', "must be a table in pandas' JSON"),
-        (split_json(["structure", "e_form"], []), "has no rows"),
+        (split_json(["structure", "e_form"], []), "none of 0 rows could be read"),
+        (
+            split_json(["structure", "e_form"], [[{}, 1]]),
+            "none of 1 rows could be read, the first because of: the dict",
+        ),
         (split_json(["structure", "energy"], [[{}, 1.0]]), r"column 'e_form', got \['structure', 'energy'\]"),
         (split_json(["structure", "e_form"], [[1.0]]), "must have 2 values in each row, got 1"),
     ):
@@ -371,6 +375,7 @@ def test_hopv_faults(tmp_path):
     for content, reason in (
         (hopv()[:-300], "ends within a molecule"),
         (hopv().replace("Conformer 2\n2", "Conformer 2\nmany"), "expected the number of atoms, got 'many'"),
+        ("", "none of 0 rows could be read"),
         ("<html>\n" * 9, "expected the number of conformers"),
     ):
         path.write_text(content)
@@ -491,6 +496,9 @@ def test_zuo2020_faults(tmp_path):
         load_zuo2020("Li", "train", path=tmp_path)
     with pytest.raises(ValueError, match="path must be a folder"):
         load_zuo2020("Li", path=tmp_path / "training.json")
+    (tmp_path / "training.json").write_text("[]")
+    with pytest.raises(DataFileError, match="none of 0 rows could be read"):
+        load_zuo2020("Li", "train", path=tmp_path)
     frame = cell.copy()
     frame.arrays["force"] = np.ones((2, 3))
     frame.info["energy"] = -4.0

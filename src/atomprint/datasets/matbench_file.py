@@ -88,8 +88,7 @@ class _Rows:
 
     def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> Table:
         """Return all of them."""
-        if not self.values:
-            raise DataFileError(f"{self.place} has no rows")
+        self.failures.check_rest(len(self.kept))
         if self.progress is not None:
             self.progress(f"read {self.place.name}", len(self.values), len(self.values))
         return Table(

@@ -104,6 +104,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
             continue
         builder.append(np.rint(z[row][real]).astype(np.int32), r[row][real] * Bohr)
         kept.append(row)
+    failures.check_rest(len(kept))
     rows = np.array(kept, dtype=np.intp)
     parts = [np.sort(np.asarray(part, dtype=np.intp)) for part in splits]
     folds = tuple((np.setdiff1d(np.arange(n), part), part) for part in parts)
@@ -136,6 +137,7 @@ def _read_qml(place: Path, found: Entry, on_error: str) -> Dataset:
             continue
         ids.append(f"qm7-{Path(name).stem}")
         energies.append(pair)
+    failures.check_rest(len(ids))
     columns = np.array(energies, dtype=np.float64).reshape(-1, 2).T
     values = dict(zip(("atomization_energy", "atomization_energy_cheap"), columns, strict=True))
     return assemble(found, ids, values, structures=builder.build(), failures=failures, more=_CHEAP)
@@ -250,6 +252,7 @@ def load_hopv(
                 molecules.append(molecule)
             if progress is not None:
                 progress(f"read {place.name}", row + 1, found.rows)
+    failures.check_rest(len(molecules))
     structures, ids, rows = list[Atoms](), list[str](), list[tuple[_Molecule, Mapping[str, float]]]()
     names = dict[str, int]()
     for molecule in molecules:

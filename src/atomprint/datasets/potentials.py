@@ -93,6 +93,7 @@ def load_zuo2020(
             structures.append(atoms)
             ids.append(f"{element}-{name}-{row + 1:03d}")
             kinds.append(kind)
+        failed.check_rest(len(structures) - sum(counts[-1:]))
         failures.extend(failed)
         counts.append(len(structures))
     energies = np.array([atoms.get_potential_energy() for atoms in structures], dtype=np.float64)

@@ -27,16 +27,20 @@ class DataFileError(OSError):
     """A data file is missing, could not be fetched, or is not what it should be."""
 
 
+AGAIN = "get it again (if it is in the cache, delete it first)"
+"""What to do with a damaged file: it may be a download whose hash nobody knows."""
+
+
 @contextmanager
-def damage_reported(path: str | PathLike[str], hint: str = "") -> Iterator[None]:
+def damage_reported(path: str | PathLike[str]) -> Iterator[None]:
     """Turn what readers of compressed files raise at damaged ones into a :class:`DataFileError` that names the file."""
     try:
         yield
     except (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        raise DataFileError(f"{path} is truncated or damaged ({error}){': ' if hint else ''}{hint}") from error
+        raise DataFileError(f"{path} is truncated or damaged ({error}): {AGAIN}") from error
     except OSError as error:
         if error.errno is None and str(error) == "Invalid data stream":  # all that bz2 says
-            raise DataFileError(f"{path} is truncated or damaged ({error}){': ' if hint else ''}{hint}") from error
+            raise DataFileError(f"{path} is truncated or damaged ({error}): {AGAIN}") from error
         raise
 
 

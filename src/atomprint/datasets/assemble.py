@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.entry import Entry, TargetInfo
+from atomprint.datasets.files import DataFileError
 
 Folds = tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]
 
@@ -28,6 +29,12 @@ class Failures(list[Failure]):
         super().__init__()
         check_on_error(on_error)
         self.path, self.on_error = path, on_error
+
+    def check_rest(self, n_read: int) -> None:
+        """Raise if no row could be read: that is not a data set with some failures."""
+        if not n_read:
+            first = f", the first because of: {self[0].reason}" if self else ""
+            raise DataFileError(f"{self.path}: none of {len(self)} rows could be read{first}")
 
     def add(self, failure: Failure, error: Exception | None = None) -> None:
         """Note a row that failed, or raise."""

@@ -67,6 +67,9 @@ class Downloader:
                 self.resumed = True
                 return
             response.raise_for_status()
+            if not self.keep and response.headers.get("Content-Type", "").startswith("text/html"):
+                # No hash would tell that this is the page of a portal that wants a login, or a notice.
+                raise requests.ConnectionError("the server sent a web page instead of the file")
             if self.resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
                 raise requests.ConnectionError(f"asked for bytes from {done}, got {response.headers['Content-Range']}")
             if not self.resumed:

@@ -20,7 +20,7 @@ from atomprint.datasets.base import Failure
 from atomprint.datasets.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.archives import DataFileError, damage_reported, open_compressed
+from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder, from_pymatgen_dict
 from atomprint.formula import parse_formula
 from atomprint.structures import Batch
@@ -88,8 +88,7 @@ class _Rows:
 
     def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> Table:
         """Return all of them."""
-        if not self.values:
-            raise DataFileError(f"{self.place} has no rows")
+        self.failures.check_rest(len(self.kept))
         if self.progress is not None:
             self.progress(f"read {self.place.name}", len(self.values), len(self.values))
         return Table(
@@ -112,7 +111,7 @@ def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str
             known.add(failure)
         return table
     rows = _Rows(place, found, on_error, progress)
-    with damage_reported(place, "delete it and fetch it again"):
+    with damage_reported(place):
         with open_compressed(place) as file:
             start = file.read(4096).lstrip()
         if not start.startswith(b"{"):
@@ -140,7 +139,7 @@ def _read_split(file: IO[bytes], rows: _Rows) -> Table:
                 raise DataFileError(f"{rows.place} must have {len(columns)} values in each row, got {len(row)}")
             rows.add(row[of], row[value], columns[of] == "structure")
     except ijson.JSONError as error:
-        raise DataFileError(f"{rows.place} is truncated or damaged: {error}") from error
+        raise DataFileError(f"{rows.place} is truncated or damaged ({error}): {AGAIN}") from error
     return rows.table(columns[of] == "structure")
 
 
@@ -149,7 +148,9 @@ def _read_columns(file: IO[bytes], rows: _Rows) -> Table:
     try:
         data = json.load(file)
     except json.JSONDecodeError as error:
-        raise DataFileError(f"{rows.place} is truncated or damaged: {error}") from error
+        raise DataFileError(f"{rows.place} is truncated or damaged ({error}): {AGAIN}") from error
+    if not all(isinstance(column, dict) for column in data.values()):
+        raise DataFileError(f"{rows.place} must be a table in pandas' JSON: for each column a value by row")
     columns = list(data)
     of, value = (columns[i] for i in _columns(columns, next(iter(rows.found.targets.values())), rows))
     keys = list(data[of])
@@ -204,7 +205,7 @@ def _save_ready(ready: Path, table: Table) -> None:
 def _load_ready(ready: Path) -> Table | None:
     """Return the arrays, or None if there are none or they are damaged."""
     try:
-        with np.load(ready, allow_pickle=False) as arrays:
+        with open(ready, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             positions, numbers, offsets, cells, pbc = (arrays[name] for name in _ARRAYS)
             failures = tuple(Failure(*fields) for fields in json.loads(str(arrays["failures"])))
             return Table(Batch(numbers, positions, offsets, cells, pbc), arrays["kept"], arrays["values"], failures)

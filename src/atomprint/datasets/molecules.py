@@ -19,7 +19,7 @@ from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.archives import DataFileError, archive_files, damage_reported, open_compressed
+from atomprint.datasets.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder
 from atomprint.datasets.registry import HOPV_FUNCTIONALS, entry
 
@@ -87,7 +87,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
         data = loadmat(place)
         z, r, t, splits = (np.asarray(data[key]) for key in ("Z", "R", "T", "P"))
     except Exception as error:  # SciPy raises whatever it meets
-        raise DataFileError(f"{place} is damaged, or not qm7.mat: {error!r}") from error
+        raise DataFileError(f"{place} is damaged, or not qm7.mat ({error!r}): {AGAIN}") from error
     n = len(z)
     if z.ndim != 2 or r.shape != (*z.shape, 3) or t.size != n:
         raise DataFileError(f"{place} is not qm7.mat: Z, R and T have shapes {z.shape}, {r.shape} and {t.shape}")
@@ -104,6 +104,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
             continue
         builder.append(np.rint(z[row][real]).astype(np.int32), r[row][real] * Bohr)
         kept.append(row)
+    failures.check_rest(len(kept))
     rows = np.array(kept, dtype=np.intp)
     parts = [np.sort(np.asarray(part, dtype=np.intp)) for part in splits]
     folds = tuple((np.setdiff1d(np.arange(n), part), part) for part in parts)
@@ -136,6 +137,7 @@ def _read_qml(place: Path, found: Entry, on_error: str) -> Dataset:
             continue
         ids.append(f"qm7-{Path(name).stem}")
         energies.append(pair)
+    failures.check_rest(len(ids))
     columns = np.array(energies, dtype=np.float64).reshape(-1, 2).T
     values = dict(zip(("atomization_energy", "atomization_energy_cheap"), columns, strict=True))
     return assemble(found, ids, values, structures=builder.build(), failures=failures, more=_CHEAP)
@@ -250,6 +252,7 @@ def load_hopv(
                 molecules.append(molecule)
             if progress is not None:
                 progress(f"read {place.name}", row + 1, found.rows)
+    failures.check_rest(len(molecules))
     structures, ids, rows = list[Atoms](), list[str](), list[tuple[_Molecule, Mapping[str, float]]]()
     names = dict[str, int]()
     for molecule in molecules:
@@ -285,12 +288,12 @@ def _read_hopv(file: IO[bytes], place: Path) -> Iterator[_Molecule | ValueError]
     def take(n: int) -> list[str]:
         found = list(islice(lines, n))
         if len(found) < n:
-            raise DataFileError(f"{place} is truncated: it ends within a molecule")
+            raise DataFileError(f"{place} is truncated: it ends within a molecule: {AGAIN}")
         return found
 
     def count(line: str, what: str) -> int:
         if not line.isdigit():
-            raise DataFileError(f"{place} is damaged or not of HOPV15: expected {what}, got {line!r:.60}")
+            raise DataFileError(f"{place} is damaged or not of HOPV15: expected {what}, got {line!r:.60}: {AGAIN}")
         return int(line)
 
     for smiles in lines:

@@ -15,7 +15,7 @@ from atomprint.datasets.assemble import Failures, Folds, assemble, check_on_erro
 from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch_file, find_file
 from atomprint.datasets.download import Progress
-from atomprint.datasets.archives import DataFileError, damage_reported, open_compressed
+from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import from_pymatgen_dict
 from atomprint.datasets.registry import ZUO2020_ROWS, entry
 
@@ -93,6 +93,7 @@ def load_zuo2020(
             structures.append(atoms)
             ids.append(f"{element}-{name}-{row + 1:03d}")
             kinds.append(kind)
+        failed.check_rest(len(structures) - sum(counts[-1:]))
         failures.extend(failed)
         counts.append(len(structures))
     energies = np.array([atoms.get_potential_energy() for atoms in structures], dtype=np.float64)
@@ -111,14 +112,14 @@ def load_zuo2020(
 
 def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
     """Return the structures of a file as they are in it, each with what reads it."""
-    with damage_reported(place, "delete it and fetch it again"), open_compressed(place) as file:
+    with damage_reported(place), open_compressed(place) as file:
         content = file.read()
     if ".extxyz" in place.name or ".xyz" in place.name:
         return [(frame, _from_frame) for frame in _frames(content.decode(), place)]
     try:
         data = json.loads(content)
     except ValueError as error:
-        raise DataFileError(f"{place} is truncated or damaged: {error}") from error
+        raise DataFileError(f"{place} is truncated or damaged ({error}): {AGAIN}") from error
     if not isinstance(data, list):
         raise DataFileError(f"{place} must be a list of structures, got {type(data).__name__}")
     return [(item, _from_record) for item in data]

@@ -1,10 +1,10 @@
 """Data sets: structures with the properties that models learn, their units and where they come from."""
 
+from atomprint.datasets.archives import DataFileError, extract_archive
 from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.bundled import load_dcdft, load_g2
 from atomprint.datasets.cache import cache_folder, fetch
 from atomprint.datasets.entry import Entry, RemoteFile, TargetInfo
-from atomprint.datasets.archives import DataFileError, extract_archive
 from atomprint.datasets.local import read_dataset
 from atomprint.datasets.matbench import (
     load_bandgap,

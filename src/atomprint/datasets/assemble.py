@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.datasets.archives import DataFileError
 from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.files import DataFileError
 
 Folds = tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]
 

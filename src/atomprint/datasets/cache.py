@@ -16,9 +16,9 @@ from os import PathLike
 from pathlib import Path
 from types import ModuleType
 
+from atomprint.datasets.archives import DataFileError
 from atomprint.datasets.download import Downloader, Progress
 from atomprint.datasets.entry import RemoteFile
-from atomprint.datasets.archives import DataFileError
 from atomprint.datasets.registry import entry
 
 _ROUNDS = 3

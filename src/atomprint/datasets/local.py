@@ -16,11 +16,11 @@ from joblib import Parallel, delayed
 from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.columns import BadValueError, Classes, is_missing, label_of, read_column
 from atomprint.datasets.convert import to_atoms
-from atomprint.datasets.structure_files import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.opening import plain_name
 from atomprint.datasets.records import read_json, read_json_lines
 from atomprint.datasets.roles import Names, Roles, check_names, choose_roles, named
 from atomprint.datasets.rows import Row, Source
+from atomprint.datasets.structure_files import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.tables import TEXT_TABLES, read_table
 from atomprint.formula import parse_formula, reduced_formula
 from atomprint.validation import check_choice, check_integer, check_n_jobs

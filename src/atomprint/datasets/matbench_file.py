@@ -15,12 +15,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.assemble import Failures
 from atomprint.datasets.base import Failure
 from atomprint.datasets.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder, from_pymatgen_dict
 from atomprint.formula import parse_formula
 from atomprint.structures import Batch

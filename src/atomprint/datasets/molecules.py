@@ -14,12 +14,12 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
+from atomprint.datasets.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.assemble import Failures, assemble, check_on_error, folds_of_kept
 from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.download import Progress
 from atomprint.datasets.entry import Entry, TargetInfo
-from atomprint.datasets.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.gather import BatchBuilder
 from atomprint.datasets.registry import HOPV_FUNCTIONALS, entry
 

@@ -11,11 +11,11 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.assemble import Failures, Folds, assemble, check_on_error
 from atomprint.datasets.base import Dataset, Failure
 from atomprint.datasets.cache import PathOrStr, fetch_file, find_file
 from atomprint.datasets.download import Progress
-from atomprint.datasets.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.gather import from_pymatgen_dict
 from atomprint.datasets.registry import ZUO2020_ROWS, entry
 

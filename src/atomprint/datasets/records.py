@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atomprint.datasets.structure_files import read_database
 from atomprint.datasets.opening import open_binary, open_text
 from atomprint.datasets.rows import Row
+from atomprint.datasets.structure_files import read_database
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import StringIO
 from itertools import chain, islice
@@ -15,7 +13,7 @@ from typing import Any
 from ase import Atoms
 
 from atomprint.datasets.convert import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
-from atomprint.datasets.opening import open_text, plain_name, read_text
+from atomprint.datasets.opening import BROKEN, open_text, plain_name, read_text
 from atomprint.datasets.rows import Row
 from atomprint.datasets.tables import TEXT_TABLES, read_table, read_text_table
 
@@ -39,7 +37,7 @@ def read_frames(path: Path) -> Iterator[Row]:
                     except ValueError as error:
                         row = Row(problem=("read", str(error)))
                     yield row
-        except (ValueError, EOFError) as error:  # where the next frame begins is not known
+        except (ValueError, *BROKEN) as error:  # where the next frame begins is not known
             raise ValueError(f"{path.name}: {error}") from error
     else:
         yield from map(row_of, frames_of_file(path))
@@ -214,7 +212,7 @@ def _archive(path: Path) -> dict[str, Callable[[], str]]:
                 for member in tar:
                     if member.isfile() and _is_wanted(member.name) and (file := tar.extractfile(member)):
                         contents[member.name] = file.read()
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, *BROKEN) as error:
         raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
     return {name: lambda data=data: data.decode("utf-8-sig") for name, data in contents.items()}  # type: ignore[misc]
 

@@ -69,11 +69,12 @@ def read_dataset(
         - OPTIMADE: JSON lines, or the answer of a server.
     targets : str, sequence, mapping or None
         Properties to read: columns or keys, or a mapping of target names to these. Also ``"outer.inner"`` for nested
-        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that has
-        no other role; if there are several, it is an error. ``()`` is none.
+        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that
+        has no other role; if there are several, it is an error. ``()`` is none.
     structure : str or None
-        Column with structures (``""``: there are none to read): the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
-        folder with a table, the column that names the files. None is the only column with a usual name.
+        Column with structures: the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
+        folder with a table, the column that names the files. None is the only column with a usual name; ``""`` is no
+        column, to read formulas although there are structures.
     formula : str or None
         Column with formulas, for data without structures; beside structures it is checked against them. None is
         the only column with a usual name, if there are no structures.
@@ -274,10 +275,12 @@ def _read_entries(source: Source, roles: Roles, folder: Path, failed: _Failures,
             if name in rows_of:
                 _fail("id", f"{name!r} is the id of row {rows_of[name]} already")
         except _RowError as error:
-            failed.add(number, name, *error.args)
+            problem = error.args
         else:
             rows_of[name] = number
             entries.append(entry)
+            continue
+        failed.add(number, name, *problem)
     return entries
 
 

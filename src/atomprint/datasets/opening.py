@@ -5,10 +5,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
+"""What reading raises where a file is no text, is cut off, or its compressed data are wrong."""
 
 
 def plain_name(name: str) -> str:
@@ -40,5 +45,5 @@ def read_text(path: Path) -> str:
     try:
         with open_text(path) as file:
             return file.read()
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+    except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error

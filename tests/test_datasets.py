@@ -208,6 +208,8 @@ def test_structures_may_be_lazy():
     assert reader.asked == []
     assert str(part.structures[1].symbols) == "Li"
     assert reader.asked == [2]
+    assert part[0].formula == "H"
+    assert reader.asked == [2, 0]
     assert part.formulas == ("H", "Li")
     assert [str(atoms.symbols) for atoms in part.structures[::-1]] == ["Li", "H"]
     with pytest.raises(IndexError):

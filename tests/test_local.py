@@ -174,6 +174,18 @@ def test_extended_xyz_keys_and_arrays(tmp_path: Path):
         read_dataset(tmp_path / "x.extxyz", targets="forces[3]")
 
 
+def test_vectors_of_a_structure_are_not_taken_for_atoms(tmp_path: Path):
+    atoms = molecule("H2O")
+    atoms.info["quadrupole"] = np.arange(3.0)
+    atoms.calc = SinglePointCalculator(atoms, dipole=np.array([0.0, 0.0, 1.8]))
+    write(tmp_path / "x.extxyz", atoms)
+    for name in ("dipole", "quadrupole"):
+        with pytest.raises(ValueError, match=rf"'{name}' has shape \(3,\), and a target is one number"):
+            read_dataset(tmp_path / "x.extxyz", targets=name)
+    target = read_dataset(tmp_path / "x.extxyz", targets={"mu": "dipole[2]"}).targets["mu"]
+    assert (target.level, target.values.tolist()) == ("structure", [1.8])
+
+
 def test_keys_may_be_missing_in_some_frames(tmp_path: Path):
     frames = [Atoms("H", info={"late": 1.0} if i == 150 else {}) for i in range(151)]
     write(tmp_path / "x.xyz", frames, format="extxyz")
@@ -218,7 +230,7 @@ def test_ase_databases(tmp_path: Path, ending: str):
 
 @pytest.fixture(params=["folder", "tar.xz", "zip"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return CIFs in a folder or in an archive, with an id_prop.csv as CGCNN has it, and with things that are neither."""
+    """Return CIFs in a folder or an archive, with an id_prop.csv as CGCNN has it, and things that are neither."""
     contents = {f"data/{i}.cif": p1_cif(atoms) for i, atoms in enumerate(CRYSTALS)}
     contents |= {"data/id_prop.csv": "2,-0.5\n0,-1.5\n", "data/README.md": "hello", "data/.hidden/7.cif": "no"}
     if request.param == "folder":
@@ -478,6 +490,11 @@ def column(tmp_path: Path, values: Sequence[Any], **options: Any) -> Dataset:
     return read_dataset(write_csv(tmp_path / "x.csv", rows), targets="y", **options)
 
 
+def test_latin_letters_in_a_cif_do_no_harm(tmp_path: Path):
+    (tmp_path / "x.cif").write_bytes(p1_cif(CRYSTALS[0]).replace("pymatgen", "Å. Björk").encode("latin-1"))
+    assert read_dataset(tmp_path / "x.cif").formulas == ("NaCl",)
+
+
 def test_truth_values_and_words_become_classes(tmp_path: Path):
     truth = column(tmp_path, ["True", "false", "", "TRUE"]).targets["y"]
     assert (truth.classes, truth.values.tolist()[:2], truth.known.tolist()) == (("False", "True"), [1, 0], [0, 1, 3])
@@ -523,6 +540,15 @@ def test_truth_values_and_words_become_classes(tmp_path: Path):
 def test_wrong_columns_name_the_row_and_the_rule(tmp_path: Path, values: list[Any], options: Any, message: str):
     with pytest.raises(ValueError, match=message):
         column(tmp_path, values, **options)
+
+
+def test_sodium_is_not_missing(tmp_path: Path):
+    rows = [{"name": name, "formula": name, "y": name, "g": name} for name in ("Na", "K", "NaN")]
+    dataset = read_dataset(write_csv(tmp_path / "x.csv", rows), id="name", targets="y", groups="g")
+    assert dataset.ids == ("Na", "K", "NaN")
+    assert dataset.groups["g"].tolist() == ["Na", "K", "NaN"]
+    assert dataset.formulas == ("Na", "K", "NaN")
+    assert dataset.targets["y"].classes == ("K", "Na")
 
 
 def test_nothing_is_guessed_where_several_would_do(tmp_path: Path):

@@ -14,7 +14,7 @@ from ase import Atoms
 from joblib import Parallel, delayed
 
 from atomprint.datasets.base import Dataset, Failure, Target
-from atomprint.datasets.columns import BadValueError, Classes, is_missing, label_of, read_column
+from atomprint.datasets.columns import BadValueError, Classes, label_of, read_column
 from atomprint.datasets.convert import to_atoms
 from atomprint.datasets.files import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.opening import plain_name
@@ -319,7 +319,7 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         if found != stated:
             _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
     try:
-        raws = {target: row.get(key) for target, key in roles.targets.items()}
+        raws = {target: _raw(row, key) for target, key in roles.targets.items()}
     except ValueError as error:
         _fail("target", str(error))
     try:
@@ -329,14 +329,20 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
     return _Entry(number, name, atoms, formula, raws, labels)
 
 
+def _raw(row: Row, key: str) -> Any:
+    value = row.get(key)
+    # Where a file tells properties of atoms apart, an array of the structure is none, though its length may fit.
+    if isinstance(row.structure, Atoms) and key in row.fields and key not in row.arrays and np.ndim(value) > 0:
+        raise ValueError(f"{key!r} has shape {np.shape(value)}, and a target is one number: ask for {key + '[0]'!r}")
+    return value
+
+
 def _id(row: Row, key: str) -> str:
-    raw = row.get(key)
-    if raw is None or is_missing(raw):
-        _fail("id", f"there is none in {key!r}")
     try:
-        return label_of(raw)
+        name = label_of(row.get(key))
     except BadValueError as error:
         _fail("id", str(error))
+    return name or _fail("id", f"there is none in {key!r}")
 
 
 def _formula(raw: Any) -> str:

@@ -5,6 +5,7 @@ from atomprint.datasets.base import Dataset, Failure, Target
 from atomprint.datasets.bundled import load_dcdft, load_g2
 from atomprint.datasets.cache import cache_folder, fetch
 from atomprint.datasets.entry import Entry, RemoteFile, TargetInfo
+from atomprint.datasets.inspect import FileContents, inspect_file
 from atomprint.datasets.local import read_dataset
 from atomprint.datasets.matbench import (
     load_bandgap,
@@ -24,6 +25,7 @@ __all__ = [
     "Dataset",
     "Entry",
     "Failure",
+    "FileContents",
     "RemoteFile",
     "Target",
     "TargetInfo",
@@ -31,6 +33,7 @@ __all__ = [
     "entry",
     "extract_archive",
     "fetch",
+    "inspect_file",
     "load",
     "load_bandgap",
     "load_dcdft",

@@ -357,6 +357,14 @@ class Dataset:
 
         return to_pandas(self, structures)
 
+    def amounts(self, index: int) -> dict[str, float]:
+        """Return how much of each element one structure has, by symbol; reads that structure only."""
+        if "_amounts" in vars(self):
+            return self._amounts[index]
+        if self.structures is None:
+            return parse_formula((self.compositions or ())[index])
+        return amounts_of([self.structures[index]])[0]
+
     @cached_property
     def _amounts(self) -> list[dict[str, float]]:
         """Amount of each element, for each structure."""
@@ -428,7 +436,7 @@ class Record:
     @property
     def formula(self) -> str:
         """Its reduced formula."""
-        return self.dataset.formulas[self.index]
+        return reduced_formula(self.dataset.amounts(self.index))
 
     @property
     def targets(self) -> dict[str, Any]:

@@ -15,7 +15,28 @@ Classes = Sequence[Any] | Mapping[Any, str]
 """Values of classes in their order, or names of classes by value."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_MISSING = frozenset({"", "?", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+# "Na" is sodium.
+_MISSING = frozenset(
+    {
+        "",
+        "?",
+        "nan",
+        "NaN",
+        "NAN",
+        "na",
+        "NA",
+        "n/a",
+        "N/A",
+        "#N/A",
+        "<NA>",
+        "null",
+        "Null",
+        "NULL",
+        "none",
+        "None",
+        "NONE",
+    }
+)
 _MANY_CLASSES = 20
 
 
@@ -52,13 +73,13 @@ def is_number(text: str) -> bool:
 def is_missing(raw: Any) -> bool:
     """Return whether a raw value says that nothing is known: None, nan, or a word for these."""
     if isinstance(raw, str):
-        return raw.strip().lower() in _MISSING
+        return raw.strip() in _MISSING
     return raw is None or (isinstance(raw, Real) and math.isnan(raw)) or raw != raw  # pandas.NaT
 
 
 def kind_of(raw: Any) -> str:
     """Return ``"missing"``, ``"boolean"``, ``"number"``, ``"word"``, ``"array"`` or ``"other"``."""
-    if isinstance(raw, np.generic):
+    if isinstance(raw, np.generic | np.ndarray) and raw.ndim == 0:
         raw = raw.item()
     if isinstance(raw, np.ndarray | list | tuple):
         return "array"
@@ -72,7 +93,9 @@ def kind_of(raw: Any) -> str:
 
 
 def label_of(raw: Any) -> str:
-    """Return a raw value as the label of a group: empty if nothing is known, ``"194"`` for 194.0."""
+    """Return a raw value as a label: empty if nothing is known, ``"194"`` for 194.0; any word is a label."""
+    if isinstance(raw, str):
+        return raw.strip()
     kind = kind_of(raw)
     if kind in ("array", "other"):
         raise BadValueError(f"a label must be a word or a number, got {_short(raw)}")

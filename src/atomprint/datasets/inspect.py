@@ -56,7 +56,7 @@ def inspect_file(
     ValueError
         If there is nothing in it, or no way to tell where the structures or formulas are.
     """
-    found = open_source(Path(path))
+    _, found = open_source(Path(path), structure=structure)
     roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
     taken = {roles.structure, roles.formula, roles.id}
     names = tuple(found.names)

@@ -14,7 +14,7 @@ from ase import Atoms
 from joblib import Parallel, delayed
 
 from atomprint.datasets.base import Dataset, Failure, Target
-from atomprint.datasets.columns import BadValueError, Classes, is_missing, label_of, read_column
+from atomprint.datasets.columns import BadValueError, Classes, label_of, read_column
 from atomprint.datasets.convert import to_atoms
 from atomprint.datasets.opening import plain_name
 from atomprint.datasets.records import read_json, read_json_lines
@@ -69,11 +69,12 @@ def read_dataset(
         - OPTIMADE: JSON lines, or the answer of a server.
     targets : str, sequence, mapping or None
         Properties to read: columns or keys, or a mapping of target names to these. Also ``"outer.inner"`` for nested
-        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that has
-        no other role; if there are several, it is an error. ``()`` is none.
+        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that
+        has no other role; if there are several, it is an error. ``()`` is none.
     structure : str or None
-        Column with structures (``""``: there are none to read): the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
-        folder with a table, the column that names the files. None is the only column with a usual name.
+        Column with structures: the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
+        folder with a table, the column that names the files. None is the only column with a usual name; ``""`` is no
+        column, to read formulas although there are structures.
     formula : str or None
         Column with formulas, for data without structures; beside structures it is checked against them. None is
         the only column with a usual name, if there are no structures.
@@ -126,16 +127,7 @@ def read_dataset(
     """
     place = Path(path)
     check_choice("on_error", on_error, ("raise", "skip"))
-    if not place.exists():
-        raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
-    form = _format(place) if format is None else check_choice("format", format, FORMATS)
-    notes: list[str] = []
-    rows = _open(place, form, table, structure or None, notes)
-    if limit is not None:
-        rows = islice(rows, check_integer("limit", limit, 1))
-    found = Source(rows, "column" if form == "table" else "key")
-    if not found.first:
-        raise ValueError(f"{place.name} has no rows")
+    form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
     roles = choose_roles(
         found,
         targets=None if targets is None else named("targets", targets),
@@ -193,10 +185,32 @@ def read_dataset(
             for target, key in roles.targets.items()
         },
         groups={group: np.array([entry.labels[group] for entry in entries], dtype=str) for group in roles.groups},
-        description=" ".join([f"Read from {place.name}.", *notes]),
+        description=" ".join([f"Read from {place.name}.", *found.notes]),
         source=f"Own data, {place.name}" if source is None else source,
         failures=failed.sorted(),
     )
+
+
+def open_source(
+    path: Path,
+    *,
+    format: str | None = None,
+    table: str | PathLike[str] | None = None,
+    structure: str | None = None,
+    limit: int | None = None,
+) -> tuple[str, Source]:
+    """Return the format of a file, and its rows, of which the first are read; see :func:`read_dataset`."""
+    if not path.exists():
+        raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
+    form = _format(path) if format is None else check_choice("format", format, FORMATS)
+    notes: list[str] = []
+    rows = _open(path, form, table, structure or None, notes)
+    if limit is not None:
+        rows = islice(rows, check_integer("limit", limit, 1))
+    found = Source(rows, "column" if form == "table" else "key", notes)
+    if not found.first:
+        raise ValueError(f"{path.name} has no rows")
+    return form, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +288,12 @@ def _read_entries(source: Source, roles: Roles, folder: Path, failed: _Failures,
             if name in rows_of:
                 _fail("id", f"{name!r} is the id of row {rows_of[name]} already")
         except _RowError as error:
-            failed.add(number, name, *error.args)
+            problem = error.args
         else:
             rows_of[name] = number
             entries.append(entry)
+            continue
+        failed.add(number, name, *problem)
     return entries
 
 
@@ -316,7 +332,7 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         if found != stated:
             _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
     try:
-        raws = {target: row.get(key) for target, key in roles.targets.items()}
+        raws = {target: _raw(row, key) for target, key in roles.targets.items()}
     except ValueError as error:
         _fail("target", str(error))
     try:
@@ -326,14 +342,20 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
     return _Entry(number, name, atoms, formula, raws, labels)
 
 
+def _raw(row: Row, key: str) -> Any:
+    value = row.get(key)
+    # Where a file tells properties of atoms apart, an array of the structure is none, though its length may fit.
+    if isinstance(row.structure, Atoms) and key in row.fields and key not in row.arrays and np.ndim(value) > 0:
+        raise ValueError(f"{key!r} has shape {np.shape(value)}, and a target is one number: ask for {key + '[0]'!r}")
+    return value
+
+
 def _id(row: Row, key: str) -> str:
-    raw = row.get(key)
-    if raw is None or is_missing(raw):
-        _fail("id", f"there is none in {key!r}")
     try:
-        return label_of(raw)
+        name = label_of(row.get(key))
     except BadValueError as error:
         _fail("id", str(error))
+    return name or _fail("id", f"there is none in {key!r}")
 
 
 def _formula(raw: Any) -> str:

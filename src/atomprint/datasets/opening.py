@@ -5,10 +5,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
+"""What reading raises where a file is no text, is cut off, or its compressed data are wrong."""
 
 
 def plain_name(name: str) -> str:
@@ -29,16 +34,24 @@ def open_text(path: Path) -> IO[str]:
     return file
 
 
+def decode(data: bytes) -> str:
+    """Return bytes as text: UTF-8, or Latin-1, in which the authors of many a CIF have their names."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def read_text(path: Path) -> str:
-    """Return the whole text of a file; see :func:`open_text`.
+    """Return the whole text of a file of structures; see :func:`open_binary` and :func:`decode`.
 
     Raises
     ------
     ValueError
-        If it is not text, or its compressed data are broken.
+        If its compressed data are broken.
     """
     try:
-        with open_text(path) as file:
-            return file.read()
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+        with open_binary(path) as file:
+            return decode(file.read())
+    except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error

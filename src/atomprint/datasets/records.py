@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atomprint.datasets.opening import open_binary, open_text
+from atomprint.datasets.opening import BROKEN, open_binary, open_text
 from atomprint.datasets.rows import Row
 from atomprint.datasets.structure_files import read_database
 
@@ -19,19 +19,22 @@ def read_json_lines(path: Path) -> Iterator[Row]:
     Lines that are no structure (``"x-optimade"``, ``"info"``, ``"references"``) are left out. A line that is no JSON is
     a row with a problem.
     """
-    with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield Row(problem=("read", f"line {number} is no JSON: {error}"))
-                continue
-            if isinstance(record, Mapping) and not _is_remark(record):
-                yield _row(record)
-            elif not isinstance(record, Mapping):
-                yield Row(problem=("read", f"line {number} must be a record, got a {type(record).__name__}"))
+    try:
+        with open_text(path) as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError as error:
+                    yield Row(problem=("read", f"line {number} is no JSON: {error}"))
+                    continue
+                if isinstance(record, Mapping) and not _is_remark(record):
+                    yield _row(record)
+                elif not isinstance(record, Mapping):
+                    yield Row(problem=("read", f"line {number} must be a record, got a {type(record).__name__}"))
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
 def _is_remark(record: Mapping[str, Any]) -> bool:
@@ -51,16 +54,15 @@ def read_json(path: Path) -> Iterator[Row]:
     ValueError
         If it is no JSON, or of no form that is known.
     """
-    with open_binary(path) as file:
-        start = file.read(200).decode("utf-8", errors="replace")
+    try:
+        with open_binary(path) as file:
+            start = file.read(200).decode("utf-8", errors="replace")
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
     if re.match(r'\s*\{\s*"(index|columns|data)"\s*:\s*\[', start) and (rows := _streamed(path)) is not None:
         yield from rows
         return
-    try:
-        with open_text(path) as text:
-            content = json.load(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
-        raise ValueError(f"{path.name} is no JSON: {error}") from error
+    content = _load(path)
     if isinstance(content, list):
         yield from (_row(record) for record in content)
     elif not isinstance(content, Mapping):
@@ -77,8 +79,19 @@ def read_json(path: Path) -> Iterator[Row]:
         yield from _nested(content)
     else:
         raise ValueError(
-            f"{path.name} must be a list of records, a table of pandas, an ASE database, a pymatgen object or OPTIMADE, got a mapping with the keys {list(content)[:10]}"
+            f"{path.name} must be a list of records, a table of pandas, "
+            f"an ASE database, a pymatgen object or OPTIMADE, got a mapping with the keys {list(content)[:10]}"
         )
+
+
+def _load(path: Path) -> Any:
+    try:
+        with open_text(path) as file:
+            return json.load(file)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is no JSON: {error}") from error
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
 def _streamed(path: Path) -> Iterator[Row] | None:
@@ -92,21 +105,22 @@ def _streamed(path: Path) -> Iterator[Row] | None:
         with open_binary(path) as file:
             yield from ijson.items(file, prefix, use_float=True)
 
+    try:
+        columns, index = list(items("columns.item")), list(items("index.item"))
+    except ijson.JSONError:
+        return None
+    if not columns:
+        return None  # another form, that has "data" too
+
     def rows() -> Iterator[Row]:
         done = 0
         try:
-            for row in _split_rows(list(items("columns.item")), list(items("index.item")), items("data.item")):
+            for row in _split_rows(columns, index, items("data.item")):
                 yield row
                 done += 1
         except ijson.JSONError:
             # NaN, which Python writes, is no JSON and unknown to ijson.
-            try:
-                with open_text(path) as file:
-                    content = json.load(file)
-            except (json.JSONDecodeError, EOFError) as error:
-                raise ValueError(f"{path.name} is no JSON: {error}") from error
-            index = content.get("index")
-            yield from _split_rows(content["columns"], index and index[done:], content["data"][done:])
+            yield from _split_rows(columns, index[done:], _load(path)["data"][done:])
 
     return rows()
 

@@ -137,7 +137,9 @@ def _guess_target(source: Source, roles: Roles) -> str | None:
     kinds: dict[str, set[str]] = {}
     for row in source.first:
         for name, value in row.fields.items():
-            if name not in taken and name.lower() not in passed:
+            # A column that repeats the rows' own names, such as that of files called 0.cif, 1.cif ..., is no property.
+            repeated = bool(row.id) and str(value).strip() == row.id
+            if name not in taken and name.lower() not in passed and not repeated:
                 kinds.setdefault(name, set()).add(kind_of(value))
     numbers = [name for name, kind in kinds.items() if kind - {"missing"} and kind <= {"number", "boolean", "missing"}]
     if len(numbers) == 1:

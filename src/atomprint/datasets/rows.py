@@ -55,10 +55,10 @@ class Row:
         Besides the names of fields and arrays these are ``"outer.inner"`` for a field that is a mapping, ``"name[2]"``
         for a component of a vector or of each vector of an array, and names of site properties of pymatgen structures.
         """
-        if name in self.fields:
-            return self.fields[name]
         if name in self.arrays:
             return self.arrays[name]
+        if name in self.fields:
+            return self.fields[name]
         outer, dot, inner = name.partition(".")
         if dot and isinstance(self.fields.get(outer), Mapping):
             return self.fields[outer].get(inner)
@@ -69,7 +69,7 @@ class Row:
             array, index = np.asarray(vector), int(component[2])
             if array.ndim == 0 or array.ndim > 2 or index >= array.shape[-1]:
                 raise ValueError(f"{name!r} does not exist: {component[1]!r} has shape {array.shape}")
-            return array[..., index]
+            return array.take(index, axis=-1)
         return None
 
     def _sites(self) -> Sequence[Any]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import StringIO
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from atomprint.datasets.convert import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
-from atomprint.datasets.opening import open_text, plain_name, read_text
+from atomprint.datasets.opening import BROKEN, decode, open_text, plain_name, read_text
 from atomprint.datasets.rows import Row
 from atomprint.datasets.tables import TEXT_TABLES, read_table, read_text_table
 
@@ -23,6 +22,9 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 _ENDINGS = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz")
 _NAMES = ("POSCAR", "CONTCAR")
+
+# Results of ASE's calculators that atoms have, told by their names: a dipole of three atoms has three numbers too.
+_OF_ATOMS = ("forces", "charges", "magmoms", "energies", "stresses")
 
 
 def read_frames(path: Path) -> Iterator[Row]:
@@ -39,7 +41,7 @@ def read_frames(path: Path) -> Iterator[Row]:
                     except ValueError as error:
                         row = Row(problem=("read", str(error)))
                     yield row
-        except (ValueError, EOFError) as error:  # where the next frame begins is not known
+        except (ValueError, *BROKEN) as error:  # where the next frame begins is not known
             raise ValueError(f"{path.name}: {error}") from error
     else:
         yield from map(row_of, frames_of_file(path))
@@ -48,17 +50,12 @@ def read_frames(path: Path) -> Iterator[Row]:
 def row_of(atoms: Atoms, name: str = "") -> Row:
     """Return a structure of ASE as a row: info and results of its calculator by their keys, arrays of its atoms."""
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
-    per_atom = {key: value for key, value in results.items() if _is_per_atom(value, atoms)}
+    per_atom = {key: value for key, value in results.items() if key in _OF_ATOMS}
     fields = {**atoms.info, **{key: value for key, value in results.items() if key not in per_atom}}
     # What ASE derives from a CIF or a POSCAR by itself, and no property.
     fields = {key: value for key, value in fields.items() if key not in ("spacegroup", "unit_cell", "occupancy")}
     arrays = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
     return Row(fields, atoms, {**arrays, **per_atom}, id=name)
-
-
-def _is_per_atom(value: Any, atoms: Atoms) -> bool:
-    # A stress tensor has 3 or 6 rows too.
-    return getattr(value, "ndim", 0) > 0 and len(value) == len(atoms) and value.shape not in ((3,), (6,), (3, 3))
 
 
 def read_database(path: Path) -> Iterator[Row]:
@@ -69,11 +66,12 @@ def read_database(path: Path) -> Iterator[Row]:
     def convert(row: AtomsRow) -> Row:
         atoms = row.toatoms()
         named = row_of(atoms)
-        data = row.data if isinstance(row.data, Mapping) else {}
+        data = dict(row.data) if isinstance(row.data, Mapping) else {}
+        arrays = {key: value for key, value in data.items() if np.shape(value)[:1] == (len(atoms),)}
         return Row(
             {**named.fields, **data, **row.key_value_pairs, "unique_id": row.unique_id},
             atoms,
-            named.arrays,
+            {**named.arrays, **arrays},
             id=str(row.id),
         )
 
@@ -214,9 +212,9 @@ def _archive(path: Path) -> dict[str, Callable[[], str]]:
                 for member in tar:
                     if member.isfile() and _is_wanted(member.name) and (file := tar.extractfile(member)):
                         contents[member.name] = file.read()
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, *BROKEN) as error:
         raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
-    return {name: lambda data=data: data.decode("utf-8-sig") for name, data in contents.items()}  # type: ignore[misc]
+    return {name: lambda data=data: decode(data) for name, data in contents.items()}  # type: ignore[misc]
 
 
 def _is_wanted(name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from atomprint.datasets.columns import is_number
-from atomprint.datasets.opening import open_text, plain_name
+from atomprint.datasets.opening import BROKEN, open_text, plain_name
 from atomprint.datasets.rows import Row
 
 TEXT_TABLES = (".csv", ".tsv", ".txt", ".dat")
@@ -43,14 +43,14 @@ def read_text_table(name: str, file: IO[str]) -> Iterator[Row]:
     tab); .txt and .dat blanks. If a cell of the first line is a number, there is no header, and the columns are
     ``"0"``, ``"1"`` and so on. Lines that are empty, and in .txt and .dat those that start with ``#``, are left out.
     """
-    lines = iter(file)
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
-        raise ValueError(f"{name} is empty")
-    lines = chain([first], lines)
-    ending = Path(plain_name(name)).suffix.lower()
-    records = _split_blanks(lines) if ending in (".txt", ".dat") else _split(lines, _delimiter(ending, first))
     try:
+        lines = iter(file)
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise ValueError(f"{name} is empty")
+        lines = chain([first], lines)
+        ending = Path(plain_name(name)).suffix.lower()
+        records = _split_blanks(lines) if ending in (".txt", ".dat") else _split(lines, _delimiter(ending, first))
         header = next(records)
         if not _is_header(header):
             records = chain([header], records)
@@ -66,7 +66,7 @@ def read_text_table(name: str, file: IO[str]) -> Iterator[Row]:
                     dict(zip(header, record, strict=False)),
                     problem=("read", f"the row has {len(record)} cells, but there are {len(header)} columns"),
                 )
-    except (csv.Error, UnicodeDecodeError, EOFError) as error:
+    except (csv.Error, *BROKEN) as error:
         raise ValueError(f"{name} cannot be read: {error}") from error
 
 

@@ -61,12 +61,14 @@ def show(
 ) -> None:
     """Show the first rows of a data set, its targets, units and counts."""
     with messages():
-        from atomprint.datasets import REGISTRY, load, read_dataset
+        from atomprint.datasets import REGISTRY, inspect_file, load, read_dataset
 
         if data in REGISTRY and not Path(data).exists():
             dataset = load(data, **({"offline": True} if offline and REGISTRY[data].files else {}))
         else:
-            dataset = read_dataset(data, target=target, structure=structure, formula=formula, on_error="skip")
+            found = inspect_file(data, structure=structure, formula=formula)
+            targets = target or found.numeric
+            dataset = read_dataset(data, targets=targets, structure=structure, formula=formula, on_error="skip")
         console.print(str(dataset.summary()), soft_wrap=True)
         if rows:
             console.print(str(dataset.preview(rows)), soft_wrap=True)

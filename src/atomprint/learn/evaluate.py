@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from atomprint.learn.features import Features
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
@@ -278,7 +279,13 @@ def fit_estimator(
     """
     with _failures(label, f"fitting {len(train)} samples"):
         model = with_inner_folds(estimator, problem, train, split)
-        return model.fit(features.take(train), targets(problem)[train])
+        model.fit(features.take(train), targets(problem)[train])
+        _, inner = unwrap(model)
+        if isinstance(
+            inner, RandomForestClassifier | RandomForestRegressor
+        ):  # several threads would add up the trees in the order in which they finish
+            inner.n_jobs = 1
+        return model
 
 
 def targets(problem: Problem) -> npt.NDArray[Any]:

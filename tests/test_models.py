@@ -44,7 +44,7 @@ def test_every_model_learns_is_repeatable_and_leaves_its_input_alone(name, kind,
     for n_jobs in (1, 2):
         model = clone(make_model(name, kind, random_state=1, n_jobs=n_jobs)).fit(X, y)
         predictions.append(model.predict(X))
-    assert (X == kept).all()
+    assert (kept == X).all()
     if name in ("random_forest", "mlp"):  # sums over threads
         assert predictions[0] == pytest.approx(predictions[1], rel=1e-9)
     else:

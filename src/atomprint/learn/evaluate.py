@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from threadpoolctl import threadpool_limits
 
 from atomprint.learn.features import Features
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
@@ -210,7 +212,9 @@ def evaluate(
     fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
     if refit or len(split.test):
         fits.append(("test" if len(split.test) else "training part", split.train, split.test))
-    results = Parallel(n_jobs=check_n_jobs(n_jobs), prefer="threads", return_as="generator")(
+    n_threads = check_n_jobs(n_jobs)
+    share = max(1, cpu_count() // min(n_threads, len(fits)))  # of the cores, for models that take all they can get
+    results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
         delayed(_fit_and_predict)(
             estimator,
             features,
@@ -220,6 +224,7 @@ def evaluate(
             test,
             f"{label}, {part}",
             keep_fold_estimators or k == len(split.folds),
+            share,
         )
         for k, (part, train, test) in enumerate(fits)
     )
@@ -278,7 +283,13 @@ def fit_estimator(
     """
     with _failures(label, f"fitting {len(train)} samples"):
         model = with_inner_folds(estimator, problem, train, split)
-        return model.fit(features.take(train), targets(problem)[train])
+        model.fit(features.take(train), targets(problem)[train])
+        _, inner = unwrap(model)
+        if isinstance(
+            inner, RandomForestClassifier | RandomForestRegressor
+        ):  # several threads would add up the trees in the order in which they finish
+            inner.n_jobs = 1
+        return model
 
 
 def targets(problem: Problem) -> npt.NDArray[Any]:
@@ -357,14 +368,16 @@ def _fit_and_predict(
     test: Indices,
     label: str,
     keep: bool,
+    n_threads: int,
 ) -> tuple[Fold | None, Any]:
-    start = perf_counter()
-    model = fit_estimator(estimator, features, problem, split, train, label)
-    fitted = perf_counter()
-    if len(test) == 0:
-        return None, model
-    guess, probabilities, std = predict(model, features, problem, train, test, label)
-    end = perf_counter()
+    with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
+        start = perf_counter()
+        model = fit_estimator(estimator, features, problem, split, train, label)
+        fitted = perf_counter()
+        if len(test) == 0:
+            return None, model
+        guess, probabilities, std = predict(model, features, problem, train, test, label)
+        end = perf_counter()
     metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
     fold = Fold(test, guess, probabilities, std, metrics, chosen_parameters(model), fitted - start, end - fitted)
     return fold, model if keep else None

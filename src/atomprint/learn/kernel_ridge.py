@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import cho_solve
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -181,8 +181,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     def _project(self, X: Any, targets: FloatArray) -> FloatArray:
         r"""Return weights of the centres m for all samples n: :math:`(K_{mn} K_{nm} + \alpha K_{mm})^{-1} K_{mn} y`.
 
-        With :math:`K_{mm} = L L^T` and :math:`A = L^{-1} K_{mn}` solved as
-        :math:`L^{-T} (A A^T + \alpha I)^{-1} A y`, which loses fewer digits.
+        In the eigenvectors of :math:`K_{mm}`, without those whose eigenvalues are so small that products with them,
+        which go with the square, are rounding.
         """
         if self.best_params_["kernel"] == "precomputed":
             inner, given, fitted = X[np.ix_(self.centers_, self.centers_)], X[:, self.centers_], None
@@ -190,16 +190,16 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
             inner, given = X[self.centers_], X
             fitted = self.similarity_.scaled(inner)
         m = len(self.centers_)
-        L, _ = factorise(self.similarity_.matrix(inner))
+        values, vectors = np.linalg.eigh(self.similarity_.matrix(inner))
+        kept = values > 10 * np.sqrt(np.finfo(np.float64).eps) * values[-1]
+        basis = vectors[:, kept] / np.sqrt(values[kept])
         products, right = np.zeros((m, m)), np.zeros(m)
         for rows, kernel in self.similarity_.blocks(given, fitted):
             products += kernel.T @ kernel
             right += kernel.T @ targets[rows]
-        half = solve_triangular(L, products, lower=True, check_finite=False)
-        matrix = solve_triangular(L, half.T, lower=True, check_finite=False)
-        matrix[np.diag_indices(m)] += self.best_params_["alpha"]
-        right = cho_solve(factorise(matrix), solve_triangular(L, right, lower=True, check_finite=False))
-        return np.asarray(solve_triangular(L, right, lower=True, trans="T", check_finite=False))
+        matrix = basis.T @ products @ basis
+        matrix[np.diag_indices_from(matrix)] += self.best_params_["alpha"]
+        return np.asarray(basis @ cho_solve(factorise(matrix), basis.T @ right, check_finite=False))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

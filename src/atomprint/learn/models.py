@@ -303,7 +303,6 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "min_samples_leaf": Interval(3, 60, log=True, integer=True),
                 "l2_regularization": Interval(1e-3, 10.0, log=True),
             },
-            imputed=False,
         ),
         "xgboost": ModelSpec(
             "XGBoost",
@@ -382,7 +381,8 @@ def make_model(
     random_state : int, optional
         Seed of models that draw random numbers. With a seed, results are the same every time.
     n_jobs : int
-        Number of threads of models that use several; -1 means all cores. Results do not depend on it.
+        Number of threads of models that use several; -1 means all cores. Results do not depend on it, but
+        for the last digits of predictions of a random forest: :func:`~atomprint.learn.evaluate` sees to these, too.
     search : Search, optional
         How to search for hyperparameters. Default: not at all, beyond what the model itself does.
     pairwise : bool
@@ -413,8 +413,7 @@ def make_model(
         )
     if name not in MODELS:
         model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
-        if pairwise and not get_tags(model).input_tags.pairwise:
-            raise ValueError(f"model {name!r} takes no kernel with these parameters: try kernel='precomputed'")
+        _check_pairwise(name, model, pairwise)
         return model if search is None else _searched(name, model, search, {}, kind, "")
     spec = MODELS[name]
     for possible, wanted in ((kind in spec.kinds, kind), (spec.pairwise or not pairwise, "a kernel between samples")):
@@ -433,6 +432,7 @@ def make_model(
     model = spec.make(Request(kind, random_state, check_n_jobs(n_jobs), pairwise, given))
     _check_parameters(name, parameters, model.get_params())
     model.set_params(**parameters)
+    _check_pairwise(name, model, pairwise)
     prefix = ""
     if spec.target_scaled and kind == "regression":
         model, prefix = ScaledTarget(model, transformer=StandardScaler()), "regressor__"
@@ -463,7 +463,7 @@ def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, param
     """Return an instance of a class given by its import path."""
     module, _, attribute = path.rpartition(".")
     try:
-        made = getattr(importlib.import_module(module), attribute)
+        made: Any = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"model {path!r} cannot be imported: {error}") from error
     if not inspect.isclass(made) or not all(hasattr(made, method) for method in ("fit", "predict", "get_params")):
@@ -483,7 +483,7 @@ def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, param
     ]
     if missing:
         raise ValueError(f"model {path!r} must be given {', '.join(missing)}")
-    model = made(**own)
+    model: Any = made(**own)
     if nested:
         _check_parameters(path, nested, model.get_params())
         model.set_params(**nested)
@@ -491,6 +491,14 @@ def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, param
     if wrong(model) and not right(model):
         raise ValueError(f"model {path!r} is not for {kind}")
     return model
+
+
+def _check_pairwise(name: str, model: Any, pairwise: bool) -> None:
+    if name != "dummy" and bool(get_tags(model).input_tags.pairwise) != pairwise:
+        raise ValueError(
+            f"model {name!r} takes {'no ' if pairwise else ''}kernels between samples with these parameters: "
+            f"pairwise must be {not pairwise}"
+        )
 
 
 def _check_parameters(model: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -174,8 +174,8 @@ class Study:
         list of dict
             With ``dataset``, ``target``, ``unit``, ``features``, ``model``, ``part``, ``id``, ``true`` and
             ``predicted``. For regression ``lower`` and ``upper``, the ends of the interval of ``Uncertainty.level``, or
-            None. For classification ``true`` and ``predicted`` are names of classes, and there are ``probability <class>`` and
-            ``set``, the names in the conformal set separated by "|", or None.
+            None. For classification ``true`` and ``predicted`` are names of classes, and there are
+            ``probability <class>`` and ``set``, the names in the conformal set separated by "|", or None.
         """
         return list(_predictions(self))
 

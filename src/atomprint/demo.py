@@ -67,8 +67,8 @@ class Size:
     n_max: int = 4
     l_max: int = 3
     n_folds: int = 5
-    n_trees: int = 200
-    n_repeats: int = 10
+    n_trees: int = 100
+    n_repeats: int = 5
     curve: bool = True
 
 
@@ -261,8 +261,8 @@ def _enthalpy(size: Size) -> Plan:
             Recipe(
                 "soap_embedded",
                 "SOAP, 8 element channels",
-                "the same, with elements mixed into 8 channels by the similarity of their properties: what is learnt "
-                "about one element carries over to similar ones",
+                "neighbour densities within 3 Å, summed over atoms, with elements mixed into 8 channels by the "
+                "similarity of their properties: what is learnt about one element carries over to similar ones",
                 molecules,
                 SOAP(**soap, species_embedding=ElementEmbedding(n_channels=8)),
             ),
@@ -339,7 +339,8 @@ def _crystal_recipes(crystals: Sequence[Atoms], size: Size) -> list[Recipe]:
         Recipe(
             "soap_embedded",
             "SOAP, 12 element channels",
-            "the same, with elements mixed into 12 channels by the similarity of their properties",
+            "neighbour densities within 5 Å, averaged over atoms, with elements mixed into 12 channels by the "
+            "similarity of their properties",
             crystals,
             SOAP(**soap, species_embedding=ElementEmbedding(n_channels=12)),
         ),

@@ -25,7 +25,8 @@ from atomprint.learn.models import make_model
 from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report
 from atomprint.learn.split import make_split
-from atomprint.learn.study import count_steps, plain, run_study
+from atomprint.learn.study import count_steps, run_study
+from atomprint.learn.summary import plain
 from atomprint.validation import check_n_jobs
 
 Progress = Callable[[str, int, int], None]

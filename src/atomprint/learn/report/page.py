@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from atomprint.learn.cards import Card, dataset_card, model_card
 from atomprint.learn.metrics import METRICS, primary_metric
 from atomprint.learn.models import MODELS
+from atomprint.learn.report.cards import Card, dataset_card, model_card
 from atomprint.learn.report.data import data_section, facts, split_section
 from atomprint.learn.report.errors import errors_section, importance_section
 from atomprint.learn.report.html import (

@@ -20,8 +20,6 @@ from atomprint.learn.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.report.html import sentence
 from atomprint.learn.study import Study
 
-_MANY = 40  # elements that are listed by name
-
 
 @dataclass(frozen=True)
 class Card:
@@ -164,7 +162,6 @@ def _domain(study: Study) -> list[str]:
     rows = np.unique(problem.structures[train])
     n_formulas = len(np.unique(found.formulas[rows]))
     elements = [chemical_symbols[z] for z in np.flatnonzero(found.contains[rows].any(axis=0))]
-    named = _listed(elements) if len(elements) <= _MANY else f"{len(elements)} elements, listed in results.json"
     y = problem.y[train]
     unit = f" {study.target.unit}" if study.target.unit else ""
     if study.target.classes:
@@ -176,7 +173,7 @@ def _domain(study: Study) -> list[str]:
         span = f"Range of the target: {low} to {high}{unit}"
     return [
         f"{len(train):,} samples of {study.dataset.title}, with {n_formulas:,} different formulas.",
-        f"Elements: {named}.",
+        f"Elements: {_listed(elements)}.",
         f"{span}.",
     ]
 

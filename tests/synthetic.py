@@ -144,6 +144,7 @@ def make_study(
         _uncertainty(problem, best) if uncertainty else None,
         break_down(problem, indices, y_pred),
         {"dummy": "Mean of the training part", **dict(zip(keys, models, strict=True))},
+        {key: {"class": "Made"} for key in keys},
     )
 
 

@@ -25,7 +25,8 @@ from atomprint.learn.models import make_model
 from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report
 from atomprint.learn.split import make_split
-from atomprint.learn.study import count_steps, plain, run_study
+from atomprint.learn.study import count_steps, run_study
+from atomprint.learn.summary import plain
 from atomprint.validation import check_n_jobs
 
 Progress = Callable[[str, int, int], None]
@@ -67,8 +68,8 @@ class Size:
     n_max: int = 4
     l_max: int = 3
     n_folds: int = 5
-    n_trees: int = 200
-    n_repeats: int = 10
+    n_trees: int = 100
+    n_repeats: int = 5
     curve: bool = True
 
 
@@ -261,8 +262,8 @@ def _enthalpy(size: Size) -> Plan:
             Recipe(
                 "soap_embedded",
                 "SOAP, 8 element channels",
-                "the same, with elements mixed into 8 channels by the similarity of their properties: what is learnt "
-                "about one element carries over to similar ones",
+                "neighbour densities within 3 Å, summed over atoms, with elements mixed into 8 channels by the "
+                "similarity of their properties: what is learnt about one element carries over to similar ones",
                 molecules,
                 SOAP(**soap, species_embedding=ElementEmbedding(n_channels=8)),
             ),
@@ -339,7 +340,8 @@ def _crystal_recipes(crystals: Sequence[Atoms], size: Size) -> list[Recipe]:
         Recipe(
             "soap_embedded",
             "SOAP, 12 element channels",
-            "the same, with elements mixed into 12 channels by the similarity of their properties",
+            "neighbour densities within 5 Å, averaged over atoms, with elements mixed into 12 channels by the "
+            "similarity of their properties",
             crystals,
             SOAP(**soap, species_embedding=ElementEmbedding(n_channels=12)),
         ),

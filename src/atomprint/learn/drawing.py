@@ -63,7 +63,7 @@ def draw_structure(structure: Any, *, size: float = 1.9, highlight: int | None =
         (np.arange(n_atoms), batch.positions) if cell is None else _with_faces(batch.positions, cell, batch.pbc[0])
     )
     view = _view_of_molecule(positions) if cell is None else _view_of_crystal(cell)
-    with style.figure(size, size + 0.2, layout="none") as figure:
+    with style.figure(size, size + 0.2, arranged=False) as figure:
         ax = figure.add_axes((0.0, 0.2 / (size + 0.2), 1.0, size / (size + 0.2)))
         _draw(ax, batch.numbers[atoms], positions @ view, None if cell is None else cell @ view)
         if highlight is not None:

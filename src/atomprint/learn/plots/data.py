@@ -63,7 +63,9 @@ def sizes(numbers: npt.NDArray[Any], label: str, what: str = "structures") -> Fi
         ax = figure.subplots()
         low, high = int(numbers.min()), int(numbers.max())
         width = max(1, int(np.ceil((high - low + 1) / 30)))
-        ax.hist(numbers, bins=np.arange(low - 0.5, high + width + 0.5, width), color=style.TRAINING, rwidth=0.9)
+        ax.hist(
+            numbers, bins=np.arange(low - 0.5, high + width + 0.5, width).tolist(), color=style.TRAINING, rwidth=0.9
+        )
         ax.set_xlabel(label)
         ax.set_ylabel(f"number of {what}")
         ax.xaxis.set_major_locator(style.locator(integer=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,11 @@ _STYLE = MappingProxyType(
 )
 
 
+# Coordinates of paths: a hundredth of a point is finer than any screen, and shorter than what matplotlib writes.
+_COORDINATES = re.compile(rb'(?<= d=")[^"]+(?=")')
+_DECIMALS = re.compile(rb"-?\d+\.\d{3,}")
+
+
 class Look(NamedTuple):
     """How a model looks in all plots of a study."""
 
@@ -76,8 +82,15 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 @contextmanager
-def figure(width: float, height: float, layout: Literal["constrained", "none"] = "constrained") -> Iterator[Figure]:
+def figure(width: float, height: float, *, arranged: bool = True) -> Iterator[Figure]:
     """Yield an empty figure of a size in inches, with the style of all plots while it is being drawn.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+    arranged : bool
+        Whether matplotlib makes room for labels; if not, axes lie where they are put.
 
     Raises
     ------
@@ -87,7 +100,7 @@ def figure(width: float, height: float, layout: Literal["constrained", "none"] =
     with styled():
         from matplotlib.figure import Figure
 
-        yield Figure(figsize=(width, height), layout=layout)
+        yield Figure(figsize=(width, height), layout="constrained" if arranged else None)
 
 
 @contextmanager
@@ -108,7 +121,11 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with styled():
         figure.savefig(buffer, format="svg", dpi=144, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _COORDINATES.sub(_rounded, buffer.getvalue())
+
+
+def _rounded(path: re.Match[bytes]) -> bytes:
+    return _DECIMALS.sub(lambda number: b"%.2f" % float(number[0]), path[0])
 
 
 def data_uri(figure: Figure) -> str:

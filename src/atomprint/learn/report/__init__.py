@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from atomprint.learn.cards import dataset_card, model_card
+from atomprint.learn.report.cards import dataset_card, model_card
 from atomprint.learn.report.environment import versions
 from atomprint.learn.report.files import write_atomically
 from atomprint.learn.report.page import page
@@ -90,5 +90,8 @@ class Report:
             "versions": versions(),
             "settings": dict(self.settings),
             "recipe": self.recipe,
-            "studies": [study.to_dict() for study in self.studies],
+            "studies": [
+                study.to_dict() | {"failures": [asdict(failure) for failure in study.dataset.failures]}
+                for study in self.studies
+            ],
         }

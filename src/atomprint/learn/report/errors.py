@@ -25,6 +25,7 @@ from atomprint.learn.report.html import (
     join,
     minus,
     paragraph,
+    sentence,
     table,
     tag,
 )
@@ -159,7 +160,8 @@ def _is_crystal(structure: Any) -> bool:
 
 def _molecular_formula(structure: Any) -> str:
     """Return the formula with all atoms: C6H6, not CH."""
-    return str(Formula.from_list(symbols_of(numbers_of(structure).tolist())).format("hill"))
+    symbols = list(symbols_of(numbers_of(structure).tolist()))
+    return str(Formula.from_list(symbols).format("hill" if "C" in symbols else "metal"))
 
 
 def _drawn(structure: Any, atom: int | None, formula: str) -> Html:
@@ -178,17 +180,14 @@ def importance_section(study: Study, id: str) -> Section | None:
     methods = list(dict.fromkeys(t.importance.method for t in study.trials if t.importance is not None))
     body = [
         paragraph(
-            "Bars: ",
-            "; ".join(methods),
-            ", for the better model of each set of features; lines: spread over repeats. Groups overlap, and what one "
-            "group says another may say too, so that bars do not add up. Lists: the single features that a model of "
-            "trees "
-            "uses most (share of the variance or impurity that its splits remove). Radial channel 1 is the closest "
-            "to the "
-            "atom, the last one reaches out to the cutoff; l counts angular detail. Numbered element channels mix "
-            "elements and have no meaning of their own. Rows of a matrix are sorted by norm: row 0 is the atom with "
-            "the "
-            "strongest repulsion. That a model relies on a feature does not mean that nature does.",
+            " ".join(map(sentence, methods)),
+            " Bars are for the better model of each set of features, lines the spread. Groups overlap, and what "
+            "one group says another may say too, so that bars do not add up. Lists: the single features that a "
+            "model of trees uses most (share of the variance or impurity that its splits remove). Radial channel 1 "
+            "is the closest to the atom, the last one reaches out to the cutoff; l counts angular detail. Numbered "
+            "element channels mix elements and have no meaning of their own. Rows of a matrix are sorted by norm: "
+            "row 0 is the atom with the strongest repulsion. That a model relies on a feature does not mean that "
+            "nature does.",
         ),
         *pictures,
     ]

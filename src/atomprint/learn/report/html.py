@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from atomprint.learn.metrics import Metric, Spread
 from atomprint.learn.plots.style import data_uri
@@ -21,7 +21,7 @@ class Html(str):
     __slots__ = ()
 
 
-Content = str | Html | Iterable[str] | None
+Content: TypeAlias = "str | Iterable[Content] | None"
 """Text, HTML, several of them, or nothing."""
 
 
@@ -118,10 +118,11 @@ def table(
     rows: Iterable[Sequence[Content]],
     *,
     numeric_from: int = 99,
+    numeric_until: int = 99,
     spans: Sequence[tuple[str, int]] = (),
     caption: Content = None,
 ) -> Html:
-    """Return a table. Columns from ``numeric_from`` on are aligned to the right.
+    """Return a table.
 
     Parameters
     ----------
@@ -129,8 +130,8 @@ def table(
         Heads of the columns; empty for a table without heads, the first column of which names the rows.
     rows : iterable of sequences of content
         The cells.
-    numeric_from : int
-        First column of numbers.
+    numeric_from, numeric_until : int
+        First column of numbers, which are aligned to the right, and first column after them.
     spans : sequence of (str, int)
         Heads above the heads, with the number of columns that each spans.
     caption : content
@@ -142,7 +143,7 @@ def table(
         return join(
             tag("th", cell, scope="row")
             if not headers and column == 0
-            else tag(name, cell, scope=scope, class_="n" if column >= numeric_from else None)
+            else tag(name, cell, scope=scope, class_="n" if numeric_from <= column < numeric_until else None)
             for column, cell in enumerate(row)
         )
 
@@ -156,6 +157,12 @@ def figure_of_merit(item: Spread | Metric) -> Html:
     """Return a figure of merit, or in words why there is none."""
     undefined = item.mean.value is None if isinstance(item, Spread) else item.value is None
     return tag("span", str(item), class_="words") if undefined else join(minus(str(item)))
+
+
+def sentence(text: str) -> str:
+    """Return text that begins with a capital letter and ends with a full stop."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) or not text else '.'}"
 
 
 def minus(number: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from atomprint.learn.cards import Card, dataset_card, model_card
 from atomprint.learn.metrics import METRICS, primary_metric
 from atomprint.learn.models import MODELS
+from atomprint.learn.report.cards import Card, dataset_card, model_card
 from atomprint.learn.report.data import data_section, facts, split_section
 from atomprint.learn.report.errors import errors_section, importance_section
 from atomprint.learn.report.html import (
@@ -101,10 +101,9 @@ def _reading(studies: Sequence[Study]) -> Html:
                 tag("b", "Folds"),
                 ": the training part is cut into parts, each predicted by a model fitted to the others. ",
                 tag("b", "Test part"),
-                ": samples set aside at the start, predicted once. Whatever models learn, "
-                "hyperparameters included, they learn from the samples they are fitted to. Parameters of descriptors "
-                "are "
-                "fixed; if they were chosen with an eye on these data, that flatters the figures a little.",
+                ": samples set aside at the start, predicted once. Whatever models learn, hyperparameters "
+                "included, they learn from the samples they are fitted to. Parameters of descriptors are fixed; if "
+                "they were chosen with an eye on these data, that flatters the figures a little.",
             ),
             definitions(models) if models else None,
         ]
@@ -113,10 +112,11 @@ def _reading(studies: Sequence[Study]) -> Html:
 
 def _study(study: Study, id: str, title: str, versions: Mapping[str, str]) -> Section:
     known = facts(study.problem)
+    harmless = () if study.leakage else study.leakage.sentences()  # the section on the split says so
     body = join(
         [
             paragraph(study.question) if study.question else None,
-            [paragraph(text, class_="caveat") for text in study.caveats()],
+            [paragraph(text, class_="caveat") for text in study.caveats() if text not in harmless],
         ]
     )
     sections = [

@@ -11,7 +11,7 @@ from atomprint.learn import plots
 from atomprint.learn.evaluate import Fold
 from atomprint.learn.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.learn.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag
-from atomprint.learn.report.words import MAX_ROWS, Notes, best_title, duration, judged, lower, unit_of
+from atomprint.learn.report.words import MAX_ROWS, Notes, best_title, duration, judged, lower
 from atomprint.learn.study import Study
 
 
@@ -137,7 +137,6 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     if len(study.split.test):
         parts["test part"] = tests
     titles = [METRICS[study.kind][name].title for name in names]
-    caption = f"Errors in {study.target.unit}." if study.kind == "regression" and study.target.unit else None
     groups = [list(parts)] if len(names) <= 4 else [[part] for part in parts]
     notes = Notes()
     for group in groups:
@@ -148,7 +147,13 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
             cells = [notes.cell(column[row], row == winner) for (_, column), winner in zip(columns, best, strict=True)]
             rows.append((features, study.models[model], *cells))
         spans = (("", 2), *((part, len(names)) for part in group))
-        yield table(("features", "model", *titles * len(group)), rows, numeric_from=2, spans=spans, caption=caption)
+        yield table(
+            ("features", "model", *titles * len(group)),
+            rows,
+            numeric_from=2,
+            spans=spans,
+            caption=_unit_of_errors(study),
+        )
     yield notes.html()
     said = []
     if "cross-validation" in parts:
@@ -158,16 +163,14 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     if "test part" in parts:
         said.append(
             f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to "
-            "the "
-            "whole training part."
+            "the whole training part."
         )
     said.append("The best figure of each column is in bold.")
     if "leaderboard_rocauc" in names:
         said.append(
             "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as "
-            "“rocauc” "
-            "is something else: the area for predictions of 0 and 1, which equals the balanced accuracy; compare "
-            "leaderboards with that column only."
+            "“rocauc” is something else: the area for predictions of 0 and 1, which equals the balanced accuracy; "
+            "compare leaderboards with that column only."
         )
     yield paragraph(" ".join(said), class_="note")
 
@@ -184,15 +187,27 @@ def _fold_table(study: Study) -> Html | None:
     chosen = any(fold.chosen for _, fold in shown)
     rows = []
     for part, fold in shown:
-        row: list[Content] = [part, f"{len(fold.indices):,}", *(notes.cell(fold.metrics[name]) for name in names)]
+        row: list[Content] = [
+            tag("span", part, class_="part"),
+            f"{len(fold.indices):,}",
+            *(notes.cell(fold.metrics[name]) for name in names),
+        ]
         rows.append([*row, _chosen(fold)] if chosen else row)
-    headers = ["part", "samples", *(f"{METRICS[study.kind][name].title}{unit_of(study, name)}" for name in names)]
-    body = table([*headers, "chosen hyperparameters"] if chosen else headers, rows, numeric_from=1)
-    if chosen:  # words, not numbers
-        body = Html(body.replace('class="n">chosen hyperparameters', ">chosen hyperparameters"))
+    headers = ["part", "samples", *(METRICS[study.kind][name].title for name in names)]
+    body = table(
+        [*headers, "chosen hyperparameters"] if chosen else headers,
+        rows,
+        numeric_from=1,
+        numeric_until=len(headers),
+        caption=_unit_of_errors(study),
+    )
     left = len(parts) - len(shown)
     more = paragraph(f"{left:,} more folds are in results.json.", class_="note") if left else None
     return join([tag("h4", "Part by part ", tag("span", f"({best_title(study)})")), body, notes.html(), more])
+
+
+def _unit_of_errors(study: Study) -> str | None:
+    return f"Errors in {study.target.unit}." if study.kind == "regression" and study.target.unit else None
 
 
 def _chosen(fold: Fold) -> Html:

@@ -58,11 +58,12 @@ table { border-collapse: collapse; font-size: .88rem; line-height: 1.4; font-var
 caption { text-align: left; font-size: .92rem; padding: 0 0 .3rem; }
 th { text-align: left; font-weight: 600; color: var(--faint); vertical-align: bottom; }
 tbody th { vertical-align: top; font-weight: normal; }
-th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:last-child, td:last-child { padding-right: 0; }
 thead tr:last-child th { border-bottom: 1px solid var(--ink); }
 .span th { border: 0; padding-bottom: 0; text-align: center; }
 .n { text-align: right; white-space: nowrap; } th.n { white-space: normal; }
+.part { white-space: nowrap; }
 .id { overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; }
 figure { margin: 0; break-inside: avoid; }

@@ -17,6 +17,7 @@ from atomprint.learn.report.html import (
     join,
     minus,
     paragraph,
+    sentence,
     side_by_side,
     table,
 )
@@ -41,7 +42,7 @@ def curve_section(study: Study, id: str) -> Section | None:
                 plots.learning_curve(curve, study.kind, study.target.unit, colour_of(study, curve.model), base),
                 f"{spec.title} against the number of training samples",
                 bold(f"{title}, {lower(study.models.get(curve.model, curve.model))}"),
-                f". {curve.description}",
+                f". {sentence(curve.description)}",
             )
         )
     body += [paragraph(reason, class_="note") for reason in undefined]
@@ -92,7 +93,7 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     width = "mean number of classes in the set" if sets else f"mean width{f' ({target.unit})' if target.unit else ''}"
     things = "sets of classes" if sets else "intervals"
     body: list[Content] = [
-        paragraph(f"{found.method} {found.assumptions}"),
+        paragraph(f"{sentence(found.method)} {sentence(found.assumptions)}"),
         table((things, f"share that holds the truth (promised: {found.level:g})", width), rows, numeric_from=1),
         notes.html(),
     ]
@@ -124,7 +125,7 @@ def _calibration(study: Study, words: str, item: Uncertainty) -> Iterator[Html]:
             "On the diagonal probabilities mean what they say; larger points stand for more samples.",
         )
     elif curve is not None:
-        figure = plots.calibration(curve.nominal, curve.observed, colour, item.level)
+        figure = plots.calibration(curve.nominal.tolist(), curve.observed.tolist(), colour, item.level)
         yield captioned(
             figure,
             f"Calibration of the intervals, {words}",

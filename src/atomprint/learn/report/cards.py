@@ -17,9 +17,8 @@ from ase.data import chemical_symbols
 
 from atomprint.learn.composition import compositions_of
 from atomprint.learn.metrics import METRICS, format_number, primary_metric
+from atomprint.learn.report.html import sentence
 from atomprint.learn.study import Study
-
-_MANY = 40  # elements that are listed by name
 
 
 @dataclass(frozen=True)
@@ -80,17 +79,15 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
     use = [
         f"Meant for {many} like those it was fitted to (see training data), to screen and to compare, where "
         "an error of the size given below is acceptable.",
-        "Not meant for elements, classes of materials, sizes or conditions that are not in the training data, nor as "
-        "the "
-        "only ground for a decision about safety: confirm what matters by experiment or calculation.",
+        "Not meant for elements, classes of materials, sizes or conditions that are not in the training data, nor "
+        "as the only ground for a decision about safety: confirm what matters by experiment or calculation.",
     ]
-    caveats = [*study.caveats(), *study.leakage.sentences()]
+    caveats = list(dict.fromkeys([*study.caveats(), *study.leakage.sentences()]))
     if study.uncertainty is not None:
         found = study.uncertainty
         caveats.append(
             f"Intervals at the level {found.level:g} held the truth for a share of {found.coverage} of the samples "
-            "they "
-            f"were checked on ({found.checked_on}). {found.assumptions}"
+            f"they were checked on ({found.checked_on}). {sentence(found.assumptions)}"
         )
     return Card(
         f"Model card: {study.title}",
@@ -165,7 +162,6 @@ def _domain(study: Study) -> list[str]:
     rows = np.unique(problem.structures[train])
     n_formulas = len(np.unique(found.formulas[rows]))
     elements = [chemical_symbols[z] for z in np.flatnonzero(found.contains[rows].any(axis=0))]
-    named = _listed(elements) if len(elements) <= _MANY else f"{len(elements)} elements, listed in results.json"
     y = problem.y[train]
     unit = f" {study.target.unit}" if study.target.unit else ""
     if study.target.classes:
@@ -177,7 +173,7 @@ def _domain(study: Study) -> list[str]:
         span = f"Range of the target: {low} to {high}{unit}"
     return [
         f"{len(train):,} samples of {study.dataset.title}, with {n_formulas:,} different formulas.",
-        f"Elements: {named}.",
+        f"Elements: {_listed(elements)}.",
         f"{span}.",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ N_NEIGHBORS = 5
 _N_FOLDS = 5
 _MAX_DIMENSIONS = 50
 _MAX_ENTRIES = 2**25  # of the features that distances are learnt from: 256 MiB
+_MAX_DEVIATION = 10.0  # standard deviations: no single feature, such as one that (nearly) never varied, decides
 _MIN_SAMPLES = 5  # to say anything about distances
 _ROUNDING = 1e-9
 _MAX_NAMED = 10
@@ -67,27 +68,38 @@ class _Space:
 
     @classmethod
     def fit(cls, X: FloatArray) -> Self:
+        """Learn from training samples, nan where a feature is not known."""
         known = np.isfinite(X)
         counts = np.maximum(known.sum(axis=0), 1)
         center = np.where(known, X, 0.0).sum(axis=0) / counts
-        deviations = np.where(known, X - center, 0.0)
-        scale = np.sqrt((deviations**2).sum(axis=0) / counts)
+        scale = np.sqrt((np.where(known, X - center, 0.0) ** 2).sum(axis=0) / counts)
         varies = scale > _ROUNDING * np.abs(center)
         # A feature that never varied: as if it varied as much as the others do.
         scale[~varies] = np.median(scale[varies]) if varies.any() else 1.0
+        none = np.empty((0, X.shape[1]))
+        return cls(center, scale, *_ranges(X), none, np.empty((0, 0)))._with(X)
+
+    def of_part(self, X: FloatArray) -> Self:
+        """Return the space of these training samples alone, with scales as they are."""
+        lower, upper = _ranges(X)
+        return replace(self, lower=lower, upper=upper)._with(X)
+
+    def _with(self, X: FloatArray) -> Self:
+        """Return the space with components of these samples, and with them to compare with."""
+        z = self._standardised(X)
         components = np.empty((0, X.shape[1]))
         if X.shape[1] > _MAX_DIMENSIONS:
-            n = min(_MAX_DIMENSIONS, len(X) - 1)
-            components = PCA(n, random_state=0).fit(deviations / scale).components_
-        with np.errstate(invalid="ignore"):
-            lower = np.where(known, X, np.inf).min(axis=0)
-            upper = np.where(known, X, -np.inf).max(axis=0)
-        space = cls(center, scale, lower, upper, components, np.empty((0, 0)))
-        return cls(center, scale, lower, upper, components, space.coordinates(X))
+            components = PCA(min(_MAX_DIMENSIONS, len(X) - 1), random_state=0).fit(z).components_
+        space = replace(self, components=components)
+        return replace(space, reference=space.coordinates(X))
+
+    def _standardised(self, X: FloatArray) -> FloatArray:
+        z = np.where(np.isfinite(X), (X - self.center) / self.scale, 0.0)
+        return np.clip(z, -_MAX_DEVIATION, _MAX_DEVIATION, out=z)
 
     def coordinates(self, X: FloatArray) -> FloatArray:
         """Return principal components, and as the last coordinate how much of a sample they leave out."""
-        z = np.where(np.isfinite(X), (X - self.center) / self.scale, 0.0)
+        z = self._standardised(X)
         if not len(self.components):
             return z
         scores = z @ self.components.T
@@ -114,15 +126,16 @@ class Domain:
     r"""The training domain of a model: elements, sizes, ranges of features, and a distance.
 
     The distance of a sample to the training set is the mean over its 5 nearest neighbours in it ([1]_, [2]_). It is
-    Euclidean, between features that are scaled to standard deviation 1. More than 50 features are reduced to 50
-    principal components of the training set and, as one more coordinate, the length of what these leave out of a
-    sample, so that something new in a direction that the training set does not know is not overlooked ([3]_). Where
-    a kernel between structures takes the place of features the distance is
+    Euclidean, between features that are scaled to standard deviation 1 and cut off at 10. More than 50 features are
+    reduced to 50 principal components of the training set and, as one more coordinate, the length of what these leave
+    out of a sample, so that something new in a direction that the training set does not know is not overlooked
+    ([3]_). Where a kernel between structures takes the place of features the distance is
     :math:`\sqrt{K_{AA} + K_{BB} - 2 K_{AB}}` of the normalised kernel.
 
     What is far is measured on the training set: samples are left out in 5 folds (a structure with all its atoms; with a
     kernel each sample alone), and their distances to the rest, and the numbers of their features outside the ranges of
-    the rest, are those of new samples of the same origin. What exceeds 99 % of these is outside.
+    the rest, are those of new samples of the same origin (only the scales are those of all). What exceeds 99 % of these
+    is outside.
 
     Parameters
     ----------
@@ -209,8 +222,8 @@ class Domain:
             distances, counts = _kernel_distances(_dense(X), itself=True), np.zeros(1)
         else:
             X = _dense(X)
-            distances, counts = _left_out(X, labels)
             space = _Space.fit(X)
+            distances, counts = _left_out(space, X, labels)
         return cls(
             elements,
             n_atoms,
@@ -256,13 +269,13 @@ class Domain:
             distance = self.space.distances(dense)
             beyond = self.space.outside(dense)
             n_outside = (beyond > 0).sum(axis=1)
-            for row in np.flatnonzero(n_outside > self.max_outside):
-                worst[row] = self._worst(dense[row], beyond[row], names)
-        known = [self._about_elements(content) for content in contents]
+            for far in np.flatnonzero(n_outside > self.max_outside).tolist():
+                worst[far] = self._worst(dense[far], beyond[far], names)
+        new = [self._about_elements(content) for content in contents]
         sizes = [self._about_size(content) for content in contents]
         in_domain, warnings = np.ones(n, dtype=bool), []
-        for row, s in enumerate(structures):
-            outside = [known[s]] if known[s] else []
+        for row, s in enumerate(structures.tolist()):
+            outside = [new[s]] if new[s] else []
             if distance[row] > self.threshold:
                 outside.append(
                     f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
@@ -275,11 +288,13 @@ class Domain:
         return Assessment(in_domain, distance, warnings)
 
     def _about_elements(self, content: Content) -> str:
-        new = sorted(content.elements - set(self.elements))
-        if not new:
+        unknown = sorted(content.elements - set(self.elements))
+        if not unknown:
             return ""
-        named = ", ".join(symbols_of(new))
-        return f"contains {named}, which {'are' if len(new) > 1 else 'is'} not in the training set ({self._symbols()})"
+        named = ", ".join(symbols_of(unknown))
+        return (
+            f"contains {named}, which {'are' if len(unknown) > 1 else 'is'} not in the training set ({self._symbols()})"
+        )
 
     def _about_size(self, content: Content) -> str:
         if content.n_atoms is None or self.n_atoms is None or self.n_atoms[0] <= content.n_atoms <= self.n_atoms[1]:
@@ -393,7 +408,12 @@ def training_rows(n: int, n_features: int) -> Indices:
     return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
 
 
-def _left_out(X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+def _ranges(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    known = np.isfinite(X)
+    return np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
+
+
+def _left_out(space: _Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return distances and numbers of features outside for samples, left out in folds by their labels."""
     groups, of_sample = np.unique(labels, return_inverse=True)
     fold_of_group = np.random.default_rng(0).permutation(np.arange(len(groups)) % min(_N_FOLDS, len(groups)))
@@ -401,9 +421,9 @@ def _left_out(X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, Floa
     distances, counts = np.empty(len(X)), np.empty(len(X))
     for fold in np.unique(folds):
         held = folds == fold
-        space = _Space.fit(X[~held])
-        distances[held] = space.distances(X[held])
-        counts[held] = (space.outside(X[held]) > 0).sum(axis=1)
+        rest = space.of_part(X[~held])
+        distances[held] = rest.distances(X[held])
+        counts[held] = (rest.outside(X[held]) > 0).sum(axis=1)
     return distances, counts
 
 

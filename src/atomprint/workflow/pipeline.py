@@ -84,7 +84,8 @@ class LocalUnion(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  
                 raise TypeError(
                     f"{name!r} must give features of atoms, got {type(part).__name__}: leave out its pooling"
                 )
-            if not np.array_equal(part.offsets, parts[0].offsets) or not np.array_equal(part.atoms, parts[0].atoms):
+            same = all(np.array_equal(getattr(part, key), getattr(parts[0], key)) for key in ("offsets", "atoms"))
+            if not same:
                 raise ValueError(f"{name!r} must have the same centres as {self.transformers[0][0]!r}")
         stack = sparse.hstack if any(sparse.issparse(part.values) for part in parts) else np.hstack
         first = parts[0]

@@ -121,8 +121,8 @@ class Predictions:
         -------
         pandas.DataFrame
             Columns ``id``, the name of the target (numbers or names of classes), ``lower`` and ``upper``,
-            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance`` and ``warnings``; for atoms
-            ``structure`` and ``atom`` too.
+            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance`` and ``warnings``; for
+            atoms ``structure`` and ``atom`` too.
 
         Raises
         ------

@@ -57,7 +57,7 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     output = run("predict", "new.cif", "-o", "out.csv")
     found = pd.read_csv(tmp_path / "out.csv")
     assert len(found) == 1
-    assert 8 < found.iloc[0]["value"] < 20
+    assert 8 < found.iloc[0]["volume"] < 20
     assert "volume" in run("info")
     assert "MAE" in run("evaluate", crystals.name, "--structure", "cif")
     assert "volume" in run("report", "atomprint-run")

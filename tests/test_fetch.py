@@ -17,8 +17,8 @@ import pytest
 from data_server import Server
 
 from atomprint.datasets import REGISTRY, DataFileError, Entry, RemoteFile, cache_folder, extract_archive, fetch
-from atomprint.datasets.cache import fetch_file, find_file
 from atomprint.datasets.archives import archive_files, open_compressed
+from atomprint.datasets.cache import fetch_file, find_file
 
 pytest.importorskip("pooch")
 

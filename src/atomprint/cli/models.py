@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from atomprint.cli.console import Jobs, console, messages, progress_bar, table
 
@@ -31,11 +33,9 @@ def predict(
         from atomprint.workflow.model import load_model
 
         loaded = load_model(_model_file(model))
-        ids, items = _read(structures)
         with progress_bar() as progress:
             found = loaded.predict(
-                items,
-                ids=ids,
+                structures,
                 on_error="skip" if skip else "raise",
                 n_jobs=-1 if jobs is None else jobs,
                 progress=lambda done, total: progress("Predicting", done, total),
@@ -61,27 +61,6 @@ def _model_file(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no model at {path}: train one, or say where it is with --model")
     return path
-
-
-def _read(given: list[str]) -> tuple[list[str], list[Any]]:
-    """Return names and structures of files, or formulas as they are."""
-    from atomprint.formula import parse_formula
-    from atomprint.structures import read_structures
-
-    ids, items = [], []
-    for item in given:
-        if Path(item).is_file():
-            frames = read_structures(item)
-            ids += [item] if len(frames) == 1 else [f"{item}@{number}" for number in range(len(frames))]
-            items += frames
-            continue
-        try:
-            parse_formula(item)
-        except ValueError:
-            raise FileNotFoundError(f"{item}: no such file, and not a formula") from None
-        ids.append(item)
-        items.append(item)
-    return ids, items
 
 
 def _show(found: Any, most: int) -> None:
@@ -120,17 +99,17 @@ def evaluate(
         loaded = load_model(_model_file(model))
         section = DataSection(
             path=str(data),
-            target=target or loaded.card["target"]["name"],
+            target=target or loaded.card.target,
             structure=structure,
             formula=formula,
-            classes=tuple(loaded.card["target"]["classes"]),
+            classes=loaded.card.classes,
             on_error="skip" if skip else "raise",
         )
         with progress_bar() as progress:
             progress("Reading data", 0, 0)
             dataset = load_data(section, seed=0)
-            result = evaluate_model(loaded, dataset, section.target, n_jobs=-1 if jobs is None else jobs)
-        unit = loaded.card["target"]["unit"]
+            result = evaluate_model(loaded, dataset, str(section.target), n_jobs=-1 if jobs is None else jobs)
+        unit = loaded.card.unit
         specs = METRICS[result.metrics.kind]
         rows = [
             (specs[name].title + (f" ({unit})" if unit and specs[name].in_unit else ""), metric)
@@ -148,4 +127,18 @@ def info(
     with messages():
         from atomprint.workflow.model import load_model
 
-        console.print(load_model(_model_file(model)).info(), soft_wrap=True)
+        for name, value in _lines(load_model(_model_file(model)).info()):
+            console.print(f"[bold]{name}[/bold]  {escape(value)}", soft_wrap=True)
+
+
+def _lines(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a person wants to know of a model, without the recipe and the digits of digests."""
+    for name, value in info.items():
+        if name == "recipe" or value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict):
+            yield name, json.dumps(value, ensure_ascii=False, indent=1, default=str)
+        elif isinstance(value, list | tuple):
+            yield name, "; ".join(str(item) for item in value)
+        else:
+            yield name, str(value)

@@ -1,4 +1,4 @@
-"""Whole workflows: the trained model that is saved, loaded and asked for predictions."""
+"""Whole workflows: recipes, training runs, benchmarks, and models that are saved, loaded and asked for predictions."""
 
 from atomprint.workflow.card import Card, Interval, Training, VersionWarning
 from atomprint.workflow.container import ModelFileError
@@ -6,6 +6,8 @@ from atomprint.workflow.domain import Domain
 from atomprint.workflow.model import TrainedModel, load_model
 from atomprint.workflow.pipeline import AtomRows, LocalUnion, assemble
 from atomprint.workflow.predictions import Predictions
+from atomprint.workflow.recipe import Recipe
+from atomprint.workflow.train import Run, train
 
 __all__ = [
     "AtomRows",
@@ -15,9 +17,12 @@ __all__ = [
     "LocalUnion",
     "ModelFileError",
     "Predictions",
+    "Recipe",
+    "Run",
     "TrainedModel",
     "Training",
     "VersionWarning",
     "assemble",
     "load_model",
+    "train",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from atomprint.datasets import Dataset
 from atomprint.learn.metrics import Metrics, compute_metrics
 from atomprint.learn.problem import Problem
-from atomprint.workflow.featurize import inputs_of
 from atomprint.workflow.model import TrainedModel
+from atomprint.workflow.predictions import Predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +26,8 @@ class ModelEvaluation:
     n : int
         Number of these samples.
     notes : tuple of str
-        What to keep in mind: structures of the training data among them, structures outside the domain, coverage of
-        the intervals, structures that could not be predicted.
+        What to keep in mind: samples that could not be predicted, samples outside the domain, coverage of the
+        intervals.
     """
 
     metrics: Metrics
@@ -57,42 +59,53 @@ def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs
         If the target is of another kind, unit or level than that of the model, or nothing can be predicted.
     """
     problem = Problem.of(dataset, target)
-    own, given = model.card["target"], problem.target
-    for what, mine, theirs in (
-        ("kind", own["kind"], given.kind),
-        ("level", own["level"], given.level),
-        ("unit", own["unit"], given.unit or own["unit"]),
-        ("classes", tuple(own["classes"]), given.classes),
+    card, given = model.card, problem.target
+    for what, own, theirs in (
+        ("kind", card.kind, given.kind),
+        ("level", card.level, given.level),
+        ("unit", card.unit, given.unit or card.unit),
+        ("classes", card.classes, given.classes),
     ):
-        if mine != theirs:
-            raise ValueError(f"target {target!r} must have the {what} of the model, {mine!r}, got {theirs!r}")
-    part = dataset.take(np.unique(problem.structures))
-    found = model.predict(inputs_of(part), ids=part.ids, on_error="skip", n_jobs=n_jobs)
-    if given.level == "atom":
-        place = np.searchsorted(np.unique(problem.structures), problem.structures)
-        values = np.array(
-            [
-                found.values[s][a] if found.values[s] is not None else np.nan
-                for s, a in zip(place, problem.atoms, strict=True)
-            ]  # type: ignore[arg-type]
+        if own != theirs:
+            raise ValueError(f"target {target!r} must have the {what} of the model, {own!r}, got {theirs!r}")
+    needed = np.unique(problem.structures)
+    part = dataset.take(needed)
+    found = model.predict(part, on_error="skip", n_jobs=n_jobs)
+    rows = _rows(found, problem, needed)
+    predicted = (rows >= 0) & np.isfinite(found.values[rows])
+    if not predicted.any():
+        raise ValueError(f"no structure of {dataset.name!r} can be predicted: {found.failures[0].reason}")
+    rows, truth = rows[predicted], problem.y[predicted]
+    metrics = compute_metrics(
+        problem.kind,
+        truth,
+        found.values[rows],
+        None if found.probabilities is None else found.probabilities[rows],
+        given.classes,
+    )
+    notes = tuple(_notes(found, rows, truth, len(problem)))
+    return ModelEvaluation(metrics, len(rows), notes)
+
+
+def _rows(found: Predictions, problem: Problem, needed: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the row of the prediction of each sample; -1 where there is none."""
+    structures = np.searchsorted(needed, problem.structures)
+    if problem.atoms is None or found.atoms is None:
+        return structures
+    place = {(int(s), int(a)): row for row, (s, a) in enumerate(zip(found.structures, found.atoms, strict=True))}
+    return np.array([place.get((int(s), int(a)), -1) for s, a in zip(structures, problem.atoms, strict=True)])
+
+
+def _notes(found: Predictions, rows: npt.NDArray[np.intp], truth: npt.NDArray[np.float64], n: int) -> Iterator[str]:
+    if len(rows) < n:
+        reason = f" The first: {found.failures[0].reason}." if found.failures else ""
+        yield f"{n - len(rows)} of {n} samples could not be predicted and are not in these figures.{reason}"
+    outside = int(np.count_nonzero(~found.in_domain[rows]))
+    if outside:
+        yield f"{outside} of {len(rows)} samples are outside the training domain: expect larger errors there."
+    if found.lower is not None and found.upper is not None and found.level is not None:
+        inside = (found.lower[rows] <= truth) & (truth <= found.upper[rows])
+        yield (
+            f"{100 * inside.mean():.1f} % of the true values are inside the intervals of the model, which are to hold "
+            f"{100 * found.level:g} %."
         )
-    else:
-        values = np.asarray(found.values, dtype=np.float64)
-    done = np.isfinite(values)
-    if not done.any():
-        raise ValueError(f"no structure of {dataset.name!r} can be predicted: {found.warnings[0]}")
-    probabilities = None if found.probabilities is None else found.probabilities[done]
-    metrics = compute_metrics(problem.kind, problem.y[done], values[done], probabilities, given.classes)
-    return ModelEvaluation(metrics, int(done.sum()), tuple(_notes(model, part, found, problem, done)))
-
-
-def _notes(model, part, found, problem, done):  # type: ignore[no-untyped-def]
-    missing = int((~done).sum())
-    if missing:
-        yield f"{missing} of {len(done)} samples could not be predicted and are not in these figures."
-    if found.in_domain is not None and not all(found.in_domain):
-        outside = int(np.sum(~np.asarray(found.in_domain, dtype=bool)))
-        yield f"{outside} of {len(part)} structures are outside the training domain: expect larger errors there."
-    if problem.atoms is None and found.lower is not None:
-        inside = (found.lower[done] <= problem.y[done]) & (problem.y[done] <= found.upper[done])
-        yield f"{100 * inside.mean():.1f} % of the true values are inside the intervals of the model."

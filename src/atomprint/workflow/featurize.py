@@ -22,6 +22,7 @@ from atomprint.learn.problem import Problem
 from atomprint.learn.study import plain
 from atomprint.structures import Batch, as_batch
 from atomprint.validation import check_choice
+from atomprint.workflow.pipeline import LocalUnion
 
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
@@ -105,9 +106,20 @@ def _value(value: Any, where: str, defaults: Mapping[str, Any]) -> Any:
 
 
 def feature_sets(
-    entries: Mapping[str, Mapping[str, Any]], dataset: Dataset, n_jobs: int
+    entries: Mapping[str, Mapping[str, Any]], dataset: Dataset, level: str, n_jobs: int
 ) -> tuple[list[FeatureSet], dict[str, dict[str, Any]]]:
     """Return the feature sets that a recipe asks for, and its entries with what was settled by the data.
+
+    Parameters
+    ----------
+    entries : mapping of str to mapping
+        The section ``[features]``.
+    dataset : Dataset
+        What is to be described.
+    level : {"structure", "atom"}
+        Whether there is to be a row for each structure, or for each atom.
+    n_jobs : int
+        Number of threads of the descriptors; -1 means all cores.
 
     Raises
     ------
@@ -116,6 +128,7 @@ def feature_sets(
     """
     resolved = {key: dict(entry) for key, entry in entries.items()}
     sets: dict[str, FeatureSet] = {}
+    union = LocalUnion if level == "atom" else FeatureUnion
     for key, entry in resolved.items():
         if "join" in entry:
             continue
@@ -142,7 +155,7 @@ def feature_sets(
                 key,
                 key,
                 "; ".join(f"{part.key}: {part.description}" for part in parts),
-                FeatureUnion([(part.key, part.transformer) for part in parts], verbose_feature_names_out=True),
+                union([(part.key, part.transformer) for part in parts]),
             )
         )
     return chosen, resolved

@@ -86,7 +86,7 @@ def featurize(
             entry[name.strip()] = value.strip()
     progress("Reading structures", 0, 0)
     dataset = read_dataset(path, targets=(), structure=structure, formula=formula, on_error=on_error)
-    (given,), _ = feature_sets({"descriptor": entry}, dataset, n_jobs)
+    (given,), _ = feature_sets({"descriptor": entry}, dataset, "structure", n_jobs)
     if given.pairwise:
         raise ValueError(f"descriptor must not be a kernel, got {descriptor!r}")
     progress(f"Computing {descriptor}", 0, 0)

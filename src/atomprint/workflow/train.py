@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from atomprint.datasets import Dataset
@@ -28,6 +28,7 @@ from atomprint.validation import check_choice, check_n_jobs
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
 from atomprint.workflow.model import TrainedModel
+from atomprint.workflow.pipeline import assemble
 from atomprint.workflow.recipe import Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -127,7 +128,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
 
     kind = dataset.targets[target].kind
     _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
-    sets, resolved = feature_sets(recipe.features, dataset, n_jobs)
+    sets, resolved = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
     problem, features, transformers = _describe(recipe, dataset, target, sets, progress)
     clock.lap("features")
 
@@ -265,12 +266,20 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     problem, (trial, name) = study.problem, study.best()
     everything = np.arange(len(problem))
     fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
-    return TrainedModel.from_study(
-        study,
-        Pipeline([("features", transformer), ("model", getattr(fitted, "best_estimator_", fitted))]),
-        features=trial.features,
+    best = trial.evaluations[name]
+    metrics = {"cross_validation": {k: v.to_dict() for k, v in best.cross_validation.items()}} if best.folds else {}
+    if best.test is not None:
+        metrics["test"] = best.test.metrics.to_dict()
+    return TrainedModel.of(
+        assemble(transformer, fitted, problem.target.level),
+        problem,
+        table=None if trial.features.pairwise else trial.features.values,
+        uncertainty=study.uncertainty,
+        metrics=metrics,
         recipe=recipe.to_toml(),
         seed=recipe.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        notes=study.caveats(),
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
-
-from sklearn.utils.fixes import parse_version
 
 from atomprint.validation import check_choice, check_real
 from atomprint.workflow.container import ModelFileError
@@ -219,16 +218,15 @@ def check_versions(saved: Mapping[str, Any], path: str) -> None:
         then, now = saved.get(name), here.get(name)
         if not then or not now:
             continue
-        try:
-            old, new = parse_version(str(then)).release, parse_version(now).release
-        except ValueError as error:
-            raise ModelFileError(f"{path!r}: the version of {name} must be a version, got {then!r}") from error
-        if old[:1] != new[:1]:
+        old, new = (re.match(r"(\d+)\.(\d+)", str(found)) for found in (then, now))
+        if old is None or new is None:
+            raise ModelFileError(f"{path!r}: the version of {name} must be a version, got {then!r}")
+        if old[1] != new[1]:
             raise ModelFileError(
                 f"{path!r} was saved with {name} {then}, which {name} {now} cannot be expected to read: install "
                 f"'{name}=={then}', or train the model again"
             )
-        if name in _FITTED_BY and old[:2] != new[:2]:
+        if name in _FITTED_BY and old[2] != new[2]:
             other.append(f"{name} {then} (here {now})")
     if other:
         warnings.warn(

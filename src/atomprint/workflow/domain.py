@@ -89,7 +89,8 @@ class _Space:
         z = self._standardised(X)
         components = np.empty((0, X.shape[1]))
         if X.shape[1] > _MAX_DIMENSIONS:
-            components = PCA(min(_MAX_DIMENSIONS, len(X) - 1), random_state=0).fit(z).components_
+            with np.errstate(invalid="ignore"):  # the share of the variance, if there is none
+                components = PCA(min(_MAX_DIMENSIONS, len(X) - 1), random_state=0).fit(z).components_
         space = replace(self, components=components)
         return replace(space, reference=space.coordinates(X))
 
@@ -306,7 +307,7 @@ class Domain:
     def _worst(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
         assert self.space is not None
         worst = int(np.argmax(beyond))
-        name = repr(names[worst]) if len(names) else f"feature {worst}"
+        name = names[worst] if len(names) else f"feature {worst}"
         return (
             f"{int((beyond > 0).sum())} of {len(beyond)} features are outside the ranges of the training set "
             f"(usual: up to {self.max_outside}), most of all {name}: {x[worst]:.3g}, "

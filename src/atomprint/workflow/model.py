@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 _DOMAIN = "domain.npz"
 _CHUNK = 256  # structures whose features are held at once
 # How errors begin that are about the first of the structures given.
-_FIRST = re.compile(r"^(structures: )?(structure|composition) 0(, |: )")
+_FIRST = re.compile(r"^(structures: )?(structure|composition) 0(, |: | )")
 
 
 class TrainedModel:
@@ -402,7 +402,7 @@ class TrainedModel:
         -----
         ``card.json`` is for people: :meth:`info`, the names of the features, and the checksums of the other members.
         ``pipeline.skops`` is the pipeline in the format of skops, models of XGBoost are beside it in the library's own
-        format, and ``domain.npz`` is the training domain. There is no pickle. The same model gives the same bytes.
+        format, and ``domain.npz`` is the training domain. There is no pickle. The same training gives the same bytes.
         """
         where = Path(path)
         members = dump_pipeline(self.pipeline, trusted)

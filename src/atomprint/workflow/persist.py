@@ -47,9 +47,11 @@ _OWN = (
     "atomprint.workflow.pipeline.AtomRows",
     "atomprint.workflow.pipeline.LocalUnion",
 )
-# Parts of fitted scikit-learn models that skops does not list itself. None of them runs anything given to it.
+# Parts of fitted models that skops does not list itself. None of them runs anything given to it.
 _PARTS = (
     "numpy.dtype",
+    "scipy.sparse._csr.csr_array",
+    "scipy.sparse._csr.csr_matrix",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -71,6 +73,7 @@ _PARTS = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 TRUSTED = (*_OWN, *_PARTS)
 """Names of the types that a model file may hold, besides those that skops trusts: scikit-learn's estimators, arrays."""
@@ -250,7 +253,7 @@ def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
 def _canonical(data: bytes) -> bytes:
     """Return a skops archive with running numbers instead of memory addresses and random names.
 
-    So the same model gives the same bytes.
+    So the same training gives the same bytes.
     """
     numbers: dict[int, int] = {}
     names: dict[str, str] = {}

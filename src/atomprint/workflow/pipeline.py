@@ -25,7 +25,7 @@ class AtomRows(TransformerMixin, BaseEstimator):
 
     def fit(self, X: LocalFeatures, y: Any = None) -> Self:
         """Keep the number of features."""
-        self.n_features_in_ = int(X.values.shape[1])
+        self.n_features_in_ = int(self.transform(X).shape[1])
         return self
 
     def transform(self, X: LocalFeatures) -> Any:

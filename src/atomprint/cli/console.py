@@ -60,7 +60,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: i
     """Return a table; columns from ``numeric_from`` on are aligned to the right."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, header in enumerate(headers):
-        made.add_column(header, justify="right" if column >= numeric_from else "left", overflow="fold")
+        made.add_column(
+            header,
+            justify="right" if column >= numeric_from else "left",
+            overflow="fold",
+            no_wrap=column == 0 or column >= numeric_from,  # text gives way to names and numbers
+        )
     for row in rows:
         made.add_row(*(str(cell) for cell in row))
     return made

@@ -24,8 +24,8 @@ def list_() -> None:
         rows = []
         for name, entry in REGISTRY.items():
             here = all((folder / file.name).is_file() for file in entry.files)
-            rows.append((name, entry.title, entry.rows or "–", ", ".join(entry.targets), "yes" if here else "no"))
-        console.print(table(("name", "what", "rows", "targets", "here"), rows))
+            rows.append((name, entry.title, "yes" if here else "no", f"{entry.rows:,}" if entry.rows else "–"))
+        console.print(table(("name", "what", "here", "rows"), rows, 3))
 
 
 @app.command()

@@ -80,7 +80,7 @@ def show_study(study: Study) -> None:
     from atomprint.learn.metrics import METRICS
 
     kind, unit = study.problem.kind, study.problem.target.unit
-    names = [name for name in METRICS[kind] if name in ("mae", "rmse", "r2", "balanced_accuracy", "f1", "roc_auc")]
+    names = [name for name in METRICS[kind] if name in ("mae", "r2", "balanced_accuracy", "roc_auc")]
     titles = [
         METRICS[kind][name].title + (f" ({unit})" if unit and METRICS[kind][name].in_unit else "") for name in names
     ]
@@ -98,7 +98,7 @@ def show_study(study: Study) -> None:
         best = (features, model) == (best_trial.features.key, best_model)
         rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
     both = bool(study.baseline.folds) and study.baseline.test is not None
-    headers = ["features", "model", *titles, *([f"test {title}" for title in titles] if both else [])]
+    headers = ["features", "model", *titles, *([f"test:\n{title}" for title in titles] if both else [])]
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
     console.print(table(headers, rows, numeric_from=2))
     for sentence in study.leakage.sentences():

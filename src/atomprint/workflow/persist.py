@@ -32,6 +32,7 @@ _OWN = (
     "atomprint.descriptors.mbtr.ValleOganov",
     "atomprint.descriptors.neighbours.NeighbourStatistics",
     "atomprint.descriptors.soap.SOAP",
+    "atomprint.elements.ElementEmbedding",
     "atomprint.kernels.AverageKernel",
     "atomprint.kernels.REMatchKernel",
     "atomprint.kernels._Centers",

@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn import MODELS, GaussianProcess, Interval, KernelRidgeCV, Search, make_model
-from atomprint.learn.models import chosen_parameters, standard_deviation, unwrap
+from atomprint.learn.fitted import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.search import OptunaSearch
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]
@@ -399,7 +399,7 @@ def test_a_gaussian_process_knows_how_sure_it_is():
 
 
 def test_limits_of_gaussian_processes():
-    with pytest.raises(ValueError, match="max_samples is 10, got 11 training samples: .* take kernel_ridge"):
+    with pytest.raises(ValueError, match=r"max_samples is 10, got 11 training samples: .* take kernel_ridge"):
         GaussianProcess(max_samples=10).fit(np.eye(11), np.arange(11.0))
     K = rbf(np.arange(10.0)[:, None]) * np.outer(np.arange(1, 11), np.arange(1, 11))
     model = GaussianProcess(["precomputed"]).fit(K, np.arange(10.0))

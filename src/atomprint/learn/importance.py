@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn.feature_groups import Groups, feature_groups
-from atomprint.learn.models import unwrap
+from atomprint.learn.fitted import unwrap
 from atomprint.validation import check_choice, check_integer
 
 __all__ = [
@@ -74,6 +74,14 @@ class Importance:
     n_groups: Mapping[str, int]
 
 
+class Part(NamedTuple):
+    """A fitted model, and features and targets of samples that it has not seen."""
+
+    model: Any
+    X: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+
+
 def group_importance(
     model: Any,
     X: npt.NDArray[Any],
@@ -118,14 +126,6 @@ def group_importance(
     return pooled_importance(
         [Part(model, X, np.asarray(y))], groups, kind=kind, n_repeats=n_repeats, n_best=n_best, seed=seed
     )
-
-
-class Part(NamedTuple):
-    """A fitted model, and features and targets of samples that it has not seen."""
-
-    model: Any
-    X: npt.NDArray[Any]
-    y: npt.NDArray[Any]
 
 
 def pooled_importance(

@@ -216,7 +216,7 @@ def evaluate(
     if refit or len(split.test):
         fits.append(("test" if len(split.test) else "training part", split.train, split.test))
     n_threads = check_n_jobs(n_jobs)
-    share = max(1, cpu_count() // min(n_threads, len(fits)))  # of the cores, for models that take all they can get
+    share = cores_for_each(n_threads, len(fits))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
         delayed(_fit_and_predict)(
             estimator,
@@ -245,6 +245,11 @@ def evaluate(
         tuple(split.fold_names),
         tuple(model for _, model in folds) if keep_fold_estimators else (),
     )
+
+
+def cores_for_each(n_threads: int, n_fits: int) -> int:
+    """Return how many cores each of several fits at once may use, for models that take all that they can get."""
+    return max(1, cpu_count() // min(n_threads, n_fits))
 
 
 def check_samples(features: Features, problem: Problem) -> None:

@@ -10,6 +10,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn.catalogue import Calibrated
 from atomprint.learn.gaussian_process import GaussianProcess
@@ -43,6 +44,18 @@ def unwrap(model: Any) -> tuple[list[Any], Any]:
             model = model.calibrated_classifiers_[0].estimator
         else:
             return before, model
+
+
+def target_scale(model: Any) -> float:
+    """Return by what a fitted regressor divides its targets before the model proper sees them; 1 for not at all."""
+    while not isinstance(model, TransformedTargetRegressor):
+        if hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, Pipeline):
+            model = model.steps[-1][1]
+        else:
+            return 1.0
+    return float(model.transformer_.scale_[0]) if isinstance(model.transformer_, StandardScaler) else 1.0
 
 
 def chosen_parameters(model: Any) -> dict[str, Any]:
@@ -81,9 +94,9 @@ def standard_deviation(model: Any, X: Any) -> npt.NDArray[np.float64] | None:
     for transformer in before:
         X = transformer.transform(X)
     if isinstance(inner, GaussianProcess):
-        return np.asarray(inner.predict(X, return_std=True)[1])
+        return np.asarray(target_scale(model) * inner.predict(X, return_std=True)[1])
     X = np.asarray(X, dtype=np.float32)  # as trees want it, once
     mean, squares = inner.predict(X), np.zeros(len(X))
     for tree in inner.estimators_:
         squares += (tree.predict(X, check_input=False) - mean) ** 2
-    return np.asarray(np.sqrt(squares / len(inner.estimators_)))
+    return np.asarray(target_scale(model) * np.sqrt(squares / len(inner.estimators_)))

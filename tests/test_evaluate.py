@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 from problems import atoms_problem, features_of, problem_of
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.linear_model import LinearRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 
@@ -228,7 +228,7 @@ def test_models_without_probabilities_have_none():
     assert calibrated.test.metrics["roc_auc"].value is not None
 
 
-class Failing(ClassifierMixin, RegressorMixin, BaseEstimator):
+class Failing(RegressorMixin, BaseEstimator):
     def __init__(self, where="fit", below=26):
         self.where = where
         self.below = below
@@ -259,7 +259,7 @@ def test_a_model_that_fails_is_named_with_its_fold(where, message, n_jobs):
     with pytest.raises(FitError, match=message):
         evaluate(Failing(where), features_of(np.ones((40, 1))), problem, split, n_jobs, name="nonsense")
     X = np.full((40, 1), np.nan)
-    with pytest.raises(FitError, match="LinearRegression, fold 1: fitting 25 samples: ValueError: .*NaN"):
+    with pytest.raises(FitError, match=r"LinearRegression, fold 1: fitting 25 samples: ValueError: .*NaN"):
         evaluate(LinearRegression(), features_of(X), problem, split)
 
 
@@ -267,6 +267,9 @@ def test_features_of_other_samples_are_refused():
     problem = problem_of(np.arange(10.0))
     with pytest.raises(ValueError, match="'toy' must have one row for each of 10 samples of 'Toy: energy', got 9"):
         evaluate(LinearRegression(), features_of(np.ones((9, 1))), problem, make_split(problem))
+    for kind, wrong in (("classification", problem), ("regression", problem_of([0, 1] * 5, ("no", "yes")))):
+        with pytest.raises(ValueError, match=f"RandomForest.* must be one for {wrong.kind}"):
+            evaluate(make_model("random_forest", kind), features_of(np.ones((10, 1))), wrong, make_split(wrong))
     with pytest.raises(ValueError, match="a kernel between samples must be square"):
         features_of(np.ones((9, 8)), pairwise=True)
     with pytest.raises(ValueError, match="names must name each of 2 features, got 1"):

@@ -227,7 +227,7 @@ def test_studies_that_cannot_be():
             run_study(problem, given, those, split)
     with pytest.raises(ValueError, match="split must have folds or a test part, got neither"):
         run_study(problem, [features], models, replace(split, test=split.test[:0], folds=()))
-    with pytest.raises(FitError, match="features 'magpie', model 'broken', fold 1: .*the weights have run away"):
+    with pytest.raises(FitError, match=r"features 'magpie', model 'broken', fold 1: .*the weights have run away"):
         run_study(problem, [features], {"broken": Failing(below=1000)}, split)
 
 

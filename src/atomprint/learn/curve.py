@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
 
-from atomprint.learn.evaluate import FitError, Progress, check_samples, fit_estimator, predict
+from atomprint.learn.evaluate import FitError, Progress, check_samples, cores_for_each, fit_estimator, predict
 from atomprint.learn.features import Features
 from atomprint.learn.metrics import METRICS, Metric, Spread, compute_metrics, primary_metric, spread
 from atomprint.learn.problem import Problem
@@ -120,8 +121,10 @@ def learning_curve(
     for fit, held_out in pairs:
         ordered = _nested_order(problem, fit, rng)
         tasks += [(share, ordered[: _size(problem, ordered, share)], held_out) for share in shares]
-    results = Parallel(n_jobs=check_n_jobs(n_jobs), prefer="threads", return_as="generator")(
-        delayed(_point)(estimator, features, problem, split, np.sort(rows), held_out, metric, name)
+    n_threads = check_n_jobs(n_jobs)
+    cores = cores_for_each(n_threads, len(tasks))
+    results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
+        delayed(_point)(estimator, features, problem, split, np.sort(rows), held_out, metric, name, cores)
         for _, rows, held_out in tasks
     )
     found: dict[float, list[tuple[int, Metric, Metric]]] = {share: [] for share in shares}
@@ -173,16 +176,18 @@ def _point(
     held_out: Indices,
     metric: str,
     name: str,
+    n_threads: int,
 ) -> tuple[Metric, Metric]:
     """Return the figure on the samples of the fit, and on those held out."""
     label = f"{name or 'model'}, learning curve"
     try:
-        model = fit_estimator(estimator, features, problem, split, rows, label)
-        found = []
-        for judged in (rows, held_out):
-            guess, probabilities, _ = predict(model, features, problem, rows, judged, label)
-            truth = problem.y[judged]
-            found.append(compute_metrics(problem.kind, truth, guess, probabilities, problem.target.classes)[metric])
+        with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
+            model = fit_estimator(estimator, features, problem, split, rows, label)
+            found = []
+            for judged in (rows, held_out):
+                guess, probabilities, _ = predict(model, features, problem, rows, judged, label)
+                truth = problem.y[judged]
+                found.append(compute_metrics(problem.kind, truth, guess, probabilities, problem.target.classes)[metric])
     except FitError as error:  # few samples can be too few for a model
         return Metric(None, str(error)), Metric(None, str(error))
     return found[0], found[1]

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, cpu_count, delayed
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.features import Features
+from atomprint.learn.fitted import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
-from atomprint.learn.models import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.problem import Problem
 from atomprint.learn.search import with_inner_folds
 from atomprint.learn.split import Split
@@ -209,11 +209,14 @@ def evaluate(
     """
     check_samples(features, problem)
     label = name or type(unwrap(estimator)[1]).__name__
+    right, wrong = (is_regressor, is_classifier) if problem.kind == "regression" else (is_classifier, is_regressor)
+    if wrong(estimator) and not right(estimator):
+        raise ValueError(f"{label} must be one for {problem.kind}, as {problem.title!r} is")
     fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
     if refit or len(split.test):
         fits.append(("test" if len(split.test) else "training part", split.train, split.test))
     n_threads = check_n_jobs(n_jobs)
-    share = max(1, cpu_count() // min(n_threads, len(fits)))  # of the cores, for models that take all they can get
+    share = cores_for_each(n_threads, len(fits))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
         delayed(_fit_and_predict)(
             estimator,
@@ -242,6 +245,11 @@ def evaluate(
         tuple(split.fold_names),
         tuple(model for _, model in folds) if keep_fold_estimators else (),
     )
+
+
+def cores_for_each(n_threads: int, n_fits: int) -> int:
+    """Return how many cores each of several fits at once may use, for models that take all that they can get."""
+    return max(1, cpu_count() // min(n_threads, n_fits))
 
 
 def check_samples(features: Features, problem: Problem) -> None:

@@ -11,8 +11,15 @@ from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from atomprint.learn.kernel_ridge import _described, _square, _validated
-from atomprint.learn.similarity import FloatArray, candidates, check_candidates, factorise, subset
+from atomprint.learn.similarity import (
+    FloatArray,
+    candidates,
+    check_candidates,
+    factorise,
+    part_of,
+    subset,
+    validated,
+)
 from atomprint.validation import check_integer
 
 _LOG_NOISE = (-10.0, 2.0)  # range of log10 of the noise, to be compared with 1, the similarity with itself
@@ -95,7 +102,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         check_candidates(self.kernels, self.length_scales, self.scalings)
         check_integer("n_search", self.n_search, 2)
         check_integer("max_samples", self.max_samples, 2)
-        X, y = _validated(self, X, y)
+        X, y = validated(self, X, y)
         n = X.shape[0]
         if n > self.max_samples:
             raise ValueError(
@@ -106,7 +113,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         targets = y - self.y_mean_
         pairwise = "precomputed" in self.kernels
         rows = subset(n, self.n_search, self.random_state)
-        self._choose(_square(X, rows, pairwise), targets[rows])
+        self._choose(part_of(X, rows, pairwise), targets[rows])
         matrix = self.similarity_.matrix(X)
         diagonal = np.diagonal(matrix)
         self.constant_diagonal_ = bool(np.ptp(diagonal) <= 1e-6)
@@ -176,7 +183,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
             if -found.fun > best:
                 best = -float(found.fun)
                 self.similarity_ = similarity
-                self.best_params_ = _described(similarity) | {"noise": float(10**found.x)}
+                self.best_params_ = similarity.parameters() | {"noise": float(10**found.x)}
         self.log_marginal_likelihood_ = best
 
     def __sklearn_tags__(self) -> Any:

@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn.feature_groups import Groups, feature_groups
-from atomprint.learn.models import unwrap
+from atomprint.learn.fitted import target_scale, unwrap
 from atomprint.validation import check_choice, check_integer
 
 __all__ = [
@@ -74,6 +71,14 @@ class Importance:
     n_groups: Mapping[str, int]
 
 
+class Part(NamedTuple):
+    """A fitted model, and features and targets of samples that it has not seen."""
+
+    model: Any
+    X: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+
+
 def group_importance(
     model: Any,
     X: npt.NDArray[Any],
@@ -118,14 +123,6 @@ def group_importance(
     return pooled_importance(
         [Part(model, X, np.asarray(y))], groups, kind=kind, n_repeats=n_repeats, n_best=n_best, seed=seed
     )
-
-
-class Part(NamedTuple):
-    """A fitted model, and features and targets of samples that it has not seen."""
-
-    model: Any
-    X: npt.NDArray[Any]
-    y: npt.NDArray[Any]
 
 
 def pooled_importance(
@@ -244,7 +241,7 @@ def shapley_importance(
             f"Shapley values are for models of trees and linear models, got {type(inner).__name__}: "
             "take the importance by permutation"
         )
-    values = np.asarray(values, dtype=np.float64) * _target_scale(model)
+    values = np.asarray(values, dtype=np.float64) * target_scale(model)
     values = values.reshape(len(X), X.shape[1], -1)  # one value for each output
     result = []
     for label, columns in groups.items():
@@ -255,18 +252,6 @@ def shapley_importance(
 
 def _is_xgboost(model: Any) -> bool:
     return hasattr(model, "get_booster")
-
-
-def _target_scale(model: Any) -> float:
-    """Return by what the target was divided for the model, if it was scaled."""
-    while not isinstance(model, TransformedTargetRegressor):
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            model = model.steps[-1][1]
-        else:
-            return 1.0
-    return float(model.transformer_.scale_[0]) if isinstance(model.transformer_, StandardScaler) else 1.0
 
 
 def impurity_importance(model: Any) -> npt.NDArray[np.float64] | None:

@@ -12,12 +12,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.learn.similarity import (
     FloatArray,
-    Similarity,
     candidates,
     check_candidates,
     check_choices,
     factorise,
+    part_of,
     subset,
+    validated,
 )
 from atomprint.validation import check_integer, check_real
 
@@ -112,11 +113,11 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         check_choices("alphas", self.alphas, lambda name, value: check_real(name, value, above=0))
         for name in ("n_search", "max_exact", "n_centers"):
             check_integer(name, getattr(self, name), 2)
-        X, y = _validated(self, X, y)
+        X, y = validated(self, X, y)
         self.y_mean_ = float(np.mean(y))
         targets = y - self.y_mean_
         rows = subset(X.shape[0], self.n_search, self.random_state)
-        weights = self._choose(_square(X, rows, "precomputed" in self.kernels), targets[rows])
+        weights = self._choose(part_of(X, rows, "precomputed" in self.kernels), targets[rows])
         if isinstance(rows, slice):
             self.centers_ = np.arange(X.shape[0])
             self.dual_coef_ = weights
@@ -174,7 +175,7 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
                 if score < best:
                     best, weights_of_best = score, weights
                     self.similarity_ = similarity
-                    self.best_params_ = _described(similarity) | {"alpha": float(alpha)}
+                    self.best_params_ = similarity.parameters() | {"alpha": float(alpha)}
         self.best_score_ = best
         return weights_of_best
 
@@ -206,35 +207,3 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         tags.input_tags.pairwise = "precomputed" in self.kernels
         tags.input_tags.sparse = not tags.input_tags.pairwise
         return tags
-
-
-def _validated(model: Any, X: Any, y: Any) -> tuple[Any, FloatArray]:
-    """Return features and targets, checked."""
-    pairwise = "precomputed" in model.kernels
-    X, y = validate_data(
-        model,
-        X,
-        y,
-        accept_sparse=False if pairwise else "csr",
-        accept_large_sparse=False,
-        y_numeric=True,
-        ensure_min_samples=2,
-    )
-    if pairwise and X.shape[0] != X.shape[1]:
-        raise ValueError(f"a kernel matrix between samples must be square, got shape {X.shape}")
-    return X, np.asarray(y, dtype=np.float64)
-
-
-def _square(X: Any, rows: Any, pairwise: bool) -> Any:
-    """Return features of some samples, or the kernel between them."""
-    return X[rows][:, rows] if pairwise else X[rows]
-
-
-def _described(similarity: Similarity) -> dict[str, Any]:
-    if similarity.kernel == "precomputed":
-        return {"kernel": "precomputed"}
-    return {
-        "kernel": similarity.kernel,
-        "length_scale": similarity.length_scale,
-        "scaling": "none" if similarity.scaler is None else "standard",
-    }

@@ -341,7 +341,7 @@ def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Spl
     model = clone(estimator)
     for owner in (model, *(step for _, step in getattr(model, "steps", ()))):
         if isinstance(owner, GridSearchCV | RandomizedSearchCV | OptunaSearch):
-            n_folds = getattr(owner.cv, "n_splits", owner.cv)
-            if isinstance(n_folds, int):
+            n_folds = 5 if owner.cv is None else getattr(owner.cv, "n_splits", owner.cv)
+            if isinstance(n_folds, int):  # folds given one by one are left as they are
                 owner.set_params(cv=inner_folds(problem, train, like, n_folds))
     return model

@@ -13,6 +13,7 @@ from scipy.linalg import LinAlgError, cho_factor
 from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
+from sklearn.utils.validation import validate_data
 
 from atomprint.validation import check_choice, check_real
 
@@ -26,7 +27,7 @@ KERNELS: Mapping[str, tuple[str, Callable[[FloatArray], FloatArray]]] = MappingP
     }
 )
 SCALINGS = ("none", "standard")
-_BLOCK_ENTRIES = 2**24  # 128 MiB of float64
+_BLOCK_ENTRIES = 2**22  # 32 MiB of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,13 @@ class Similarity:
                 distances /= self.length_scale * self.unit
                 yield rows, similarity(distances)
 
+    def parameters(self) -> dict[str, Any]:
+        """Return what was settled, as models show it."""
+        if self.kernel == "precomputed":
+            return {"kernel": "precomputed"}
+        scaling = "none" if self.scaler is None else "standard"
+        return {"kernel": self.kernel, "length_scale": self.length_scale, "scaling": scaling}
+
     def matrix(self, X: Any) -> FloatArray:
         """Return the kernel between all samples, shape (n, n), of features or of a precomputed kernel."""
         out = np.empty((X.shape[0], X.shape[0]))
@@ -135,6 +143,23 @@ def check_choices(name: str, choices: Iterable[Any], check: Callable[[str, Any],
         check(name, choice)
 
 
+def validated(model: Any, X: Any, y: Any) -> tuple[Any, FloatArray]:
+    """Return the features, or the kernel matrix, and the targets that a model is given to fit, checked."""
+    pairwise = "precomputed" in model.kernels
+    sparse = False if pairwise else "csr"
+    X, y = validate_data(
+        model, X, y, accept_sparse=sparse, accept_large_sparse=False, y_numeric=True, ensure_min_samples=2
+    )
+    if pairwise and X.shape[0] != X.shape[1]:
+        raise ValueError(f"a kernel matrix between samples must be square, got shape {X.shape}")
+    return X, np.asarray(y, dtype=np.float64)
+
+
+def part_of(X: Any, rows: npt.NDArray[np.intp] | slice, pairwise: bool) -> Any:
+    """Return features of some samples, or the kernel between them."""
+    return X[rows][:, rows] if pairwise else X[rows]
+
+
 def subset(n: int, size: int, random_state: Any) -> npt.NDArray[np.intp] | slice:
     """Return ``size`` random samples of ``n`` in ascending order, or all of them if there are no more."""
     if n <= size:
@@ -145,15 +170,18 @@ def subset(n: int, size: int, random_state: Any) -> npt.NDArray[np.intp] | slice
 def factorise(matrix: FloatArray) -> tuple[FloatArray, bool]:
     """Return the Cholesky factor of a positive definite matrix, for ``scipy.linalg.cho_solve``.
 
-    Where rounding has made it indefinite, as little as needed is added to the diagonal.
+    Where rounding has made it indefinite, as little as needed is added to the diagonal. The matrix is overwritten: for
+    20 000 samples it has 3 GB, and nobody wants two of them.
     """
-    jitter = 0.0
-    diagonal = np.diagonal(matrix).copy()
+    diagonal, jitter = np.diagonal(matrix).copy(), 0.0
+    columns = matrix.T  # the same numbers, in the order of LAPACK
     while True:
         try:
-            return cho_factor(matrix, lower=True, check_finite=False)
+            return cho_factor(columns, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
             jitter = 10 * jitter or 1e-14 * float(diagonal.max())
             if not jitter < float(diagonal.max()):
                 raise
-            np.fill_diagonal(matrix, diagonal + jitter)
+            for j in range(len(columns) - 1):  # the lower triangle is spoilt, the upper one is as it was
+                columns[j + 1 :, j] = columns[j, j + 1 :]
+            np.fill_diagonal(columns, diagonal + jitter)

@@ -15,32 +15,21 @@ from sklearn.utils import get_tags
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.breakdown import Breakdown, break_down
 from atomprint.learn.curve import LearningCurve, learning_curve
-from atomprint.learn.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator, targets
-from atomprint.learn.feature_groups import Groups, feature_groups
+from atomprint.learn.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator
+from atomprint.learn.explain import explain, most_used, with_impurity
 from atomprint.learn.features import Features
-from atomprint.learn.importance import (
-    Importance,
-    Part,
-    impurity_importance,
-    pooled_importance,
-    shapley_importance,
-    top_features,
-)
+from atomprint.learn.importance import Importance
 from atomprint.learn.leakage import Leakage, find_leakage
 from atomprint.learn.metrics import METRICS, primary_metric
 from atomprint.learn.models import MODELS, make_model
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import Split
-from atomprint.learn.summary import caveats, plain, study_to_dict
+from atomprint.learn.summary import caveats, plain, predictions, study_to_dict
 from atomprint.learn.uncertainty import Uncertainty, conformal
 
 Indices = npt.NDArray[np.intp]
 
 __all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
-
-_N_EXPLAINED = 1000  # samples that are scrambled, at most
-_N_SHAPLEY = 200  # samples whose Shapley values are computed, at most
-_N_GROUPS = 30  # groups of features that are shown for each way to group them, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,45 +166,11 @@ class Study:
             None. For classification ``true`` and ``predicted`` are names of classes, and there are
             ``probability <class>`` and ``set``, the names in the conformal set separated by "|", or None.
         """
-        return list(_predictions(self))
+        return predictions(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in plain types, for JSON; there is no nan in them."""
         return study_to_dict(self)
-
-
-def _predictions(study: Study) -> Iterator[dict[str, Any]]:
-    problem = study.problem
-    ids, classes = problem.ids, problem.target.classes
-    for features, model, evaluation in study.evaluations():
-        level = study.uncertainty.level if study.uncertainty else None
-        bounds = conformal(evaluation, problem, study.split, level) if level and evaluation.parts() else None
-        place = 0
-        for part, fold in evaluation.parts():
-            for k, sample in enumerate(fold.indices):
-                row: dict[str, Any] = {
-                    "dataset": problem.dataset.name,
-                    "target": problem.target_name,
-                    "unit": problem.target.unit,
-                    "features": features,
-                    "model": model,
-                    "part": part,
-                    "id": ids[sample],
-                }
-                if not classes:
-                    row |= {"true": float(problem.y[sample]), "predicted": float(fold.y_pred[k])}
-                    for name in ("lower", "upper"):
-                        ends = getattr(bounds, name, None)
-                        row[name] = None if ends is None or np.isnan(ends[place]) else float(ends[place])
-                else:
-                    row |= {"true": classes[int(problem.y[sample])], "predicted": classes[int(fold.y_pred[k])]}
-                    for c, name in enumerate(classes):
-                        p = fold.probabilities
-                        row[f"probability {name}"] = None if p is None else float(p[k, c])
-                    sets = bounds.sets if bounds else None
-                    row["set"] = None if sets is None else "|".join(np.array(classes)[sets[place]])
-                place += 1
-                yield row
 
 
 def score(evaluation: Evaluation) -> float:
@@ -325,11 +280,14 @@ def run_study(
             )
             best = max(evaluations, key=lambda key: score(evaluations[key]))
             # Models of folds are kept no longer than they may be needed; forests of many samples are large.
-            needed = {best, _with_impurity(evaluations, best)}
+            needed = {best, with_impurity(evaluations, best)}
             for key in evaluations.keys() - needed:
                 evaluations[key] = replace(evaluations[key], fold_estimators=())
         progress(f"{given.title}, importance")
-        trials.append(_explained(given, evaluations, best, problem, split, n_repeats, shap))
+        importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
+        top_model, top = most_used(evaluations, best, given)
+        done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
+        trials.append(Trial(given, done, best, importance, shapley, top, top_model))
     trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
     evaluation, model = trial.evaluations[trial.best], models[trial.best]
     if evaluation.estimator is None:  # for whoever wants to predict with it
@@ -362,100 +320,3 @@ def _title(name: str, titles: Mapping[str, str]) -> str:
 
 def _takes_kernel(model: BaseEstimator) -> bool:
     return bool(get_tags(model).input_tags.pairwise)
-
-
-def _with_impurity(evaluations: Mapping[str, Evaluation], best: str) -> str:
-    """Return the model of trees whose impurities are shown: the best model, or the first; empty if there is none."""
-    for name in (best, *evaluations):
-        models = [evaluations[name].estimator, *evaluations[name].fold_estimators]
-        if any(model is not None and impurity_importance(model) is not None for model in models):
-            return name
-    return ""
-
-
-def _explained(
-    given: Features,
-    evaluations: dict[str, Evaluation],
-    best: str,
-    problem: Problem,
-    split: Split,
-    n_repeats: int,
-    shap: bool,
-) -> Trial:
-    """Return the trial with what its best model relies on, and without the models of its folds."""
-    evaluation = evaluations[best]
-    importance = shapley = None
-    if len(given.names) and not given.pairwise:
-        groups = feature_groups(given.names)
-        parts, where = _unseen(evaluation, given, problem, split)
-        if n_repeats:
-            importance = _permuted(parts, where, groups, problem, n_repeats, split.seed)
-        if shap:
-            shapley = _shapley(parts, where, groups, problem)
-    top, top_model = [], _with_impurity(evaluations, best)
-    if top_model and len(given.names):
-        owner = evaluations[top_model]
-        models = [owner.estimator] if owner.estimator is not None else owner.fold_estimators
-        shares = [impurity_importance(model) for model in models]
-        top = top_features(given.names, np.mean([share for share in shares if share is not None], axis=0))
-    done = {name: replace(entry, fold_estimators=()) for name, entry in evaluations.items()}
-    return Trial(given, done, best, importance, shapley, top, top_model if top else "")
-
-
-def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Split) -> tuple[list[Part], str]:
-    """Return models with samples that they have not seen: the test part, or the folds if there is none."""
-    y = targets(problem)
-    rng = np.random.default_rng(split.seed)
-
-    def some(rows: Indices, most: int) -> Indices:
-        return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-
-    if evaluation.test is not None:
-        pairs, where = [(evaluation.estimator, some(split.test, _N_EXPLAINED))], "the test part"
-    else:
-        most = -(-_N_EXPLAINED // len(split.folds))
-        pairs = [
-            (model, some(predict, most))
-            for model, (_, predict) in zip(evaluation.fold_estimators, split.folds, strict=True)
-        ]
-        where = "the folds, each with the model that has not seen it"
-    parts = [Part(model, _dense(given.take(rows)), y[rows]) for model, rows in pairs]
-    n_all = len(split.test) if evaluation.test is not None else sum(len(predict) for _, predict in split.folds)
-    n = sum(len(part.y) for part in parts)
-    return parts, where + (f" ({n} samples of it, drawn at random)" if n < n_all else "")
-
-
-def _dense(X: Any) -> Any:
-    return X.toarray() if hasattr(X, "toarray") else X
-
-
-def _permuted(
-    parts: Sequence[Part], where: str, groups: Mapping[str, Groups], problem: Problem, n_repeats: int, seed: int
-) -> Importance:
-    figure = "increase of the mean absolute error" if problem.kind == "regression" else "drop of the balanced accuracy"
-    return Importance(
-        f"{figure} on {where} when a group of features is scrambled among the samples; {n_repeats} times",
-        problem.target.unit if problem.kind == "regression" else "",
-        {
-            way: pooled_importance(parts, members, kind=problem.kind, n_repeats=n_repeats, n_best=_N_GROUPS, seed=seed)
-            for way, members in groups.items()
-        },
-        {way: len(members) for way, members in groups.items()},
-    )
-
-
-def _shapley(parts: Sequence[Part], where: str, groups: Mapping[str, Groups], problem: Problem) -> Importance | None:
-    """Return sums of Shapley values for the first model; None if there is no quick way to compute them."""
-    model, X, _ = parts[0]
-    try:
-        found = {way: shapley_importance(model, X[:_N_SHAPLEY], members)[:_N_GROUPS] for way, members in groups.items()}
-    except ValueError:
-        return None
-    return Importance(
-        "mean size of the Shapley values, summed over the features of a group, of up to "
-        f"{_N_SHAPLEY} samples of {where if len(parts) == 1 else 'the first fold'}: how far the group moves a "
-        "prediction",
-        problem.target.unit if problem.kind == "regression" else "",
-        found,
-        {way: len(members) for way, members in groups.items()},
-    )

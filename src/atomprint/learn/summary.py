@@ -1,4 +1,4 @@
-"""What a study says in words, and in plain types for JSON."""
+"""What a study says in words, in plain types for JSON, and as rows of a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from atomprint.layout import symbols_of
 from atomprint.learn.composition import compositions_of
 from atomprint.learn.evaluate import Evaluation, Fold
+from atomprint.learn.uncertainty import conformal
 
 if TYPE_CHECKING:
     from atomprint.learn.importance import Importance
@@ -136,6 +137,45 @@ def _fold_to_dict(fold: Fold) -> dict[str, Any]:
         "seconds_fit": fold.seconds_fit,
         "seconds_predict": fold.seconds_predict,
     }
+
+
+def predictions(study: Study) -> list[dict[str, Any]]:
+    """Return every prediction of a study; see :meth:`Study.predictions`."""
+    return list(_rows(study))
+
+
+def _rows(study: Study) -> Iterator[dict[str, Any]]:
+    problem = study.problem
+    ids, classes = problem.ids, problem.target.classes
+    for features, model, evaluation in study.evaluations():
+        level = study.uncertainty.level if study.uncertainty else None
+        bounds = conformal(evaluation, problem, study.split, level) if level and evaluation.parts() else None
+        place = 0
+        for part, fold in evaluation.parts():
+            for k, sample in enumerate(fold.indices):
+                row: dict[str, Any] = {
+                    "dataset": problem.dataset.name,
+                    "target": problem.target_name,
+                    "unit": problem.target.unit,
+                    "features": features,
+                    "model": model,
+                    "part": part,
+                    "id": ids[sample],
+                }
+                if not classes:
+                    row |= {"true": float(problem.y[sample]), "predicted": float(fold.y_pred[k])}
+                    for name in ("lower", "upper"):
+                        ends = getattr(bounds, name, None)
+                        row[name] = None if ends is None or np.isnan(ends[place]) else float(ends[place])
+                else:
+                    row |= {"true": classes[int(problem.y[sample])], "predicted": classes[int(fold.y_pred[k])]}
+                    for c, name in enumerate(classes):
+                        p = fold.probabilities
+                        row[f"probability {name}"] = None if p is None else float(p[k, c])
+                    sets = bounds.sets if bounds else None
+                    row["set"] = None if sets is None else "|".join(np.array(classes)[sets[place]])
+                place += 1
+                yield row
 
 
 # In words ---------------------------------------------------------------------------------------------------------

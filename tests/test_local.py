@@ -272,6 +272,15 @@ def test_folders_and_archives(files: Path, tmp_path: Path):
         read_dataset(files, table=elsewhere, structure="nome")
 
 
+def test_files_may_be_missing_for_many_rows(tmp_path: Path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "last.cif").write_text(p1_cif(CRYSTALS[0]))
+    write_csv(tmp_path / "x.csv", [{"file": f"{i}.cif", "y": i} for i in range(120)] + [{"file": "last.cif", "y": 7}])
+    dataset = read_dataset(tmp_path / "x", table=tmp_path / "x.csv", structure="file", targets="y", on_error="skip")
+    assert dataset.targets["y"].values.tolist() == [7]
+    assert len(dataset.failures) == 120
+
+
 def test_folders_without_a_table(tmp_path: Path):
     for name in ("a", "b"):
         (tmp_path / "vasp" / name).mkdir(parents=True)
@@ -507,6 +516,7 @@ def test_truth_values_and_words_become_classes(tmp_path: Path):
     assert (numbers.classes, numbers.values.tolist()[:2]) == (("no", "yes"), [0, 1])
     assert numbers.kind == "classification"
     assert column(tmp_path, ["none", "x"], classes={"y": ["none", "x"]}).targets["y"].known.tolist() == [0, 1]
+    assert column(tmp_path, ["1D", "2D"], classes={"y": ["1D", "2D"]}).targets["y"].values.tolist() == [0, 1]
     assert column(tmp_path, ["", "nan"]).targets["y"].classes == ()
 
 
@@ -520,6 +530,12 @@ def test_truth_values_and_words_become_classes(tmp_path: Path):
         ([1.0, "inf"], {}, "row 1: target: 'y': the value must be a number, got 'inf'"),
         ([1.0, "1_000"], {}, "row 1: target: 'y': the value must be a number, got '1_000'"),
         ([1.0, "1,5"], {}, "row 1: target: 'y': the value must be a number, got '1,5'"),
+        (
+            ["5,1", "1,1"],
+            {},
+            "row 0: target: 'y': the value must be a number, got '5,1'; if it is a class, give classes=",
+        ),
+        (["", "12 eV"], {}, "row 1: target: 'y': the value must be a number, got '12 eV'"),
         (["a", "b"], {"classes": {"y": ["a", "c"]}}, "row 1: target: 'y': the value must be one of 'a', 'c', got 'b'"),
         (["a"], {"classes": {"y": ["a", "a"]}}, "classes must be different values"),
         (
@@ -678,6 +694,7 @@ def test_broken_files(tmp_path: Path):
         ("{", "is no JSON"),
         ('{"a": 1}', "must be a list of records"),
         ("3", "must hold a list or a"),
+        ("[1]", "no row can be read; row 0: read: a record must be a mapping"),
     ):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ValueError, match=message):

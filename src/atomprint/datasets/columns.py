@@ -37,6 +37,8 @@ _MISSING = frozenset(
         "NONE",
     }
 )
+# "12 eV", "5,1" and "<3": numbers with a unit, with a decimal comma, or not quite numbers.
+_LIKE_NUMBER = re.compile(r"[<>~≈±+−–-]?\s*[.,]?\d")
 _MANY_CLASSES = 20
 
 
@@ -143,6 +145,10 @@ def read_column(
         )
         return column._replace(bad=bad)
     words = [_text(raw) if kind in ("boolean", "word") else None for raw, kind in zip(raws, kinds, strict=True)]
+    for row, word in enumerate(words):
+        if word is not None and _LIKE_NUMBER.match(word):
+            bad[row] = f"the value must be a number, got {_short(word)}; if it is a class, give classes="
+            words[row] = None
     names = sorted({word for word in words if word is not None})
     n_known = sum(word is not None for word in words)
     if len(names) > _MANY_CLASSES and 2 * len(names) > n_known:

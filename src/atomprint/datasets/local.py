@@ -14,7 +14,7 @@ from ase import Atoms
 from joblib import Parallel, delayed
 
 from atomprint.datasets.base import Dataset, Failure, Target
-from atomprint.datasets.columns import BadValueError, Classes, label_of, read_column
+from atomprint.datasets.columns import BadValueError, Classes, Column, label_of, read_column
 from atomprint.datasets.convert import to_atoms
 from atomprint.datasets.opening import plain_name
 from atomprint.datasets.records import read_json, read_json_lines
@@ -128,36 +128,28 @@ def read_dataset(
     place = Path(path)
     check_choice("on_error", on_error, ("raise", "skip"))
     form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
-    roles = choose_roles(
-        found,
-        targets=None if targets is None else named("targets", targets),
-        structure=structure if form != "files" else None,
-        formula=formula,
-        id_=id,
-        groups=named("groups", groups),
-    )
+    try:
+        roles = choose_roles(
+            found,
+            targets=None if targets is None else named("targets", targets),
+            structure=structure if form != "files" else None,
+            formula=formula,
+            id_=id,
+            groups=named("groups", groups),
+        )
+    except ValueError as error:
+        raise ValueError(f"{place.name}: {error}") from error
     for argument, given in (("units", units), ("titles", titles), ("definitions", definitions), ("classes", classes)):
         for target in given or {}:
             check_choice(argument, target, tuple(roles.targets))
 
     failed = _Failures(place.name, on_error == "raise")
     entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
-    check_names(found, roles)
-    columns = {}
-    n_atoms = [len(entry.atoms) for entry in entries] if roles.has_structures else None  # type: ignore[arg-type]
-    bad: dict[int, str] = {}
-    for target, key in roles.targets.items():
-        try:
-            column = read_column(
-                [entry.raws[target] for entry in entries],
-                n_atoms,
-                (classes or {}).get(target),
-                bool((units or {}).get(target)),
-            )
-        except ValueError as error:
-            raise ValueError(f"{place.name}: target {target!r}: {error}") from error
-        columns[target] = column
-        bad = {**{row: f"{key!r}: {reason}" for row, reason in column.bad.items()}, **bad}
+    try:
+        check_names(found, roles)
+    except ValueError as error:
+        raise ValueError(f"{place.name}: {error}") from error
+    columns, bad = _read_columns(entries, roles, units or {}, classes or {}, place.name)
     for row, reason in sorted(bad.items()):
         failed.add(entries[row].number, entries[row].id, "target", reason)
     kept = np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
@@ -210,6 +202,8 @@ def open_source(
     found = Source(rows, "column" if form == "table" else "key", notes)
     if not found.first:
         raise ValueError(f"{path.name} has no rows")
+    if not found.names and (problem := found.first[0].problem):  # nothing to choose from
+        raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
     return form, found
 
 
@@ -245,6 +239,24 @@ class _Failures:
 
     def sorted(self) -> tuple[Failure, ...]:
         return tuple(sorted(self.failures, key=lambda failure: failure.row))
+
+
+def _read_columns(
+    entries: list[_Entry], roles: Roles, units: Mapping[str, str], classes: Mapping[str, Classes], file: str
+) -> tuple[dict[str, Column], dict[int, str]]:
+    """Return the targets of all entries, and which entries have a value that does not fit."""
+    n_atoms = [len(entry.atoms) for entry in entries if entry.atoms is not None] if roles.has_structures else None
+    columns: dict[str, Column] = {}
+    bad: dict[int, str] = {}
+    for target, key in roles.targets.items():
+        raws = [entry.raws[target] for entry in entries]
+        try:
+            columns[target] = read_column(raws, n_atoms, classes.get(target), bool(units.get(target)))
+        except ValueError as error:
+            raise ValueError(f"{file}: target {target!r}: {error}") from error
+        for row, reason in columns[target].bad.items():
+            bad.setdefault(row, f"{key!r}: {reason}")
+    return columns, bad
 
 
 def _format(path: Path) -> str:

@@ -78,7 +78,9 @@ def choose_roles(
     ValueError
         If a column does not exist, or one that is needed is not given and cannot be guessed.
     """
-    own_structures = structure != "" and any(row.structure is not None for row in source.first)
+    own_structures = structure != "" and any(
+        row.structure is not None or (row.problem is not None and row.problem[0] == "structure") for row in source.first
+    )
     if structure is None and not own_structures:
         structure = _guess(source, "structure", _STRUCTURES)
     has_structures = own_structures or bool(structure)

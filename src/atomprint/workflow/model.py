@@ -83,8 +83,7 @@ class TrainedModel:
         n_steps: int = 1,
         versions: Mapping[str, str] | None = None,
     ) -> None:
-        if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
-            raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
+        _check_steps(pipeline)
         self.pipeline = pipeline
         self.card = card
         self.domain = domain
@@ -128,7 +127,13 @@ class TrainedModel:
         Returns
         -------
         TrainedModel
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there are no samples, or the pipeline does not fit to the problem.
         """
+        _check_steps(pipeline)
         chosen = np.arange(len(problem)) if samples is None else np.asarray(samples, dtype=np.intp)
         if len(chosen) == 0:
             raise ValueError("samples must name at least one sample, got none")
@@ -159,7 +164,8 @@ class TrainedModel:
             notes=tuple(notes),
         )
         items = dataset.compositions if dataset.structures is None else dataset.structures
-        some = chosen[training_rows(len(chosen), 1)]
+        width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
+        some = chosen[training_rows(len(chosen), width)]
         values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
         kernel = kernel_of(pipeline, n_steps)
         if table is not None:
@@ -426,6 +432,11 @@ class TrainedModel:
         features = {"n_steps": self.n_steps, "n": self.n_features, "names": self.feature_names}
         write_container(where, {**self.info(), "features": features}, members)
         return where
+
+
+def _check_steps(pipeline: Any) -> None:
+    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+        raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
 
 
 class _Block(NamedTuple):

@@ -170,6 +170,7 @@ FEATURES = {
     "elements": ElementProperty(missing="impute"),
     "own tables": ElementProperty(["mine"], ["mean", "range"], tables={"mine": {"H": 1.0, "O": 2.5}}),
     "union": FeatureUnion([("soap", SOAP(**SMALL, average="inner")), ("elements", ElementProperty(["mass"]))]),
+    "scaled elements": make_pipeline(ElementProperty(["mass"]), StandardScaler()),
     "pooling step": make_pipeline(SOAP(**SMALL), Pooling(("mean", "max"))),
     "average kernel": make_pipeline(SOAP(**SMALL), AverageKernel(metric="rbf", gamma=0.1)),
     "sparse kernel": make_pipeline(SOAP(**SMALL, sparse=True), AverageKernel()),
@@ -203,7 +204,7 @@ def test_pooling_and_kernels_may_be_steps_of_their_own(structures, problem, tmp_
 
 
 XGBOOST = pytest.importorskip("xgboost")
-BOOST = {"n_estimators": 5, "max_depth": 2, "random_state": 0}
+BOOST = {"n_estimators": 5, "max_depth": 2, "random_state": 0, "n_jobs": 1}
 REGRESSORS = {
     "dummy": DummyRegressor(),
     "ridge": make_pipeline(SimpleImputer(), StandardScaler(), RidgeCV()),
@@ -482,6 +483,16 @@ def test_only_some_atoms(structures):
         TrainedModel.of(assemble(features, fitted, "atom"), with_oxygen)
 
 
+def test_features_at_hand_are_taken(structures, problem):
+    features = SOAP(**SMALL, average="inner").fit(structures)
+    X = features.transform(structures)
+    pipeline = assemble(features, Ridge().fit(X[5:], problem.y[5:]))
+    computed = TrainedModel.of(pipeline, problem, np.arange(5, 40))
+    given = TrainedModel.of(pipeline, problem, np.arange(5, 40), table=X)
+    np.testing.assert_allclose(given.domain.quantiles, computed.domain.quantiles, rtol=1e-9)
+    assert given.card == computed.card
+
+
 def test_a_model_of_atoms_needs_features_of_atoms(structures):
     problem = problem_of(structures, atom_values(structures), level="atom")
     features = SOAP(**SMALL, average="inner").fit(structures)
@@ -673,7 +684,7 @@ def test_distances_against_brute_force():
 
 
 def test_kernel_distance_is_that_between_mean_features(structures, problem):
-    features = make_pipeline(SOAP(**SMALL), AverageKernel())
+    features, y = make_pipeline(SOAP(**SMALL), AverageKernel()), problem.y
     model = trained(features, KernelRidge(kernel="precomputed"), problem)
     means = SOAP(species=["H", "O"], **SMALL, pooling="mean").create(structures)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
@@ -682,6 +693,12 @@ def test_kernel_distance_is_that_between_mean_features(structures, problem):
     assert model.domain.threshold == pytest.approx(np.quantile(expected, 0.99, method="higher"), rel=1e-4)
     new = molecule("H2O2")
     assert not model.predict(new).in_domain[0]
+    everything = features.fit_transform(structures)
+    pipeline = assemble(
+        features.fit(structures[:20]), KernelRidge(kernel="precomputed").fit(everything[:20, :20], y[:20])
+    )
+    given, computed = (TrainedModel.of(pipeline, problem, np.arange(20), table=t) for t in (everything, None))
+    assert given.domain.threshold == pytest.approx(computed.domain.threshold, rel=1e-5)
     plain = make_pipeline(SOAP(**SMALL), AverageKernel(normalize_kernel=False))
     unknown = trained(plain, KernelRidge(kernel="precomputed"), problem).predict(new)
     assert np.isnan(unknown.distance).all()
@@ -976,6 +993,8 @@ def test_versions(saved, model, structures):
     np.testing.assert_array_equal(loaded.predict(structures).values, model.predict(structures).values)
     resave(saved, versions=card["versions"] | {"scikit-learn": f"{major}.{minor}.99"})
     load_model(saved)  # without a warning
+    resave(saved, versions=card["versions"] | {"numpy": "1.26.0"})
+    assert load_model(saved).info()["versions"]["numpy"] == "1.26.0"  # what it was fitted with
     for name in ("scikit-learn", "atomprint"):
         resave(saved, versions=card["versions"] | {name: "77.0.0"})
         with pytest.raises(ModelFileError, match=f"was saved with {name} 77.0.0, which {name} .* cannot be expected"):

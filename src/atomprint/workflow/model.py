@@ -39,7 +39,9 @@ Progress = Callable[[int, int], None]
 """Called with the number of structures that are done, and the number of all."""
 
 _DOMAIN = "domain.npz"
-_CHUNK = 256  # structures whose features are held at once
+# Structures whose features are held at once; fewer where those of all their atoms are.
+_CHUNK = 256
+_CHUNK_OF_ATOMS = 32
 # How errors begin that are about the first of the structures given.
 _FIRST = re.compile(r"^(structures: )?(structure|composition) 0(, |: | )")
 
@@ -59,6 +61,8 @@ class TrainedModel:
     n_steps : int
         After how many steps there is a table of features: more than one with ``Pooling`` or a structure kernel as a
         step of its own, and for atoms.
+    versions : mapping of str to str, optional
+        Versions of the packages that it was fitted with. Default: those that are installed.
 
     Raises
     ------
@@ -71,13 +75,20 @@ class TrainedModel:
     >>> model.predict("new.cif").to_pandas()  # doctest: +SKIP
     """
 
-    def __init__(self, pipeline: Pipeline, card: Card, domain: Domain, n_steps: int = 1) -> None:
-        if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
-            raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        card: Card,
+        domain: Domain,
+        n_steps: int = 1,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        _check_steps(pipeline)
         self.pipeline = pipeline
         self.card = card
         self.domain = domain
         self.n_steps = check_integer("n_steps", n_steps, 1, len(pipeline.steps) - 1)
+        self.versions = installed_versions(xgboost=uses_xgboost(pipeline)) if versions is None else dict(versions)
         self._check()
 
     @classmethod
@@ -106,8 +117,8 @@ class TrainedModel:
         samples : array of int, optional
             Indices of the samples that it was fitted to. Default: all.
         table : array or sparse array, optional
-            Features of all samples of the problem, if they are at hand. Default: those of up to 5000 training samples
-            are computed.
+            Features of all samples of the problem, or the kernel between them, if they are at hand. Default: those of
+            up to 5000 training samples are computed.
         uncertainty : Uncertainty, optional
             Of the study.
         metrics, recipe, seed, created, notes
@@ -116,7 +127,13 @@ class TrainedModel:
         Returns
         -------
         TrainedModel
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there are no samples, or the pipeline does not fit to the problem.
         """
+        _check_steps(pipeline)
         chosen = np.arange(len(problem)) if samples is None else np.asarray(samples, dtype=np.intp)
         if len(chosen) == 0:
             raise ValueError("samples must name at least one sample, got none")
@@ -147,11 +164,12 @@ class TrainedModel:
             notes=tuple(notes),
         )
         items = dataset.compositions if dataset.structures is None else dataset.structures
-        some = chosen[training_rows(len(chosen), 1)]
+        width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
+        some = chosen[training_rows(len(chosen), width)]
         values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
-        if table is not None:
-            values = table[some]
         kernel = kernel_of(pipeline, n_steps)
+        if table is not None:
+            values = table[some] if kernel is None else table[np.ix_(some, chosen)]
         domain = Domain.fit(
             None if kernel is not None and not kernel.normalize_kernel else values,
             [
@@ -204,8 +222,10 @@ class TrainedModel:
         inputs = read_inputs(structures, needs_structures(self.pipeline))
         pipeline = self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs)
         blocks: list[_Block] = []
-        for start in range(0, len(inputs), _CHUNK):
-            stop = min(start + _CHUNK, len(inputs))
+        of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
+        step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK
+        for start in range(0, len(inputs), step):
+            stop = min(start + step, len(inputs))
             blocks += self._attempt(pipeline, inputs, start, stop, on_error == "raise")
             if progress is not None:
                 progress(stop, len(inputs))
@@ -340,7 +360,7 @@ class TrainedModel:
             "n_features": self.n_features,
             "pipeline": parameters_of(self.pipeline),
             "domain": self.domain.to_dict(),
-            "versions": installed_versions(xgboost=uses_xgboost(self.pipeline)),
+            "versions": dict(self.versions),
         }
 
     def __repr__(self) -> str:
@@ -414,6 +434,11 @@ class TrainedModel:
         return where
 
 
+def _check_steps(pipeline: Any) -> None:
+    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+        raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
+
+
 class _Block(NamedTuple):
     """Rows that were predicted together."""
 
@@ -479,7 +504,7 @@ def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> Tra
     try:
         with np.load(io.BytesIO(members[_DOMAIN]), allow_pickle=False) as arrays:
             domain = Domain.from_arrays(arrays)
-        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1))
+        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions)
         names, n_features = model.feature_names, model.n_features
     except ImportError:
         raise

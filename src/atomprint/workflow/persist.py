@@ -36,6 +36,8 @@ _OWN = (
     "atomprint.kernels.AverageKernel",
     "atomprint.kernels.REMatchKernel",
     "atomprint.kernels._Centers",
+    "atomprint.learn.catalogue.Calibrated",
+    "atomprint.learn.catalogue.ScaledTarget",
     "atomprint.learn.gaussian_process.GaussianProcess",
     "atomprint.learn.kernel_ridge.KernelRidgeCV",
     "atomprint.learn.models.Calibrated",

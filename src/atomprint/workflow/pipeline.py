@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple, Self
 
@@ -195,25 +195,13 @@ def kernel_of(pipeline: Pipeline, n_steps: int) -> StructureKernel | None:
     return step if isinstance(step, StructureKernel) else None
 
 
-def leaves(step: Any) -> Iterator[Any]:
-    """Yield the transformers that a step consists of."""
+def needs_structures(step: Any) -> bool:
+    """Return whether formulas are not enough for a pipeline or a transformer."""
     if isinstance(step, Pipeline):
-        parts: Sequence[Any] = [part for _, part in step.steps]
-    elif isinstance(step, FeatureUnion):
-        parts = [part for _, part in step.transformer_list]
-    elif isinstance(step, LocalUnion):
-        parts = [part for _, part in step.transformers]
-    else:
-        yield step
-        return
-    for part in parts:
-        if part not in (None, "passthrough", "drop"):
-            yield from leaves(part)
-
-
-def needs_structures(pipeline: Pipeline) -> bool:
-    """Return whether formulas are not enough for the first step."""
-    return not all(isinstance(leaf, ElementProperty) for leaf in leaves(pipeline.steps[0][1]))
+        return needs_structures(step.steps[0][1])
+    if isinstance(step, FeatureUnion):
+        return any(needs_structures(part) for _, part in step.transformer_list if part not in ("drop", "passthrough"))
+    return not isinstance(step, ElementProperty)
 
 
 def with_n_jobs(step: Any, n_jobs: int) -> Any:

@@ -112,9 +112,9 @@ def _worst(study: Study) -> Iterator[Html]:
     for p in worst:
         structure = study.dataset.structures[int(problem.structures[p.sample])]
         formula = formulas[p.sample] if _is_crystal(structure) else _molecular_formula(structure)
-        words = [
+        words: list[Content] = [
             bold(tag("span", ids[p.sample], class_="id")),
-            f" {formula}",
+            f" {formula}" if formula != ids[p.sample] else None,
             Html("<br>"),
             f"true {p.true}",
             Html("<br>"),

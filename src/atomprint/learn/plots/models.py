@@ -270,4 +270,6 @@ def _limits(ax: Axes, seen: npt.NDArray[np.float64], larger_is_better: bool, ref
 
 
 def _words(kind: str, name: str) -> str:
-    return METRICS[kind][name].description.partition(",")[0].partition(":")[0]
+    """Return an error in words, and a score by its name."""
+    spec = METRICS[kind][name]
+    return spec.title if spec.larger_is_better else spec.description.partition(",")[0]

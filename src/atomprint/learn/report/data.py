@@ -36,7 +36,7 @@ _MAX_SIZES = 5000  # structures that are read to see how large they are
 
 
 class Facts(NamedTuple):
-    """What a summary of the data says, and the model card repeats."""
+    """What a summary of the data says."""
 
     elements: dict[str, int]  # number of structures with each element, the most frequent first
     n_formulas: int
@@ -82,12 +82,14 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
 def split_section(study: Study, id: str) -> Section:
     """Return the section on training and test parts, and on what they share."""
     split = study.split
-    rows = [("training", f"{len(split.train):,}", "")] if split.folds or not len(split.test) else []
+    rows: list[tuple[str, ...]] = []
+    if split.folds:
+        rows.append(("training", f"{len(split.train):,}", ""))
     parts = split.parts()
     folds = [(name, len(fit), len(predict)) for name, fit, predict in parts if predict is not split.test]
     if len(folds) > MAX_ROWS:
-        fit, predict = ([n for *_, n in folds] if k else [n for _, n, _ in folds] for k in (0, 1))
-        rows.append((f"{len(folds)} folds", f"{min(fit):,} to {max(fit):,}", f"{min(predict):,} to {max(predict):,}"))
+        _, *sizes = zip(*folds, strict=True)
+        rows.append((f"{len(folds)} folds", *(f"{min(numbers):,} to {max(numbers):,}" for numbers in sizes)))
     else:
         rows += [(name, f"{n_fit:,}", f"{n_predict:,}") for name, n_fit, n_predict in folds]
     if len(split.test):

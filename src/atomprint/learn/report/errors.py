@@ -82,7 +82,7 @@ def _breakdown(study: Study, label: str, overall: float) -> Iterator[Html]:
 
 
 def _hardest(rows: Sequence[BreakdownRow], n: int = 5) -> list[BreakdownRow]:
-    return sorted((row for row in rows if row.n >= 10), key=lambda row: -row.error)[:n]
+    return sorted((row for row in rows if row.n >= 10 and row.error > 0), key=lambda row: -row.error)[:n]
 
 
 class _Prediction(NamedTuple):
@@ -112,9 +112,9 @@ def _worst(study: Study) -> Iterator[Html]:
     for p in worst:
         structure = study.dataset.structures[int(problem.structures[p.sample])]
         formula = formulas[p.sample] if _is_crystal(structure) else _molecular_formula(structure)
-        words = [
+        words: list[Content] = [
             bold(tag("span", ids[p.sample], class_="id")),
-            f" {formula}",
+            f" {formula}" if formula != ids[p.sample] else None,
             Html("<br>"),
             f"true {p.true}",
             Html("<br>"),
@@ -181,7 +181,7 @@ def importance_section(study: Study, id: str) -> Section | None:
     body = [
         paragraph(
             " ".join(map(sentence, methods)),
-            " Bars are for the better model of each set of features, lines the spread. Groups overlap, and what "
+            " Bars are for the best model on each set of features, lines the spread. Groups overlap, and what "
             "one group says another may say too, so that bars do not add up. Lists: the single features that a "
             "model of trees uses most (share of the variance or impurity that its splits remove). Radial channel 1 "
             "is the closest to the atom, the last one reaches out to the cutoff; l counts angular detail. Numbered "

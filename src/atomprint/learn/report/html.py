@@ -105,7 +105,8 @@ def image(figure: Figure, alt: str) -> Html:
 
 def captioned(figure: Figure, alt: str, *caption: Content) -> Html:
     """Return a plot with words below it."""
-    return tag("figure", image(figure, alt), tag("figcaption", *caption))
+    words = join(caption)
+    return tag("figure", image(figure, alt), tag("figcaption", words) if words else None)
 
 
 def side_by_side(*content: Content) -> Html:

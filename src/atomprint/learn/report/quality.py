@@ -21,7 +21,7 @@ def models_section(study: Study, id: str) -> Section:
         (
             bold(f.title),
             f.description,
-            " × ".join(f"{n:,}" for n in np.shape(f.values)) or f"{len(f.values):,}",
+            " × ".join(f"{n:,}" for n in getattr(f.values, "shape", (len(f),))),
             duration(f.seconds),
         )
         for f in (trial.features for trial in study.trials)

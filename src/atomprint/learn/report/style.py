@@ -91,7 +91,7 @@ footer { margin-top: 3rem; border-top: 2px solid var(--ink); font-size: .87rem; 
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   .table { overflow: visible; } table { font-size: 8pt; } th, td { padding-right: .6rem; }
   .importance ol { columns: 14rem; } .pictures { grid-template-columns: repeat(4, 1fr); }
-  h2 { break-before: page; border: 0; } nav h2 { break-before: avoid; } h2, h3, h4 { break-after: avoid; }
+  h2 { border: 0; } [id^="study-"] > h2, #making > h2 { break-before: page; } h2, h3, h4 { break-after: avoid; }
   tr, .caveat, .verdict, img, .card dd { break-inside: avoid; } a { color: inherit; text-decoration: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

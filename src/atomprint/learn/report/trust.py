@@ -36,7 +36,7 @@ def curve_section(study: Study, id: str) -> Section | None:
     undefined = sorted({s.mean.reason for s in curve.test if s.mean.value is None})
     title = next((t.features.title for t in study.trials if t.features.key == curve.features), curve.features)
     body: list[Content] = [paragraph(_trend(study))]
-    if len(undefined) < len(set(curve.sizes)) or any(s.mean.value is not None for s in curve.test):
+    if any(s.mean.value is not None for s in curve.test):
         body.append(
             captioned(
                 plots.learning_curve(curve, study.kind, study.target.unit, colour_of(study, curve.model), base),

@@ -60,7 +60,7 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert 8 < found.iloc[0]["volume"] < 20
     assert "volume" in run("info")
     assert "MAE" in run("evaluate", crystals.name, "--structure", "cif")
-    assert "volume" in run("report", "atomprint-run")
+    assert "Volume" in run("report", "atomprint-run")
 
 
 def test_the_same_recipe_gives_the_same_numbers(crystals, tmp_path):

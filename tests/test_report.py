@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from synthetic import make_problem, make_study
 
+from atomprint.files import write_atomically
 from atomprint.learn.metrics import METRICS, Metric
-from atomprint.learn.report import Report, versions, write_atomically
+from atomprint.learn.report import Report, versions
 from atomprint.learn.report.cards import Card, dataset_card, model_card
 from atomprint.learn.report.html import Html, join, minus, sentence, table, tag
 from atomprint.learn.report.quality import verdict

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import messages
+from atomprint.cli.console import console, messages, progress_bar
+from atomprint.cli.train import show_study
 from atomprint.extras import require
 
 
@@ -31,73 +32,11 @@ def demo(
 
 
 def _demo(output: Path, jobs: int, seed: int, quick: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from atomprint.demo import run_demo
-    from atomprint.learn.models import MODELS
 
-    console = Console()
-    bar = Progress(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("Data")
-        report, files = run_demo(
-            output,
-            n_jobs=jobs,
-            seed=seed,
-            quick=quick,
-            progress=lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
-        )
-
+    with progress_bar() as progress:
+        report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, progress=progress)
     for study in report.studies:
-        console.print(f"\n[bold]{study.title}[/bold], mean absolute error in {study.target.unit}", highlight=False)
-        console.print(_errors(study))
-        trial, model = study.best()
-        best = trial.evaluations[model]
-        console.print(
-            f"Best: {trial.features.title}, {MODELS[model].title.lower()}. R² {best.cross_validation['r2']} over the "
-            f"folds; test part: {best.test.metrics['r2']}",
-            highlight=False,
-        )
-    console.print(
-        "\nFolds: mean ± spread over the cross-validation. Test: structures set aside. "
-        f"Seed {seed}, {report.settings['seconds']:g} s.",
-        style="dim",
-        highlight=False,
-    )
-    console.print(f"Report: [bold]{files['report.html'].resolve()}[/bold]", soft_wrap=True, highlight=False)
-
-
-def _errors(study: Any) -> Any:
-    """Return the table of mean absolute errors of a study: a row for each set of features."""
-    from rich import box
-    from rich.table import Table
-
-    from atomprint.learn.models import MODELS
-
-    models = list(study.trials[0].evaluations)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for model in models:
-        table.add_column(f"{MODELS[model].title}:\nfolds", justify="right", no_wrap=True)
-        table.add_column("\ntest", justify="right", no_wrap=True)
-
-    def cells(evaluation: Any) -> list[str]:
-        return [str(evaluation.cross_validation["mae"]), str(evaluation.test.metrics["mae"])]
-
-    best_trial, best_model = study.best()
-    for trial in study.trials:
-        row = [trial.features.title]
-        for model, evaluation in trial.evaluations.items():
-            bold = trial is best_trial and model == best_model
-            row += [f"[bold]{cell}[/bold]" if bold else cell for cell in cells(evaluation)]
-        table.add_row(*row)
-    table.add_row(MODELS["dummy"].title, *cells(study.baseline) * len(models), style="dim")
-    return table
+        show_study(study)
+    console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")
+    console.print(f"Report: [bold]{files['report.html'].resolve()}[/bold]", soft_wrap=True)

@@ -77,28 +77,28 @@ def train(
 
 def show_study(study: Study) -> None:
     """Print the figures of merit of all models of a study."""
-    from atomprint.learn.metrics import METRICS
+    from atomprint.learn.metrics import METRICS, primary_metric
 
     kind, unit = study.problem.kind, study.problem.target.unit
-    names = [name for name in METRICS[kind] if name in ("mae", "r2", "balanced_accuracy", "roc_auc")]
-    titles = [
-        METRICS[kind][name].title + (f" ({unit})" if unit and METRICS[kind][name].in_unit else "") for name in names
-    ]
+    first = primary_metric(kind)
+    second = "r2" if kind == "regression" else "roc_auc"
+    title = METRICS[kind][first].title + (f" ({unit})" if unit and METRICS[kind][first].in_unit else "")
     best_trial, best_model = study.best()
+    titles = {trial.features.key: trial.features.title for trial in study.trials}
     rows = []
     for features, model, evaluation in study.evaluations():
-        cells = [
-            str(evaluation.cross_validation[name]) if evaluation.folds else str(evaluation.test.metrics[name])  # type: ignore[union-attr]
-            for name in names
-        ]
-        if evaluation.folds and evaluation.test is not None:
-            cells += [str(evaluation.test.metrics[name]) for name in names]
-        title = study.models.get(model, model)
-        row = ["" if features == "none" else features, title, *cells]
+        row = [titles.get(features, ""), study.models.get(model, model)]
+        for name in (first, second):
+            if evaluation.folds:
+                row.append(str(evaluation.cross_validation[name]))
+            if evaluation.test is not None:
+                row.append(str(evaluation.test.metrics[name]))
         best = (features, model) == (best_trial.features.key, best_model)
         rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
-    both = bool(study.baseline.folds) and study.baseline.test is not None
-    headers = ["features", "model", *titles, *([f"test:\n{title}" for title in titles] if both else [])]
+    parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
+    headers = ["features", "model"]
+    for words in (title, METRICS[kind][second].title):
+        headers += [f"{words}\n{part}" for part in parts]
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
     console.print(table(headers, rows, numeric_from=2))
     for sentence in study.leakage.sentences():
@@ -115,8 +115,10 @@ def report(
         for run in runs:
             results = _results(run)
             for study in results["studies"]:
-                rows += [(run.name or str(run), *row) for row in _best_rows(study)]
-        console.print(table(("run", "data set and target", "best", "metric", "baseline", "folds", "test"), rows, 4))
+                title, *row = _best_row(study)
+                rows.append((run.name or str(run), *row))
+                console.print(f"{run}: [bold]{title}[/bold]", soft_wrap=True)
+        console.print(table(("run", "best", "metric", "baseline", "folds", "test"), rows, 3))
         for run in runs:
             page = (run / "report.html").resolve()
             console.print(f"{page}", soft_wrap=True)
@@ -137,25 +139,23 @@ def _results(run: Path) -> dict[str, Any]:
     return results
 
 
-def _best_rows(study: dict[str, Any]) -> list[tuple[str, ...]]:
+def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
+    """Return title, best features and model, and figures of merit of a study in ``results.json``."""
     from atomprint.learn.metrics import METRICS, primary_metric
 
-    kind = study["target"]["kind"]
-    metric = primary_metric(kind)
-    best = study["best"]
+    target, best = study["target"], study["best"]
+    metric = primary_metric(target["kind"])
+    spec = METRICS[target["kind"]][metric]
     trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
     own, base = trial["models"][best["model"]], study["baseline"]
-    unit = study["target"]["unit"] if METRICS[kind][metric].in_unit else ""
-    return [
-        (
-            f"{study['dataset']['title']}: {study['target']['title']}",
-            f"{best['features']}, {best['model']}",
-            f"{METRICS[kind][metric].title}{f' ({unit})' if unit else ''}",
-            _figure(base, metric),
-            _figure({"cross_validation": own.get("cross_validation", {})}, metric),
-            _figure({"test": own.get("test")}, metric),
-        )
-    ]
+    return (
+        f"{study['dataset']['title']}: {target['title']}",
+        f"{best['model']} on {best['features']}",
+        spec.title + (f" ({target['unit']})" if target["unit"] and spec.in_unit else ""),
+        _figure(base, metric),
+        _figure({"cross_validation": own.get("cross_validation")}, metric),
+        _figure({"test": own.get("test")}, metric),
+    )
 
 
 def _figure(evaluation: dict[str, Any], metric: str) -> str:

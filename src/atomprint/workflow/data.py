@@ -42,7 +42,7 @@ def load_data(section: DataSection, seed: int) -> Dataset:
         if target is None:
             raise ValueError("data.target must name the column or key to predict")
         dataset = read_dataset(
-            section.path,
+            str(section.path),
             targets=target,
             structure=section.structure,
             formula=section.formula,

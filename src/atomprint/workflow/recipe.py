@@ -251,7 +251,7 @@ class Recipe:
         """Return the recipe as the text of a TOML file, defaults included."""
         from atomprint.extras import require
 
-        text: str = require("tomli_w", "learn").dumps(self.to_dict())
+        text: str = require("tomli_w", "models").dumps(self.to_dict())
         return text
 
 

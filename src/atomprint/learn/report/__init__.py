@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from atomprint.files import write_atomically
 from atomprint.learn.report.cards import dataset_card, model_card
 from atomprint.learn.report.environment import versions
-from atomprint.learn.report.files import write_atomically
 from atomprint.learn.report.page import page
 from atomprint.learn.report.tables import predictions_csv
 from atomprint.learn.study import Study
 
-__all__ = ["Report", "versions", "write_atomically"]
+__all__ = ["Report", "versions"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from atomprint.structures import Batch
 from atomprint.validation import check_choice, check_integer
 from atomprint.workflow.card import Card, Interval, Training, check_versions, digest, installed_versions
 from atomprint.workflow.container import ModelFileError, read_container, write_container
-from atomprint.workflow.domain import Domain, training_rows
+from atomprint.workflow.domain import Domain
 from atomprint.workflow.inputs import Inputs, Unreadable, contents_of, read_inputs
 from atomprint.workflow.persist import dump_pipeline, load_pipeline, uses_xgboost
 from atomprint.workflow.pipeline import (
@@ -34,6 +34,7 @@ from atomprint.workflow.pipeline import (
     with_n_jobs,
 )
 from atomprint.workflow.predictions import FloatArray, Indices, Predictions
+from atomprint.workflow.space import training_rows
 
 Progress = Callable[[int, int], None]
 """Called with the number of structures that are done, and the number of all."""

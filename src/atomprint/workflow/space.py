@@ -1,0 +1,132 @@
+"""Distances to training samples, between their features or by a kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+FloatArray = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+MAX_ROWS = 5000
+N_NEIGHBORS = 5
+_N_FOLDS = 5
+_MAX_DIMENSIONS = 50
+_MAX_ENTRIES = 2**24  # of the features that distances are learnt from: 128 MiB
+_MAX_DEVIATION = 10.0  # standard deviations: no single feature, such as one that (nearly) never varied, decides
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Standardised, perhaps reduced features of training samples; all arrays as they are saved."""
+
+    center: FloatArray  # (n_features,)
+    scale: FloatArray
+    lower: FloatArray  # range of each feature
+    upper: FloatArray
+    components: FloatArray  # (n_dimensions, n_features), orthonormal rows; no rows: features are not reduced
+    reference: FloatArray  # (n_samples, n_coordinates)
+
+    @classmethod
+    def fit(cls, X: FloatArray) -> Self:
+        """Learn from training samples, nan where a feature is not known."""
+        known = np.isfinite(X)
+        counts = np.maximum(known.sum(axis=0), 1)
+        center = np.where(known, X, 0.0).sum(axis=0) / counts
+        scale = np.sqrt((np.where(known, X - center, 0.0) ** 2).sum(axis=0) / counts)
+        varies = scale > _ROUNDING * np.abs(center)
+        # A feature that never varied: as if it varied as much as the others do.
+        scale[~varies] = np.median(scale[varies]) if varies.any() else 1.0
+        none = np.empty((0, X.shape[1]))
+        return cls(center, scale, *_ranges(X), none, np.empty((0, 0)))._with(X)
+
+    def of_part(self, X: FloatArray) -> Self:
+        """Return the space of these training samples alone, with scales as they are."""
+        lower, upper = _ranges(X)
+        return replace(self, lower=lower, upper=upper)._with(X)
+
+    def _with(self, X: FloatArray) -> Self:
+        """Return the space with components of these samples, and with them to compare with."""
+        z = self._standardised(X)
+        components = np.empty((0, X.shape[1]))
+        if X.shape[1] > _MAX_DIMENSIONS:
+            with np.errstate(invalid="ignore"):  # the share of the variance, if there is none
+                components = PCA(min(_MAX_DIMENSIONS, len(X) - 1), random_state=0).fit(z).components_
+        space = replace(self, components=components)
+        return replace(space, reference=space.coordinates(X))
+
+    def _standardised(self, X: FloatArray) -> FloatArray:
+        z = np.where(np.isfinite(X), (X - self.center) / self.scale, 0.0)
+        return np.clip(z, -_MAX_DEVIATION, _MAX_DEVIATION, out=z)
+
+    def coordinates(self, X: FloatArray) -> FloatArray:
+        """Return principal components, and as the last coordinate how much of a sample they leave out."""
+        z = self._standardised(X)
+        if not len(self.components):
+            return z
+        scores = z @ self.components.T
+        rest = np.sqrt(np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0))
+        return np.column_stack([scores, rest])
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Return the mean distance to the nearest training samples."""
+        k = min(N_NEIGHBORS, len(self.reference))
+        found, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(self.coordinates(X))
+        return np.asarray(found.mean(axis=1))
+
+    def outside(self, X: FloatArray) -> npt.NDArray[np.float64]:
+        """Return how far features are outside their ranges, in standard deviations, shape (n, n_features)."""
+        with np.errstate(invalid="ignore"):
+            beyond = np.maximum(self.lower - X, X - self.upper) / self.scale
+        # Rounding must not matter where a feature is always the same.
+        slack = _ROUNDING * (1 + np.maximum(np.abs(self.lower), np.abs(self.upper)) / self.scale)
+        return np.where(np.isfinite(beyond) & (beyond > slack), beyond, 0.0)
+
+
+def training_rows(n: int, n_features: int) -> Indices:
+    """Return the samples, in ascending order, that distances are learnt from: all of them, or some drawn at random."""
+    size = min(MAX_ROWS, max(500, _MAX_ENTRIES // max(n_features, 1)))
+    if n <= size:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
+
+
+def _ranges(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    known = np.isfinite(X)
+    return np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
+
+
+def left_out(space: Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    """Return distances and numbers of features outside for samples, left out in folds by their labels."""
+    groups, of_sample = np.unique(labels, return_inverse=True)
+    fold_of_group = np.random.default_rng(0).permutation(np.arange(len(groups)) % min(_N_FOLDS, len(groups)))
+    folds = fold_of_group[of_sample]
+    distances, counts = np.empty(len(X)), np.empty(len(X))
+    for fold in np.unique(folds):
+        held = folds == fold
+        rest = space.of_part(X[~held])
+        distances[held] = rest.distances(X[held])
+        counts[held] = (rest.outside(X[held]) > 0).sum(axis=1)
+    return distances, counts
+
+
+def kernel_distances(K: FloatArray, itself: bool = False) -> FloatArray:
+    """Return the mean distance to the nearest of the fitted structures; not to itself, if they are the same."""
+    first = int(itself)
+    k = min(N_NEIGHBORS, K.shape[1] - first)
+    similarities = -np.partition(-K, first + k - 1, axis=1)[:, : first + k]
+    similarities.sort(axis=1)
+    nearest = similarities[:, :k]  # without the largest, which is 1 with itself
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * nearest, 0.0)).mean(axis=1))
+
+
+def dense_rows(X: Any) -> FloatArray:
+    """Return features as a dense array in double precision."""
+    return np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)

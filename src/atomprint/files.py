@@ -17,8 +17,17 @@ def written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     ------
     Path
         An empty file to write to, on the same file system.
+
+    Raises
+    ------
+    IsADirectoryError, FileNotFoundError, PermissionError
+        If there can be no such file; an old one is left as it is.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

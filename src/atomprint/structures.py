@@ -222,7 +222,7 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
 def _gather(structures: Structures, periodic: bool) -> Batch:
     single = is_structure(structures)
     if isinstance(structures, str | PathLike):
-        items: list[Any] = _read(structures)
+        items: list[Any] = read_structures(structures)
         single = False
     elif single:
         items = [structures]
@@ -295,7 +295,14 @@ def as_list(structures: Structures) -> Structures:
     return [structures] if is_structure(structures) else structures
 
 
-def _read(path: str | PathLike[str]) -> list[Atoms]:
+def read_structures(path: str | PathLike[str]) -> list[Atoms]:
+    """Return all structures in a file that ASE reads.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, ASE cannot read it, or there are no structures in it.
+    """
     from ase.io import read
 
     if not Path(path).exists():
@@ -314,7 +321,7 @@ def _read(path: str | PathLike[str]) -> list[Atoms]:
 def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     """Return numbers, positions, cell and pbc of a pymatgen object, recognised by its attributes, or a file."""
     if isinstance(item, str | PathLike):
-        frames = _read(item)
+        frames = read_structures(item)
         if len(frames) != 1:
             raise ValueError(f"structures: structure {index}: {str(item)!r} holds {len(frames)} structures, not one")
         atoms = frames[0]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from atomprint.files import written_atomically
 
 FORMAT = "atomprint model"
 FORMAT_VERSION = 1
@@ -53,26 +53,8 @@ def write_container(path: Path, card: Mapping[str, Any], members: Mapping[str, b
             info.create_system = 3  # the same on every system
             archive.writestr(info, data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=6)
         archive.comment = f"sha256 {CARD} {_sha256(text)}".encode()
-    write_whole(path, buffer.getbuffer())
-
-
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file under a temporary name and rename it: at any time there is the old file or the new one."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except PermissionError as error:
-        raise PermissionError(f"cannot write {str(path)!r}: no permission to write to its folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)  # after success it is no longer there
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_container(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -14,7 +14,7 @@ from ase.data import atomic_numbers
 
 from atomprint.datasets import Dataset
 from atomprint.formula import parse_formula
-from atomprint.structures import Batch, _read, as_batch, is_structure
+from atomprint.structures import Batch, as_batch, is_structure, read_structures
 from atomprint.workflow.domain import Content
 
 
@@ -150,7 +150,7 @@ def _files(path: Path, alone: bool) -> list[Path]:
 
 def _frames(path: Path) -> list[Any]:
     try:
-        return list(_read(path))
+        return list(read_structures(path))
     except (ValueError, OSError) as error:
         return [Unreadable(str(error).removeprefix("structures: "))]
 

@@ -82,7 +82,6 @@ def show_study(study: Study) -> None:
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
     second = "r2" if kind == "regression" else "roc_auc"
-    title = METRICS[kind][first].title + (f" ({unit})" if unit and METRICS[kind][first].in_unit else "")
     best_trial, best_model = study.best()
     titles = {trial.features.key: trial.features.title for trial in study.trials}
     rows = []
@@ -97,10 +96,12 @@ def show_study(study: Study) -> None:
         rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
     parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
     headers = ["features", "model"]
-    for words in (title, METRICS[kind][second].title):
-        headers += [f"{words}\n{part}" for part in parts]
+    for name in (first, second):
+        headers += [f"{METRICS[kind][name].title}\n{part}" for part in parts]
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
     console.print(table(headers, rows, numeric_from=2))
+    if unit and METRICS[kind][first].in_unit:
+        console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}", style="dim")
     for sentence in study.leakage.sentences():
         console.print(sentence, style="dim")
 

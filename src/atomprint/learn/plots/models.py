@@ -160,7 +160,7 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
     """Plot a figure of merit against the number of samples that a model was fitted to."""
     spec = METRICS[kind][curve.metric]
     sizes = np.asarray(curve.sizes)
-    with style.figure(4.6, 2.7) as figure:
+    with style.figure(5.6, 2.7) as figure:
         ax = figure.subplots()
         ax.set_xscale("log")
         shown = []
@@ -187,7 +187,7 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
         ax.yaxis.set_major_locator(style.locator())
         ax.set_xlabel("number of training samples")
         ax.set_ylabel(style.with_unit(spec.title, unit * spec.in_unit))
-        ax.legend(loc="best")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 

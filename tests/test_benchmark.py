@@ -1,0 +1,99 @@
+"""Matbench: folds, the table beside published figures, and the file of a submission."""
+
+import gzip
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold
+
+from atomprint.workflow.benchmark import benchmark_recipe, comparison, run_benchmark, write_submission
+from atomprint.workflow.published import PUBLISHED
+from atomprint.workflow.recipe import DataSection, EvaluationSection, Recipe
+
+SHARED = Path(os.environ.get("ATOMPRINT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+N = 4604
+METALS = ("Li", "Na", "K", "Mg", "Ca", "Al", "Fe", "Cu", "Zn", "Ti")
+
+
+def composition_recipe(**models):
+    return Recipe(
+        data=DataSection(name="matbench_expt_gap"),
+        features={"composition": {"type": "ElementProperty", "properties": ["mass", "group"]}},
+        models=models,
+        evaluation=EvaluationSection(learning_curve=False, n_repeats=1),
+        n_jobs=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A file in the form of matbench_expt_gap, with as many rows, through the folds of Matbench."""
+    rng = np.random.default_rng(0)
+    rows = [[f"{METALS[k % 10]}{1 + k // 10}O", float(rng.random())] for k in range(N)]
+    path = tmp_path_factory.mktemp("data") / "matbench_expt_gap.json.gz"
+    content = {"index": list(range(len(rows))), "columns": ["composition", "gap expt"], "data": rows}
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+    return run_benchmark("matbench_expt_gap", recipe=composition_recipe(ridge={}), path=str(path))
+
+
+def test_folds_are_those_of_matbench(run):
+    expected = list(KFold(5, shuffle=True, random_state=18012019).split(range(N)))
+    for (train, test), (fit, predict) in zip(expected, run.study.split.folds, strict=True):
+        np.testing.assert_array_equal(train, fit)
+        np.testing.assert_array_equal(test, predict)
+    assert len(run.study.split.test) == 0
+
+
+def test_published_figures_stand_beside_those_of_the_run(run):
+    rows = comparison(run.study, "matbench_expt_gap")
+    figures = [row.figure for row, _ in rows]
+    assert figures == sorted(figures)  # the best first
+    own = [row.model for row, is_own in rows if is_own]
+    assert any("Ridge" in name for name in own)
+    assert len(own) == 2  # with the baseline
+    assert len(rows) == 2 + len(PUBLISHED["matbench_expt_gap"])
+
+
+def test_submissions_are_as_matbench_reads_them(run, tmp_path):
+    path = tmp_path / "results.json"
+    write_submission(path, run.study, "matbench_expt_gap", features="composition", model="ridge")
+    document = json.loads(path.read_text())
+    digest = document.pop("hash")
+
+    def ordered(value):
+        return {key: ordered(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+
+    assert hashlib.sha256(json.dumps(ordered(document)).encode()).hexdigest() == digest
+    results = document["tasks"]["matbench_expt_gap"]["results"]
+    assert list(results) == [f"fold_{k}" for k in range(5)]
+    predicted = [name for fold in results.values() for name in fold["data"]]
+    assert sorted(predicted) == [f"mb-expt-gap-{k:04d}" for k in range(1, N + 1)]
+    for fold, evaluated in zip(results.values(), run.study.trials[0].evaluations["ridge"].folds, strict=True):
+        assert set(fold) == {"data", "parameters", "scores"}
+        assert set(fold["scores"]) == {"mae", "rmse", "mape", "max_error"}
+        assert fold["scores"]["mae"] == pytest.approx(evaluated.metrics["mae"].value)
+
+
+@pytest.mark.parametrize("task", sorted(PUBLISHED))
+def test_every_task_has_a_recipe_with_a_model_beyond_the_baseline(task):
+    recipe = benchmark_recipe(task)
+    assert recipe.data.name == task
+    assert len(recipe.models) >= 1
+
+
+def test_unknown_tasks_are_refused():
+    with pytest.raises(ValueError, match="task must be one of 'matbench_expt_gap'"):
+        benchmark_recipe("matbench_steel")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data in ../shared/data")
+@pytest.mark.parametrize("task", ["matbench_expt_gap"])
+def test_the_baseline_reproduces_the_published_figure(task):
+    recipe = composition_recipe(decision_tree={"max_depth": 2})
+    found = run_benchmark(task, recipe=recipe, path=str(SHARED / "matbench" / f"{task}.json.gz"))
+    (dummy,) = [row.figure for row in PUBLISHED[task] if row.model == "Dummy"]
+    assert found.study.baseline.cross_validation["mae"].mean.value == pytest.approx(dummy, abs=5e-5)

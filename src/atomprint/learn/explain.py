@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVC, SVR
 
 from atomprint.learn.evaluate import Evaluation, targets
 from atomprint.learn.feature_groups import Groups, feature_groups
 from atomprint.learn.features import Features
+from atomprint.learn.fitted import unwrap
+from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.importance import (
     Importance,
     Part,
@@ -19,12 +23,15 @@ from atomprint.learn.importance import (
     shapley_importance,
     top_features,
 )
+from atomprint.learn.kernel_ridge import KernelRidgeCV
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import Split
 
 Indices = npt.NDArray[np.intp]
 
 _N_EXPLAINED = 1000  # samples that are scrambled, at most
+_N_COMPARED = 200  # the same for models that compare each sample with all that they were fitted to
+_COMPARING = (KernelRidgeCV, GaussianProcess, SVR, SVC, KNeighborsRegressor, KNeighborsClassifier)
 _N_SHAPLEY = 200  # samples whose Shapley values are computed, at most
 _N_GROUPS = 30  # groups of features that are shown for each way to group them, at most
 
@@ -85,19 +92,18 @@ def with_impurity(evaluations: Mapping[str, Evaluation], best: str) -> str:
 def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Split) -> tuple[list[Part], str]:
     """Return models with samples that they have not seen: the test part, or the folds if there is none."""
     y = targets(problem)
+    models = [evaluation.estimator] if evaluation.test is not None else list(evaluation.fold_estimators)
+    most_of_all = _N_COMPARED if isinstance(unwrap(models[0])[1], _COMPARING) else _N_EXPLAINED
     rng = np.random.default_rng(split.seed)
 
     def some(rows: Indices, most: int) -> Indices:
         return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
     if evaluation.test is not None:
-        pairs, where = [(evaluation.estimator, some(split.test, _N_EXPLAINED))], "the test part"
+        pairs, where = [(models[0], some(split.test, most_of_all))], "the test part"
     else:
-        most = -(-_N_EXPLAINED // len(split.folds))
-        pairs = [
-            (model, some(predict, most))
-            for model, (_, predict) in zip(evaluation.fold_estimators, split.folds, strict=True)
-        ]
+        most = -(-most_of_all // len(split.folds))
+        pairs = [(model, some(predict, most)) for model, (_, predict) in zip(models, split.folds, strict=True)]
         where = "the folds, each with the model that has not seen it"
     parts = [Part(model, _dense(given.take(rows)), y[rows]) for model, rows in pairs]
     n_all = len(split.test) if evaluation.test is not None else sum(len(predict) for _, predict in split.folds)

@@ -368,9 +368,15 @@ class Dataset:
     @cached_property
     def _amounts(self) -> list[dict[str, float]]:
         """Amount of each element, for each structure."""
-        if self.structures is None:
-            return [parse_formula(formula) for formula in self.compositions or ()]
-        return amounts_of(self.structures)
+        if self.structures is not None:
+            return amounts_of(self.structures)
+        found = []
+        for row, formula in enumerate(self.compositions or ()):
+            try:
+                found.append(parse_formula(formula))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{self.name}: row {row}, {self.ids[row]!r}: {error}") from error
+        return found
 
     def _indices(self, indices: Iterable[int]) -> Indices:
         """Return indices that are checked and count from the start."""

@@ -165,7 +165,7 @@ def test_a_study_of_atoms_with_a_single_test_part():
     X = np.column_stack([problem.structures, problem.atoms]).astype(float)
     split = make_split(problem, n_folds=0)
     study = run_study(problem, [features_of(X)], {"linear": make_model("linear"), "ridge": make_model("ridge")}, split)
-    assert study.uncertainty.coverage.reason == "a level of 0.9 needs at least 9 held-out residuals, got 0"
+    assert study.uncertainty.coverage.reason == "a level of 0.9 needs held-out residuals of at least 9 groups, got 0"
     assert study.best()[1] in ("linear", "ridge")
     text = " ".join(study.caveats())
     assert "There is no cross-validation" in text

@@ -167,9 +167,9 @@ def _curve(problem, model):
 
 
 def _uncertainty(problem, evaluation):
-    _, indices, y_pred = evaluation.held_out()
-    fold = evaluation.test
-    parts = np.full(len(indices), "test") if fold is not None else np.full(len(indices), "fold 1")
+    names, folds = zip(*evaluation.parts(), strict=True)
+    indices, y_pred = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("indices", "y_pred"))
+    parts = np.repeat(names, [len(fold.indices) for fold in folds])
     classify = problem.kind == "classification"
     levels = np.linspace(0.1, 0.9, 9)
     return Uncertainty(
@@ -182,7 +182,7 @@ def _uncertainty(problem, evaluation):
         lower=None if classify else y_pred - 1,
         upper=None if classify else y_pred + 1,
         sets=np.ones((len(indices), len(problem.target.classes)), dtype=bool) if classify else None,
-        checked_on="test part" if fold is not None else "folds",
+        checked_on="test part" if evaluation.test is not None else "folds",
         coverage=Metric(0.87),
         coverage_by_class={name: Metric(0.9) for name in problem.target.classes},
         mean_width=Metric(2.0),

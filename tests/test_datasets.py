@@ -299,6 +299,9 @@ def test_data_frames(mixed: Dataset):
         ("(YBa2)1/3", "Ba2Y"),
         ("La0.7Sr0.3MnO3", "Sr3La7Mn10O30"),
         ("Eu2O3", "Eu2O3"),
+        ("C4H12O2", "H6C2O"),
+        ("Fe0.0001O", "FeO10000"),
+        ("Og2", "Og"),
     ],
 )
 def test_reduced_formulas(formula: str, reduced: str):

@@ -11,7 +11,7 @@ from test_evaluate import Failing
 
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors.composition import ElementProperty
-from atomprint.learn import Features, FitError, Problem, make_model, make_split, run_study
+from atomprint.learn import Features, FitError, Problem, conformal, make_model, make_split, run_study
 from atomprint.learn.study import count_steps, plain
 
 SHARED = Path(os.environ.get("ATOMPRINT_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -48,7 +48,7 @@ def kernel_of(features):
 def checked(study):
     """Return the study as JSON has it."""
     text = json.dumps(study.to_dict(), allow_nan=False)
-    json.dumps(study.predictions(), allow_nan=False)
+    json.dumps(list(study.predictions()), allow_nan=False)
     return json.loads(text)
 
 
@@ -106,7 +106,7 @@ def test_a_study_of_numbers():
     assert found["split"]["method"] == "random"
     assert len(found["learning_curve"]["points"]) == 4
 
-    rows = study.predictions()
+    rows = list(study.predictions())
     assert set(rows[0]) == PARTS | {"lower", "upper"}
     assert len(rows) == 4 * len(problem)
     of_best = [r for r in rows if (r["features"], r["model"], r["part"]) == (trial.features.key, name, "test")]
@@ -115,7 +115,7 @@ def test_a_study_of_numbers():
     assert [r["id"] for r in of_best] == [problem.ids[i] for i in split.test]
     assert [r["true"] for r in of_best] == problem.y[split.test].tolist()
     again = run_study(problem, [features, kernel_of(features)], models, split, n_repeats=2, n_jobs=2)
-    assert again.predictions() == rows
+    assert list(again.predictions()) == rows
     assert again.trials[0].importance.groups == first.importance.groups
 
 
@@ -142,7 +142,7 @@ def test_a_study_of_classes_without_a_test_part():
     assert trial.top_model == "forest"
     assert study.held_out()[0] == "folds"
     assert study.uncertainty.checked_on == "folds"
-    rows = study.predictions()
+    rows = list(study.predictions())
     assert set(rows[0]) == PARTS | {"probability narrow", "probability wide", "set"}
     assert {row["true"] for row in rows} == {"narrow", "wide"}
     for row in rows:
@@ -165,7 +165,7 @@ def test_a_study_of_atoms_with_a_single_test_part():
     X = np.column_stack([problem.structures, problem.atoms]).astype(float)
     split = make_split(problem, n_folds=0)
     study = run_study(problem, [features_of(X)], {"linear": make_model("linear"), "ridge": make_model("ridge")}, split)
-    assert study.uncertainty.coverage.reason == "a level of 0.9 needs at least 9 held-out residuals, got 0"
+    assert study.uncertainty.coverage.reason == "a level of 0.9 needs held-out residuals of at least 9 groups, got 0"
     assert study.best()[1] in ("linear", "ridge")
     text = " ".join(study.caveats())
     assert "There is no cross-validation" in text
@@ -175,8 +175,41 @@ def test_a_study_of_atoms_with_a_single_test_part():
     found = checked(study)
     assert found["target"]["level"] == "atom"
     assert all(row["lower"] is None for row in study.predictions())
-    assert "/" in study.predictions()[0]["id"]
+    assert "/" in next(study.predictions())["id"]
     assert run_study(problem, [features_of(X)], {"m": make_model("linear")}, split, level=None).uncertainty is None
+
+
+def test_predictions_come_one_at_a_time_with_intervals_computed_once(monkeypatch):
+    from atomprint.learn import summary
+
+    problem, features = oxides_and_others()
+    models = {"ridge": make_model("ridge"), "tree": make_model("decision_tree", random_state=0)}
+    study = run_study(problem, [features], models, make_split(problem, n_folds=3), n_repeats=0, curve=False)
+    bounded = []
+    monkeypatch.setattr(
+        summary, "conformal", lambda evaluation, *rest: bounded.append(evaluation) or conformal(evaluation, *rest)
+    )
+    rows = study.predictions()
+    assert iter(rows) is rows
+    assert next(rows)["model"] == "dummy"
+    assert bounded == [study.baseline]  # nothing is computed before it is asked for
+    assert len(list(rows)) == 3 * len(problem) - 1
+    others = [evaluation for _, model, evaluation in study.evaluations() if model != study.best()[1]]
+    assert bounded == others  # those of the best model are known
+
+
+def test_samples_of_the_training_part_are_not_listed_twice():
+    problem, features = oxides_and_others()
+    models = {"ridge": make_model("ridge")}
+    for options, listed in (({}, False), ({"n_folds": 0}, True), ({"method": "group", "group_by": "element"}, True)):
+        split = make_split(problem, **options)
+        if listed and split.folds:  # some samples are in no fold
+            split = replace(split, folds=split.folds[:2], fold_names=split.fold_names[:2])
+        study = run_study(problem, [features], models, split, n_repeats=0, curve=False)
+        found = study.to_dict()["split"]
+        train = found["train"] if listed else sorted(name for fold in found["folds"] for name in fold)
+        assert (found["train"] is not None) == listed
+        assert sorted(train) == sorted(problem.ids[i] for i in split.train)
 
 
 def test_caveats_name_elements_that_models_had_not_seen():

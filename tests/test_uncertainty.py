@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 
 from atomprint.learn import conformal, evaluate, make_model, make_split
-from atomprint.learn.uncertainty import conformal_quantile
+from atomprint.learn.quantile import conformal_quantile
 
 
 def study_of(estimator, X, y, classes=(), **options):
@@ -38,6 +38,57 @@ def test_the_guarantee_holds_for_scores_that_are_exchangeable():
     scores = rng.exponential(size=(20_000, 20))
     hits = [row[-1] <= conformal_quantile(row[:-1], 0.9).value for row in scores]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_guarantee_holds_for_a_new_group_of_scores_that_are_alike():
+    rng = np.random.default_rng(1)
+    hits = {"of groups": [], "of samples": []}
+    for _ in range(4000):
+        sizes = rng.integers(1, 30, size=11)  # the last one is new
+        groups = np.repeat(np.arange(11), sizes)
+        scores = np.abs(rng.normal(size=11)[groups] * (3 - sizes / 15)[groups] + 0.2 * rng.normal(size=len(groups)))
+        known, new = groups < 10, np.flatnonzero(groups == 10)[0]
+        for name, own in (("of groups", groups[known]), ("of samples", None)):
+            hits[name].append(scores[new] <= conformal_quantile(scores[known], 0.9, own).value)
+    assert 0.895 < np.mean(hits["of groups"]) < 0.9 + 2 / 11
+    assert np.mean(hits["of samples"]) < 0.88  # what groups are for
+    # Groups of one are samples on their own, and few groups are few, however many samples they have.
+    scores = rng.normal(size=57)
+    for level in (0.1, 0.5, 0.9):
+        assert conformal_quantile(scores, level, np.arange(57)) == conformal_quantile(scores, level)
+    too_few = conformal_quantile(scores, 0.9, np.arange(57) % 8).reason
+    assert too_few == "a level of 0.9 needs held-out residuals of at least 9 groups, got 8"
+
+
+@pytest.mark.parametrize("target", ["numbers", "classes", "atoms"])
+def test_groups_that_stay_together_count_once(target):
+    rng = np.random.default_rng(0)
+    if target == "atoms":
+        problem = atoms_problem(n_structures=12)
+        split, groups = make_split(problem, n_folds=3, test_size=0.25), problem.structures
+    else:
+        groups = np.arange(60) % 12
+        y = groups + 0.01 * rng.normal(size=60) if target == "numbers" else (groups + rng.integers(0, 2, 60)) % 2
+        problem = problem_of(y, () if target == "numbers" else ("a", "b"))
+        problem.dataset.groups["source"] = groups.astype(str)
+        split = make_split(problem, "group", group_by="source", n_folds=3, test_size=0.25)
+    model = LogisticRegression() if target == "classes" else LinearRegression()
+    evaluation = evaluate(model, features_of(rng.normal(size=(len(problem), 2))), problem, split)
+    found = conformal(evaluation, problem, split, 0.8)
+    of_folds = evaluation.out_of_fold()
+    if target == "classes":
+        scores = 1 - of_folds.probabilities[np.arange(len(of_folds.indices)), problem.y[of_folds.indices].astype(int)]
+        second = problem.y[of_folds.indices] == 1
+        expected = 1 - conformal_quantile(scores[second], 0.8, groups[of_folds.indices][second]).value
+        assert found.thresholds["b"].value == expected
+    else:
+        residuals = np.abs(of_folds.y_pred - problem.y[of_folds.indices])
+        assert found.half_width == conformal_quantile(residuals, 0.8, groups[of_folds.indices])
+        assert found.half_width.value >= conformal_quantile(residuals, 0.8).value
+    if target != "classes":  # 9 groups for training, few for this level
+        few = conformal(evaluation, problem, split, 0.95)
+        assert few.half_width.reason == "a level of 0.95 needs held-out residuals of at least 19 groups, got 9"
+    assert "counts the same" in found.assumptions
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
@@ -146,7 +197,7 @@ def test_assumptions_are_told():
     split = make_split(problem, n_folds=2)
     X = np.column_stack([problem.structures, problem.atoms]).astype(float)
     found = conformal(evaluate(LinearRegression(), features_of(X), problem, split), problem, split)
-    assert "atoms of one structure are not independent" in found.assumptions
+    assert "each structure counts the same" in found.assumptions
 
 
 # Classes ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 from ase.data import chemical_symbols
 
@@ -30,15 +32,16 @@ def amounts_of(structures: Sequence[Any] | Batch) -> list[dict[str, float]]:
         bounds = structures.offsets.tolist()
         numbers = structures.numbers.tolist()
         return [_count(numbers[first:last]) for first, last in pairwise(bounds)]
-    return [_count(_numbers(structure)) for structure in structures]
+    return [_count(numbers_of(structure).tolist()) for structure in structures]
 
 
-def _numbers(structure: Any) -> Iterable[int]:
-    # ASE's own array, since its public getter copies.
-    atoms = (
-        structure.arrays["numbers"] if isinstance(structure, Atoms) else as_batch([structure], periodic=None).numbers
-    )
-    return list(atoms.tolist())
+def numbers_of(structure: Any) -> npt.NDArray[np.integer[Any]]:
+    """Return the atomic numbers of one structure of any supported kind, not to be written to."""
+    if isinstance(structure, Atoms):  # ASE's own array, since its public getter copies
+        return np.asarray(structure.arrays["numbers"])
+    if hasattr(structure, "atomic_numbers"):  # pymatgen's ordered structures
+        return np.asarray(structure.atomic_numbers)
+    return as_batch([structure], periodic=None).numbers
 
 
 def _count(numbers: Iterable[int]) -> dict[str, float]:

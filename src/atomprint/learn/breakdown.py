@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
 
-from atomprint.learn.composition import compositions_of, numbers_of
+from atomprint.datasets.amounts import numbers_of
+from atomprint.learn.composition import compositions_of
 from atomprint.learn.problem import Problem
 from atomprint.structures import Batch
 

@@ -155,12 +155,12 @@ class Study:
             for model, evaluation in trial.evaluations.items():
                 yield trial.features.key, model, evaluation
 
-    def predictions(self) -> list[dict[str, Any]]:
-        """Return every prediction that was made of a sample that the model had not seen.
+    def predictions(self) -> Iterator[dict[str, Any]]:
+        """Yield every prediction that was made of a sample that the model had not seen, one at a time.
 
-        Returns
-        -------
-        list of dict
+        Yields
+        ------
+        dict
             With ``dataset``, ``target``, ``unit``, ``features``, ``model``, ``part``, ``id``, ``true`` and
             ``predicted``. For regression ``lower`` and ``upper``, the ends of the interval of ``Uncertainty.level``, or
             None. For classification ``true`` and ``predicted`` are names of classes, and there are
@@ -169,7 +169,10 @@ class Study:
         return predictions(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in plain types, for JSON; there is no nan in them."""
+        """Return all results in plain types, for JSON; there is no nan in them.
+
+        Under "split" are the names of the samples of each part; "train" is None where they are those of "folds".
+        """
         return study_to_dict(self)
 
 

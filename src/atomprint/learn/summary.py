@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from atomprint.layout import symbols_of
 from atomprint.learn.composition import compositions_of
 from atomprint.learn.evaluate import Evaluation, Fold
+from atomprint.learn.split import Split
 from atomprint.learn.uncertainty import conformal
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def study_to_dict(study: Study) -> dict[str, Any]:
             "seed": split.seed,
             "method": split.method,
             "description": split.description,
-            "train": ids[split.train].tolist(),
+            "train": None if _cover_train(split) else ids[split.train].tolist(),
             "test": ids[split.test].tolist(),
             "fold_names": list(split.fold_names),
             "folds": [ids[predict].tolist() for _, predict in split.folds],
@@ -83,6 +84,11 @@ def study_to_dict(study: Study) -> dict[str, Any]:
         "uncertainty": study.uncertainty and study.uncertainty.to_dict(),
         "breakdown": study.breakdown.to_dict(),
     }
+
+
+def _cover_train(split: Split) -> bool:
+    """Return whether the predicted samples of the folds are those of the training part: no need to list it then."""
+    return bool(split.folds) and np.array_equal(np.unique(np.concatenate([p for _, p in split.folds])), split.train)
 
 
 def _trial_to_dict(trial: Trial) -> dict[str, Any]:
@@ -139,17 +145,16 @@ def _fold_to_dict(fold: Fold) -> dict[str, Any]:
     }
 
 
-def predictions(study: Study) -> list[dict[str, Any]]:
-    """Return every prediction of a study; see :meth:`Study.predictions`."""
-    return list(_rows(study))
-
-
-def _rows(study: Study) -> Iterator[dict[str, Any]]:
+def predictions(study: Study) -> Iterator[dict[str, Any]]:
+    """Yield every prediction of a study; see :meth:`Study.predictions`."""
     problem = study.problem
     ids, classes = problem.ids, problem.target.classes
+    known = study.uncertainty
+    trial, best = study.best()
     for features, model, evaluation in study.evaluations():
-        level = study.uncertainty.level if study.uncertainty else None
-        bounds = conformal(evaluation, problem, study.split, level) if level and evaluation.parts() else None
+        bounds = known
+        if known is not None and evaluation is not trial.evaluations[best]:
+            bounds = conformal(evaluation, problem, study.split, known.level)
         place = 0
         for part, fold in evaluation.parts():
             for k, sample in enumerate(fold.indices):

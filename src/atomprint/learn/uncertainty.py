@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from atomprint.learn.evaluate import Evaluation, Fold
 from atomprint.learn.metrics import Metric
 from atomprint.learn.problem import Problem
+from atomprint.learn.quantile import conformal_quantile, groups_of
 from atomprint.learn.split import Split
 from atomprint.validation import check_real
 
@@ -141,6 +141,11 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
     :math:`q_c` as above from the scores :math:`1 - p_c` of the samples of class *c* ("Mondrian" [1]_), so that the
     level holds for each class, however rare.
 
+    Where a split keeps groups of samples together, and for the atoms of a structure, residuals of one group are alike
+    and worth less than as many independent ones: a few groups would give intervals that are too narrow for a new group.
+    Then each group has the weight 1 / (number of groups + 1), shared by its residuals [4]_; the level holds for a
+    sample of a group drawn at random.
+
     Residuals come from models fitted to slightly fewer samples than the one whose predictions they bound, which makes
     intervals a little too wide, if anything; the exact guarantee of [2]_ for a single division, or of [3]_ for a
     cross-validation (jackknife+, CV+: at least 2 level - 1), is not claimed. That is why coverage is measured.
@@ -169,6 +174,8 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
        regression", J. Am. Stat. Assoc. 113, 1094 (2018).
     .. [3] R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, "Predictive inference with the jackknife+",
        Ann. Stat. 49, 486 (2021).
+    .. [4] Y. Lee, R. F. Barber, R. Willett, "Distribution-free inference with hierarchical data", arXiv:2306.06342
+       (2023).
     """
     level = check_real("level", level, above=0)
     if level >= 1:
@@ -179,17 +186,6 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
     if all(fold.y_std is not None and (fold.y_std > 0).any() for _, fold in evaluation.parts()) and evaluation.folds:
         return replace(plain, normalised=_intervals(evaluation, problem, split, level, normalised=True))
     return plain
-
-
-def conformal_quantile(scores: npt.ArrayLike, level: float) -> Metric:
-    """Return the ceil((n + 1) level)-th smallest of n scores, or say that they are too few for the level."""
-    values = np.sort(np.asarray(scores, dtype=np.float64))
-    n = len(values)
-    rank = math.ceil((n + 1) * level - 1e-9)  # 10 * 0.9 is 9, whatever rounding says
-    if rank <= n:
-        return Metric(float(values[max(rank, 1) - 1]))
-    needed = math.ceil(level / (1 - level) - 1e-9)
-    return Metric(None, f"a level of {level:g} needs at least {needed} held-out residuals, got {n}")
 
 
 class _Held(NamedTuple):
@@ -218,7 +214,7 @@ def _held(evaluation: Evaluation) -> list[_Held]:
 def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: float, normalised: bool) -> Uncertainty:
     parts = _held(evaluation)
     y = problem.y
-    scores, floor = np.empty(0), 0.0
+    scores, groups, floor = np.empty(0), _groups_out_of_fold(evaluation, problem, split), 0.0
     if evaluation.folds:
         found = evaluation.out_of_fold()
         scores = np.abs(found.y_pred - y[found.indices])
@@ -228,7 +224,8 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
 
     def half_widths(part: _Held, at: float) -> FloatArray | Metric:
         """Return half of the widths of the intervals of a part, or why there are none."""
-        quantile = conformal_quantile(scores[part.calibration], at)
+        own = None if groups is None else groups[part.calibration]
+        quantile = conformal_quantile(scores[part.calibration], at, own)
         if quantile.value is None:
             return quantile
         std = part.fold.y_std if normalised else None
@@ -282,7 +279,7 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
         )
         if curve
         else None,
-        half_width=conformal_quantile(scores, level),
+        half_width=conformal_quantile(scores, level, groups),
         thresholds={},
     )
 
@@ -318,13 +315,15 @@ def _sets(evaluation: Evaluation, problem: Problem, split: Split, level: float) 
             thresholds=by_class,
         )
     scores, labels = np.empty(0), np.empty(0, dtype=np.intp)
+    groups = _groups_out_of_fold(evaluation, problem, split)
     if evaluation.folds:
         found = evaluation.out_of_fold()
         labels = y[found.indices]
         scores = 1 - np.asarray(found.probabilities)[np.arange(len(labels)), labels]
 
     def quantiles(use: npt.NDArray[np.bool_]) -> list[Metric]:
-        return [conformal_quantile(scores[use & (labels == c)], level) for c in range(len(classes))]
+        of_class = [use & (labels == c) for c in range(len(classes))]
+        return [conformal_quantile(scores[own], level, None if groups is None else groups[own]) for own in of_class]
 
     def sets(part: _Held) -> npt.NDArray[np.bool_]:
         limits = [1.0 if q.value is None else q.value for q in quantiles(part.calibration)]
@@ -350,6 +349,14 @@ def _sets(evaluation: Evaluation, problem: Problem, split: Split, level: float) 
             for name, q in zip(classes, quantiles(np.ones(len(scores), dtype=bool)), strict=True)
         },
     )
+
+
+def _groups_out_of_fold(evaluation: Evaluation, problem: Problem, split: Split) -> Indices | None:
+    """Return the groups of the samples that residuals come from, in the same order; None if there are no groups."""
+    groups = groups_of(problem, split)
+    if groups is None:
+        return None
+    return groups[evaluation.out_of_fold().indices] if evaluation.folds else groups[:0]
 
 
 def _reliability(truth: Indices, probabilities: FloatArray) -> Calibration:
@@ -379,6 +386,10 @@ def _assumptions(split: Split, problem: Problem) -> str:
             "; here parts differ in kind (" + ("later samples" if split.method == "time" else "other groups") + "), so "
             "that it holds only as far as the errors of one are like those of another"
         )
-    if problem.atoms is not None:
-        text += "; atoms of one structure are not independent, which makes the measured coverage less certain"
+    if groups_of(problem, split) is not None:
+        what = "structure" if problem.atoms is not None and split.method != "group" else "group"
+        text += (
+            f"; each {what} counts the same, however large it is, since its samples are alike: the level is that for a "
+            f"sample of a {what} drawn at random, and coverage measured on few of them is uncertain"
+        )
     return text + ". It is an average over samples: among those of a certain kind it can be lower."

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.datasets import Dataset
+from atomprint.datasets.amounts import numbers_of
 from atomprint.learn import plots
-from atomprint.learn.composition import compositions_of, numbers_of
+from atomprint.learn.composition import compositions_of
 from atomprint.learn.metrics import format_number
 from atomprint.learn.problem import Problem
 from atomprint.learn.report.html import (

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase.formula import Formula
 
+from atomprint.datasets.amounts import numbers_of
 from atomprint.layout import symbols_of
 from atomprint.learn import plots
 from atomprint.learn.breakdown import BreakdownRow
-from atomprint.learn.composition import compositions_of, numbers_of
+from atomprint.learn.composition import compositions_of
 from atomprint.learn.drawing import draw_structure
 from atomprint.learn.metrics import format_number
 from atomprint.learn.plots.style import with_unit

@@ -21,7 +21,7 @@ def predictions_csv(studies: Sequence[Study]) -> Iterator[str]:
     tables: list[Iterable[dict[str, Any]]] = []
     columns: dict[str, None] = {}
     for study in studies:
-        rows = iter(study.predictions())
+        rows = study.predictions()
         first = list(islice(rows, 1))
         columns |= dict.fromkeys(key for row in first for key in row)
         tables.append(chain(first, rows))

@@ -362,7 +362,7 @@ def exact_rows(n, size):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"kernels": ["cubic"]}, "kernels must be one of 'rbf', 'laplacian', 'precomputed', got 'cubic'"),
+        ({"kernels": ["cubic"]}, "kernels must be one of 'rbf', 'laplacian', 'matern52', 'precomputed', got 'cubic'"),
         ({"kernels": ["rbf", "precomputed"]}, "kernels must not mix 'precomputed' with kernels of features"),
         ({"kernels": "rbf"}, "kernels must be a sequence of choices, got 'rbf'"),
         ({"alphas": [0.0]}, "alphas must be > 0, got 0.0"),

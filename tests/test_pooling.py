@@ -493,6 +493,7 @@ def test_parameters_clone_and_pickle():
         "weights": None,
         "by_species": True,
         "species": ["H"],
+        "channels": None,
     }
     assert clone(pooling).get_params() == pooling.get_params()
     assert repr(Pooling("max")) == "Pooling(method='max')"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols, covalent_radii
 from sklearn.base import BaseEstimator
 
-from atomprint.validation import check_choice, check_integer, check_real, check_species
+from atomprint.validation import check_bool, check_choice, check_integer, check_real, check_species
 
 N_ELEMENTS = 103
 """The table covers hydrogen (1) to lawrencium (103): beyond, too little is measured."""
@@ -280,6 +280,10 @@ class ElementEmbedding(BaseEstimator):
         """
         return _embedding(*self._key())[_rows(species)]
 
+    def names(self, species: Sequence[str | int]) -> list[str]:
+        """Return the names of the channels, "channel1" and so on, the same for all elements."""
+        return [f"channel{k + 1}" for k in range(self._key()[0])]
+
     def _key(self) -> tuple[int, tuple[str, ...], float]:
         """Return the checked parameters."""
         n_channels = check_integer("n_channels", self.n_channels, minimum=1)
@@ -295,11 +299,135 @@ class ElementEmbedding(BaseEstimator):
         return hash(self._key())
 
 
+class PropertyChannels(BaseEstimator):
+    r"""Embedding of the elements in their tabulated properties themselves: each is a channel with a name.
+
+    Properties are standardised over the whole table, H to Lr, so that an element's row never depends on what else is
+    in a data set. Unlike those of :class:`ElementEmbedding`, channels have a meaning, and elements far from the rest
+    keep their distance: trends can go on beyond the elements that a model has seen.
+
+    Parameters
+    ----------
+    properties : sequence of str
+        Names of properties; see :func:`element_properties`.
+    scale : float
+        What all standardised properties are multiplied by, to be compared with the constant.
+    constant : bool
+        Whether there is a first channel that is 1 for all elements. In a density of atoms it tells where atoms are,
+        whatever they are.
+
+    Examples
+    --------
+    >>> PropertyChannels(["period", "electronegativity"]).matrix(["Na", "Cl"]).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self, properties: Sequence[str] = DEFAULT_PROPERTIES, scale: float = 1.0, constant: bool = True
+    ) -> None:
+        self.properties = properties
+        self.scale = scale
+        self.constant = constant
+        self._key()
+
+    def matrix(self, species: Sequence[str | int]) -> npt.NDArray[np.float64]:
+        """Return the channels of given elements.
+
+        Parameters
+        ----------
+        species : sequence of str or int
+            Chemical symbols or atomic numbers up to lawrencium (103).
+
+        Returns
+        -------
+        ndarray of float64, shape (n_species, n_channels)
+            In the order of ``species``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a species is unknown.
+        """
+        properties, scale, constant = self._key()
+        channels = scale * _standardised(properties)[_rows(species)]
+        return np.column_stack([np.ones(len(channels)), channels]) if constant else channels
+
+    def names(self, species: Sequence[str | int]) -> list[str]:
+        """Return the names of the channels, the same for all elements: "constant" and the properties."""
+        properties, _, constant = self._key()
+        return ["constant", *properties] if constant else list(properties)
+
+    def _key(self) -> tuple[tuple[str, ...], float, bool]:
+        """Return the checked parameters."""
+        scale = check_real("scale", self.scale, above=0)
+        return _check_properties(self.properties), scale, check_bool("constant", self.constant)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, PropertyChannels) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
+def check_channels(channels: Any) -> tuple[Any, ...]:
+    """Return channels as a tuple of embeddings and "species", or raise if they are anything else."""
+    parts = tuple(channels) if isinstance(channels, list | tuple) else (channels,)
+    for part in parts:
+        if part != "species" and not isinstance(part, ElementEmbedding | PropertyChannels):
+            raise TypeError(
+                f"channels must be 'species', an ElementEmbedding, PropertyChannels, or a list of these, got {part!r}"
+            )
+    if not parts:
+        raise ValueError("channels must hold at least one embedding, got none")
+    return parts
+
+
+def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Return the channels of elements, side by side.
+
+    Parameters
+    ----------
+    channels : "species", ElementEmbedding, PropertyChannels, or list of these
+        "species" stands for one channel for each element, 1 for this element and 0 for others.
+    species : sequence of str or int
+        Chemical symbols or atomic numbers.
+
+    Returns
+    -------
+    names : list of str
+        Of the channels: "channel1" …, properties, symbols.
+    table : ndarray of float64, shape (n_species, n_channels)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a channel is unknown, or two have the same name.
+    """
+    names: list[str] = []
+    columns = []
+    for part in check_channels(channels):
+        if isinstance(part, str):
+            names += [chemical_symbols[z] for item in species for z in check_species([item])]
+            columns.append(np.eye(len(species)))
+        else:
+            names += part.names(species)
+            columns.append(part.matrix(species))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"channels must have different names, got several called {', '.join(twice)}")
+    return names, np.column_stack(columns)
+
+
+def _standardised(properties: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """Return properties of the whole table with mean 0 and standard deviation 1, (N_ELEMENTS, n_properties)."""
+    x = np.column_stack([_PROPERTIES[name] for name in properties])
+    return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
+
+
 @lru_cache(maxsize=16)
 def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float) -> npt.NDArray[np.float64]:
     """Return the embedding of the whole table, shape (N_ELEMENTS, n_channels)."""
-    x = np.column_stack([_PROPERTIES[name] for name in properties])
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    x = _standardised(properties)
     distance = np.mean((x[:, None] - x) ** 2, axis=2)
     values, vectors = np.linalg.eigh(np.exp(-0.5 * distance / length_scale**2))
     values, vectors = values[::-1][:n_channels], vectors[:, ::-1][:, :n_channels]

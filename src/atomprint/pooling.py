@@ -15,12 +15,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
+from atomprint.channel_pooling import CHANNEL_METHODS, ChannelPlan
+from atomprint.elements import channel_table, check_channels
 from atomprint.layout import symbols_of
 from atomprint.sampling import CenterSampler, farthest_point
 from atomprint.structures import is_structure
 from atomprint.validation import check_bool, check_choice, check_species
 
-__all__ = ["CenterSampler", "LocalFeatures", "Pooling", "PoolingPlan", "farthest_point"]
+__all__ = ["CenterSampler", "LocalFeatures", "Plan", "Pooling", "PoolingPlan", "farthest_point"]
 
 Rows: TypeAlias = Any
 """Dense ``ndarray`` or SciPy sparse array with one row for each centre."""
@@ -160,7 +162,8 @@ class Pooling(TransformerMixin, BaseEstimator):
     ----------
     method : str or tuple of str
         ``"mean"``, ``"sum"``, ``"max"``, ``"min"`` or ``"std"`` (the standard deviation of the population),
-        or several of them, whose results follow one another.
+        or several of them, whose results follow one another. With ``channels`` ``"mean"``, ``"sum"`` or
+        ``"covariance"``.
     weights : str or sequence of arrays, optional
         Weights :math:`w_i \ge 0` of the centres, for a mean :math:`\sum_i w_i x_i / \sum_i w_i`, a sum
         :math:`\sum_i w_i x_i` and a standard deviation
@@ -178,12 +181,18 @@ class Pooling(TransformerMixin, BaseEstimator):
         number; those without centres in a structure (or with weights that are all 0) give zeros, whatever the
         method.
     species : sequence of str or int, optional
-        The elements for ``by_species``. Default: those of the centres seen in ``fit``.
+        The elements for ``by_species`` and ``channels``. Default: those of the centres seen in ``fit``.
+    channels : "species", ElementEmbedding, PropertyChannels, or list of these, optional
+        Pool once for each channel k of the centres' elements (see :func:`atomprint.elements.channel_table`), in which
+        the element of centre i has the number :math:`e_{ik}`: the mean :math:`\sum_i w_i e_{ik} x_i / \sum_i w_i`, the
+        sum :math:`\sum_i w_i e_{ik} x_i`, or the covariance over the centres of a structure,
+        :math:`\sum_i w_i (e_{ik} - \bar{e}_k) x_i / \sum_i w_i`. The latter says which environments go with which kind
+        of atom, and nothing of what the mean of the features and the composition say already; see Notes.
 
     Attributes
     ----------
     species_ : tuple of int
-        Atomic numbers of the elements, if ``by_species``.
+        Atomic numbers of the elements, if ``by_species`` or ``channels``.
 
     Notes
     -----
@@ -193,7 +202,14 @@ class Pooling(TransformerMixin, BaseEstimator):
     ``SymmetrizedStructure``. The mean over one centre of each kind, weighted by multiplicity, is the mean
     over all sites; with all sites as centres, multiplicities would count twice.
 
-    Sparse features can be pooled with ``"mean"`` and ``"sum"``, and give a sparse result.
+    Sparse features can be pooled with ``"mean"`` and ``"sum"``, and by channels, and give a sparse result.
+
+    For features x of environments that do not tell elements apart (such as SOAP with ``compression="mu2"``) the mean,
+    the covariance with ``channels="species"`` and the composition together say which element has which environment. Of
+    a structure with the fractions :math:`f_Z` of the elements, the covariance with the channel of Z is
+    :math:`f_Z (\bar{x}_Z - \bar{x})`: unlike the mean over the centres of Z alone (``by_species``) it is not dominated
+    by what all environments have in common, and goes to zero with the amount of Z. With channels of properties it is
+    the same for all structures of similar elements.
 
     Examples
     --------
@@ -210,11 +226,13 @@ class Pooling(TransformerMixin, BaseEstimator):
         weights: Any = None,
         by_species: bool = False,
         species: Any = None,
+        channels: Any = None,
     ) -> None:
         self.method = method
         self.weights = weights
         self.by_species = by_species
         self.species = species
+        self.channels = channels
         self._validate()
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -232,8 +250,8 @@ class Pooling(TransformerMixin, BaseEstimator):
         """
         self._validate()
         features = _as_features(X)
-        if self.by_species:
-            given = _atomic_numbers(features.offsets, features.numbers, "by_species=True")
+        if self._needs_species():
+            given = _atomic_numbers(features.offsets, features.numbers, self._species_rule())
             self.species_ = tuple(np.unique(given).tolist()) if self.species is None else check_species(self.species)
         self.n_features_in_ = features.values.shape[1]
         self.__dict__.pop("feature_names_in_", None)
@@ -266,11 +284,11 @@ class Pooling(TransformerMixin, BaseEstimator):
 
     def n_features_out(self, n_features: int) -> int:
         """Return the number of features after pooling of ``n_features`` features."""
-        return n_features * len(self._methods()) * (len(self._species()) if self.by_species else 1)
+        return n_features * len(self._methods()) * len(self._groups())
 
     def names(self, names: Iterable[str]) -> npt.NDArray[np.object_]:
         """Return the names of the features after pooling, such as ``"O: mean SOAP C-O n=1 n'=2 l=3"``."""
-        prefixes = [f"{symbol}: " for symbol in symbols_of(self._species())] if self.by_species else [""]
+        prefixes = [f"{group}: " if group else "" for group in self._groups()]
         parts = [f"{prefix}{method}" for prefix in prefixes for method in self._methods()]
         names = list(names)
         return np.array([f"{part} {name}" for part in parts for name in names], dtype=object)
@@ -295,7 +313,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         return self.names(input_features)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return not self.by_species or self.species is not None or hasattr(self, "species_")
+        return not self._needs_species() or self.species is not None or hasattr(self, "species_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -311,6 +329,10 @@ class Pooling(TransformerMixin, BaseEstimator):
     def _validate(self) -> None:
         methods = self._methods()
         check_bool("by_species", self.by_species)
+        if self.channels is not None:
+            check_channels(self.channels)
+            if self.by_species:
+                raise ValueError("by_species must be False with channels, of which 'species' has one for each element")
         if self.species is not None:
             check_species(self.species)
         if self.weights is None:
@@ -332,7 +354,22 @@ class Pooling(TransformerMixin, BaseEstimator):
             raise TypeError(f"method must be a string or a tuple of strings, got {methods!r}")
         if not methods or len(set(methods)) < len(methods):
             raise ValueError(f"method must name one or more different methods, got {methods!r}")
-        return tuple(check_choice("method", method, _METHODS) for method in methods)
+        known = _METHODS if self.channels is None else CHANNEL_METHODS
+        if self.channels is None and "covariance" in methods:
+            raise ValueError("method 'covariance' needs channels: it is that of the features with the channels")
+        return tuple(check_choice("method", method, known) for method in methods)
+
+    def _needs_species(self) -> bool:
+        return self.by_species or self.channels is not None
+
+    def _species_rule(self) -> str:
+        return "by_species=True" if self.by_species else "channels"
+
+    def _groups(self) -> Sequence[str]:
+        """Return the names of what centres are pooled for separately: elements, channels, or one without a name."""
+        if self.channels is not None:
+            return channel_table(self.channels, self._species())[0]
+        return symbols_of(self._species()) if self.by_species else ("",)
 
     def _species(self) -> tuple[int, ...]:
         if self.species is not None:
@@ -347,7 +384,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         numbers: npt.NDArray[np.integer[Any]] | None = None,
         atoms: npt.NDArray[np.integer[Any]] | None = None,
         structures: Any = None,
-    ) -> PoolingPlan:
+    ) -> Plan:
         """Check everything that can be checked before there are features; see :class:`LocalFeatures`."""
         self._validate()
         empty = np.flatnonzero(np.diff(offsets) == 0)
@@ -355,16 +392,19 @@ class Pooling(TransformerMixin, BaseEstimator):
             raise ValueError(f"structure {empty[0]} must have at least one centre to pool over, got none")
         weights = self._row_weights(offsets, numbers, atoms, structures)
         methods = self._methods()
-        if not self.by_species:
+        if not self._needs_species():
             return PoolingPlan(methods, 1, offsets, np.arange(offsets[-1]), weights)
         species = np.array(self._species())
-        given = _atomic_numbers(offsets, numbers, "by_species=True")
+        given = _atomic_numbers(offsets, numbers, self._species_rule())
         unknown = np.flatnonzero(~np.isin(given, species))
         if len(unknown):
             raise ValueError(
                 f"{_place(offsets, unknown[0])}: species must be one of "
                 f"{', '.join(symbols_of(self._species()))}, got {chemical_symbols[given[unknown[0]]]}"
             )
+        if self.channels is not None:
+            rows = np.searchsorted(species, given)
+            return ChannelPlan(methods, offsets, weights, rows, channel_table(self.channels, self._species())[1])
         structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         group = structure * len(species) + np.searchsorted(species, given)
         order = np.argsort(group, kind="stable")
@@ -544,6 +584,12 @@ class PoolingPlan:
                 slope[rows.rows] = _METHODS[method].slope(rows)
         return groups, slopes
 
+    def terms(
+        self, values: npt.NDArray[Any] | None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]]]]:
+        """Yield what :meth:`slopes` returns: there is one group only to which a centre contributes."""
+        yield self.slopes(values)
+
     def _reduce(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
         """Write the pooled features to ``out``, shape (n_structures * n_groups, n_methods, n_features)."""
         for groups, rows in self._equal_groups(values):
@@ -565,6 +611,10 @@ class PoolingPlan:
                 g = groups[i : i + n_together]
                 places = self.bounds[g][:, None] + np.arange(size)
                 yield g, _WeightedRows(values, self.order[places], self.weights[places], n_rows // len(g))
+
+
+Plan: TypeAlias = PoolingPlan | ChannelPlan
+"""A pooling made ready for given centres."""
 
 
 class _WeightedRows:

@@ -3,6 +3,7 @@
 from atomprint.descriptors.acsf import ACSF
 from atomprint.descriptors.base import Descriptor
 from atomprint.descriptors.composition import ElementProperty
+from atomprint.descriptors.composition_channels import CompositionChannels
 from atomprint.descriptors.derivatives import Gradient
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
@@ -16,6 +17,7 @@ __all__ = [
     "LMBTR",
     "MBTR",
     "SOAP",
+    "CompositionChannels",
     "CoulombMatrix",
     "Descriptor",
     "ElementProperty",

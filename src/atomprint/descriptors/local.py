@@ -337,7 +337,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         pooling = Pooling(given) if isinstance(given, str | tuple) else given
         if not isinstance(pooling, Pooling):
             raise TypeError(f"pooling must be None, the name of a method or a Pooling, got {given!r}")
-        if pooling.by_species and pooling.species is None:
+        if (pooling.by_species or pooling.channels is not None) and pooling.species is None:
             params = pooling.get_params(deep=False) | {"species": self._species()}
             return Pooling(**params)
         return pooling

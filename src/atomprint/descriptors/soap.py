@@ -17,7 +17,7 @@ from atomprint.descriptors.local import CenterBatch, LocalDescriptor
 from atomprint.descriptors.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.radial import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.descriptors.task import Selection
-from atomprint.elements import ElementEmbedding
+from atomprint.elements import ElementEmbedding, PropertyChannels
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling import Pooling
 from atomprint.structures import Batch
@@ -94,7 +94,7 @@ class SOAP(LocalDescriptor):
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
         Precision of computation and result. In float32 features have an error of about 1e-6 of the largest.
-    species_embedding : array of shape (n_species, n_channels) or ElementEmbedding, optional
+    species_embedding : array of shape (n_species, n_channels), ElementEmbedding or PropertyChannels, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The
         identity gives plain SOAP, a single column of weights gives "mu2".
@@ -248,7 +248,8 @@ class SOAP(LocalDescriptor):
         if given is None:
             return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
         try:
-            matrix = given.matrix(species) if isinstance(given, ElementEmbedding) else np.asarray(given)
+            known = isinstance(given, ElementEmbedding | PropertyChannels)
+            matrix = given.matrix(species) if known else np.asarray(given)
         except ValueError:  # rows of different lengths
             matrix = np.empty(0, dtype=object)
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
@@ -279,8 +280,11 @@ class SOAP(LocalDescriptor):
 
     def _layout(self) -> Layout:
         mode = self._compression()[0]
-        if self.species_embedding is not None:
-            names: tuple[str, ...] = tuple(f"channel{k + 1}" for k in range(self._n_channels()))
+        embedding = self.species_embedding
+        if isinstance(embedding, PropertyChannels):
+            names: tuple[str, ...] = tuple(embedding.names(self._species()))
+        elif embedding is not None:
+            names = tuple(f"channel{k + 1}" for k in range(self._n_channels()))
         else:
             names = symbols_of(self._species())
         if mode == "mu2":

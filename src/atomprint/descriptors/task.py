@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.pooling import PoolingPlan
+from atomprint.pooling import Plan
 from atomprint.structures import Batch
 
 Offsets = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class Task:
         Structure ``s`` owns the rows ``computed[s]`` to ``computed[s + 1]`` that ``_compute`` writes.
     per_structure : bool
         Whether the result has one row for each structure, and so no axis for the centres.
-    plan : PoolingPlan, optional
+    plan : Plan, optional
         Makes these rows one for each structure.
     slots : ndarray of int64, shape (n_atoms,), optional
         Atoms to differentiate by, see :class:`Selection`.
@@ -59,7 +59,7 @@ class Task:
     options: Any
     computed: Offsets
     per_structure: bool
-    plan: PoolingPlan | None = None
+    plan: Plan | None = None
     slots: Offsets | None = None
 
     def __len__(self) -> int:

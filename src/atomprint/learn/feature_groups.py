@@ -22,7 +22,7 @@ _SECTOR = 30  # degrees
 _COMPARISONS = frozenset({"descriptors", "pooling", "statistics", "terms"})
 
 # "O: mean " in front of a pooled feature.
-_POOLED = re.compile(r"(?:(?P<center>[A-Z][a-z]?): )?(?:(?P<method>mean|sum|max|min|std) )?(?P<rest>[A-Z]\w+ .+)$")
+_POOLED = re.compile(r"(?:(?P<center>\w+): )?(?:(?P<method>mean|sum|max|min|std|covariance) )?(?P<rest>[A-Z]\w+ .+)$")
 
 
 def feature_groups(names: Iterable[str]) -> dict[str, Groups]:
@@ -43,7 +43,8 @@ def feature_groups(names: Iterable[str]) -> dict[str, Groups]:
         - "descriptors": the blocks of a ``FeatureUnion``, if there are several;
         - "elements": the elements that a feature is about, whatever else it is about; of the environment, not the
           centre, for descriptors of centres;
-        - "elements of centres": of the atoms pooled, with ``by_species``;
+        - "elements of centres": of the atoms pooled, with ``by_species`` or ``channels="species"``;
+        - "channels of centres": other channels of the elements of the atoms pooled;
         - "species pairs", "species triples": the combination of elements, in which "X" is the centre of LMBTR and
           "all" any element;
         - "element channels": combinations of the channels of an embedding of the elements;
@@ -53,7 +54,7 @@ def feature_groups(names: Iterable[str]) -> dict[str, Groups]:
           "angles" (the same with angles or cosines): in steps of 30°;
         - "radial functions" and "angular functions" (ACSF): G1 to G3 and G4, G5 with their parameters;
         - "terms" (MBTR): the geometry, if there are several;
-        - "element properties" (ElementProperty), "statistics" (the same, and NeighbourStatistics);
+        - "element properties" (ElementProperty, CompositionChannels), "statistics" (the same, and NeighbourStatistics);
         - "rows of the matrix", "eigenvalues" (Coulomb, sine and Ewald matrices);
         - "pooling": the method, if there are several;
         - "features": each feature that is none of these, for itself.
@@ -82,7 +83,7 @@ def _labels(name: str) -> _Labels:
     elif match:
         yield "descriptors", block or match["rest"].partition(" ")[0]
         if match["center"]:
-            yield "elements of centres", match["center"]
+            yield ("elements" if match["center"] in _SYMBOLS else "channels") + " of centres", match["center"]
         if match["method"]:
             yield "pooling", match["method"]
     yield from found
@@ -159,6 +160,15 @@ def _element_property(rest: str) -> _Labels:
         yield "statistics", match[2]
 
 
+def _composition_channel(rest: str) -> _Labels:
+    if rest in _SYMBOLS:
+        yield "elements", rest
+    elif re.fullmatch(r"channel\d+", rest):
+        yield "element channels", rest
+    else:
+        yield "element properties", rest
+
+
 def _matrix(rest: str) -> _Labels:
     if match := re.fullmatch(r"(\d+),(\d+)", rest):
         yield "rows of the matrix", f"row {match[1]}"
@@ -175,6 +185,7 @@ _FAMILIES: Mapping[str, Callable[[str], _Labels]] = {
     "ValleOganov": _mbtr,
     "NeighbourStatistics": _neighbours,
     "ElementProperty": _element_property,
+    "CompositionChannels": _composition_channel,
     "CoulombMatrix": _matrix,
     "SineMatrix": _matrix,
     "EwaldSumMatrix": _matrix,

@@ -34,8 +34,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    kernels : sequence of {"rbf", "laplacian"}, or ("precomputed",)
-        :math:`\exp(-|x - x'|_2^2 / 2 s^2)` and :math:`\exp(-|x - x'|_1 / s)`. With "precomputed" X is the kernel
+    kernels : sequence of {"rbf", "laplacian", "matern52"}, or ("precomputed",)
+        :math:`\exp(-|x - x'|_2^2 / 2 s^2)` and :math:`\exp(-|x - x'|_1 / s)`, and Matérn's
+        :math:`(1 + r + r^2 / 3) \exp(-r)` with :math:`r = \sqrt{5} |x - x'|_2 / s`. With "precomputed" X is the kernel
         matrix between samples, in ``predict`` that between samples and those of the fit.
     length_scales : sequence of float
         Choices of *s*, in units of the mean distance between training samples.

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from atomprint.learn.catalogue import CLASSIFIER_SPACES, KINDS, MODELS, Calibrated, ModelSpec, Request, ScaledTarget
+from atomprint.learn.projection import Projection
 from atomprint.learn.search import Search, Space
 from atomprint.validation import check_bool, check_choice, check_n_jobs
 
@@ -30,6 +31,7 @@ def make_model(
     n_jobs: int = 1,
     search: Search | None = None,
     pairwise: bool = False,
+    projection: Mapping[str, Any] | None = None,
     **parameters: Any,
 ) -> Any:
     """Return a model that is not fitted yet.
@@ -51,6 +53,9 @@ def make_model(
         How to search for hyperparameters. Default: not at all, beyond what the model itself does.
     pairwise : bool
         Whether the model is given a kernel between samples instead of features.
+    projection : mapping, optional
+        Parameters of a :class:`~atomprint.learn.projection.Projection`, such as ``{"n_components": 500}``: the model is
+        then given the principal components of the features. Not for models given a kernel or by import path.
     **parameters
         Parameters of the model, by the names that scikit-learn or XGBoost give them.
 
@@ -58,7 +63,7 @@ def make_model(
     -------
     estimator
         A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``impute``, ``scale`` (what the model
-        wants of these) and ``model``, or a search around it.
+        wants of these), ``project`` (if asked for) and ``model``, or a search around it.
 
     Raises
     ------
@@ -76,6 +81,8 @@ def make_model(
             f"got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
         )
     if name not in MODELS:
+        if projection is not None:
+            raise ValueError(f"projection is for the models of atomprint, not for one by its import path, {name!r}")
         model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
         _check_pairwise(name, model, pairwise)
         return model if search is None else _searched(name, model, search, {}, kind, "")
@@ -108,9 +115,18 @@ def make_model(
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy
             steps.append(("scale", StandardScaler(copy=False)))
+    if projection is not None and not pairwise:
+        steps.append(("project", _projection(name, projection)))
     if steps:
         model, prefix = Pipeline([*steps, ("model", model)]), f"model__{prefix}"
     return model if search is None else _searched(name, model, search, space, kind, prefix)
+
+
+def _projection(name: str, given: Any) -> Projection:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"projection must be a table of parameters such as n_components, got {given!r}")
+    _check_parameters(f"{name}, projection", given, Projection().get_params())
+    return Projection(**given)
 
 
 def _searched(name: str, model: Any, search: Search, space: Space, kind: str, prefix: str) -> Any:

@@ -19,11 +19,23 @@ from atomprint.validation import check_choice, check_real
 
 FloatArray = npt.NDArray[np.float64]
 
+
+def _matern52(x: FloatArray) -> FloatArray:
+    """Return (1 + r + r^2 / 3) exp(-r), r = sqrt(5) x; Rasmussen and Williams (2006), eq. 4.17."""
+    r = np.sqrt(5) * x
+    decay = np.exp(-r)
+    r *= 1 + r / 3
+    r += 1
+    r *= decay
+    return np.asarray(r)
+
+
 # Distance between two rows of features, and similarity as a function of the distance in units of the length scale.
 KERNELS: Mapping[str, tuple[str, Callable[[FloatArray], FloatArray]]] = MappingProxyType(
     {
         "rbf": ("euclidean", lambda x: np.asarray(np.exp(-0.5 * x**2))),
         "laplacian": ("manhattan", lambda x: np.asarray(np.exp(-x))),
+        "matern52": ("euclidean", _matern52),
     }
 )
 SCALINGS = ("none", "standard")
@@ -36,7 +48,7 @@ class Similarity:
 
     Parameters
     ----------
-    kernel : {"rbf", "laplacian", "precomputed"}
+    kernel : {"rbf", "laplacian", "matern52", "precomputed"}
         Which kernel; "precomputed" takes rows of a kernel matrix as they are.
     length_scale : float
         In units of ``unit``.

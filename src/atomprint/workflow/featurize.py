@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint import descriptors, elements, kernels, pooling, sampling
 from atomprint.datasets import Dataset, Failure
-from atomprint.descriptors import ElementProperty
+from atomprint.descriptors import CompositionChannels, ElementProperty
 from atomprint.learn.features import Features
 from atomprint.learn.problem import Problem
 from atomprint.learn.study import plain
@@ -24,6 +24,8 @@ from atomprint.structures import Batch, as_batch
 from atomprint.validation import check_choice
 from atomprint.workflow.pipeline import LocalUnion
 
+_PARTS = (elements.ElementEmbedding, elements.PropertyChannels, pooling.Pooling, sampling.CenterSampler)
+_OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__)
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
 
@@ -53,7 +55,7 @@ def known_classes() -> Mapping[str, type]:
     """Return the classes that a recipe can name: descriptors, kernels, and what these take as parameters."""
     found = {name: getattr(descriptors, name) for name in descriptors.__all__}
     found |= {name: getattr(kernels, name) for name in ("AverageKernel", "REMatchKernel")}
-    found |= {cls.__name__: cls for cls in (elements.ElementEmbedding, pooling.Pooling, sampling.CenterSampler)}
+    found |= {cls.__name__: cls for cls in _PARTS}
     return {name: cls for name, cls in found.items() if isinstance(cls, type) and issubclass(cls, BaseEstimator)}
 
 
@@ -102,7 +104,9 @@ def make_transformer(entry: Mapping[str, Any], where: str, defaults: Mapping[str
 def _value(value: Any, where: str, defaults: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping) and "type" in value:
         return make_transformer(value, where, defaults)[0]
-    return tuple(value) if isinstance(value, list) and value and isinstance(value[0], str) else value
+    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping):
+        return value
+    return tuple(_value(item, f"{where}[{number}]", defaults) for number, item in enumerate(value))
 
 
 def feature_sets(
@@ -133,10 +137,10 @@ def feature_sets(
         if "join" in entry:
             continue
         where = f"features.{key}"
-        if dataset.structures is None and entry["type"] != ElementProperty.__name__:
+        if dataset.structures is None and entry["type"] not in _OF_COMPOSITIONS:
             raise ValueError(
                 f"{where}: {entry['type']} needs structures, but data set {dataset.name!r} has compositions only; "
-                f"ElementProperty works without structures"
+                f"{' and '.join(_OF_COMPOSITIONS)} work without structures"
             )
         _settle_periodic(entry, where, dataset)
         transformer, pairwise = make_transformer(entry, where, {"n_jobs": n_jobs})
@@ -148,14 +152,22 @@ def feature_sets(
             chosen += [] if key in hidden else [sets[key]]
             continue
         parts = [sets[part] for part in entry["join"]]
+        weights = dict(entry.get("weights", {}))
         if any(part.pairwise for part in parts):
             raise ValueError(f"features.{key}.join: similarities of a kernel cannot be joined with other features")
+        if weights and level == "atom":
+            raise ValueError(f"features.{key}.weights are for features of structures, not of atoms")
+        options = {"transformer_weights": weights} if weights else {}
         chosen.append(
             FeatureSet(
                 key,
                 key,
-                "; ".join(f"{part.key}: {part.description}" for part in parts),
-                union([(part.key, part.transformer) for part in parts]),
+                "; ".join(
+                    f"{part.key}: {part.description}"
+                    + (f", times {weights[part.key]:g}" if part.key in weights else "")
+                    for part in parts
+                ),
+                union([(part.key, part.transformer) for part in parts], **options),
             )
         )
     return chosen, resolved
@@ -194,6 +206,8 @@ def _describe(entry: Mapping[str, Any]) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return _describe(value) if "type" in value else str(plain(value))
+    if isinstance(value, list):
+        return f"[{', '.join(_words(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(plain(value))
 
 

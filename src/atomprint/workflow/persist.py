@@ -24,6 +24,7 @@ PIPELINE = "pipeline.skops"
 _OWN = (
     "atomprint.descriptors.acsf.ACSF",
     "atomprint.descriptors.composition.ElementProperty",
+    "atomprint.descriptors.composition_channels.CompositionChannels",
     "atomprint.descriptors.matrices.CoulombMatrix",
     "atomprint.descriptors.matrices.EwaldSumMatrix",
     "atomprint.descriptors.matrices.SineMatrix",
@@ -33,6 +34,7 @@ _OWN = (
     "atomprint.descriptors.neighbours.NeighbourStatistics",
     "atomprint.descriptors.soap.SOAP",
     "atomprint.elements.ElementEmbedding",
+    "atomprint.elements.PropertyChannels",
     "atomprint.kernels.AverageKernel",
     "atomprint.kernels.REMatchKernel",
     "atomprint.kernels._Centers",
@@ -40,6 +42,7 @@ _OWN = (
     "atomprint.learn.catalogue.ScaledTarget",
     "atomprint.learn.gaussian_process.GaussianProcess",
     "atomprint.learn.kernel_ridge.KernelRidgeCV",
+    "atomprint.learn.projection.Projection",
     "atomprint.learn.similarity.Similarity",
     "atomprint.pooling.Pooling",
     "atomprint.sampling.CenterSampler",

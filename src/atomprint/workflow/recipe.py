@@ -145,7 +145,7 @@ class Recipe:
     features : mapping of str to mapping
         ``[features.KEY]``: sets of features to compare. ``type`` names a class of :mod:`atomprint.descriptors` or a
         kernel (with ``descriptor = {type = …}``), other entries are its parameters; or ``join = [KEY, …]`` puts other
-        sets beside each other.
+        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers.
     models : mapping of str to mapping
         ``[models.KEY]``: models to compare. ``type`` (by default the key) is a name in
         :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search, other
@@ -186,7 +186,7 @@ class Recipe:
 
     def _check_join(self, where: str, key: str, entry: Mapping[str, Any]) -> None:
         others = [other for other in self.features if other != key and "join" not in self.features[other]]
-        extra = sorted(set(entry) - {"join", "only_joined"})
+        extra = sorted(set(entry) - {"join", "only_joined", "weights"})
         if extra:
             raise ValueError(f"{where} joins other features and takes no parameters of its own, got {', '.join(extra)}")
         parts = entry["join"]
@@ -194,6 +194,12 @@ class Recipe:
             raise ValueError(f"{where}.join must be a list of at least two different features, got {parts!r}")
         for part in parts:
             check_choice(f"{where}.join", part, others)
+        weights = entry.get("weights", {})
+        if not isinstance(weights, Mapping):
+            raise TypeError(f"{where}.weights must be a table of numbers, got {weights!r}")
+        for part, weight in weights.items():
+            check_choice(f"{where}.weights", part, tuple(parts))
+            check_real(f"{where}.weights.{part}", weight, above=0)
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Self:

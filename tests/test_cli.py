@@ -129,3 +129,11 @@ def test_data_sets_are_listed_and_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("ATOMPRINT_DATA", str(tmp_path))
     assert "matbench_perovskites" in run("data", "list")
     assert "71" in run("data", "show", "dcdft")
+
+
+def test_without_network_a_missing_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATOMPRINT_DATA", str(tmp_path))
+    monkeypatch.setenv("ATOMPRINT_OFFLINE", "0")  # restored afterwards
+    output = run("--offline", "data", "fetch", "matbench_expt_gap", code=1)
+    assert "matbench_expt_gap.json.gz is not in" in output
+    assert "downloads are off" in output

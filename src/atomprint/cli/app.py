@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -28,8 +29,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network: data sets must be on this machine already.")
+    ] = False,
 ) -> None:
     """Take the options that belong to no command."""
+    if offline:
+        os.environ["ATOMPRINT_OFFLINE"] = "1"
 
 
 app.command("demo")(demo.demo)

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn import MODELS, GaussianProcess, Interval, KernelRidgeCV, Search, make_model
+from atomprint.learn import MODELS, GaussianProcess, Interval, KernelRidgeCV, Search, make_model, similarity
 from atomprint.learn.fitted import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.search import OptunaSearch
 from atomprint.learn.similarity import factorise
@@ -436,3 +436,21 @@ def test_limits_of_gaussian_processes():
     assert standard_deviation(model, K) is None
     with pytest.raises(ValueError, match="return_std needs a kernel with the same similarity of each sample"):
         model.predict(K, return_std=True)
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 200])
+def test_matrices_are_factorised_in_blocks(monkeypatch, n):
+    monkeypatch.setattr(similarity, "_BLOCK", 64)
+    X = np.random.default_rng(n).normal(size=(n, n + 3))
+    matrix = X @ X.T
+    factor, lower = similarity.factorise(matrix.copy())
+    assert lower
+    np.testing.assert_allclose(np.tril(factor), np.linalg.cholesky(matrix), rtol=1e-9, atol=1e-10)
+
+
+def test_a_matrix_that_is_not_quite_definite_is_factorised_in_blocks(monkeypatch):
+    monkeypatch.setattr(similarity, "_BLOCK", 16)
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    matrix = X @ X.T  # of rank 3
+    factor = np.tril(similarity.factorise(matrix.copy())[0])
+    np.testing.assert_allclose(factor @ factor.T, matrix, atol=1e-6)

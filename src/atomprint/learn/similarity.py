@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor
+from scipy.linalg import LinAlgError, cho_factor, solve_triangular
 from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
@@ -40,6 +40,7 @@ KERNELS: Mapping[str, tuple[str, Callable[[FloatArray], FloatArray]]] = MappingP
 )
 SCALINGS = ("none", "standard")
 _BLOCK_ENTRIES = 2**22  # 32 MiB of float64
+_BLOCK = 2048  # rows of a block of the Cholesky decomposition
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +190,8 @@ def factorise(matrix: FloatArray) -> tuple[FloatArray, bool]:
     columns = matrix.T  # the same numbers, in the order of LAPACK
     while True:
         try:
-            return cho_factor(columns, lower=True, overwrite_a=True, check_finite=False)
+            _factorise_blocks(columns)
+            return columns, True
         except LinAlgError:
             jitter = 10 * jitter or 1e-14 * float(diagonal.max())
             if not jitter < float(diagonal.max()):
@@ -197,3 +199,23 @@ def factorise(matrix: FloatArray) -> tuple[FloatArray, bool]:
             for j in range(len(columns) - 1):  # the lower triangle is spoilt, the upper one is as it was
                 columns[j + 1 :, j] = columns[j, j + 1 :]
             np.fill_diagonal(columns, diagonal + jitter)
+
+
+def _factorise_blocks(matrix: FloatArray) -> None:
+    """Replace the lower triangle by that of the Cholesky factor; the upper one, without the diagonal, stays as it is.
+
+    Block after block (Golub and Van Loan, Matrix Computations, 4th ed., Johns Hopkins (2013), section 4.2.9), since
+    OpenBLAS 0.3 crashes in ``dpotrf`` on several threads for matrices of more than about 18 000 rows.
+    """
+    n = len(matrix)
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        own, _ = cho_factor(matrix[start:stop, start:stop], lower=True, check_finite=False)
+        matrix[start:stop, start:stop] = own
+        panel = solve_triangular(own, matrix[stop:, start:stop].T, lower=True, check_finite=False).T
+        matrix[stop:, start:stop] = panel
+        for first in range(stop, n, _BLOCK):
+            last = min(first + _BLOCK, n)
+            here = panel[first - stop : last - stop]
+            matrix[first:last, first:last] -= np.tril(here @ here.T)
+            matrix[last:, first:last] -= panel[last - stop :] @ here.T

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from atomprint.cli.console import Jobs, console, messages, progress_bar, table
+
+if TYPE_CHECKING:
+    from atomprint.workflow.predictions import Predictions
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
 _DEFAULT = Path("atomprint-run")
@@ -44,7 +49,7 @@ def predict(
             if output.suffix == ".json":
                 text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             elif output.suffix == ".csv":
-                text = found.to_pandas().to_csv(index=False, lineterminator="\n")
+                text = _csv(found)
             else:
                 raise ValueError(f"--output must end in .csv or .json, got {output.name!r}")
             write_atomically(output, text)
@@ -63,17 +68,47 @@ def _model_file(path: Path) -> Path:
     return path
 
 
-def _show(found: Any, most: int) -> None:
-    frame = found.to_pandas()
-    rows = [[_cell(value) for value in row] for row in frame.head(most).itertuples(index=False)]
-    console.print(table([str(column).replace("_", " ") for column in frame.columns], rows, numeric_from=99))
-    if len(frame) > most:
-        console.print(f"and {len(frame) - most} more: give --output to have them all")
+def _rows(found: Predictions) -> list[dict[str, Any]]:
+    """Return a flat row for each prediction."""
+    rows = []
+    for row in found.to_dict()["rows"]:
+        flat = {"id": row.pop("id"), found.target: row.pop("value")}
+        for name, value in row.items():
+            if isinstance(value, dict):
+                flat |= {f"p({key})": each for key, each in value.items()}
+            else:
+                flat[name] = "; ".join(map(str, value)) if isinstance(value, list) else value
+        rows.append(flat)
+    return rows
+
+
+def _csv(found: Predictions) -> str:
+    buffer = io.StringIO()
+    rows = _rows(found)
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _show(found: Predictions, most: int) -> None:
+    rows = [{name: value for name, value in row.items() if name != "structure"} for row in _rows(found)]
+    headers = list(dict.fromkeys(name for row in rows for name in row))
+    console.print(
+        table(
+            [f"{name} ({found.unit})" if name == found.target and found.unit else name for name in headers],
+            [[_cell(row.get(name)) for name in headers] for row in rows[:most]],
+        )
+    )
+    if len(rows) > most:
+        console.print(f"and {len(rows) - most} more: give --output to have them all")
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.4g}"
+        return f"{value:.4g}"
     return "yes" if value is True else "no" if value is False else str(value)
 
 

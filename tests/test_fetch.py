@@ -212,7 +212,7 @@ def start(server: Server, cache: Path) -> subprocess.Popen[bytes]:
 
 
 def test_real_ctrl_c_and_two_processes_at_once(server, tmp_path):
-    server.pause = 0.02
+    server.pause = 0.2
     process = start(server, tmp_path)
     deadline = time.monotonic() + 20
     while not any(file.stat().st_size > 65_536 for file in tmp_path.iterdir()):

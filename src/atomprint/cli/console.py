@@ -27,7 +27,7 @@ def messages() -> Iterator[None]:
     """Turn errors that a user can mend into one line, and Ctrl-C into an exit."""
     try:
         yield
-    except (OSError, ValueError, TypeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
         print(f"atomprint: {text}", file=sys.stderr)
         raise typer.Exit(1) from error

@@ -97,7 +97,8 @@ def show_study(study: Study) -> None:
     parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
     headers = ["features", "model"]
     for name in (first, second):
-        headers += [f"{METRICS[kind][name].title}\n{part}" for part in parts]
+        words = METRICS[kind][name].title.replace(" ", "\n")  # narrow columns leave room for names
+        headers += [f"{words}\n{part}" for part in parts]
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
     console.print(table(headers, rows, numeric_from=2))
     if unit and METRICS[kind][first].in_unit:

@@ -244,7 +244,7 @@ class Recipe:
         where = recipe.data.path
         if where is None or any(override.partition("=")[0].strip() == "data.path" for override in overrides):
             return recipe
-        return replace(recipe, data=replace(recipe.data, path=str(path.parent / where)))
+        return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""

@@ -150,7 +150,12 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         features += _STRUCTURE.format(n_channels=_channels(dataset))
     notes.append(f"{len(dataset)} {'compositions' if dataset.structures is None else 'structures'} in {data}")
     head = _HEAD.format(title=_quoted(f"{target} of {data.name}"))
-    return head + body + _SPLIT + features + _MODELS, notes
+    models = _MODELS
+    if dataset.targets[target].kind == "classification":  # kernel ridge is for numbers
+        models = models.replace("# [models.hist_gradient_boosting]\n", "").replace(
+            "[models.kernel_ridge]", "[models.hist_gradient_boosting]"
+        )
+    return head + body + _SPLIT + features + models, notes
 
 
 def _note(numeric: tuple[str, ...], target: str) -> str:

@@ -9,6 +9,7 @@ from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.neighbours import NeighbourStatistics
+from atomprint.descriptors.oxidation import OxidationStates
 from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
@@ -25,6 +26,7 @@ __all__ = [
     "Gradient",
     "LocalDescriptor",
     "NeighbourStatistics",
+    "OxidationStates",
     "PairBlock",
     "PairJacobian",
     "SineMatrix",

@@ -54,7 +54,8 @@ def feature_groups(names: Iterable[str]) -> dict[str, Groups]:
           "angles" (the same with angles or cosines): in steps of 30°;
         - "radial functions" and "angular functions" (ACSF): G1 to G3 and G4, G5 with their parameters;
         - "terms" (MBTR): the geometry, if there are several;
-        - "element properties" (ElementProperty, CompositionChannels), "statistics" (the same, and NeighbourStatistics);
+        - "element properties" (ElementProperty, CompositionChannels, OxidationStates), "statistics" (ElementProperty,
+          NeighbourStatistics);
         - "rows of the matrix", "eigenvalues" (Coulomb, sine and Ewald matrices);
         - "pooling": the method, if there are several;
         - "features": each feature that is none of these, for itself.
@@ -169,6 +170,10 @@ def _composition_channel(rest: str) -> _Labels:
         yield "element properties", rest
 
 
+def _oxidation_states(rest: str) -> _Labels:
+    yield "element properties", re.sub("^(common|observed) ", "", rest)
+
+
 def _matrix(rest: str) -> _Labels:
     if match := re.fullmatch(r"(\d+),(\d+)", rest):
         yield "rows of the matrix", f"row {match[1]}"
@@ -186,6 +191,7 @@ _FAMILIES: Mapping[str, Callable[[str], _Labels]] = {
     "NeighbourStatistics": _neighbours,
     "ElementProperty": _element_property,
     "CompositionChannels": _composition_channel,
+    "OxidationStates": _oxidation_states,
     "CoulombMatrix": _matrix,
     "SineMatrix": _matrix,
     "EwaldSumMatrix": _matrix,

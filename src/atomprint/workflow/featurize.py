@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint import descriptors, elements, kernels, pooling, sampling
 from atomprint.datasets import Dataset, Failure
-from atomprint.descriptors import CompositionChannels, ElementProperty
+from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.learn.features import Features
 from atomprint.learn.problem import Problem
 from atomprint.learn.study import plain
@@ -25,7 +25,7 @@ from atomprint.validation import check_choice
 from atomprint.workflow.pipeline import LocalUnion
 
 _PARTS = (elements.ElementEmbedding, elements.PropertyChannels, pooling.Pooling, sampling.CenterSampler)
-_OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__)
+_OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__, OxidationStates.__name__)
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
 

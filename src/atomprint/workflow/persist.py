@@ -25,6 +25,7 @@ _OWN = (
     "atomprint.descriptors.acsf.ACSF",
     "atomprint.descriptors.composition.ElementProperty",
     "atomprint.descriptors.composition_channels.CompositionChannels",
+    "atomprint.descriptors.oxidation.OxidationStates",
     "atomprint.descriptors.matrices.CoulombMatrix",
     "atomprint.descriptors.matrices.EwaldSumMatrix",
     "atomprint.descriptors.matrices.SineMatrix",

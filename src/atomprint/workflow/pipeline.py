@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from atomprint.descriptors import CompositionChannels, ElementProperty
+from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.kernels import StructureKernel
 from atomprint.pooling import LocalFeatures
 from atomprint.validation import check_choice, check_n_jobs
@@ -201,7 +201,7 @@ def needs_structures(step: Any) -> bool:
         return needs_structures(step.steps[0][1])
     if isinstance(step, FeatureUnion):
         return any(needs_structures(part) for _, part in step.transformer_list if part not in ("drop", "passthrough"))
-    return not isinstance(step, ElementProperty | CompositionChannels)
+    return not isinstance(step, ElementProperty | CompositionChannels | OxidationStates)
 
 
 def with_n_jobs(step: Any, n_jobs: int) -> Any:

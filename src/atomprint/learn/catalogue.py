@@ -13,6 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -27,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
+from atomprint.learn.forest import MedianExtraTrees
 from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.kernel_ridge import KernelRidgeCV
 from atomprint.learn.search import Interval, Space
@@ -171,6 +173,12 @@ def _random_forest(ask: Request) -> Any:
     return made(n_estimators=200, max_features="sqrt", random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 
+def _extra_trees(ask: Request) -> Any:
+    if ask.regression:
+        return MedianExtraTrees(300, max_features=0.5, random_state=ask.random_state, n_jobs=ask.n_jobs)
+    return ExtraTreesClassifier(300, max_features=0.3, random_state=ask.random_state, n_jobs=ask.n_jobs)
+
+
 def _hist_gradient_boosting(ask: Request) -> Any:
     made = HistGradientBoostingRegressor if ask.regression else HistGradientBoostingClassifier
     return made(max_iter=300, learning_rate=0.05, min_samples_leaf=10, random_state=ask.random_state)
@@ -281,6 +289,14 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             "averages many decision trees, each grown on a resampled training set; nothing is tuned",
             _random_forest,
             {"max_features": ["sqrt", 0.1, 0.3, 0.5], "min_samples_leaf": Interval(1, 10, log=True, integer=True)},
+            imputed=False,
+        ),
+        "extra_trees": ModelSpec(
+            "Extremely randomised trees",
+            "the median (for classes: the vote) of many decision trees with splits drawn at random, each of which ends "
+            "at single training samples; nothing is tuned",
+            _extra_trees,
+            {"max_features": [0.1, 0.3, 0.5, 1.0], "min_samples_leaf": Interval(1, 10, log=True, integer=True)},
             imputed=False,
         ),
         "hist_gradient_boosting": ModelSpec(

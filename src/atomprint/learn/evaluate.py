@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.features import Features
-from atomprint.learn.fitted import chosen_parameters, standard_deviation, unwrap
+from atomprint.learn.fitted import FORESTS, chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
 from atomprint.learn.problem import Problem
 from atomprint.learn.search import with_inner_folds
@@ -293,9 +292,7 @@ def fit_estimator(
         model = with_inner_folds(estimator, problem, train, split)
         model.fit(features.take(train), targets(problem)[train])
         _, inner = unwrap(model)
-        if isinstance(
-            inner, RandomForestClassifier | RandomForestRegressor
-        ):  # several threads would add up the trees in the order in which they finish
+        if isinstance(inner, FORESTS):  # several threads would add up the trees in the order in which they finish
             inner.n_jobs = 1
         return model
 

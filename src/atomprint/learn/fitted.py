@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn.catalogue import Calibrated
 from atomprint.learn.gaussian_process import GaussianProcess
+
+FORESTS = (RandomForestRegressor, ExtraTreesRegressor, RandomForestClassifier, ExtraTreesClassifier)
 
 
 def unwrap(model: Any) -> tuple[list[Any], Any]:
@@ -89,13 +96,14 @@ def standard_deviation(model: Any, X: Any) -> npt.NDArray[np.float64] | None:
     if isinstance(inner, GaussianProcess):
         if not inner.constant_diagonal_:
             return None
-    elif not isinstance(inner, RandomForestRegressor):
+    elif not isinstance(inner, RandomForestRegressor | ExtraTreesRegressor):
         return None
     for transformer in before:
         X = transformer.transform(X)
     if isinstance(inner, GaussianProcess):
         return np.asarray(target_scale(model) * inner.predict(X, return_std=True)[1])
     X = np.asarray(X, dtype=np.float32)  # as trees want it, once
+    # About the prediction, which need not be the mean.
     mean, squares = inner.predict(X), np.zeros(len(X))
     for tree in inner.estimators_:
         squares += (tree.predict(X, check_input=False) - mean) ** 2

@@ -41,6 +41,7 @@ _OWN = (
     "atomprint.kernels._Centers",
     "atomprint.learn.catalogue.Calibrated",
     "atomprint.learn.catalogue.ScaledTarget",
+    "atomprint.learn.forest.MedianExtraTrees",
     "atomprint.learn.gaussian_process.GaussianProcess",
     "atomprint.learn.kernel_ridge.KernelRidgeCV",
     "atomprint.learn.projection.Projection",

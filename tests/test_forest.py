@@ -38,7 +38,7 @@ def test_quantiles_of_the_trees(data, n_estimators, monkeypatch):
     whole = model.predict(X[900:])
     monkeypatch.setattr(forest, "_ENTRIES", 3 * n_estimators)
     assert_array_equal(model.predict(X[900:]), whole)
-    with pytest.raises(ValueError, match="level must be between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"level must be between 0 and 1, got 1\.5"):
         model.predict_quantile(X, 1.5)
 
 

@@ -262,5 +262,5 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = "precomputed" in self.kernels
-        tags.input_tags.sparse = not tags.input_tags.pairwise
+        tags.input_tags.sparse = not tags.input_tags.pairwise and self.n_components is None
         return tags

@@ -232,7 +232,11 @@ class _Comparison:
                 state = self.along(state, "weights", block, len(self.weights))
                 state = self.along(state, "scalings", block, len(self.choices.scalings))
             state = self.along(state, "scale", None, len(self.scales))
-            others = (state._replace(kernel=kernel) for kernel in range(len(self.choices.kernels)))
+            others = (  # kernels that reach differently far
+                state._replace(kernel=kernel, scale=scale)
+                for kernel in range(len(self.choices.kernels))
+                for scale in range(max(0, state.scale - 1), min(len(self.scales), state.scale + 2))
+            )
             state = min((state, *others), key=self.score)
             if not self.score(state) < self.score(before):
                 return before
@@ -305,7 +309,7 @@ class _Comparison:
         if key not in self.parts:
             columns = self.columns[block]
             given = self.X[:, columns]
-            scaler = _scaler(given).set_params(with_std=self.choices.scalings[scaling] == "standard")
+            scaler = _scaler(given, self.choices.scalings[scaling] == "standard")
             projection = None
             if self.n_components is not None and self.n_components < given.shape[1]:
                 projection = Projection(self.n_components).fit(scaler.transform(given))
@@ -330,16 +334,16 @@ class _Comparison:
         return Relevance(WeightedBlocks(tuple(parts)), kernel, near, parameters, self.score(state), len(self.scores))
 
 
-def _scaler(X: Any) -> StandardScaler:
-    """Return means and standard deviations, of a few rows after the other: copies of all of them may not fit."""
-    scaler = StandardScaler(with_mean=not sparse.issparse(X))
+def _scaler(X: Any, with_std: bool) -> StandardScaler:
+    """Return what centres features and perhaps scales them; it sees a few rows at a time, as it makes copies."""
+    scaler = StandardScaler(with_mean=not sparse.issparse(X), with_std=with_std)
     for rows in gen_batches(X.shape[0], _ROWS):
         scaler.partial_fit(X[rows])
     return scaler
 
 
 def _varies(X: Any) -> bool:
-    """Return whether samples differ by more than rounding."""
-    scaler = _scaler(X)
+    """Return whether samples differ by more than rounding in any feature."""
+    scaler = _scaler(X, with_std=True)
     precision = np.finfo(np.float32 if X.dtype == np.float32 else np.float64).eps
-    return bool(np.sqrt(scaler.var_.sum()) > 10 * precision * np.linalg.norm(scaler.mean_))
+    return bool((np.sqrt(scaler.var_) > 10 * precision * np.abs(scaler.mean_)).any())

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from problems import problem_of
+from problems import atoms_problem, problem_of
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_projection import RECIPE, table  # noqa: F401  # a fixture
 
+from atomprint.descriptors import SOAP
 from atomprint.learn import Features, FitError, KernelRidgeCV, Search, evaluate, make_model, make_split
 from atomprint.learn.blocks import SelectBlocks, with_blocks
 from atomprint.learn.catalogue import ScaledTarget
@@ -22,6 +23,8 @@ from atomprint.learn.importance import impurity_importance, shapley_importance
 from atomprint.learn.projection import Projection
 from atomprint.learn.relevance import Choices, choose_relevance
 from atomprint.workflow import Recipe, load_model, train
+from atomprint.workflow.featurize import FeatureSet, compute_features
+from atomprint.workflow.pipeline import LocalUnion
 
 BLOCKS = {"a": (0, 2), "b": (2, 5), "noise": (5, 11)}
 
@@ -224,7 +227,7 @@ def test_selected_blocks_keep_their_names_and_order():
     ("names", "blocks", "message"),
     [
         (["c"], BLOCKS, "blocks must be among those of the features, got 'c': their blocks are 'a', 'b', 'noise'"),
-        (["a"], None, "got 'a': they are not joined of blocks"),
+        (["a"], None, "got 'a': these are not joined features"),
         ("a", BLOCKS, "blocks must be a list of names of joined features, got 'a'"),
         ([], BLOCKS, "blocks must hold at least one name, and none twice"),
         (["a", "a"], BLOCKS, "none twice, got \\['a', 'a'\\]"),
@@ -362,6 +365,14 @@ def test_a_saved_model_of_some_blocks(table, tmp_path):  # noqa: F811
     structures = run.study.problem.dataset.structures
     again = load_model(files["model.atomprint"])
     np.testing.assert_array_equal(again.predict(structures[:5]).values, run.model.predict(structures[:5]).values)
+
+
+def test_blocks_of_features_of_atoms():
+    parts = [(f"soap{k}", SOAP(r_cut=3.0, n_max=k, l_max=1, periodic=False)) for k in (1, 2)]
+    given = FeatureSet("all", "all", "", LocalUnion(parts))
+    features, _ = compute_features(given, atoms_problem())
+    assert features.blocks == {"soap1": (0, 2), "soap2": (2, 8)}
+    assert all(features.names[k].startswith("soap1__") == (k < 2) for k in range(8))
 
 
 def test_a_recipe_with_a_block_that_there_is_not_stops_before_the_work(table, tmp_path):  # noqa: F811

@@ -96,7 +96,7 @@ def check_known(names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            have = f"their blocks are {', '.join(map(repr, known))}" if known else "they are not joined of blocks"
+            have = f"their blocks are {', '.join(map(repr, known))}" if known else "these are not joined features"
             raise ValueError(f"blocks must be among those of the features, got {name!r}: {have}")
 
 

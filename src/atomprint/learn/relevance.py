@@ -198,7 +198,8 @@ class _Comparison:
         self.names = tuple(blocks)
         self.columns = tuple(slice(*pair) for pair in blocks.values())
         self.varying = [b for b, part in enumerate(self.columns) if _varies(X[self.rows, part])]
-        self.scales, self.weights = sorted(set(choices.length_scales)), sorted(set(choices.weights))
+        self.scales = sorted({float(scale) for scale in choices.length_scales})
+        self.weights = sorted({float(weight) for weight in choices.weights})
         self.parts: dict[tuple[int, int], WeightedBlock] = {}
         self.distances: dict[tuple[int, int, str], tuple[FloatArray, float]] = {}
         self.scores: dict[Any, float] = {}
@@ -210,7 +211,6 @@ class _Comparison:
         n_blocks, n_kernels, n_scalings = len(self.names), len(self.choices.kernels), len(self.choices.scalings)
         one = min((w for w, weight in enumerate(self.weights) if weight > 0), key=lambda w: abs(self.weights[w] - 1))
         equal = tuple(one if b in self.varying else 0 for b in range(n_blocks))
-        middle = len(self.scales) // 2
         middle = len(self.scales) // 2
         first = [
             _State(kernel, middle, (scaling,) * n_blocks, equal)
@@ -248,7 +248,7 @@ class _Comparison:
         return min((state, *others), key=self.score)
 
     def along(self, state: _State, name: str, block: int | None, n: int) -> _State:
-        """Go up and down among sorted choices as long as the error becomes smaller; try the first of them, too."""
+        """Go up and down among sorted choices as long as the error becomes smaller; try to drop a block, too."""
 
         def at(place: int) -> _State:
             value: Any = place
@@ -266,7 +266,7 @@ class _Comparison:
                 if not self.score(at(place)) < self.score(best):
                     break
                 best = at(place)
-        return min(best, at(0), key=self.score)
+        return min(best, at(0), key=self.score) if name == "weights" else best
 
     def score(self, state: _State) -> float:
         """Return the smallest error among the regularisations; infinity if there were comparisons enough."""

@@ -14,6 +14,7 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from threadpoolctl import threadpool_limits
 
+from atomprint.learn.blocks import with_blocks
 from atomprint.learn.features import Features
 from atomprint.learn.fitted import FORESTS, chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
@@ -268,7 +269,8 @@ def fit_estimator(
     Parameters
     ----------
     estimator : estimator
-        The model, which is left as it is; a search is given inner folds of the same kind as those of the split.
+        The model, which is left as it is; a search is given inner folds of the same kind as those of the split, and
+        models that make use of blocks those of the features.
     features, problem : Features, Problem
         All samples.
     split : Split
@@ -289,7 +291,7 @@ def fit_estimator(
         If the model fails.
     """
     with _failures(label, f"fitting {len(train)} samples"):
-        model = with_inner_folds(estimator, problem, train, split)
+        model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split)
         model.fit(features.take(train), targets(problem)[train])
         _, inner = unwrap(model)
         if isinstance(inner, FORESTS):  # several threads would add up the trees in the order in which they finish

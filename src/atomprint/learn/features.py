@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from atomprint.learn.blocks import Blocks, check_blocks
 
 Indices = npt.NDArray[np.intp]
 
@@ -32,11 +34,15 @@ class Features:
         How they were made, in plain types.
     pairwise : bool
         Whether the values are a kernel between samples.
+    blocks : mapping of str to (int, int)
+        First and one-past-last column of each block of joined features, which follow one another; empty if they are
+        not joined. Models that make use of blocks (:func:`~atomprint.learn.make_model`) are told of them where they are
+        fitted.
 
     Raises
     ------
-    ValueError
-        If there are not as many names as features, or a kernel is not square.
+    ValueError, TypeError
+        If there are not as many names as features, a kernel is not square, or blocks do not cover the features.
     """
 
     key: str
@@ -47,6 +53,7 @@ class Features:
     seconds: float
     parameters: Mapping[str, Any]
     pairwise: bool = False
+    blocks: Blocks = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = getattr(self.values, "shape", None)
@@ -58,6 +65,10 @@ class Features:
             raise ValueError(
                 f"features {self.key!r}: names must name each of {shape[1]} features, got {len(self.names)}"
             )
+        if self.blocks:
+            if self.pairwise or shape is None:
+                raise ValueError(f"features {self.key!r}: blocks are for tables of features, got {dict(self.blocks)!r}")
+            check_blocks(self.blocks, shape[1], f"features {self.key!r}: blocks")
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.learn.blocks import seen_columns
 from atomprint.learn.feature_groups import Groups, feature_groups
 from atomprint.learn.fitted import target_scale, unwrap
 from atomprint.validation import check_choice, check_integer
@@ -220,13 +221,18 @@ def shapley_importance(
     ImportError
         If shap is not installed.
     ValueError
-        If the model is of another kind: exact values would take too long.
+        If the model is of another kind: exact values would take too long; or it sees other features, such as principal
+        components.
     """
     try:
         import shap
     except ImportError as error:
         raise ImportError("Shapley values need shap: pip install 'atomprint[shap]'") from error
     transformers, inner = unwrap(model)
+    n_features = X.shape[1]
+    seen = seen_columns(transformers, n_features)
+    if seen is None:
+        raise ValueError("Shapley values are for models that see the features themselves: take those by permutation")
     background = X if background is None else background
     for step in transformers:
         X, background = step.transform(X), step.transform(background)
@@ -242,10 +248,11 @@ def shapley_importance(
             "take the importance by permutation"
         )
     values = np.asarray(values, dtype=np.float64) * target_scale(model)
-    values = values.reshape(len(X), X.shape[1], -1)  # one value for each output
+    of_all = np.zeros((len(X), n_features, values.size // max(X.size, 1)))  # one value for each output
+    of_all[:, seen] = values.reshape(len(X), X.shape[1], -1)
     result = []
     for label, columns in groups.items():
-        sizes = np.abs(values[:, columns].sum(axis=1)).mean(axis=1)
+        sizes = np.abs(of_all[:, columns].sum(axis=1)).mean(axis=1)
         result.append(GroupImportance(label, float(sizes.mean()), float(sizes.std()), len(columns)))
     return sorted(result, key=lambda item: -item.mean)
 
@@ -257,11 +264,20 @@ def _is_xgboost(model: Any) -> bool:
 def impurity_importance(model: Any) -> npt.NDArray[np.float64] | None:
     """Return the share of each feature in what the splits of a model of trees remove, shape (n_features,).
 
-    For a random forest that is the variance or Gini impurity, for XGBoost the gain. None for models without it.
+    For a random forest that is the variance or Gini impurity, for XGBoost the gain; 0 for features of blocks that the
+    model does not see. None for models without it, or of principal components.
     """
-    _, inner = unwrap(model)
+    transformers, inner = unwrap(model)
     values = getattr(inner, "feature_importances_", None)
-    return None if values is None else np.asarray(values, dtype=np.float64)
+    if values is None:
+        return None
+    n_features = transformers[0].n_features_in_ if transformers else len(values)
+    seen = seen_columns(transformers, n_features)
+    if seen is None:
+        return None
+    shares = np.zeros(n_features)
+    shares[seen] = values
+    return shares
 
 
 def top_features(names: Sequence[str], importances: npt.ArrayLike, n: int = 10) -> list[tuple[str, float]]:

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import cho_solve
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.blocks import Blocks, TakesBlocks, check_blocks
+from atomprint.learn.relevance import Choices, Relevance, choose_relevance
 from atomprint.learn.similarity import (
     FloatArray,
     candidates,
     check_candidates,
     check_choices,
     factorise,
+    leave_one_out,
     part_of,
     subset,
     validated,
@@ -23,7 +27,7 @@ from atomprint.learn.similarity import (
 from atomprint.validation import check_integer, check_real
 
 
-class KernelRidgeCV(RegressorMixin, BaseEstimator):
+class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
     r"""Kernel ridge regression that chooses its kernel, length scale and regularisation by leave-one-out.
 
     The choice is made in ``fit``, from the training samples alone, so that an outer cross-validation stays honest.
@@ -31,6 +35,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     nothing: for :math:`G = (K + \alpha I)^{-1}` and centred targets *y* they are :math:`(G y)_i / G_{ii}` [1]_.
     The mean of the targets, the scale of features and the unit of length are those of all training samples, for each
     that is left out too.
+
+    Features joined of several blocks, such as those of a composition and of a structure, are weighed: see ``blocks``
+    and :func:`~atomprint.learn.relevance.choose_relevance`.
 
     Parameters
     ----------
@@ -55,12 +62,23 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         are fitted all the same.
     random_state : int, optional
         Seed of the drawing.
+    blocks : mapping of str to (int, int), or sequence of (int, int), optional
+        First and one-past-last column of each block of features. Each is centred and divided by one number, such that
+        samples differ as much in one block as in another; then a weight for each is chosen, and a scaling, by the
+        leave-one-out errors of up to 1000 of the ``n_search`` samples. Default: the blocks of joined features, if it is
+        fitted by :func:`~atomprint.learn.evaluate`; otherwise all features are one block and stay as they are.
+    n_components : int, optional
+        Principal components of each block, at most, between which distances are measured. Default: all features.
+    block_weights : sequence of float
+        Choices for the weight of a block, of which only ratios matter; 0 drops it. With no choices all features are
+        one block.
 
     Attributes
     ----------
     best_params_ : dict
         ``kernel``, ``alpha`` and, unless precomputed, ``length_scale`` (relative) and ``scaling`` with the smallest
-        leave-one-out error.
+        leave-one-out error. With several blocks also "weight of NAME" for each, the largest of them 1, and "scaling of
+        NAME" instead of ``scaling`` where scalings differ.
     best_score_ : float
         Their mean absolute leave-one-out error, the quantity that was minimised: how good the model is, only a
         cross-validation from outside can tell.
@@ -86,6 +104,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         max_exact: int = 20_000,
         n_centers: int = 5000,
         random_state: int | None = None,
+        blocks: Blocks | Sequence[tuple[int, int]] | None = None,
+        n_components: int | None = None,
+        block_weights: Sequence[float] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
     ) -> None:
         self.kernels = kernels
         self.length_scales = length_scales
@@ -95,6 +116,9 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         self.max_exact = max_exact
         self.n_centers = n_centers
         self.random_state = random_state
+        self.blocks = blocks
+        self.n_components = n_components
+        self.block_weights = block_weights
 
     def fit(self, X: Any, y: Any) -> Self:
         """Choose the parameters and learn the weights.
@@ -109,6 +133,11 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is wrong, or blocks do not cover the features; the message names it.
         """
         check_candidates(self.kernels, self.length_scales, self.scalings)
         check_choices("alphas", self.alphas, lambda name, value: check_real(name, value, above=0))
@@ -118,7 +147,11 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         self.y_mean_ = float(np.mean(y))
         targets = y - self.y_mean_
         rows = subset(X.shape[0], self.n_search, self.random_state)
-        weights = self._choose(part_of(X, rows, "precomputed" in self.kernels), targets[rows])
+        relevance = self._relevance(X, targets)
+        self.weighting_ = None if relevance is None else relevance.blocks
+        if self.weighting_ is not None:
+            X = self.weighting_.transform(X)
+        weights = self._choose(part_of(X, rows, "precomputed" in self.kernels), targets[rows], relevance)
         if isinstance(rows, slice):
             self.centers_ = np.arange(X.shape[0])
             self.dual_coef_ = weights
@@ -151,6 +184,8 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         precomputed = self.best_params_["kernel"] == "precomputed"
         if precomputed:
             X = X[:, self.centers_]
+        elif self.weighting_ is not None:
+            X = self.weighting_.transform(X)
         out = np.empty(X.shape[0])
         for rows, kernel in self.similarity_.blocks(X, None if precomputed else self.X_fit_):
             out[rows] = kernel @ self.dual_coef_
@@ -161,22 +196,43 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
         """Mean distance between training samples."""
         return self.similarity_.unit
 
-    def _choose(self, X: Any, targets: FloatArray) -> FloatArray:
+    def _relevance(self, X: Any, targets: FloatArray) -> Relevance | None:
+        """Return how blocks are projected and what they weigh; None if features stay as they are."""
+        weighed = not isinstance(self.block_weights, Sequence | np.ndarray) or len(self.block_weights) > 0
+        if weighed:
+            check_choices("block_weights", self.block_weights, lambda name, value: check_real(name, value, at_least=0))
+            if not max(self.block_weights) > 0:
+                raise ValueError(f"block_weights must hold at least one choice > 0, got {self.block_weights!r}")
+        n_components = None if self.n_components is None else check_integer("n_components", self.n_components, 1)
+        blocks = {} if self.blocks is None else check_blocks(self.blocks, X.shape[1])
+        if not weighed or not blocks:
+            blocks = {"features": (0, X.shape[1])}
+        if len(blocks) == 1 and n_components is None:
+            return None
+        if "precomputed" in self.kernels:
+            raise ValueError("blocks and n_components are for kernels of features, kernels must not be 'precomputed'")
+        if n_components is not None and sparse.issparse(X):
+            raise ValueError(f"n_components must be None for sparse features, got {n_components}")
+        choices = Choices(
+            self.kernels, self.length_scales, self.alphas, self.scalings, self.block_weights if weighed else (1.0,)
+        )
+        return choose_relevance(X, targets, blocks, choices, n_components, self.n_search, self.random_state)
+
+    def _choose(self, X: Any, targets: FloatArray, relevance: Relevance | None) -> FloatArray:
         """Set the best parameters, and return the weights of these samples."""
+        kernels, length_scales, scalings = self.kernels, self.length_scales, self.scalings
+        if relevance is not None:
+            kernels, length_scales, scalings = [relevance.kernel], relevance.length_scales, ["none"]
         best, weights_of_best = np.inf, targets
-        for similarity, matrix in candidates(X, self.kernels, self.length_scales, self.scalings):
-            values, vectors = np.linalg.eigh(matrix)
-            values = np.maximum(values, 0)  # rounding
-            projected = vectors.T @ targets
-            for alpha in self.alphas:
-                inverse = 1 / (values + alpha)
-                weights = vectors @ (inverse * projected)
-                errors = weights / (vectors**2 @ inverse)
-                score = float(np.mean(np.abs(errors)))
-                if score < best:
-                    best, weights_of_best = score, weights
-                    self.similarity_ = similarity
-                    self.best_params_ = similarity.parameters() | {"alpha": float(alpha)}
+        for similarity, matrix in candidates(X, kernels, length_scales, scalings):
+            score, alpha, weights = leave_one_out(matrix, targets, self.alphas)
+            if score < best:
+                best, weights_of_best = score, weights
+                self.similarity_ = similarity
+                self.best_params_ = similarity.parameters() | {"alpha": alpha}
+        if relevance is not None:
+            del self.best_params_["scaling"]
+            self.best_params_ |= relevance.parameters
         self.best_score_ = best
         return weights_of_best
 
@@ -206,5 +262,5 @@ class KernelRidgeCV(RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = "precomputed" in self.kernels
-        tags.input_tags.sparse = not tags.input_tags.pairwise
+        tags.input_tags.sparse = not tags.input_tags.pairwise and self.n_components is None
         return tags

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
+from atomprint.learn.blocks import SelectBlocks, check_names
 from atomprint.learn.catalogue import CLASSIFIER_SPACES, KINDS, MODELS, Calibrated, ModelSpec, Request, ScaledTarget
 from atomprint.learn.projection import Projection
 from atomprint.learn.search import Search, Space
@@ -32,6 +33,7 @@ def make_model(
     search: Search | None = None,
     pairwise: bool = False,
     projection: Mapping[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
     **parameters: Any,
 ) -> Any:
     """Return a model that is not fitted yet.
@@ -56,14 +58,18 @@ def make_model(
     projection : mapping, optional
         Parameters of a :class:`~atomprint.learn.projection.Projection`, such as ``{"n_components": 500}``: the model is
         then given the principal components of the features. Not for models given a kernel or by import path.
+    blocks : sequence of str, optional
+        Names of blocks of joined features: the model is given these alone. Default: all of them. Not for models given
+        a kernel.
     **parameters
         Parameters of the model, by the names that scikit-learn or XGBoost give them.
 
     Returns
     -------
     estimator
-        A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``impute``, ``scale`` (what the model
-        wants of these), ``project`` (if asked for) and ``model``, or a search around it.
+        A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``select`` (if there are ``blocks``),
+        ``impute``, ``scale`` (what the model wants of these), ``project`` (if asked for) and ``model``, or a search
+        around it.
 
     Raises
     ------
@@ -74,6 +80,11 @@ def make_model(
     """
     check_choice("kind", kind, KINDS)
     check_bool("pairwise", pairwise)
+    steps: list[tuple[str, Any]] = []
+    if blocks is not None:
+        if pairwise:
+            raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
+        steps.append(("select", SelectBlocks(check_names("blocks", blocks))))
     if not isinstance(name, str) or (name not in MODELS and "." not in name):
         close = difflib.get_close_matches(str(name), MODELS, n=1)
         raise ValueError(
@@ -85,7 +96,9 @@ def make_model(
             raise ValueError(f"projection is for the models of atomprint, not for one by its import path, {name!r}")
         model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
         _check_pairwise(name, model, pairwise)
-        return model if search is None else _searched(name, model, search, {}, kind, "")
+        if steps:
+            model = Pipeline([*steps, ("model", model)])
+        return model if search is None else _searched(name, model, search, {}, kind, "model__" if steps else "")
     spec = MODELS[name]
     for possible, wanted in ((kind in spec.kinds, kind), (spec.pairwise or not pairwise, "a kernel between samples")):
         if not possible:
@@ -110,7 +123,6 @@ def make_model(
     elif spec.calibrated and kind == "classification":
         folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
         model, prefix = Calibrated(model, cv=folds, ensemble=False), "estimator__"
-    steps: list[tuple[str, Any]] = []
     if spec.imputed and not pairwise:
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy

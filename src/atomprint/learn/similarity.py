@@ -40,6 +40,7 @@ KERNELS: Mapping[str, tuple[str, Callable[[FloatArray], FloatArray]]] = MappingP
 )
 SCALINGS = ("none", "standard")
 _BLOCK_ENTRIES = 2**22  # 32 MiB of float64
+_BLOCK_FEATURES = 2**24  # features that are scaled at once: 128 MiB
 _BLOCK = 2048  # rows of a block of the Cholesky decomposition
 
 
@@ -88,7 +89,8 @@ class Similarity:
         precomputed = self.kernel == "precomputed"
         width = X.shape[1] if precomputed else fitted.shape[0]
         fitted = None if precomputed else fitted.astype(np.float64, copy=False)
-        for rows in gen_batches(X.shape[0], max(1, _BLOCK_ENTRIES // width)):
+        n_rows = min(_BLOCK_ENTRIES // width, _BLOCK_FEATURES // X.shape[1])
+        for rows in gen_batches(X.shape[0], max(1, n_rows)):
             block = X[rows].astype(np.float64, copy=False)
             if precomputed:
                 yield rows, block / self.unit
@@ -135,6 +137,43 @@ def candidates(
             unit = float(distances.sum() / (n * (n - 1))) or 1.0  # all samples alike: any scale will do
             for scale in length_scales:
                 yield Similarity(kernel, float(scale), unit, scaler), similarity(distances / (scale * unit))
+
+
+def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[float]) -> tuple[float, float, FloatArray]:
+    r"""Return the regularisation of kernel ridge regression with the smallest mean absolute leave-one-out error.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, n)
+        Kernel matrix.
+    targets : ndarray of float64, shape (n,)
+        Centred targets.
+    alphas : sequence of float
+        Regularisations.
+
+    Returns
+    -------
+    score, alpha : float
+        The error, in the unit of the targets, and the regularisation.
+    weights : ndarray of float64, shape (n,)
+        The weights of the samples with it.
+
+    Notes
+    -----
+    With :math:`G = (K + \alpha I)^{-1}` the errors are :math:`(G y)_i / G_{ii}`; C. E. Rasmussen and C. K. I. Williams,
+    Gaussian Processes for Machine Learning, MIT Press (2006), eq. 5.12.
+    """
+    values, vectors = np.linalg.eigh(matrix)
+    values = np.maximum(values, 0)  # rounding
+    projected = vectors.T @ targets
+    best = (np.inf, float(alphas[0]), targets)
+    for alpha in alphas:
+        inverse = 1 / (values + alpha)
+        weights = vectors @ (inverse * projected)
+        score = float(np.mean(np.abs(weights / (vectors**2 @ inverse))))
+        if score < best[0]:
+            best = (score, float(alpha), weights)
+    return best
 
 
 def check_candidates(kernels: Sequence[str], length_scales: Sequence[float], scalings: Sequence[str]) -> None:

@@ -286,9 +286,28 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
             perf_counter() - start,
             plain(transformer),
             pairwise=given.pairwise,
+            blocks=_blocks(transformer),
         ),
         transformer,
     )
+
+
+def joined_parts(transformer: BaseEstimator) -> dict[str, Any]:
+    """Return the transformers whose features are joined, by their names; empty if a transformer joins none."""
+    if isinstance(transformer, FeatureUnion):
+        return dict(transformer.transformer_list)
+    return dict(transformer.transformers) if isinstance(transformer, LocalUnion) else {}
+
+
+def _blocks(transformer: BaseEstimator) -> dict[str, tuple[int, int]]:
+    """Return the columns of each of joined features."""
+    blocks, start = {}, 0
+    for name, part in joined_parts(transformer).items():
+        stop = start + len(part.get_feature_names_out())
+        if stop > start:
+            blocks[name] = (start, stop)
+        start = stop
+    return blocks
 
 
 def _rows(given: FeatureSet, problem: Problem, needed: npt.NDArray[np.intp], values: Any) -> Any:

@@ -148,8 +148,8 @@ class Recipe:
         sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers.
     models : mapping of str to mapping
         ``[models.KEY]``: models to compare. ``type`` (by default the key) is a name in
-        :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search, other
-        entries are parameters.
+        :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search,
+        ``blocks`` names those of joined features that the model sees, other entries are parameters.
     title : str
         Heading of the report.
     seed : int

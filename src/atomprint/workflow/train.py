@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from atomprint.datasets import Dataset
 from atomprint.files import write_atomically
+from atomprint.learn.blocks import SelectBlocks, check_known
 from atomprint.learn.evaluate import fit_estimator
 from atomprint.learn.features import Features
 from atomprint.learn.models import MODELS, ModelSpec, make_model
@@ -26,7 +27,7 @@ from atomprint.learn.split import make_split
 from atomprint.learn.study import Study, run_study
 from atomprint.validation import check_choice, check_n_jobs
 from atomprint.workflow.data import load_data
-from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
+from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets, joined_parts
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.pipeline import assemble
 from atomprint.workflow.recipe import Recipe
@@ -127,8 +128,9 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     clock.lap("data")
 
     kind = dataset.targets[target].kind
-    _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
+    possible, _ = _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
     sets, resolved = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
+    _check_blocks(possible, sets)
     problem, features, transformers = _describe(recipe, dataset, target, sets, progress)
     clock.lap("features")
 
@@ -244,6 +246,17 @@ def _models(
                 raise type(error)(f"models.{key}: {error}") from error
             titles[key + suffix] = title + suffix
     return models, titles
+
+
+def _check_blocks(models: Mapping[str, BaseEstimator], sets: Collection[FeatureSet]) -> None:
+    """Raise if a model is to see a block that some of the features do not have."""
+    for key, model in models.items():
+        for step in model.get_params().values():
+            for given in sets if isinstance(step, SelectBlocks) else ():
+                try:
+                    check_known(step.names, joined_parts(given.transformer))
+                except ValueError as error:
+                    raise ValueError(f"models.{key} on features.{given.key}: {error}") from None
 
 
 def _search(recipe: Recipe, space: Mapping[str, Any] | None, spec: ModelSpec | None) -> Search | None:

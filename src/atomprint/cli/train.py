@@ -27,7 +27,7 @@ def init(
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the recipe.")] = RECIPE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Write a commented recipe for atomprint train."""
+    """Write a recipe for atomprint train that suits the data, with the reasons for each choice as comments."""
     with messages():
         from atomprint.workflow.template import recipe_for
 
@@ -43,7 +43,9 @@ def init(
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="TOML file, as atomprint init writes it.")] = RECIPE,
+    recipe: Annotated[
+        Path, typer.Argument(help="TOML file, as atomprint init writes it; or data, and a recipe is chosen for them.")
+    ] = RECIPE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
@@ -55,7 +57,10 @@ def train(
         from atomprint.workflow.recipe import Recipe
         from atomprint.workflow.train import train as run_recipe
 
-        given = Recipe.read(recipe, changes or ())
+        if recipe.suffix.lower() == ".toml":
+            given = Recipe.read(recipe, changes or ())
+        else:
+            given = Recipe.auto(recipe, target, changes or ())
         if output is not None:
             given = replace(given, output=str(output))
         if seed is not None:
@@ -70,6 +75,8 @@ def train(
             run = run_recipe(given, progress)
             progress("Report", 0, 0)
             files = run.write()
+        for reason in run.reasons:
+            console.print(reason, style="dim")
         show_study(run.study)
         for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)

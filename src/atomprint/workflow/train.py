@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from atomprint.learn.search import Search
 from atomprint.learn.split import make_split
 from atomprint.learn.study import Study, run_study
 from atomprint.validation import check_choice, check_n_jobs
+from atomprint.workflow.auto import settle
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
 from atomprint.workflow.model import TrainedModel
@@ -53,6 +54,8 @@ class Run:
         The report.
     timings : mapping of str to float
         Seconds that each step took.
+    reasons : tuple of str
+        Why what was left to the data is as it is, in sentences.
     """
 
     recipe: Recipe
@@ -60,6 +63,7 @@ class Run:
     model: TrainedModel
     report: Report
     timings: Mapping[str, float]
+    reasons: tuple[str, ...] = ()
 
     def write(self, folder: str | Path | None = None) -> dict[str, Path]:
         """Write everything to a folder; each file is complete before it gets its name.
@@ -81,6 +85,7 @@ class Run:
         self.model.save(files[MODEL_FILE])
         record = {
             "seed": self.recipe.seed,
+            "reasons": list(self.reasons),
             "versions": versions(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
             "failures": [
@@ -89,7 +94,7 @@ class Run:
             ],
         }
         for name, text in (
-            ("recipe.toml", self.recipe.to_toml()),
+            ("recipe.toml", self.recipe.to_toml(self.reasons)),
             ("run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"),
         ):
             files[name] = folder / name
@@ -103,7 +108,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     Parameters
     ----------
     recipe : Recipe
-        What to do.
+        What to do. Features and models that it does not have are chosen by the form of the data.
     progress : callable
         See :data:`Progress`.
 
@@ -126,6 +131,8 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     target = _target(recipe, dataset)
     clock.lap("data")
 
+    recipe, why = settle(recipe, dataset, target)
+    reasons = tuple(sentence for sentences in why.values() for sentence in sentences)
     kind = dataset.targets[target].kind
     _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
     sets, resolved = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
@@ -144,6 +151,8 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     shared = n_jobs > 1 and len(split.folds) + bool(len(split.test)) > 1
     models, titles = _models(recipe, problem.kind, [given.pairwise for given in features], 1 if shared else n_jobs)
     settings = recipe.evaluation
+    assert settings.n_repeats is not None  # settled
+    assert settings.learning_curve is not None
     with threadpool_limits(1 if shared else None, user_api="blas"):
         study = run_study(
             problem,
@@ -166,7 +175,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     recipe = replace(recipe, features=resolved, data=replace(recipe.data, target=target))
     model = _final_model(recipe, study, models[name], transformers[index])
     clock.lap("final model")
-    return Run(recipe, study, model, _report(recipe, study, clock), clock.seconds)
+    return Run(recipe, study, model, _report(recipe, study, clock, reasons), clock.seconds, reasons)
 
 
 class _Clock:
@@ -283,7 +292,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     )
 
 
-def _report(recipe: Recipe, study: Study, clock: _Clock) -> Report:
+def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str]) -> Report:
     return Report(
         title=recipe.title or study.problem.title,
         lead="Made by atomprint train.",
@@ -295,4 +304,5 @@ def _report(recipe: Recipe, study: Study, clock: _Clock) -> Report:
             **{f"seconds for {name}": round(seconds, 1) for name, seconds in clock.seconds.items()},
         },
         recipe=recipe.to_toml(),
+        reasons=reasons,
     )

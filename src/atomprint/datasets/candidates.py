@@ -18,7 +18,7 @@ _ROW_NUMBER = re.compile(r"|#|no|nr|index|idx|row|row_number|number|level_0|unna
 _ID = re.compile(r"(.*_)?(id|ids|uid|uuid|doi|url|hash|file|filename|path|name)|mbid|jid|icsd\w*|pubchem\w*")
 # What says where atoms are or which there are, rather than what a material does.
 _INPUT = re.compile(
-    r"(.*_)?(space_?group|sg|point_group|crystal_system|prototype|lattice)(_.*)?"
+    r"(.*_)?(space_?group|sg|spg|point_group|crystal_system|crys_sys|prototype|lattice)(_.*)?"
     r"|(n|num|number_of)_?(atoms|sites|elements|elems|species)|n_?sites|nelements|multiplicity|natoms"
     r"|(lattice_|cell_)?(a|b|c|alpha|beta|gamma)|[xyz]|volume(_per_\w+)?|(cell|unit_cell)_volume|vpa|density|mass"
     r"|molar_mass|molecular_weight|weight|year|date|time|split|fold|config_type|group|period"
@@ -29,9 +29,8 @@ _OF_ATOMS_INPUT = frozenset({"tags", "masses", "momenta", "initial_charges", "in
 _KNOWN: Sequence[tuple[re.Pattern[str], str]] = tuple(
     (re.compile(pattern), unit)
     for pattern, unit in (
-        (r"(e|energy)_?above_?(the_)?(convex_)?hull|e_?hull|hull_distance", "eV/atom"),
         (r"(e_?form|formation_energy|enthalpy_of_formation|formation_enthalpy)_(per_)?(unit_)?cell", "eV"),
-        (r"e_?form|form\w*_energy|formation_enthalpy|enthalpy_of_formation|delta_e|delta_h", "eV/atom"),
+        (r"e_?form|form\w*_(energy|enthalpy)(_per_atom)?|enthalpy_of_formation|delta_[eh]", "eV/atom"),
         (r"cohesive_energy|energy_per_atom|e_per_atom", "eV/atom"),
         (r"homo|lumo|fermi_?energy|e_?fermi|work_function|ionization_(energy|potential)|electron_affinity", "eV"),
         (r"band_?gap|e_?gap|e_?g|gap", "eV"),
@@ -46,6 +45,7 @@ _KNOWN: Sequence[tuple[re.Pattern[str], str]] = tuple(
         (r"dipole(_moment)?", "D"),
         (r"(total_|potential_|atomi[sz]ation_|free_|internal_)?energy|enthalpy|u0|e_?tot", "eV"),
         (r"phonon\w*|phdos\w*", "1/cm"),
+        (r"(e|energy)_?above_?(the_)?(convex_)?hull|e_?hull|hull_distance", "eV/atom"),
         (r"charges?", "e"),
         (r"is_\w+|stable|metal|glass|gfa|superconductor|magnetic|toxic", ""),
     )
@@ -67,6 +67,9 @@ _LAST_WORDS = {
     "nm": "nm",
     "ppm": "ppm",
 }
+_METHODS = frozenset(
+    ("exp", "expt", "experimental", "measured", "calc", "calculated", "dft", "pbe", "pbesol", "gga", "hse", "scan")
+)
 _IN_BRACKETS = re.compile(r"[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$")
 
 
@@ -94,7 +97,7 @@ def rank_targets(rows: Sequence[Row], names: Iterable[str], passed: Iterable[str
         raws = [row.get(name) for row in rows]
         kind = _kind(name, raws, rows)
         if kind is not None:
-            key = _without_unit(_key(name))
+            key = _core(_key(name))
             known = next((number for number, (pattern, _) in enumerate(_KNOWN) if pattern.fullmatch(key)), len(_KNOWN))
             described = _INPUT.fullmatch(key) is not None
             found.append((described, kind, known, -place, name))
@@ -117,7 +120,7 @@ def guess_unit(name: str) -> str:
     key = _key(name)
     if (told := _told_unit(key)) is not None:
         return _LAST_WORDS[told]
-    return next((unit for pattern, unit in _KNOWN if pattern.fullmatch(key)), "")
+    return next((unit for pattern, unit in _KNOWN if pattern.fullmatch(_core(key))), "")
 
 
 def _key(name: str) -> str:
@@ -131,9 +134,11 @@ def _told_unit(key: str) -> str | None:
     return max((words for words in _LAST_WORDS if key.endswith(f"_{words}")), key=len, default=None)
 
 
-def _without_unit(key: str) -> str:
+def _core(key: str) -> str:
+    """Return a name without its unit and without how the property was found."""
     told = _told_unit(key)
-    return key if told is None else key.removesuffix(f"_{told}")
+    words = (key if told is None else key.removesuffix(f"_{told}")).split("_")
+    return "_".join([word for word in words if word not in _METHODS] or words)
 
 
 def _kind(name: str, raws: Sequence[Any], rows: Sequence[Row]) -> int | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 
 from atomprint.datasets import Dataset
 from atomprint.learn.models import MODELS
@@ -27,6 +26,7 @@ _MAX_WORK = 4e9  # atoms times features
 
 # Up to how many samples: learning curve, and how often features are scrambled.
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (LARGE, False, 1), (np.inf, False, 1))
+_COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 
 
@@ -107,7 +107,9 @@ def recipe_for_form(form: Form) -> AutoRecipe:
             "data": (form.sentence(),),
             "features": (described.why,),
             "models": (why_models,),
-            "search": ("Models choose what matters most by themselves, within each training part: no search.",),
+            "search": (
+                "There is no search: these models choose what matters in each training part, or do well as they are.",
+            ),
             "evaluation": (why_evaluation,),
         },
     )
@@ -278,18 +280,16 @@ def _averaged(form: Form) -> _Described:
 def _extensive(form: Form) -> _Described:
     """Return sums over the atoms, beside their number."""
     n_max, l_max = _basis(form, form.n_structures, 1)
-    numbers = [atomic_numbers[symbol] for symbol in form.elements]
-    first, last = min(numbers), max(numbers)
-    grid = {"min": first, "max": max(last, first + 1), "n": max(last, first + 1) - first + 1, "sigma": 0.2}
-    features = {
+    # A grid so coarse that all elements are in its first cell: the number of atoms of each, divided by its width.
+    features: Tables = {
         "counts": {
             "type": "MBTR",
             **_periodic(form),
             "geometry": {"function": "atomic_number"},
-            "grid": grid,
+            "grid": {"min": 0, "max": _COARSE, "n": 2, "sigma": 1.0},
         },
         "soap": {**_soap(form, n_max, l_max), "pooling": "sum"},
-        "all": {"join": ["counts", "soap"], "only_joined": True},
+        "all": {"join": ["counts", "soap"], "only_joined": True, "weights": {"counts": float(_COARSE)}},
     }
     why = (
         "The number of atoms of each element explains more than 90 % of the target's variance: it grows with size, so "
@@ -385,4 +385,6 @@ def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:
 def _species_in_words(form: Form) -> str:
     if len(form.elements) > FEW_ELEMENTS:
         return f"SOAP sees the {len(form.elements)} elements through {FEW_ELEMENTS} channels that mix similar ones"
+    if len(form.elements) == 1:
+        return "SOAP sees where the neighbours of each atom are"
     return f"SOAP sees each pair of the {len(form.elements)} elements by itself"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import KFold, cross_val_score
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_predict
 
 from atomprint.datasets import Dataset
 from atomprint.learn.problem import Problem
@@ -148,9 +149,9 @@ def is_extensive(counts: npt.NDArray[np.float64], y: npt.NDArray[np.float64], se
     if len(y) < 10 or np.ptp(sizes) == 0 or np.ptp(y) == 0:
         return False
     folds = KFold(5, shuffle=True, random_state=seed)
+    # One figure over all folds: within a fold all structures may be of one size.
     by_counts, by_shares = (
-        cross_val_score(LinearRegression(), table, y, cv=folds, scoring="r2").mean()
-        for table in (counts, counts / sizes)
+        r2_score(y, cross_val_predict(LinearRegression(), table, y, cv=folds)) for table in (counts, counts / sizes)
     )
     return bool(by_counts > max(_EXTENSIVE, by_shares))
 

@@ -235,6 +235,8 @@ class Recipe:
 
         described = describe_data(data, target)
         table: dict[str, Any] = {"title": described.title, "data": _plain(asdict(described.section))}
+        if described.section.path is not None:  # so that the recipe can be carried out from anywhere
+            table["data"]["path"] = str(Path(described.section.path).absolute())
         for override in overrides:
             _override(table, override)
         return cls.from_dict(table)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from atomprint.datasets import Dataset
-from atomprint.extras import require
 from atomprint.workflow.auto import settle
 from atomprint.workflow.data import load_data
 from atomprint.workflow.own_data import DescribedData, describe_data
@@ -77,6 +77,8 @@ n_repeats = {n_repeats}               # how often features are scrambled for the
 level = {level}                 # share of true values that prediction intervals are to hold
 """
 
+_WIDTH = 120
+
 
 def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> tuple[str, list[str]]:
     """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
@@ -118,9 +120,9 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         _known(section) if section.path is None else _own(described, relative_to),
         _SPLIT,
         comment(why["features"]),
-        _dumped({"features": recipe.features}),
+        _tables("features", recipe.features),
         comment(why["models"]),
-        _dumped({"models": recipe.models}),
+        _tables("models", recipe.models),
         _OTHER_MODELS,
         comment(why["search"]),
         _SEARCH,
@@ -165,9 +167,32 @@ def _own(described: DescribedData, relative_to: Path) -> str:
     )
 
 
-def _dumped(table: dict[str, Any]) -> str:
-    text: str = require("tomli_w", "models").dumps(table)
-    return f"{text}\n"
+def _tables(name: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return tables as text to be read and edited: short arrays and tables on a line."""
+    return "".join(_table(f"{name}.{key}", entry) for key, entry in entries.items())
+
+
+def _table(name: str, entry: Mapping[str, Any]) -> str:
+    lines, inner = [f"[{name}]\n"], []
+    for key, value in entry.items():
+        line = f"{key} = {_inline(value)}\n"
+        if len(line) > _WIDTH and isinstance(value, Mapping):
+            inner.append(_table(f"{name}.{key}", value))
+        elif len(line) > _WIDTH and isinstance(value, list):
+            lines.append(f"{key} = [\n" + "".join(f"    {_inline(item)},\n" for item in value) + "]\n")
+        else:
+            lines.append(line)
+    return "".join([*lines, "\n", *inner])
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _printable(text: str) -> str:

@@ -185,7 +185,7 @@ def test_crystals_among_molecules_leave_the_composition():
 
 def test_classes_have_models_for_classes():
     problem = make_problem("classification", n=40)
-    assert list(auto_recipe(problem.dataset, "target").models) == ["random_forest", "hist_gradient_boosting"]
+    assert list(auto_recipe(problem.dataset, "target").models) == ["random_forest", "ridge"]
 
 
 def form(**changes):
@@ -222,6 +222,16 @@ def test_models_depend_on_the_number_of_samples(n, models, monkeypatch):
         assert list(chosen) == models
     else:
         assert [member["type"] for member in chosen["ensemble"]["members"]] == models
+
+
+def test_models_of_classes_depend_on_the_number_of_samples(monkeypatch):
+    monkeypatch.setattr(auto, "MODELS", {})
+    forms = [form(kind="classification", n_classes=2, n_samples=n, n_structures=n) for n in (200, 5000, 50_000)]
+    assert [list(auto.recipe_for_form(given).models) for given in forms] == [
+        ["random_forest", "ridge"],
+        ["random_forest", "hist_gradient_boosting"],
+        ["hist_gradient_boosting"],
+    ]
 
 
 def test_dear_parts_of_the_evaluation_are_left_out_for_many_samples():
@@ -408,7 +418,7 @@ def crystals_of_many_elements():
 
 def mixture():
     structures = [*salts(12), *molecules(12)]
-    return structures, np.arange(24.0)
+    return structures, 1.5 * np.arange(24.0)
 
 
 def molecules_with_energies():

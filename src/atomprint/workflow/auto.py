@@ -341,10 +341,15 @@ def _models_for(form: Form, kernel_ridge: Mapping[str, Any]) -> tuple[Tables, st
     n = form.n_samples
     kernels: Tables = {"kernel_ridge": dict(kernel_ridge)}
     if form.kind == "classification":
-        members: Tables = {"hist_gradient_boosting": {}}
-        if n <= LARGE:
-            members = {"random_forest": {}, **members}
-        why = "Classes are told by models of decision trees, which need no scales"
+        if n < SMALL:
+            members: Tables = {"random_forest": {}, "ridge": {}}
+            why = f"With fewer than {SMALL} samples a random forest and a logistic regression take seconds"
+        elif n <= LARGE:
+            members = {"random_forest": {}, "hist_gradient_boosting": {}}
+            why = "Decision trees tell classes well, grown side by side or one after the other, and need no scales"
+        else:
+            members = {"hist_gradient_boosting": {}}
+            why = f"With more than {LARGE:,} samples gradient boosting is quick and tells classes well"
     elif n > LARGE:
         members = {"hist_gradient_boosting": {}, **kernels, "mlp": {}}
         why = (

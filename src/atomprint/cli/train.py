@@ -54,13 +54,17 @@ def train(
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
     with messages():
+        from atomprint.workflow.own_data import describe_data
         from atomprint.workflow.recipe import Recipe
         from atomprint.workflow.train import train as run_recipe
 
         if recipe.suffix.lower() == ".toml":
             given = Recipe.read(recipe, changes or ())
         else:
-            given = Recipe.auto(recipe, target, changes or ())
+            described = describe_data(recipe, target)
+            for note in described.notes:
+                console.print(note)
+            given = described.recipe(changes or ())
         if output is not None:
             given = replace(given, output=str(output))
         if seed is not None:

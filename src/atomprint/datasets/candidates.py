@@ -38,7 +38,7 @@ _KNOWN: Sequence[tuple[re.Pattern[str], str]] = tuple(
         (r"(critical|melting|curie|neel|debye|boiling|transition)_(temperature|point)|t_?[cm]|t_melt", "K"),
         (r"dielectric\w*|refractive_index|n_refractive|poisson\w*|zt|log10_\w+|log_\w+", ""),
         (r"exfoliation_en\w*", "meV/atom"),
-        (r"thermal_conductivity|kappa", "W/(m K)"),
+        (r"(lattice_)?thermal_conductivity|kappa", "W/(m K)"),
         (r"seebeck\w*", "µV/K"),
         (r"magneti[sz]ation|(total_)?magnetic_moment|magmoms?", "µB"),
         (r"polari[sz]ability", "bohr³"),
@@ -67,6 +67,9 @@ _LAST_WORDS = {
     "nm": "nm",
     "ppm": "ppm",
 }
+_UNIT = re.compile(
+    r"[cfGkMmnpTuµ]?(B|cal|eV|g|Ha|Hz|J|K|m|mol|Pa|S|s|T|V|W)|[AÅDe%]|°C?|Ang|a\.u\.|atom|[Bb]ohr|cell|f\.?u\.?|ppm|Ry|unit"
+)
 _METHODS = frozenset(
     ("exp", "expt", "experimental", "measured", "calc", "calculated", "dft", "pbe", "pbesol", "gga", "hse", "scan")
 )
@@ -99,7 +102,7 @@ def rank_targets(rows: Sequence[Row], names: Iterable[str], passed: Iterable[str
         if kind is not None:
             key = _core(_key(name))
             known = next((number for number, (pattern, _) in enumerate(_KNOWN) if pattern.fullmatch(key)), len(_KNOWN))
-            described = _INPUT.fullmatch(key) is not None
+            described = known == len(_KNOWN) and _INPUT.fullmatch(key) is not None
             found.append((described, kind, known, -place, name))
     return tuple(name for *_, name in sorted(found))
 
@@ -116,8 +119,11 @@ def guess_unit(name: str) -> str:
     ``"gap (eV)"`` and ``"energy_kcal_mol"`` tell, ``"band_gap"`` suggests.
     """
     if bracketed := _IN_BRACKETS.search(name):
-        return bracketed[1]
+        parts = re.split(r"[\s/*·^()\d−-]+", bracketed[1])
+        return bracketed[1] if all(_UNIT.fullmatch(part) for part in parts if part) else ""
     key = _key(name)
+    if re.match(r"log|ln_", key):  # of a number without a unit
+        return ""
     if (told := _told_unit(key)) is not None:
         return _LAST_WORDS[told]
     return next((unit for pattern, unit in _KNOWN if pattern.fullmatch(_core(key))), "")

@@ -10,10 +10,7 @@ import numpy as np
 
 from atomprint.datasets import Dataset
 from atomprint.learn.models import MODELS
-from atomprint.learn.problem import Problem
-from atomprint.learn.split import make_split
 from atomprint.workflow.form import Form, Indices
-from atomprint.workflow.recipe import Recipe
 
 Tables = dict[str, dict[str, Any]]
 
@@ -25,7 +22,7 @@ _MAX_BYTES = 1e9  # of a table of features
 _MAX_WORK = 4e9  # atoms times features
 
 # Up to how many samples: learning curve, and how often features are scrambled.
-_EVALUATION = ((1000, True, 5), (5000, False, 2), (LARGE, False, 1), (np.inf, False, 1))
+_EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 
@@ -88,7 +85,8 @@ def auto_recipe(dataset: Dataset, target: str, seed: int = 0, *, parts: Sequence
     Raises
     ------
     ValueError
-        If there is no such target, or it is not known for any sample.
+        If there is no such target, it is not known for any sample, or it is one of atoms of crystals and molecules
+        mixed, which no descriptor treats alike.
     """
     return recipe_for_form(Form.of(dataset, target, parts, seed))
 
@@ -113,58 +111,6 @@ def recipe_for_form(form: Form) -> AutoRecipe:
             "evaluation": (why_evaluation,),
         },
     )
-
-
-def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[str, tuple[str, ...]]]:
-    """Fill in what a recipe leaves to the data, and return it with the reasons by section.
-
-    Only what is missing is filled in: features, models, or figures of ``[evaluation]`` that were left out. If features
-    are to be chosen, targets of the split's training parts are looked at, each by itself, and no others.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the split of the recipe does not fit the data; the message names the entry.
-    """
-    given = recipe.evaluation
-    if recipe.features and recipe.models:
-        learning_curve = True if given.learning_curve is None else given.learning_curve
-        evaluation = replace(given, learning_curve=learning_curve, n_repeats=given.n_repeats or 5)
-        return replace(recipe, evaluation=evaluation), {}
-    parts = None
-    if not recipe.features and dataset.structures is not None:
-        problem = Problem.of(dataset, target)
-        options = recipe.split
-        split = make_split(
-            problem,
-            options.method,
-            test_size=options.test_size,
-            n_folds=options.n_folds,
-            group_by=options.group_by,
-            seed=recipe.seed,
-        )
-        parts = [fitted for fitted, _ in split.folds] or [split.train]
-    chosen = auto_recipe(dataset, target, recipe.seed, parts=parts)
-    why = dict(chosen.why)
-    if recipe.search.method != "none":
-        del why["search"]
-    models = chosen.models
-    if recipe.features:  # kernel ridge was set up for features of ours
-        models = {name: {} if name == "kernel_ridge" else entry for name, entry in models.items()}
-        del why["features"]
-    if recipe.models:
-        del why["models"]
-        why.pop("search", None)
-    if given.learning_curve is not None and given.n_repeats is not None:
-        del why["evaluation"]
-    open_entries = {name: value for name, value in chosen.evaluation.items() if getattr(given, name) is None}
-    settled = replace(
-        recipe,
-        features=recipe.features or chosen.features,
-        models=recipe.models or models,
-        evaluation=replace(given, **open_entries),
-    )
-    return settled, why
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -202,6 +148,11 @@ def _compositions(form: Form) -> _Described:
 
 def _mixed(form: Form) -> _Described:
     """Return features of compositions, since no descriptor of structures suits all samples."""
+    if form.level == "atom":
+        raise ValueError(
+            "features must be given: some structures repeat in space and others do not, which no descriptor of atoms "
+            "treats alike; make two recipes, for crystals and for molecules"
+        )
     described = _compositions(form)
     why = (
         "Some structures repeat in space and others do not, which no descriptor of structures treats alike: only "
@@ -240,7 +191,7 @@ def _many_elements(form: Form) -> _Described:
     }
     # Features of these sites differ far more than the shares of elements do: the weights bring distances together.
     weights = {"sites": 0.0046}
-    roles = 4 * width * form.n_structures <= 2 * _MAX_BYTES
+    roles = 4 * width * form.n_structures <= _MAX_BYTES
     if roles:
         features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
         weights["roles"] = 0.0184

@@ -208,8 +208,8 @@ class Recipe:
         """Return the recipe that a table of tables describes; unknown entries are errors."""
         return _section(cls, table, "")
 
-    @classmethod
-    def auto(cls, data: str | PathLike[str], target: str | None = None, overrides: Iterable[str] = ()) -> Self:
+    @staticmethod
+    def auto(data: str | PathLike[str], target: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
         """Return a recipe for data, with features, models and evaluation left to their form.
 
         Parameters
@@ -233,13 +233,7 @@ class Recipe:
         """
         from atomprint.workflow.own_data import describe_data
 
-        described = describe_data(data, target)
-        table: dict[str, Any] = {"title": described.title, "data": _plain(asdict(described.section))}
-        if described.section.path is not None:  # so that the recipe can be carried out from anywhere
-            table["data"]["path"] = str(Path(described.section.path).absolute())
-        for override in overrides:
-            _override(table, override)
-        return cls.from_dict(table)
+        return describe_data(data, target).recipe(overrides)
 
     @classmethod
     def read(cls, path: str | PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -280,6 +274,13 @@ class Recipe:
         if where is None or any(override.partition("=")[0].strip() == "data.path" for override in overrides):
             return recipe
         return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
+
+    def replaced(self, overrides: Iterable[str]) -> Self:
+        """Return the recipe with some entries replaced, as for :meth:`read`."""
+        table = {name: value for name, value in self.to_dict().items() if value != AUTO}
+        for override in overrides:
+            _override(table, override)
+        return type(self).from_dict(table)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""

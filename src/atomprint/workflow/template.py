@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.datasets import Dataset
-from atomprint.workflow.auto import settle
 from atomprint.workflow.data import load_data
 from atomprint.workflow.own_data import DescribedData, describe_data
 from atomprint.workflow.recipe import DataSection, Recipe, comment
+from atomprint.workflow.settle import settle
 
 _HEAD = """\
 # A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.

@@ -25,12 +25,12 @@ from atomprint.learn.search import Search
 from atomprint.learn.split import make_split
 from atomprint.learn.study import Study, run_study
 from atomprint.validation import check_choice, check_n_jobs
-from atomprint.workflow.auto import settle
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.pipeline import assemble
 from atomprint.workflow.recipe import Recipe
+from atomprint.workflow.settle import settle
 
 Progress = Callable[[str, int, int], None]
 """Called with a few words about the next step, and the numbers of steps done and in all."""
@@ -252,6 +252,8 @@ def _models(
                     continue  # an estimator by its import path, which takes no kernel
                 raise type(error)(f"models.{key}: {error}") from error
             titles[key + suffix] = title + suffix
+    if not models:
+        raise ValueError(f"models: none of {', '.join(recipe.models)} takes the similarities of a kernel: add svm")
     return models, titles
 
 

@@ -374,7 +374,7 @@ def test_one_structure_is_no_data_to_learn_from(tmp_path, monkeypatch):
 
 
 def test_init_writes_reasons_and_what_train_would_choose(table):
-    assert "guessed from the name" in run("init", table.name)
+    assert "guessed from the name 'formation_energy_per_atom'; change unit in [data]" in run("init", table.name)
     text = (table.parent / "recipe.toml").read_text()
     recipe = Recipe.read(table.parent / "recipe.toml")
     assert recipe.data.target == "formation_energy_per_atom"

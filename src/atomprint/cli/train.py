@@ -38,7 +38,7 @@ def init(
         text, notes = recipe_for(data, target, relative_to=output.parent)
         write_atomically(output, text)
         for note in notes:
-            console.print(note)
+            console.print(note, markup=False)
         console.print(f"Wrote [bold]{output}[/bold]. Look through it, then run: [bold]atomprint train {output}[/bold]")
 
 
@@ -63,7 +63,7 @@ def train(
         else:
             described = describe_data(recipe, target)
             for note in described.notes:
-                console.print(note)
+                console.print(note, markup=False)
             given = described.recipe(changes or ())
         if output is not None:
             given = replace(given, output=str(output))
@@ -80,7 +80,7 @@ def train(
             progress("Report", 0, 0)
             files = run.write()
         for reason in run.reasons:
-            console.print(reason, style="dim")
+            console.print(reason, style="dim", markup=False)
         show_study(run.study)
         for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)

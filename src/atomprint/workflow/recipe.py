@@ -277,7 +277,7 @@ class Recipe:
 
     def replaced(self, overrides: Iterable[str]) -> Self:
         """Return the recipe with some entries replaced, as for :meth:`read`."""
-        table = {name: value for name, value in self.to_dict().items() if value != AUTO}
+        table = {name: value for name, value in self.to_dict().items() if name not in _EXAMPLES or value != AUTO}
         for override in overrides:
             _override(table, override)
         return type(self).from_dict(table)

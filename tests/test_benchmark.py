@@ -30,14 +30,20 @@ def composition_recipe(**models):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A file in the form of matbench_expt_gap, with as many rows, through the folds of Matbench."""
+def task_file(tmp_path_factory):
+    """A file in the form of matbench_expt_gap, with as many rows."""
     rng = np.random.default_rng(0)
     rows = [[f"{METALS[k % 10]}{1 + k // 10}O", float(rng.random())] for k in range(N)]
     path = tmp_path_factory.mktemp("data") / "matbench_expt_gap.json.gz"
     content = {"index": list(range(len(rows))), "columns": ["composition", "gap expt"], "data": rows}
     path.write_bytes(gzip.compress(json.dumps(content).encode()))
-    return run_benchmark("matbench_expt_gap", recipe=composition_recipe(ridge={}), path=str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(task_file):
+    """Its run through the folds of Matbench."""
+    return run_benchmark("matbench_expt_gap", recipe=composition_recipe(ridge={}), path=task_file)
 
 
 def test_folds_are_those_of_matbench(run):
@@ -46,6 +52,14 @@ def test_folds_are_those_of_matbench(run):
         np.testing.assert_array_equal(train, fit)
         np.testing.assert_array_equal(test, predict)
     assert len(run.study.split.test) == 0
+
+
+def test_a_recipe_can_leave_features_to_the_data(task_file):
+    given = Recipe.auto("matbench_expt_gap", overrides=["models.ridge.alpha=1.0", "n_jobs=1"])
+    run = run_benchmark("matbench_expt_gap", recipe=given, path=task_file)
+    assert list(run.recipe.features) == ["properties", "fractions", "composition"]
+    assert run.recipe.split.method == "official"
+    assert any(f"{N:,} compositions of 11 elements" in reason for reason in run.reasons)
 
 
 def test_published_figures_stand_beside_those_of_the_run(run):

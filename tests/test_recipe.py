@@ -96,7 +96,7 @@ def test_entries_can_be_replaced(file, change, found):
         ("[models.ridge]", "[split]\nmethod = 3", "split.method must be a string, got 3"),
         ("[models.ridge]", "[evaluation]\nlevel = 1.0", "evaluation.level must be between 0 and 1, got 1.0"),
         ("[models.ridge]", "[search]\nmethod = 'all'", "search.method must be one of"),
-        ("[models.ridge]", "[models]\nridge = 1", "models must hold tables"),
+        ("[models.ridge]", "[models]\nridge = 1", 'models must be "auto" or hold tables'),
     ],
 )
 def test_mistakes_are_named(tmp_path, old, new, message):
@@ -112,8 +112,8 @@ def test_sections_that_are_missing_are_named(tmp_path):
     path.write_text("seed = 1\n", encoding="utf-8")
     with pytest.raises(ValueError, match="data is missing: a recipe needs"):
         Recipe.read(path)
-    path.write_text(TEXT.partition("[features")[0], encoding="utf-8")
-    with pytest.raises(ValueError, match="features is missing"):
+    path.write_text(TEXT.partition("[features")[0] + "[features]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"features must have at least one entry, .* or be left out"):
         Recipe.read(path)
     with pytest.raises(FileNotFoundError, match=r"no such file: .* atomprint init writes one"):
         Recipe.read(tmp_path / "other.toml")

@@ -18,7 +18,8 @@ def benchmark(
         Path | None, typer.Option("--data", help="A copy of the task's file; else it is downloaded.")
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="Features and models; else those that come with atomprint.")
+        Path | None,
+        typer.Option("--recipe", help='Features and models, or "auto"; else those that come with atomprint.'),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     jobs: Jobs = None,
@@ -29,7 +30,12 @@ def benchmark(
         from atomprint.workflow.benchmark import benchmark_recipe, comparison, run_benchmark, write_submission
         from atomprint.workflow.recipe import Recipe
 
-        given = benchmark_recipe(task, changes or ()) if recipe is None else Recipe.read(recipe, changes or ())
+        if recipe is None:
+            given = benchmark_recipe(task, changes or ())
+        elif str(recipe) == "auto":
+            given = Recipe.auto(task, overrides=changes or ())
+        else:
+            given = Recipe.read(recipe, changes or ())
         given = replace(given, output=str(output or f"atomprint-{task}"))
         if jobs is not None:
             given = replace(given, n_jobs=jobs)

@@ -27,7 +27,7 @@ def init(
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the recipe.")] = RECIPE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Write a commented recipe for atomprint train."""
+    """Write a recipe for atomprint train that suits the data, with the reasons for each choice as comments."""
     with messages():
         from atomprint.workflow.template import recipe_for
 
@@ -38,12 +38,14 @@ def init(
         text, notes = recipe_for(data, target, relative_to=output.parent)
         write_atomically(output, text)
         for note in notes:
-            console.print(note)
+            console.print(note, markup=False)
         console.print(f"Wrote [bold]{output}[/bold]. Look through it, then run: [bold]atomprint train {output}[/bold]")
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="TOML file, as atomprint init writes it.")] = RECIPE,
+    recipe: Annotated[
+        Path, typer.Argument(help="TOML file, as atomprint init writes it; or data, and a recipe is chosen for them.")
+    ] = RECIPE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
@@ -52,10 +54,17 @@ def train(
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
     with messages():
+        from atomprint.workflow.own_data import describe_data
         from atomprint.workflow.recipe import Recipe
         from atomprint.workflow.train import train as run_recipe
 
-        given = Recipe.read(recipe, changes or ())
+        if recipe.suffix.lower() == ".toml":
+            given = Recipe.read(recipe, changes or ())
+        else:
+            described = describe_data(recipe, target)
+            for note in described.notes:
+                console.print(note, markup=False)
+            given = described.recipe(changes or ())
         if output is not None:
             given = replace(given, output=str(output))
         if seed is not None:
@@ -70,6 +79,8 @@ def train(
             run = run_recipe(given, progress)
             progress("Report", 0, 0)
             files = run.write()
+        for reason in run.reasons:
+            console.print(reason, style="dim", markup=False)
         show_study(run.study)
         for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)

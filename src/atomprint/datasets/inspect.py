@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from atomprint.datasets.candidates import guess_unit, is_label, rank_targets
 from atomprint.datasets.columns import kind_of
 from atomprint.datasets.local import open_source
 from atomprint.datasets.roles import choose_roles
@@ -21,16 +22,25 @@ class FileContents:
     columns : tuple of str
         All names.
     numeric : tuple of str
-        Those with numbers or truth values that are neither structures, formulas nor ids: targets, perhaps.
+        Those with numbers or truth values that are neither structures, formulas, ids nor row numbers.
+    targets : tuple of str
+        Those that may be properties to predict, numbers, classes or values of atoms, the likeliest first.
+    units : mapping of str to str
+        For numbers among these, the unit that the name tells or suggests; a guess.
     structure, formula, id : str or None
         Where structures, formulas and names are; None where they are not in a column, or there are none.
+    n_rows : int
+        How many rows were looked at: all, if they are few.
     """
 
     columns: tuple[str, ...]
     numeric: tuple[str, ...]
+    targets: tuple[str, ...]
+    units: Mapping[str, str]
     structure: str | None
     formula: str | None
     id: str | None
+    n_rows: int
 
 
 def inspect_file(
@@ -60,15 +70,16 @@ def inspect_file(
     roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
     taken = {roles.structure, roles.formula, roles.id}
     names = tuple(found.names)
+    kinds = {name: {kind_of(row.get(name)) for row in found.first} - {"missing"} for name in names}
+    numeric = (name for name in names if kinds[name] and kinds[name] <= {"number", "boolean"})
+    units = {name: guess_unit(name) for name in names if kinds[name] in ({"number"}, {"array"})}
     return FileContents(
         names,
-        tuple(name for name in names if name not in taken and _is_numeric(row.get(name) for row in found.first)),
+        tuple(name for name in numeric if name not in taken and not is_label(name)),
+        rank_targets(found.first, names, taken),
+        {name: unit for name, unit in units.items() if unit},
         roles.structure,
         roles.formula,
         roles.id,
+        len(found.first),
     )
-
-
-def _is_numeric(values: Iterable[object]) -> bool:
-    kinds = {kind_of(value) for value in values} - {"missing"}
-    return bool(kinds) and kinds <= {"number", "boolean"}

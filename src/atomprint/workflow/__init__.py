@@ -1,5 +1,6 @@
 """Whole workflows: recipes, training runs, benchmarks, and models that are saved, loaded and asked for predictions."""
 
+from atomprint.workflow.auto import AutoRecipe, auto_recipe
 from atomprint.workflow.card import Card, Interval, Training, VersionWarning
 from atomprint.workflow.container import ModelFileError
 from atomprint.workflow.domain import Domain
@@ -11,6 +12,7 @@ from atomprint.workflow.train import Run, train
 
 __all__ = [
     "AtomRows",
+    "AutoRecipe",
     "Card",
     "Domain",
     "Interval",
@@ -23,6 +25,7 @@ __all__ = [
     "Training",
     "VersionWarning",
     "assemble",
+    "auto_recipe",
     "load_model",
     "train",
 ]

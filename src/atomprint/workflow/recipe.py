@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -111,25 +112,28 @@ class EvaluationSection:
 
     Parameters
     ----------
-    learning_curve : bool
-        Whether to fit it to parts of the training data, too.
-    n_repeats : int
-        How often each group of features is scrambled for its importance.
+    learning_curve : bool or None
+        Whether to fit it to parts of the training data, too. None: yes, or by the number of samples if features or
+        models are left to the data as well.
+    n_repeats : int or None
+        How often each group of features is scrambled for its importance. None: 5, or by the number of samples.
     shap : bool
         Whether to compute SHAP values (extra ``shap``).
     level : float
         Share of true values that prediction intervals are to hold.
     """
 
-    learning_curve: bool = True
-    n_repeats: int = 5
+    learning_curve: bool | None = None
+    n_repeats: int | None = None
     shap: bool = False
     level: float = 0.9
 
     def __post_init__(self) -> None:
-        check_bool("evaluation.learning_curve", self.learning_curve)
+        if self.learning_curve is not None:
+            check_bool("evaluation.learning_curve", self.learning_curve)
         check_bool("evaluation.shap", self.shap)
-        check_integer("evaluation.n_repeats", self.n_repeats, 1)
+        if self.n_repeats is not None:
+            check_integer("evaluation.n_repeats", self.n_repeats, 1)
         if not 0 < check_real("evaluation.level", self.level) < 1:
             raise ValueError(f"evaluation.level must be between 0 and 1, got {self.level}")
 
@@ -145,11 +149,13 @@ class Recipe:
     features : mapping of str to mapping
         ``[features.KEY]``: sets of features to compare. ``type`` names a class of :mod:`atomprint.descriptors` or a
         kernel (with ``descriptor = {type = …}``), other entries are its parameters; or ``join = [KEY, …]`` puts other
-        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers.
+        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers. None given (in a file also
+        ``features = "auto"``): chosen by the form of the data, see :func:`atomprint.workflow.auto_recipe`.
     models : mapping of str to mapping
         ``[models.KEY]``: models to compare. ``type`` (by default the key) is a name in
         :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search,
-        ``blocks`` names those of joined features that the model sees, other entries are parameters.
+        ``blocks`` names those of joined features that the model sees, other entries are parameters. None given (or
+        ``models = "auto"``): chosen by the form of the data.
     title : str
         Heading of the report.
     seed : int
@@ -161,8 +167,8 @@ class Recipe:
     """
 
     data: DataSection
-    features: Mapping[str, Mapping[str, Any]]
-    models: Mapping[str, Mapping[str, Any]]
+    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split: SplitSection = field(default_factory=SplitSection)
     search: SearchSection = field(default_factory=SearchSection)
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
@@ -174,9 +180,6 @@ class Recipe:
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**32 - 1)
         check_n_jobs(self.n_jobs)
-        for name, entries in (("features", self.features), ("models", self.models)):
-            if not entries:
-                raise ValueError(f"{name} must have at least one entry, such as [{name}.{_EXAMPLES[name]}]")
         for key, entry in self.features.items():
             where = f"features.{key}"
             if ("type" in entry) == ("join" in entry):
@@ -205,6 +208,33 @@ class Recipe:
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Return the recipe that a table of tables describes; unknown entries are errors."""
         return _section(cls, table, "")
+
+    @staticmethod
+    def auto(data: str | PathLike[str], target: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
+        """Return a recipe for data, with features, models and evaluation left to their form.
+
+        Parameters
+        ----------
+        data : path or str
+            A file or folder, or the name of a data set that atomprint knows.
+        target : str, optional
+            Column or key to predict. Default: the likeliest one of a file, the only one of a known data set.
+        overrides : iterable of str
+            Entries to replace, as for :meth:`read`.
+
+        Returns
+        -------
+        Recipe
+            :func:`~atomprint.workflow.train` fills in the rest, and writes the whole of it.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError, TypeError
+            If there is no such file or column, nothing in it can be a target, or an override is wrong.
+        """
+        from atomprint.workflow.own_data import describe_data
+
+        return describe_data(data, target).recipe(overrides)
 
     @classmethod
     def read(cls, path: str | PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -246,19 +276,39 @@ class Recipe:
             return recipe
         return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
 
+    def replaced(self, overrides: Iterable[str]) -> Self:
+        """Return the recipe with some entries replaced, as for :meth:`read`."""
+        table = {name: value for name, value in self.to_dict().items() if name not in _EXAMPLES or value != AUTO}
+        for override in overrides:
+            _override(table, override)
+        return type(self).from_dict(table)
+
     def to_dict(self) -> dict[str, Any]:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""
         scalars = {name: getattr(self, name) for name in ("title", "seed", "n_jobs", "output")}
         sections = {name: asdict(getattr(self, name)) for name in ("data", "split", "search", "evaluation")}
-        result: dict[str, Any] = _plain({**scalars, **sections, "features": self.features, "models": self.models})
+        chosen = {name: getattr(self, name) or AUTO for name in _EXAMPLES}
+        result: dict[str, Any] = _plain({**scalars, **sections, **chosen})
         return result
 
-    def to_toml(self) -> str:
-        """Return the recipe as the text of a TOML file, defaults included."""
+    def to_toml(self, comments: Iterable[str] = ()) -> str:
+        """Return the recipe as the text of a TOML file, defaults included, below comments if there are any."""
         from atomprint.extras import require
 
         text: str = require("tomli_w", "models").dumps(self.to_dict())
-        return text
+        return comment(comments) + text
+
+
+AUTO = "auto"
+"""What stands in a recipe for features or models that are left to the data."""
+
+
+def comment(sentences: Iterable[str]) -> str:
+    """Return sentences as comments of a TOML file, each beginning a line."""
+    return "".join(
+        textwrap.fill(" ".join(sentence.split()), 118, initial_indent="# ", subsequent_indent="# ") + "\n"
+        for sentence in sentences
+    )
 
 
 _EXAMPLES = {"features": "soap", "models": "ridge"}
@@ -293,13 +343,19 @@ def _section(cls: type, table: Any, where: str) -> Any:
         values[name] = value
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
-            raise ValueError(f"{name} is missing: a recipe needs [data], [features.…] and [models.…]")
+            raise ValueError(f"{name} is missing: a recipe needs [data]")
     return cls(**values)
 
 
 def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
+    if value == AUTO:
+        return {}
+    if isinstance(value, Mapping) and not value:
+        raise ValueError(
+            f"{where} must have at least one entry, such as [{where}.{_EXAMPLES[where]}], or be left out to be chosen"
+        )
     if not isinstance(value, Mapping) or not all(isinstance(entry, Mapping) for entry in value.values()):
-        raise TypeError(f"{where} must hold tables, such as [{where}.{_EXAMPLES[where]}], got {value!r}")
+        raise TypeError(f'{where} must be "auto" or hold tables, such as [{where}.{_EXAMPLES[where]}], got {value!r}')
     return {str(key): dict(entry) for key, entry in value.items()}
 
 

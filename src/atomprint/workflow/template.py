@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from atomprint.datasets import Dataset, inspect_file, read_dataset
+from atomprint.datasets import Dataset
+from atomprint.workflow.data import load_data
+from atomprint.workflow.own_data import DescribedData, describe_data
+from atomprint.workflow.recipe import DataSection, Recipe, comment
+from atomprint.workflow.settle import settle
 
 _HEAD = """\
-# A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices.
+# A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
 
 title = {title}
 seed = 0                    # of everything that is random: the same recipe gives the same numbers
@@ -21,7 +28,7 @@ _OWN_DATA = """\
 [data]
 path = {path}
 {columns}target = {target}{target_note}
-unit = {unit}                   # of the target, for plots and tables
+unit = {unit}                   # of the target, for plots and tables{unit_note}
 # title = "Band gap"        # the target in words
 # classes = ["no", "yes"]   # if the target is a category; the positive class last
 # groups = ["prototype"]    # further columns, for [split]
@@ -32,8 +39,8 @@ on_error = "raise"          # "skip" leaves out rows that cannot be used, and li
 
 _KNOWN_DATA = """\
 [data]
-name = "dcdft"              # crystals of 71 elements that come with ASE; atomprint data list shows others
-target = "bulk_modulus"
+name = {name}               # atomprint data list shows others
+target = {target}
 # path = "crystals.csv"     # your own data instead of a name; then also:
 # structure = "cif"         # the column with the structures, or formula = "formula"
 # unit = "GPa"
@@ -49,55 +56,37 @@ n_folds = 5                 # cross-validation within the rest, by which models 
 
 """
 
-_COMPOSITION = """\
-[features.composition]      # statistics over the properties of the elements; no structure is needed
-type = "ElementProperty"
-missing = "impute"
-
-"""
-
-_STRUCTURE = """\
-[features.soap]             # neighbours of each atom, averaged over the atoms
-type = "SOAP"
-r_cut = 5.0                 # Å
-n_max = 4
-l_max = 3
-sigma = 0.5                 # Å
-pooling = "mean"
-species_embedding = {{ type = "ElementEmbedding", n_channels = {n_channels} }}    # mixes similar elements
-
-[features.both]
-join = ["composition", "soap"]
-
-"""
-
-_MODELS = """\
-[models.random_forest]
-
-[models.kernel_ridge]
-
-# [models.hist_gradient_boosting]
-# [models.ridge]
+_OTHER_MODELS = """\
+# [models.ridge]            # further models to compare, each tried with all features
 # [models.my_own]
 # type = "sklearn.linear_model.HuberRegressor"    # any estimator by its import path, with its parameters below
 
+"""
+
+_SEARCH = """\
 [search]
 method = "none"             # "grid", "random" or "optuna": hyperparameters chosen within each training part
 # n_iter = 20
 
-[evaluation]
-learning_curve = true
-level = 0.9                 # share of true values that prediction intervals are to hold
 """
+
+_EVALUATION = """\
+[evaluation]
+learning_curve = {learning_curve}
+n_repeats = {n_repeats}               # how often features are scrambled for their importance
+level = {level}                 # share of true values that prediction intervals are to hold
+"""
+
+_WIDTH = 120
 
 
 def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> tuple[str, list[str]]:
-    """Return the text of a recipe, and notes for the user.
+    """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
 
     Parameters
     ----------
     data : path or None
-        The user's file or folder; None for data that come along.
+        The user's file or folder, or the name of a data set that atomprint knows; None for data that come along.
     target : str or None
         Column or key to predict; None to look for it.
     relative_to : path
@@ -109,63 +98,105 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         If there is no such file or column, or nothing in it can be a target; the message lists what there is.
     """
     if data is None:
-        head = _HEAD.format(title=_quoted("Bulk moduli of the elements"))
-        structure = _STRUCTURE.format(n_channels=4)
-        return head + _KNOWN_DATA + _SPLIT + _COMPOSITION + structure + _MODELS, []
-    found = inspect_file(data)
-    notes = []
-    if target is None:
-        if not found.numeric:
-            raise ValueError(
-                f"{data}: no column of numbers to predict among {', '.join(found.columns)}: name one with --target"
-            )
-        target = found.numeric[-1]
-        if len(found.numeric) > 1:
-            notes.append(f"Target: {target}. Others that could be: {', '.join(found.numeric[:-1])} (see --target)")
-    elif target not in found.columns:
-        raise ValueError(f"{data}: no column or key {target!r}: there are {', '.join(found.columns)}")
-    dataset = read_dataset(
-        data, targets=target, structure=found.structure, formula=found.formula, id=found.id, on_error="skip"
-    )
-    if dataset.failures:
+        described = DescribedData(DataSection(name="dcdft", target="bulk_modulus"), "Bulk moduli of the elements")
+    else:
+        described = describe_data(data, target)
+    section, notes = described.section, list(described.notes)
+    recipe = Recipe(replace(section, on_error="skip"))
+    dataset = load_data(recipe.data, recipe.seed)
+    section = replace(section, target=_target(dataset, section))
+    if dataset.failures and section.path is not None:
         first = dataset.failures[0]
         notes.append(
             f"{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}): "
             'set on_error = "skip" to leave them out'
         )
+    recipe, why = settle(recipe, dataset, str(section.target))
+    notes.append(why["data"][0])
+    evaluation = recipe.evaluation
+    parts = [
+        _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),
+        comment(why["data"]),
+        _known(section) if section.path is None else _own(described, relative_to),
+        _SPLIT,
+        comment(why["features"]),
+        _tables("features", recipe.features),
+        comment(why["models"]),
+        _tables("models", recipe.models),
+        _OTHER_MODELS,
+        comment(why["search"]),
+        _SEARCH,
+        comment(why["evaluation"]),
+        _EVALUATION.format(
+            learning_curve=str(evaluation.learning_curve).lower(),
+            n_repeats=evaluation.n_repeats,
+            level=evaluation.level,
+        ),
+    ]
+    return "".join(parts), notes
+
+
+def _target(dataset: Dataset, section: DataSection) -> str:
+    """Return the target of a file, or of a known data set."""
+    if section.target in dataset.targets:
+        return str(section.target)
+    if section.target is None and len(dataset.targets) == 1:
+        return next(iter(dataset.targets))
+    raise ValueError(f"target: give one of {', '.join(dataset.targets)}, which data set {dataset.name!r} has")
+
+
+def _known(section: DataSection) -> str:
+    return _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
+
+
+def _own(described: DescribedData, relative_to: Path) -> str:
+    section = described.section
     columns = "".join(
         f"{name} = {_quoted(value)}\n"
-        for name, value in (("structure", found.structure), ("formula", found.formula), ("id", found.id))
+        for name, value in (("structure", section.structure), ("formula", section.formula), ("id", section.id))
         if value is not None
     )
-    body = _OWN_DATA.format(
-        path=_quoted(Path(os.path.relpath(data, relative_to)).as_posix()),
+    others = described.others[:5]
+    return _OWN_DATA.format(
+        path=_quoted(Path(os.path.relpath(str(section.path), relative_to)).as_posix()),
         columns=columns,
-        target=_quoted(target),
-        target_note=_note(found.numeric, target),
-        unit=_quoted(""),
+        target=_quoted(str(section.target)),
+        target_note=f"    # or {', '.join(map(_printable, others))}" if others else "",
+        unit=_quoted(section.unit or ""),
+        unit_note="; guessed from the name of the target" if section.unit else "",
     )
-    features = _COMPOSITION
-    if dataset.structures is not None:
-        features += _STRUCTURE.format(n_channels=_channels(dataset))
-    notes.append(f"{len(dataset)} {'compositions' if dataset.structures is None else 'structures'} in {data}")
-    head = _HEAD.format(title=_quoted(f"{target} of {data.name}"))
-    models = _MODELS
-    if dataset.targets[target].kind == "classification":  # kernel ridge is for numbers
-        models = models.replace("# [models.hist_gradient_boosting]\n", "").replace(
-            "[models.kernel_ridge]", "[models.hist_gradient_boosting]"
-        )
-    return head + body + _SPLIT + features + models, notes
 
 
-def _note(numeric: tuple[str, ...], target: str) -> str:
-    others = [name for name in numeric if name != target]
-    return f"    # or {', '.join(others[:5])}" if others else ""
+def _tables(name: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return tables as text to be read and edited: short arrays and tables on a line."""
+    return "".join(_table(f"{name}.{key}", entry) for key, entry in entries.items())
 
 
-def _channels(dataset: Dataset) -> int:
-    """Return how many channels an embedding should have: fewer than elements, and few enough to be quick."""
-    return max(1, min(len(dataset.elements), 6))
+def _table(name: str, entry: Mapping[str, Any]) -> str:
+    lines, inner = [f"[{name}]\n"], []
+    for key, value in entry.items():
+        line = f"{key} = {_inline(value)}\n"
+        if len(line) > _WIDTH and isinstance(value, Mapping):
+            inner.append(_table(f"{name}.{key}", value))
+        elif len(line) > _WIDTH and isinstance(value, list):
+            lines.append(f"{key} = [\n" + "".join(f"    {_inline(item)},\n" for item in value) + "]\n")
+        else:
+            lines.append(line)
+    return "".join([*lines, "\n", *inner])
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _quoted(text: str) -> str:

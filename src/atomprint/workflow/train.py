@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from atomprint.workflow.featurize import FeatureSet, compute_features, drop_fail
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.pipeline import assemble
 from atomprint.workflow.recipe import Recipe
+from atomprint.workflow.settle import settle
 
 Progress = Callable[[str, int, int], None]
 """Called with a few words about the next step, and the numbers of steps done and in all."""
@@ -54,6 +55,8 @@ class Run:
         The report.
     timings : mapping of str to float
         Seconds that each step took.
+    reasons : tuple of str
+        Why what was left to the data is as it is, in sentences.
     """
 
     recipe: Recipe
@@ -61,6 +64,7 @@ class Run:
     model: TrainedModel
     report: Report
     timings: Mapping[str, float]
+    reasons: tuple[str, ...] = ()
 
     def write(self, folder: str | Path | None = None) -> dict[str, Path]:
         """Write everything to a folder; each file is complete before it gets its name.
@@ -82,6 +86,7 @@ class Run:
         self.model.save(files[MODEL_FILE])
         record = {
             "seed": self.recipe.seed,
+            "reasons": list(self.reasons),
             "versions": versions(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
             "failures": [
@@ -90,7 +95,7 @@ class Run:
             ],
         }
         for name, text in (
-            ("recipe.toml", self.recipe.to_toml()),
+            ("recipe.toml", self.recipe.to_toml(self.reasons)),
             ("run.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"),
         ):
             files[name] = folder / name
@@ -104,7 +109,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     Parameters
     ----------
     recipe : Recipe
-        What to do.
+        What to do. Features and models that it does not have are chosen by the form of the data.
     progress : callable
         See :data:`Progress`.
 
@@ -127,6 +132,8 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     target = _target(recipe, dataset)
     clock.lap("data")
 
+    recipe, why = settle(recipe, dataset, target)
+    reasons = tuple(sentence for sentences in why.values() for sentence in sentences)
     kind = dataset.targets[target].kind
     possible, _ = _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
     sets, resolved = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
@@ -146,6 +153,8 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     shared = n_jobs > 1 and len(split.folds) + bool(len(split.test)) > 1
     models, titles = _models(recipe, problem.kind, [given.pairwise for given in features], 1 if shared else n_jobs)
     settings = recipe.evaluation
+    assert settings.n_repeats is not None  # settled
+    assert settings.learning_curve is not None
     with threadpool_limits(1 if shared else None, user_api="blas"):
         study = run_study(
             problem,
@@ -168,7 +177,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     recipe = replace(recipe, features=resolved, data=replace(recipe.data, target=target))
     model = _final_model(recipe, study, models[name], transformers[index])
     clock.lap("final model")
-    return Run(recipe, study, model, _report(recipe, study, clock), clock.seconds)
+    return Run(recipe, study, model, _report(recipe, study, clock, reasons), clock.seconds, reasons)
 
 
 class _Clock:
@@ -245,6 +254,8 @@ def _models(
                     continue  # an estimator by its import path, which takes no kernel
                 raise type(error)(f"models.{key}: {error}") from error
             titles[key + suffix] = title + suffix
+    if not models:
+        raise ValueError(f"models: none of {', '.join(recipe.models)} takes the similarities of a kernel: add svm")
     return models, titles
 
 
@@ -296,7 +307,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     )
 
 
-def _report(recipe: Recipe, study: Study, clock: _Clock) -> Report:
+def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str]) -> Report:
     return Report(
         title=recipe.title or study.problem.title,
         lead="Made by atomprint train.",
@@ -308,4 +319,5 @@ def _report(recipe: Recipe, study: Study, clock: _Clock) -> Report:
             **{f"seconds for {name}": round(seconds, 1) for name, seconds in clock.seconds.items()},
         },
         recipe=recipe.to_toml(),
+        reasons=reasons,
     )

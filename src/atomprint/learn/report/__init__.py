@@ -35,6 +35,8 @@ class Report:
         What somebody needs to repeat this: command, seed, threads, time.
     recipe : str
         The recipe, as text, with everything that was left to defaults.
+    reasons : sequence of str
+        Why features and models are those of the recipe, in sentences, if they were chosen by the form of the data.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Report:
     studies: Sequence[Study]
     settings: Mapping[str, Any]
     recipe: str = ""
+    reasons: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.studies:
@@ -76,7 +79,7 @@ class Report:
 
     def html(self) -> str:
         """Return the page: one file with everything in it, which needs no network."""
-        return page(self.title, self.lead, self.studies, self.settings, versions(), self.recipe)
+        return page(self.title, self.lead, self.studies, self.settings, versions(), self.recipe, self.reasons)
 
     def cards(self) -> str:
         """Return the model card and the data-set card of each study as Markdown."""
@@ -90,6 +93,7 @@ class Report:
             "versions": versions(),
             "settings": dict(self.settings),
             "recipe": self.recipe,
+            "reasons": list(self.reasons),
             "studies": [
                 study.to_dict() | {"failures": [asdict(failure) for failure in study.dataset.failures]}
                 for study in self.studies

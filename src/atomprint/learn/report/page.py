@@ -39,10 +39,12 @@ def page(
     settings: Mapping[str, Any],
     versions: Mapping[str, str],
     recipe: str,
+    reasons: Sequence[str] = (),
 ) -> str:
     """Return the whole page; see :class:`~atomprint.learn.report.Report` for the arguments."""
     sections = [
         Section("summary", "Summary", join([_summary(studies), _caveats(studies)])),
+        *([Section("why", "Why this recipe", _why(reasons))] if reasons else []),
         Section("reading", "How to read this", _reading(studies)),
         *(_study(study, f"study-{k}", f"{k}. {study.title}", versions) for k, study in enumerate(studies, 1)),
         Section("making", "How this was made", _making(settings, versions, recipe)),
@@ -87,6 +89,10 @@ def _summary(studies: Sequence[Study]) -> Html:
 def _caveats(studies: Sequence[Study]) -> Html:
     """Return the verdict on a single study at the very top; several have their own."""
     return paragraph(verdict(studies[0]), class_="verdict") if len(studies) == 1 else Html()
+
+
+def _why(reasons: Sequence[str]) -> Html:
+    return join([paragraph("What the recipe left open was chosen by the form of the data:"), bullets(reasons)])
 
 
 def _reading(studies: Sequence[Study]) -> Html:

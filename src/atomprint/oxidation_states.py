@@ -46,5 +46,5 @@ def _parse(text: str) -> Mapping[int, tuple[int, ...]]:
 COMMON = _parse(_COMMON)
 """Common oxidation states by atomic number; He, Ne, Ar and Rn have none."""
 
-OBSERVED = COMMON | _parse(_OBSERVED)
+OBSERVED: Mapping[int, tuple[int, ...]] = MappingProxyType({**COMMON, **_parse(_OBSERVED)})
 """Oxidation states that are observed in crystals; the common ones for elements of which none is recorded."""

@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 _ENTRIES = 20_000_000  # predictions of single trees that are held at once
 
 
-class MedianExtraTrees(ExtraTreesRegressor):  # type: ignore[misc]  # scikit-learn has no types
+class MedianExtraTrees(ExtraTreesRegressor):
     """Extremely randomised trees [1]_ whose prediction is the median, not the mean, of the trees.
 
     Trees that are grown to the end each predict the target of a training sample that resembles the new one, so that

@@ -290,7 +290,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     problem, (trial, name) = study.problem, study.best()
     everything = np.arange(len(problem))
     fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
-    best = trial.evaluations[name]
+    best = study.result
     metrics = {"cross_validation": {k: v.to_dict() for k, v in best.cross_validation.items()}} if best.folds else {}
     if best.test is not None:
         metrics["test"] = best.test.metrics.to_dict()

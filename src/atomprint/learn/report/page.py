@@ -64,8 +64,7 @@ def _summary(studies: Sequence[Study]) -> Html:
     for number, study in enumerate(studies, 1):
         name = primary_metric(study.kind)
         spec = METRICS[study.kind][name]
-        trial, model = study.best()
-        evaluation = trial.evaluations[model]
+        evaluation = study.result
         base = judged(study.baseline, name)[1]
         rows.append(
             (

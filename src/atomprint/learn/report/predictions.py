@@ -39,8 +39,7 @@ def _parity(study: Study, id: str) -> Section:
                 f", the {len(shown)} best of {len(shown) + left} models" if left else None,
             )
         )
-    trial, model = study.best()
-    residuals = plots.residuals(y, trial.evaluations[model], target, styles[model].colour)
+    residuals = plots.residuals(y, study.result, target, styles[study.best()[1]].colour)
     body = [
         paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
         tag("div", *pictures, class_="figures"),
@@ -52,8 +51,7 @@ def _parity(study: Study, id: str) -> Section:
 
 
 def _classes(study: Study, id: str) -> Section:
-    trial, model = study.best()
-    evaluation, y, target = trial.evaluations[model], study.problem.y, study.target
+    evaluation, y, target = study.result, study.problem.y, study.target
     panels = {}
     if evaluation.folds:
         found = evaluation.out_of_fold()
@@ -108,8 +106,7 @@ def _curves(
                 label = f"{trial.features.title}, {lower(study.models[trial.best])}"
                 curves[label] = (truth == 1, probabilities[:, 1])
         return curves, classes[1], where
-    trial, model = study.best()
-    truth, probabilities = scores(trial.evaluations[model])
+    truth, probabilities = scores(study.result)
     if probabilities is not None:
         counts = np.bincount(truth, minlength=len(classes))
         for k in sorted(np.argsort(-counts, kind="stable")[: len(PALETTE)]):

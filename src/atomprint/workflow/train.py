@@ -289,7 +289,9 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     """Fit the best model to all samples and put it behind its descriptor."""
     problem, (trial, name) = study.problem, study.best()
     everything = np.arange(len(problem))
-    fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
+    fitted = trial.evaluations[name].estimator
+    if not np.array_equal(study.split.train, everything):  # else the study has fitted this very model
+        fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
     best = study.result
     metrics = {"cross_validation": {k: v.to_dict() for k, v in best.cross_validation.items()}} if best.folds else {}
     if best.test is not None:

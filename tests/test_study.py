@@ -132,7 +132,7 @@ def test_a_study_of_classes_without_a_test_part():
     (trial,) = study.trials
     assert study.learning_curve is None
     assert all(evaluation.test is None for evaluation in trial.evaluations.values())
-    assert trial.evaluations[study.best()[1]].estimator.predict(features.values[:2]).shape == (2,)
+    assert trial.evaluations[trial.best].estimator.predict(features.values[:2]).shape == (2,)
     assert trial.importance.method.startswith(
         "drop of the balanced accuracy on the folds, each with the model that has"
     )
@@ -153,7 +153,7 @@ def test_a_study_of_classes_without_a_test_part():
             assert row["probability narrow"] + row["probability wide"] == pytest.approx(1)
             assert row["set"] in ("narrow", "wide", "narrow|wide", "")
     text = " ".join(study.caveats())
-    assert "The best of 3 was chosen within each training part, without the folds that judge it" in text
+    assert "There is no test part: the best of 3 was picked by the same folds" in text
     assert "No probabilities of classes from: no_probabilities" in text
     found = checked(study)
     assert found["trials"][0]["models"]["svm"]["test"] is None
@@ -169,7 +169,7 @@ def test_a_study_of_atoms_with_a_single_test_part():
     assert study.best()[1] in ("linear", "ridge")
     text = " ".join(study.caveats())
     assert "There is no cross-validation" in text
-    assert "The best of 2 was chosen within each training part, without the test part that judges it" in text
+    assert "the best of 2 was picked by this very test part" in text
     assert "The 159 atoms belong to 40 structures" in text
     assert len(study.learning_curve.sizes) == 4
     found = checked(study)

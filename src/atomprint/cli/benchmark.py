@@ -54,7 +54,8 @@ def benchmark(
             rows.append([f"[bold]{cell}[/bold]" for cell in cells] if own else list(cells))
         console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
         console.print(table(("model", "from", metric), rows, 2))
+        trial, model = run.study.best()
         submission = folder / "matbench-results.json"
-        write_submission(submission, run.study, task)
+        write_submission(submission, run.study, task, features=trial.features.key, model=model)
         for name, path in (*files.items(), ("submission", submission)):
             console.print(f"{name:>16}  {path}", soft_wrap=True)

@@ -93,6 +93,7 @@ def show_study(study: Study) -> None:
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
     second = "r2" if kind == "regression" else "roc_auc"
+    best_trial, best_model = study.best()
     titles = {trial.features.key: trial.features.title for trial in study.trials}
     rows = []
     for features, model, evaluation in study.evaluations():
@@ -102,7 +103,7 @@ def show_study(study: Study) -> None:
                 row.append(str(evaluation.cross_validation[name]))
             if evaluation.test is not None:
                 row.append(str(evaluation.test.metrics[name]))
-        best = evaluation is study.result
+        best = (features, model) == (best_trial.features.key, best_model)
         rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
     parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
     headers = ["features", "model"]

@@ -218,7 +218,7 @@ def evaluate(
     n_threads = check_n_jobs(n_jobs)
     share = cores_for_each(n_threads, len(fits))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
-        delayed(fit_and_predict)(
+        delayed(_fit_and_predict)(
             estimator,
             features,
             problem,
@@ -366,7 +366,7 @@ def _fold_names(split: Split) -> tuple[str, ...]:
     return tuple(split.fold_names) or tuple(f"fold {i}" for i in range(1, len(split.folds) + 1))
 
 
-def fit_and_predict(
+def _fit_and_predict(
     estimator: BaseEstimator,
     features: Features,
     problem: Problem,
@@ -377,27 +377,6 @@ def fit_and_predict(
     keep: bool,
     n_threads: int,
 ) -> tuple[Fold | None, Any]:
-    """Fit a model to some samples and predict others.
-
-    Parameters
-    ----------
-    estimator, features, problem, split
-        As in :func:`fit_estimator`.
-    train, test : ndarray of int
-        The samples to fit and to predict.
-    label : str
-        Name of model and fold for error messages.
-    keep : bool
-        Whether to return the model.
-    n_threads : int
-        Number of threads of the model.
-
-    Returns
-    -------
-    Fold or None
-        None if there are no samples to predict.
-    estimator or None
-    """
     with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
         start = perf_counter()
         model = fit_estimator(estimator, features, problem, split, train, label)

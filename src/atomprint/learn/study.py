@@ -14,7 +14,6 @@ from sklearn.utils import get_tags
 
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.breakdown import Breakdown, break_down
-from atomprint.learn.choice import Candidate, Choice, choose
 from atomprint.learn.curve import LearningCurve, learning_curve
 from atomprint.learn.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator
 from atomprint.learn.explain import explain, most_used, with_impurity
@@ -30,10 +29,7 @@ from atomprint.learn.uncertainty import Uncertainty, conformal
 
 Indices = npt.NDArray[np.intp]
 
-CHOSEN = "chosen"
-"""Key of features and model that stands for those that were chosen within each training part."""
-
-__all__ = ["CHOSEN", "Features", "Study", "Trial", "count_steps", "plain", "run_study"]
+__all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +95,6 @@ class Study:
         Titles of the models by their keys, which are those of ``Trial.evaluations``, and "dummy".
     parameters : mapping of str to dict
         Parameters of the models as they were given, by their keys, in plain types.
-    choice : Choice or None
-        The choice among models within each training part, where the samples that judge would otherwise have chosen,
-        too: where there are several models and either folds or a test part, but not both. What it gives has the keys
-        "chosen" and "chosen" in :meth:`evaluations`.
     """
 
     problem: Problem
@@ -116,7 +108,6 @@ class Study:
     breakdown: Breakdown
     models: Mapping[str, str]
     parameters: Mapping[str, Any]
-    choice: Choice | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -144,36 +135,25 @@ class Study:
         return self.problem.title
 
     def best(self) -> tuple[Trial, str]:
-        """Return the features and the model that are best by the first figure of merit in cross-validation.
-
-        Where folds or a test part judge by themselves, those that were chosen most often without looking at them.
-        """
-        return _best(self.trials, self.choice)
-
-    @property
-    def result(self) -> Evaluation:
-        """The evaluation to judge the study by: of the best model, or of those chosen within each training part."""
-        if self.choice is not None:
-            return self.choice.evaluation
-        trial, model = self.best()
-        return trial.evaluations[model]
+        """Return the features and the model that are best by the first figure of merit in cross-validation."""
+        trial = max(self.trials, key=lambda trial: score(trial.evaluations[trial.best]))
+        return trial, trial.best
 
     def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
-        """Return the predictions to judge the study by; see :meth:`Evaluation.held_out`."""
-        return self.result.held_out()
+        """Return the predictions of the best model to judge it by; see :meth:`Evaluation.held_out`."""
+        trial, model = self.best()
+        return trial.evaluations[model].held_out()
 
     def caveats(self) -> list[str]:
         """Return, in words, what limits how far these results can be trusted."""
         return caveats(self)
 
     def evaluations(self) -> Iterator[tuple[str, str, Evaluation]]:
-        """Yield features, model and result: of the baseline ("none", "dummy"), all trials, and the choice if any."""
+        """Yield features, model and result of the baseline and of all trials; features are "none" for the former."""
         yield "none", "dummy", self.baseline
         for trial in self.trials:
             for model, evaluation in trial.evaluations.items():
                 yield trial.features.key, model, evaluation
-        if self.choice is not None:
-            yield CHOSEN, CHOSEN, self.choice.evaluation
 
     def predictions(self) -> Iterator[dict[str, Any]]:
         """Yield every prediction that was made of a sample that the model had not seen, one at a time.
@@ -208,18 +188,9 @@ def score(evaluation: Evaluation) -> float:
     return value if METRICS[evaluation.kind][name].larger_is_better else -value
 
 
-def _best(trials: Sequence[Trial], choice: Choice | None) -> tuple[Trial, str]:
-    if choice is None:
-        trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
-        return trial, trial.best
-    key, model = choice.favourite
-    return next(trial for trial in trials if trial.features.key == key), model
-
-
-def count_steps(n_features: int, n_models: int, *, curve: bool = True, choice: bool = False) -> int:
-    """Return how often :func:`run_study` calls ``progress``; ``choice``: whether folds or a test part judge alone."""
-    several = n_features * n_models > 1
-    return n_features * (n_models + 1) + 1 + int(curve) + int(choice and several)
+def count_steps(n_features: int, n_models: int, *, curve: bool = True) -> int:
+    """Return how often :func:`run_study` calls ``progress``."""
+    return n_features * (n_models + 1) + 1 + int(curve)
 
 
 def run_study(
@@ -280,9 +251,8 @@ def run_study(
     """
     if not features or not models:
         raise ValueError(f"there must be features and models, got {len(features)} and {len(models)}")
-    for key, what in (("dummy", "the baseline"), (CHOSEN, "the choice among models")):
-        if key in models:
-            raise ValueError(f"models must not have the key {key!r}, which is that of {what}")
+    if "dummy" in models:
+        raise ValueError("models must not have the key 'dummy', which is that of the baseline")
     if not split.folds and len(split.test) == 0:
         raise ValueError("split must have folds or a test part, got neither")
     for what, keys in (("features", [given.key for given in features]), ("models", list(models))):
@@ -321,28 +291,17 @@ def run_study(
         top_model, top = most_used(evaluations, best, given)
         done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
         trials.append(Trial(given, done, best, importance, shapley, top, top_model))
-    choice = None
-    if bool(split.folds) != bool(len(split.test)):  # whoever judges must not choose
-        candidates = [
-            Candidate(trial.features, name, models[name], evaluation)
-            for trial in trials
-            for name, evaluation in trial.evaluations.items()
-        ]
-        if len(candidates) > 1:
-            progress("choice within each training part")
-            choice = choose(candidates, problem, split, n_jobs)
-    trial, name = _best(trials, choice)
-    evaluation, model = trial.evaluations[name], models[name]
+    trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
+    evaluation, model = trial.evaluations[trial.best], models[trial.best]
     if evaluation.estimator is None:  # for whoever wants to predict with it
-        whole = fit_estimator(model, trial.features, problem, split, split.train, f"model {name!r}, all samples")
+        whole = fit_estimator(model, trial.features, problem, split, split.train, f"model {trial.best!r}, all samples")
         evaluation = replace(evaluation, estimator=whole)
-        trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, name: evaluation})
+        trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, trial.best: evaluation})
     learnt = None
     if curve:
         progress("learning curve")
-        learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=name)
-    judged = evaluation if choice is None else choice.evaluation
-    _, indices, y_pred = judged.held_out()
+        learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=trial.best)
+    _, indices, y_pred = evaluation.held_out()
     return Study(
         problem,
         question,
@@ -351,12 +310,10 @@ def run_study(
         baseline,
         trials,
         learnt,
-        None if level is None else conformal(judged, problem, split, level),
+        None if level is None else conformal(evaluation, problem, split, level),
         break_down(problem, indices, y_pred),
-        {name: _title(name, titles) for name in ("dummy", *models)}
-        | ({} if choice is None else {CHOSEN: "Chosen within each training part"}),
+        {name: _title(name, titles) for name in ("dummy", *models)},
         {name: plain(model) for name, model in models.items()},
-        choice,
     )
 
 

@@ -78,11 +78,6 @@ def study_to_dict(study: Study) -> dict[str, Any]:
             key: {"title": title, "parameters": study.parameters.get(key, {})} for key, title in study.models.items()
         },
         "best": {"features": best_trial.features.key, "model": best_model},
-        "choice": study.choice
-        and {
-            "chosen": [{"features": features, "model": model} for features, model in study.choice.chosen],
-            **_evaluation_to_dict(study.choice.evaluation),
-        },
         "baseline": _evaluation_to_dict(study.baseline),
         "trials": [_trial_to_dict(trial) for trial in study.trials],
         "learning_curve": study.learning_curve and study.learning_curve.to_dict(),
@@ -155,9 +150,10 @@ def predictions(study: Study) -> Iterator[dict[str, Any]]:
     problem = study.problem
     ids, classes = problem.ids, problem.target.classes
     known = study.uncertainty
+    trial, best = study.best()
     for features, model, evaluation in study.evaluations():
         bounds = known
-        if known is not None and evaluation is not study.result:
+        if known is not None and evaluation is not trial.evaluations[best]:
             bounds = conformal(evaluation, problem, study.split, known.level)
         place = 0
         for part, fold in evaluation.parts():
@@ -219,13 +215,13 @@ def _choice(study: Study) -> Iterator[str]:
     n_models = sum(len(trial.evaluations) for trial in study.trials)
     if not study.split.folds:
         text = "There is no cross-validation: figures are from a single test part and have no spread"
+        if n_models > 1:
+            text += f", and the best of {n_models} was picked by this very test part, which flatters it"
         yield f"{text}."
-    if study.choice is not None:
-        judge = "folds" if study.split.folds else "test part"
+    elif len(study.split.test) == 0 and n_models > 1:
         yield (
-            f"The best of {n_models} was chosen within each training part, without the {judge} that "
-            f"{'judge' if study.split.folds else 'judges'} it. Do not pick the smallest figure of the others: the "
-            f"{judge} would have chosen it, which flatters it."
+            f"There is no test part: the best of {n_models} was picked by the same folds that judge it, which flatters "
+            "its figures a little."
         )
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sklearn import metrics as sk
 
 from atomprint.files import write_atomically
-from atomprint.learn.study import CHOSEN, Study, plain
+from atomprint.learn.study import Study, plain
 from atomprint.validation import check_choice
 from atomprint.workflow.published import PUBLISHED, Published
 from atomprint.workflow.recipe import DataSection, Recipe, SplitSection
@@ -79,16 +79,13 @@ def comparison(study: Study, task: str) -> list[tuple[Published, bool]]:
         if mean is not None:
             words = "nothing" if evaluation is study.baseline else given
             title = study.models.get(model, model)
-            plain_title = features in ("none", CHOSEN)
-            own.append((Published(title if plain_title else f"{title} on {features}", words, mean), True))
+            own.append((Published(title if features == "none" else f"{title} on {features}", words, mean), True))
     rows = [*((row, False) for row in PUBLISHED[task]), *own]
     return sorted(rows, key=lambda row: -row[0].figure if metric == "balanced_accuracy" else row[0].figure)
 
 
-def write_submission(path: str | Path, study: Study, task: str) -> None:
-    """Write the predictions that judge a study in the format of Matbench's ``results.json.gz`` before compression.
-
-    Of several models these are the ones chosen within each training part, never those of a model picked by the folds.
+def write_submission(path: str | Path, study: Study, task: str, *, features: str, model: str) -> None:
+    """Write the predictions of one model in the format of Matbench's ``results.json.gz`` before compression.
 
     Parameters
     ----------
@@ -98,9 +95,10 @@ def write_submission(path: str | Path, study: Study, task: str) -> None:
         From :func:`run_benchmark`.
     task : str
         Its task.
+    features, model : str
+        Keys of the features and of the model in the study.
     """
-    evaluation = study.result
-    features, model = next((f, m) for f, m, e in study.evaluations() if e is evaluation)
+    evaluation = next(e for f, m, e in study.evaluations() if (f, m) == (features, model))
     parameters = {"features": features, "model": model, "software": "atomprint"}
     results = {
         f"fold_{number}": {

@@ -292,7 +292,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     fitted = trial.evaluations[name].estimator
     if not np.array_equal(study.split.train, everything):  # else the study has fitted this very model
         fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
-    best = study.result
+    best = trial.evaluations[name]
     metrics = {"cross_validation": {k: v.to_dict() for k, v in best.cross_validation.items()}} if best.folds else {}
     if best.test is not None:
         metrics["test"] = best.test.metrics.to_dict()

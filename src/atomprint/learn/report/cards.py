@@ -18,7 +18,7 @@ from ase.data import chemical_symbols
 from atomprint.learn.composition import compositions_of
 from atomprint.learn.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.report.html import sentence
-from atomprint.learn.study import CHOSEN, Study
+from atomprint.learn.study import Study
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ def _told(study: Study) -> list[str]:
 
 
 def _results(study: Study) -> Iterator[str]:
-    own = study.models[study.best()[1] if study.choice is None else CHOSEN]
-    for title, evaluation in ((own, study.result), ("Baseline", study.baseline)):
+    trial, model = study.best()
+    for title, evaluation in ((study.models[model], trial.evaluations[model]), ("Baseline", study.baseline)):
         for where, figures in (
             ("cross-validation", evaluation.cross_validation if evaluation.folds else None),
             ("test part", evaluation.test.metrics.values if evaluation.test is not None else None),

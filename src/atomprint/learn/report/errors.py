@@ -40,7 +40,8 @@ _MANY_ELEMENTS = 8  # from how many on errors by element are shown in the period
 
 def errors_section(study: Study, id: str) -> Section:
     """Return the section on errors by element, chemistry and size, and on the worst predictions."""
-    where, indices, y_pred = study.held_out()
+    trial, model = study.best()
+    where, indices, y_pred = trial.evaluations[model].held_out()
     wrong = study.kind == "classification"
     truth = study.problem.y[indices]
     overall = float(np.mean(y_pred != truth) if wrong else np.mean(np.abs(y_pred - truth)))
@@ -131,7 +132,8 @@ def _worst(study: Study) -> Iterator[Html]:
 
 def _worst_predictions(study: Study) -> Iterator[_Prediction]:
     """Yield the largest errors, or the wrong classes that were predicted with the greatest confidence."""
-    evaluation = study.result
+    trial, model = study.best()
+    evaluation = trial.evaluations[model]
     _, indices, y_pred = evaluation.held_out()
     truth = study.problem.y[indices]
     if study.kind == "regression":

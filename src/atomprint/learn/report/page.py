@@ -64,7 +64,8 @@ def _summary(studies: Sequence[Study]) -> Html:
     for number, study in enumerate(studies, 1):
         name = primary_metric(study.kind)
         spec = METRICS[study.kind][name]
-        evaluation = study.result
+        trial, model = study.best()
+        evaluation = trial.evaluations[model]
         base = judged(study.baseline, name)[1]
         rows.append(
             (

@@ -39,7 +39,8 @@ def _parity(study: Study, id: str) -> Section:
                 f", the {len(shown)} best of {len(shown) + left} models" if left else None,
             )
         )
-    residuals = plots.residuals(y, study.result, target, styles[study.best()[1]].colour)
+    trial, model = study.best()
+    residuals = plots.residuals(y, trial.evaluations[model], target, styles[model].colour)
     body = [
         paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
         tag("div", *pictures, class_="figures"),
@@ -51,7 +52,8 @@ def _parity(study: Study, id: str) -> Section:
 
 
 def _classes(study: Study, id: str) -> Section:
-    evaluation, y, target = study.result, study.problem.y, study.target
+    trial, model = study.best()
+    evaluation, y, target = trial.evaluations[model], study.problem.y, study.target
     panels = {}
     if evaluation.folds:
         found = evaluation.out_of_fold()
@@ -106,7 +108,8 @@ def _curves(
                 label = f"{trial.features.title}, {lower(study.models[trial.best])}"
                 curves[label] = (truth == 1, probabilities[:, 1])
         return curves, classes[1], where
-    truth, probabilities = scores(study.result)
+    trial, model = study.best()
+    truth, probabilities = scores(trial.evaluations[model])
     if probabilities is not None:
         counts = np.bincount(truth, minlength=len(classes))
         for k in sorted(np.argsort(-counts, kind="stable")[: len(PALETTE)]):

@@ -12,7 +12,7 @@ from atomprint.learn.evaluate import Fold
 from atomprint.learn.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.learn.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag
 from atomprint.learn.report.words import MAX_ROWS, Notes, best_title, duration, judged, lower
-from atomprint.learn.study import CHOSEN, Study
+from atomprint.learn.study import Study
 
 
 def models_section(study: Study, id: str) -> Section:
@@ -28,8 +28,6 @@ def models_section(study: Study, id: str) -> Section:
     ]
     models = []
     for name, title in study.models.items():
-        if name == CHOSEN:  # one of the others in each part
-            continue
         found = [e for _, model, e in study.evaluations() if model == name]
         folds = [fold for evaluation in found for _, fold in evaluation.parts()]
         if not folds:
@@ -67,11 +65,12 @@ def verdict(study: Study) -> str:
     name = primary_metric(study.kind)
     spec, unit = METRICS[study.kind][name], study.target.unit
     unit = f" {unit}" if spec.in_unit and unit else ""
-    evaluation = study.result
+    trial, model = study.best()
+    evaluation = trial.evaluations[model]
     where, metric = judged(evaluation, name)
     figure = evaluation.cross_validation[name] if evaluation.folds else metric
     said = spec.description.partition(",")[0].partition(":")[0] if study.kind == "regression" else spec.title
-    text = f"Best {where}: {best_title(study)}"
+    text = f"Best {where}: {trial.features.title} with {lower(study.models[model])}"
     if metric.value is None:
         return f"{text}. How good it is cannot be said: {metric}."
     text += f", with a {said} of {minus(str(figure))}{unit}"
@@ -92,15 +91,18 @@ def verdict(study: Study) -> str:
         said = minus(str(judge)) + (unit if judge.value is not None else "")
         text += f" test part is the judge: there it is {said}."
     elif n_models > 1:
-        text += f" It was chosen among {n_models} within each training part, without the samples that judge it."
+        text += (
+            f" It was picked as the best of {n_models} by this very figure, which flatters it a little: there is no "
+            "other part of the data to judge it by."
+        )
     return text + _next_best(study, name)
 
 
 def _next_best(study: Study, name: str) -> str:
     """Return a warning if the second best model is within the spread over folds."""
     trial, model = study.best()
-    best = study.result
-    if len(best.folds) < 2 or study.choice is not None:
+    best = trial.evaluations[model]
+    if len(best.folds) < 2:
         return ""
     sign = -1.0 if METRICS[study.kind][name].larger_is_better else 1.0
     others = [
@@ -127,8 +129,6 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
         for trial in study.trials
         for k, (model, evaluation) in enumerate(trial.evaluations.items())
     ]
-    if study.choice is not None:
-        entries.append(("", CHOSEN, study.choice.evaluation))
     folds = [[evaluation.cross_validation[name] for *_, evaluation in entries] for name in names]
     tests = [[evaluation.test.metrics[name] for *_, evaluation in entries if evaluation.test] for name in names]
     parts: dict[str, list[Any]] = {}
@@ -142,8 +142,6 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     for group in groups:
         columns = [(name, column) for part in group for name, column in zip(names, parts[part], strict=True)]
         best = [_best_row(column, METRICS[study.kind][name].larger_is_better) for name, column in columns]
-        if study.choice is not None:  # whoever reads the table must not choose by it, either
-            best = [len(entries) - 1] * len(columns)
         rows = []
         for row, (features, model, _) in enumerate(entries):
             cells = [notes.cell(column[row], row == winner) for (_, column), winner in zip(columns, best, strict=True)]
@@ -167,12 +165,7 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
             f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to "
             "the whole training part."
         )
-    said.append(
-        "The best figure of each column is in bold."
-        if study.choice is None
-        else "In bold: what is chosen within each training part, which alone is judged by samples that had no part in "
-        "the choice; the rows above are for comparison."
-    )
+    said.append("The best figure of each column is in bold.")
     if "leaderboard_rocauc" in names:
         said.append(
             "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as "
@@ -184,7 +177,8 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
 
 def _fold_table(study: Study) -> Html | None:
     """Return the best model part by part, with what it chose."""
-    parts = study.result.parts()
+    trial, model = study.best()
+    parts = trial.evaluations[model].parts()
     if len(parts) < 2:
         return None
     names = list(METRICS[study.kind])[:4]

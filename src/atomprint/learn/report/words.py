@@ -10,7 +10,7 @@ from atomprint.learn.evaluate import Evaluation
 from atomprint.learn.metrics import METRICS, Metric, Spread, primary_metric
 from atomprint.learn.plots.style import Look, looks
 from atomprint.learn.report.html import Content, Html, bold, join, minus, paragraph, tag
-from atomprint.learn.study import CHOSEN, Study, Trial
+from atomprint.learn.study import Study, Trial
 
 MAX_ROWS = 15
 """Rows of a table that grows with the data; what is left out is said, and is in results.json."""
@@ -19,10 +19,7 @@ MAX_ROWS = 15
 def best_title(study: Study) -> str:
     """Return features and model of the best result, in words."""
     trial, model = study.best()
-    title = f"{trial.features.title}, {lower(study.models[model])}"
-    if study.choice is not None and len(set(study.choice.chosen)) > 1:
-        title = f"chosen within each training part, most often {title}"
-    return title
+    return f"{trial.features.title}, {lower(study.models[model])}"
 
 
 def lower(title: str) -> str:
@@ -40,7 +37,7 @@ def judged(evaluation: Evaluation, name: str) -> tuple[str, Metric]:
 
 def looks_of(study: Study) -> dict[str, Look]:
     """Return colours and marks of the models of a study, the same in all its plots."""
-    return looks([model for model in study.models if model not in ("dummy", CHOSEN)])
+    return looks([model for model in study.models if model != "dummy"])
 
 
 def colour_of(study: Study, model: str) -> str:

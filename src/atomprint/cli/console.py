@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,18 +43,35 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     bar = Progress(
         SpinnerColumn(),
         BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
         console=console,
         transient=True,
     )
     with bar:
-        task = bar.add_task("Starting", total=None)
+        task = bar.add_task("Starting", total=None, count="")
 
         def show(step: str, done: int, total: int) -> None:
-            bar.update(task, description=step, completed=done, total=total or None)
+            known: dict[str, Any] = {"completed": done, "total": total, "count": f"{done} of {total}"} if total else {}
+            bar.update(task, description=step, **known)
 
         yield show
+
+
+@contextmanager
+def results_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for results before the work, and take it away again if the work fails and left nothing in it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            if any(path.iterdir()):
+                break
+            path.rmdir()
+        raise
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:

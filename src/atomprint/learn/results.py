@@ -20,6 +20,7 @@ from atomprint.learn.importance import Importance
 from atomprint.learn.leakage import Leakage
 from atomprint.learn.metrics import METRICS, primary_metric
 from atomprint.learn.problem import Problem
+from atomprint.learn.rows import Row, rows_of
 from atomprint.learn.split import Split
 from atomprint.learn.summary import caveats, predictions, study_to_dict
 from atomprint.learn.uncertainty import Uncertainty
@@ -192,6 +193,11 @@ class Study:
                 yield trial.features.key, model, evaluation
         if self.nested:
             yield CHOSEN, CHOSEN, self.chosen
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """A row for each of :meth:`evaluations`: coverage of its intervals, and times."""
+        return tuple(rows_of(self))
 
     def titles_of(self, features: str, model: str) -> tuple[str, str]:
         """Return the titles of keys that :meth:`evaluations` gives; those of the features are empty if it has none."""

@@ -83,6 +83,7 @@ def study_to_dict(study: Study) -> dict[str, Any]:
         "baseline": _evaluation_to_dict(study.baseline),
         "trials": [_trial_to_dict(trial) for trial in study.trials],
         "learning_curve": study.learning_curve and study.learning_curve.to_dict(),
+        "rows": [row.to_dict() for row in study.rows],
         "uncertainty": study.uncertainty and study.uncertainty.to_dict(),
         "breakdown": study.breakdown.to_dict(),
     }

@@ -97,7 +97,7 @@ def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(c
     output = " ".join(table.split())
     for words in (
         "chosen",
-        "truth in 90 % intervals",
+        "Truth inside: share of true values in the 90 % intervals",
         "In bold, to judge by",
         "for information only",
         "Peak memory of",
@@ -108,7 +108,7 @@ def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(c
     record = json.loads((folder / "run.json").read_text())
     own = study["chosen"]["cross_validation"]["mae"]
     (line,) = [line for line in table.splitlines() if "chosen " in line and "in training" in line]
-    assert f"{own['mean']:.3g}"[:4] in line
+    assert f"{own['mean']:.2f} ± {own['std']:.2f}" in line
     assert own["mean"] == np.mean([fold["mae"] for fold in study["chosen"]["folds"]])
     assert [row["role"] for row in study["rows"]].count("result") == 1
     assert study["rows"] == record["rows"]
@@ -131,7 +131,8 @@ def test_progress_counts_every_step_to_the_end(crystals, tmp_path):
 
     run("init", crystals.name, "--target", "volume")
     quick = ["models.random_forest.n_estimators=3", "evaluation.n_repeats=1", "split.n_folds=2", "n_jobs=1"]
-    for changes in (["split.test_size=0"], ["evaluation.learning_curve=false"], ["split.n_folds=0"]):
+    quick += ["features.composition={type='ElementProperty', properties=['mass']}", "evaluation.learning_curve=false"]
+    for changes in (["split.test_size=0"], ["evaluation.learning_curve=true"], ["split.n_folds=0"]):
         told = []
         train(Recipe.read(tmp_path / "recipe.toml", [*quick, *changes]), lambda *step, told=told: told.append(step))
         (total,) = {total for words, _, total in told if total and not words.startswith("Features")}

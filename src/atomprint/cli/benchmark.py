@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
-from atomprint.cli.train import coverage_and_time, coverage_and_time_headers, in_style, show_memory, show_study
+from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
     from atomprint.learn.metrics import Spread
@@ -58,11 +58,11 @@ def show_comparison(study: Study, task: str) -> None:
     classify = study.problem.kind == "classification"
     headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})"]
     if classify:  # what leaderboards call rocauc is of predicted classes, and so the balanced accuracy
-        headers += ["leaderboard\n“rocauc”", "true\nROC-AUC"]
+        headers += ["leader-\nboard’s\n“rocauc”", "true\nROC-\nAUC"]
     rows = []
     for line in comparison(study, task):
         role = "" if line.row is None else line.row.role
-        mark = {"": "", "candidate": " (this run, for information)"}.get(role, " (this run)")
+        mark = {"": "", "candidate": " (this run, for information only)"}.get(role, " (this run)")
         cells = [f"{line.model}{mark}", line.given, f"{line.figure:.4f}"]
         if classify:
             found = {} if line.row is None else line.row.evaluation.cross_validation
@@ -73,7 +73,7 @@ def show_comparison(study: Study, task: str) -> None:
         cells += ["", ""] if line.row is None else coverage_and_time(line.row)
         rows.append(in_style(cells, role))
     console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
-    console.print(table([*headers, *coverage_and_time_headers(study)], rows, 2))
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2, wrap_first=True))
 
 
 def _mean(spread: Spread) -> str:

@@ -74,15 +74,18 @@ def results_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:
-    """Return a table; columns from ``numeric_from`` on are aligned to the right."""
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99, wrap_first: bool = False
+) -> Table:
+    """Return a table; columns from ``numeric_from`` on are aligned to the right, the first may be wrapped if asked."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, header in enumerate(headers):
         made.add_column(
             header,
             justify="right" if column >= numeric_from else "left",
             overflow="fold",
-            no_wrap=column == 0 or column >= numeric_from,  # text gives way to names and numbers
+            # Text gives way to names and numbers.
+            no_wrap=(column == 0 and not wrap_first) or column >= numeric_from,
         )
     for row in rows:
         made.add_row(*(str(cell) for cell in row))

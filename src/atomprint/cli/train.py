@@ -97,11 +97,10 @@ def show_study(study: Study) -> None:
     for name in (first, second):
         headers.append("\n".join([METRICS[kind][name].title.replace(" ", "\n"), *parts]))  # narrow, to leave room
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
-    console.print(table([*headers, *coverage_and_time_headers(study)], rows, numeric_from=2))
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=2))
     if unit and METRICS[kind][first].in_unit:
         console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
-    console.print("Times: of the features, and of all fits and predictions added up.", style="dim")
-    for sentence in (*choice_in_words(study), *study.leakage.sentences()):
+    for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
         console.print(sentence, style="dim")
 
 
@@ -110,22 +109,27 @@ def in_style(cells: list[str], role: str) -> list[str]:
     return [f"[bold]{cell}[/bold]" for cell in cells] if role == "result" else cells
 
 
-def coverage_and_time_headers(study: Study) -> tuple[str, ...]:
-    """Return the headers of what :func:`coverage_and_time` gives."""
-    things = "sets" if study.problem.kind == "classification" else "intervals"
-    level = "" if study.uncertainty is None else f"{100 * study.uncertainty.level:g} % "
-    return (f"truth in\n{level}{things}" + ("" if len(study.split.test) else "\n(folds)"), "features,\nmodels")
+COVERAGE_AND_TIME = ("truth\ninside", "time")
 
 
 def coverage_and_time(row: Row) -> tuple[str, str]:
     """Return the coverage with its range over the folds, and the times of features and models, as cells."""
     coverage = "–"
     if row.coverage.value is not None:
-        span = row.coverage_range
-        coverage = f"{100 * row.coverage.value:.1f} %" + (
-            "" if span is None else f"\n({100 * span[0]:.0f} – {100 * span[1]:.0f})"
-        )
+        coverage = f"{100 * row.coverage.value:.1f} %"
+        if row.coverage_range is not None:
+            coverage += "\n{:.0f}–{:.0f}".format(*(100 * share for share in row.coverage_range))
     return coverage, f"{row.seconds_features:.1f} s\n{row.seconds_models:.1f} s"
+
+
+def coverage_and_time_in_words(study: Study) -> list[str]:
+    """Return what the columns of :func:`coverage_and_time` are."""
+    said = []
+    if study.uncertainty is not None:
+        things = "sets of classes" if study.problem.kind == "classification" else "intervals"
+        where = "of the test part" if len(study.split.test) else "of all folds; below: smallest and largest of a fold"
+        said.append(f"Truth inside: share of true values in the {100 * study.uncertainty.level:g} % {things}, {where}.")
+    return [*said, "Time: of the features; below: of all fits and predictions, added up."]
 
 
 def choice_in_words(study: Study) -> list[str]:

@@ -88,6 +88,7 @@ method = "none"             # "grid", "random" or "optuna": hyperparameters chos
 [evaluation]
 learning_curve = true
 level = 0.9                 # share of true values that prediction intervals are to hold
+# n_choose = 5000           # samples of a training part on which models are compared, if there is no test part
 """
 
 

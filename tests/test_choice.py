@@ -17,6 +17,7 @@ from sklearn.tree import DecisionTreeRegressor
 from atomprint.learn import Features, Problem, break_down, conformal, inner_folds, make_model, make_split, run_study
 from atomprint.learn.choice import Candidate, choose
 from atomprint.learn.metrics import METRICS
+from atomprint.learn.report.quality import verdict
 
 QUICK = {"n_repeats": 0, "curve": False}
 
@@ -103,7 +104,7 @@ def test_the_best_of_many_models_of_pure_chance_is_no_better_than_chance():
     assert abs(chosen - np.mean(errors)) < 2 * np.std(errors)
 
 
-@pytest.mark.parametrize("case", ["random", "stratified", "group", "classes", "atoms", "kernel"])
+@pytest.mark.parametrize("case", ["random", "stratified", "group", "time", "classes", "atoms", "kernel"])
 def test_targets_of_a_fold_have_no_part_in_its_choice_and_its_predictions(case):
     rng = np.random.default_rng(0)
     problem = atoms_problem() if case == "atoms" else problem_of(rng.integers(0, 3, 90), tuple("abc"))
@@ -112,10 +113,14 @@ def test_targets_of_a_fold_have_no_part_in_its_choice_and_its_predictions(case):
     n = len(problem)
     X = np.column_stack([problem.y + rng.normal(size=n), rng.normal(size=(n, 3))])
     groups = {"of": np.array([f"g{i // 4}" for i in range(n)])}
-    if case == "group":
+    if case == "time":
+        groups = {"of": np.array([str(1900 + i) for i in range(n)])}
+    if case in ("group", "time"):
         problem = replace(problem, dataset=replace(problem.dataset, groups=groups))
-    method = {"group": "group", "stratified": "stratified"}.get(case, "random")
-    split = make_split(problem, method, test_size=0, n_folds=3, group_by="of" if case == "group" else None)
+    method = case if case in ("group", "time", "stratified") else "random"
+    split = make_split(
+        problem, method, test_size=0, n_folds=3, group_by="of" if "of" in problem.dataset.groups else None
+    )
     kind = problem.kind
     models = {
         "forest": make_model("random_forest", kind, n_estimators=3, random_state=0),
@@ -185,6 +190,21 @@ def test_only_training_samples_are_compared_on_and_no_more_than_asked_for():
     assert [len(rows) for _, rows in Recorder.seen] == [3200, 800] * 5  # of many samples one inner fold is enough
 
 
+def test_in_order_of_time_candidates_learn_from_what_came_first_and_from_most_of_it():
+    X, y = numbered(120)
+    problem = problem_of(y)
+    years = {"year": np.array([str(1900 + i) for i in range(120)])}
+    problem = replace(problem, dataset=replace(problem.dataset, groups=years))
+    split = make_split(problem, "time", test_size=0, n_folds=3, group_by="year")
+    Recorder.seen.clear()
+    choose([Candidate(features_of(X), "one", Recorder())], problem, split)
+    pairs = list(zip(Recorder.seen[::2], Recorder.seen[1::2], strict=True))
+    for (_, fitted), (_, held_out) in pairs:
+        assert fitted.max() < held_out.min()
+        assert len(fitted) > len(held_out)
+    assert len(pairs) == 3 * 3  # of five inner folds those that are fitted to at least half
+
+
 def test_nothing_is_chosen_within_training_parts_where_nothing_needs_to_be():
     X, y = numbered(60)
     problem = problem_of(y)
@@ -209,6 +229,10 @@ def test_a_test_part_without_folds_does_not_choose():
     assert study.best()[1] == "ridge"
     assert study.chosen is study.trials[0].evaluations["ridge"]
     assert not study.nested
+    said = verdict(study)
+    assert said.startswith("Chosen within the training part: Toy features with ridge, with a mean absolute error of ")
+    assert "on the test part" in said
+    assert [row.role for row in study.rows] == ["baseline", "candidate", "result"]
 
 
 def test_a_study_that_would_choose_on_its_test_folds_cannot_be():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,10 +67,9 @@ def results_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for path in missing:
-            if any(path.iterdir()):
-                break
-            path.rmdir()
+        with suppress(OSError):  # a folder with something in it stays, and those above it
+            for path in missing:
+                path.rmdir()
         raise
 
 

@@ -139,7 +139,7 @@ def choice_in_words(study: Study) -> list[str]:
     if study.choice is None:
         return []
     if not study.nested:
-        return [f"In bold: {study.choice.description}."]
+        return [f"In bold, to judge by: {study.choice.description}. Other rows are for information only."]
     trial, model = study.best()
     n = sum(keys == study.choice.best for keys in study.choice.winners)
     return [

@@ -229,7 +229,9 @@ def _inner_parts(
             "one set of features and one model, or both folds and a test part"
         ) from error
     used: list[tuple[Indices, Indices]] = []
-    for inner, held_out in reversed(folds):  # the last one first: in order of time it has most to learn from
+    # Models of few samples, such as the first ones in order of time, say little of what is fitted to all of them.
+    large = [(inner, held_out) for inner, held_out in folds if 2 * len(inner) >= len(rows)] or folds[-1:]
+    for inner, held_out in reversed(large):  # in order of time the last one has most to learn from
         used.append((rows[inner], rows[held_out]))
         if sum(len(held) for _, held in used) >= _ENOUGH:
             break

@@ -126,7 +126,7 @@ def run_study(
         choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=progress)
     trials = []
     for given in features:
-        preferred = None if choice is None else choice.best_model(given.key)
+        preferred = "" if choice is None else choice.best_model(given.key)
         evaluations: dict[str, Evaluation] = {}
         best = ""
         for _, name, model in (candidate for candidate in candidates if candidate.features is given):
@@ -142,7 +142,10 @@ def run_study(
                 name=f"features {given.key!r}, model {name!r}",
                 **options,
             )
-            best = preferred if preferred in evaluations else max(evaluations, key=lambda key: score(evaluations[key]))
+            if choice is None:
+                best = max(evaluations, key=lambda key: score(evaluations[key]))
+            else:
+                best = preferred if preferred in evaluations else name
             # Models of folds are kept no longer than they may be needed; forests of many samples are large.
             needed = {best, with_impurity(evaluations, best)}
             for key in evaluations.keys() - needed:

@@ -115,11 +115,11 @@ class Uncertainty:
             inside, known = (self.lower <= truth) & (truth <= self.upper), np.isfinite(self.lower)
         else:  # classes without probabilities
             inside = known = np.zeros(len(truth), dtype=bool)
-        for name in dict.fromkeys(self.parts.tolist()):
+        names = list(dict.fromkeys(self.parts.tolist()))
+        for name in names[-1:] if self.checked_on == "test part" else names:  # the test part comes last
             own = self.parts == name
-            if (name == "test") == (self.checked_on == "test part"):
-                reason = self.coverage.reason or "there are no intervals"
-                found[name] = Metric(float(inside[own].mean())) if known[own].all() else Metric(None, reason)
+            reason = self.coverage.reason or "there are no intervals"
+            found[name] = Metric(float(inside[own].mean())) if known[own].all() else Metric(None, reason)
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from atomprint.workflow.pipeline import assemble
 from atomprint.workflow.recipe import Recipe
 
 Progress = Callable[[str, int, int], None]
-"""Called with a few words about the next step, and the numbers of steps done and in all."""
+"""Called with a few words about the next step, and the numbers of steps done and in all; 0 and 0 if not known yet."""
 
 MODEL_FILE = "model.atomprint"
 

@@ -52,7 +52,7 @@ def models_section(study: Study, id: str) -> Section:
 def quality_section(study: Study, id: str) -> Section:
     """Return the section on figures of merit."""
     spec = METRICS[study.kind][primary_metric(study.kind)]
-    note = "; for information, not to pick one" if study.nested else ""
+    note = "; for information, not to pick one" if study.choice else ""
     body: list[Content] = [
         paragraph(verdict(study), class_="verdict"),
         captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline" + note),
@@ -73,10 +73,13 @@ def verdict(study: Study) -> str:
     figure = evaluation.cross_validation[name] if evaluation.folds else metric
     said = spec.description.partition(",")[0].partition(":")[0] if study.kind == "regression" else spec.title
     title = f"{trial.features.title} with {lower(study.models[model])}"
-    text = f"Chosen within each training part, most often {title}" if study.nested else f"Best {where}: {title}"
+    if study.nested:
+        text = f"Chosen within each training part, most often {title}"
+    else:
+        text = f"Best {where}: {title}" if study.choice is None else f"Chosen within the training part: {title}"
     if metric.value is None:
         return f"{text}. How good it is cannot be said: {metric}."
-    text += f", with a {said} of {minus(str(figure))}{unit}"
+    text += f", with a {said} of {minus(str(figure))}{unit}" + ("" if study.choice is None else f" {where}")
     base = judged(study.baseline, name)[1].value
     if base is not None:
         beaten = metric.value > base if spec.larger_is_better else metric.value < base
@@ -134,6 +137,7 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
         for trial in study.trials
         for k, (model, evaluation) in enumerate(trial.evaluations.items())
     ]
+    judged_row = next(row for row, (*_, evaluation) in enumerate(entries) if evaluation is study.chosen)
     folds = [[evaluation.cross_validation[name] for *_, evaluation in entries] for name in names]
     tests = [[evaluation.test.metrics[name] for *_, evaluation in entries if evaluation.test] for name in names]
     parts: dict[str, list[Any]] = {}
@@ -147,13 +151,13 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     for group in groups:
         columns = [(name, column) for part in group for name, column in zip(names, parts[part], strict=True)]
         best = [
-            1 if study.nested else _best_row(column, METRICS[study.kind][name].larger_is_better)
+            judged_row if study.choice else _best_row(column, METRICS[study.kind][name].larger_is_better)
             for name, column in columns
         ]
         rows = []
         for row, (features, model, _) in enumerate(entries):
             cells = [notes.cell(column[row], row == winner) for (_, column), winner in zip(columns, best, strict=True)]
-            rows.append((features, bold(model) if model == CHOSEN_TITLE else model, *cells))
+            rows.append((features, bold(model) if study.choice and row == judged_row else model, *cells))
         spans = (("", 2), *((part, len(names)) for part in group))
         yield table(
             ("features", "model", *titles * len(group)),
@@ -174,9 +178,9 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
             "the whole training part."
         )
     said.append(
-        "In bold: what was chosen within each training part, the figures to judge by. The rows of single models are "
+        "In bold: what was chosen within the training samples, the figures to judge by. The rows of single models are "
         "for information only: to pick the best of them would be a choice on the samples that judge it."
-        if study.nested
+        if study.choice
         else "The best figure of each column is in bold."
     )
     if "leaderboard_rocauc" in names:

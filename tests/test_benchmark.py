@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.model_selection import KFold
+from synthetic import make_problem, make_study
 
 from atomprint.workflow.benchmark import benchmark_recipe, comparison, run_benchmark, write_submission
 from atomprint.workflow.published import PUBLISHED
@@ -43,7 +44,9 @@ def task_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(task_file):
     """Its run through the folds of Matbench."""
-    return run_benchmark("matbench_expt_gap", recipe=composition_recipe(ridge={}), path=task_file)
+    return run_benchmark(
+        "matbench_expt_gap", recipe=composition_recipe(ridge={}, decision_tree={"max_depth": 3}), path=task_file
+    )
 
 
 def test_folds_are_those_of_matbench(run):
@@ -57,24 +60,32 @@ def test_folds_are_those_of_matbench(run):
 def test_a_recipe_can_leave_features_to_the_data(task_file):
     given = Recipe.auto("matbench_expt_gap", overrides=["models.ridge.alpha=1.0", "n_jobs=1"])
     run = run_benchmark("matbench_expt_gap", recipe=given, path=task_file)
-    assert list(run.recipe.features) == ["properties", "fractions", "composition"]
+    assert list(run.recipe.features) == ["properties", "fractions", "charges", "composition"]
     assert run.recipe.split.method == "official"
     assert any(f"{N:,} compositions of 11 elements" in reason for reason in run.reasons)
 
 
 def test_published_figures_stand_beside_those_of_the_run(run):
     rows = comparison(run.study, "matbench_expt_gap")
-    figures = [row.figure for row, _ in rows]
+    figures = [line.figure for line in rows]
     assert figures == sorted(figures)  # the best first
-    own = [row.model for row, is_own in rows if is_own]
+    own = [line.model for line in rows if line.row is not None]
     assert any("Ridge" in name for name in own)
-    assert len(own) == 2  # with the baseline
-    assert len(rows) == 2 + len(PUBLISHED["matbench_expt_gap"])
+    assert len(own) == 4  # with the baseline and the choice
+    assert len(rows) == 4 + len(PUBLISHED["matbench_expt_gap"])
+    roles = {line.row.model: line.row.role for line in rows if line.row is not None}
+    assert roles == {"dummy": "baseline", "ridge": "candidate", "decision_tree": "candidate", "chosen": "result"}
+    (chosen,) = [line for line in rows if line.row is not None and line.row.role == "result"]
+    assert chosen.figure == run.study.chosen.cross_validation["mae"].mean.value
+    low, high = chosen.row.coverage_range
+    assert low <= chosen.row.coverage.value <= high
+    assert abs(chosen.row.coverage.value - 0.9) < 0.02
+    assert chosen.row.seconds_models > 0
 
 
 def test_submissions_are_as_matbench_reads_them(run, tmp_path):
     path = tmp_path / "results.json"
-    write_submission(path, run.study, "matbench_expt_gap", features="composition", model="ridge")
+    write_submission(path, run.study, "matbench_expt_gap")
     document = json.loads(path.read_text())
     digest = document.pop("hash")
 
@@ -86,10 +97,37 @@ def test_submissions_are_as_matbench_reads_them(run, tmp_path):
     assert list(results) == [f"fold_{k}" for k in range(5)]
     predicted = [name for fold in results.values() for name in fold["data"]]
     assert sorted(predicted) == [f"mb-expt-gap-{k:04d}" for k in range(1, N + 1)]
-    for fold, evaluated in zip(results.values(), run.study.trials[0].evaluations["ridge"].folds, strict=True):
+    for fold, evaluated, (_, model) in zip(
+        results.values(), run.study.chosen.folds, run.study.choice.winners, strict=True
+    ):
+        assert fold["parameters"]["model"] == model
         assert set(fold) == {"data", "parameters", "scores"}
         assert set(fold["scores"]) == {"mae", "rmse", "mape", "max_error"}
         assert fold["scores"]["mae"] == pytest.approx(evaluated.metrics["mae"].value)
+
+
+def test_the_table_on_the_console_tells_what_to_read(run, capsys):
+    from atomprint.cli import benchmark
+
+    benchmark.show_comparison(run.study, "matbench_expt_gap")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "for information" in text
+    assert "truth" in text
+    assert "Chosen" in text
+
+
+def test_areas_under_the_curve_of_classes_stand_beside_what_leaderboards_call_so(capsys):
+    from atomprint.cli import benchmark
+
+    study = make_study(make_problem("classification"), test=False, noise=1.2)
+    benchmark.show_comparison(study, "matbench_mp_is_metal")
+    text = capsys.readouterr().out
+    assert "“rocauc”" in text
+    assert "true" in text
+    figures = study.chosen.cross_validation
+    for name in ("balanced_accuracy", "leaderboard_rocauc", "roc_auc"):
+        assert f"{figures[name].mean.value:.4f}" in text
+    assert figures["roc_auc"].mean.value != figures["leaderboard_rocauc"].mean.value
 
 
 @pytest.mark.parametrize("task", sorted(PUBLISHED))

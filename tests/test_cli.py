@@ -59,7 +59,15 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert len(found) == 1
     assert 8 < found.iloc[0]["volume"] < 20
     assert "volume" in run("info")
-    assert "MAE" in run("evaluate", crystals.name, "--structure", "cif")
+    output = " ".join(run("evaluate", crystals.name, "--structure", "cif").split())
+    assert "MAE" in output
+    assert "Warning: these are the 40 samples that the model was fitted to" in output
+    pd.read_csv(crystals).iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
+    assert "Warning" not in run("evaluate", "fewer.csv", "--structure", "cif")
+    others = pd.read_csv(crystals)
+    others["volume"] *= 1.1  # other values under the same names
+    others.to_csv(tmp_path / "others.csv", index=False)
+    assert "Warning" not in run("evaluate", "others.csv", "--structure", "cif")
     assert "Volume" in run("report", "atomprint-run")
 
 
@@ -80,6 +88,71 @@ def test_the_same_recipe_gives_the_same_numbers(crystals, tmp_path):
 
     assert list(results("a")) == list(results("b"))
     assert (tmp_path / "a" / "predictions.csv").read_text() == (tmp_path / "b" / "predictions.csv").read_text()
+
+
+def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(crystals, tmp_path):
+    run("init", crystals.name, "--target", "volume")
+    quick = ("-s", "models.random_forest.n_estimators=5", "-s", "evaluation.n_repeats=1", "-s", "split.n_folds=2")
+    table = run("train", *quick, "-s", "split.test_size=0", "-s", "evaluation.learning_curve=false", "--jobs", "1")
+    output = " ".join(table.split())
+    for words in (
+        "chosen",
+        "Truth inside: share of true values in the 90 % intervals",
+        "In bold, to judge by",
+        "for information only",
+        "Peak memory of",
+    ):
+        assert words in output
+    folder = tmp_path / "atomprint-run"
+    (study,) = json.loads((folder / "results.json").read_text())["studies"]
+    record = json.loads((folder / "run.json").read_text())
+    own = study["chosen"]["cross_validation"]["mae"]
+    (line,) = [line for line in table.splitlines() if "chosen " in line and "in training" in line]
+    assert f"{own['mean']:.2f} ± {own['std']:.2f}" in line
+    assert own["mean"] == np.mean([fold["mae"] for fold in study["chosen"]["folds"]])
+    assert [row["role"] for row in study["rows"]].count("result") == 1
+    assert study["rows"] == record["rows"]
+    assert 0.01 < record["peak_memory_gb"] < 100
+    (chosen,) = [row for row in record["rows"] if row["role"] == "result"]
+    with (folder / "predictions.csv").open() as file:
+        frame = pd.read_csv(file)
+    frame = frame[frame["model"] == "chosen"]
+    inside = (frame["lower"] <= frame["true"]) & (frame["true"] <= frame["upper"])
+    assert chosen["coverage"] == pytest.approx(inside.mean())
+    assert chosen["coverage_by_part"] == pytest.approx(inside.groupby(frame["part"]).mean().to_dict())
+    assert "chosen in training" in run("report", "atomprint-run")
+    card = (folder / "model-card.md").read_text()
+    assert "are of models fitted to 20 samples" in card
+    assert "The saved model was fitted anew to all 40 samples." in card
+
+
+def test_progress_counts_every_step_to_the_end(crystals, tmp_path):
+    from atomprint.workflow import Recipe, train
+
+    run("init", crystals.name, "--target", "volume")
+    quick = ["models.random_forest.n_estimators=3", "evaluation.n_repeats=1", "split.n_folds=2", "n_jobs=1"]
+    quick += ["features.composition={type='ElementProperty', properties=['mass']}", "evaluation.learning_curve=false"]
+    for changes in (["split.test_size=0"], ["evaluation.learning_curve=true"], ["split.n_folds=0"]):
+        told = []
+        train(Recipe.read(tmp_path / "recipe.toml", [*quick, *changes]), lambda *step, told=told: told.append(step))
+        (total,) = {total for words, _, total in told if total and not words.startswith("Features")}
+        counted = [done for words, done, n in told if n == total and not words.startswith("Features")]
+        assert counted == list(range(total + 1))
+        assert told[-1] == ("Done", total, total)
+
+
+def test_runs_that_fail_leave_no_empty_folder(crystals, tmp_path):
+    run("init", crystals.name, "--target", "volume")
+    run("train", "-o", "new/results", "-s", "models.forest.type=woods", code=1)
+    assert not (tmp_path / "new").exists()
+    kept = tmp_path / "old"
+    kept.mkdir()
+    run("train", "-o", "old", "-s", "models.forest.type=woods", code=1)
+    assert kept.is_dir()  # it was there before
+    run("train", "-o", "old/results", "-s", "models.forest.type=woods", code=1)
+    assert list(kept.iterdir()) == []
+    run("benchmark", "matbench_expt_gap", "--data", "missing.json.gz", "-o", "none", code=1)
+    assert not (tmp_path / "none").exists()
 
 
 def test_init_without_data_can_be_trained_at_once(tmp_path, monkeypatch):

@@ -272,6 +272,39 @@ def test_a_verdict_without_a_figure_says_why():
     assert verdict(replace(study, trials=[trial])).endswith("How good it is cannot be said: it was not asked for.")
 
 
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_choice_within_training_parts_is_what_to_judge_by(kind):
+    study = make_study(make_problem(kind), test=False, noise=1.2)
+    text = "".join(Page(make_report(study).html()).text)
+    assert "Chosen within each training part (most often Composition, ridge)" in text
+    assert "The rows of single models are for information only" in text
+    assert "picked" not in text
+    name = next(iter(METRICS[kind]))
+    own = str(study.chosen.cross_validation[name])
+    assert own != str(study.trials[0].evaluations["ridge"].cross_validation[name])
+    assert own in verdict(study)
+    assert "had no part in the choice among 4: features and model were chosen by a figure made up" in verdict(study)
+    for features, model in study.choice.winners:
+        assert f"{study.titles_of(features, model)[0]}, {study.models[model].lower()}" in text
+    assert "Chosen within each training part" not in "".join(
+        Page(make_report(make_study(make_problem(kind))).html()).text
+    )
+    card = model_card(study, versions()).markdown()
+    assert "Features and model are those chosen for 4 of 5 folds" in card
+    assert own in card
+
+
+def test_titles_keep_their_capitals():
+    problem = make_problem()
+    for title, inside in (("Gap in eV from the HOMO", "gap in eV from the HOMO"), ("HOMO energy", "HOMO energy")):
+        target = replace(problem.target, title=title)
+        study = make_study(replace(problem, dataset=replace(problem.dataset, targets={"target": target})))
+        text = make_report(study).html() + make_report(study).cards()
+        assert inside in text
+        for wrong in (title.lower(), "hOMO"):
+            assert wrong not in text
+
+
 def test_large_data_make_a_small_page():
     study = make_study(make_problem(n=12_000, compositions=True), features=("A",), models=("B",))
     html = make_report(study).html()
@@ -294,6 +327,15 @@ def test_model_card_says_what_a_user_must_know():
     assert "Sr" in text
     assert "CC0" in text
     assert len(set(text.splitlines())) >= len([line for line in text.splitlines() if line])  # nothing is said twice
+
+
+def test_model_card_tells_the_fits_that_were_judged_from_the_model_that_was_saved():
+    study = CASES["regression"]()
+    n = len(study.split.train)
+    card = make_report(study, saved_model="The saved model was fitted anew to all samples.").cards()
+    assert f"The results below are of models fitted to {n} samples" in card
+    assert "- The saved model was fitted anew to all samples." in card
+    assert "saved model" not in make_report(study).cards()
 
 
 def test_data_set_card_says_what_is_not_known():

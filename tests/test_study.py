@@ -73,7 +73,7 @@ def test_a_study_of_numbers():
         shap=True,
         progress=words.append,
     )
-    assert len(words) == count_steps(2, 3)
+    assert len(words) == count_steps(2, 3, split)
     assert study.models == {"dummy": "Baseline", "wood": "A forest", "ridge": "Ridge", "gp": "gp"}
     first, second = study.trials
     assert list(first.evaluations) == ["wood", "ridge"]
@@ -153,7 +153,7 @@ def test_a_study_of_classes_without_a_test_part():
             assert row["probability narrow"] + row["probability wide"] == pytest.approx(1)
             assert row["set"] in ("narrow", "wide", "narrow|wide", "")
     text = " ".join(study.caveats())
-    assert "There is no test part: the best of 3 was picked by the same folds" in text
+    assert "There is no test part. For each fold features and model were chosen within its training samples" in text
     assert "No probabilities of classes from: no_probabilities" in text
     found = checked(study)
     assert found["trials"][0]["models"]["svm"]["test"] is None
@@ -169,7 +169,7 @@ def test_a_study_of_atoms_with_a_single_test_part():
     assert study.best()[1] in ("linear", "ridge")
     text = " ".join(study.caveats())
     assert "There is no cross-validation" in text
-    assert "the best of 2 was picked by this very test part" in text
+    assert "The best of 2 was chosen by the MAE on 127 samples held out within the training part" in text
     assert "The 159 atoms belong to 40 structures" in text
     assert len(study.learning_curve.sizes) == 4
     found = checked(study)

@@ -233,6 +233,39 @@ def test_sets_hold_each_class_as_often_as_they_say():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_coverage_of_parts_is_the_share_of_truths_inside_in_each():
+    rng = np.random.default_rng(2)
+    for classes in ((), ("a", "b", "c")):
+        X = rng.normal(size=(150, 2))
+        y = X[:, 0] + 0.5 * rng.normal(size=150)
+        problem = problem_of(np.digitize(y, (-0.5, 0.5)) if classes else y, classes)
+        model = make_model("decision_tree", problem.kind, max_depth=3, random_state=0)
+        for options, names in (({"test_size": 0}, [f"fold {k}" for k in range(1, 6)]), ({}, ["test"])):
+            split = make_split(problem, **options)
+            evaluation = evaluate(model, features_of(X), problem, split)
+            found = conformal(evaluation, problem, split)
+            shares = found.coverage_of_parts(problem)
+            assert list(shares) == names
+            row, hits, n = 0, 0, 0
+            for name, fold in evaluation.parts():
+                inside = []
+                for sample in fold.indices:
+                    truth = problem.y[sample]
+                    if classes:
+                        inside.append(bool(found.sets[row][int(truth)]))
+                    else:
+                        inside.append(found.lower[row] <= truth <= found.upper[row])
+                    row += 1
+                if name in names:
+                    assert shares[name].value == sum(inside) / len(inside)
+                    hits, n = hits + sum(inside), n + len(inside)
+            assert found.coverage.value == pytest.approx(hits / n)
+    few = problem_of(np.arange(6.0))
+    split = make_split(few, n_folds=2)
+    too_few = conformal(evaluate(Mean(), features_of(np.ones((6, 1))), few, split), few, split, 0.99)
+    assert "needs" in too_few.coverage_of_parts(few)["test"].reason
+
+
 def test_reliability_agrees_with_scikit_learn():
     from sklearn.calibration import calibration_curve
 

@@ -116,7 +116,12 @@ def run_demo(
         "random_forest": make_model("random_forest", random_state=seed, n_estimators=size.n_trees),
     }
     plans = [_enthalpy(size), _volume(size), _bulk_modulus(size)]
-    total = 1 + sum(len(p.recipes) + count_steps(len(p.recipes), len(models), curve=size.curve) for p in plans)
+    problems = [Problem.of(plan.dataset, plan.target) for plan in plans]
+    splits = [make_split(problem, n_folds=size.n_folds, seed=seed) for problem in problems]
+    total = 1 + sum(
+        len(plan.recipes) + count_steps(len(plan.recipes), len(plan.recipes) * len(models), split, curve=size.curve)
+        for plan, split in zip(plans, splits, strict=True)
+    )
     done = 0
 
     def step(words: str) -> None:
@@ -125,8 +130,7 @@ def run_demo(
         done += 1
 
     studies = []
-    for plan in plans:
-        problem = Problem.of(plan.dataset, plan.target)
+    for plan, problem, split in zip(plans, problems, splits, strict=True):
         features = []
         for recipe in plan.recipes:
             step(f"{problem.title}: {recipe.title}")
@@ -137,7 +141,7 @@ def run_demo(
                 problem,
                 features,
                 models,
-                make_split(problem, n_folds=size.n_folds, seed=seed),
+                split,
                 question=plan.question,
                 n_repeats=size.n_repeats,
                 curve=size.curve,

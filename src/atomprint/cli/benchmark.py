@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, table
-from atomprint.cli.train import show_study
+from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
+from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
+
+if TYPE_CHECKING:
+    from atomprint.learn.metrics import Spread
+    from atomprint.learn.study import Study
 
 
 def benchmark(
@@ -27,7 +31,7 @@ def benchmark(
 ) -> None:
     """Test models on the official five folds of Matbench, beside published figures."""
     with messages():
-        from atomprint.workflow.benchmark import benchmark_recipe, comparison, run_benchmark, write_submission
+        from atomprint.workflow.benchmark import benchmark_recipe, run_benchmark, write_submission
         from atomprint.workflow.recipe import Recipe
 
         if recipe is None:
@@ -40,22 +44,43 @@ def benchmark(
         if jobs is not None:
             given = replace(given, n_jobs=jobs)
         folder = Path(given.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        with progress_bar() as progress:
+        with results_folder(folder), progress_bar() as progress:
             run = run_benchmark(task, recipe=given, path=None if data is None else str(data), progress=progress)
             progress("Report", 0, 0)
             files = run.write(folder)
+            files["submission"] = folder / "matbench-results.json"
+            write_submission(files["submission"], run.study, task)
         show_study(run.study)
-        unit = run.study.problem.target.unit
-        metric = "balanced accuracy" if run.study.problem.kind == "classification" else f"MAE ({unit})"
-        rows = []
-        for row, own in comparison(run.study, task):
-            cells = (f"{row.model}{' (this run)' if own else ''}", row.given, f"{row.figure:.4f}")
-            rows.append([f"[bold]{cell}[/bold]" for cell in cells] if own else list(cells))
-        console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
-        console.print(table(("model", "from", metric), rows, 2))
-        trial, model = run.study.best()
-        submission = folder / "matbench-results.json"
-        write_submission(submission, run.study, task, features=trial.features.key, model=model)
-        for name, path in (*files.items(), ("submission", submission)):
+        show_comparison(run.study, task)
+        show_memory(run.peak_memory)
+        for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)
+
+
+def show_comparison(study: Study, task: str) -> None:
+    """Print the results of a study beside published figures."""
+    from atomprint.workflow.benchmark import comparison
+
+    classify = study.problem.kind == "classification"
+    headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})"]
+    if classify:  # what leaderboards call rocauc is of predicted classes, and so the balanced accuracy
+        headers += ["leader-\nboard’s\n“rocauc”", "true\nROC-\nAUC"]
+    rows = []
+    for line in comparison(study, task):
+        role = "" if line.row is None else line.row.role
+        mark = {"": "", "candidate": " (this run, for information only)"}.get(role, " (this run)")
+        cells = [f"{line.model}{mark}", line.given, f"{line.figure:.4f}"]
+        if classify:
+            found = {} if line.row is None else line.row.evaluation.cross_validation
+            cells += [
+                _mean(found["leaderboard_rocauc"]) if found else cells[2],
+                _mean(found["roc_auc"]) if found else "",
+            ]
+        cells += ["", ""] if line.row is None else coverage_and_time(line.row)
+        rows.append(in_style(cells, role))
+    console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2, wrap_first=True))
+
+
+def _mean(spread: Spread) -> str:
+    return "–" if spread.mean.value is None else f"{spread.mean.value:.4f}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,29 +43,48 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     bar = Progress(
         SpinnerColumn(),
         BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
         console=console,
         transient=True,
     )
     with bar:
-        task = bar.add_task("Starting", total=None)
+        task = bar.add_task("Starting", total=None, count="")
 
         def show(step: str, done: int, total: int) -> None:
-            bar.update(task, description=step, completed=done, total=total or None)
+            known: dict[str, Any] = {"completed": done, "total": total, "count": f"{done} of {total}"} if total else {}
+            bar.update(task, description=step, **known)
 
         yield show
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:
-    """Return a table; columns from ``numeric_from`` on are aligned to the right."""
+@contextmanager
+def results_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for results before the work, and take it away again if the work fails and left nothing in it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # a folder with something in it stays, and those above it
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99, wrap_first: bool = False
+) -> Table:
+    """Return a table; columns from ``numeric_from`` on are aligned to the right, the first may be wrapped if asked."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, header in enumerate(headers):
         made.add_column(
             header,
             justify="right" if column >= numeric_from else "left",
             overflow="fold",
-            no_wrap=column == 0 or column >= numeric_from,  # text gives way to names and numbers
+            # Text gives way to names and numbers.
+            no_wrap=(column == 0 and not wrap_first) or column >= numeric_from,
         )
     for row in rows:
         made.add_row(*(str(cell) for cell in row))

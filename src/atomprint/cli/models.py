@@ -151,6 +151,8 @@ def evaluate(
             for name, metric in result.metrics.values.items()
         ]
         console.print(table(("metric", f"{result.n} samples"), rows, 1))
+        if result.warning:
+            console.print(f"Warning: {result.warning}", style="bold yellow")
         for sentence in result.notes:
             console.print(sentence, style="dim")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, table
+from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
 
 if TYPE_CHECKING:
+    from atomprint.learn.rows import Row
     from atomprint.learn.study import Study
 
 RECIPE = Path("recipe.toml")
@@ -74,48 +75,96 @@ def train(
         if target is not None:
             given = replace(given, data=replace(given.data, target=target))
         # If there is no place for the results, that should be known before the work.
-        Path(given.output).mkdir(parents=True, exist_ok=True)
-        with progress_bar() as progress:
+        with results_folder(Path(given.output)), progress_bar() as progress:
             run = run_recipe(given, progress)
             progress("Report", 0, 0)
             files = run.write()
         for reason in run.reasons:
             console.print(reason, style="dim", markup=False)
         show_study(run.study)
+        show_memory(run.peak_memory)
         for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)
 
 
 def show_study(study: Study) -> None:
-    """Print the figures of merit of all models of a study."""
+    """Print figures of merit, coverage of intervals and times of all models of a study."""
     from atomprint.learn.metrics import METRICS, primary_metric
 
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
     second = "r2" if kind == "regression" else "roc_auc"
-    best_trial, best_model = study.best()
-    titles = {trial.features.key: trial.features.title for trial in study.trials}
     rows = []
-    for features, model, evaluation in study.evaluations():
-        row = [titles.get(features, ""), study.models.get(model, model)]
+    for row in study.rows:
+        nested = study.nested and row.role == "result"
+        cells = ["chosen", "in training parts"] if nested else list(study.titles_of(row.features, row.model))
         for name in (first, second):
-            if evaluation.folds:
-                row.append(str(evaluation.cross_validation[name]))
-            if evaluation.test is not None:
-                row.append(str(evaluation.test.metrics[name]))
-        best = (features, model) == (best_trial.features.key, best_model)
-        rows.append([f"[bold]{cell}[/bold]" for cell in row] if best else row)
+            folds = [str(row.evaluation.cross_validation[name])] if row.evaluation.folds else []
+            test = [] if row.evaluation.test is None else [str(row.evaluation.test.metrics[name])]
+            cells.append("\n".join([*folds, *test]))
+        rows.append(in_style([*cells, *coverage_and_time(row)], row.role))
     parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
     headers = ["features", "model"]
     for name in (first, second):
-        words = METRICS[kind][name].title.replace(" ", "\n")  # narrow columns leave room for names
-        headers += [f"{words}\n{part}" for part in parts]
+        headers.append("\n".join([METRICS[kind][name].title.replace(" ", "\n"), *parts]))  # narrow, to leave room
     console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
-    console.print(table(headers, rows, numeric_from=2))
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=2))
     if unit and METRICS[kind][first].in_unit:
-        console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}", style="dim")
-    for sentence in study.leakage.sentences():
+        console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
+    for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
         console.print(sentence, style="dim")
+
+
+def in_style(cells: list[str], role: str) -> list[str]:
+    """Return the cells of a row: bold for what to judge by."""
+    return [f"[bold]{cell}[/bold]" for cell in cells] if role == "result" else cells
+
+
+COVERAGE_AND_TIME = ("truth\ninside", "time")
+
+
+def coverage_and_time(row: Row) -> tuple[str, str]:
+    """Return the coverage with its range over the folds, and the times of features and models, as cells."""
+    coverage = "–"
+    if row.coverage.value is not None:
+        coverage = f"{100 * row.coverage.value:.1f} %"
+        if row.coverage_range is not None:
+            coverage += "\n{:.0f}–{:.0f}".format(*(100 * share for share in row.coverage_range))
+    return coverage, f"{row.seconds_features:.1f} s\n{row.seconds_models:.1f} s"
+
+
+def coverage_and_time_in_words(study: Study) -> list[str]:
+    """Return what the columns of :func:`coverage_and_time` are."""
+    said = []
+    if study.uncertainty is not None:
+        things = "sets of classes" if study.problem.kind == "classification" else "intervals"
+        where = "of the test part" if len(study.split.test) else "of all folds; below: smallest and largest of a fold"
+        said.append(f"Truth inside: share of true values in the {100 * study.uncertainty.level:g} % {things}, {where}.")
+    return [*said, "Time: of the features; below: of all fits and predictions, added up."]
+
+
+def choice_in_words(study: Study) -> list[str]:
+    """Return which row to read, where features and model were chosen within each training part."""
+    from atomprint.learn.problem import lower
+
+    if study.choice is None:
+        return []
+    if not study.nested:
+        return [f"In bold, to judge by: {study.choice.description}. Other rows are for information only."]
+    trial, model = study.best()
+    n = sum(keys == study.choice.best for keys in study.choice.winners)
+    return [
+        f"In bold, to judge by: features and model {study.choice.description}. Rows of single models are for "
+        "information only: to pick the best of them would be a choice on the samples that judge it.",
+        f"Chosen for {n} of {len(study.choice.winners)} folds, and to use for new samples: {trial.features.title}, "
+        f"{lower(study.models[model])}.",
+    ]
+
+
+def show_memory(peak: float | None) -> None:
+    """Print the peak memory of the process."""
+    if peak is not None:
+        console.print(f"Peak memory of the whole run: {peak:.2f} GB.", style="dim")
 
 
 def report(
@@ -160,10 +209,11 @@ def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
     metric = primary_metric(target["kind"])
     spec = METRICS[target["kind"]][metric]
     trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
-    own, base = trial["models"][best["model"]], study["baseline"]
+    own, base = study.get("chosen") or trial["models"][best["model"]], study["baseline"]
+    title = f"{best['model']} on {best['features']}"
     return (
         f"{study['dataset']['title']}: {target['title']}",
-        f"{best['model']} on {best['features']}",
+        f"chosen in training parts, most often {title}" if study.get("chosen") else title,
         spec.title + (f" ({target['unit']})" if target["unit"] and spec.in_unit else ""),
         _figure(base, metric),
         _figure({"cross_validation": own.get("cross_validation")}, metric),

@@ -1,6 +1,7 @@
 """From features to models that are tested and explained: metrics, models, evaluation, importance, report."""
 
 from atomprint.learn.breakdown import Breakdown, break_down
+from atomprint.learn.choice import Choice
 from atomprint.learn.curve import LearningCurve, learning_curve
 from atomprint.learn.evaluate import Evaluation, FitError, Fold, evaluate
 from atomprint.learn.features import Features
@@ -27,6 +28,7 @@ __all__ = [
     "METRICS",
     "MODELS",
     "Breakdown",
+    "Choice",
     "Evaluation",
     "Features",
     "FitError",

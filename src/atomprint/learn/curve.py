@@ -120,7 +120,9 @@ def learning_curve(
     tasks = []
     for fit, held_out in pairs:
         ordered = _nested_order(problem, fit, rng)
-        tasks += [(share, ordered[: _size(problem, ordered, share)], held_out) for share in shares]
+        tasks += [
+            (share, ordered[: _size(problem, ordered, round(share * len(ordered)))], held_out) for share in shares
+        ]
     n_threads = check_n_jobs(n_jobs)
     cores = cores_for_each(n_threads, len(tasks))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
@@ -158,9 +160,17 @@ def _nested_order(problem: Problem, rows: Indices, rng: np.random.Generator) -> 
     return np.asarray(rows[np.lexsort((rows, which, place[which]))])
 
 
-def _size(problem: Problem, ordered: Indices, share: float) -> int:
-    """Return how many samples make up a share, without tearing structures apart."""
-    size = min(len(ordered), max(2, round(share * len(ordered))))
+def draw_samples(problem: Problem, rows: Indices, n: int, seed: int) -> Indices:
+    """Return n of some samples drawn at random, in ascending order: whole structures, classes in proportion."""
+    if len(rows) <= n:
+        return np.sort(rows)
+    ordered = _nested_order(problem, rows, np.random.default_rng(seed))
+    return np.sort(ordered[: _size(problem, ordered, n)])
+
+
+def _size(problem: Problem, ordered: Indices, n: int) -> int:
+    """Return how many samples are about n, without tearing structures apart."""
+    size = min(len(ordered), max(2, n))
     structures = problem.structures[ordered]
     while size < len(ordered) and structures[size] == structures[size - 1]:
         size += 1

@@ -131,8 +131,8 @@ class Evaluation:
             np.concatenate([fold.indices for fold in self.folds]),
             np.repeat(np.arange(len(self.folds)), [len(fold.indices) for fold in self.folds]),
             np.concatenate([fold.y_pred for fold in self.folds]),
-            _joined([fold.probabilities for fold in self.folds]),
-            _joined([fold.y_std for fold in self.folds]),
+            joined([fold.probabilities for fold in self.folds]),
+            joined([fold.y_std for fold in self.folds]),
         )
 
     def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
@@ -153,7 +153,8 @@ class Evaluation:
         return "folds", found.indices, found.y_pred
 
 
-def _joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:
+def joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:
+    """Return what all models of a list gave as one array, or None if one of them gave nothing."""
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None
 

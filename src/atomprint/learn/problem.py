@@ -13,6 +13,11 @@ from atomprint.validation import check_choice
 Indices = npt.NDArray[np.intp]
 
 
+def lower(title: str) -> str:
+    """Return a title inside a sentence: "random forest" and "band gap (eV)", but "SVM" and "HOMO energy"."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A question to models: predict one target of one data set.
@@ -79,7 +84,7 @@ class Problem:
     @property
     def title(self) -> str:
         """Data set and target in words."""
-        return f"{self.dataset.title}: {self.target.title[:1].lower()}{self.target.title[1:]}"
+        return f"{self.dataset.title}: {lower(self.target.title)}"
 
     @property
     def ids(self) -> list[str]:

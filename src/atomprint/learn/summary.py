@@ -17,7 +17,7 @@ from atomprint.learn.uncertainty import conformal
 
 if TYPE_CHECKING:
     from atomprint.learn.importance import Importance
-    from atomprint.learn.study import Study, Trial
+    from atomprint.learn.results import Study, Trial
 
 _FEW = 1000  # samples
 _RARE = 5  # structures
@@ -78,9 +78,12 @@ def study_to_dict(study: Study) -> dict[str, Any]:
             key: {"title": title, "parameters": study.parameters.get(key, {})} for key, title in study.models.items()
         },
         "best": {"features": best_trial.features.key, "model": best_model},
+        "choice": study.choice and study.choice.to_dict(),
+        "chosen": _evaluation_to_dict(study.chosen) if study.nested else None,
         "baseline": _evaluation_to_dict(study.baseline),
         "trials": [_trial_to_dict(trial) for trial in study.trials],
         "learning_curve": study.learning_curve and study.learning_curve.to_dict(),
+        "rows": [row.to_dict() for row in study.rows],
         "uncertainty": study.uncertainty and study.uncertainty.to_dict(),
         "breakdown": study.breakdown.to_dict(),
     }
@@ -150,10 +153,9 @@ def predictions(study: Study) -> Iterator[dict[str, Any]]:
     problem = study.problem
     ids, classes = problem.ids, problem.target.classes
     known = study.uncertainty
-    trial, best = study.best()
     for features, model, evaluation in study.evaluations():
         bounds = known
-        if known is not None and evaluation is not trial.evaluations[best]:
+        if known is not None and evaluation is not study.chosen:
             bounds = conformal(evaluation, problem, study.split, known.level)
         place = 0
         for part, fold in evaluation.parts():
@@ -213,15 +215,15 @@ def _size(study: Study) -> Iterator[str]:
 
 def _choice(study: Study) -> Iterator[str]:
     n_models = sum(len(trial.evaluations) for trial in study.trials)
+    made = study.choice.description if study.choice is not None else ""
     if not study.split.folds:
         text = "There is no cross-validation: figures are from a single test part and have no spread"
-        if n_models > 1:
-            text += f", and the best of {n_models} was picked by this very test part, which flatters it"
-        yield f"{text}."
-    elif len(study.split.test) == 0 and n_models > 1:
+        yield f"{text}. The best of {n_models} was {made}." if made else f"{text}."
+    elif made:
         yield (
-            f"There is no test part: the best of {n_models} was picked by the same folds that judge it, which flatters "
-            "its figures a little."
+            "There is no test part. For each fold features and model were chosen within its training samples alone, "
+            f"and the predictions of what was chosen are what to judge by ({made}). Figures of single models are for "
+            f"information: picking the best of the {n_models} by them would be a choice on the samples that judge it."
         )
 
 

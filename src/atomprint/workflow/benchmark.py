@@ -9,16 +9,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
 from atomprint.files import write_atomically
+from atomprint.learn.choice import CHOSEN
+from atomprint.learn.rows import Row
 from atomprint.learn.study import Study, plain
 from atomprint.validation import check_choice
-from atomprint.workflow.published import PUBLISHED, Published
+from atomprint.workflow.published import PUBLISHED
 from atomprint.workflow.recipe import DataSection, Recipe, SplitSection
 from atomprint.workflow.train import Progress, Run, train
 
@@ -69,23 +71,49 @@ def run_benchmark(
     return train(recipe, progress)
 
 
-def comparison(study: Study, task: str) -> list[tuple[Published, bool]]:
-    """Return published figures and those of a study, best first, and for each whether it is of the study."""
+class Line(NamedTuple):
+    """A line of the table beside published figures; ``row`` has what a study knows besides, None if published."""
+
+    model: str
+    given: str
+    figure: float
+    row: Row | None
+
+
+def comparison(study: Study, task: str) -> list[Line]:
+    """Return published figures and those of a study, best first.
+
+    Parameters
+    ----------
+    study : Study
+        From :func:`run_benchmark`.
+    task : str
+        Its task.
+
+    Returns
+    -------
+    list of Line
+        Figures are the mean over the folds of the mean absolute error, or of the balanced accuracy. Of several
+        features and models of the study only the choice within each training part is to be compared with what was
+        published; the role of the others is "candidate".
+    """
     metric = "balanced_accuracy" if study.problem.kind == "classification" else "mae"
     given = "composition" if study.problem.dataset.structures is None else "structure"
-    own = []
-    for features, model, evaluation in study.evaluations():
-        mean = evaluation.cross_validation[metric].mean.value
+    lines = [Line(*row, None) for row in PUBLISHED[task]]
+    for row in study.rows:
+        mean = row.evaluation.cross_validation[metric].mean.value
         if mean is not None:
-            words = "nothing" if evaluation is study.baseline else given
-            title = study.models.get(model, model)
-            own.append((Published(title if features == "none" else f"{title} on {features}", words, mean), True))
-    rows = [*((row, False) for row in PUBLISHED[task]), *own]
-    return sorted(rows, key=lambda row: -row[0].figure if metric == "balanced_accuracy" else row[0].figure)
+            features, model = study.titles_of(row.features, row.model)
+            title = f"{model} on {row.features}" if features else model
+            lines.append(Line(title, "nothing" if row.role == "baseline" else given, mean, row))
+    return sorted(lines, key=lambda line: -line.figure if metric == "balanced_accuracy" else line.figure)
 
 
-def write_submission(path: str | Path, study: Study, task: str, *, features: str, model: str) -> None:
-    """Write the predictions of one model in the format of Matbench's ``results.json.gz`` before compression.
+def write_submission(path: str | Path, study: Study, task: str) -> None:
+    """Write the predictions to judge a study by in the format of Matbench's ``results.json.gz`` before compression.
+
+    Where there are several features and models, they are those of what was chosen within the training samples of each
+    fold; the file names it beside the predictions of the fold.
 
     Parameters
     ----------
@@ -95,18 +123,17 @@ def write_submission(path: str | Path, study: Study, task: str, *, features: str
         From :func:`run_benchmark`.
     task : str
         Its task.
-    features, model : str
-        Keys of the features and of the model in the study.
     """
-    evaluation = next(e for f, m, e in study.evaluations() if (f, m) == (features, model))
-    parameters = {"features": features, "model": model, "software": "atomprint"}
+    trial, model = study.best()
+    keys = (CHOSEN, CHOSEN) if study.nested else (trial.features.key, model)
+    parameters = {**dict(zip(("features", "model"), keys, strict=True)), "software": "atomprint"}
     results = {
         f"fold_{number}": {
             "data": dict(_predictions(study, fold.indices, fold.y_pred)),
             "parameters": _frozen({**parameters, **plain(fold.chosen)}),
             "scores": _scores(study, fold.indices, fold.y_pred),
         }
-        for number, fold in enumerate(evaluation.folds)
+        for number, fold in enumerate(study.chosen.folds)
     }
     document = {
         "@module": "matbench.bench",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomprint.datasets import Dataset
 from atomprint.learn.metrics import Metrics, compute_metrics
 from atomprint.learn.problem import Problem
+from atomprint.workflow.card import Card, digest
 from atomprint.workflow.model import TrainedModel
 from atomprint.workflow.predictions import Predictions
 
@@ -28,11 +29,14 @@ class ModelEvaluation:
     notes : tuple of str
         What to keep in mind: samples that could not be predicted, samples outside the domain, coverage of the
         intervals.
+    warning : str
+        Why the figures say nothing of new samples; empty if there is no such reason.
     """
 
     metrics: Metrics
     n: int
     notes: tuple[str, ...]
+    warning: str = ""
 
 
 def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs: int = 1) -> ModelEvaluation:
@@ -84,7 +88,22 @@ def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs
         given.classes,
     )
     notes = tuple(_notes(found, rows, truth, len(problem)))
-    return ModelEvaluation(metrics, len(rows), notes)
+    return ModelEvaluation(metrics, len(rows), notes, _seen(card, problem))
+
+
+def _seen(card: Card, problem: Problem) -> str:
+    """Return a warning if samples have the names, the number and the values of those that the model was fitted to."""
+    training, y = card.training, problem.y
+    if digest(problem.ids) != training.ids_sha256:
+        return ""
+    counts = {name: int((y == k).sum()) for k, name in enumerate(card.classes)}
+    span = None if card.classes else (float(y.min()), float(y.max()))
+    if counts != dict(training.counts) or span != training.target_range:  # numbered alike, but others
+        return ""
+    return (
+        f"these are the {len(problem)} samples that the model was fitted to: how good it is on new ones cannot be seen "
+        "from them. The figures of atomprint train are of samples that the models had not seen."
+    )
 
 
 def _rows(found: Predictions, problem: Problem, needed: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

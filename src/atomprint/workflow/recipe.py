@@ -121,12 +121,16 @@ class EvaluationSection:
         Whether to compute SHAP values (extra ``shap``).
     level : float
         Share of true values that prediction intervals are to hold.
+    n_choose : int
+        Where there is no test part and several features or models, they are compared within each training part, on at
+        most so many of its samples.
     """
 
     learning_curve: bool | None = None
     n_repeats: int | None = None
     shap: bool = False
     level: float = 0.9
+    n_choose: int = 5000
 
     def __post_init__(self) -> None:
         if self.learning_curve is not None:
@@ -134,6 +138,7 @@ class EvaluationSection:
         check_bool("evaluation.shap", self.shap)
         if self.n_repeats is not None:
             check_integer("evaluation.n_repeats", self.n_repeats, 1)
+        check_integer("evaluation.n_choose", self.n_choose, 10)
         if not 0 < check_real("evaluation.level", self.level) < 1:
             raise ValueError(f"evaluation.level must be between 0 and 1, got {self.level}")
 

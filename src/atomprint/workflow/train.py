@@ -24,7 +24,8 @@ from atomprint.learn.problem import Problem
 from atomprint.learn.report import Report, versions
 from atomprint.learn.search import Search
 from atomprint.learn.split import make_split
-from atomprint.learn.study import Study, run_study
+from atomprint.learn.study import Study, count_steps, run_study, takes_kernel
+from atomprint.memory import peak_memory
 from atomprint.validation import check_choice, check_n_jobs
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import FeatureSet, compute_features, drop_failures, feature_sets, joined_parts
@@ -34,7 +35,7 @@ from atomprint.workflow.recipe import Recipe
 from atomprint.workflow.settle import settle
 
 Progress = Callable[[str, int, int], None]
-"""Called with a few words about the next step, and the numbers of steps done and in all."""
+"""Called with a few words about the next step, and the numbers of steps done and in all; 0 and 0 if not known yet."""
 
 MODEL_FILE = "model.atomprint"
 
@@ -57,6 +58,8 @@ class Run:
         Seconds that each step took.
     reasons : tuple of str
         Why what was left to the data is as it is, in sentences.
+    peak_memory : float or None
+        The most memory that the process had at once, in GB (10⁹ bytes); None where that is not known.
     """
 
     recipe: Recipe
@@ -65,6 +68,7 @@ class Run:
     report: Report
     timings: Mapping[str, float]
     reasons: tuple[str, ...] = ()
+    peak_memory: float | None = None
 
     def write(self, folder: str | Path | None = None) -> dict[str, Path]:
         """Write everything to a folder; each file is complete before it gets its name.
@@ -89,6 +93,8 @@ class Run:
             "reasons": list(self.reasons),
             "versions": versions(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
+            "peak_memory_gb": self.peak_memory,
+            "rows": [row.to_dict() for row in self.study.rows],
             "failures": [
                 {"row": f.row, "id": f.id, "step": f.step, "reason": f.reason}
                 for f in self.study.problem.dataset.failures
@@ -155,6 +161,8 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     settings = recipe.evaluation
     assert settings.n_repeats is not None  # settled
     assert settings.learning_curve is not None
+    pairs = [(given, model) for given in features for model in models.values() if takes_kernel(model) == given.pairwise]
+    tell = _Steps(progress, count_steps(len(features), len(pairs), split, curve=settings.learning_curve) + 1)
     with threadpool_limits(1 if shared else None, user_api="blas"):
         study = run_study(
             problem,
@@ -166,18 +174,34 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
             curve=settings.learning_curve,
             level=settings.level,
             shap=settings.shap,
+            n_choose=settings.n_choose,
             n_jobs=n_jobs if shared else 1,
-            progress=lambda words: progress(words, 0, 0),
+            progress=tell,
         )
     clock.lap("models")
 
     trial, name = study.best()
     index = next(i for i, given in enumerate(sets) if given.key == trial.features.key)
-    progress(f"{titles[name]} on all {len(problem)} samples", 0, 0)
+    tell(f"{titles[name]} on all {len(problem)} samples")
     recipe = replace(recipe, features=resolved, data=replace(recipe.data, target=target))
     model = _final_model(recipe, study, models[name], transformers[index])
     clock.lap("final model")
-    return Run(recipe, study, model, _report(recipe, study, clock, reasons), clock.seconds, reasons)
+    progress("Done", tell.total, tell.total)
+    peak = peak_memory()
+    return Run(recipe, study, model, _report(recipe, study, clock, reasons, peak), clock.seconds, reasons, peak)
+
+
+class _Steps:
+    """Count steps, and tell how many of all of them are done."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.total = total
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, words: str) -> None:
+        self._progress(words, self._done, self.total)
+        self._done += 1
 
 
 class _Clock:
@@ -290,12 +314,12 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     problem, (trial, name) = study.problem, study.best()
     everything = np.arange(len(problem))
     fitted = trial.evaluations[name].estimator
-    if not np.array_equal(study.split.train, everything):  # else the study has fitted this very model
+    if fitted is None or not np.array_equal(study.split.train, everything):
         fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
-    best = trial.evaluations[name]
-    metrics = {"cross_validation": {k: v.to_dict() for k, v in best.cross_validation.items()}} if best.folds else {}
-    if best.test is not None:
-        metrics["test"] = best.test.metrics.to_dict()
+    found = study.chosen
+    metrics = {"cross_validation": {k: v.to_dict() for k, v in found.cross_validation.items()}} if found.folds else {}
+    if found.test is not None:
+        metrics["test"] = found.test.metrics.to_dict()
     return TrainedModel.of(
         assemble(transformer, fitted, problem.target.level),
         problem,
@@ -309,7 +333,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     )
 
 
-def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str]) -> Report:
+def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str], peak: float | None) -> Report:
     return Report(
         title=recipe.title or study.problem.title,
         lead="Made by atomprint train.",
@@ -319,7 +343,10 @@ def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str])
             "seed": recipe.seed,
             "threads": check_n_jobs(recipe.n_jobs),
             **{f"seconds for {name}": round(seconds, 1) for name, seconds in clock.seconds.items()},
+            "peak memory (GB)": "not known" if peak is None else round(peak, 2),
         },
         recipe=recipe.to_toml(),
         reasons=reasons,
+        saved_model=f"The saved model was fitted anew to all {len(study.problem):,} samples"
+        + (", those of the test part included." if len(study.split.test) else "."),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.files import write_atomically
-from atomprint.learn.report.cards import dataset_card, model_card
+from atomprint.learn.report.cards import Card, dataset_card, model_card
 from atomprint.learn.report.environment import versions
 from atomprint.learn.report.page import page
 from atomprint.learn.report.tables import predictions_csv
@@ -37,6 +37,8 @@ class Report:
         The recipe, as text, with everything that was left to defaults.
     reasons : sequence of str
         Why features and models are those of the recipe, in sentences, if they were chosen by the form of the data.
+    saved_model : str
+        What model cards say of a model that was saved beside the report.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Report:
     settings: Mapping[str, Any]
     recipe: str = ""
     reasons: Sequence[str] = ()
+    saved_model: str = ""
 
     def __post_init__(self) -> None:
         if not self.studies:
@@ -79,12 +82,24 @@ class Report:
 
     def html(self) -> str:
         """Return the page: one file with everything in it, which needs no network."""
-        return page(self.title, self.lead, self.studies, self.settings, versions(), self.recipe, self.reasons)
+        return page(
+            self.title,
+            self.lead,
+            self.studies,
+            self.settings,
+            versions(),
+            self.recipe,
+            reasons=self.reasons,
+            saved_model=self.saved_model,
+        )
 
     def cards(self) -> str:
         """Return the model card and the data-set card of each study as Markdown."""
-        found = [card for study in self.studies for card in (model_card(study, versions()), dataset_card(study))]
+        found = [card for study in self.studies for card in (self._model_card(study), dataset_card(study))]
         return "\n".join(card.markdown() for card in found)
+
+    def _model_card(self, study: Study) -> Card:
+        return model_card(study, versions(), self.saved_model)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in plain types, for JSON."""

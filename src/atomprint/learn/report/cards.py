@@ -17,7 +17,9 @@ from ase.data import chemical_symbols
 
 from atomprint.learn.composition import compositions_of
 from atomprint.learn.metrics import METRICS, format_number, primary_metric
+from atomprint.learn.problem import lower
 from atomprint.learn.report.html import sentence
+from atomprint.learn.report.words import best_title
 from atomprint.learn.study import Study
 
 
@@ -44,7 +46,7 @@ class Card:
         return "\n".join(lines)
 
 
-def model_card(study: Study, versions: Mapping[str, str]) -> Card:
+def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "") -> Card:
     """Return the card of the best model of a study.
 
     Parameters
@@ -53,6 +55,8 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
         The study.
     versions : mapping of str to str
         Versions of Python and of packages.
+    saved_model : str
+        What there is to say of a model that was fitted anew for use, such as to which samples.
 
     Returns
     -------
@@ -60,7 +64,6 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
     """
     trial, model = study.best()
     target = study.target
-    evaluation = trial.evaluations[model]
     unit = f" in {target.unit}" if target.unit else ""
     what = f"one of {_listed(target.classes)}" if target.classes else f"a number{unit}"
     of = "each atom of a structure" if target.level == "atom" else (
@@ -68,11 +71,12 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
     )  # fmt: skip
     many = "compositions" if study.dataset.structures is None else "structures"
     many = f"atoms of {many}" if target.level == "atom" else many
-    parameters = _parameters(evaluation.estimator)
+    parameters = _parameters(trial.evaluations[model].estimator)
     details = [
-        f"Predicts {target.title.lower()} of {of}: {what}. {target.definition}",
+        f"Predicts {lower(target.title)} of {of}: {what}. {target.definition}",
         f"Features: {trial.features.title}: {trial.features.description}.",
         f"Model: {study.models[model]}" + (f", {parameters}." if parameters else "."),
+        *_choice(study),
         f"Seed {study.split.seed}. Made with atomprint {versions.get('atomprint', '(not installed)')}, scikit-learn "
         f"{versions.get('scikit-learn', '?')}, Python {versions.get('python', '?')}.",
     ]
@@ -94,7 +98,7 @@ def model_card(study: Study, versions: Mapping[str, str]) -> Card:
         {
             "Model": details,
             "Intended use": use,
-            "Training data": [*_domain(study), f"Source: {study.dataset.source}"],
+            "Training data": [*_domain(study), *filter(None, [saved_model]), f"Source: {study.dataset.source}"],
             "Evaluation data": [study.split.description or "Described in the report."],
             "Metrics": [
                 f"{METRICS[study.kind][name].title}: {METRICS[study.kind][name].description}." for name in _told(study)
@@ -123,7 +127,7 @@ def dataset_card(study: Study) -> Card:
     used = (
         "All rows are used here."
         if n_known == len(dataset)
-        else f"{n_known:,} rows are used here: those of which {study.target.title.lower()} is known."
+        else f"{n_known:,} rows are used here: those of which {lower(study.target.title)} is known."
     )
     failures = (
         f"Rows of the source that were left out, because they could not be used: {len(dataset.failures):,}."
@@ -134,7 +138,7 @@ def dataset_card(study: Study) -> Card:
     return Card(
         f"Data-set card: {dataset.title}",
         {
-            "Motivation": [f"Used here to learn: {study.target.title.lower()}.", *filter(None, [study.question])],
+            "Motivation": [f"Used here to learn: {lower(study.target.title)}.", *filter(None, [study.question])],
             "Composition": [
                 f"{len(dataset):,} {what}. {dataset.description}",
                 *_domain(study)[1:],
@@ -152,6 +156,26 @@ def dataset_card(study: Study) -> Card:
             "Maintenance": ["By its source. This card describes the copy that was read for this report."],
         },
     )
+
+
+def _choice(study: Study) -> Iterator[str]:
+    """Yield how features and model were chosen, and what the results are of, where each fold has its own choice."""
+    if study.choice is not None and study.nested:
+        n = sum(keys == study.choice.best for keys in study.choice.winners)
+        yield (
+            f"Features and model are those chosen for {n} of {len(study.choice.winners)} folds: "
+            f"{study.choice.description}. The results below are of what was chosen for each fold, not of this model "
+            "in all of them."
+        )
+
+
+def _fitted(study: Study) -> str:
+    """Return the number of samples of each fit that results come from."""
+    if len(study.split.test):
+        return f"{len(study.split.train):,}"
+    numbers = [len(fit) for fit, _ in study.split.folds]
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _domain(study: Study) -> list[str]:
@@ -172,7 +196,8 @@ def _domain(study: Study) -> list[str]:
         low, high = (format_number(float(v), like=size) for v in (y.min(), y.max()))
         span = f"Range of the target: {low} to {high}{unit}"
     return [
-        f"{len(train):,} samples of {study.dataset.title}, with {n_formulas:,} different formulas.",
+        f"The results below are of models fitted to {_fitted(study)} samples of {study.dataset.title}; there are "
+        f"{n_formulas:,} different formulas among those for training.",
         f"Elements: {_listed(elements)}.",
         f"{span}.",
     ]
@@ -184,8 +209,8 @@ def _told(study: Study) -> list[str]:
 
 
 def _results(study: Study) -> Iterator[str]:
-    trial, model = study.best()
-    for title, evaluation in ((study.models[model], trial.evaluations[model]), ("Baseline", study.baseline)):
+    own = best_title(study) if study.nested else study.models[study.best()[1]]
+    for title, evaluation in ((own, study.chosen), ("Baseline", study.baseline)):
         for where, figures in (
             ("cross-validation", evaluation.cross_validation if evaluation.folds else None),
             ("test part", evaluation.test.metrics.values if evaluation.test is not None else None),

@@ -29,7 +29,7 @@ from atomprint.learn.report.html import (
     table,
     tag,
 )
-from atomprint.learn.report.words import MAX_ROWS
+from atomprint.learn.report.words import MAX_ROWS, lower
 from atomprint.learn.study import Study
 from atomprint.structures import Batch
 
@@ -60,7 +60,7 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
     what = "compositions" if dataset.structures is None else "structures"
     table_of_elements = plots.periodic_table(known.elements, f"{what} with the element", logarithmic=True)
     distribution = plots.target_distribution(problem, study.split)
-    pictures = [captioned(distribution, f"Histogram of {target.title.lower()} in the training and the test part")]
+    pictures = [captioned(distribution, f"Histogram of {lower(target.title)} in the training and the test part")]
     if known.n_atoms is not None:
         few = len(known.n_atoms) < len(np.unique(problem.structures))
         note = f"{len(known.n_atoms):,} structures, spread evenly over the data set" if few else None

@@ -40,8 +40,7 @@ _MANY_ELEMENTS = 8  # from how many on errors by element are shown in the period
 
 def errors_section(study: Study, id: str) -> Section:
     """Return the section on errors by element, chemistry and size, and on the worst predictions."""
-    trial, model = study.best()
-    where, indices, y_pred = trial.evaluations[model].held_out()
+    where, indices, y_pred = study.held_out()
     wrong = study.kind == "classification"
     truth = study.problem.y[indices]
     overall = float(np.mean(y_pred != truth) if wrong else np.mean(np.abs(y_pred - truth)))
@@ -132,8 +131,7 @@ def _worst(study: Study) -> Iterator[Html]:
 
 def _worst_predictions(study: Study) -> Iterator[_Prediction]:
     """Yield the largest errors, or the wrong classes that were predicted with the greatest confidence."""
-    trial, model = study.best()
-    evaluation = trial.evaluations[model]
+    evaluation = study.chosen
     _, indices, y_pred = evaluation.held_out()
     truth = study.problem.y[indices]
     if study.kind == "regression":

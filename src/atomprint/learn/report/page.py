@@ -40,13 +40,17 @@ def page(
     versions: Mapping[str, str],
     recipe: str,
     reasons: Sequence[str] = (),
+    saved_model: str = "",
 ) -> str:
     """Return the whole page; see :class:`~atomprint.learn.report.Report` for the arguments."""
     sections = [
         Section("summary", "Summary", join([_summary(studies), _caveats(studies)])),
         *([Section("why", "Why this recipe", _why(reasons))] if reasons else []),
         Section("reading", "How to read this", _reading(studies)),
-        *(_study(study, f"study-{k}", f"{k}. {study.title}", versions) for k, study in enumerate(studies, 1)),
+        *(
+            _study(study, f"study-{k}", f"{k}. {study.title}", versions, saved_model)
+            for k, study in enumerate(studies, 1)
+        ),
         Section("making", "How this was made", _making(settings, versions, recipe)),
     ]
     return PAGE.format(
@@ -64,8 +68,7 @@ def _summary(studies: Sequence[Study]) -> Html:
     for number, study in enumerate(studies, 1):
         name = primary_metric(study.kind)
         spec = METRICS[study.kind][name]
-        trial, model = study.best()
-        evaluation = trial.evaluations[model]
+        evaluation = study.chosen
         base = judged(study.baseline, name)[1]
         rows.append(
             (
@@ -82,7 +85,8 @@ def _summary(studies: Sequence[Study]) -> Html:
         ("study", "best features and model", "figure of merit", "samples", "baseline", "folds", "test part"),
         rows,
         numeric_from=3,
-        caption="The best model of each study beside a baseline that learns nothing from features.",
+        caption="The best model of each study beside a baseline that learns nothing from features. Where there is no "
+        "test part, features and model are chosen anew within each training part.",
     )
 
 
@@ -116,7 +120,7 @@ def _reading(studies: Sequence[Study]) -> Html:
     )
 
 
-def _study(study: Study, id: str, title: str, versions: Mapping[str, str]) -> Section:
+def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved_model: str) -> Section:
     known = facts(study.problem)
     harmless = () if study.leakage else study.leakage.sentences()  # the section on the split says so
     body = join(
@@ -135,7 +139,7 @@ def _study(study: Study, id: str, title: str, versions: Mapping[str, str]) -> Se
         uncertainty_section(study, f"{id}-uncertainty"),
         errors_section(study, f"{id}-errors"),
         importance_section(study, f"{id}-importance"),
-        Section(f"{id}-model-card", "Model card", _card(model_card(study, versions))),
+        Section(f"{id}-model-card", "Model card", _card(model_card(study, versions, saved_model))),
         Section(f"{id}-data-card", "Data-set card", _card(dataset_card(study))),
     ]
     return Section(id, title, body, [section for section in sections if section is not None])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.learn import plots
+from atomprint.learn.choice import CHOSEN, CHOSEN_TITLE
 from atomprint.learn.evaluate import Evaluation
 from atomprint.learn.plots.style import PALETTE, look
 from atomprint.learn.report.html import Content, Section, bold, captioned, join, paragraph, tag
@@ -27,6 +28,12 @@ def _parity(study: Study, id: str) -> Section:
     y, target = study.problem.y, study.target
     styles = looks_of(study)
     pictures = []
+    best = study.best()[1]
+    if study.nested:
+        only = {CHOSEN: study.chosen}
+        figure = plots.parity(y, only, target, titles={CHOSEN: CHOSEN_TITLE}, looks={CHOSEN: styles[best]})
+        text = f"Predicted against true {lower(target.title)}: what was chosen within each training part"
+        pictures.append(captioned(figure, text, bold(CHOSEN_TITLE)))
     for trial in study.trials:
         shown = dict(sorted(trial.evaluations.items(), key=lambda item: rank(study, item[1]))[:_PANELS])
         shown = {name: e for name, e in trial.evaluations.items() if name in shown}
@@ -34,13 +41,12 @@ def _parity(study: Study, id: str) -> Section:
         pictures.append(
             captioned(
                 plots.parity(y, shown, target, titles=study.models, looks=styles),
-                f"Predicted against true {target.title.lower()}, features: {trial.features.title}",
+                f"Predicted against true {lower(target.title)}, features: {trial.features.title}",
                 bold(trial.features.title),
                 f", the {len(shown)} best of {len(shown) + left} models" if left else None,
             )
         )
-    trial, model = study.best()
-    residuals = plots.residuals(y, trial.evaluations[model], target, styles[model].colour)
+    residuals = plots.residuals(y, study.chosen, target, styles[best].colour)
     body = [
         paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
         tag("div", *pictures, class_="figures"),
@@ -52,15 +58,14 @@ def _parity(study: Study, id: str) -> Section:
 
 
 def _classes(study: Study, id: str) -> Section:
-    trial, model = study.best()
-    evaluation, y, target = trial.evaluations[model], study.problem.y, study.target
+    evaluation, y, target = study.chosen, study.problem.y, study.target
     panels = {}
     if evaluation.folds:
         found = evaluation.out_of_fold()
         panels["folds"] = (y[found.indices], found.y_pred)
     if evaluation.test is not None:
         panels["test part"] = (y[evaluation.test.indices], evaluation.test.y_pred)
-    matrix = plots.confusion(panels, target.classes, target.title.lower())
+    matrix = plots.confusion(panels, target.classes, lower(target.title))
     body: list[Content] = [
         captioned(
             matrix,
@@ -108,8 +113,7 @@ def _curves(
                 label = f"{trial.features.title}, {lower(study.models[trial.best])}"
                 curves[label] = (truth == 1, probabilities[:, 1])
         return curves, classes[1], where
-    trial, model = study.best()
-    truth, probabilities = scores(trial.evaluations[model])
+    truth, probabilities = scores(study.chosen)
     if probabilities is not None:
         counts = np.bincount(truth, minlength=len(classes))
         for k in sorted(np.argsort(-counts, kind="stable")[: len(PALETTE)]):

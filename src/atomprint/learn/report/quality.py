@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atomprint.learn import plots
+from atomprint.learn.choice import CHOSEN_TITLE
 from atomprint.learn.evaluate import Fold
 from atomprint.learn.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.learn.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag
@@ -51,9 +52,10 @@ def models_section(study: Study, id: str) -> Section:
 def quality_section(study: Study, id: str) -> Section:
     """Return the section on figures of merit."""
     spec = METRICS[study.kind][primary_metric(study.kind)]
+    note = "; for information, not to pick one" if study.choice else ""
     body: list[Content] = [
         paragraph(verdict(study), class_="verdict"),
-        captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline"),
+        captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline" + note),
         *_metrics_tables(study),
         _fold_table(study),
     ]
@@ -66,14 +68,18 @@ def verdict(study: Study) -> str:
     spec, unit = METRICS[study.kind][name], study.target.unit
     unit = f" {unit}" if spec.in_unit and unit else ""
     trial, model = study.best()
-    evaluation = trial.evaluations[model]
+    evaluation = study.chosen
     where, metric = judged(evaluation, name)
     figure = evaluation.cross_validation[name] if evaluation.folds else metric
     said = spec.description.partition(",")[0].partition(":")[0] if study.kind == "regression" else spec.title
-    text = f"Best {where}: {trial.features.title} with {lower(study.models[model])}"
+    title = f"{trial.features.title} with {lower(study.models[model])}"
+    if study.nested:
+        text = f"Chosen within each training part, most often {title}"
+    else:
+        text = f"Best {where}: {title}" if study.choice is None else f"Chosen within the training part: {title}"
     if metric.value is None:
         return f"{text}. How good it is cannot be said: {metric}."
-    text += f", with a {said} of {minus(str(figure))}{unit}"
+    text += f", with a {said} of {minus(str(figure))}{unit}" + ("" if study.choice is None else f" {where}")
     base = judged(study.baseline, name)[1].value
     if base is not None:
         beaten = metric.value > base if spec.larger_is_better else metric.value < base
@@ -90,10 +96,10 @@ def verdict(study: Study) -> str:
         text += picked if n_models > 1 else " The"
         said = minus(str(judge)) + (unit if judge.value is not None else "")
         text += f" test part is the judge: there it is {said}."
-    elif n_models > 1:
+    elif study.choice is not None:
         text += (
-            f" It was picked as the best of {n_models} by this very figure, which flatters it a little: there is no "
-            "other part of the data to judge it by."
+            f" The samples that judge had no part in the choice among {n_models}: features and model were "
+            f"{study.choice.description}."
         )
     return text + _next_best(study, name)
 
@@ -102,7 +108,7 @@ def _next_best(study: Study, name: str) -> str:
     """Return a warning if the second best model is within the spread over folds."""
     trial, model = study.best()
     best = trial.evaluations[model]
-    if len(best.folds) < 2:
+    if len(best.folds) < 2 or study.nested:  # that another one looks better there would be a choice on test folds
         return ""
     sign = -1.0 if METRICS[study.kind][name].larger_is_better else 1.0
     others = [
@@ -123,12 +129,15 @@ def _next_best(study: Study, name: str) -> str:
 def _metrics_tables(study: Study) -> Iterator[Html]:
     """Yield the figures of merit: folds and test beside each other where there is room, else below each other."""
     names = list(METRICS[study.kind])
-    entries = [("", "dummy", study.baseline)]
+    entries = [("", study.models["dummy"], study.baseline)]
+    if study.nested:
+        entries.append(("", CHOSEN_TITLE, study.chosen))
     entries += [
-        ("" if k else trial.features.title, model, evaluation)
+        ("" if k else trial.features.title, study.models[model], evaluation)
         for trial in study.trials
         for k, (model, evaluation) in enumerate(trial.evaluations.items())
     ]
+    judged_row = next(row for row, (*_, evaluation) in enumerate(entries) if evaluation is study.chosen)
     folds = [[evaluation.cross_validation[name] for *_, evaluation in entries] for name in names]
     tests = [[evaluation.test.metrics[name] for *_, evaluation in entries if evaluation.test] for name in names]
     parts: dict[str, list[Any]] = {}
@@ -141,11 +150,14 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
     notes = Notes()
     for group in groups:
         columns = [(name, column) for part in group for name, column in zip(names, parts[part], strict=True)]
-        best = [_best_row(column, METRICS[study.kind][name].larger_is_better) for name, column in columns]
+        best = [
+            judged_row if study.choice else _best_row(column, METRICS[study.kind][name].larger_is_better)
+            for name, column in columns
+        ]
         rows = []
         for row, (features, model, _) in enumerate(entries):
             cells = [notes.cell(column[row], row == winner) for (_, column), winner in zip(columns, best, strict=True)]
-            rows.append((features, study.models[model], *cells))
+            rows.append((features, bold(model) if study.choice and row == judged_row else model, *cells))
         spans = (("", 2), *((part, len(names)) for part in group))
         yield table(
             ("features", "model", *titles * len(group)),
@@ -165,7 +177,12 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
             f"Test part: one figure for {len(study.split.test):,} samples set aside, predicted by a model fitted to "
             "the whole training part."
         )
-    said.append("The best figure of each column is in bold.")
+    said.append(
+        "In bold: what was chosen within the training samples, the figures to judge by. The rows of single models are "
+        "for information only: to pick the best of them would be a choice on the samples that judge it."
+        if study.choice
+        else "The best figure of each column is in bold."
+    )
     if "leaderboard_rocauc" in names:
         said.append(
             "ROC-AUC is the area under the ROC curve of the predicted probabilities. What leaderboards print as "
@@ -177,14 +194,14 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
 
 def _fold_table(study: Study) -> Html | None:
     """Return the best model part by part, with what it chose."""
-    trial, model = study.best()
-    parts = trial.evaluations[model].parts()
+    parts = study.chosen.parts()
     if len(parts) < 2:
         return None
     names = list(METRICS[study.kind])[:4]
+    titles = {trial.features.key: trial.features.title for trial in study.trials}
     notes = Notes()
     shown = [part for k, part in enumerate(parts) if k < MAX_ROWS or part[0] == "test"]
-    chosen = any(fold.chosen for _, fold in shown)
+    chosen = any(_hyperparameters(fold, study.nested) for _, fold in shown)
     rows = []
     for part, fold in shown:
         row: list[Content] = [
@@ -192,10 +209,13 @@ def _fold_table(study: Study) -> Html | None:
             f"{len(fold.indices):,}",
             *(notes.cell(fold.metrics[name]) for name in names),
         ]
-        rows.append([*row, _chosen(fold)] if chosen else row)
+        if study.nested:
+            row.append(f"{titles[fold.chosen['features']]}, {lower(study.models[fold.chosen['model']])}")
+        rows.append([*row, _chosen(fold, study.nested)] if chosen else row)
     headers = ["part", "samples", *(METRICS[study.kind][name].title for name in names)]
+    words = [*(["chosen for it"] if study.nested else []), *(["chosen hyperparameters"] if chosen else [])]
     body = table(
-        [*headers, "chosen hyperparameters"] if chosen else headers,
+        [*headers, *words],
         rows,
         numeric_from=1,
         numeric_until=len(headers),
@@ -210,8 +230,14 @@ def _unit_of_errors(study: Study) -> str | None:
     return f"Errors in {study.target.unit}." if study.kind == "regression" and study.target.unit else None
 
 
-def _chosen(fold: Fold) -> Html:
-    words = ", ".join(f"{key.rpartition('__')[2]} = {_short(value)}" for key, value in fold.chosen.items())
+def _hyperparameters(fold: Fold, nested: bool) -> dict[str, Any]:
+    """Return what was chosen in a fold; features and model of a nested choice have their own column."""
+    return {key: value for key, value in fold.chosen.items() if not nested or key not in ("features", "model")}
+
+
+def _chosen(fold: Fold, nested: bool) -> Html:
+    own = _hyperparameters(fold, nested)
+    words = ", ".join(f"{key.rpartition('__')[2]} = {_short(value)}" for key, value in own.items())
     return tag("span", words, class_="words wide")
 
 

@@ -6,25 +6,37 @@ from string import ascii_lowercase
 
 import numpy as np
 
+from atomprint.learn.choice import CHOSEN_TITLE
 from atomprint.learn.evaluate import Evaluation
 from atomprint.learn.metrics import METRICS, Metric, Spread, primary_metric
 from atomprint.learn.plots.style import Look, looks
+from atomprint.learn.problem import lower
 from atomprint.learn.report.html import Content, Html, bold, join, minus, paragraph, tag
 from atomprint.learn.study import Study, Trial
+
+__all__ = [
+    "MAX_ROWS",
+    "Notes",
+    "best_title",
+    "colour_of",
+    "duration",
+    "judged",
+    "looks_of",
+    "lower",
+    "rank",
+    "trial_title",
+    "unit_of",
+]
 
 MAX_ROWS = 15
 """Rows of a table that grows with the data; what is left out is said, and is in results.json."""
 
 
 def best_title(study: Study) -> str:
-    """Return features and model of the best result, in words."""
+    """Return what the result to judge by is of, in words: features and model, or the choice among them."""
     trial, model = study.best()
-    return f"{trial.features.title}, {lower(study.models[model])}"
-
-
-def lower(title: str) -> str:
-    """Return a title inside a sentence: "random forest", but "SVM"."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+    title = f"{trial.features.title}, {lower(study.models[model])}"
+    return f"{CHOSEN_TITLE} (most often {title})" if study.nested else title
 
 
 def judged(evaluation: Evaluation, name: str) -> tuple[str, Metric]:

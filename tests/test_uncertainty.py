@@ -8,6 +8,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 
 from atomprint.learn import conformal, evaluate, make_model, make_split
 from atomprint.learn.quantile import conformal_quantile
+from atomprint.learn.rows import coverage_of_parts
 
 
 def study_of(estimator, X, y, classes=(), **options):
@@ -244,7 +245,7 @@ def test_coverage_of_parts_is_the_share_of_truths_inside_in_each():
             split = make_split(problem, **options)
             evaluation = evaluate(model, features_of(X), problem, split)
             found = conformal(evaluation, problem, split)
-            shares = found.coverage_of_parts(problem)
+            shares = coverage_of_parts(found, problem)
             assert list(shares) == names
             row, hits, n = 0, 0, 0
             for name, fold in evaluation.parts():
@@ -263,7 +264,7 @@ def test_coverage_of_parts_is_the_share_of_truths_inside_in_each():
     few = problem_of(np.arange(6.0))
     split = make_split(few, n_folds=2)
     too_few = conformal(evaluate(Mean(), features_of(np.ones((6, 1))), few, split), few, split, 0.99)
-    assert "needs" in too_few.coverage_of_parts(few)["test"].reason
+    assert "needs" in coverage_of_parts(too_few, few)["test"].reason
 
 
 def test_reliability_agrees_with_scikit_learn():

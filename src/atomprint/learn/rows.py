@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from atomprint.learn.evaluate import Evaluation
 from atomprint.learn.metrics import Metric
-from atomprint.learn.uncertainty import conformal
+from atomprint.learn.problem import Problem
+from atomprint.learn.uncertainty import Uncertainty, conformal
 
 if TYPE_CHECKING:
     from atomprint.learn.results import Study
@@ -80,6 +83,24 @@ def rows_of(study: Study) -> Iterator[Row]:
         if study.uncertainty is not None:
             level = study.uncertainty.level
             bounds = study.uncertainty if result else conformal(evaluation, study.problem, study.split, level)
-            coverage, by_part = bounds.coverage, bounds.coverage_of_parts(study.problem)
+            coverage, by_part = bounds.coverage, coverage_of_parts(bounds, study.problem)
         role = "baseline" if evaluation is study.baseline else "result" if result else "candidate"
         yield Row(features, model, evaluation, role, coverage, by_part, spent, seconds)
+
+
+def coverage_of_parts(found: Uncertainty, problem: Problem) -> dict[str, Metric]:
+    """Return the share of samples whose truth is inside, for each of the parts that ``coverage`` is about."""
+    shares = {}
+    truth = problem.y[found.indices]
+    if found.sets is not None:
+        inside, known = found.sets[np.arange(len(truth)), truth.astype(np.intp)], np.ones(len(truth), dtype=bool)
+    elif found.lower is not None and found.upper is not None:
+        inside, known = (found.lower <= truth) & (truth <= found.upper), np.isfinite(found.lower)
+    else:  # classes without probabilities
+        inside = known = np.zeros(len(truth), dtype=bool)
+    names = list(dict.fromkeys(found.parts.tolist()))
+    for name in names[-1:] if found.checked_on == "test part" else names:  # the test part comes last
+        own = found.parts == name
+        reason = found.coverage.reason or "there are no intervals"
+        shares[name] = Metric(float(inside[own].mean())) if known[own].all() else Metric(None, reason)
+    return shares

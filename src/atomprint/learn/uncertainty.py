@@ -105,23 +105,6 @@ class Uncertainty:
     thresholds: Mapping[str, Metric]
     normalised: Uncertainty | None = None
 
-    def coverage_of_parts(self, problem: Problem) -> dict[str, Metric]:
-        """Return the share of samples whose truth is inside, for each of the parts that ``coverage`` is about."""
-        found = {}
-        truth = problem.y[self.indices]
-        if self.sets is not None:
-            inside, known = self.sets[np.arange(len(truth)), truth.astype(np.intp)], np.ones(len(truth), dtype=bool)
-        elif self.lower is not None and self.upper is not None:
-            inside, known = (self.lower <= truth) & (truth <= self.upper), np.isfinite(self.lower)
-        else:  # classes without probabilities
-            inside = known = np.zeros(len(truth), dtype=bool)
-        names = list(dict.fromkeys(self.parts.tolist()))
-        for name in names[-1:] if self.checked_on == "test part" else names:  # the test part comes last
-            own = self.parts == name
-            reason = self.coverage.reason or "there are no intervals"
-            found[name] = Metric(float(inside[own].mean())) if known[own].all() else Metric(None, reason)
-        return found
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
         return {

@@ -77,15 +77,21 @@ def per_atom(structures, seed=0):
 def test_compositions_are_described_by_properties_and_shares_of_elements():
     problem = make_problem(compositions=True, n=30)
     chosen = auto_recipe(problem.dataset, "target")
-    assert [entry.get("type") for entry in chosen.features.values()] == ["ElementProperty", "CompositionChannels", None]
-    assert chosen.features["composition"]["join"] == ["properties", "fractions"]
-    assert "kernel_ridge" in chosen.models
+    assert [entry.get("type") for entry in chosen.features.values()] == [
+        "ElementProperty",
+        "CompositionChannels",
+        "OxidationStates",
+        None,
+    ]
+    assert chosen.features["composition"]["join"] == ["properties", "fractions", "charges"]
+    assert list(chosen.models) == ["extra_trees", "kernel_ridge"]
     assert any("no structures" in reason for reason in chosen.reasons)
 
 
 def test_crystals_of_many_elements_are_described_by_what_there_is_where_and_which_is_where():
     chosen = auto_recipe(make_problem(n=40).dataset, "target")
-    assert chosen.features["all"]["join"] == ["composition", "sites", "roles"]
+    assert chosen.features["all"]["join"] == ["composition", "charges", "sites", "roles"]
+    assert chosen.models["extra_trees"]["blocks"] == ["composition", "charges", "sites"]
     assert chosen.features["roles"]["pooling"]["method"] == "covariance"
     assert chosen.models["kernel_ridge"]["kernels"] == ["matern52"]
     assert any("40 crystals of 21 elements with 5 atoms each, 200 in all" in reason for reason in chosen.reasons)
@@ -180,7 +186,12 @@ def test_targets_of_atoms_are_described_atom_by_atom():
 def test_crystals_among_molecules_leave_the_composition():
     structures = [*salts(10), *molecules(10)]
     chosen = auto_recipe(dataset(structures, np.arange(20.0)), "y")
-    assert {entry.get("type") for entry in chosen.features.values()} == {"ElementProperty", "CompositionChannels", None}
+    assert {entry.get("type") for entry in chosen.features.values()} == {
+        "ElementProperty",
+        "CompositionChannels",
+        "OxidationStates",
+        None,
+    }
     assert any("no descriptor of structures treats alike" in reason for reason in chosen.reasons)
 
 
@@ -192,7 +203,7 @@ def test_atoms_of_crystals_and_molecules_together_need_features():
 
 def test_classes_have_models_for_classes():
     problem = make_problem("classification", n=40)
-    assert list(auto_recipe(problem.dataset, "target").models) == ["random_forest", "ridge"]
+    assert list(auto_recipe(problem.dataset, "target").models) == ["extra_trees", "ridge"]
 
 
 def form(**changes):
@@ -214,30 +225,21 @@ def form(**changes):
 @pytest.mark.parametrize(
     ("n", "models"),
     [
-        (200, ["kernel_ridge", "random_forest"]),
+        (200, ["kernel_ridge", "extra_trees"]),
         (5000, ["kernel_ridge"]),
-        (50_000, ["hist_gradient_boosting", "kernel_ridge", "mlp"]),
+        (50_000, ["extra_trees", "kernel_ridge"]),
     ],
 )
-def test_models_depend_on_the_number_of_samples(n, models, monkeypatch):
-    given = form(n_samples=n, n_structures=n)
-    monkeypatch.setattr(auto, "MODELS", {})
-    assert list(auto.recipe_for_form(given).models) == models
-    monkeypatch.setattr(auto, "MODELS", {"ensemble": None})
-    chosen = auto.recipe_for_form(given).models
-    if len(models) == 1:
-        assert list(chosen) == models
-    else:
-        assert [member["type"] for member in chosen["ensemble"]["members"]] == models
+def test_models_depend_on_the_number_of_samples(n, models):
+    assert list(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models) == models
 
 
-def test_models_of_classes_depend_on_the_number_of_samples(monkeypatch):
-    monkeypatch.setattr(auto, "MODELS", {})
+def test_models_of_classes_depend_on_the_number_of_samples():
     forms = [form(kind="classification", n_classes=2, n_samples=n, n_structures=n) for n in (200, 5000, 50_000)]
     assert [list(auto.recipe_for_form(given).models) for given in forms] == [
-        ["random_forest", "ridge"],
-        ["random_forest", "hist_gradient_boosting"],
-        ["hist_gradient_boosting"],
+        ["extra_trees", "ridge"],
+        ["extra_trees", "hist_gradient_boosting"],
+        ["extra_trees"],
     ]
 
 
@@ -270,7 +272,7 @@ def test_what_is_given_stays():
     assert set(why) == {"data", "features", "evaluation"}
     table = {"data": {"path": "unused"}, "features": {"c": {"type": "ElementProperty"}}, "models": "auto"}
     recipe, why = settle(Recipe.from_dict(table), given, "target")
-    assert recipe.models == {"kernel_ridge": {}, "random_forest": {}}
+    assert recipe.models == {"kernel_ridge": {}, "extra_trees": {}}
     assert list(recipe.features) == ["c"]
     assert "features" not in why
     table["models"] = {"ridge": {}}

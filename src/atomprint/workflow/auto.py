@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from atomprint.datasets import Dataset
-from atomprint.learn.models import MODELS
 from atomprint.workflow.form import Form, Indices
 
 Tables = dict[str, dict[str, Any]]
 
 # What the choices below depend on.
 SMALL, LARGE = 500, 20_000  # samples
+_MANY_COMPOSITIONS = 5000
 FEW_ELEMENTS = 8  # up to here, every pair of elements has its own SOAP features
 _MAX_WIDTH = 3000  # features
 _MAX_BYTES = 1e9  # of a table of features
@@ -55,11 +55,12 @@ class AutoRecipe:
 
 @dataclass(frozen=True)
 class _Described:
-    """Features for a form, the kernel ridge that suits them, and why."""
+    """Features for a form, the models that suit them, and why."""
 
     features: Tables
     why: str
     kernel_ridge: dict[str, Any] = field(default_factory=dict)
+    trees: dict[str, Any] = field(default_factory=dict)
 
 
 def auto_recipe(dataset: Dataset, target: str, seed: int = 0, *, parts: Sequence[Indices] | None = None) -> AutoRecipe:
@@ -94,7 +95,7 @@ def auto_recipe(dataset: Dataset, target: str, seed: int = 0, *, parts: Sequence
 def recipe_for_form(form: Form) -> AutoRecipe:
     """Return the recipe for data of a form; see :func:`auto_recipe`."""
     described = _features_for(form)
-    models, why_models = _models_for(form, described.kernel_ridge)
+    models, why_models = _models_for(form, described)
     evaluation, why_evaluation = _evaluation_for(form)
     return AutoRecipe(
         features=described.features,
@@ -188,18 +189,16 @@ def _many_elements(form: Form) -> _Described:
     width = 4 * 5 // 2 * 4 * (len(properties) + 1 + min(24, len(form.elements) - 1) + len(form.elements))
     features: Tables = {
         "composition": {"type": "CompositionChannels", "channels": channels},
+        "charges": {"type": "OxidationStates"},
         "sites": {**soap, "pooling": "mean"},
     }
-    # Features of these sites differ far more than the shares of elements do: the weights bring distances together.
-    weights = {"sites": 0.0046}
     roles = 4 * width * form.n_structures <= _MAX_BYTES
     if roles:
         features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
-        weights["roles"] = 0.0184
-    features["all"] = {"join": list(features), "only_joined": True, "weights": weights}
+    features["all"] = {"join": list(features), "only_joined": True}
     why = (
         f"With {len(form.elements)} elements, SOAP sees where atoms are whatever they are (mu2), averaged over the "
-        "sites, beside means of the elements' properties and shares"
+        "sites, beside means of the elements' properties and shares and their oxidation states"
         + (
             ", and the covariance of both tells which elements sit where."
             if roles
@@ -209,11 +208,13 @@ def _many_elements(form: Form) -> _Described:
     kernel_ridge = {
         "kernels": ["matern52"],
         "scalings": ["none"],
-        "length_scales": [1.0, 1.4, 2.0, 2.8, 4.0],
-        "projection": {"n_components": 400},
-        "n_search": 2000,
+        "length_scales": [0.7, 1.0, 1.4, 2.0, 2.8, 4.0],
+        "alphas": [1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2, 1e-1],
+        "n_components": 400,
+        "n_search": 3000,
     }
-    return _Described(features, why, kernel_ridge)
+    # Trees look at every feature at every split: they are not given the many of "roles".
+    return _Described(features, why, kernel_ridge, {"blocks": ["composition", "charges", "sites"]})
 
 
 def _averaged(form: Form) -> _Described:
@@ -241,13 +242,21 @@ def _extensive(form: Form) -> _Described:
             "grid": {"min": 0, "max": _COARSE, "n": 2, "sigma": 1.0},
         },
         "soap": {**_soap(form, n_max, l_max), "pooling": "sum"},
-        "all": {"join": ["counts", "soap"], "only_joined": True, "weights": {"counts": float(_COARSE)}},
+        "all": {"join": ["counts", "soap"], "only_joined": True},
     }
     why = (
         "The number of atoms of each element explains more than 90 % of the target's variance: it grows with size, so "
         f"features are summed over the atoms, beside counts of the elements. {_species_in_words(form)}."
     )
-    return _Described(features, why)
+    # Smooth and almost without noise: long length scales and little regularisation.
+    kernel_ridge = {
+        "kernels": ["rbf", "matern52"],
+        "scalings": ["none"],
+        "length_scales": [1.0, 3.0, 10.0, 30.0],
+        "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
+        "n_search": 2000,
+    }
+    return _Described(features, why, kernel_ridge)
 
 
 def _atoms(form: Form) -> _Described:
@@ -264,7 +273,9 @@ def _channels(form: Form) -> int:
 
 def _soap(form: Form, n_max: int, l_max: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"type": "SOAP", **_periodic(form)}
-    entry |= {"r_cut": 5.0, "n_max": n_max, "l_max": l_max, "sigma": 0.5}
+    entry |= {"r_cut": 5.0, "n_max": n_max, "l_max": l_max, "sigma": 0.5 if form.inputs == "crystals" else 0.3}
+    if form.inputs == "molecules":  # neighbours count for less the farther they are
+        entry["weighting"] = {"function": "pow", "r0": 2.0, "c": 1.0, "d": 1.0, "m": 4.0}
     if len(form.elements) > FEW_ELEMENTS:
         entry["species_embedding"] = {"type": "ElementEmbedding", "n_channels": FEW_ELEMENTS}
     return entry
@@ -288,39 +299,50 @@ def _basis(form: Form, n_rows: int, copies: int) -> tuple[int, int]:
 # Models and evaluation
 
 
-def _models_for(form: Form, kernel_ridge: Mapping[str, Any]) -> tuple[Tables, str]:
+def _models_for(form: Form, described: _Described) -> tuple[Tables, str]:
     """Return the models for a form, and why."""
     n = form.n_samples
-    kernels: Tables = {"kernel_ridge": dict(kernel_ridge)}
+    kernel_ridge: Tables = {"kernel_ridge": described.kernel_ridge}
+    trees: Tables = {"extra_trees": dict(described.trees)}
+    if n > LARGE:
+        trees["extra_trees"] |= {"n_estimators": 100, "min_samples_leaf": 2}
     if form.kind == "classification":
         if n < SMALL:
-            members: Tables = {"random_forest": {}, "ridge": {}}
-            why = f"With fewer than {SMALL} samples a random forest and a logistic regression take seconds"
-        elif n <= LARGE:
-            members = {"random_forest": {}, "hist_gradient_boosting": {}}
-            why = "Decision trees tell classes well, grown side by side or one after the other, and need no scales"
-        else:
-            members = {"hist_gradient_boosting": {}}
-            why = f"With more than {LARGE:,} samples gradient boosting is quick and tells classes well"
-    elif n > LARGE:
-        members = {"hist_gradient_boosting": {}, **kernels, "mlp": {}}
-        why = (
-            f"With more than {LARGE:,} samples, gradient boosting and a neural network learn from all of them; kernel "
-            "ridge lets a random part of them carry weights"
+            return {**trees, "ridge": {}}, (
+                f"With fewer than {SMALL} samples randomised trees and a logistic regression take seconds; the "
+                "better one is taken."
+            )
+        if n <= LARGE:
+            return {**trees, "hist_gradient_boosting": {}}, (
+                "Decision trees tell classes well, grown side by side or one after the other, and need no scales; the "
+                "better way is taken."
+            )
+        return trees, f"With more than {LARGE:,} samples randomised trees are quick and tell classes well."
+    if form.inputs in ("compositions", "mixed"):
+        if n > _MANY_COMPOSITIONS:
+            return trees, (
+                "Randomised trees suit compositions best. They predict medians, which errors of single samples and "
+                "polymorphs do not sway."
+            )
+        return {**trees, **kernel_ridge}, (
+            "Randomised trees and kernel ridge make different errors on compositions; the better one is taken."
         )
-    elif form.inputs in ("compositions", "mixed"):
-        members = {"random_forest": {}, **kernels}
-        why = "Decision trees and kernel ridge make different errors on compositions"
-    elif n < SMALL:
-        members = {**kernels, "random_forest": {}}
-        why = f"With fewer than {SMALL} samples both kernel ridge and a random forest take seconds"
-    else:
-        why = f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
-        return kernels, why
-    if "ensemble" in MODELS and len(members) > 1:
-        entries = [{"type": name, **entry} for name, entry in members.items()]
-        return {"ensemble": {"members": entries}}, f"{why}: they are combined, with weights from inner folds."
-    return members, f"{why}: the best in cross-validation is taken." if len(members) > 1 else f"{why}."
+    if n > LARGE:
+        return {**trees, **kernel_ridge}, (
+            f"With more than {LARGE:,} samples, randomised trees learn from all of them and kernel ridge lets a random "
+            "part of them carry weights; the better one is taken."
+        )
+    if n < SMALL:
+        return {**kernel_ridge, **trees}, (
+            f"With fewer than {SMALL} samples both kernel ridge and randomised trees take seconds; the better one is "
+            "taken."
+        )
+    if described.trees:
+        return {**kernel_ridge, **trees}, (
+            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights; randomised "
+            "trees, which predict medians, suit targets with two peaks, such as band gaps. The better one is taken."
+        )
+    return kernel_ridge, f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
 
 
 def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:

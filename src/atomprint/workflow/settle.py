@@ -46,7 +46,7 @@ def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[
         del why["search"]
     models = chosen.models
     if recipe.features:  # kernel ridge was set up for features of ours
-        models = {name: {} if name == "kernel_ridge" else entry for name, entry in models.items()}
+        models = {name: {} for name in models}
         del why["features"]
     if recipe.models:
         del why["models"]

@@ -1,7 +1,13 @@
 import tomllib
+from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.build import bulk, molecule
 
+from atomprint.datasets import Dataset, Target
+from atomprint.learn import make_model
+from atomprint.workflow.featurize import feature_sets
 from atomprint.workflow.recipe import Recipe
 
 TEXT = """
@@ -123,3 +129,20 @@ def test_sections_that_are_missing_are_named(tmp_path):
 def test_overrides_that_are_none(file, change):
     with pytest.raises(ValueError, match="an override must look like"):
         Recipe.read(file, [change])
+
+
+ACCURACY = sorted((Path(__file__).parents[1] / "benchmarks" / "accuracy").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", ACCURACY, ids=lambda path: path.stem)
+def test_recipes_of_the_accuracy_page_are_sound(path):
+    """Their data are not here, but features and models can be made of every entry."""
+    recipe = Recipe.read(path)
+    structures = [molecule("H2O"), molecule("CH4")] if recipe.data.name == "qm7" else [bulk("NaCl", "rocksalt", a=5.6)]
+    ids = tuple(f"s{i}" for i in range(len(structures)))
+    target = Target(np.arange(float(len(structures))), "eV", "E", "made up")
+    dataset = Dataset("toy", "Toy", structures, ids, {"y": target}, "Some", "Nobody", None, licence="CC0")
+    sets, _ = feature_sets(recipe.features, dataset, "structure", 1)
+    assert [len(made.transformer.fit(structures).get_feature_names_out()) > 4 for made in sets] == [True]
+    for name, entry in recipe.models.items():
+        assert hasattr(make_model(name, **entry), "fit")

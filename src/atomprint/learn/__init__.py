@@ -2,6 +2,7 @@
 
 from atomprint.learn.breakdown import Breakdown, break_down
 from atomprint.learn.curve import LearningCurve, learning_curve
+from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.evaluate import Evaluation, FitError, Fold, evaluate
 from atomprint.learn.features import Features
 from atomprint.learn.gaussian_process import GaussianProcess
@@ -27,6 +28,8 @@ __all__ = [
     "METRICS",
     "MODELS",
     "Breakdown",
+    "EnsembleClassifier",
+    "EnsembleRegressor",
     "Evaluation",
     "Features",
     "FitError",

@@ -13,6 +13,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -27,6 +29,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
+from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.kernel_ridge import KernelRidgeCV
 from atomprint.learn.search import Interval, Space
@@ -171,6 +174,12 @@ def _random_forest(ask: Request) -> Any:
     return made(n_estimators=200, max_features="sqrt", random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 
+def _extra_trees(ask: Request) -> Any:
+    if ask.regression:
+        return ExtraTreesRegressor(300, max_features=0.4, random_state=ask.random_state, n_jobs=ask.n_jobs)
+    return ExtraTreesClassifier(300, max_features="sqrt", random_state=ask.random_state, n_jobs=ask.n_jobs)
+
+
 def _hist_gradient_boosting(ask: Request) -> Any:
     made = HistGradientBoostingRegressor if ask.regression else HistGradientBoostingClassifier
     return made(max_iter=300, learning_rate=0.05, min_samples_leaf=10, random_state=ask.random_state)
@@ -214,6 +223,12 @@ def _mlp(ask: Request) -> Any:
         max_iter=1000,
         random_state=ask.random_state,
     )
+
+
+def _ensemble(ask: Request) -> Any:
+    """Return an ensemble without members, which make_model makes."""
+    made = EnsembleRegressor if ask.regression else EnsembleClassifier
+    return made((), random_state=ask.random_state)
 
 
 _LEAVES = Interval(1, 20, log=True, integer=True)
@@ -283,6 +298,14 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             {"max_features": ["sqrt", 0.1, 0.3, 0.5], "min_samples_leaf": Interval(1, 10, log=True, integer=True)},
             imputed=False,
         ),
+        "extra_trees": ModelSpec(
+            "Extremely randomised trees",
+            "averages many decision trees, each grown on all training samples, with thresholds drawn at random; "
+            "nothing is tuned",
+            _extra_trees,
+            {"max_features": ["sqrt", 0.1, 0.3, 0.5], "min_samples_leaf": Interval(1, 10, log=True, integer=True)},
+            imputed=False,
+        ),
         "hist_gradient_boosting": ModelSpec(
             "Gradient boosting",
             "a sum of small decision trees, each of which mends what those before left over; features are binned, so "
@@ -338,6 +361,13 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             },
             scaled=True,
             target_scaled=True,
+        ),
+        "ensemble": ModelSpec(
+            "Ensemble",
+            "a few models of different kinds together; how much each of them counts is found within the training part, "
+            "by predictions of samples that it was not fitted to",
+            _ensemble,
+            imputed=False,
         ),
     }
 )

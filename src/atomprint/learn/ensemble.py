@@ -39,11 +39,11 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.
     holdout : float
-        Share of samples that are held out for ``n_folds=1``.
+        Share of samples that are held out for ``n_folds=1``, at most 0.5.
     cv : cross-validation generator or list of (ndarray, ndarray), optional
         Inner folds in place of ``n_folds`` shuffled ones, such as those of
-        :func:`~atomprint.learn.inner_folds`. :func:`~atomprint.learn.evaluate` makes them of the same kind as those of
-        its split.
+        :func:`~atomprint.learn.inner_folds`. Where none are given, :func:`~atomprint.learn.evaluate` makes them of the
+        same kind as those of its split.
     clip : bool
         Whether predictions of members stay between the smallest and the largest training target; for example, band gaps
         are never negative then.
@@ -155,7 +155,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.
     holdout : float
-        Share of samples that are held out for ``n_folds=1``.
+        Share of samples that are held out for ``n_folds=1``, at most 0.5.
     cv : cross-validation generator or list of (ndarray, ndarray), optional
         Inner folds in place of ``n_folds`` shuffled and stratified ones; see :class:`EnsembleRegressor`.
     threshold : {"balanced"}, optional

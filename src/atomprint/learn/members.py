@@ -50,8 +50,8 @@ class Ensemble(_BaseComposition):
         """Raise ValueError or TypeError if a parameter is wrong or a member is of the wrong kind."""
         check_choice("combine", self.combine, self.combinations)
         check_integer("n_folds", self.n_folds, 1)
-        if check_real("holdout", self.holdout, above=0) >= 1:
-            raise ValueError(f"holdout must be < 1, got {self.holdout:g}")
+        if check_real("holdout", self.holdout, above=0) > 0.5:
+            raise ValueError(f"holdout must be <= 0.5, got {self.holdout:g}")
         if len(self.members) == 0:
             raise ValueError("members must hold at least one pair of a name and an estimator, got none")
         for entry in self.members:

@@ -40,6 +40,8 @@ _OWN = (
     "atomprint.kernels._Centers",
     "atomprint.learn.catalogue.Calibrated",
     "atomprint.learn.catalogue.ScaledTarget",
+    "atomprint.learn.ensemble.EnsembleClassifier",
+    "atomprint.learn.ensemble.EnsembleRegressor",
     "atomprint.learn.gaussian_process.GaussianProcess",
     "atomprint.learn.kernel_ridge.KernelRidgeCV",
     "atomprint.learn.projection.Projection",

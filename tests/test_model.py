@@ -280,7 +280,8 @@ def named_models():
 @pytest.mark.parametrize(("name", "kind"), list(named_models()))
 def test_every_model_name_makes_the_round_trip(name, kind, structures, problem, tmp_path):
     options = {"kind": kind} if "kind" in inspect.signature(learn_models.make_model).parameters else {}
-    fitted = learn_models.make_model(name, **options, random_state=0)
+    quick = {"n_folds": 1} if name == "ensemble" else {}
+    fitted = learn_models.make_model(name, **options, random_state=0, **quick)
     if kind == "classification":
         problem = problem_of(structures, (np.arange(len(structures)) % 2).astype(float), classes=("a", "b"))
     with warnings.catch_warnings():

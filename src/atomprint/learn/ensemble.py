@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
-from sklearn.metrics import balanced_accuracy_score, mean_absolute_error
+from sklearn.metrics import mean_absolute_error, recall_score
 from sklearn.utils.multiclass import check_classification_targets
 
 from atomprint.learn.members import Ensemble
@@ -249,7 +249,9 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     def _score(self, guess: FloatArray, truth: npt.NDArray[Any]) -> float:
         if self.threshold is not None:
             return self._best_threshold(guess, truth)[1]
-        return float(balanced_accuracy_score(truth, self.classes_[guess.argmax(axis=1)]))
+        # The balanced accuracy, which scikit-learn warns of where a class is predicted that does not occur.
+        labels, found = np.unique(truth), self.classes_[guess.argmax(axis=1)]
+        return float(recall_score(truth, found, labels=labels, average="macro", zero_division=0))
 
     def _best_weights(self, guesses: FloatArray, truth: npt.NDArray[Any]) -> FloatArray:
         return likelihood_weights(guesses[:, np.arange(len(truth)), np.searchsorted(self.classes_, truth)])
@@ -261,5 +263,5 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     def _best_threshold(self, guess: FloatArray, truth: npt.NDArray[Any]) -> tuple[float, float]:
         positive = truth == self.classes_[1]
         if positive.all() or not positive.any():
-            raise ValueError(f"threshold needs both classes in the inner folds, got only {truth[0]!r}")
+            raise ValueError(f"threshold needs both classes in the inner folds, got only {truth[0]}")
         return balanced_threshold(guess[:, 1], positive)

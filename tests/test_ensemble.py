@@ -147,7 +147,7 @@ def test_weights_come_from_predictions_out_of_folds(numbers):
     assert model.predict(X[:9]) == pytest.approx(weights @ whole)
     assert model.n_features_in_ == 3
     assert "weighted mean of ridge (" in model.in_words()
-    assert "without mean, by the mean absolute error of inner folds" in model.in_words()
+    assert "without mean, by the mean absolute error on inner folds" in model.in_words()
 
 
 def test_best_is_what_cross_validation_finds(numbers):
@@ -254,6 +254,7 @@ def test_best_classifier_is_what_cross_validation_finds(classes):
     cv = StratifiedKFold(4, shuffle=True, random_state=0)
     scores = [cross_val_score(m, X, y, cv=cv, scoring="balanced_accuracy").mean() for _, m in members]
     assert list(model.members_) == [members[int(np.argmax(scores))][0]]
+    assert model.in_words().endswith(", by the balanced accuracy on inner folds of the training part")
 
 
 def test_threshold_follows_the_balanced_accuracy_and_leaves_probabilities_alone(classes):
@@ -554,7 +555,7 @@ learning_curve = false
     html = files["report.html"].read_text(encoding="utf-8")
     assert "a few models of different kinds together" in html
     assert "weighted mean of" in html
-    assert "by the mean absolute error of inner folds of the training part" in html
+    assert "by the mean absolute error on inner folds of the training part" in html
     loaded = load_model(files["model.atomprint"])
     assert (loaded.predict(formulas).values == run.model.predict(formulas).values).all()
     assert loaded.predict(formulas, n_jobs=2).values == pytest.approx(run.model.predict(formulas).values)

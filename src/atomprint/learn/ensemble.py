@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
     """
 
     combinations = ("weights", "mean", "median", "best")
-    _criterion = "by the mean absolute error"
+    criteria = MappingProxyType({"weights": "mean absolute error", "best": "mean absolute error"})
 
     def __init__(
         self,
@@ -182,7 +183,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         Number of features, where members know it.
     """
 
-    _criterion = "by probabilities"
+    criteria = MappingProxyType({"weights": "likelihood", "best": "balanced accuracy"})
 
     def __init__(
         self,

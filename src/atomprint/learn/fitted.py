@@ -100,7 +100,7 @@ def chosen_parameters(model: Any) -> dict[str, Any]:
     if isinstance(inner, RidgeCV | LassoCV):
         chosen["alpha"] = float(inner.alpha_)
     if isinstance(inner, Ensemble) and hasattr(inner, "members_"):
-        if inner.scores_:
+        if inner.scores_ and inner.combine in inner.criteria:
             chosen |= {f"weight of {name}": weight for name, weight in inner.weights_.items()}
         if getattr(inner, "threshold_", None) is not None:
             chosen["threshold"] = inner.threshold_

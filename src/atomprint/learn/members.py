@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -25,6 +25,7 @@ class Ensemble(_BaseComposition):
     """What ensembles for numbers and for classes have in common."""
 
     combinations: ClassVar[tuple[str, ...]] = ("weights", "mean", "best")
+    criteria: ClassVar[Mapping[str, str]]  # what decides, for those of the combinations that choose
     members: Sequence[tuple[str, Any]]
     combine: str
     n_folds: int
@@ -44,7 +45,7 @@ class Ensemble(_BaseComposition):
     @property
     def needs_folds(self) -> bool:
         """Whether members are fitted to parts of the samples, to be compared by the others."""
-        return self.combine in ("weights", "best") and len(self.members) > 1
+        return self.combine in self.criteria and len(self.members) > 1
 
     def check_parameters(self) -> None:
         """Raise ValueError or TypeError if a parameter is wrong or a member is of the wrong kind."""
@@ -126,18 +127,16 @@ class Ensemble(_BaseComposition):
         check_is_fitted(self)
         if len(self.members) == 1:
             return next(iter(self.members_))
-        how = "" if not self.needs_folds else f", {self._criterion} of {self._where()}"
+        if self.combine not in self.criteria:
+            return f"{self.combine} of {_listed(list(self.weights_))}"
+        where = "a part held out of the training part" if self.n_folds == 1 else "inner folds of the training part"
+        how = f", by the {self.criteria[self.combine]} on {where}"
         if self.combine == "best":
             return f"{next(iter(self.members_))}, the best of {_listed(list(self.weights_))}{how}"
-        if self.combine != "weights":
-            return f"{self.combine} of {_listed(list(self.weights_))}{how}"
         told = [f"{name} ({weight:.2f})" for name, weight in self.weights_.items() if weight]
         left = [name for name, weight in self.weights_.items() if not weight]
         without = f", without {_listed(left)}" if left else ""
         return f"weighted mean of {_listed(told)}{without}{how}"
-
-    def _where(self) -> str:
-        return "a part held out of the training part" if self.n_folds == 1 else "inner folds of the training part"
 
     def _fitted(self, name: str, member: Any, X: Any, y: npt.NDArray[Any]) -> Any:
         with _named(name):
@@ -154,7 +153,8 @@ class Ensemble(_BaseComposition):
                 model = self._fitted(name, member, seen, y[fit])
                 with _named(name):
                     guess = self._predictions(model, unseen)
-                    assert_all_finite(guess, input_name="its predictions")
+                    if not np.isfinite(guess).all():
+                        raise ValueError(f"predictions must be finite, got {guess[~np.isfinite(guess)][0]}")
                 guesses.append(guess)
             parts.append(np.array(guesses))
         return np.concatenate([predict for _, predict in folds]), np.concatenate(parts, axis=1)
@@ -179,8 +179,6 @@ class Ensemble(_BaseComposition):
         return tags
 
     # What the two kinds differ in
-
-    _criterion: ClassVar[str]
 
     @abstractmethod
     def _check_member(self, name: str, member: Any) -> None:

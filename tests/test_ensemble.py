@@ -398,6 +398,11 @@ def test_several_seeds_are_averaged(numbers):
     assert standard_deviation(model, X) == pytest.approx(y.std() * guesses.std(axis=0))
     p = make_model("mlp", "classification", n_seeds=2, **options).fit(X, y > 0).predict_proba(X)
     assert p.sum(axis=1) == pytest.approx(np.ones(120))
+    part = make_model("sklearn.ensemble.BaggingRegressor", max_features=0.5, random_state=0).fit(X, y)
+    found = [
+        one.predict(X[:, columns]) for one, columns in zip(part.estimators_, part.estimators_features_, strict=True)
+    ]
+    assert standard_deviation(part, X) == pytest.approx(np.std(found, axis=0))
     for name, extra in (("ridge", {}), ("svm", {"pairwise": True}), ("sklearn.svm.NuSVR", {})):
         with pytest.raises(ValueError, match="n_seeds"):
             make_model(name, n_seeds=2, **extra)

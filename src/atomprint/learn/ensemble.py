@@ -40,7 +40,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.
     holdout : float
-        Share of samples that are held out for ``n_folds=1``, at most 0.5.
+        About the share of samples that is held out for ``n_folds=1``; at most 0.5.
     cv : cross-validation generator or list of (ndarray, ndarray), optional
         Inner folds in place of ``n_folds`` shuffled ones, such as those of
         :func:`~atomprint.learn.inner_folds`. Where none are given, :func:`~atomprint.learn.evaluate` makes them of the
@@ -156,7 +156,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.
     holdout : float
-        Share of samples that are held out for ``n_folds=1``, at most 0.5.
+        About the share of samples that is held out for ``n_folds=1``; at most 0.5.
     cv : cross-validation generator or list of (ndarray, ndarray), optional
         Inner folds in place of ``n_folds`` shuffled and stratified ones; see :class:`EnsembleRegressor`.
     threshold : {"balanced"}, optional

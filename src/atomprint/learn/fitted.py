@@ -19,6 +19,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import _safe_indexing
 
 from atomprint.learn.catalogue import Calibrated
 from atomprint.learn.ensemble import Ensemble, EnsembleRegressor
@@ -139,7 +140,7 @@ def standard_deviation(model: Any, X: Any) -> npt.NDArray[np.float64] | None:
     elif isinstance(inner, EnsembleRegressor):
         found = _between_members(inner, X)
     elif isinstance(inner, BaggingRegressor):
-        found = np.std([one.predict(X) for one in inner.estimators_], axis=0)
+        found = _between_seeds(inner, X)
     else:
         found = _between_trees(inner, X)
     return None if found is None else np.asarray(target_scale(model) * found)
@@ -150,6 +151,12 @@ def _between_members(ensemble: EnsembleRegressor, X: Any) -> npt.NDArray[np.floa
         return standard_deviation(next(iter(ensemble.members_.values())), X)
     weights, guesses = ensemble.member_predictions(X)
     return np.asarray(np.sqrt(weights @ (guesses - weights @ guesses) ** 2))
+
+
+def _between_seeds(bag: BaggingRegressor, X: Any) -> npt.NDArray[np.float64]:
+    # One that was imported by its path may give each of its models a part of the features.
+    parts = zip(bag.estimators_, bag.estimators_features_, strict=True)
+    return np.asarray(np.std([one.predict(_safe_indexing(X, columns, axis=1)) for one, columns in parts], axis=0))
 
 
 def _between_trees(forest: Any, X: Any) -> npt.NDArray[np.float64]:

@@ -205,7 +205,7 @@ def test_top_features_checks_the_length():
 
 def test_impurities_are_found_within_pipelines_and_searches():
     X = np.random.default_rng(5).normal(size=(50, 3))
-    for name in ("random_forest", "decision_tree", "xgboost"):
+    for name in ("random_forest", "extra_trees", "decision_tree", "xgboost"):
         found = impurity_importance(make_model(name, random_state=0).fit(X, X[:, 1]))
         assert found.shape == (3,)
         assert found.argmax() == 1
@@ -213,7 +213,7 @@ def test_impurities_are_found_within_pipelines_and_searches():
 
 
 @pytest.mark.parametrize(
-    "name", ["random_forest", "decision_tree", "hist_gradient_boosting", "xgboost", "ridge", "lasso"]
+    "name", ["random_forest", "extra_trees", "decision_tree", "hist_gradient_boosting", "xgboost", "ridge", "lasso"]
 )
 @pytest.mark.filterwarnings("ignore")  # of shap and what it imports
 def test_shapley_values_add_up_to_the_prediction(name):

@@ -49,6 +49,7 @@ from sklearn.tree import DecisionTreeRegressor
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import ACSF, SOAP, ElementProperty
 from atomprint.kernels import AverageKernel, REMatchKernel
+from atomprint.learn import EnsembleRegressor
 from atomprint.learn import models as learn_models
 from atomprint.learn.problem import Problem
 from atomprint.pooling import CenterSampler, Pooling
@@ -224,6 +225,8 @@ REGRESSORS = {
     "search in pipeline": make_pipeline(StandardScaler(), GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=3)),
     "xgboost": XGBOOST.XGBRegressor(**BOOST),
     "xgboost, nested": TransformedTargetRegressor(XGBOOST.XGBRegressor(**BOOST), transformer=StandardScaler()),
+    "xgboost in an ensemble": EnsembleRegressor([("a", XGBOOST.XGBRegressor(**BOOST)), ("b", Ridge())], "mean"),
+    "seeds": learn_models.make_model("mlp", n_seeds=2, random_state=0, hidden_layer_sizes=(4,), tol=0.5),
     "xgboost, stacked": StackingRegressor([("a", XGBOOST.XGBRegressor(**BOOST)), ("b", Ridge())], Ridge(), cv=3),
 }
 CLASSIFIERS = {
@@ -280,7 +283,8 @@ def named_models():
 @pytest.mark.parametrize(("name", "kind"), list(named_models()))
 def test_every_model_name_makes_the_round_trip(name, kind, structures, problem, tmp_path):
     options = {"kind": kind} if "kind" in inspect.signature(learn_models.make_model).parameters else {}
-    fitted = learn_models.make_model(name, **options, random_state=0)
+    quick = {"n_folds": 1} if name == "ensemble" else {}
+    fitted = learn_models.make_model(name, **options, random_state=0, **quick)
     if kind == "classification":
         problem = problem_of(structures, (np.arange(len(structures)) % 2).astype(float), classes=("a", "b"))
     with warnings.catch_warnings():

@@ -17,7 +17,8 @@ from atomprint.learn.search import OptunaSearch
 from atomprint.learn.similarity import factorise
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]
-TREES = {"decision_tree", "random_forest", "xgboost"}
+TREES = {"decision_tree", "extra_trees", "random_forest", "xgboost"}
+QUICK = {"ensemble": {"n_folds": 1}}
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +52,10 @@ def test_every_model_learns_is_repeatable_and_leaves_its_input_alone(name, kind,
     kept = X.copy()
     predictions = []
     for n_jobs in (1, 2):
-        model = clone(make_model(name, kind, random_state=1, n_jobs=n_jobs)).fit(X, y)
+        model = clone(make_model(name, kind, random_state=1, n_jobs=n_jobs, **QUICK.get(name, {}))).fit(X, y)
         predictions.append(model.predict(X))
     assert (kept == X).all()
-    if name in ("random_forest", "mlp"):  # sums over threads
+    if name in ("random_forest", "extra_trees", "mlp", "ensemble"):  # sums over threads
         assert predictions[0] == pytest.approx(predictions[1], rel=1e-9)
     else:
         assert (predictions[0] == predictions[1]).all()
@@ -72,7 +73,7 @@ def test_missing_and_constant_features_are_no_obstacle(name, kind, data):
     X, y = data[0].copy(), data[1][kind]
     X[3, 1] = np.nan
     X[:, 4] = np.nan
-    model = make_model(name, kind, random_state=1).fit(X[:50], y[:50])
+    model = make_model(name, kind, random_state=1, **QUICK.get(name, {})).fit(X[:50], y[:50])
     assert np.isfinite(model.predict(X)).all()
     assert unwrap(model)[1].n_features_in_ == 5  # so that importances belong to the names
 

@@ -3,6 +3,7 @@
 from atomprint.learn.breakdown import Breakdown, break_down
 from atomprint.learn.choice import Choice
 from atomprint.learn.curve import LearningCurve, learning_curve
+from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.evaluate import Evaluation, FitError, Fold, evaluate
 from atomprint.learn.features import Features
 from atomprint.learn.gaussian_process import GaussianProcess
@@ -29,6 +30,8 @@ __all__ = [
     "MODELS",
     "Breakdown",
     "Choice",
+    "EnsembleClassifier",
+    "EnsembleRegressor",
     "Evaluation",
     "Features",
     "FitError",

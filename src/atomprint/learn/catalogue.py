@@ -28,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
+from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.forest import MedianExtraTrees
 from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.kernel_ridge import KernelRidgeCV
@@ -224,6 +225,12 @@ def _mlp(ask: Request) -> Any:
     )
 
 
+def _ensemble(ask: Request) -> Any:
+    """Return an ensemble without members, which make_model makes."""
+    made = EnsembleRegressor if ask.regression else EnsembleClassifier
+    return made((), random_state=ask.random_state)
+
+
 _LEAVES = Interval(1, 20, log=True, integer=True)
 _RATE = Interval(0.01, 0.3, log=True)
 
@@ -354,6 +361,13 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             },
             scaled=True,
             target_scaled=True,
+        ),
+        "ensemble": ModelSpec(
+            "Ensemble",
+            "a few models of different kinds together; how much each of them counts is found within the training part, "
+            "by predictions of samples that it was not fitted to",
+            _ensemble,
+            imputed=False,
         ),
     }
 )

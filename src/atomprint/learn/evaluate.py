@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from atomprint.learn.blocks import with_blocks
 from atomprint.learn.features import Features
-from atomprint.learn.fitted import FORESTS, chosen_parameters, standard_deviation, unwrap
+from atomprint.learn.fitted import chosen_parameters, innermost, is_forest, standard_deviation, unwrap
 from atomprint.learn.metrics import METRICS, Metrics, Spread, compute_metrics, spread
 from atomprint.learn.problem import Problem
-from atomprint.learn.search import with_inner_folds
+from atomprint.learn.search import with_inner_folds, without_inner_folds
 from atomprint.learn.split import Split
 from atomprint.validation import check_n_jobs
 
@@ -46,8 +46,8 @@ class Fold:
         Probabilities of the classes, in the order of ``Target.classes``; None for numbers, and for classifiers that
         do not know any.
     y_std : ndarray of float64, shape (n,), or None
-        Standard deviation by the model's own account (between the trees of a forest, or of a Gaussian process), which
-        is not calibrated; None for models without one.
+        Standard deviation by the model's own account (between the trees of a forest or the members of an ensemble, or
+        of a Gaussian process), which is not calibrated; None for models without one.
     metrics : Metrics
         Comparison with the truth.
     chosen : dict
@@ -178,7 +178,7 @@ def evaluate(
     estimator : estimator
         A scikit-learn regressor or classifier, such as :func:`~atomprint.learn.make_model` returns. It is cloned
         for each fit: scalers, selections and hyperparameters that it learns never see the samples that are then
-        predicted. A search is given inner folds of the same kind as those of the split.
+        predicted. A search or an ensemble is given inner folds of the same kind as those of the split.
     features : Features
         Features of all samples, a kernel between them, or structures for models that begin with a descriptor.
     problem : Problem
@@ -270,8 +270,8 @@ def fit_estimator(
     Parameters
     ----------
     estimator : estimator
-        The model, which is left as it is; a search is given inner folds of the same kind as those of the split, and
-        models that make use of blocks those of the features.
+        The model, which is left as it is; a search or an ensemble is given inner folds of the same kind as those of the
+        split, and models that make use of blocks those of the features.
     features, problem : Features, Problem
         All samples.
     split : Split
@@ -294,9 +294,10 @@ def fit_estimator(
     with _failures(label, f"fitting {len(train)} samples"):
         model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split)
         model.fit(features.take(train), targets(problem)[train])
-        _, inner = unwrap(model)
-        if isinstance(inner, FORESTS):  # several threads would add up the trees in the order in which they finish
-            inner.n_jobs = 1
+        without_inner_folds(model, estimator)
+        for inner in innermost(model):
+            if is_forest(inner):  # several threads would add up the trees in the order in which they finish
+                inner.n_jobs = 1
         return model
 
 

@@ -13,7 +13,7 @@ from sklearn.svm import SVC, SVR
 from atomprint.learn.evaluate import Evaluation, targets
 from atomprint.learn.feature_groups import Groups, feature_groups
 from atomprint.learn.features import Features
-from atomprint.learn.fitted import unwrap
+from atomprint.learn.fitted import innermost
 from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.importance import (
     Importance,
@@ -93,7 +93,8 @@ def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Sp
     """Return models with samples that they have not seen: the test part, or the folds if there is none."""
     y = targets(problem)
     models = [evaluation.estimator] if evaluation.test is not None else list(evaluation.fold_estimators)
-    most_of_all = _N_COMPARED if isinstance(unwrap(models[0])[1], _COMPARING) else _N_EXPLAINED
+    compares = any(isinstance(inner, _COMPARING) for model in models for inner in innermost(model))
+    most_of_all = _N_COMPARED if compares else _N_EXPLAINED
     rng = np.random.default_rng(split.seed)
 
     def some(rows: Indices, most: int) -> Indices:

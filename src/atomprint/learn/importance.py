@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
 from atomprint.learn.blocks import seen_columns
 from atomprint.learn.feature_groups import Groups, feature_groups
@@ -238,9 +239,7 @@ def shapley_importance(
         X, background = step.transform(X), step.transform(background)
     if hasattr(inner, "coef_") and hasattr(inner, "intercept_") and np.ndim(inner.coef_) <= 2:
         values = shap.LinearExplainer(inner, background).shap_values(X)
-    elif (
-        hasattr(inner, "tree_") or hasattr(inner, "estimators_") or hasattr(inner, "_predictors") or _is_xgboost(inner)
-    ):
+    elif _is_of_trees(inner):
         values = shap.TreeExplainer(inner).shap_values(X, check_additivity=False)
     else:
         raise ValueError(
@@ -257,8 +256,11 @@ def shapley_importance(
     return sorted(result, key=lambda item: -item.mean)
 
 
-def _is_xgboost(model: Any) -> bool:
-    return hasattr(model, "get_booster")
+def _is_of_trees(model: Any) -> bool:
+    if hasattr(model, "tree_") or hasattr(model, "_predictors") or hasattr(model, "get_booster"):
+        return True
+    parts = np.ravel(getattr(model, "estimators_", []))
+    return len(parts) > 0 and hasattr(parts[0], "tree_") and not isinstance(model, BaggingClassifier | BaggingRegressor)
 
 
 def impurity_importance(model: Any) -> npt.NDArray[np.float64] | None:

@@ -6,9 +6,11 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
@@ -17,11 +19,20 @@ from sklearn.utils import get_tags
 
 from atomprint.learn.blocks import SelectBlocks, check_names
 from atomprint.learn.catalogue import CLASSIFIER_SPACES, KINDS, MODELS, Calibrated, ModelSpec, Request, ScaledTarget
+from atomprint.learn.ensemble import Ensemble
 from atomprint.learn.projection import Projection
 from atomprint.learn.search import Search, Space
-from atomprint.validation import check_bool, check_choice, check_n_jobs
+from atomprint.validation import check_bool, check_choice, check_integer, check_n_jobs
 
-__all__ = ["MODELS", "ModelSpec", "make_model"]
+__all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
+
+DEFAULT_MEMBERS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "regression": ("extra_trees", "hist_gradient_boosting", "kernel_ridge", "mlp"),
+        "classification": ("extra_trees", "hist_gradient_boosting", "mlp"),
+    }
+)
+"""Members of an ensemble that is not told which to have."""
 
 
 def make_model(
@@ -34,6 +45,7 @@ def make_model(
     pairwise: bool = False,
     projection: Mapping[str, Any] | None = None,
     blocks: Sequence[str] | None = None,
+    n_seeds: int = 1,
     **parameters: Any,
 ) -> Any:
     """Return a model that is not fitted yet.
@@ -61,8 +73,13 @@ def make_model(
     blocks : sequence of str, optional
         Names of blocks of joined features: the model is given these alone. Default: all of them. Not for models given
         a kernel.
+    n_seeds : int
+        How many of the model, with different seeds, are fitted and averaged: for neural networks, above all. Not for
+        models that draw no random numbers, are given a kernel, or are asked for by import path.
     **parameters
-        Parameters of the model, by the names that scikit-learn or XGBoost give them.
+        Parameters of the model, by the names that scikit-learn or XGBoost give them. ``members`` of the model
+        "ensemble" are names, or mappings of ``type``, its name, and whatever this function takes for it; an entry
+        ``name`` tells two of one type apart. Default: models of different kinds that suit most data.
 
     Returns
     -------
@@ -96,6 +113,8 @@ def make_model(
             raise ValueError(f"projection is for the models of atomprint, not for one by its import path, {name!r}")
         model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
         _check_pairwise(name, model, pairwise)
+        if n_seeds != 1:
+            raise ValueError(f"n_seeds is for the models of atomprint, not for one by its import path, {name!r}")
         if steps:
             model = Pipeline([*steps, ("model", model)])
         return model if search is None else _searched(name, model, search, {}, kind, "model__" if steps else "")
@@ -115,14 +134,21 @@ def make_model(
     given = frozenset({*parameters, *searched})
     model = spec.make(Request(kind, random_state, check_n_jobs(n_jobs), pairwise, given))
     _check_parameters(name, parameters, model.get_params())
+    if isinstance(model, Ensemble):
+        given_members = parameters.get("members", DEFAULT_MEMBERS[kind])
+        parameters["members"] = _members(given_members, kind, random_state, n_jobs)
     model.set_params(**parameters)
+    if isinstance(model, Ensemble):
+        model.check_parameters()
     _check_pairwise(name, model, pairwise)
     prefix = ""
+    if check_integer("n_seeds", n_seeds, 1) > 1:
+        model, prefix = _with_seeds(name, model, n_seeds, random_state, pairwise), "estimator__"
     if spec.target_scaled and kind == "regression":
-        model, prefix = ScaledTarget(model, transformer=StandardScaler()), "regressor__"
+        model, prefix = ScaledTarget(model, transformer=StandardScaler()), f"regressor__{prefix}"
     elif spec.calibrated and kind == "classification":
         folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
-        model, prefix = Calibrated(model, cv=folds, ensemble=False), "estimator__"
+        model, prefix = Calibrated(model, cv=folds, ensemble=False), f"estimator__{prefix}"
     if spec.imputed and not pairwise:
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy
@@ -132,6 +158,47 @@ def make_model(
     if steps:
         model, prefix = Pipeline([*steps, ("model", model)]), f"model__{prefix}"
     return model if search is None else _searched(name, model, search, space, kind, prefix)
+
+
+def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Any]]:
+    """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" for another one."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not len(given):
+        raise TypeError(f"members must be a list of models, each a name or a table with a type, got {given!r}")
+    members: dict[str, Any] = {}
+    for entry in given:
+        if not isinstance(entry, str | Mapping):
+            raise TypeError(f"members must be names of models or tables with a type, got {entry!r}")
+        options: dict[str, Any] = {"type": entry} if isinstance(entry, str) else dict(entry)
+        if "type" not in options:
+            raise ValueError(f"members must have a type, such as {{type = 'extra_trees'}}, got {options!r}")
+        kind_of_model = options.pop("type")
+        name = options.pop("name", str(kind_of_model).rpartition(".")[2])
+        for key in ("kind", "random_state", "n_jobs", "search", "pairwise"):
+            if key in options:
+                raise ValueError(f"members: {name!r} must not have an entry {key}, which is that of the ensemble")
+        if kind_of_model == "ensemble":
+            raise ValueError("members must not be ensembles themselves")
+        own, count = name, 2
+        while own in members:
+            own, count = f"{name}_{count}", count + 1
+        try:
+            members[own] = make_model(kind_of_model, kind, random_state=random_state, n_jobs=n_jobs, **options)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"members: {error}") from error
+    return list(members.items())
+
+
+def _with_seeds(name: str, model: Any, n_seeds: int, random_state: int | None, pairwise: bool) -> Any:
+    """Return the average of several of a model that are fitted to the same samples with different seeds."""
+    if isinstance(model, Ensemble) or "random_state" not in model.get_params():
+        raise ValueError(
+            f"n_seeds is for models that draw random numbers{', such as members' * isinstance(model, Ensemble)}: it "
+            f"must be 1 for {name!r}, got {n_seeds}"
+        )
+    if pairwise:
+        raise ValueError(f"n_seeds must be 1 for a model given a kernel between samples, got {n_seeds}")
+    made = BaggingRegressor if is_regressor(model) else BaggingClassifier
+    return made(model, n_estimators=n_seeds, bootstrap=False, random_state=random_state)
 
 
 def _projection(name: str, given: Any) -> Projection:

@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from atomprint.learn.ensemble import Ensemble
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import Indices, Split, inner_folds
 from atomprint.validation import check_bool, check_choice, check_integer, check_real
@@ -320,7 +321,7 @@ def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:
 
 
 def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Split) -> Any:
-    """Return a model whose search, if it has one, works in folds of the same kind as those of a split.
+    """Return a model whose search or ensemble, if it has one, works in folds of the same kind as those of a split.
 
     Parameters
     ----------
@@ -339,9 +340,35 @@ def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Spl
         A clone.
     """
     model = clone(estimator)
-    for owner in (model, *(step for _, step in getattr(model, "steps", ()))):
+    for owner in _with_steps(model):
         if isinstance(owner, GridSearchCV | RandomizedSearchCV | OptunaSearch):
             n_folds = 5 if owner.cv is None else getattr(owner.cv, "n_splits", owner.cv)
             if isinstance(n_folds, int):  # folds given one by one are left as they are
                 owner.set_params(cv=inner_folds(problem, train, like, n_folds))
+        elif isinstance(owner, Ensemble) and owner.needs_folds and owner.cv is None:
+            if owner.n_folds > 1:
+                folds = inner_folds(problem, train, like, owner.n_folds)
+            else:  # the last one: of folds by time, that is the one with the longest past
+                folds = inner_folds(problem, train, like, round(1 / owner.holdout))[-1:]
+            owner.set_params(cv=folds)
     return model
+
+
+def without_inner_folds(fitted: Any, estimator: Any) -> None:
+    """Give the ensemble of a fitted model back the folds that it was asked for, which samples do not have a part in.
+
+    Parameters
+    ----------
+    fitted : estimator
+        What :func:`with_inner_folds` returned, fitted.
+    estimator : estimator
+        What it was given.
+    """
+    for owner, original in zip(_with_steps(fitted), _with_steps(estimator), strict=True):
+        if isinstance(owner, Ensemble):
+            owner.set_params(cv=original.cv)
+
+
+def _with_steps(model: Any) -> tuple[Any, ...]:
+    """Return a model, and its steps if it is a pipeline."""
+    return (model, *(step for _, step in getattr(model, "steps", ())))

@@ -42,6 +42,8 @@ _OWN = (
     "atomprint.learn.blocks.SelectBlocks",
     "atomprint.learn.catalogue.Calibrated",
     "atomprint.learn.catalogue.ScaledTarget",
+    "atomprint.learn.ensemble.EnsembleClassifier",
+    "atomprint.learn.ensemble.EnsembleRegressor",
     "atomprint.learn.forest.MedianExtraTrees",
     "atomprint.learn.gaussian_process.GaussianProcess",
     "atomprint.learn.kernel_ridge.KernelRidgeCV",

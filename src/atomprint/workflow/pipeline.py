@@ -14,6 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.kernels import StructureKernel
+from atomprint.learn.ensemble import Ensemble
 from atomprint.pooling import LocalFeatures
 from atomprint.validation import check_choice, check_n_jobs
 
@@ -215,7 +216,9 @@ def with_n_jobs(step: Any, n_jobs: int) -> Any:
         if isinstance(step, Pipeline | FeatureUnion | LocalUnion) and hasattr(step, name):
             setattr(twin, name, [(key, with_n_jobs(part, n_jobs)) for key, part in getattr(step, name)])
             return twin
-    if isinstance(step, BaseEstimator) and hasattr(step, "n_jobs"):
+    if isinstance(step, Ensemble) and hasattr(step, "members_"):
+        twin.members_ = {key: with_n_jobs(part, n_jobs) for key, part in step.members_.items()}
+    elif isinstance(step, BaseEstimator) and hasattr(step, "n_jobs"):
         twin.n_jobs = n_jobs
     return twin
 

@@ -16,6 +16,8 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from atomprint.learn.composition import compositions_of
+from atomprint.learn.ensemble import Ensemble
+from atomprint.learn.fitted import chosen_parameters, unwrap
 from atomprint.learn.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.problem import lower
 from atomprint.learn.report.html import sentence
@@ -239,10 +241,15 @@ def _groups(study: Study) -> Iterator[str]:
 
 
 def _parameters(estimator: Any) -> str:
-    """Return what was set by hand or chosen, of the last step of a model, in a few words."""
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    chosen = dict(getattr(last, "best_params_", None) or {})
-    return ", ".join(f"{key.rpartition('__')[2]} = {value}" for key, value in chosen.items())
+    """Return what a model is made of, if of several, and what it has chosen, in a few words."""
+    _, inner = unwrap(estimator)
+    words, told = [], set()
+    if isinstance(inner, Ensemble):
+        words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
+    for key, value in chosen_parameters(estimator).items():
+        if key not in told:
+            words.append(f"{key} = {f'{value:.4g}' if isinstance(value, float) else value}")
+    return ", ".join(words)
 
 
 def _licence(study: Study) -> str:

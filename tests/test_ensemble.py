@@ -435,7 +435,7 @@ def test_what_is_inside_a_fitted_ensemble(numbers):
     assert sum(chosen[f"weight of {name}"] for name in ("extra_trees", "kernel_ridge", "ridge")) == pytest.approx(1)
     assert chosen["length_scale of kernel_ridge"] in (0.3, 1.0)
     model = fit_estimator(small(n_jobs=2, combine="mean"), features, problem, split, split.train)
-    assert [type(one).__name__ for one in innermost(model)] == ["ExtraTreesRegressor", "KernelRidgeCV", "Ridge"]
+    assert [type(one).__name__ for one in innermost(model)] == ["MedianExtraTrees", "KernelRidgeCV", "Ridge"]
     assert next(innermost(model)).n_jobs == 1  # results must not depend on the order in which threads finish
     weights, guesses = model.member_predictions(X)
     mean = np.average(guesses, axis=0, weights=weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,8 @@ def parity(
         for ax, name in zip(axes, names, strict=False):
             ax.set(xlim=limits, ylim=limits, box_aspect=1)
             ax.axline((limits[0], limits[0]), slope=1, color=style.FAINT, lw=0.8, zorder=1)
-            ax.set_title(style.shorten(titles.get(name, name), 26), color=looks[name].colour)
+            title = textwrap.fill(titles.get(name, name), 20, max_lines=2, placeholder="…")
+            ax.set_title(title, color=looks[name].colour)
             ax.set_xlabel(style.with_unit("true", target.unit))
             ax.xaxis.set_major_locator(style.locator())
             ax.yaxis.set_major_locator(style.locator())

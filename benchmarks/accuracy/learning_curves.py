@@ -1,0 +1,94 @@
+"""Errors of the recipes of docs/accuracy.md against the number of training samples, as a table and a plot.
+
+    python benchmarks/accuracy/learning_curves.py RECIPE=DATA [RECIPE=DATA ...] --output docs/images/learning-curves
+
+RECIPE is a file with one model, DATA a copy of its data. Curves are kept in OUTPUT.json as soon as they are known: a
+run that was stopped goes on where it was, and further recipes are added to those that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from atomprint.learn import learning_curve, make_model, make_split
+from atomprint.learn.plots import style
+from atomprint.learn.problem import Problem
+from atomprint.workflow import Recipe
+from atomprint.workflow.data import load_data
+from atomprint.workflow.featurize import compute_features, feature_sets
+
+FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
+N_FOLDS = 2
+
+
+def compute(path: Path, data: str, n_jobs: int) -> dict[str, Any]:
+    """Return the learning curve of a recipe, on the first folds."""
+    recipe = Recipe.read(path, [f"data.path={json.dumps(data)}"])
+    dataset = load_data(recipe.data, recipe.seed)
+    target = recipe.data.target or next(iter(dataset.targets))
+    problem = Problem.of(dataset, target)
+    sets, _ = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
+    official = path.stem.startswith("matbench")
+    split = make_split(problem, "official" if official else "random", test_size=0, n_folds=5, seed=recipe.seed)
+    (given,) = sets
+    ((key, entry),) = recipe.models.items()
+    model = make_model(
+        entry.get("type", key),
+        problem.kind,
+        random_state=recipe.seed,
+        n_jobs=n_jobs,
+        **{name: value for name, value in entry.items() if name != "type"},
+    )
+    features, _ = compute_features(given, problem)
+    curve = learning_curve(model, features, problem, split, fractions=FRACTIONS, max_folds=N_FOLDS)
+    return {"title": recipe.title, "unit": problem.target.unit, **curve.to_dict()}
+
+
+def plot(curves: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw the curves, one panel each, with logarithmic axes: power laws are straight lines."""
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    with style.figure(2.9 * columns, 2.5 * rows) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, curve in zip(axes, curves.values(), strict=False):
+            sizes = [point["size"] for point in curve["points"]]
+            errors = [point["test"]["mean"] for point in curve["points"]]
+            ax.loglog(sizes, errors, marker="o", ms=4)
+            ax.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45)
+            ax.set_yticks(errors, [f"{error:.3g}" for error in errors])
+            ax.minorticks_off()
+            ax.set_title(curve["title"].replace(": ", ":\n"), fontsize=8)
+            ax.set_xlabel("training samples")
+            ax.set_ylabel(style.with_unit("mean absolute error", curve["unit"]))
+            ax.grid(alpha=0.4)
+        for ax in axes[len(curves) :]:
+            ax.remove()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Compute what is missing, print the table and draw the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE=DATA")
+    parser.add_argument("--output", type=Path, default=Path("learning-curves"), help="without the ending")
+    parser.add_argument("--jobs", type=int, default=1, help="threads")
+    arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    kept = arguments.output.with_suffix(".json")
+    curves = json.loads(kept.read_text()) if kept.exists() else {}
+    for pair in arguments.recipes:
+        recipe, _, data = pair.partition("=")
+        if Path(recipe).stem not in curves:
+            curves[Path(recipe).stem] = compute(Path(recipe), data, arguments.jobs)
+            kept.write_text(json.dumps(curves, indent=1) + "\n")
+    for name, curve in curves.items():
+        points = "  ".join(f"{point['size']:,}: {point['test']['mean']:.3g}" for point in curve["points"])
+        print(f"{name} ({curve['unit']}): {points}")
+    plot(curves, arguments.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

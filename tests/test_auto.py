@@ -84,16 +84,18 @@ def test_compositions_are_described_by_properties_and_shares_of_elements():
         None,
     ]
     assert chosen.features["composition"]["join"] == ["properties", "fractions", "charges"]
-    assert list(chosen.models) == ["extra_trees", "kernel_ridge"]
+    assert members(chosen.models) == ["kernel_ridge", "extra_trees"]
     assert any("no structures" in reason for reason in chosen.reasons)
 
 
 def test_crystals_of_many_elements_are_described_by_what_there_is_where_and_which_is_where():
     chosen = auto_recipe(make_problem(n=40).dataset, "target")
-    assert chosen.features["all"]["join"] == ["composition", "charges", "sites", "roles"]
-    assert chosen.models["extra_trees"]["blocks"] == ["composition", "charges", "sites"]
+    assert chosen.features["all"]["join"] == ["properties", "composition", "charges", "sites", "roles"]
+    kernel_ridge, trees = chosen.models["ensemble"]["members"]
+    assert trees["blocks"] == ["properties", "composition", "charges", "sites"]
+    assert kernel_ridge["blocks"] == ["composition", "charges", "sites", "roles"]
     assert chosen.features["roles"]["pooling"]["method"] == "covariance"
-    assert chosen.models["kernel_ridge"]["kernels"] == ["matern52"]
+    assert kernel_ridge["kernels"] == ["matern52"]
     assert any("40 crystals of 21 elements with 5 atoms each, 200 in all" in reason for reason in chosen.reasons)
 
 
@@ -222,16 +224,28 @@ def form(**changes):
     return Form(**(known | changes))
 
 
+def members(models):
+    """Return the types of the models, or those that an ensemble has."""
+    return [entry["type"] for entry in models["ensemble"]["members"]] if "ensemble" in models else list(models)
+
+
 @pytest.mark.parametrize(
     ("n", "models"),
     [
         (200, ["kernel_ridge", "extra_trees"]),
         (5000, ["kernel_ridge"]),
-        (50_000, ["extra_trees", "kernel_ridge"]),
+        (50_000, ["kernel_ridge", "extra_trees"]),
     ],
 )
 def test_models_depend_on_the_number_of_samples(n, models):
-    assert list(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models) == models
+    assert members(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models) == models
+
+
+def test_weights_of_few_samples_come_from_several_folds():
+    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1500, 4000)]
+    chosen = [auto.recipe_for_form(given) for given in forms]
+    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 3, 1]
+    assert any("a fifth of the training part is held out" in reason for reason in chosen[-1].reasons)
 
 
 def test_models_of_classes_depend_on_the_number_of_samples():
@@ -272,9 +286,14 @@ def test_what_is_given_stays():
     assert set(why) == {"data", "features", "evaluation"}
     table = {"data": {"path": "unused"}, "features": {"c": {"type": "ElementProperty"}}, "models": "auto"}
     recipe, why = settle(Recipe.from_dict(table), given, "target")
-    assert recipe.models == {"kernel_ridge": {}, "extra_trees": {}}
+    assert recipe.models["ensemble"]["members"] == ["kernel_ridge", "extra_trees"]
     assert list(recipe.features) == ["c"]
     assert "features" not in why
+    table["features"] = {"k": {"type": "AverageKernel", "descriptor": {"type": "SOAP"}}}
+    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    assert recipe.models == {"kernel_ridge": {}}
+    assert why["models"] == ("Kernel ridge takes kernels between structures.",)
+    table["features"] = {"c": {"type": "ElementProperty"}}
     table["models"] = {"ridge": {}}
     recipe, why = settle(Recipe.from_dict(table), given, "target")
     assert (recipe.evaluation.learning_curve, recipe.evaluation.n_repeats, why) == (True, 5, {})

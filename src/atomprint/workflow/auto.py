@@ -23,6 +23,8 @@ _MAX_WORK = 4e9  # atoms times features
 
 # Up to how many samples: learning curve, and how often features are scrambled.
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
+# Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
+_INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 
@@ -188,6 +190,7 @@ def _many_elements(form: Form) -> _Described:
     }
     width = 4 * 5 // 2 * 4 * (len(properties) + 1 + min(24, len(form.elements) - 1) + len(form.elements))
     features: Tables = {
+        "properties": {"type": "ElementProperty", "missing": "impute"},
         "composition": {"type": "CompositionChannels", "channels": channels},
         "charges": {"type": "OxidationStates"},
         "sites": {**soap, "pooling": "mean"},
@@ -195,10 +198,11 @@ def _many_elements(form: Form) -> _Described:
     roles = 4 * width * form.n_structures <= _MAX_BYTES
     if roles:
         features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
-    features["all"] = {"join": list(features), "only_joined": True}
+    blocks = list(features)
+    features["all"] = {"join": blocks, "only_joined": True}
     why = (
         f"With {len(form.elements)} elements, SOAP sees where atoms are whatever they are (mu2), averaged over the "
-        "sites, beside means of the elements' properties and shares and their oxidation states"
+        "sites, beside statistics of the elements' properties, their shares and their oxidation states"
         + (
             ", and the covariance of both tells which elements sit where."
             if roles
@@ -206,6 +210,7 @@ def _many_elements(form: Form) -> _Described:
         )
     )
     kernel_ridge = {
+        "blocks": blocks[1:],  # distances of compositions are told by their channels, which are on one scale
         "kernels": ["matern52"],
         "scalings": ["none"],
         "length_scales": [0.7, 1.0, 1.4, 2.0, 2.8, 4.0],
@@ -214,7 +219,7 @@ def _many_elements(form: Form) -> _Described:
         "n_search": 3000,
     }
     # Trees look at every feature at every split: they are not given the many of "roles".
-    return _Described(features, why, kernel_ridge, {"blocks": ["composition", "charges", "sites"]})
+    return _Described(features, why, kernel_ridge, {"blocks": blocks[:4]})
 
 
 def _averaged(form: Form) -> _Described:
@@ -302,47 +307,41 @@ def _basis(form: Form, n_rows: int, copies: int) -> tuple[int, int]:
 def _models_for(form: Form, described: _Described) -> tuple[Tables, str]:
     """Return the models for a form, and why."""
     n = form.n_samples
-    kernel_ridge: Tables = {"kernel_ridge": described.kernel_ridge}
-    trees: Tables = {"extra_trees": dict(described.trees)}
+    trees = dict(described.trees)
     if n > LARGE:
-        trees["extra_trees"] |= {"n_estimators": 100, "min_samples_leaf": 2}
+        trees |= {"n_estimators": 100, "min_samples_leaf": 2}
     if form.kind == "classification":
+        models: Tables = {"extra_trees": trees}
         if n < SMALL:
-            return {**trees, "ridge": {}}, (
+            return {**models, "ridge": {}}, (
                 f"With fewer than {SMALL} samples randomised trees and a logistic regression take seconds; the "
                 "better one is taken."
             )
         if n <= LARGE:
-            return {**trees, "hist_gradient_boosting": {}}, (
+            return {**models, "hist_gradient_boosting": {}}, (
                 "Decision trees tell classes well, grown side by side or one after the other, and need no scales; the "
                 "better way is taken."
             )
-        return trees, f"With more than {LARGE:,} samples randomised trees are quick and tell classes well."
-    if form.inputs in ("compositions", "mixed"):
-        if n > _MANY_COMPOSITIONS:
-            return trees, (
-                "Randomised trees suit compositions best. They predict medians, which errors of single samples and "
-                "polymorphs do not sway."
-            )
-        return {**trees, **kernel_ridge}, (
-            "Randomised trees and kernel ridge make different errors on compositions; the better one is taken."
+        return models, f"With more than {LARGE:,} samples randomised trees are quick and tell classes well."
+    if form.inputs in ("compositions", "mixed") and n > _MANY_COMPOSITIONS:
+        return {"extra_trees": trees}, (
+            "Randomised trees suit compositions best. They predict medians, which errors of single samples and "
+            "polymorphs do not sway."
         )
-    if n > LARGE:
-        return {**trees, **kernel_ridge}, (
-            f"With more than {LARGE:,} samples, randomised trees learn from all of them and kernel ridge lets a random "
-            "part of them carry weights; the better one is taken."
+    if form.inputs not in ("compositions", "mixed") and not described.trees and SMALL <= n <= LARGE:
+        return {"kernel_ridge": described.kernel_ridge}, (
+            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
         )
-    if n < SMALL:
-        return {**kernel_ridge, **trees}, (
-            f"With fewer than {SMALL} samples both kernel ridge and randomised trees take seconds; the better one is "
-            "taken."
-        )
-    if described.trees:
-        return {**kernel_ridge, **trees}, (
-            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights; randomised "
-            "trees, which predict medians, suit targets with two peaks, such as band gaps. The better one is taken."
-        )
-    return kernel_ridge, f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
+    n_folds = next(n_folds for limit, n_folds in _INNER_FOLDS if n <= limit)
+    members = [{"type": "kernel_ridge", **described.kernel_ridge}, {"type": "extra_trees", **trees}]
+    ensemble = {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": 0.2}
+    where = "a fifth of the training part is" if n_folds == 1 else "samples are"
+    return {"ensemble": ensemble}, (
+        "Kernel ridge, which interpolates smoothly, and randomised trees, which predict medians and suit targets with "
+        "two peaks, such as band gaps, make different errors: their weighted mean is taken. To find the weights, "
+        f"{where} held out of fits within the training part."
+        + (f" With more than {LARGE:,} samples, a random part of them carries weights in kernel ridge." * (n > LARGE))
+    )
 
 
 def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from atomprint.datasets import Dataset
+from atomprint.learn.catalogue import MODELS
 from atomprint.learn.problem import Problem
 from atomprint.learn.split import make_split
 from atomprint.workflow.auto import auto_recipe
@@ -45,9 +48,11 @@ def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[
     if recipe.search.method != "none":
         del why["search"]
     models = chosen.models
-    if recipe.features:  # kernel ridge was set up for features of ours
-        models = {name: {} for name in models}
+    if recipe.features:
         del why["features"]
+        models = {name: _for_any_features(entry) for name, entry in models.items()}
+        if any("descriptor" in entry for entry in recipe.features.values()):
+            models, why["models"] = _for_kernels(dataset.targets[target].kind)
     if recipe.models:
         del why["models"]
         why.pop("search", None)
@@ -61,3 +66,16 @@ def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[
         evaluation=replace(given, **open_entries),
     )
     return settled, why
+
+
+def _for_any_features(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a model without what is set up for features of ours."""
+    if "members" not in entry:
+        return {}
+    return {**entry, "members": [member["type"] for member in entry["members"]]}
+
+
+def _for_kernels(kind: str) -> tuple[dict[str, dict[str, Any]], tuple[str]]:
+    """Return the model for kernels between structures, and why."""
+    model = "kernel_ridge" if kind == "regression" else "svm"
+    return {model: {}}, (f"{MODELS[model].title} takes kernels between structures.",)

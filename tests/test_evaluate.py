@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from problems import atoms_problem, features_of, problem_of
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import CoulombMatrix
 from atomprint.learn import Features, FitError, Problem, Search, Split, evaluate, learning_curve, make_model, make_split
+from atomprint.learn.evaluate import fit_estimator
 from atomprint.learn.metrics import METRICS
 
 
@@ -287,6 +289,23 @@ def test_results_do_not_depend_on_threads(name):
     )
     for (_, a), (_, b) in zip(one.parts(), two.parts(), strict=True):
         assert (a.y_pred == b.y_pred).all()
+
+
+class ToldThreads(ExtraTreesRegressor):
+    def fit(self, X, y):
+        self.used_ = self.n_jobs
+        return super().fit(X, y)
+
+
+def test_forests_of_a_single_fit_use_all_threads_and_keep_one():
+    X = np.random.default_rng(4).normal(size=(60, 4))
+    problem = problem_of(X[:, 0] ** 2)
+    model = make_pipeline(ToldThreads(5, random_state=0))
+    one, two = (
+        fit_estimator(model, features_of(X), problem, make_split(problem), np.arange(60), n_jobs=n) for n in (1, 2)
+    )
+    assert (one[-1].used_, two[-1].used_, two[-1].n_jobs) == (None, 2, 1)
+    assert (one.predict(X) == two.predict(X)).all()
 
 
 def test_progress_is_told_in_order():

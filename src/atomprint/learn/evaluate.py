@@ -263,7 +263,13 @@ def check_samples(features: Features, problem: Problem) -> None:
 
 
 def fit_estimator(
-    estimator: BaseEstimator, features: Features, problem: Problem, split: Split, train: Indices, label: str = ""
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    train: Indices,
+    label: str = "",
+    n_jobs: int = 1,
 ) -> Any:
     """Fit a clone of a model to some samples, and to nothing else.
 
@@ -280,6 +286,8 @@ def fit_estimator(
         The samples to fit.
     label : str
         Name of model and fold for the error message.
+    n_jobs : int
+        Threads that forests may use for the fit, at least; trees do not depend on it.
 
     Returns
     -------
@@ -293,6 +301,9 @@ def fit_estimator(
     """
     with _failures(label, f"fitting {len(train)} samples"):
         model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split)
+        for inner in innermost(model) if n_jobs > 1 else ():
+            if is_forest(inner):
+                inner.n_jobs = n_jobs
         model.fit(features.take(train), targets(problem)[train])
         without_inner_folds(model, estimator)
         for inner in innermost(model):

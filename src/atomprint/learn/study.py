@@ -24,6 +24,7 @@ from atomprint.learn.results import Study, Trial, by_keys, needs_choice, score
 from atomprint.learn.split import Split
 from atomprint.learn.summary import plain
 from atomprint.learn.uncertainty import conformal
+from atomprint.validation import check_n_jobs
 
 __all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
 
@@ -162,7 +163,8 @@ def run_study(
     name = trial.best if choice is None else choice.best[1]
     model = models[name]
     if trial.evaluations[name].estimator is None:  # for whoever wants to predict with it
-        whole = fit_estimator(model, trial.features, problem, split, split.train, f"model {name!r}, all samples")
+        label = f"model {name!r}, all samples"
+        whole = fit_estimator(model, trial.features, problem, split, split.train, label, check_n_jobs(n_jobs))
         evaluation = replace(trial.evaluations[name], estimator=whole)
         trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, name: evaluation})
     judged = trial.evaluations[name] if choice is None else choice.assemble(by_keys(trials))

@@ -315,7 +315,8 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     everything = np.arange(len(problem))
     fitted = trial.evaluations[name].estimator
     if fitted is None or not np.array_equal(study.split.train, everything):
-        fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, f"{name}, all samples")
+        label, n_jobs = f"{name}, all samples", check_n_jobs(recipe.n_jobs)
+        fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, label, n_jobs)
     found = study.chosen
     metrics = {"cross_validation": {k: v.to_dict() for k, v in found.cross_validation.items()}} if found.folds else {}
     if found.test is not None:

@@ -206,13 +206,13 @@ def test_spread_is_over_the_folds_in_which_a_metric_is_defined():
         (123.4, "123"),
         (12.34, "12.3"),
         (1.234, "1.23"),
-        (0.0012, "0.0012"),
+        (0.0012, "0.00120"),
         (2.0, "2"),
-        (0.456, "0.46"),
+        (0.4564, "0.456"),
         (100.0, "100"),
         (0.0, "0"),
         (-3.14159, "-3.14"),
     ],
 )
-def test_numbers_have_about_three_digits(value, text):
+def test_numbers_have_three_digits(value, text):
     assert format_number(value) == text

@@ -322,12 +322,11 @@ def spread(metrics: Sequence[Metric]) -> Spread:
 
 
 def format_number(value: float, like: float | None = None) -> str:
-    """Return a number with three significant digits, two below 1; ``like`` gives the decimals that another one has."""
+    """Return a number with three significant digits; ``like`` gives the decimals that another one has."""
     size = abs(value if like is None else like)
-    digits = 3 if size >= 1 else 2
-    decimals = max(0, digits - 1 - math.floor(math.log10(size))) if size > 0 else 2
-    if decimals > 5:
-        return f"{value:.2g}"
+    decimals = max(0, 2 - math.floor(math.log10(size))) if size > 0 else 2
+    if decimals > 6:
+        return f"{value:.3g}"
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if like is None and value == round(value) and decimals else text
 

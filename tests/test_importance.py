@@ -250,3 +250,24 @@ def test_shapley_values_of_classes_and_of_models_that_have_none(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "shap", None)
     with pytest.raises(ImportError, match=r"pip install 'atomprint\[shap\]'"):
         shapley_importance(model, X, {})
+
+
+def test_only_samples_that_change_are_predicted_again():
+    class Counting(LinearRegression):
+        n_predicted = 0
+
+        def predict(self, X):
+            Counting.n_predicted += len(X)
+            return super().predict(X)
+
+    rng = np.random.default_rng(0)
+    X = np.zeros((400, 2))
+    X[:, 0] = rng.normal(size=400)
+    X[:5, 1] = 1.0  # a rare element
+    y = X @ [1.0, 3.0]
+    model = Counting().fit(X, y)
+    (rare,) = group_importance(model, X, y, {"rare": np.array([1])}, n_repeats=20, seed=1)
+    assert Counting.n_predicted < 400 + 20 * 11
+    draws = np.random.default_rng(1)
+    naive = [np.abs(3 * (X[draws.permutation(400), 1] - X[:, 1])).mean() for _ in range(20)]
+    assert rare.mean == pytest.approx(np.mean(naive), rel=1e-9)

@@ -154,7 +154,8 @@ def pooled_importance(
     check_choice("kind", kind, ("regression", "classification"))
     rng = np.random.default_rng(seed)
     orders = [[rng.permutation(len(part.X)) for part in parts] for _ in range(n_repeats)]
-    reference = _loss(kind, parts, [part.model.predict(part.X) for part in parts])
+    unscrambled = [part.model.predict(part.X) for part in parts]
+    reference = _loss(kind, parts, unscrambled)
     scratch = [part.X.copy() for part in parts]
 
     def cost(columns: npt.NDArray[np.intp], repeats: int) -> npt.NDArray[np.float64]:
@@ -164,9 +165,14 @@ def pooled_importance(
         losses = []
         for order in orders[:repeats]:
             guesses = []
-            for part, X, rows in zip(parts, scratch, order, strict=True):
+            for part, X, rows, before in zip(parts, scratch, order, unscrambled, strict=True):
                 X[:, columns] = part.X[np.ix_(rows, columns)]
-                guesses.append(part.model.predict(X))
+                # Most samples that lack an element still lack it afterwards: those need not be predicted again.
+                changed = (X[:, columns] != part.X[:, columns]).any(axis=1)
+                guess = before.copy()
+                if changed.any():
+                    guess[changed] = part.model.predict(X[changed])
+                guesses.append(guess)
             losses.append(_loss(kind, parts, guesses) - reference)
         for part, X in zip(parts, scratch, strict=True):
             X[:, columns] = part.X[:, columns]

@@ -579,7 +579,7 @@ def test_nothing_is_guessed_where_several_would_do(tmp_path: Path):
     ):
         read_dataset(path, formula="formula")
     assert read_dataset(path, formula="formula", targets=()).targets == {}
-    path = write_csv(tmp_path / "x.csv", [{"what": "NaCl", "phase": "a"}])
+    path = write_csv(tmp_path / "x.csv", [{"what": "salt", "phase": "a"}])
     with pytest.raises(
         ValueError, match="neither structures nor formulas: give structure= or formula=, one of 'what', 'phase'"
     ):
@@ -762,3 +762,19 @@ def test_shared_potentials(element: str, train: int, test: int):
         assert len(dataset) == n
         assert dataset.elements == (element,)
         assert dataset.targets["force[2]"].level == "atom"
+
+
+def test_formulas_are_known_by_their_content_where_the_name_does_not_say(tmp_path):
+    rows = [
+        {"alloy": "Fe0.7Ni0.3", "phase": "fcc", "hardness": 1.0},
+        {"alloy": "Fe", "phase": "bcc", "hardness": 2.0},
+    ]
+    assert read_dataset(write_csv(tmp_path / "a.csv", rows)).compositions[0] == "Fe0.7Ni0.3"
+    path = write_csv(tmp_path / "b.csv", [{"Pretty Formula ": "NaCl", "gap": 5.0}])
+    assert read_dataset(path).compositions[0] == "NaCl"
+    path = write_csv(tmp_path / "c.csv", [{"cation": "Na", "anion": "Cl", "gap": 5.0}])
+    with pytest.raises(ValueError, match="neither structures nor formulas"):
+        read_dataset(path)
+    path = write_csv(tmp_path / "d.csv", [{"product": "NaCl", "educt": "NaOH", "yield": 5.0}])
+    with pytest.raises(ValueError, match="neither structures nor formulas"):
+        read_dataset(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atomprint.datasets.columns import kind_of
 from atomprint.datasets.rows import Source
+from atomprint.formula import parse_formula
 
 Names = str | Sequence[str] | Mapping[str, str]
 """Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""
@@ -85,7 +87,7 @@ def choose_roles(
         structure = _guess(source, "structure", _STRUCTURES)
     has_structures = own_structures or bool(structure)
     if formula is None and not has_structures:
-        formula = _guess(source, "formula", _FORMULAS)
+        formula = _guess(source, "formula", _FORMULAS) or _formulas_by_content(source)
         if formula is None:
             raise ValueError(
                 f"there are neither structures nor formulas: give structure= or formula=, one of {source.listed()}"
@@ -121,7 +123,7 @@ def _check(source: Source, argument: str, names: Sequence[str]) -> None:
 
 
 def _present(source: Source, usual: Sequence[str]) -> list[str]:
-    return [name for name in source.names if name.lower() in usual]
+    return [name for name in source.names if re.sub(r"[\s\-]+", "_", name.strip().lower()) in usual]
 
 
 def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
@@ -131,6 +133,20 @@ def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
             f"{argument}: give one, since several {source.noun}s may be meant: {', '.join(map(repr, present))}"
         )
     return present[0] if present else None
+
+
+def _formulas_by_content(source: Source) -> str | None:
+    """Return the only column or key with nothing but formulas, some of them of compounds, under whatever name."""
+    found = []
+    for name in source.names:
+        values = [row.fields[name] for row in source.first if kind_of(row.fields.get(name)) != "missing"]
+        try:
+            sizes = [len(parse_formula(value)) for value in values if isinstance(value, str)]
+        except ValueError:
+            continue
+        if sizes and len(sizes) == len(values) and max(sizes) > 1:
+            found.append(name)
+    return found[0] if len(found) == 1 else None
 
 
 def _guess_target(source: Source, roles: Roles) -> str | None:

@@ -25,6 +25,7 @@ _MAX_WORK = 4e9  # atoms times features
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
 _INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
+_OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 
@@ -232,7 +233,7 @@ def _averaged(form: Form) -> _Described:
     )
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return _Described(features, f"{why}.")
+    return _Described(features, f"{why}.", trees=_OF_MANY)
 
 
 def _extensive(form: Form) -> _Described:
@@ -261,14 +262,14 @@ def _extensive(form: Form) -> _Described:
         "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
         "n_search": 2000,
     }
-    return _Described(features, why, kernel_ridge)
+    return _Described(features, why, kernel_ridge, _OF_MANY)
 
 
 def _atoms(form: Form) -> _Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return _Described({"soap": _soap(form, n_max, l_max)}, why)
+    return _Described({"soap": _soap(form, n_max, l_max)}, why, trees=_OF_MANY)
 
 
 def _channels(form: Form) -> int:
@@ -328,7 +329,7 @@ def _models_for(form: Form, described: _Described) -> tuple[Tables, str]:
             "Randomised trees suit compositions best. They predict medians, which errors of single samples and "
             "polymorphs do not sway."
         )
-    if form.inputs not in ("compositions", "mixed") and not described.trees and SMALL <= n <= LARGE:
+    if form.inputs not in ("compositions", "mixed") and described.trees == _OF_MANY and SMALL <= n <= LARGE:
         return {"kernel_ridge": described.kernel_ridge}, (
             f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
         )

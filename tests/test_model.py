@@ -579,6 +579,18 @@ def test_predictions_are_never_nan(structures, problem):
     assert len(model.predict(structures[:3], on_error="skip").failures) == 3
 
 
+def test_tables(model, tmp_path):
+    formulas = ["NaCl", "KBr", "MgO", "CaO", "LiF", "NaF", "KCl", "BaO"]
+    of_formulas = trained(ElementProperty(), Ridge(), problem_of(None, np.arange(8.0), compositions=formulas))
+    path = tmp_path / "new.csv"
+    path.write_text("id;Alloy\na;NaBr\nb;KF\n")
+    found = of_formulas.predict(path)
+    assert list(found.ids) == ["a", "b"]
+    np.testing.assert_array_equal(found.values, of_formulas.predict(["NaBr", "KF"]).values)
+    with pytest.raises(ValueError, match="the model needs structures, data set 'new' has only compositions"):
+        model.predict(path)
+
+
 def test_files(model, structures, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()

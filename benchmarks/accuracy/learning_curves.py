@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def plot(curves: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw the curves, one panel each, with logarithmic axes: power laws are straight lines."""
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
-    with style.figure(2.9 * columns, 2.5 * rows) as figure:
+    with style.figure(3.0 * columns, 2.6 * rows) as figure:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, curve in zip(axes, curves.values(), strict=False):
             sizes = [point["size"] for point in curve["points"]]
@@ -60,9 +61,9 @@ def plot(curves: dict[str, dict[str, Any]], path: Path) -> None:
             ax.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45)
             ax.set_yticks(errors, [f"{error:.3g}" for error in errors])
             ax.minorticks_off()
-            ax.set_title(curve["title"].replace(": ", ":\n"), fontsize=8)
+            ax.set_title(textwrap.fill(curve["title"], 34), fontsize=8)
             ax.set_xlabel("training samples")
-            ax.set_ylabel(style.with_unit("mean absolute error", curve["unit"]))
+            ax.set_ylabel(style.with_unit("MAE", curve["unit"]))
             ax.grid(alpha=0.4)
         for ax in axes[len(curves) :]:
             ax.remove()

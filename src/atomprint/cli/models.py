@@ -22,7 +22,7 @@ _DEFAULT = Path("atomprint-run")
 
 
 def predict(
-    structures: Annotated[list[str], typer.Argument(help="Files with structures, or formulas.")],
+    structures: Annotated[list[str], typer.Argument(help="Files with structures, formulas, or a table of either.")],
     model: Model = _DEFAULT,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV or JSON file for the predictions, with all columns.")

@@ -207,7 +207,7 @@ def seen_columns(steps: Iterable[Any], n_features: int) -> npt.NDArray[np.intp] 
     """Return which of the features are left behind fitted transformers; None if these make others of them."""
     columns = np.arange(n_features)
     for step in steps:
-        if isinstance(step, SelectBlocks):
+        if isinstance(step, SelectorMixin):
             columns = columns[step.get_support()]
         elif not keeps_columns(step):
             return None

@@ -22,6 +22,7 @@ from atomprint.learn.catalogue import CLASSIFIER_SPACES, KINDS, MODELS, Calibrat
 from atomprint.learn.ensemble import Ensemble
 from atomprint.learn.projection import Projection
 from atomprint.learn.search import Search, Space
+from atomprint.learn.selection import SelectFeatures
 from atomprint.validation import check_bool, check_choice, check_integer, check_n_jobs
 
 __all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
@@ -44,6 +45,7 @@ def make_model(
     search: Search | None = None,
     pairwise: bool = False,
     projection: Mapping[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
     blocks: Sequence[str] | None = None,
     n_seeds: int = 1,
     **parameters: Any,
@@ -70,6 +72,9 @@ def make_model(
     projection : mapping, optional
         Parameters of a :class:`~atomprint.learn.projection.Projection`, such as ``{"n_components": 500}``: the model is
         then given the principal components of the features. Not for models given a kernel or by import path.
+    selection : mapping, optional
+        Parameters of a :class:`~atomprint.learn.selection.SelectFeatures`, such as
+        ``{"n_features": 300, "method": "fps"}``: the model is then given these features alone. As for ``projection``.
     blocks : sequence of str, optional
         Names of blocks of joined features: the model is given these alone. Default: all of them. Not for models given
         a kernel.
@@ -85,8 +90,8 @@ def make_model(
     -------
     estimator
         A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``select`` (if there are ``blocks``),
-        ``impute``, ``scale`` (what the model wants of these), ``project`` (if asked for) and ``model``, or a search
-        around it.
+        ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for) and ``model``,
+        or a search around it.
 
     Raises
     ------
@@ -109,8 +114,9 @@ def make_model(
             f"got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
         )
     if name not in MODELS:
-        if projection is not None:
-            raise ValueError(f"projection is for the models of atomprint, not for one by its import path, {name!r}")
+        for what, given_before in (("projection", projection), ("selection", selection)):
+            if given_before is not None:
+                raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
         model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
         _check_pairwise(name, model, pairwise)
         if n_seeds != 1:
@@ -153,8 +159,10 @@ def make_model(
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy
             steps.append(("scale", StandardScaler(copy=False)))
+    if selection is not None and not pairwise:
+        steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
     if projection is not None and not pairwise:
-        steps.append(("project", _projection(name, projection)))
+        steps.append(("project", _step(name, "projection", Projection, projection)))
     if steps:
         model, prefix = Pipeline([*steps, ("model", model)]), f"model__{prefix}"
     return model if search is None else _searched(name, model, search, space, kind, prefix)
@@ -201,11 +209,13 @@ def _with_seeds(name: str, model: Any, n_seeds: int, random_state: int | None, p
     return made(model, n_estimators=n_seeds, bootstrap=False, random_state=random_state)
 
 
-def _projection(name: str, given: Any) -> Projection:
+def _step(name: str, what: str, made: type[Any], given: Any) -> Any:
+    """Return the transformer before a model that an entry asks for."""
     if not isinstance(given, Mapping):
-        raise TypeError(f"projection must be a table of parameters such as n_components, got {given!r}")
-    _check_parameters(f"{name}, projection", given, Projection().get_params())
-    return Projection(**given)
+        example = next(iter(made().get_params()))
+        raise TypeError(f"{what} must be a table of parameters such as {example}, got {given!r}")
+    _check_parameters(f"{name}, {what}", given, made().get_params())
+    return made(**given)
 
 
 def _searched(name: str, model: Any, search: Search, space: Space, kind: str, prefix: str) -> Any:

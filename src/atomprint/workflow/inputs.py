@@ -12,10 +12,13 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from atomprint.datasets import Dataset
+from atomprint.datasets import Dataset, read_dataset
+from atomprint.datasets.opening import plain_name
 from atomprint.formula import parse_formula
 from atomprint.structures import Batch, as_batch, is_structure, read_structures
 from atomprint.workflow.domain import Content
+
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     Parameters
     ----------
     given : structure or composition, sequence of these, path of a file or a folder, or Dataset
-        Files hold one or more structures that ASE reads; of a folder all files are read.
+        Files hold one or more structures that ASE reads; of a folder all files are read. A single CSV, TSV or Parquet
+        file is a table with a column of structures or formulas.
     structures : bool
         Whether formulas are not enough.
 
@@ -80,6 +84,8 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     if isinstance(given, Batch):
         return Inputs(given, _numbered(len(given)))
     given = [given] if _is_one(given) else list(given)
+    if len(given) == 1 and _is_table(given[0]):
+        return read_inputs(read_dataset(given[0], targets=()), structures)
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
@@ -135,6 +141,13 @@ def _of_numbers(numbers: Any) -> Content:
 def _is_one(given: Any) -> bool:
     one = isinstance(given, str | PathLike | Mapping) or is_structure(given)
     return one or hasattr(given, "get_el_amt_dict")
+
+
+def _is_table(given: Any) -> bool:
+    """Return whether this is a path of a table, compressed or not."""
+    if not isinstance(given, str | PathLike) or not Path(given).is_file():
+        return False
+    return Path(plain_name(str(given))).suffix.lower() in _TABLES
 
 
 def _files(path: Path, alone: bool) -> list[Path]:

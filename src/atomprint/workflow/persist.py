@@ -50,6 +50,7 @@ _OWN = (
     "atomprint.learn.projection.Projection",
     "atomprint.learn.relevance.WeightedBlock",
     "atomprint.learn.relevance.WeightedBlocks",
+    "atomprint.learn.selection.SelectFeatures",
     "atomprint.learn.similarity.Similarity",
     "atomprint.pooling.Pooling",
     "atomprint.sampling.CenterSampler",

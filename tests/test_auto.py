@@ -255,6 +255,9 @@ def test_models_of_classes_depend_on_the_number_of_samples():
         ["extra_trees", "hist_gradient_boosting"],
         ["extra_trees"],
     ]
+    many = tuple(Atoms(numbers=range(1, 81)).symbols)
+    chosen = auto.recipe_for_form(form(kind="classification", n_classes=2, elements=many)).models
+    assert all("roles" not in entry["blocks"] for entry in chosen.values())
 
 
 def test_dear_parts_of_the_evaluation_are_left_out_for_many_samples():

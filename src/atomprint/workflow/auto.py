@@ -319,7 +319,8 @@ def _models_for(form: Form, described: _Described) -> tuple[Tables, str]:
                 "better one is taken."
             )
         if n <= LARGE:
-            return {**models, "hist_gradient_boosting": {}}, (
+            seen = {"blocks": trees["blocks"]} if "blocks" in trees else {}
+            return {**models, "hist_gradient_boosting": seen}, (
                 "Decision trees tell classes well, grown side by side or one after the other, and need no scales; the "
                 "better way is taken."
             )

@@ -2,15 +2,18 @@
 
 import json
 import tomllib
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
 from ase.io import write
+from rich.console import Console
 from typer.testing import CliRunner
 
 from atomprint.cli.app import app
+from atomprint.cli.console import table
 
 METALS = ("Cu", "Ag", "Au", "Al", "Ni", "Pd", "Pt", "Rh", "Ir", "Pb")
 
@@ -41,6 +44,16 @@ def crystals(tmp_path, monkeypatch):
     pd.DataFrame(rows).to_csv(path, index=False)
     write(tmp_path / "new.cif", bulk("Cu", "fcc", a=3.6))
     return path
+
+
+def test_tables_do_not_break_names_letter_by_letter():
+    console = Console(width=80, file=StringIO())
+    figures = ["-0.133 ± 0.106\n-0.0271", "108.7 ± 12.74\n106.28", "100.0 %", "1.4 s\n10.5 s"]
+    rows = [["SOAP × element properties", "Random forest", *figures], ["Mean", "Baseline", *figures]]
+    console.print(table(["features", "model", "R²\nfolds", "MAE\nfolds", "inside", "time"], rows, 2))
+    words = console.file.getvalue().split()
+    for word in ("properties", "Random", "forest", "Baseline", "0.106", "106.28", "10.5"):
+        assert word in words
 
 
 def test_the_path_of_a_new_user(crystals, tmp_path):

@@ -79,7 +79,7 @@ def show_comparison(study: Study, task: str) -> None:
         cells += ["", ""] if line.row is None else coverage_and_time(line.row)
         rows.append(in_style(cells, role))
     console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
-    console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2, wrap_first=True))
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2))
 
 
 def _mean(spread: Spread) -> str:

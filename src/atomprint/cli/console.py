@@ -16,6 +16,8 @@ from rich.table import Table
 
 console = Console(highlight=False)
 
+_MIN_TEXT = 10  # characters of a column of text, where there are as many
+
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")]
 Set = Annotated[
     list[str] | None,
@@ -73,19 +75,20 @@ def results_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def table(
-    headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99, wrap_first: bool = False
-) -> Table:
-    """Return a table; columns from ``numeric_from`` on are aligned to the right, the first may be wrapped if asked."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:
+    """Return a table; columns from ``numeric_from`` on are aligned to the right and never wrapped."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = [[str(cell) for cell in row] for row in rows]
     for column, header in enumerate(headers):
+        longest = max(len(line) for text in (header, *(row[column] for row in cells)) for line in text.split("\n"))
         made.add_column(
             header,
             justify="right" if column >= numeric_from else "left",
             overflow="fold",
-            # Text gives way to names and numbers.
-            no_wrap=(column == 0 and not wrap_first) or column >= numeric_from,
+            # Text gives way to numbers, but never letter by letter.
+            min_width=None if column >= numeric_from else min(longest, _MIN_TEXT),
+            no_wrap=column >= numeric_from,
         )
-    for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+    for row in cells:
+        made.add_row(*row)
     return made

@@ -47,7 +47,7 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeRegressor
 
 from atomprint.datasets import Dataset, Target
-from atomprint.descriptors import ACSF, SOAP, ElementProperty
+from atomprint.descriptors import ACSF, SOAP, ElementProperty, LearnedEmbedding
 from atomprint.kernels import AverageKernel, REMatchKernel
 from atomprint.learn import EnsembleRegressor
 from atomprint.learn import models as learn_models
@@ -167,6 +167,7 @@ FEATURES = {
     "pooling object": SOAP(**SMALL, pooling=Pooling(("mean", "std"), by_species=True)),
     "sampler": SOAP(**SMALL, pooling="max", centers=CenterSampler("farthest", n=2, random_state=1)),
     "generator": SOAP(**SMALL, pooling="mean", centers=CenterSampler(species=["O"])),
+    "learned embedding": SOAP(**SMALL, average="inner", species_embedding=LearnedEmbedding(2)),
     "embedding": SOAP(species=["H", "O"], **SMALL, average="inner", species_embedding=np.array([[1.0], [2.0]])),
     "numpy numbers": SOAP(species=np.array([1, 8]), r_cut=np.float64(3), n_max=np.int64(2), l_max=1, average="inner"),
     "elements": ElementProperty(missing="impute"),
@@ -227,6 +228,7 @@ REGRESSORS = {
     "xgboost, nested": TransformedTargetRegressor(XGBOOST.XGBRegressor(**BOOST), transformer=StandardScaler()),
     "xgboost in an ensemble": EnsembleRegressor([("a", XGBOOST.XGBRegressor(**BOOST)), ("b", Ridge())], "mean"),
     "seeds": learn_models.make_model("mlp", n_seeds=2, random_state=0, hidden_layer_sizes=(4,), tol=0.5),
+    "residual network": learn_models.make_model("resnet", random_state=0, width=4, n_epochs=2),
     "xgboost, stacked": StackingRegressor([("a", XGBOOST.XGBRegressor(**BOOST)), ("b", Ridge())], Ridge(), cv=3),
 }
 CLASSIFIERS = {
@@ -237,6 +239,7 @@ CLASSIFIERS = {
     "svm": SVC(),
     "calibrated": CalibratedClassifierCV(SVC(), cv=3, ensemble=False),
     "histogram boosting": HistGradientBoostingClassifier(max_iter=5),
+    "residual network": learn_models.make_model("resnet", "classification", random_state=0, width=4, n_epochs=2),
     "xgboost": XGBOOST.XGBClassifier(**BOOST),
     "xgboost, calibrated": CalibratedClassifierCV(XGBOOST.XGBClassifier(**BOOST), cv=3),
 }
@@ -283,7 +286,7 @@ def named_models():
 @pytest.mark.parametrize(("name", "kind"), list(named_models()))
 def test_every_model_name_makes_the_round_trip(name, kind, structures, problem, tmp_path):
     options = {"kind": kind} if "kind" in inspect.signature(learn_models.make_model).parameters else {}
-    quick = {"n_folds": 1} if name == "ensemble" else {}
+    quick = {"ensemble": {"n_folds": 1}, "resnet": {"n_epochs": 2}}.get(name, {})
     fitted = learn_models.make_model(name, **options, random_state=0, **quick)
     if kind == "classification":
         problem = problem_of(structures, (np.arange(len(structures)) % 2).astype(float), classes=("a", "b"))

@@ -181,7 +181,7 @@ def element_properties(
         If a species or a property is unknown.
     """
     names = _check_properties(properties)
-    rows = _rows(species)
+    rows = rows_of(species)
     return np.column_stack([_PROPERTIES[name][rows] for name in names])
 
 
@@ -278,7 +278,7 @@ class ElementEmbedding(BaseEstimator):
             If a species is unknown, or elements are so unlike each other (small ``length_scale``) that
             ``n_channels`` channels cannot hold them.
         """
-        return _embedding(*self._key())[_rows(species)]
+        return _embedding(*self._key())[rows_of(species)]
 
     def names(self, species: Sequence[str | int]) -> list[str]:
         """Return the names of the channels, "channel1" and so on, the same for all elements."""
@@ -349,7 +349,7 @@ class PropertyChannels(BaseEstimator):
             If a species is unknown.
         """
         properties, scale, constant = self._key()
-        channels = scale * _standardised(properties)[_rows(species)]
+        channels = scale * _standardised(properties)[rows_of(species)]
         return np.column_stack([np.ones(len(channels)), channels]) if constant else channels
 
     def names(self, species: Sequence[str | int]) -> list[str]:
@@ -424,12 +424,17 @@ def _standardised(properties: tuple[str, ...]) -> npt.NDArray[np.float64]:
     return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
 
 
+def element_similarity(properties: Sequence[str], length_scale: float) -> npt.NDArray[np.float64]:
+    """Return the similarity of all elements, H to Lr, as in :class:`ElementEmbedding`: (N_ELEMENTS, N_ELEMENTS)."""
+    x = _standardised(_check_properties(properties))
+    distance = np.mean((x[:, None] - x) ** 2, axis=2)
+    return np.asarray(np.exp(-0.5 * distance / length_scale**2))
+
+
 @lru_cache(maxsize=16)
 def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float) -> npt.NDArray[np.float64]:
     """Return the embedding of the whole table, shape (N_ELEMENTS, n_channels)."""
-    x = _standardised(properties)
-    distance = np.mean((x[:, None] - x) ** 2, axis=2)
-    values, vectors = np.linalg.eigh(np.exp(-0.5 * distance / length_scale**2))
+    values, vectors = np.linalg.eigh(element_similarity(properties, length_scale))
     values, vectors = values[::-1][:n_channels], vectors[:, ::-1][:, :n_channels]
     values = np.where(values > 1e-12 * values[0], values, 0.0)  # below: rounding, not similarity
     largest = np.argmax(np.abs(vectors), axis=0)  # an eigenvector has no sign: make this component positive
@@ -455,7 +460,7 @@ def _check_properties(properties: Any) -> tuple[str, ...]:
     return tuple(properties)
 
 
-def _rows(species: Sequence[str | int]) -> npt.NDArray[np.intp]:
+def rows_of(species: Sequence[str | int]) -> npt.NDArray[np.intp]:
     """Return the rows of elements in the table, in the order in which they are given."""
     heaviest = max(check_species(species))
     if heaviest > N_ELEMENTS:

@@ -5,6 +5,7 @@ from atomprint.descriptors.base import Descriptor
 from atomprint.descriptors.composition import ElementProperty
 from atomprint.descriptors.composition_channels import CompositionChannels
 from atomprint.descriptors.derivatives import Gradient
+from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
@@ -24,6 +25,7 @@ __all__ = [
     "ElementProperty",
     "EwaldSumMatrix",
     "Gradient",
+    "LearnedEmbedding",
     "LocalDescriptor",
     "NeighbourStatistics",
     "OxidationStates",

@@ -235,7 +235,7 @@ class ElementProperty(TransformerMixin, BaseEstimator):
             If something is not a composition, or a property of an element is missing; the message names them.
         """
         single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
-        flat = _flatten(compositions)
+        flat = flatten(compositions)
         features = self._features(flat)
         return features[0] if single else features
 
@@ -253,7 +253,7 @@ class ElementProperty(TransformerMixin, BaseEstimator):
         self
         """
         self._validate()
-        _flatten(X)
+        flatten(X)
         return self
 
     def transform(self, X: Compositions) -> FloatArray:
@@ -398,7 +398,7 @@ def _is_composition(item: Any) -> bool:
     return isinstance(item, str | Mapping | Atoms) or hasattr(item, "get_el_amt_dict") or hasattr(item, "composition")
 
 
-def _flatten(compositions: Compositions) -> _Flat:
+def flatten(compositions: Compositions) -> _Flat:
     """Read and check compositions."""
     if isinstance(compositions, Batch):
         items: list[Any] = [

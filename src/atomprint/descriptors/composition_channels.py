@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
-from atomprint.descriptors.composition import Compositions, FloatArray, _flatten, _is_composition
+from atomprint.descriptors.composition import Compositions, FloatArray, _is_composition, flatten
 from atomprint.elements import channel_table, check_channels
 from atomprint.layout import symbols_of
 from atomprint.structures import Batch
@@ -79,7 +79,7 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
             If something is not a composition, or has an element that is not among ``species``; the message names it.
         """
         single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
-        flat, species = _flatten(compositions), np.array(self._species())
+        flat, species = flatten(compositions), np.array(self._species())
         unknown = np.flatnonzero(~np.isin(flat.elements + 1, species))
         if len(unknown):
             which = int(np.searchsorted(flat.offsets, unknown[0], side="right")) - 1
@@ -106,7 +106,7 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
         self
         """
         self._validate()
-        found = tuple((np.unique(_flatten(X).elements) + 1).tolist())
+        found = tuple((np.unique(flatten(X).elements) + 1).tolist())
         self.species_ = found if self.species is None else check_species(self.species)
         return self
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from atomprint.descriptors.composition import Compositions, FloatArray, _flatten, _is_composition
+from atomprint.descriptors.composition import Compositions, FloatArray, _is_composition, flatten
 from atomprint.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.oxidation_states import COMMON, OBSERVED
 from atomprint.structures import Batch
@@ -135,7 +135,7 @@ class OxidationStates(TransformerMixin, BaseEstimator):
             If something is not a composition of H to Lr; the message names it.
         """
         single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
-        flat = _flatten(compositions)
+        flat = flatten(compositions)
         features = np.empty((len(flat.offsets) - 1, self.get_number_of_features()))
         known: dict[tuple[bytes, bytes], FloatArray] = {}
         for row, (begin, end) in enumerate(zip(flat.offsets[:-1], flat.offsets[1:], strict=True)):
@@ -163,7 +163,7 @@ class OxidationStates(TransformerMixin, BaseEstimator):
         self
         """
         self._validate()
-        _flatten(X)
+        flatten(X)
         return self
 
     def transform(self, X: Compositions) -> FloatArray:

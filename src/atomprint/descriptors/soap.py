@@ -6,13 +6,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
+from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.local import CenterBatch, LocalDescriptor
 from atomprint.descriptors.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.radial import TABLE_ERROR, Zones, radial_table, zones
@@ -20,7 +23,7 @@ from atomprint.descriptors.task import Selection
 from atomprint.elements import ElementEmbedding, PropertyChannels
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling import Pooling
-from atomprint.structures import Batch
+from atomprint.structures import Batch, Structures
 from atomprint.validation import (
     check_bool,
     check_choice,
@@ -94,10 +97,12 @@ class SOAP(LocalDescriptor):
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
         Precision of computation and result. In float32 features have an error of about 1e-6 of the largest.
-    species_embedding : array of shape (n_species, n_channels), ElementEmbedding or PropertyChannels, optional
+    species_embedding : array of shape (n_species, n_channels), or an embedding, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The
-        identity gives plain SOAP, a single column of weights gives "mu2".
+        identity gives plain SOAP, a single column of weights gives "mu2". An embedding is an ElementEmbedding,
+        PropertyChannels, or a LearnedEmbedding, which is fitted with SOAP where ``fit`` is given targets, and must have
+        been fitted before where it is not.
     cutoff_width : float, optional
         Without it, neighbours count up to r_cut + 3.717 sigma and are then dropped, as in DScribe. With it, their
         weight goes smoothly to zero as a cosine between r_cut - cutoff_width and r_cut (in Å), and nothing beyond
@@ -186,7 +191,8 @@ class SOAP(LocalDescriptor):
         if self.species is not None:
             species = check_species(self.species)
             _weights_of(species, species_weights)
-            self._embedding(species)
+            if not isinstance(self.species_embedding, LearnedEmbedding):
+                self._embedding(species)
         if self.species_embedding is not None and mode == "mu2":
             raise ValueError("species_embedding and compression 'mu2' cannot be combined: 'mu2' is one channel")
         if self.average != "off" and self.pooling is not None:
@@ -242,14 +248,46 @@ class SOAP(LocalDescriptor):
             raise TypeError(f"compression: species_weighting must be None or a dict, got {weights!r}")
         return check_choice("compression: mode", given.get("mode", "off"), _MODES), weights
 
+    def _channels(self) -> Any:
+        """Return the embedding that is used: the one given, or the one that was learnt after it."""
+        if isinstance(self.species_embedding, LearnedEmbedding):
+            return getattr(self, "species_embedding_", self.species_embedding)
+        return self.species_embedding
+
+    def fit(self, X: Structures, y: Any = None) -> Self:
+        """Check the parameters, and learn ``species`` and a ``LearnedEmbedding`` if there is one.
+
+        Parameters
+        ----------
+        X : sequence of structures
+            Structures as for :meth:`create`.
+        y : array of shape (n_structures,), optional
+            Targets, for a ``LearnedEmbedding`` alone.
+
+        Returns
+        -------
+        self
+        """
+        embedding = self.species_embedding
+        if isinstance(embedding, LearnedEmbedding):
+            if y is None and not embedding.__sklearn_is_fitted__():
+                raise ValueError(
+                    "species_embedding must be fitted if there are no targets, from which a LearnedEmbedding learns, "
+                    f"got {embedding!r}"
+                )
+            self.species_embedding_ = embedding if y is None else clone(embedding).fit(self._read(X), y)
+        return super().fit(X, y)
+
     def _embedding(self, species: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Return the (n_species, n_channels) mixing matrix; without columns where species are not mixed."""
-        given = self.species_embedding
+        given = self._channels()
         if given is None:
             return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
         try:
-            known = isinstance(given, ElementEmbedding | PropertyChannels)
+            known = isinstance(given, ElementEmbedding | PropertyChannels | LearnedEmbedding)
             matrix = given.matrix(species) if known else np.asarray(given)
+        except NotFittedError:
+            raise
         except ValueError:  # rows of different lengths
             matrix = np.empty(0, dtype=object)
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
@@ -281,7 +319,7 @@ class SOAP(LocalDescriptor):
     def _layout(self) -> Layout:
         mode = self._compression()[0]
         embedding = self.species_embedding
-        if isinstance(embedding, PropertyChannels):
+        if isinstance(embedding, PropertyChannels | LearnedEmbedding):
             names: tuple[str, ...] = tuple(embedding.names(self._species()))
         elif embedding is not None:
             names = tuple(f"channel{k + 1}" for k in range(self._n_channels()))

@@ -16,7 +16,7 @@ from atomprint.cli.app import app
 from atomprint.datasets import Dataset, Target, inspect_file
 from atomprint.learn import Problem
 from atomprint.learn.split import make_split
-from atomprint.workflow import Recipe, auto, auto_recipe, train
+from atomprint.workflow import Recipe, auto, auto_models, auto_recipe, train
 from atomprint.workflow.data import load_data
 from atomprint.workflow.featurize import feature_sets
 from atomprint.workflow.form import Form, is_extensive
@@ -229,16 +229,49 @@ def members(models):
     return [entry["type"] for entry in models["ensemble"]["members"]] if "ensemble" in models else list(models)
 
 
+@pytest.fixture(params=[True, False], ids=["with JAX", "without JAX"])
+def networks(request, monkeypatch):
+    """Whether the packages are there that networks need."""
+    monkeypatch.setattr(auto_models, "installed", lambda *modules: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize(
     ("n", "models"),
     [
         (200, ["kernel_ridge", "extra_trees"]),
         (5000, ["kernel_ridge"]),
-        (50_000, ["kernel_ridge", "extra_trees"]),
+        (50_000, ["kernel_ridge", "extra_trees", "resnet"]),
     ],
 )
-def test_models_depend_on_the_number_of_samples(n, models):
-    assert members(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models) == models
+def test_models_depend_on_the_number_of_samples(n, models, networks):
+    found = members(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models)
+    assert found == [model for model in models if networks or model != "resnet"]
+
+
+@pytest.mark.parametrize(
+    ("n", "models"),
+    [
+        (1999, ["kernel_ridge", "extra_trees"]),
+        (2000, ["kernel_ridge", "extra_trees", "resnet"]),
+        (20_000, ["kernel_ridge", "extra_trees", "resnet"]),
+        (20_001, ["extra_trees", "resnet"]),
+    ],
+)
+def test_models_of_compositions_depend_on_the_number_of_samples(n, models, networks):
+    chosen = auto.recipe_for_form(form(inputs="compositions", n_samples=n, n_structures=0))
+    assert members(chosen.models) == [model for model in models if networks or model != "resnet"]
+    assert any("a residual network, which learns" in reason for reason in chosen.reasons) == (networks and n >= 2000)
+    assert any("pip install 'atomprint[neural]'" in reason for reason in chosen.reasons) == (not networks and n >= 2000)
+
+
+def test_networks_and_trees_see_the_same_blocks_of_crystals(networks):
+    many = tuple(Atoms(numbers=range(1, 81)).symbols)
+    chosen = auto.recipe_for_form(form(n_samples=5000, n_structures=5000, elements=many)).models["ensemble"]["members"]
+    blocks = {entry["type"]: entry["blocks"] for entry in chosen}
+    assert blocks["extra_trees"] == ["properties", "composition", "charges", "sites"]
+    assert "roles" in blocks["kernel_ridge"]
+    assert blocks.get("resnet", blocks["extra_trees"]) == blocks["extra_trees"]
 
 
 def test_weights_of_few_samples_come_from_several_folds():

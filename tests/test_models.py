@@ -18,7 +18,7 @@ from atomprint.learn.similarity import factorise
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]
 TREES = {"decision_tree", "extra_trees", "random_forest", "xgboost"}
-QUICK = {"ensemble": {"n_folds": 1}}
+QUICK = {"ensemble": {"n_folds": 1}, "resnet": {"width": 32, "n_epochs": 60}}
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +202,7 @@ def test_searches_find_what_is_needed_and_are_repeatable(method, kind_of_search,
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_every_default_space_holds_parameters_of_the_model(name, kind, data):
     fast = {"random_forest": {"n_estimators": 3}, "xgboost": {"n_estimators": 3}, "mlp": {"max_iter": 30}}
-    fast["hist_gradient_boosting"] = {"max_iter": 3}
+    fast |= {"hist_gradient_boosting": {"max_iter": 3}, "resnet": {"n_epochs": 2}}
     search = Search("random", n_iter=2, n_folds=2)
     model = make_model(name, kind, random_state=0, search=search, **fast.get(name, {}))
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -16,3 +17,8 @@ def require(module: str, extra: str) -> Any:
         raise ImportError(
             f"this needs {error.name}, which is not installed: pip install 'atomprint[{extra}]'"
         ) from error
+
+
+def installed(*modules: str) -> bool:
+    """Return whether all of these modules can be imported; none of them is."""
+    return all(find_spec(module) is not None for module in modules)

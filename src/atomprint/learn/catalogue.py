@@ -32,6 +32,7 @@ from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.forest import MedianExtraTrees
 from atomprint.learn.gaussian_process import GaussianProcess
 from atomprint.learn.kernel_ridge import KernelRidgeCV
+from atomprint.learn.network import ResidualNetworkClassifier, ResidualNetworkRegressor
 from atomprint.learn.search import Interval, Space
 from atomprint.learn.similarity import KERNELS
 
@@ -225,6 +226,11 @@ def _mlp(ask: Request) -> Any:
     )
 
 
+def _resnet(ask: Request) -> Any:
+    made = ResidualNetworkRegressor if ask.regression else ResidualNetworkClassifier
+    return made(random_state=ask.random_state)
+
+
 def _ensemble(ask: Request) -> Any:
     """Return an ensemble without members, which make_model makes."""
     made = EnsembleRegressor if ask.regression else EnsembleClassifier
@@ -358,6 +364,20 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "hidden_layer_sizes": [(64,), (128,), (128, 64), (256, 128)],
                 "alpha": Interval(1e-6, 1.0, log=True),
                 "learning_rate_init": Interval(3e-4, 1e-2, log=True),
+            },
+            scaled=True,
+            target_scaled=True,
+        ),
+        "resnet": ModelSpec(
+            "Residual network",
+            "a wide neural network, each layer of which adds to what those before it found, trained on absolute errors "
+            "(for classes: their likelihood); for many samples",
+            _resnet,
+            {
+                "width": Interval(128, 1024, log=True, integer=True),
+                "n_layers": Interval(2, 5, integer=True),
+                "dropout": Interval(0.0, 0.3),
+                "learning_rate": Interval(1e-3, 1e-2, log=True),
             },
             scaled=True,
             target_scaled=True,

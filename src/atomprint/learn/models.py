@@ -169,7 +169,7 @@ def make_model(
 
 
 def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Any]]:
-    """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" for another one."""
+    """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" with the next seed for another one."""
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not len(given):
         raise TypeError(f"members must be a list of models, each a name or a table with a type, got {given!r}")
     members: dict[str, Any] = {}
@@ -186,11 +186,13 @@ def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> li
                 raise ValueError(f"members: {name!r} must not have an entry {key}, which is that of the ensemble")
         if kind_of_model == "ensemble":
             raise ValueError("members must not be ensembles themselves")
-        own, count = name, 2
+        own, count = name, 1
         while own in members:
-            own, count = f"{name}_{count}", count + 1
+            count += 1
+            own = f"{name}_{count}"
+        seed = None if random_state is None else random_state + count - 1
         try:
-            members[own] = make_model(kind_of_model, kind, random_state=random_state, n_jobs=n_jobs, **options)
+            members[own] = make_model(kind_of_model, kind, random_state=seed, n_jobs=n_jobs, **options)
         except (ValueError, TypeError) as error:
             raise type(error)(f"members: {error}") from error
     return list(members.items())

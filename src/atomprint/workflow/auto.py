@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from atomprint.datasets import Dataset
+from atomprint.workflow.auto_models import Described, Tables, models_for
 from atomprint.workflow.form import Form, Indices
 
-Tables = dict[str, dict[str, Any]]
-
 # What the choices below depend on.
-SMALL, LARGE = 500, 20_000  # samples
-_MANY_COMPOSITIONS = 5000
 FEW_ELEMENTS = 8  # up to here, every pair of elements has its own SOAP features
 _MAX_WIDTH = 3000  # features
 _MAX_BYTES = 1e9  # of a table of features
@@ -23,9 +20,6 @@ _MAX_WORK = 4e9  # atoms times features
 
 # Up to how many samples: learning curve, and how often features are scrambled.
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
-# Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
-_INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
-_OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 
@@ -54,16 +48,6 @@ class AutoRecipe:
     def reasons(self) -> list[str]:
         """All sentences, in the order of the recipe."""
         return [sentence for sentences in self.why.values() for sentence in sentences]
-
-
-@dataclass(frozen=True)
-class _Described:
-    """Features for a form, the models that suit them, and why."""
-
-    features: Tables
-    why: str
-    kernel_ridge: dict[str, Any] = field(default_factory=dict)
-    trees: dict[str, Any] = field(default_factory=dict)
 
 
 def auto_recipe(dataset: Dataset, target: str, seed: int = 0, *, parts: Sequence[Indices] | None = None) -> AutoRecipe:
@@ -98,7 +82,7 @@ def auto_recipe(dataset: Dataset, target: str, seed: int = 0, *, parts: Sequence
 def recipe_for_form(form: Form) -> AutoRecipe:
     """Return the recipe for data of a form; see :func:`auto_recipe`."""
     described = _features_for(form)
-    models, why_models = _models_for(form, described)
+    models, why_models = models_for(form, described)
     evaluation, why_evaluation = _evaluation_for(form)
     return AutoRecipe(
         features=described.features,
@@ -121,7 +105,7 @@ def recipe_for_form(form: Form) -> AutoRecipe:
 # Features
 
 
-def _features_for(form: Form) -> _Described:
+def _features_for(form: Form) -> Described:
     """Return the features for a form."""
     if form.inputs == "compositions":
         return _compositions(form)
@@ -136,7 +120,7 @@ def _features_for(form: Form) -> _Described:
     return _many_elements(form)
 
 
-def _compositions(form: Form) -> _Described:
+def _compositions(form: Form) -> Described:
     """Return statistics of the elements' properties, and the shares of the elements themselves."""
     features: Tables = {
         "properties": {"type": "ElementProperty", "missing": "impute"},
@@ -148,10 +132,10 @@ def _compositions(form: Form) -> _Described:
         "There are no structures, so materials are described by statistics of their elements' properties, the share of "
         "each element, and whether the elements' oxidation states can balance."
     )
-    return _Described(features, why, {"scalings": ["standard"]})
+    return Described(features, why, {"scalings": ["standard"]})
 
 
-def _mixed(form: Form) -> _Described:
+def _mixed(form: Form) -> Described:
     """Return features of compositions, since no descriptor of structures suits all samples."""
     if form.level == "atom":
         raise ValueError(
@@ -166,7 +150,7 @@ def _mixed(form: Form) -> _Described:
     return replace(described, why=why)
 
 
-def _many_elements(form: Form) -> _Described:
+def _many_elements(form: Form) -> Described:
     """Return what there is, how it is arranged, and which elements are where."""
     properties = ["period", "group", "valence_p", "valence_d", "electronegativity", "covalent_radius"]
     channels = [
@@ -220,10 +204,10 @@ def _many_elements(form: Form) -> _Described:
         "n_search": 3000,
     }
     # Trees look at every feature at every split: they are not given the many of "roles".
-    return _Described(features, why, kernel_ridge, {"blocks": blocks[:4]})
+    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]})
 
 
-def _averaged(form: Form) -> _Described:
+def _averaged(form: Form) -> Described:
     """Return averages over the atoms."""
     crystals = form.inputs == "crystals"
     n_max, l_max = _basis(form, form.n_structures, 2 if crystals else 1)
@@ -233,10 +217,10 @@ def _averaged(form: Form) -> _Described:
     )
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return _Described(features, f"{why}.", trees=_OF_MANY)
+    return Described(features, f"{why}.", soap=True)
 
 
-def _extensive(form: Form) -> _Described:
+def _extensive(form: Form) -> Described:
     """Return sums over the atoms, beside their number."""
     n_max, l_max = _basis(form, form.n_structures, 1)
     # A grid so coarse that all elements are in its first cell: the number of atoms of each, divided by its width.
@@ -262,14 +246,14 @@ def _extensive(form: Form) -> _Described:
         "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
         "n_search": 2000,
     }
-    return _Described(features, why, kernel_ridge, _OF_MANY)
+    return Described(features, why, kernel_ridge, soap=True)
 
 
-def _atoms(form: Form) -> _Described:
+def _atoms(form: Form) -> Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return _Described({"soap": _soap(form, n_max, l_max)}, why, trees=_OF_MANY)
+    return Described({"soap": _soap(form, n_max, l_max)}, why, soap=True)
 
 
 def _channels(form: Form) -> int:
@@ -302,48 +286,7 @@ def _basis(form: Form, n_rows: int, copies: int) -> tuple[int, int]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Models and evaluation
-
-
-def _models_for(form: Form, described: _Described) -> tuple[Tables, str]:
-    """Return the models for a form, and why."""
-    n = form.n_samples
-    trees = dict(described.trees)
-    if n > LARGE:
-        trees |= {"n_estimators": 100, "min_samples_leaf": 2}
-    if form.kind == "classification":
-        models: Tables = {"extra_trees": trees}
-        if n < SMALL:
-            return {**models, "ridge": {}}, (
-                f"With fewer than {SMALL} samples randomised trees and a logistic regression take seconds; the "
-                "better one is taken."
-            )
-        if n <= LARGE:
-            seen = {"blocks": trees["blocks"]} if "blocks" in trees else {}
-            return {**models, "hist_gradient_boosting": seen}, (
-                "Decision trees tell classes well, grown side by side or one after the other, and need no scales; the "
-                "better way is taken."
-            )
-        return models, f"With more than {LARGE:,} samples randomised trees are quick and tell classes well."
-    if form.inputs in ("compositions", "mixed") and n > _MANY_COMPOSITIONS:
-        return {"extra_trees": trees}, (
-            "Randomised trees suit compositions best. They predict medians, which errors of single samples and "
-            "polymorphs do not sway."
-        )
-    if form.inputs not in ("compositions", "mixed") and described.trees == _OF_MANY and SMALL <= n <= LARGE:
-        return {"kernel_ridge": described.kernel_ridge}, (
-            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
-        )
-    n_folds = next(n_folds for limit, n_folds in _INNER_FOLDS if n <= limit)
-    members = [{"type": "kernel_ridge", **described.kernel_ridge}, {"type": "extra_trees", **trees}]
-    ensemble = {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": 0.2}
-    where = "a fifth of the training part is" if n_folds == 1 else "samples are"
-    return {"ensemble": ensemble}, (
-        "Kernel ridge, which interpolates smoothly, and randomised trees, which predict medians and suit targets with "
-        "two peaks, such as band gaps, make different errors: their weighted mean is taken. To find the weights, "
-        f"{where} held out of fits within the training part."
-        + (f" With more than {LARGE:,} samples, a random part of them carries weights in kernel ridge." * (n > LARGE))
-    )
+# Evaluation
 
 
 def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:

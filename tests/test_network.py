@@ -121,3 +121,5 @@ def test_only_training_needs_the_extra(missing, monkeypatch):
     assert (fitted.predict(X) == expected).all()
     with pytest.raises(ImportError, match=rf"{missing}, which is not installed: pip install 'atomprint\[neural\]'"):
         ResidualNetworkRegressor(**SMALL, dropout=0.123).fit(X, y)
+    with pytest.raises(ImportError, match=rf"{missing}, which is not installed"):
+        make_model("resnet")

@@ -28,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
+from atomprint.extras import require
 from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.forest import MedianExtraTrees
 from atomprint.learn.gaussian_process import GaussianProcess
@@ -227,6 +228,8 @@ def _mlp(ask: Request) -> Any:
 
 
 def _resnet(ask: Request) -> Any:
+    for module in ("jax", "optax"):  # now, and not after features were computed
+        require(module, "neural")
     made = ResidualNetworkRegressor if ask.regression else ResidualNetworkClassifier
     return made(random_state=ask.random_state)
 

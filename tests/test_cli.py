@@ -120,7 +120,7 @@ def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(c
     (study,) = json.loads((folder / "results.json").read_text())["studies"]
     record = json.loads((folder / "run.json").read_text())
     own = study["chosen"]["cross_validation"]["mae"]
-    (line,) = [line for line in table.splitlines() if "chosen " in line and "in training" in line]
+    (line,) = [line for line in table.splitlines() if "chosen " in line and "±" in line]
     shown = float(line.partition("±")[0].split()[-1])
     assert shown == pytest.approx(own["mean"], abs=0.5 * own["std"])
     assert own["mean"] == np.mean([fold["mae"] for fold in study["chosen"]["folds"]])

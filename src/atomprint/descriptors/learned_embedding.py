@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state, column_or_1d
 
 from atomprint.descriptors.composition import Compositions, flatten
 from atomprint.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
+from atomprint.leave_one_out import leave_one_out
 from atomprint.validation import check_integer, check_real
 
 FloatArray = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ class LearnedEmbedding(BaseEstimator):
     mean_, linear_, pairs_ : float, ndarray of shape (103,), ndarray of shape (103, 103)
         :math:`y_0`, :math:`\theta` and :math:`\Theta`, in the unit of the target.
     alpha_ : float
-        Regularisation with the smallest leave-one-out error.
+        Regularisation with the smallest mean absolute leave-one-out error.
 
     Notes
     -----
@@ -140,7 +141,9 @@ class LearnedEmbedding(BaseEstimator):
         known = shares @ element_similarity(self.properties, length_scale)
         products = known @ shares.T
         self.mean_ = float(y.mean())
-        self.alpha_, dual = _ridge(products + products**2, y - self.mean_)
+        similarity = products + products**2
+        alphas = _ALPHAS * np.trace(similarity) / len(y)
+        _, self.alpha_, dual = leave_one_out(similarity, y - self.mean_, alphas.tolist())
         self.linear_ = known.T @ dual
         self.pairs_ = (known * dual[:, None]).T @ known
         values, vectors = np.linalg.eigh(self.pairs_)
@@ -189,17 +192,3 @@ def _shares(X: Compositions) -> FloatArray:
     shares = np.zeros((len(flat.offsets) - 1, N_ELEMENTS))
     shares[np.repeat(np.arange(len(shares)), np.diff(flat.offsets)), flat.elements] = flat.fractions
     return shares
-
-
-def _ridge(kernel: FloatArray, y: FloatArray) -> tuple[float, FloatArray]:
-    """Return the regularisation with the smallest leave-one-out error, and the dual coefficients with it."""
-    values, vectors = np.linalg.eigh(kernel)
-    values, turned = np.maximum(values, 0), vectors.T @ y
-    best = (np.inf, 0.0, np.zeros(len(y)))
-    for alpha in _ALPHAS * np.trace(kernel) / len(y):
-        dual = vectors @ (turned / (values + alpha))
-        left_out = dual / (vectors**2 @ (1 / (values + alpha)))  # residuals of fits without each sample
-        error = float(np.mean(left_out**2))
-        if error < best[0]:
-            best = (error, float(alpha), dual)
-    return best[1:]

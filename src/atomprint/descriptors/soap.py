@@ -275,7 +275,8 @@ class SOAP(LocalDescriptor):
                     "species_embedding must be fitted if there are no targets, from which a LearnedEmbedding learns, "
                     f"got {embedding!r}"
                 )
-            self.species_embedding_ = embedding if y is None else clone(embedding).fit(self._read(X), y)
+            X = self._read(X)
+            self.species_embedding_ = embedding if y is None else clone(embedding).fit(X, y)
         return super().fit(X, y)
 
     def _embedding(self, species: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -19,11 +19,11 @@ from atomprint.learn.similarity import (
     check_candidates,
     check_choices,
     factorise,
-    leave_one_out,
     part_of,
     subset,
     validated,
 )
+from atomprint.leave_one_out import leave_one_out
 from atomprint.validation import check_integer, check_real
 
 

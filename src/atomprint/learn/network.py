@@ -93,6 +93,7 @@ class _ResidualNetwork(BaseEstimator):
 
     def _outputs(self, X: Any) -> FloatArray:
         """Return what the last layer gives, shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         layers = [part.astype(X.dtype) for part in self.layers_]
         outputs = np.empty((X.shape[0], layers[-1].shape[0]))
@@ -103,7 +104,6 @@ class _ResidualNetwork(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.non_deterministic = False
         return tags
 
 
@@ -227,7 +227,6 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         -------
         ndarray of float64, shape (n_samples,)
         """
-        check_is_fitted(self)
         return self._outputs(X)[:, 0]
 
 
@@ -277,13 +276,12 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Predict the probabilities of classes, shape (n_samples, n_classes)."""
-        check_is_fitted(self)
         return np.asarray(softmax(self._outputs(X), axis=1))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict the classes of samples, shape (n_samples,)."""
-        check_is_fitted(self)
-        return np.asarray(self.classes_[self._outputs(X).argmax(axis=1)])
+        places = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[places])
 
 
 def _largest(X: Any) -> npt.NDArray[Any]:

@@ -14,7 +14,8 @@ from sklearn.utils import gen_batches
 
 from atomprint.learn.blocks import Blocks
 from atomprint.learn.projection import Projection
-from atomprint.learn.similarity import KERNELS, FloatArray, leave_one_out, subset
+from atomprint.learn.similarity import KERNELS, FloatArray, subset
+from atomprint.leave_one_out import leave_one_out
 
 _ROWS = 2048  # rows that are transformed at once
 _N_COMPARED = 1000  # samples by which weights are compared, at most: each comparison takes their number cubed

@@ -139,43 +139,6 @@ def candidates(
                 yield Similarity(kernel, float(scale), unit, scaler), similarity(distances / (scale * unit))
 
 
-def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[float]) -> tuple[float, float, FloatArray]:
-    r"""Return the regularisation of kernel ridge regression with the smallest mean absolute leave-one-out error.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (n, n)
-        Kernel matrix.
-    targets : ndarray of float64, shape (n,)
-        Centred targets.
-    alphas : sequence of float
-        Regularisations.
-
-    Returns
-    -------
-    score, alpha : float
-        The error, in the unit of the targets, and the regularisation.
-    weights : ndarray of float64, shape (n,)
-        The weights of the samples with it.
-
-    Notes
-    -----
-    With :math:`G = (K + \alpha I)^{-1}` the errors are :math:`(G y)_i / G_{ii}`; C. E. Rasmussen and C. K. I. Williams,
-    Gaussian Processes for Machine Learning, MIT Press (2006), eq. 5.12.
-    """
-    values, vectors = np.linalg.eigh(matrix)
-    values = np.maximum(values, 0)  # rounding
-    projected = vectors.T @ targets
-    best = (np.inf, float(alphas[0]), targets)
-    for alpha in alphas:
-        inverse = 1 / (values + alpha)
-        weights = vectors @ (inverse * projected)
-        score = float(np.mean(np.abs(weights / (vectors**2 @ inverse))))
-        if score < best[0]:
-            best = (score, float(alpha), weights)
-    return best
-
-
 def check_candidates(kernels: Sequence[str], length_scales: Sequence[float], scalings: Sequence[str]) -> None:
     """Raise if choices of a kernel are not usable; the message names parameter, rule and value."""
     check_choices("kernels", kernels, lambda name, value: check_choice(name, value, (*KERNELS, "precomputed")))

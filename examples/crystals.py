@@ -19,7 +19,7 @@ from sklearn.model_selection import LeaveOneOut
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import SOAP
 from atomprint.learn import Evaluation, Features, Problem, Split, evaluate, regression_metrics, top_features
-from atomprint.learn.plots import parity
+from atomprint.report.plots import parity
 
 # Isothermal bulk moduli at room temperature, in GPa: C. Kittel, Introduction to Solid State Physics, 8th ed., Wiley
 # (2005), chapter 3, table 3 (Cu, Si) and table 7 (NaCl).

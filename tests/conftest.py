@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from helpers.rocksalts import rocksalts  # noqa: F401
 
 from atomprint.testing import instruction_set, instruction_sets
 

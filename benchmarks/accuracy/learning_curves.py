@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.learn import learning_curve, make_model, make_split
-from atomprint.learn.plots import style
-from atomprint.learn.problem import Problem
+from atomprint.learn.task.problem import Problem
+from atomprint.report.plots import style
 from atomprint.workflow import Recipe
-from atomprint.workflow.data import load_data
-from atomprint.workflow.featurize import compute_features, feature_sets
+from atomprint.workflow.recipes.data import load_data
+from atomprint.workflow.recipes.features import compute_features, feature_sets
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 N_FOLDS = 2

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from atomprint import _core
 from atomprint.structures import Batch, Structures, as_batch
-from atomprint.validation import check_bool, check_real
+from atomprint.util.validation import check_bool, check_real
 
 __all__ = ["Graph", "graph"]
 

@@ -15,8 +15,8 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
 from sklearn.utils.validation import check_is_fitted
 
 from atomprint import _core
-from atomprint.pooling import LocalFeatures
-from atomprint.validation import check_bool, check_choice, check_n_jobs, check_real
+from atomprint.pooling.pooling import LocalFeatures
+from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
 
 __all__ = ["AverageKernel", "REMatchKernel", "StructureKernel"]
 

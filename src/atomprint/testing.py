@@ -13,11 +13,11 @@ import numpy.typing as npt
 from scipy.sparse import issparse
 
 from atomprint import _core
-from atomprint.descriptors.base import Descriptor
-from atomprint.descriptors.derivatives import VARIABLES, check_wrt
-from atomprint.descriptors.local import LocalDescriptor
-from atomprint.descriptors.numerical import moved
-from atomprint.descriptors.task import Task
+from atomprint.descriptors.engine.arguments import VARIABLES, check_wrt
+from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.contract import Descriptor
+from atomprint.descriptors.engine.local import LocalDescriptor
+from atomprint.descriptors.engine.numerical import moved
 from atomprint.structures import Structures, as_list, is_structure
 
 

@@ -12,8 +12,8 @@ from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, re
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
-    from atomprint.learn.metrics import Spread
-    from atomprint.learn.study import Study
+    from atomprint.learn.study.run import Study
+    from atomprint.learn.task.metrics import Spread
 
 
 def benchmark(
@@ -31,8 +31,8 @@ def benchmark(
 ) -> None:
     """Test models on the official five folds of Matbench, beside published figures."""
     with messages():
-        from atomprint.workflow.benchmark import benchmark_recipe, run_benchmark, write_submission
-        from atomprint.workflow.recipe import Recipe
+        from atomprint.workflow.recipes.recipe import Recipe
+        from atomprint.workflow.runs.matbench import benchmark_recipe, run_benchmark, write_submission
 
         if recipe is None:
             given = benchmark_recipe(task, changes or ())
@@ -59,7 +59,7 @@ def benchmark(
 
 def show_comparison(study: Study, task: str) -> None:
     """Print the results of a study beside published figures."""
-    from atomprint.workflow.benchmark import comparison
+    from atomprint.workflow.runs.matbench import comparison
 
     classify = study.problem.kind == "classification"
     headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})"]

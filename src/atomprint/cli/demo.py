@@ -9,7 +9,7 @@ import typer
 
 from atomprint.cli.console import console, messages, progress_bar
 from atomprint.cli.train import show_study
-from atomprint.extras import require
+from atomprint.util.extras import require
 
 
 def demo(
@@ -32,7 +32,7 @@ def demo(
 
 
 def _demo(output: Path, jobs: int, seed: int, quick: bool) -> None:
-    from atomprint.demo import run_demo
+    from atomprint.workflow.runs.demo import run_demo
 
     with progress_bar() as progress:
         report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, progress=progress)

@@ -25,8 +25,8 @@ def featurize(
 ) -> None:
     """Compute a descriptor of structures and write it as a table with names."""
     with messages():
-        from atomprint.workflow.tables import featurize as compute
-        from atomprint.workflow.tables import write_features
+        from atomprint.workflow.runs.featurize import featurize as compute
+        from atomprint.workflow.runs.featurize import write_features
 
         with progress_bar() as progress:
             features = compute(

@@ -15,7 +15,7 @@ from rich.markup import escape
 from atomprint.cli.console import Jobs, console, messages, progress_bar, table
 
 if TYPE_CHECKING:
-    from atomprint.workflow.predictions import Predictions
+    from atomprint.workflow.saved.predictions import Predictions
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
 _DEFAULT = Path("atomprint-run")
@@ -34,8 +34,8 @@ def predict(
 ) -> None:
     """Predict a property of new structures with a saved model."""
     with messages():
-        from atomprint.files import write_atomically
-        from atomprint.workflow.model import load_model
+        from atomprint.util.files import write_atomically
+        from atomprint.workflow.saved.model import load_model
 
         loaded = load_model(_model_file(model))
         with progress_bar() as progress:
@@ -59,7 +59,7 @@ def predict(
 
 
 def _model_file(path: Path) -> Path:
-    from atomprint.workflow.train import MODEL_FILE
+    from atomprint.workflow.runs.train import MODEL_FILE
 
     if path.is_dir():
         path = path / MODEL_FILE
@@ -125,11 +125,11 @@ def evaluate(
 ) -> None:
     """Compare the predictions of a saved model with known values that it has not seen."""
     with messages():
-        from atomprint.learn.metrics import METRICS
-        from atomprint.workflow.data import load_data
-        from atomprint.workflow.evaluate import evaluate_model
-        from atomprint.workflow.model import load_model
-        from atomprint.workflow.recipe import DataSection
+        from atomprint.learn.task.metrics import METRICS
+        from atomprint.workflow.recipes.data import load_data
+        from atomprint.workflow.recipes.recipe import DataSection
+        from atomprint.workflow.saved.evaluate import evaluate_model
+        from atomprint.workflow.saved.model import load_model
 
         loaded = load_model(_model_file(model))
         section = DataSection(
@@ -162,7 +162,7 @@ def info(
 ) -> None:
     """Show what a saved model predicts, what it was trained on, and how good it is."""
     with messages():
-        from atomprint.workflow.model import load_model
+        from atomprint.workflow.saved.model import load_model
 
         for name, value in _lines(load_model(_model_file(model)).info()):
             console.print(f"[bold]{name}[/bold]  {escape(value)}", soft_wrap=True)

@@ -13,8 +13,8 @@ import typer
 from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
 
 if TYPE_CHECKING:
-    from atomprint.learn.rows import Row
-    from atomprint.learn.study import Study
+    from atomprint.learn.study.result_table import Row
+    from atomprint.learn.study.run import Study
 
 RECIPE = Path("recipe.toml")
 
@@ -30,11 +30,11 @@ def init(
 ) -> None:
     """Write a recipe for atomprint train that suits the data, with the reasons for each choice as comments."""
     with messages():
-        from atomprint.workflow.template import recipe_for
+        from atomprint.workflow.recipes.template import recipe_for
 
         if output.exists() and not force:
             raise FileExistsError(f"{output} is there already; --force replaces it")
-        from atomprint.files import write_atomically
+        from atomprint.util.files import write_atomically
 
         text, notes = recipe_for(data, target, relative_to=output.parent)
         write_atomically(output, text)
@@ -55,9 +55,9 @@ def train(
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
     with messages():
-        from atomprint.workflow.own_data import describe_data
-        from atomprint.workflow.recipe import Recipe
-        from atomprint.workflow.train import train as run_recipe
+        from atomprint.workflow.recipes.own_data import describe_data
+        from atomprint.workflow.recipes.recipe import Recipe
+        from atomprint.workflow.runs.train import train as run_recipe
 
         if recipe.suffix.lower() == ".toml":
             given = Recipe.read(recipe, changes or ())
@@ -89,7 +89,7 @@ def train(
 
 def show_study(study: Study) -> None:
     """Print figures of merit, coverage of intervals and times of all models of a study."""
-    from atomprint.learn.metrics import METRICS, primary_metric
+    from atomprint.learn.task.metrics import METRICS, primary_metric
 
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
@@ -145,7 +145,7 @@ def coverage_and_time_in_words(study: Study) -> list[str]:
 
 def choice_in_words(study: Study) -> list[str]:
     """Return which row to read, where features and model were chosen within each training part."""
-    from atomprint.learn.problem import lower
+    from atomprint.learn.task.problem import lower
 
     if study.choice is None:
         return []
@@ -203,7 +203,7 @@ def _results(run: Path) -> dict[str, Any]:
 
 def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
     """Return title, best features and model, and figures of merit of a study in ``results.json``."""
-    from atomprint.learn.metrics import METRICS, primary_metric
+    from atomprint.learn.task.metrics import METRICS, primary_metric
 
     target, best = study["target"], study["best"]
     metric = primary_metric(target["kind"])

@@ -1,17 +1,17 @@
 """Descriptors: fixed-size fingerprints of atoms, molecules and crystals."""
 
 from atomprint.descriptors.acsf import ACSF
-from atomprint.descriptors.base import Descriptor
-from atomprint.descriptors.composition import ElementProperty
-from atomprint.descriptors.composition_channels import CompositionChannels
-from atomprint.descriptors.derivatives import Gradient
+from atomprint.descriptors.composition.channels import CompositionChannels
+from atomprint.descriptors.composition.element_property import ElementProperty
+from atomprint.descriptors.composition.oxidation import OxidationStates
+from atomprint.descriptors.engine.arguments import Gradient
+from atomprint.descriptors.engine.contract import Descriptor
+from atomprint.descriptors.engine.local import LocalDescriptor
+from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
-from atomprint.descriptors.local import LocalDescriptor
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.neighbours import NeighbourStatistics
-from atomprint.descriptors.oxidation import OxidationStates
-from atomprint.descriptors.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.soap import SOAP
 
 __all__ = [

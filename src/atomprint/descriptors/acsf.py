@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.descriptors.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.pairs import PairBlock, compiled_pairs
+from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
-from atomprint.pooling import Pooling
+from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch
-from atomprint.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
+from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 _LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
 _Rows = tuple[tuple[float, ...], ...]
@@ -58,7 +58,7 @@ class ACSF(LocalDescriptor):
     centers : callable or list, optional
         Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.sampling.CenterSampler`.
     pooling : str, tuple or Pooling, optional
-        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling`.
+        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling.pooling`.
     n_jobs : int
         Number of threads; -1 means all cores.
 

@@ -11,10 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, column_or_1d
 
-from atomprint.descriptors.composition import Compositions, flatten
-from atomprint.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
-from atomprint.leave_one_out import leave_one_out
-from atomprint.validation import check_integer, check_real
+from atomprint.chemistry.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
+from atomprint.descriptors.composition.element_property import Compositions, flatten
+from atomprint.util.leave_one_out import leave_one_out
+from atomprint.util.validation import check_integer, check_real
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from scipy import sparse as sp
 from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
-from atomprint.descriptors.base import Descriptor, Features
+from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Block, Layout
 from atomprint.structures import Batch, FloatArray, Structures, as_batch
-from atomprint.validation import (
+from atomprint.util.validation import (
     check_bool,
     check_choice,
     check_dtype,

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.descriptors.base import Descriptor
-from atomprint.descriptors.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.pairs import PairBlock
-from atomprint.descriptors.task import Selection
+from atomprint.descriptors.engine.call import Selection
+from atomprint.descriptors.engine.contract import Descriptor
+from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.layout import Block, Layout, symbols_of
-from atomprint.pooling import Pooling
+from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, Structures
-from atomprint.validation import (
+from atomprint.util.validation import (
     check_bool,
     check_choice,
     check_dtype,

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.descriptors.base import Descriptor
-from atomprint.descriptors.task import Selection
+from atomprint.descriptors.engine.call import Selection
+from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.graph import Edges, find_edges
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.structures import Batch
-from atomprint.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
+from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 FloatArray = npt.NDArray[np.float64]
 

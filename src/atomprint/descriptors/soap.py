@@ -15,16 +15,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
+from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
+from atomprint.descriptors.engine.call import Selection
+from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
-from atomprint.descriptors.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.pairs import PairBlock, compiled_pairs
-from atomprint.descriptors.radial import TABLE_ERROR, Zones, radial_table, zones
-from atomprint.descriptors.task import Selection
-from atomprint.elements import ElementEmbedding, PropertyChannels
+from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
-from atomprint.pooling import Pooling
+from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, Structures
-from atomprint.validation import (
+from atomprint.util.validation import (
     check_bool,
     check_choice,
     check_dtype,
@@ -110,7 +110,7 @@ class SOAP(LocalDescriptor):
     centers : callable or list, optional
         Default for the ``centers`` of :meth:`create`, such as a :class:`~atomprint.sampling.CenterSampler`.
     pooling : str, tuple or Pooling, optional
-        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling`.
+        How to make one row for each structure out of the rows of its centres; see :mod:`atomprint.pooling.pooling`.
     n_jobs : int
         Number of threads; -1 means all cores.
 

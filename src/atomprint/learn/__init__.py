@@ -1,16 +1,21 @@
 """From features to models that are tested and explained: metrics, models, evaluation, importance, report."""
 
-from atomprint.learn.breakdown import Breakdown, break_down
-from atomprint.learn.choice import Choice
-from atomprint.learn.curve import LearningCurve, learning_curve
-from atomprint.learn.ensemble import EnsembleClassifier, EnsembleRegressor
-from atomprint.learn.evaluate import Evaluation, FitError, Fold, evaluate
-from atomprint.learn.features import Features
-from atomprint.learn.gaussian_process import GaussianProcess
-from atomprint.learn.importance import Importance, feature_groups, group_importance, top_features
-from atomprint.learn.kernel_ridge import KernelRidgeCV
-from atomprint.learn.leakage import Leakage, find_leakage
-from atomprint.learn.metrics import (
+from atomprint.learn.estimators.ensemble import EnsembleClassifier, EnsembleRegressor
+from atomprint.learn.estimators.gaussian_process import GaussianProcess
+from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
+from atomprint.learn.evaluation.breakdown import Breakdown, break_down
+from atomprint.learn.evaluation.curve import LearningCurve, learning_curve
+from atomprint.learn.evaluation.evaluate import Evaluation, FitError, Fold, evaluate
+from atomprint.learn.evaluation.importance import Importance, feature_groups, group_importance, top_features
+from atomprint.learn.evaluation.nested_choice import Choice
+from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
+from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.models.search import Interval, Search
+from atomprint.learn.splits.leakage import Leakage, find_leakage
+from atomprint.learn.splits.split import Split, inner_folds, make_split
+from atomprint.learn.study.run import Study, Trial, run_study
+from atomprint.learn.task.features import Features
+from atomprint.learn.task.metrics import (
     METRICS,
     Metric,
     Metrics,
@@ -18,12 +23,7 @@ from atomprint.learn.metrics import (
     compute_metrics,
     regression_metrics,
 )
-from atomprint.learn.models import MODELS, make_model
-from atomprint.learn.problem import Problem
-from atomprint.learn.search import Interval, Search
-from atomprint.learn.split import Split, inner_folds, make_split
-from atomprint.learn.study import Study, Trial, run_study
-from atomprint.learn.uncertainty import Uncertainty, conformal
+from atomprint.learn.task.problem import Problem
 
 __all__ = [
     "METRICS",

@@ -1,14 +1,14 @@
 """Whole workflows: recipes, training runs, benchmarks, and models that are saved, loaded and asked for predictions."""
 
-from atomprint.workflow.auto import AutoRecipe, auto_recipe
-from atomprint.workflow.card import Card, Interval, Training, VersionWarning
-from atomprint.workflow.container import ModelFileError
-from atomprint.workflow.domain import Domain
-from atomprint.workflow.model import TrainedModel, load_model
-from atomprint.workflow.pipeline import AtomRows, LocalUnion, assemble
-from atomprint.workflow.predictions import Predictions
-from atomprint.workflow.recipe import Recipe
-from atomprint.workflow.train import Run, train
+from atomprint.workflow.recipes.auto import AutoRecipe, auto_recipe
+from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.runs.train import Run, train
+from atomprint.workflow.saved.card import Card, Interval, Training, VersionWarning
+from atomprint.workflow.saved.container import ModelFileError
+from atomprint.workflow.saved.domain import Domain
+from atomprint.workflow.saved.model import TrainedModel, load_model
+from atomprint.workflow.saved.pipeline import AtomRows, LocalUnion, assemble
+from atomprint.workflow.saved.predictions import Predictions
 
 __all__ = [
     "AtomRows",

@@ -1,0 +1,1 @@
+"""What formulas, elements and their charges say, before any structure is looked at."""

@@ -1,0 +1,240 @@
+"""Rows of structure files: frames of one file, files of a folder or an archive, and ASE databases."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import StringIO
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from atomprint.datasets.files.opening import BROKEN, decode, open_text, plain_name, read_text
+from atomprint.datasets.files.source import Row
+from atomprint.datasets.files.structures import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
+from atomprint.datasets.files.tables import TEXT_TABLES, read_table, read_text_table
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+_ENDINGS = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz")
+_NAMES = ("POSCAR", "CONTCAR")
+
+# Results of ASE's calculators that atoms have, told by their names: a dipole of three atoms has three numbers too.
+_OF_ATOMS = ("forces", "charges", "magmoms", "energies", "stresses")
+
+
+def read_frames(path: Path) -> Iterator[Row]:
+    """Yield a row for each structure in a file that ASE reads, with what the file says of it.
+
+    A frame of an xyz file that is broken inside is a row with a problem.
+    """
+    if plain_name(path.name).lower().endswith((".xyz", ".extxyz")):
+        try:
+            with open_text(path) as file:
+                for frame in split_xyz(file):
+                    try:
+                        row = row_of(frame_of_xyz(frame))
+                    except ValueError as error:
+                        row = Row(problem=("read", str(error)))
+                    yield row
+        except (ValueError, *BROKEN) as error:  # where the next frame begins is not known
+            raise ValueError(f"{path.name}: {error}") from error
+    else:
+        yield from map(row_of, frames_of_file(path))
+
+
+def row_of(atoms: Atoms, name: str = "") -> Row:
+    """Return a structure of ASE as a row: info and results of its calculator by their keys, arrays of its atoms."""
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    per_atom = {key: value for key, value in results.items() if key in _OF_ATOMS}
+    fields = {**atoms.info, **{key: value for key, value in results.items() if key not in per_atom}}
+    # What ASE derives from a CIF or a POSCAR by itself, and no property.
+    fields = {key: value for key, value in fields.items() if key not in ("spacegroup", "unit_cell", "occupancy")}
+    arrays = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
+    return Row(fields, atoms, {**arrays, **per_atom}, id=name)
+
+
+def read_database(path: Path) -> Iterator[Row]:
+    """Yield the rows of an ASE database: key-value pairs, results of calculators, and what numbers its data hold."""
+    from ase.db import connect
+    from ase.db.row import AtomsRow
+
+    def convert(row: AtomsRow) -> Row:
+        atoms = row.toatoms()
+        named = row_of(atoms)
+        data = dict(row.data) if isinstance(row.data, Mapping) else {}
+        arrays = {key: value for key, value in data.items() if np.shape(value)[:1] == (len(atoms),)}
+        return Row(
+            {**named.fields, **data, **row.key_value_pairs, "unique_id": row.unique_id},
+            atoms,
+            {**named.arrays, **arrays},
+            id=str(row.id),
+        )
+
+    try:
+        yield from map(convert, connect(path, use_lock_file=False).select())
+    except Exception as error:  # the database below raises whatever it meets
+        raise ValueError(f"{path.name} is no ASE database that can be read: {error!r}") from error
+
+
+def read_files(path: Path, table: str | Path | None, column: str | None, notes: list[str]) -> Iterator[Row]:
+    """Yield the rows of a folder or an archive of structure files, one structure in each.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, or the archive, which is read in memory and never unpacked.
+    table : path or None
+        A table beside the files, with a row for each: a name in the folder or archive, or a path. None is the only
+        text table there is; without one, every file is a row.
+    column : str or None
+        Which of its columns names the files, with or without their ending. None is the one that does.
+    notes : list of str
+        Where to note how many files have no row.
+    """
+    texts = _folder(path) if path.is_dir() else _archive(path)
+    structures = {name: text for name, text in texts.items() if _is_structure(name)}
+    if not structures:
+        raise ValueError(f"{path.name} has no structure files: they end in {', '.join(_ENDINGS)}, or are POSCAR")
+    rows = _table_rows(path, texts, table)
+    if rows is None:
+        yield from (
+            _row_of_file(name, text, {}, id_)
+            for (name, text), id_ in zip(structures.items(), _ids(structures), strict=True)
+        )
+        return
+    yield from _joined(rows, structures, column, notes)
+
+
+def _joined(
+    rows: Iterator[Row], files: Mapping[str, Callable[[], str]], column: str | None, notes: list[str]
+) -> Iterator[Row]:
+    places, ids = _places(files), dict(zip(files, _ids(files), strict=True))
+    first = list(islice(rows, 100))
+    column = _file_column(first, places) if column is None else column
+    used = set()
+    for row in chain(first, rows):
+        name = str(row.fields.get(column, "")).strip()
+        found = places.get(name)
+        if row.problem is None and column not in row.fields:
+            raise ValueError(f"no column {column!r} to name the files: there are {', '.join(map(repr, row.fields))}")
+        if row.problem is not None:
+            yield row
+        elif not found:
+            yield Row(row.fields, id=name, problem=("structure", f"there is no file {name!r}"))
+        elif len(found) > 1:
+            yield Row(row.fields, id=name, problem=("structure", f"{name!r} may be each of {', '.join(found)}"))
+        else:
+            used.add(found[0])
+            yield _row_of_file(found[0], files[found[0]], row.fields, ids[found[0]])
+    if len(used) < len(files):
+        notes.append(f"{len(files) - len(used)} of {len(files)} files have no row in the table.")
+
+
+def _row_of_file(name: str, text: Callable[[], str], fields: Mapping[str, Any], id_: str) -> Row:
+    try:
+        if plain_name(name).lower().endswith(".cif"):
+            return Row(fields, text(), id=id_)
+        frames = frames_of_text(PurePosixPath(name).name, text())
+        if len(frames) != 1:
+            raise ValueError(f"{name} must hold one structure, got {len(frames)}")
+    except ValueError as error:
+        return Row(fields, id=id_, problem=("structure", str(error)))
+    row = row_of(frames[0], id_)
+    return Row({**row.fields, **fields}, row.structure, row.arrays, id_)
+
+
+def _places(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return which files a table may mean by a name: the path, the name alone, and either without its ending."""
+    places: dict[str, list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        for alias in {name, path.name, plain_name(path.name), _bare(path.name), str(path.with_name(_bare(path.name)))}:
+            places.setdefault(alias, []).append(name)
+        if path.name in _NAMES:
+            places.setdefault(path.parent.name, []).append(name)
+    return places
+
+
+def _file_column(rows: list[Row], places: Mapping[str, list[str]]) -> str:
+    """Return the only column that names files."""
+    columns = [name for name in (rows[0].fields if rows else {}) if any(_names(row, name, places) for row in rows)]
+    if len(columns) != 1:
+        listed = ", ".join(map(repr, rows[0].fields if rows else ()))
+        what = "none does" if not columns else f"{', '.join(map(repr, columns))} do"
+        raise ValueError(f"structure: give the column of the table that names the files, of {listed}: {what}")
+    return columns[0]
+
+
+def _names(row: Row, column: str, places: Mapping[str, list[str]]) -> bool:
+    return str(row.fields.get(column, "")).strip() in places
+
+
+def _table_rows(path: Path, texts: Mapping[str, Callable[[], str]], table: str | Path | None) -> Iterator[Row] | None:
+    if table is None:
+        tables = [name for name in texts if PurePosixPath(plain_name(name)).suffix.lower() in (".csv", ".tsv")]
+        if not tables:
+            return None
+        if len(tables) > 1:
+            raise ValueError(f"table: there are several in {path.name}, give one of {', '.join(map(repr, tables))}")
+        table = tables[0]
+    if str(table) in texts:
+        return read_text_table(PurePosixPath(str(table)).name, StringIO(texts[str(table)]()))
+    if not Path(table).is_file():
+        inside = [name for name in texts if not _is_structure(name)]
+        raise FileNotFoundError(f"table: no such file: {str(table)!r}; in {path.name} there are {inside}")
+    return read_table(Path(table))
+
+
+def _folder(path: Path) -> dict[str, Callable[[], str]]:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    inside = {file.relative_to(path).as_posix(): file for file in files}
+    return {
+        name: lambda file=file: read_text(file)  # type: ignore[misc]
+        for name, file in inside.items()
+        if _is_wanted(name)
+    }
+
+
+def _archive(path: Path) -> dict[str, Callable[[], str]]:
+    contents: dict[str, bytes] = {}
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                contents = {name: archive.read(name) for name in archive.namelist() if _is_wanted(name)}
+        else:
+            # As a stream, in the order of the archive: compressed archives cannot jump to a member.
+            with tarfile.open(path, "r|*") as tar:
+                for member in tar:
+                    if member.isfile() and _is_wanted(member.name) and (file := tar.extractfile(member)):
+                        contents[member.name] = file.read()
+    except (tarfile.TarError, zipfile.BadZipFile, *BROKEN) as error:
+        raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
+    return {name: lambda data=data: decode(data) for name, data in contents.items()}  # type: ignore[misc]
+
+
+def _is_wanted(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+    return not hidden and (_is_structure(name) or PurePosixPath(plain_name(name)).suffix.lower() in TEXT_TABLES)
+
+
+def _is_structure(name: str) -> bool:
+    file = plain_name(PurePosixPath(name).name)
+    return file.lower().endswith(_ENDINGS) or file in _NAMES or file.startswith(tuple(f"{n}_" for n in _NAMES))
+
+
+def _bare(name: str) -> str:
+    plain = plain_name(name)
+    return PurePosixPath(plain).stem if plain.lower().endswith(_ENDINGS) else plain
+
+
+def _ids(names: Iterable[str]) -> list[str]:
+    """Return names without folders and endings, a POSCAR by its folder; whole paths if these would not differ."""
+    paths = [PurePosixPath(name) for name in names]
+    short = [path.parent.name if path.name in _NAMES and path.parent.name else _bare(path.name) for path in paths]
+    return short if len(set(short)) == len(short) else list(map(str, paths))

@@ -1,0 +1,85 @@
+"""What is in a file of one's own: columns or keys, and which of them could be what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
+from atomprint.datasets.files.read import open_source
+from atomprint.datasets.files.roles import choose_roles
+from atomprint.datasets.files.values import kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class FileContents:
+    """Columns or keys of a file.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        All names.
+    numeric : tuple of str
+        Those with numbers or truth values that are neither structures, formulas, ids nor row numbers.
+    targets : tuple of str
+        Those that may be properties to predict, numbers, classes or values of atoms, the likeliest first.
+    units : mapping of str to str
+        For numbers among these, the unit that the name tells or suggests; a guess.
+    structure, formula, id : str or None
+        Where structures, formulas and names are; None where they are not in a column, or there are none.
+    n_rows : int
+        How many rows were looked at: all, if they are few.
+    """
+
+    columns: tuple[str, ...]
+    numeric: tuple[str, ...]
+    targets: tuple[str, ...]
+    units: Mapping[str, str]
+    structure: str | None
+    formula: str | None
+    id: str | None
+    n_rows: int
+
+
+def inspect_file(
+    path: str | PathLike[str], *, structure: str | None = None, formula: str | None = None
+) -> FileContents:
+    """Look at the first rows of a file, a folder or an archive.
+
+    Parameters
+    ----------
+    path : path
+        Anything that :func:`~atomprint.datasets.read_dataset` reads.
+    structure, formula : str, optional
+        Columns or keys with structures and formulas, if their names do not tell.
+
+    Returns
+    -------
+    FileContents
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If there is nothing in it, or no way to tell where the structures or formulas are.
+    """
+    _, found = open_source(Path(path), structure=structure)
+    roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
+    taken = {roles.structure, roles.formula, roles.id}
+    names = tuple(found.names)
+    kinds = {name: {kind_of(row.get(name)) for row in found.first} - {"missing"} for name in names}
+    numeric = (name for name in names if kinds[name] and kinds[name] <= {"number", "boolean"})
+    units = {name: guess_unit(name) for name in names if kinds[name] in ({"number"}, {"array"})}
+    return FileContents(
+        names,
+        tuple(name for name in numeric if name not in taken and not is_label(name)),
+        rank_targets(found.first, names, taken),
+        {name: unit for name, unit in units.items() if unit},
+        roles.structure,
+        roles.formula,
+        roles.id,
+        len(found.first),
+    )

@@ -1,0 +1,392 @@
+"""Data sets from files of one's own, with names of columns and keys given, or guessed where only one will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from ase import Atoms
+from joblib import Parallel, delayed
+
+from atomprint.chemistry.formula import parse_formula, reduced_formula
+from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets.files.folders import ARCHIVES, read_database, read_files, read_frames
+from atomprint.datasets.files.json_files import read_json, read_json_lines
+from atomprint.datasets.files.opening import plain_name
+from atomprint.datasets.files.roles import Names, Roles, check_names, choose_roles, named
+from atomprint.datasets.files.source import Row, Source
+from atomprint.datasets.files.structures import to_atoms
+from atomprint.datasets.files.tables import TEXT_TABLES, read_table
+from atomprint.datasets.files.values import BadValueError, Classes, Column, label_of, read_column
+from atomprint.util.validation import check_choice, check_integer, check_n_jobs
+
+FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
+
+
+def read_dataset(
+    path: str | PathLike[str],
+    *,
+    targets: Names | None = None,
+    structure: str | None = None,
+    formula: str | None = None,
+    id: str | None = None,
+    groups: Names = (),
+    units: Mapping[str, str] | None = None,
+    titles: Mapping[str, str] | None = None,
+    definitions: Mapping[str, str] | None = None,
+    classes: Mapping[str, Classes] | None = None,
+    table: str | PathLike[str] | None = None,
+    on_error: str = "raise",
+    format: str | None = None,
+    limit: int | None = None,
+    name: str | None = None,
+    title: str | None = None,
+    source: str | None = None,
+    n_jobs: int = 1,
+) -> Dataset:
+    """Read structures or compositions, and what is known about them, from a file, a folder or an archive.
+
+    Parameters
+    ----------
+    path : path
+        One of these, compressed (.gz, .bz2, .xz) or not; tables and records are read row by row.
+
+        - A table: CSV (with commas, semicolons or tabs), TSV, text with blanks, Parquet (needs pyarrow). Columns have
+          names, or are called ``"0"``, ``"1"`` ... if the first line has a number in it.
+        - A folder, or a tar or zip archive (read in memory, never unpacked), of CIF, POSCAR and xyz files, alone or
+          with a table that has a row for each, such as ``id_prop.csv`` or QM7's text file.
+        - A file of one or more structures that ASE reads: extended xyz, trajectories, VASP output, a CIF. Keys are
+          those of ``info``, results of calculators (``"energy"``) and arrays of atoms (``"charges"``).
+        - An ASE database (.db, or .json): key-value pairs, results, ``data``.
+        - JSON: a list of records, or a mapping of ids to records, with a pymatgen or JARVIS structure in each; a list
+          of structures themselves, or of ComputedStructureEntry; pandas' ``split`` form (Matbench) and its ``columns``
+          form.
+        - OPTIMADE: JSON lines, or the answer of a server.
+    targets : str, sequence, mapping or None
+        Properties to read: columns or keys, or a mapping of target names to these. Also ``"outer.inner"`` for nested
+        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that
+        has no other role; if there are several, it is an error. ``()`` is none.
+    structure : str or None
+        Column with structures: the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
+        folder with a table, the column that names the files. None is the only column with a usual name; ``""`` is no
+        column, to read formulas although there are structures.
+    formula : str or None
+        Column with formulas, for data without structures; beside structures it is checked against them. None is
+        the only column with a usual name, if there are no structures.
+    id : str or None
+        Column of names, which must differ. None is the name that a row has by itself (its file, its index), else the
+        only column with a usual name, else the number of the row, which ``""`` asks for.
+    groups : str, sequence or mapping
+        Columns of labels, such as ``"space group"``, see :class:`~atomprint.datasets.dataset.Dataset`.
+    units, titles, definitions : mapping of str to str, optional
+        Of targets, by their names. A target with a unit must be a number. Titles are made from names by default.
+    classes : mapping of str to (sequence or mapping), optional
+        For targets that are classes: all their values in the wanted order, or a name for each value, as in
+        ``{"is_metal": {0: "no metal", 1: "metal"}}``. Without it, truth values become ``"False"`` and ``"True"``, and
+        words become classes in the order of the alphabet. Numbers become classes only if they are given here.
+    table : path or None
+        For a folder or an archive: its table, in it or elsewhere. None is the only .csv or .tsv file in it, if any.
+    on_error : {"raise", "skip"}
+        What to do with a row that cannot be read: raise, or leave it out and note in ``failures`` which, and why.
+    format : str or None
+        One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``; None: by the name.
+    limit : int or None
+        Read only so many rows.
+    name, title, source : str or None
+        Of the data set; by default from the name of the file.
+    n_jobs : int
+        Processes that parse structures; -1 for all cores. It pays for thousands of CIFs with symmetry.
+
+    Returns
+    -------
+    Dataset
+        Structures are ASE Atoms with nothing but elements, positions, cell and periodicity. Missing values (empty,
+        nan, ``NA``, ``null`` and the like) are nan; ``summary()`` counts them. If a property is an array with a number
+        for each atom, its target has the level ``"atom"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If a format needs a package that is missing.
+    ValueError
+        If a column does not exist or cannot be guessed; the message lists those that there are. If the file is broken.
+        If a row cannot be read; the message names file, row (counted from 0) and reason. If no row can be read.
+
+    Examples
+    --------
+    >>> dataset = read_dataset("mine.csv", structure="cif", targets={"gap": "band_gap"}, units={"gap": "eV"})
+    ... # doctest: +SKIP
+    >>> print(dataset.summary())  # doctest: +SKIP
+    """
+    place = Path(path)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
+    try:
+        roles = choose_roles(
+            found,
+            targets=None if targets is None else named("targets", targets),
+            structure=structure if form != "files" else None,
+            formula=formula,
+            id_=id,
+            groups=named("groups", groups),
+        )
+    except ValueError as error:
+        raise ValueError(f"{place.name}: {error}") from error
+    for argument, given in (("units", units), ("titles", titles), ("definitions", definitions), ("classes", classes)):
+        for target in given or {}:
+            check_choice(argument, target, tuple(roles.targets))
+
+    failed = _Failures(place.name, on_error == "raise")
+    entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
+    try:
+        check_names(found, roles)
+    except ValueError as error:
+        raise ValueError(f"{place.name}: {error}") from error
+    columns, bad = _read_columns(entries, roles, units or {}, classes or {}, place.name)
+    for row, reason in sorted(bad.items()):
+        failed.add(entries[row].number, entries[row].id, "target", reason)
+    kept = np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
+    if len(kept) == 0:
+        first = failed.sorted()[0]
+        raise ValueError(f"{place.name}: no row can be read; row {first.row}: {first.step}: {first.reason}")
+    entries = [entries[index] for index in kept]
+
+    label = plain_name(place.name).split(".")[0] if name is None else name
+    return Dataset(
+        name=label,
+        title=_words(label) if title is None else title,
+        structures=[entry.atoms for entry in entries] if roles.has_structures else None,
+        compositions=None if roles.has_structures else [entry.formula for entry in entries],
+        ids=tuple(entry.id for entry in entries),
+        targets={
+            target: Target(
+                values=columns[target].values[kept],
+                unit=(units or {}).get(target, ""),
+                title=(titles or {}).get(target, _words(target)),
+                definition=(definitions or {}).get(target, f"{found.noun.capitalize()} {key!r} of {place.name}."),
+                classes=columns[target].classes,
+                level=columns[target].level,
+            )
+            for target, key in roles.targets.items()
+        },
+        groups={group: np.array([entry.labels[group] for entry in entries], dtype=str) for group in roles.groups},
+        description=" ".join([f"Read from {place.name}.", *found.notes]),
+        source=f"Own data, {place.name}" if source is None else source,
+        failures=failed.sorted(),
+    )
+
+
+def open_source(
+    path: Path,
+    *,
+    format: str | None = None,
+    table: str | PathLike[str] | None = None,
+    structure: str | None = None,
+    limit: int | None = None,
+) -> tuple[str, Source]:
+    """Return the format of a file, and its rows, of which the first are read; see :func:`read_dataset`."""
+    if not path.exists():
+        raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
+    form = _format(path) if format is None else check_choice("format", format, FORMATS)
+    notes: list[str] = []
+    rows = _open(path, form, table, structure or None, notes)
+    if limit is not None:
+        rows = islice(rows, check_integer("limit", limit, 1))
+    found = Source(rows, "column" if form == "table" else "key", notes)
+    if not found.first:
+        raise ValueError(f"{path.name} has no rows")
+    if not found.names and (problem := found.first[0].problem):  # nothing to choose from
+        raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
+    return form, found
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One row that is a structure or a formula, with values that are not looked at yet."""
+
+    number: int
+    id: str
+    atoms: Atoms | None
+    formula: str
+    raws: Mapping[str, Any]
+    labels: Mapping[str, str]
+
+
+class _RowError(Exception):
+    """What is wrong with a row: step and reason."""
+
+
+class _Failures:
+    """What becomes of rows that cannot be read: an error at once, or a list."""
+
+    def __init__(self, file: str, raises: bool) -> None:
+        self.file = file
+        self.raises = raises
+        self.failures: list[Failure] = []
+
+    def add(self, row: int, id_: str, step: str, reason: str) -> None:
+        if self.raises:
+            name = f" ({id_})" if id_ and id_ != str(row) else ""
+            raise ValueError(f"{self.file}, row {row}{name}: {step}: {reason}")
+        self.failures.append(Failure(row, id_, step, reason))
+
+    def sorted(self) -> tuple[Failure, ...]:
+        return tuple(sorted(self.failures, key=lambda failure: failure.row))
+
+
+def _read_columns(
+    entries: list[_Entry], roles: Roles, units: Mapping[str, str], classes: Mapping[str, Classes], file: str
+) -> tuple[dict[str, Column], dict[int, str]]:
+    """Return the targets of all entries, and which entries have a value that does not fit."""
+    n_atoms = [len(entry.atoms) for entry in entries if entry.atoms is not None] if roles.has_structures else None
+    columns: dict[str, Column] = {}
+    bad: dict[int, str] = {}
+    for target, key in roles.targets.items():
+        raws = [entry.raws[target] for entry in entries]
+        try:
+            columns[target] = read_column(raws, n_atoms, classes.get(target), bool(units.get(target)))
+        except ValueError as error:
+            raise ValueError(f"{file}: target {target!r}: {error}") from error
+        for row, reason in columns[target].bad.items():
+            bad.setdefault(row, f"{key!r}: {reason}")
+    return columns, bad
+
+
+def _format(path: Path) -> str:
+    """Return the format of a file by its name."""
+    name = path.name.lower()
+    if path.is_dir() or name.endswith(ARCHIVES):
+        return "files"
+    ending = Path(plain_name(name)).suffix
+    if ending in TEXT_TABLES or ending == ".parquet":
+        return "table"
+    return {".json": "json", ".jsonl": "json lines", ".ndjson": "json lines", ".db": "ase db"}.get(ending, "frames")
+
+
+def _open(
+    path: Path, form: str, table: str | PathLike[str] | None, column: str | None, notes: list[str]
+) -> Iterator[Row]:
+    if form == "files":
+        return read_files(path, None if table is None else Path(table), column, notes)
+    if table is not None:
+        raise ValueError(f"table is for a folder or an archive of files, and {path.name} is neither")
+    readers = {
+        "table": read_table,
+        "frames": read_frames,
+        "json": read_json,
+        "json lines": read_json_lines,
+        "ase db": read_database,
+    }
+    return readers[form](path)
+
+
+def _read_entries(source: Source, roles: Roles, folder: Path, failed: _Failures, n_jobs: int) -> list[_Entry]:
+    entries: list[_Entry] = []
+    rows_of: dict[str, int] = {}  # by id
+    for number, (row, atoms) in enumerate(_parse(source, roles, folder, n_jobs)):
+        source.meet(row)
+        name = row.id or str(number)
+        try:
+            if roles.id is not None:
+                name = _id(row, roles.id)
+            entry = _entry(number, name, row, atoms, roles)
+            if name in rows_of:
+                _fail("id", f"{name!r} is the id of row {rows_of[name]} already")
+        except _RowError as error:
+            problem = error.args
+        else:
+            rows_of[name] = number
+            entries.append(entry)
+            continue
+        failed.add(number, name, *problem)
+    return entries
+
+
+def _parse(source: Source, roles: Roles, folder: Path, n_jobs: int) -> Iterator[tuple[Row, Atoms | ValueError | None]]:
+    """Yield rows with their structures, or what is wrong with these."""
+    rows: Iterator[Row] = source.rows
+    if roles.structure is not None:
+        rows = (replace(row, structure=row.get(roles.structure)) for row in rows)
+    if not roles.has_structures:
+        return ((row, None) for row in rows)
+    if n_jobs == 1:
+        return (_parse_row(row, folder) for row in rows)
+    parsed: Iterator[tuple[Row, Atoms | ValueError | None]] = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_parse_row)(row, folder) for row in rows
+    )
+    return parsed
+
+
+def _parse_row(row: Row, folder: Path) -> tuple[Row, Atoms | ValueError | None]:
+    if row.problem is not None:
+        return row, None
+    try:
+        return row, to_atoms(row.structure, folder)
+    except ValueError as error:
+        return row, error
+
+
+def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, roles: Roles) -> _Entry:
+    if row.problem is not None:
+        _fail(*row.problem)
+    if isinstance(atoms, ValueError):
+        _fail("structure", str(atoms))
+    formula = "" if roles.formula is None else _formula(row.get(roles.formula))
+    if formula and atoms is not None:
+        found, stated = reduced_formula(atoms.symbols.formula.count()), reduced_formula(formula)
+        if found != stated:
+            _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
+    try:
+        raws = {target: _raw(row, key) for target, key in roles.targets.items()}
+    except ValueError as error:
+        _fail("target", str(error))
+    try:
+        labels = {group: label_of(row.get(key)) for group, key in roles.groups.items()}
+    except BadValueError as error:
+        _fail("group", str(error))
+    return _Entry(number, name, atoms, formula, raws, labels)
+
+
+def _raw(row: Row, key: str) -> Any:
+    value = row.get(key)
+    # Where a file tells properties of atoms apart, an array of the structure is none, though its length may fit.
+    if isinstance(row.structure, Atoms) and key in row.fields and key not in row.arrays and np.ndim(value) > 0:
+        raise ValueError(f"{key!r} has shape {np.shape(value)}, and a target is one number: ask for {key + '[0]'!r}")
+    return value
+
+
+def _id(row: Row, key: str) -> str:
+    try:
+        name = label_of(row.get(key))
+    except BadValueError as error:
+        _fail("id", str(error))
+    return name or _fail("id", f"there is none in {key!r}")
+
+
+def _formula(raw: Any) -> str:
+    try:
+        if isinstance(raw, Mapping):  # of pymatgen
+            return reduced_formula(raw)
+        if not isinstance(raw, str) or not raw.strip():
+            _fail("formula", f"there is none, got {raw!r}")
+        parse_formula(raw)
+    except ValueError as error:
+        _fail("formula", str(error))
+    return raw.strip()
+
+
+def _fail(step: str, reason: str) -> NoReturn:
+    raise _RowError(step, reason)
+
+
+def _words(name: str) -> str:
+    """Return a name as words: ``"band_gap"`` as ``"Band gap"``."""
+    words = name.replace("_", " ").strip() or name
+    return words[:1].upper() + words[1:]

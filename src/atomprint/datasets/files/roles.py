@@ -1,0 +1,168 @@
+"""Which column or key is what: as the caller says, or guessed where only one will do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from atomprint.chemistry.formula import parse_formula
+from atomprint.datasets.files.source import Source
+from atomprint.datasets.files.values import kind_of
+
+Names = str | Sequence[str] | Mapping[str, str]
+"""Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""
+
+_STRUCTURES = ("structure", "cif", "poscar", "atoms")
+_FORMULAS = ("formula", "composition", "pretty_formula", "formula_pretty", "reduced_formula", "chemical_formula")
+_IDS = ("id", "material_id", "mbid", "mp_id", "jid", "task_id", "entry_id", "unique_id")
+_ROW_NUMBERS = ("", "index", "unnamed: 0")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What is read from where.
+
+    Parameters
+    ----------
+    structure : str or None
+        Name of the structures; None if rows have them anyway, or have none.
+    formula : str or None
+        Name of the formulas, to take or to check.
+    id : str or None
+        Name of the ids; None for the rows' own, or numbers.
+    targets, groups : mapping of str to str
+        Names in the data set, and in the file.
+    has_structures : bool
+        Whether there are structures.
+    """
+
+    structure: str | None
+    formula: str | None
+    id: str | None
+    targets: Mapping[str, str]
+    groups: Mapping[str, str]
+    has_structures: bool
+
+
+def named(argument: str, names: Names) -> dict[str, str]:
+    """Return names as a mapping of new names to those in the file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is not a name, or a name occurs twice.
+    """
+    if isinstance(names, str):
+        names = [names]
+    pairs = list(names.items()) if isinstance(names, Mapping) else [(name, name) for name in names]
+    for pair in pairs:
+        if not all(isinstance(name, str) for name in pair):
+            raise TypeError(f"{argument} must be names of columns or keys, got {pair[1]!r}")
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"{argument} must be different names, got {[name for name, _ in pairs]}")
+    return dict(pairs)
+
+
+def choose_roles(
+    source: Source,
+    *,
+    targets: Mapping[str, str] | None,
+    structure: str | None,
+    formula: str | None,
+    id_: str | None,
+    groups: Mapping[str, str],
+) -> Roles:
+    """Return what to read from where, after a look at the first rows; see :func:`~atomprint.datasets.read_dataset`.
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist, or one that is needed is not given and cannot be guessed.
+    """
+    own_structures = structure != "" and any(
+        row.structure is not None or (row.problem is not None and row.problem[0] == "structure") for row in source.first
+    )
+    if structure is None and not own_structures:
+        structure = _guess(source, "structure", _STRUCTURES)
+    has_structures = own_structures or bool(structure)
+    if formula is None and not has_structures:
+        formula = _guess(source, "formula", _FORMULAS) or _formulas_by_content(source)
+        if formula is None:
+            raise ValueError(
+                f"there are neither structures nor formulas: give structure= or formula=, one of {source.listed()}"
+            )
+    if id_ is None and not any(row.id for row in source.first):
+        usual = _present(source, _IDS)
+        id_ = usual[0] if len(usual) == 1 else None
+    roles = Roles(structure or None, formula or None, id_ or None, targets or {}, groups, has_structures)
+    if targets is None:
+        key = _guess_target(source, roles)
+        roles = replace(roles, targets={} if key is None else {key: key})
+    # A key for a target or a group may be missing in the first rows and come later.
+    check_names(source, roles if source.noun == "column" else replace(roles, targets={}, groups={}))
+    return roles
+
+
+def check_names(source: Source, roles: Roles) -> None:
+    """Raise if a name is in no row that was met."""
+    for argument, names in (
+        ("structure", [roles.structure]),
+        ("formula", [roles.formula]),
+        ("id", [roles.id]),
+        ("targets", roles.targets.values()),
+        ("groups", roles.groups.values()),
+    ):
+        _check(source, argument, [name for name in names if name is not None])
+
+
+def _check(source: Source, argument: str, names: Sequence[str]) -> None:
+    for name in names:
+        if not source.has(name):
+            raise source.missing(argument, name)
+
+
+def _present(source: Source, usual: Sequence[str]) -> list[str]:
+    return [name for name in source.names if re.sub(r"[\s\-]+", "_", name.strip().lower()) in usual]
+
+
+def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
+    present = _present(source, usual)
+    if len(present) > 1:
+        raise ValueError(
+            f"{argument}: give one, since several {source.noun}s may be meant: {', '.join(map(repr, present))}"
+        )
+    return present[0] if present else None
+
+
+def _formulas_by_content(source: Source) -> str | None:
+    """Return the only column or key with nothing but formulas, some of them of compounds, under whatever name."""
+    found = []
+    for name in source.names:
+        values = [row.fields[name] for row in source.first if kind_of(row.fields.get(name)) != "missing"]
+        try:
+            sizes = [len(parse_formula(value)) for value in values if isinstance(value, str)]
+        except ValueError:
+            continue
+        if sizes and len(sizes) == len(values) and max(sizes) > 1:
+            found.append(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _guess_target(source: Source, roles: Roles) -> str | None:
+    taken = {roles.structure, roles.formula, roles.id, *roles.groups.values()}
+    passed = {*_STRUCTURES, *_FORMULAS, *_IDS, *_ROW_NUMBERS}
+    kinds: dict[str, set[str]] = {}
+    for row in source.first:
+        for name, value in row.fields.items():
+            # A column that repeats the rows' own names, such as that of files called 0.cif, 1.cif ..., is no property.
+            repeated = bool(row.id) and str(value).strip() == row.id
+            if name not in taken and name.lower() not in passed and not repeated:
+                kinds.setdefault(name, set()).add(kind_of(value))
+    numbers = [name for name, kind in kinds.items() if kind - {"missing"} and kind <= {"number", "boolean", "missing"}]
+    if len(numbers) == 1:
+        return numbers[0]
+    if not kinds:
+        return None  # nothing but structures or formulas
+    what = f"several {source.noun}s have numbers" if numbers else f"no {source.noun} has numbers"
+    raise ValueError(f"targets: give names, or () for none, since {what}: there are {source.listed()}")

@@ -1,0 +1,1 @@
+"""Public data sets: which there are, and how they are fetched, checked and read."""

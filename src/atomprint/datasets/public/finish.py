@@ -1,0 +1,97 @@
+"""What all loaders of public data sets share: rows that fail, folds without them, and the data set at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets.public.archives import DataFileError
+from atomprint.datasets.public.entry import Entry, TargetInfo
+
+Folds = tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]
+
+
+def check_on_error(on_error: str) -> None:
+    """Raise unless it is ``"raise"`` or ``"skip"``."""
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
+
+
+class Failures(list[Failure]):
+    """Rows that could not be read; the first one raises, if that is what was asked for."""
+
+    def __init__(self, path: str | PathLike[str], on_error: str) -> None:
+        super().__init__()
+        check_on_error(on_error)
+        self.path, self.on_error = path, on_error
+
+    def check_rest(self, n_read: int) -> None:
+        """Raise if no row could be read: that is not a data set with some failures."""
+        if not n_read:
+            first = f", the first because of: {self[0].reason}" if self else ""
+            raise DataFileError(f"{self.path}: none of {len(self)} rows could be read{first}")
+
+    def add(self, failure: Failure, error: Exception | None = None) -> None:
+        """Note a row that failed, or raise."""
+        if self.on_error == "raise":
+            raise ValueError(
+                f"{self.path}: row {failure.row} ({failure.id}): {failure.step}: {failure.reason} "
+                f'(on_error="skip" leaves such rows out)'
+            ) from error
+        self.append(failure)
+
+
+def folds_of_kept(folds: Folds, kept: npt.NDArray[np.intp], n_rows: int) -> Folds:
+    """Return folds of all rows as folds of those that were kept, by their new indices."""
+    position = np.full(n_rows, -1, dtype=np.intp)
+    position[kept] = np.arange(len(kept))
+    return tuple(
+        (position[fit][position[fit] >= 0], position[predict][position[predict] >= 0]) for fit, predict in folds
+    )
+
+
+def assemble(
+    entry: Entry,
+    ids: Sequence[str],
+    values: Mapping[str, npt.NDArray[np.float64]],
+    *,
+    structures: Any = None,
+    compositions: Sequence[str] | None = None,
+    groups: Mapping[str, npt.NDArray[np.str_]] | None = None,
+    folds: Folds = (),
+    failures: Sequence[Failure] = (),
+    more: Mapping[str, TargetInfo] | None = None,
+) -> Dataset:
+    """Return the data set of an entry of the registry.
+
+    Parameters
+    ----------
+    entry : Entry
+        What is known of it; ``more`` has targets that only some forms of its files have.
+    ids, values, structures, compositions, groups, folds, failures
+        As in :class:`~atomprint.datasets.Dataset`; ``values`` of each target.
+    """
+    known = {**entry.targets, **(more or {})}
+    return Dataset(
+        name=entry.name,
+        title=entry.title,
+        structures=structures,
+        compositions=compositions,
+        ids=tuple(ids),
+        targets={
+            name: Target(column, info.unit, info.title, info.definition, info.classes)
+            for name, column in values.items()
+            for info in (known[name],)
+        },
+        description=entry.description,
+        source=entry.citation,
+        groups=groups or {},
+        folds=folds,
+        licence=entry.licence,
+        failures=tuple(failures),
+    )

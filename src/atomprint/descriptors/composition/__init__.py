@@ -1,0 +1,1 @@
+"""Features of compositions, for which no structure is needed."""

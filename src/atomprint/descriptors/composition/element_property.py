@@ -1,0 +1,470 @@
+"""Features of compositions: statistics over the properties of the elements, without coordinates."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from numbers import Real
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+
+from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states, pauling_electronegativity
+from atomprint.chemistry.formula import parse_formula
+from atomprint.structures import Batch
+from atomprint.util.validation import check_choice
+
+Compositions: TypeAlias = Any
+"""One composition, or a sequence of them: a formula, a pymatgen ``Composition``, ``Structure`` or ``Molecule``, an
+``ase.Atoms``, or a dict from symbols or atomic numbers to amounts."""
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+_SHELLS = {"s": 2, "p": 6, "d": 10, "f": 14}
+_ELECTRONS = (
+    *(f"{shell}_electrons" for shell in _SHELLS),
+    "valence_electrons",
+    *(f"{shell}_unfilled" for shell in _SHELLS),
+    "unfilled",
+)
+# Of pymatgen's Element, and what it calls them.
+_FROM_PYMATGEN = {
+    "mendeleev_number": "mendeleev_no",
+    "melting_point": "melting_point",
+    "boiling_point": "boiling_point",
+    "molar_volume": "molar_volume",
+    "thermal_conductivity": "thermal_conductivity",
+    "electron_affinity": "electron_affinity",
+    "atomic_radius": "atomic_radius",
+    "van_der_waals_radius": "van_der_waals_radius",
+}
+_BUILT_IN = (
+    "atomic_number",
+    "mass",
+    "group",
+    "period",
+    "covalent_radius",
+    "electronegativity",
+    "ionization_energy",
+    *_ELECTRONS,
+)
+_PRESETS = MappingProxyType(
+    {
+        "default": _BUILT_IN,
+        "magpie": (
+            "atomic_number",
+            "mendeleev_number",
+            "mass",
+            "melting_point",
+            "group",
+            "period",
+            "covalent_radius",
+            "electronegativity",
+            *_ELECTRONS,
+        ),
+    }
+)
+
+
+class _Flat(NamedTuple):
+    """Elements of several compositions, one composition after the other."""
+
+    elements: npt.NDArray[np.int64]  # atomic numbers less one
+    fractions: FloatArray  # that sum to 1 for each composition
+    offsets: npt.NDArray[np.int64]
+
+
+def _minimum(x: FloatArray, flat: _Flat) -> FloatArray:
+    return np.asarray(np.minimum.reduceat(x, flat.offsets[:-1], axis=0))
+
+
+def _maximum(x: FloatArray, flat: _Flat) -> FloatArray:
+    return np.asarray(np.maximum.reduceat(x, flat.offsets[:-1], axis=0))
+
+
+def _range(x: FloatArray, flat: _Flat) -> FloatArray:
+    return _maximum(x, flat) - _minimum(x, flat)
+
+
+def _mean(x: FloatArray, flat: _Flat) -> FloatArray:
+    return np.asarray(np.add.reduceat(flat.fractions[:, None] * x, flat.offsets[:-1], axis=0))
+
+
+def _deviation(x: FloatArray, flat: _Flat) -> FloatArray:
+    means = np.repeat(_mean(x, flat), np.diff(flat.offsets), axis=0)
+    return _mean(np.abs(x - means), flat)
+
+
+def _mode(x: FloatArray, flat: _Flat) -> FloatArray:
+    largest = np.repeat(np.maximum.reduceat(flat.fractions, flat.offsets[:-1]), np.diff(flat.offsets))
+    most = flat.fractions >= largest * (1 - 1e-9)  # fractions that are equal but for rounding are equal
+    return _minimum(np.where(most[:, None], x, np.inf), flat)
+
+
+_STATISTICS: Mapping[str, Callable[[FloatArray, _Flat], FloatArray]] = MappingProxyType(
+    {
+        "minimum": _minimum,
+        "maximum": _maximum,
+        "range": _range,
+        "mean": _mean,
+        "deviation": _deviation,
+        "mode": _mode,
+    }
+)
+
+
+class ElementProperty(TransformerMixin, BaseEstimator):
+    r"""Statistics over the properties of the elements of a composition; no coordinates are needed.
+
+    With the fractions :math:`f_i` (that sum to 1) and properties :math:`x_i` of the elements of a composition, the
+    statistics of each property are
+
+    - ``"minimum"``, ``"maximum"`` and ``"range"`` (their difference) over the elements;
+    - ``"mean"``: :math:`\bar{x} = \sum_i f_i x_i`;
+    - ``"deviation"``: :math:`\sum_i f_i |x_i - \bar{x}|`;
+    - ``"mode"``: x of the element with the largest fraction, the lowest x where several have it.
+
+    Parameters
+    ----------
+    properties : {"default", "magpie"} or sequence of str
+        Names of properties, or a set of them. ``"default"`` are those that need no other package:
+
+        - ``"atomic_number"``, ``"mass"`` (u), ``"group"`` (3 for the whole f block), ``"period"``;
+        - ``"covalent_radius"`` (Å), ``"ionization_energy"`` (first, eV);
+        - ``"electronegativity"`` (Pauling's; Allen's for He, Ne, Ar, Kr and Rn; none for Pm, Eu, Tb and Yb);
+        - ``"s_electrons"``, ``"p_electrons"``, ``"d_electrons"``, ``"f_electrons"``: electrons outside the noble-gas
+          core of the neutral atom in its ground state, and their sum ``"valence_electrons"``;
+        - ``"s_unfilled"``, ``"p_unfilled"``, ``"d_unfilled"``, ``"f_unfilled"``: places left in those of these shells
+          that have electrons, and their sum ``"unfilled"``.
+
+        With pymatgen (``pip install atomprint[pymatgen]``) there are also ``"mendeleev_number"``, ``"melting_point"``
+        and ``"boiling_point"`` (K), ``"molar_volume"`` (cm^3/mol), ``"thermal_conductivity"`` (W/(m K)),
+        ``"electron_affinity"`` (eV), ``"atomic_radius"`` (Slater's) and ``"van_der_waals_radius"`` (Å).
+        ``"magpie"`` are those of the Magpie set that can be had, in its order; see Notes.
+    statistics : sequence of str
+        Which statistics, in which order.
+    missing : {"raise", "nan", "impute"}
+        What to do where an element has no value: an error that names both; nan for all statistics of this property; or
+        the mean over all elements, hydrogen to lawrencium, that have one.
+    tables : mapping of str to mapping, optional
+        Properties of your own: for each name a dict from symbols to numbers. What is not in it, or is nan, is missing.
+        A name that is already used gives way to yours.
+
+    Notes
+    -----
+    Most properties come from :mod:`atomprint.elements`, which names the publications behind them, so that nothing has
+    to be installed and values do not change with another package. The others come from pymatgen's periodic table: it
+    is maintained, most people in this field have it, its values have units, and it distinguishes missing values from
+    zeros. (mendeleev is as good a source, but needs a database library; ``ase.data`` has radii and masses, taken
+    from there, but few other properties.)
+
+    Differences from matminer's ``ElementProperty.from_preset("magpie")`` (0.10), feature by feature of its order
+    (property by property, each with minimum, maximum, range, mean, deviation, mode):
+
+    - there are 18 of its 22 properties: ground-state volume, band gap, magnetic moment and space group are results of
+      a certain database and are left out; give them in ``tables`` if you have them;
+    - atomic number, group, period and the numbers of electrons are the same for all elements;
+    - masses are newer: half of them differ, by at most 1 %;
+    - covalent radii are the same but in Å instead of pm, and known for Bk to Lr, too;
+    - electronegativities differ for Kr, Tc, Lu, W, Pt, Au, Hg, Tl, Pb, Bi, U, Np and Pu, are known for He, Ne, Ar, Rn
+      and Lr, too, and are missing for Pm, Eu, Tb (which have the mean of their neighbours there) and Yb;
+    - melting points differ by more than 1 % for Er, Th and Bk, and for 18 others by less; they are known for He and
+      Fr, too;
+    - Mendeleev numbers are those of Pettifor (1984) in pymatgen, counted the other way: no feature agrees;
+    - matminer replaces missing values silently by the mean over all elements, as ``missing="impute"`` does here.
+
+    References
+    ----------
+    Ward, Agrawal, Choudhary and Wolverton, npj Comput. Mater. 2, 16028 (2016).
+
+    Examples
+    --------
+    >>> composition = ElementProperty(properties=["electronegativity"], statistics=["mean", "range"])
+    >>> composition.create(["NaCl", "CuSO4.5H2O"]).round(3)
+    array([[2.045, 2.23 ],
+           [2.735, 1.54 ]])
+    """
+
+    def __init__(
+        self,
+        properties: str | Sequence[str] = "default",
+        statistics: Sequence[str] = tuple(_STATISTICS),
+        missing: str = "raise",
+        tables: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self.properties = properties
+        self.statistics = statistics
+        self.missing = missing
+        self.tables = tables
+        self._validate()
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
+        trial = clone(self)
+        BaseEstimator.set_params(trial, **params)
+        trial._validate()
+        super().set_params(**params)
+        return self
+
+    def create(self, compositions: Compositions) -> FloatArray:
+        """Compute the features.
+
+        Parameters
+        ----------
+        compositions : composition or sequence of compositions
+            Formulas (see :func:`atomprint.chemistry.formula.parse_formula`), pymatgen ``Composition``, ``Structure`` or
+            ``Molecule`` (disordered ones, too), ``ase.Atoms``, dicts from symbols or atomic numbers to amounts, or a
+            :class:`~atomprint.structures.Batch`. Only the ratios of the amounts matter.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_features,) or (n_compositions, n_features)
+            A single composition gives no leading axis; a sequence gives one, whatever its length.
+
+        Raises
+        ------
+        ImportError
+            If a property needs pymatgen, which is not installed.
+        ValueError, TypeError
+            If something is not a composition, or a property of an element is missing; the message names them.
+        """
+        single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
+        flat = flatten(compositions)
+        features = self._features(flat)
+        return features[0] if single else features
+
+    def fit(self, X: Compositions, y: Any = None) -> Self:
+        """Check the parameters and the compositions; nothing is learnt.
+
+        Parameters
+        ----------
+        X : sequence of compositions
+            As for :meth:`create`.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        self._validate()
+        flatten(X)
+        return self
+
+    def transform(self, X: Compositions) -> FloatArray:
+        """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
+        return np.atleast_2d(self.create(X))
+
+    def get_number_of_features(self) -> int:
+        """Return the number of features of one composition."""
+        return len(self._names()) * len(self.statistics)
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the features, such as ``"ElementProperty mass mean"``, in their order."""
+        names = [f"ElementProperty {name} {statistic}" for name in self._names() for statistic in self.statistics]
+        return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.requires_fit = False
+        return tags
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        check_choice("missing", self.missing, ("raise", "nan", "impute"))
+        given = self.tables
+        if given is not None and not (
+            isinstance(given, Mapping) and all(isinstance(table, Mapping) for table in given.values())
+        ):
+            raise TypeError(f"tables must be None or a dict of dicts, got {given!r}")
+        for name, table in (given or {}).items():
+            _own_table(name, table)
+        known = {*_BUILT_IN, *_FROM_PYMATGEN, *(given or {})}
+        if isinstance(self.properties, str):
+            check_choice("properties", self.properties, _PRESETS)
+        else:
+            _check_names("properties", self.properties, sorted(known))
+        _check_names("statistics", self.statistics, tuple(_STATISTICS))
+
+    def _names(self) -> tuple[str, ...]:
+        return _PRESETS[self.properties] if isinstance(self.properties, str) else tuple(self.properties)
+
+    def _table(self) -> FloatArray:
+        """Return the properties of all elements, shape (N_ELEMENTS, n_properties); nan where missing."""
+        own = self.tables or {}
+        return np.column_stack(
+            [_own_table(name, own[name]) if name in own else _known_table(name) for name in self._names()]
+        )
+
+    def _features(self, flat: _Flat) -> FloatArray:
+        table, names = self._table(), self._names()
+        used = table[flat.elements]
+        if self.missing == "raise" and np.isnan(used).any():
+            entry, column = (int(i) for i in np.argwhere(np.isnan(used))[0])
+            which = int(np.searchsorted(flat.offsets, entry, side="right")) - 1
+            symbol = chemical_symbols[int(flat.elements[entry]) + 1]
+            raise ValueError(
+                f"composition {which}: {names[column]} of {symbol} is not known: choose missing='nan' or 'impute', "
+                "give it in tables, or leave the property out"
+            )
+        if self.missing == "impute":
+            known = np.isfinite(table)
+            if not known.any(axis=0).all():
+                name = names[int(np.argmin(known.any(axis=0)))]
+                raise ValueError(f"{name} is known for no element: there is nothing to impute from")
+            means = np.where(known, table, 0).sum(axis=0) / known.sum(axis=0)
+            used = np.where(np.isnan(used), means, used)
+        n = len(flat.offsets) - 1
+        results = np.stack([_STATISTICS[name](used, flat) for name in self.statistics], axis=2)
+        if self.missing == "nan":  # also where the mode, say, is that of another element
+            unknown = np.logical_or.reduceat(np.isnan(used), flat.offsets[:-1], axis=0)
+            results[unknown] = np.nan
+        return np.ascontiguousarray(results.reshape(n, -1))
+
+
+# Properties ----------------------------------------------------------------------------------------------------
+
+
+def _check_names(what: str, names: Any, known: Sequence[str]) -> None:
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise TypeError(f"{what} must be a sequence of names, got {names!r}")
+    if len(names) == 0:
+        raise ValueError(f"{what} must name at least one, got none")
+    for name in names:
+        check_choice(what, name, known)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} must be different from each other, got {tuple(names)}")
+
+
+def _own_table(name: Any, table: Mapping[Any, Any]) -> FloatArray:
+    values = np.full(N_ELEMENTS, np.nan)
+    for symbol, value in table.items():
+        z = atomic_numbers.get(symbol, 0) if isinstance(symbol, str) else 0
+        if not 1 <= z <= N_ELEMENTS:
+            raise ValueError(f"tables: {name}: keys must be symbols of elements up to Lr, got {symbol!r}")
+        if not isinstance(value, Real) or isinstance(value, bool | np.bool_) or np.isinf(float(value)):
+            raise ValueError(f"tables: {name} of {symbol} must be a finite number, or nan where missing, got {value!r}")
+        values[z - 1] = float(value)
+    return values
+
+
+@lru_cache(maxsize=64)
+def _known_table(name: str) -> FloatArray:
+    """Return one property of hydrogen to lawrencium, nan where it is not known."""
+    if name in _FROM_PYMATGEN:
+        return _pymatgen_table(_FROM_PYMATGEN[name])
+    if name == "electronegativity":
+        return pauling_electronegativity()
+    if name not in _ELECTRONS:
+        return element_properties(range(1, N_ELEMENTS + 1), [name])[:, 0]
+    electrons = ground_states()
+    unfilled = np.where(electrons > 0, np.array(list(_SHELLS.values())) - electrons, 0)
+    columns = [*electrons.T, electrons.sum(axis=1), *unfilled.T, unfilled.sum(axis=1)]
+    return np.asarray(columns[_ELECTRONS.index(name)], dtype=np.float64)
+
+
+def _pymatgen_table(attribute: str) -> FloatArray:
+    try:
+        from pymatgen.core import Element
+    except ImportError as error:
+        raise ImportError(
+            f"properties: {attribute} comes from pymatgen, which is not installed: pip install atomprint[pymatgen]"
+        ) from error
+    values = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what is missing, which is reported where it is used
+        for z in range(1, N_ELEMENTS + 1):
+            value = getattr(Element.from_Z(z), attribute)
+            values.append(float("nan") if value is None else float(value))
+    return np.array(values)
+
+
+# Compositions --------------------------------------------------------------------------------------------------
+
+
+def _is_composition(item: Any) -> bool:
+    """Return whether an object is one composition, and not a sequence of compositions."""
+    return isinstance(item, str | Mapping | Atoms) or hasattr(item, "get_el_amt_dict") or hasattr(item, "composition")
+
+
+def flatten(compositions: Compositions) -> _Flat:
+    """Read and check compositions."""
+    if isinstance(compositions, Batch):
+        items: list[Any] = [
+            compositions.numbers[a:b] for a, b in zip(compositions.offsets[:-1], compositions.offsets[1:], strict=True)
+        ]
+        amounts = [_counts(numbers) for numbers in items]
+    else:
+        if _is_composition(compositions):
+            compositions = [compositions]
+        elif not isinstance(compositions, Iterable) or isinstance(compositions, bytes):
+            raise TypeError(
+                "compositions must be a formula, a dict, a pymatgen Composition or Structure, an ase.Atoms, or a "
+                f"sequence of these, got {type(compositions).__name__}"
+            )
+        amounts = [_amounts(item, index) for index, item in enumerate(compositions)]
+    if not amounts:
+        raise ValueError("compositions must hold at least one composition, got none")
+    elements, fractions, offsets = [], [], [0]
+    for index, own in enumerate(amounts):
+        total = sum(own.values())
+        if not total > 0:
+            raise ValueError(f"composition {index}: there must be some of an element, got none")
+        for z, amount in own.items():
+            if z > N_ELEMENTS:
+                raise ValueError(f"composition {index}: elements must be H to Lr, got {chemical_symbols[z]}")
+            if amount > 0:
+                elements.append(z - 1)
+                fractions.append(amount / total)
+        offsets.append(len(elements))
+    return _Flat(np.array(elements), np.array(fractions), np.array(offsets))
+
+
+def _counts(numbers: npt.NDArray[np.integer[Any]]) -> dict[int, float]:
+    return {int(z): float(n) for z, n in zip(*np.unique(numbers, return_counts=True), strict=True)}
+
+
+def _amounts(item: Any, index: int) -> dict[int, float]:
+    """Return how much of each element, by atomic number, a composition has."""
+    where = f"composition {index}"
+    if isinstance(item, str):
+        try:
+            return {atomic_numbers[symbol]: amount for symbol, amount in parse_formula(item).items()}
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    if isinstance(item, Atoms):
+        numbers = item.numbers
+        if len(numbers) and numbers.min() < 1:
+            raise ValueError(f"{where}: atomic numbers must be in 1..{N_ELEMENTS}, got {numbers.min()}")
+        return _counts(numbers)
+    if not hasattr(item, "get_el_amt_dict"):
+        item = getattr(item, "composition", item)  # of a structure
+    if hasattr(item, "get_el_amt_dict"):
+        item = item.get_el_amt_dict()  # without oxidation states
+    if not isinstance(item, Mapping):
+        raise TypeError(
+            f"{where} must be a formula, a dict, a pymatgen Composition or Structure, or an ase.Atoms, "
+            f"got {type(item).__name__}"
+        )
+    amounts: dict[int, float] = {}
+    for key, amount in item.items():
+        z = {"D": 1, "T": 1}.get(key) or atomic_numbers.get(key, 0) if isinstance(key, str) else key
+        if not isinstance(z, int | np.integer) or isinstance(z, bool) or not 1 <= z < len(chemical_symbols):
+            raise ValueError(f"{where}: keys must be chemical symbols or atomic numbers, got {key!r}")
+        if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= float(amount) < np.inf:
+            raise ValueError(
+                f"{where}: the amount of {chemical_symbols[int(z)]} must be finite and >= 0, got {amount!r}"
+            )
+        amounts[int(z)] = amounts.get(int(z), 0.0) + float(amount)
+    return amounts

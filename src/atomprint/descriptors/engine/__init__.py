@@ -1,0 +1,1 @@
+"""What every descriptor gets for free: its contract, calls, rows of results, derivatives, pooling."""

@@ -1,0 +1,215 @@
+"""What the derivatives of all descriptors share: their arguments, checked, and the form of a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.output import DenseRows, arrange
+from atomprint.structures import Batch
+
+VARIABLES = ("positions", "strain")
+"""What features can be differentiated by."""
+
+LAYOUTS = ("pairs",)
+"""Forms of a Jacobian."""
+
+
+class Gradient(NamedTuple):
+    """Derivatives of a scalar, the sum of features times cotangents; None for what was not asked for.
+
+    Parameters
+    ----------
+    positions : ndarray of float64, shape (n_atoms, 3), or list of these
+        By the positions of the atoms, in units of the scalar per Å. With a leading axis for a sequence of structures
+        of equal size, a list for others. For an energy the forces are *minus* this.
+    strain : ndarray of float64, shape (3, 3) or (n_structures, 3, 3)
+        By the strain e that takes every atom, lattice vector and centre from r to (1 + e) r. For an energy in eV the
+        stress is this divided by the volume, in eV/Å^3, positive in tension.
+    descriptor : array
+        The features, as ``create`` returns them.
+    """
+
+    positions: Any = None
+    strain: Any = None
+    descriptor: Any = None
+
+
+def as_gradient(batch: Batch, positions: Any, strain: Any, descriptor: Any = None) -> Gradient:
+    """Give flat arrays the shape that users see; None stays None."""
+    shapes = {"positions": batch.n_atoms[:, None], "strain": np.empty((len(batch), 0), dtype=np.int64)}
+    offsets = {"positions": batch.offsets, "strain": np.arange(len(batch) + 1)}
+    arrays = {"positions": positions, "strain": strain}
+    shaped = {
+        name: arrange(DenseRows(array), offsets[name], shapes[name], batch.single)
+        for name, array in arrays.items()
+        if array is not None
+    }
+    return Gradient(**shaped, descriptor=descriptor)
+
+
+def check_wrt(wrt: Any) -> tuple[str, ...]:
+    """Return the names of the variables, or raise."""
+    names = (wrt,) if isinstance(wrt, str) else wrt
+    rule = "wrt must be 'positions', 'strain' or a tuple of both"
+    if not isinstance(names, tuple | list) or not names or len(set(map(repr, names))) < len(names):
+        raise ValueError(f"{rule}, got {wrt!r}")
+    for name in names:
+        if not isinstance(name, str) or name not in VARIABLES:
+            raise ValueError(f"{rule}, got {wrt!r}")
+    return tuple(names)
+
+
+# Which atoms ---------------------------------------------------------------------------------------------------
+
+
+def select_atoms(batch: Batch, include: Any, exclude: Any) -> npt.NDArray[np.int64]:
+    """Return for each atom its index among the selected atoms of its structure, -1 for those left out.
+
+    Parameters
+    ----------
+    batch : Batch
+        The structures.
+    include, exclude : sequence, optional
+        Indices of atoms for a single structure; for a sequence of structures one such list for all, or one for each,
+        where None stands for all atoms (include) or none (exclude). Included atoms keep the given order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If both are given, or an index is out of range, given twice or no integer; the message names the structure.
+    """
+    if include is not None and exclude is not None:
+        raise ValueError("include and exclude must not be given together")
+    name, given = ("include", include) if exclude is None else ("exclude", exclude)
+    if given is None:
+        return np.arange(len(batch.numbers)) - np.repeat(batch.offsets[:-1], batch.n_atoms)
+    slots = np.full(len(batch.numbers), -1, dtype=np.int64)
+    for s, indices in enumerate(_lists(name, given, batch)):
+        n_atoms = int(batch.n_atoms[s])
+        own = slots[batch.offsets[s] : batch.offsets[s + 1]]
+        listed = None if indices is None else _indices(f"structure {s}: {name}", indices, n_atoms)
+        if name == "exclude" or listed is None:
+            kept = np.ones(n_atoms, dtype=bool)
+            kept[listed if listed is not None else []] = False
+            listed = np.flatnonzero(kept)
+        own[listed] = np.arange(len(listed))
+    return slots
+
+
+def _is_list(item: Any) -> bool:
+    return hasattr(item, "__len__") and not isinstance(item, str | bytes) and getattr(item, "ndim", 1) > 0
+
+
+def _lists(name: str, given: Any, batch: Batch) -> Sequence[Any]:
+    """Return one list of atoms, or None, for each structure."""
+    if not _is_list(given):
+        raise TypeError(f"{name} must be a list of atom indices, or one such list for each structure, got {given!r}")
+    if batch.single:
+        return [given]
+    nested = [item is None or _is_list(item) for item in given]
+    if not any(nested):
+        return [given] * len(batch)
+    if not all(nested) or len(given) != len(batch):
+        raise ValueError(
+            f"{name} must be one list of atom indices for all structures, or one for each of the {len(batch)}, "
+            f"got {given!r}"
+        )
+    return given
+
+
+def _indices(where: str, given: Any, n_atoms: int) -> npt.NDArray[np.int64]:
+    for item in given:
+        if not isinstance(item, Integral) or isinstance(item, bool | np.bool_):
+            raise TypeError(f"{where} must hold atom indices, got {item!r}")
+        if not 0 <= int(item) < n_atoms:
+            raise ValueError(f"{where}: atom index must be in 0..{n_atoms - 1}, got {item}")
+    indices = np.array(list(given), dtype=np.int64)
+    values, counts = np.unique(indices, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"{where}: atom indices must differ, got {values[np.argmax(counts > 1)]} more than once")
+    return indices
+
+
+# Weights on the features ---------------------------------------------------------------------------------------
+
+
+def flat_cotangents(given: Any, task: Task, n_features: int, dtype: np.dtype[Any]) -> Any:
+    """Return cotangents, shaped as the features that ``create`` returns, as rows.
+
+    Returns
+    -------
+    ndarray or scipy.sparse.csr_array, shape (n_rows, n_features)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the shape is wrong, or something is not a finite number; the message names the expected shape or the
+        structure.
+    """
+    shapes = task.row_shapes
+    shape = (*shapes[0].tolist(), n_features)
+    if task.batch.single:
+        rows = [_array("cotangents", given, shape)]
+    elif isinstance(given, Sequence) and not isinstance(given, str) and not task.per_structure:
+        if len(given) != len(task):
+            raise ValueError(f"cotangents must hold one array for each of the {len(task)} structures, got {len(given)}")
+        rows = [
+            _array(f"structure {s}: cotangents", item, (*shapes[s].tolist(), n_features))
+            for s, item in enumerate(given)
+        ]
+    elif (shapes == shapes[0]).all():
+        rows = [_array("cotangents", given, (len(task), *shape))]
+    else:
+        raise ValueError(
+            f"cotangents must be a list with one array of shape (n_centers, {n_features}) for each structure, as "
+            f"create returns, got {type(given).__name__}"
+        )
+    # Sparse ones stay so: they may be far larger than memory when dense.
+    with np.errstate(over="ignore"):  # found below
+        if any(sparse.issparse(item) for item in rows):
+            flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
+            flat = flat.astype(dtype)
+            entries, first = flat.data, flat.indptr
+        else:
+            reshaped = [item.reshape(-1, n_features) for item in rows]
+            flat = np.ascontiguousarray(reshaped[0] if len(rows) == 1 else np.concatenate(reshaped), dtype=dtype)
+            entries, first = flat, np.arange(len(flat) + 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = entries.sum()  # far faster than to look at each: only a finite sum has finite terms alone
+    if not np.isfinite(total) and not (finite := np.isfinite(entries)).all():
+        entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
+        row = int(np.searchsorted(first, entry, side="right")) - 1
+        s = int(np.searchsorted(task.rows, row, side="right")) - 1
+        raise ValueError(f"structure {s}: cotangents must be finite, row {row - int(task.rows[s])} is not")
+    return flat
+
+
+def _array(name: str, given: Any, shape: tuple[int, ...]) -> Any:
+    try:
+        array = given if sparse.issparse(given) else np.asarray(given)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, dtype=object)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, that of the features, got {array.shape}")
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _sparse_rows(item: Any, n_features: int) -> sparse.csr_array:
+    if not sparse.issparse(item):
+        return sparse.csr_array(item.reshape(-1, n_features))
+    n_rows = int(np.prod(item.shape[:-1], dtype=np.int64))
+    return sparse.csr_array(sparse.coo_array(item).reshape((n_rows, n_features)))
+
+
+def dense(rows: Any) -> npt.NDArray[Any]:
+    """Return rows as a contiguous dense array."""
+    return np.ascontiguousarray(rows.toarray() if sparse.issparse(rows) else rows)

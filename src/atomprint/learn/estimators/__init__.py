@@ -1,0 +1,1 @@
+"""Estimators of our own, beside scikit-learn's."""

@@ -1,0 +1,109 @@
+"""Principal components of features, some of the way to equal weight."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from atomprint.util.validation import check_integer, check_real
+
+_BLOCK = 2048  # rows whose products are added up at once
+
+
+class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Leading principal components of the features, scaled between their natural weight and equal weight.
+
+    Component k, whose variance over the training samples is :math:`\lambda_k`, is divided by
+    :math:`\lambda_k^{w}`: with w = 0 distances between samples are those of the features, with w = 0.5 all components
+    weigh the same (whitening). In between, directions in which samples differ little, which often tell more than
+    their size suggests, gain weight without those that are noise taking over.
+
+    Products of samples are taken in the type of the features, float32 or float64, and added up in float64.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components, at most; no more than there are features, or samples but one.
+    whiten : float
+        w, 0 to 0.5.
+
+    Attributes
+    ----------
+    mean_ : ndarray, shape (n_features,)
+        Mean of the training samples.
+    components_ : ndarray, shape (n_features, n_components_)
+        What centred samples are multiplied by, the leading component first.
+    variances_ : ndarray of float64, shape (n_components_,)
+        :math:`\lambda_k`. Components below 1e-7 of the first, which are rounding, are left out.
+    n_features_in_ : int
+        Number of features.
+    """
+
+    def __init__(self, n_components: int = 500, whiten: float = 0.0) -> None:
+        self.n_components = n_components
+        self.whiten = whiten
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the components.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Features.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        n_components = check_integer("n_components", self.n_components, 1)
+        whiten = check_real("whiten", self.whiten, at_least=0)
+        if whiten > 0.5:
+            raise ValueError(f"whiten must be between 0 and 0.5, got {whiten:g}")
+        X = self._checked(X, reset=True)
+        n, n_features = X.shape
+        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+        products = np.zeros((n_features, n_features))
+        for rows in gen_batches(n, _BLOCK):
+            block = X[rows] - self.mean_
+            products += block.T @ block
+        products /= n
+        first = n_features - min(n_components, n_features, n - 1)
+        values, vectors = eigh(
+            products, subset_by_index=[first, n_features - 1], overwrite_a=True, check_finite=False, driver="evr"
+        )
+        values, vectors = values[::-1], vectors[:, ::-1]
+        kept = values > 1e-7 * values[0]
+        kept[0] = True  # of samples that are all alike
+        self.variances_ = np.maximum(values[kept], 0)
+        largest = np.argmax(np.abs(vectors), axis=0)  # a component has no sign: make this entry positive
+        vectors = vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        scales = np.where(self.variances_ > 0, self.variances_, 1.0) ** -whiten
+        self.components_ = (vectors[:, kept] * scales).astype(X.dtype)
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[Any]:
+        """Return the components of samples, shape (n_samples, n_components_)."""
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        return np.asarray((X - self.mean_) @ self.components_)
+
+    @property
+    def n_components_(self) -> int:
+        """Number of components."""
+        return int(self.components_.shape[1])
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _checked(self, X: Any, reset: bool) -> npt.NDArray[Any]:
+        return np.asarray(
+            validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=2 if reset else 1)
+        )

@@ -1,0 +1,1 @@
+"""How good a model is and why: held-out errors, choices, intervals, importance."""

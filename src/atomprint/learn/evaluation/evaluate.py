@@ -1,0 +1,403 @@
+"""Honest tests of models: everything that is learnt is learnt inside each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, cpu_count, delayed
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from threadpoolctl import threadpool_limits
+
+from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, standard_deviation, unwrap
+from atomprint.learn.models.search import with_inner_folds, without_inner_folds
+from atomprint.learn.splits.split import Split
+from atomprint.learn.task.blocks import with_blocks
+from atomprint.learn.task.features import Features
+from atomprint.learn.task.metrics import METRICS, Metrics, Spread, compute_metrics, spread
+from atomprint.learn.task.problem import Problem
+from atomprint.util.validation import check_n_jobs
+
+Indices = npt.NDArray[np.intp]
+Progress = Callable[[str], None]
+"""Called with a few words about what was done or is done next."""
+
+
+class FitError(RuntimeError):
+    """A model that failed: the message says which one, in which fold, and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fit and what came of it.
+
+    Parameters
+    ----------
+    indices : ndarray of int
+        The samples predicted, none of which was seen in the fit.
+    y_pred : ndarray, shape (n,)
+        Their predictions: float64 in the unit of the target, or indices of classes.
+    probabilities : ndarray of float64, shape (n, n_classes), or None
+        Probabilities of the classes, in the order of ``Target.classes``; None for numbers, and for classifiers that
+        do not know any.
+    y_std : ndarray of float64, shape (n,), or None
+        Standard deviation by the model's own account (between the trees of a forest or the members of an ensemble, or
+        of a Gaussian process), which is not calibrated; None for models without one.
+    metrics : Metrics
+        Comparison with the truth.
+    chosen : dict
+        Hyperparameters chosen within the samples of the fit, if any.
+    seconds_fit, seconds_predict : float
+        Time to fit and to predict.
+    """
+
+    indices: Indices
+    y_pred: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None
+    y_std: npt.NDArray[np.float64] | None
+    metrics: Metrics
+    chosen: dict[str, Any]
+    seconds_fit: float
+    seconds_predict: float
+
+
+class OutOfFold(NamedTuple):
+    """Predictions of all samples that are in a fold, by the models that have not seen them.
+
+    Samples that are in several folds, such as structures with two elements when each element is left out once,
+    occur several times.
+    """
+
+    indices: Indices
+    folds: Indices  # the fold that each was predicted in, counted from 0
+    y_pred: npt.NDArray[Any]
+    probabilities: npt.NDArray[np.float64] | None
+    y_std: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model in cross-validation and on the test part.
+
+    Parameters
+    ----------
+    kind : {"regression", "classification"}
+        Kind of the problem.
+    folds : tuple of Fold
+        The folds of the cross-validation within the training part; empty if there are none.
+    test : Fold or None
+        The test part, predicted by ``estimator``; None if there is no test part.
+    estimator : estimator or None
+        The model fitted to the whole training part. None if that was not asked for.
+    fold_names : tuple of str
+        Names of the folds, "fold 1", "fold 2" … unless the split has others.
+    fold_estimators : tuple of estimator
+        The models of the folds; empty if they were not asked for.
+    """
+
+    kind: str
+    folds: tuple[Fold, ...]
+    test: Fold | None
+    estimator: Any
+    fold_names: tuple[str, ...] = ()
+    fold_estimators: tuple[Any, ...] = ()
+
+    def parts(self) -> list[tuple[str, Fold]]:
+        """Return the folds and the test part, if there is one, with their names: "fold 1", "fold 2", …, "test"."""
+        names = self.fold_names or tuple(f"fold {i}" for i in range(1, len(self.folds) + 1))
+        return [*zip(names, self.folds, strict=True), *([("test", self.test)] if self.test else [])]
+
+    @property
+    def cross_validation(self) -> dict[str, Spread]:
+        """Mean and spread of each figure of merit over the folds."""
+        return {name: spread([fold.metrics[name] for fold in self.folds]) for name in METRICS[self.kind]}
+
+    def out_of_fold(self) -> OutOfFold:
+        """Return all predictions of the cross-validation.
+
+        Raises
+        ------
+        ValueError
+            If there is no cross-validation.
+        """
+        if not self.folds:
+            raise ValueError("there is no cross-validation, and so no prediction out of a fold")
+        return OutOfFold(
+            np.concatenate([fold.indices for fold in self.folds]),
+            np.repeat(np.arange(len(self.folds)), [len(fold.indices) for fold in self.folds]),
+            np.concatenate([fold.y_pred for fold in self.folds]),
+            joined([fold.probabilities for fold in self.folds]),
+            joined([fold.y_std for fold in self.folds]),
+        )
+
+    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+        """Return the predictions to judge the model by: of the test part if there is one, else of all folds.
+
+        Returns
+        -------
+        name : str
+            "test part" or "folds".
+        indices : ndarray of int
+            The samples.
+        y_pred : ndarray
+            Their predictions.
+        """
+        if self.test is not None:
+            return "test part", self.test.indices, self.test.y_pred
+        found = self.out_of_fold()
+        return "folds", found.indices, found.y_pred
+
+
+def joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:
+    """Return what all models of a list gave as one array, or None if one of them gave nothing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def evaluate(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    n_jobs: int = 1,
+    progress: Progress | None = None,
+    *,
+    name: str = "",
+    keep_fold_estimators: bool = False,
+    refit: bool = True,
+) -> Evaluation:
+    """Fit and test a model, fold by fold and then on the test part.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A scikit-learn regressor or classifier, such as :func:`~atomprint.learn.make_model` returns. It is cloned
+        for each fit: scalers, selections and hyperparameters that it learns never see the samples that are then
+        predicted. A search or an ensemble is given inner folds of the same kind as those of the split.
+    features : Features
+        Features of all samples, a kernel between them, or structures for models that begin with a descriptor.
+    problem : Problem
+        The samples and their targets.
+    split : Split
+        Indices of samples for each fit.
+    n_jobs : int
+        Number of threads, which share the fits; -1 means all cores. Results do not depend on it.
+    progress : callable, optional
+        Called after each fit with words such as ``"fold 3 of 5"``.
+    name : str
+        Name of the model for error messages. Default: its class.
+    keep_fold_estimators : bool
+        Whether to keep the models of the folds.
+    refit : bool
+        Whether to fit the model to the whole training part where there is no test part to need it.
+
+    Returns
+    -------
+    Evaluation
+        For classification with probabilities where the model has a ``predict_proba``.
+
+    Raises
+    ------
+    FitError
+        If the model fails or predicts numbers that are not finite; the message names model and fold.
+    ValueError
+        If the features are not of these samples, or the model is of the wrong kind.
+    """
+    check_samples(features, problem)
+    label = name or type(unwrap(estimator)[1]).__name__
+    right, wrong = (is_regressor, is_classifier) if problem.kind == "regression" else (is_classifier, is_regressor)
+    if wrong(estimator) and not right(estimator):
+        raise ValueError(f"{label} must be one for {problem.kind}, as {problem.title!r} is")
+    fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
+    if refit or len(split.test):
+        fits.append(("test" if len(split.test) else "training part", split.train, split.test))
+    n_threads = check_n_jobs(n_jobs)
+    share = cores_for_each(n_threads, len(fits))
+    results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
+        delayed(_fit_and_predict)(
+            estimator,
+            features,
+            problem,
+            split,
+            train,
+            test,
+            f"{label}, {part}",
+            keep_fold_estimators or k == len(split.folds),
+            share,
+        )
+        for k, (part, train, test) in enumerate(fits)
+    )
+    done = []
+    for k, result in enumerate(results, 1):
+        done.append(result)
+        if progress is not None:
+            progress(f"{fits[k - 1][0]}: {k} of {len(fits)}")
+    folds, (test, fitted) = done[: len(split.folds)], done[-1] if len(done) > len(split.folds) else (None, None)
+    return Evaluation(
+        problem.kind,
+        tuple(fold for fold, _ in folds if fold is not None),
+        test,
+        fitted,
+        tuple(split.fold_names),
+        tuple(model for _, model in folds) if keep_fold_estimators else (),
+    )
+
+
+def cores_for_each(n_threads: int, n_fits: int) -> int:
+    """Return how many cores each of several fits at once may use, for models that take all that they can get."""
+    return max(1, cpu_count() // min(n_threads, n_fits))
+
+
+def check_samples(features: Features, problem: Problem) -> None:
+    """Raise if there is not one row of features for each sample of a problem."""
+    if len(features) != len(problem):
+        raise ValueError(
+            f"features {features.key!r} must have one row for each of {len(problem)} samples of {problem.title!r}, got "
+            f"{len(features)}"
+        )
+
+
+def fit_estimator(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    train: Indices,
+    label: str = "",
+    n_jobs: int = 1,
+) -> Any:
+    """Fit a clone of a model to some samples, and to nothing else.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The model, which is left as it is; a search or an ensemble is given inner folds of the same kind as those of the
+        split, and models that make use of blocks those of the features.
+    features, problem : Features, Problem
+        All samples.
+    split : Split
+        The split that ``train`` comes from.
+    train : ndarray of int
+        The samples to fit.
+    label : str
+        Name of model and fold for the error message.
+    n_jobs : int
+        Threads that forests may use for the fit, at least; trees do not depend on it.
+
+    Returns
+    -------
+    estimator
+        The fitted clone.
+
+    Raises
+    ------
+    FitError
+        If the model fails.
+    """
+    with _failures(label, f"fitting {len(train)} samples"):
+        model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split)
+        for inner in innermost(model) if n_jobs > 1 else ():
+            if is_forest(inner):
+                inner.n_jobs = n_jobs
+        model.fit(features.take(train), targets(problem)[train])
+        without_inner_folds(model, estimator)
+        for inner in innermost(model):
+            if is_forest(inner):  # several threads would add up the trees in the order in which they finish
+                inner.n_jobs = 1
+        return model
+
+
+def targets(problem: Problem) -> npt.NDArray[Any]:
+    """Return targets as models take them: float64, or indices of classes."""
+    return problem.y if problem.kind == "regression" else problem.y.astype(np.intp)
+
+
+def predict(
+    model: Any, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    """Predict samples with a fitted model.
+
+    Parameters
+    ----------
+    model : estimator
+        The fitted model.
+    features, problem : Features, Problem
+        All samples.
+    train : ndarray of int
+        The samples that the model was fitted to.
+    rows : ndarray of int
+        The samples to predict.
+    label : str
+        Name of model and fold for the error message.
+
+    Returns
+    -------
+    y_pred, probabilities, y_std
+        As in :class:`Fold`.
+
+    Raises
+    ------
+    FitError
+        If the model fails, or predicts numbers that are not finite.
+    """
+    with _failures(label, f"predicting {len(rows)} samples"):
+        X = features.take(rows, train)
+        if problem.kind == "regression":
+            guess = np.asarray(model.predict(X), dtype=np.float64)
+            if guess.shape != (len(rows),):
+                raise ValueError(f"predictions must have shape ({len(rows)},), got {guess.shape}")
+            bad = np.flatnonzero(~np.isfinite(guess))
+            if len(bad):
+                raise ValueError(f"predictions must be finite, got {guess[bad[0]]} for {problem.ids[rows[bad[0]]]!r}")
+            return guess, None, standard_deviation(model, X)
+        guess = np.asarray(model.predict(X)).astype(np.intp)
+        if not hasattr(model, "predict_proba"):
+            return guess, None, None
+        # A class that is not among the samples of the fit has no column of its own.
+        probabilities = np.zeros((len(rows), len(problem.target.classes)))
+        probabilities[:, np.asarray(model.classes_, dtype=np.intp)] = model.predict_proba(X)
+        return guess, probabilities, None
+
+
+@contextmanager
+def _failures(label: str, doing: str) -> Iterator[None]:
+    """Name model and fold in whatever goes wrong in other people's code."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, FitError):
+        raise
+    except Exception as error:
+        raise FitError(f"{label}: {doing}: {type(error).__name__}: {error}") from error
+
+
+def _fold_names(split: Split) -> tuple[str, ...]:
+    return tuple(split.fold_names) or tuple(f"fold {i}" for i in range(1, len(split.folds) + 1))
+
+
+def _fit_and_predict(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    train: Indices,
+    test: Indices,
+    label: str,
+    keep: bool,
+    n_threads: int,
+) -> tuple[Fold | None, Any]:
+    with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
+        start = perf_counter()
+        model = fit_estimator(estimator, features, problem, split, train, label)
+        fitted = perf_counter()
+        if len(test) == 0:
+            return None, model
+        guess, probabilities, std = predict(model, features, problem, train, test, label)
+        end = perf_counter()
+    metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
+    fold = Fold(test, guess, probabilities, std, metrics, chosen_parameters(model), fitted - start, end - fitted)
+    return fold, model if keep else None

@@ -1,0 +1,395 @@
+"""How far to trust a prediction: intervals and sets of classes that hold the truth as often as they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.learn.evaluation.evaluate import Evaluation, Fold
+from atomprint.learn.evaluation.quantile import conformal_quantile, groups_of
+from atomprint.learn.splits.split import Split
+from atomprint.learn.task.metrics import Metric
+from atomprint.learn.task.problem import Problem
+from atomprint.util.validation import check_real
+
+FloatArray = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_LEVELS = (0.05, *(round(0.1 * k, 1) for k in range(1, 10)), 0.95, 0.99)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was promised, and what came true.
+
+    Parameters
+    ----------
+    kind : {"coverage", "reliability"}
+        ``"coverage"`` (regression): level of intervals, and share of samples within them. ``"reliability"``
+        (classification): mean predicted probability of the predicted class (of the second class if there are two), and
+        how often it was right, in bins of the probability.
+    nominal, observed : ndarray of float, shape (n,)
+        On the diagonal the two are equal.
+    counts : ndarray of int, shape (n,)
+        Number of samples behind each point.
+    """
+
+    kind: str
+    nominal: FloatArray
+    observed: FloatArray
+    counts: Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Intervals (regression) or sets of classes (classification) for predictions, checked on held-out samples.
+
+    Parameters
+    ----------
+    kind : {"regression", "classification"}
+        Kind of the problem.
+    level : float
+        The share of samples whose truth is to be inside, such as 0.9.
+    method : str
+        How the intervals are made, in words.
+    assumptions : str
+        What the promised level rests on, in words.
+    indices : ndarray of int, shape (n,)
+        The samples predicted, in all parts.
+    parts : ndarray of str, shape (n,)
+        The part of each: "fold 1", …, "test", as in ``Evaluation.parts()``.
+    lower, upper : ndarray of float64, shape (n,), or None
+        Regression: ends of the interval for each sample, in the unit of the target; nan where there is none.
+    sets : ndarray of bool, shape (n, n_classes), or None
+        Classification: which classes are in the set of each sample; all of them where there is no smaller one.
+    checked_on : str
+        "test part" or "folds": what ``coverage``, ``mean_width`` and ``calibration`` are about.
+    coverage : Metric
+        Share of samples whose truth is inside; to be compared with ``level``.
+    coverage_by_class : mapping of str to Metric
+        Classification: the same for the samples of each class. Empty for regression.
+    mean_width : Metric
+        Mean width of the intervals in the unit of the target, or mean number of classes in the sets.
+    calibration : Calibration or None
+        None if there are too few samples.
+    half_width : Metric
+        Regression: half of the width of the interval around a prediction of a new sample by the model fitted to the
+        whole training part; for normalised intervals in units of ``Fold.y_std``.
+    thresholds : mapping of str to Metric
+        Classification: a class is in the set of a new sample if its probability is at least this. A class without
+        a threshold (too few samples) is in every set.
+    normalised : Uncertainty or None
+        The same with intervals as wide as the model's own account of its uncertainty suggests; None if the model
+        has none.
+    """
+
+    kind: str
+    level: float
+    method: str
+    assumptions: str
+    indices: Indices
+    parts: npt.NDArray[np.str_]
+    lower: FloatArray | None
+    upper: FloatArray | None
+    sets: npt.NDArray[np.bool_] | None
+    checked_on: str
+    coverage: Metric
+    coverage_by_class: Mapping[str, Metric]
+    mean_width: Metric
+    calibration: Calibration | None
+    half_width: Metric
+    thresholds: Mapping[str, Metric]
+    normalised: Uncertainty | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
+        return {
+            "level": self.level,
+            "method": self.method,
+            "assumptions": self.assumptions,
+            "checked_on": self.checked_on,
+            "coverage": self.coverage.to_dict(),
+            "coverage_by_class": {name: metric.to_dict() for name, metric in self.coverage_by_class.items()},
+            "mean_width": self.mean_width.to_dict(),
+            "half_width": self.half_width.to_dict(),
+            "thresholds": {name: metric.to_dict() for name, metric in self.thresholds.items()},
+            "calibration": self.calibration
+            and {
+                "kind": self.calibration.kind,
+                "nominal": self.calibration.nominal.tolist(),
+                "observed": self.calibration.observed.tolist(),
+                "counts": self.calibration.counts.tolist(),
+            },
+            "normalised": self.normalised and self.normalised.to_dict(),
+        }
+
+
+def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: float = 0.9) -> Uncertainty:
+    r"""Return intervals or sets of classes for all predictions of a model, by split conformal prediction.
+
+    Regression: the interval is :math:`\hat{y} \pm q`, with *q* the :math:`\lceil (n + 1) \cdot level \rceil`-th
+    smallest of *n* absolute residuals of samples that the model had not seen [1]_ [2]_. For the test part these are
+    all residuals of the cross-validation; for the samples of a fold those of the other folds, so that no interval is
+    made with its own truth. Normalised intervals are :math:`\hat{y} \pm q \sigma(x)` with residuals divided by the
+    model's own standard deviation :math:`\sigma(x)` ([2]_, section 5.2).
+
+    Classification: a class is in the set if its probability *p* is large enough, :math:`1 - p \le q_c`, with
+    :math:`q_c` as above from the scores :math:`1 - p_c` of the samples of class *c* ("Mondrian" [1]_), so that the
+    level holds for each class, however rare.
+
+    Where a split keeps groups of samples together, and for the atoms of a structure, residuals of one group are alike
+    and worth less than as many independent ones: a few groups would give intervals that are too narrow for a new group.
+    Then each group has the weight 1 / (number of groups + 1), shared by its residuals [4]_; the level holds for a
+    sample of a group drawn at random.
+
+    Residuals come from models fitted to slightly fewer samples than the one whose predictions they bound, which makes
+    intervals a little too wide, if anything; the exact guarantee of [2]_ for a single division, or of [3]_ for a
+    cross-validation (jackknife+, CV+: at least 2 level - 1), is not claimed. That is why coverage is measured.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        A model, with cross-validation.
+    problem : Problem
+        The samples.
+    split : Split
+        The split of the evaluation.
+    level : float
+        The share of samples whose truth is to be inside, between 0 and 1.
+
+    Returns
+    -------
+    Uncertainty
+        What is not defined, such as intervals from fewer residuals than the level needs, has a reason in place of a
+        value.
+
+    References
+    ----------
+    .. [1] V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, Springer (2005), chapters 2 and 4.
+    .. [2] J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasserman, "Distribution-free predictive inference for
+       regression", J. Am. Stat. Assoc. 113, 1094 (2018).
+    .. [3] R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, "Predictive inference with the jackknife+",
+       Ann. Stat. 49, 486 (2021).
+    .. [4] Y. Lee, R. F. Barber, R. Willett, "Distribution-free inference with hierarchical data", arXiv:2306.06342
+       (2023).
+    """
+    level = check_real("level", level, above=0)
+    if level >= 1:
+        raise ValueError(f"level must be < 1, got {level:g}")
+    if problem.kind == "classification":
+        return _sets(evaluation, problem, split, level)
+    plain = _intervals(evaluation, problem, split, level, normalised=False)
+    if all(fold.y_std is not None and (fold.y_std > 0).any() for _, fold in evaluation.parts()) and evaluation.folds:
+        return replace(plain, normalised=_intervals(evaluation, problem, split, level, normalised=True))
+    return plain
+
+
+class _Held(NamedTuple):
+    """Predictions to bound, and where the residuals that bound them come from."""
+
+    name: str
+    fold: Fold
+    calibration: npt.NDArray[np.bool_]  # which predictions out of folds
+
+
+def _held(evaluation: Evaluation) -> list[_Held]:
+    """Return all parts; a fold is never bounded by residuals of its own samples."""
+    if not evaluation.folds:
+        nothing = np.zeros(0, dtype=bool)
+        return [_Held(name, fold, nothing) for name, fold in evaluation.parts()]
+    found = evaluation.out_of_fold()
+    parts = []
+    for k, (name, fold) in enumerate(evaluation.parts()):
+        own = k < len(evaluation.folds)
+        # A sample can be in two folds: then its residual in the other one is not used either.
+        use = ~np.isin(found.indices, fold.indices) if own else np.ones(len(found.indices), dtype=bool)
+        parts.append(_Held(name, fold, use))
+    return parts
+
+
+def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: float, normalised: bool) -> Uncertainty:
+    parts = _held(evaluation)
+    y = problem.y
+    scores, groups, floor = np.empty(0), _groups_out_of_fold(evaluation, problem, split), 0.0
+    if evaluation.folds:
+        found = evaluation.out_of_fold()
+        scores = np.abs(found.y_pred - y[found.indices])
+        if normalised and found.y_std is not None:
+            floor = 1e-3 * float(np.mean(found.y_std))  # where a model claims to be certain
+            scores = scores / np.maximum(found.y_std, floor)
+
+    def half_widths(part: _Held, at: float) -> FloatArray | Metric:
+        """Return half of the widths of the intervals of a part, or why there are none."""
+        own = None if groups is None else groups[part.calibration]
+        quantile = conformal_quantile(scores[part.calibration], at, own)
+        if quantile.value is None:
+            return quantile
+        std = part.fold.y_std if normalised else None
+        return quantile.value * (np.ones(len(part.fold.indices)) if std is None else np.maximum(std, floor))
+
+    checked_on, judged = _judged(evaluation, parts)
+
+    def check(at: float) -> tuple[Metric, Metric]:
+        """Return coverage and mean width for a level, of the samples to judge by."""
+        hits, widths = [], []
+        for part in judged:
+            half = half_widths(part, at)
+            if isinstance(half, Metric):
+                return half, half
+            hits.append(np.abs(part.fold.y_pred - y[part.fold.indices]) <= half)
+            widths.append(2 * half)
+        return Metric(float(np.concatenate(hits).mean())), Metric(float(np.concatenate(widths).mean()))
+
+    half = np.concatenate(
+        [
+            np.full(len(part.fold.indices), np.nan) if isinstance(found, Metric) else found
+            for part, found in ((part, half_widths(part, level)) for part in parts)
+        ]
+    )
+    guess = np.concatenate([part.fold.y_pred for part in parts])
+    coverage, mean_width = check(level)
+    curve = [(at, share) for at in _LEVELS if (share := check(at)[0].value) is not None]
+    return Uncertainty(
+        kind="regression",
+        level=level,
+        method=(
+            "split conformal intervals from the residuals of the cross-validation"
+            + (", each as wide as the model's own standard deviation suggests" if normalised else ", all equally wide")
+            + "; for a fold, from those of the other folds"
+        ),
+        assumptions=_assumptions(split, problem),
+        indices=np.concatenate([part.fold.indices for part in parts]),
+        parts=np.repeat([part.name for part in parts], [len(part.fold.indices) for part in parts]),
+        lower=guess - half,
+        upper=guess + half,
+        sets=None,
+        checked_on=checked_on,
+        coverage=coverage,
+        coverage_by_class={},
+        mean_width=mean_width,
+        calibration=Calibration(
+            "coverage",
+            np.array([at for at, _ in curve]),
+            np.array([share for _, share in curve]),
+            np.full(len(curve), sum(len(part.fold.indices) for part in judged)),
+        )
+        if curve
+        else None,
+        half_width=conformal_quantile(scores, level, groups),
+        thresholds={},
+    )
+
+
+def _sets(evaluation: Evaluation, problem: Problem, split: Split, level: float) -> Uncertainty:
+    parts = _held(evaluation)
+    classes = problem.target.classes
+    y = problem.y.astype(np.intp)
+    checked_on, judged = _judged(evaluation, parts)
+    common: dict[str, Any] = {
+        "kind": "classification",
+        "level": level,
+        "method": "conformal sets of classes from the probabilities of the cross-validation, class by class; for a "
+        "fold, from those of the other folds",
+        "assumptions": _assumptions(split, problem),
+        "indices": np.concatenate([part.fold.indices for part in parts]),
+        "parts": np.repeat([part.name for part in parts], [len(part.fold.indices) for part in parts]),
+        "lower": None,
+        "upper": None,
+        "checked_on": checked_on,
+        "half_width": Metric(None, "predictions are classes, which have sets in place of intervals"),
+    }
+    if any(part.fold.probabilities is None for part in parts):
+        reason = Metric(None, "the model gives no probabilities of classes")
+        by_class = dict.fromkeys(classes, reason)
+        return Uncertainty(
+            **common,
+            sets=None,
+            coverage=reason,
+            coverage_by_class=by_class,
+            mean_width=reason,
+            calibration=None,
+            thresholds=by_class,
+        )
+    scores, labels = np.empty(0), np.empty(0, dtype=np.intp)
+    groups = _groups_out_of_fold(evaluation, problem, split)
+    if evaluation.folds:
+        found = evaluation.out_of_fold()
+        labels = y[found.indices]
+        scores = 1 - np.asarray(found.probabilities)[np.arange(len(labels)), labels]
+
+    def quantiles(use: npt.NDArray[np.bool_]) -> list[Metric]:
+        of_class = [use & (labels == c) for c in range(len(classes))]
+        return [conformal_quantile(scores[own], level, None if groups is None else groups[own]) for own in of_class]
+
+    def sets(part: _Held) -> npt.NDArray[np.bool_]:
+        limits = [1.0 if q.value is None else q.value for q in quantiles(part.calibration)]
+        return np.asarray(1 - np.asarray(part.fold.probabilities) <= np.array(limits) + 1e-12)
+
+    truth = np.concatenate([y[part.fold.indices] for part in judged])
+    chosen = np.concatenate([sets(part) for part in judged])
+    hit = chosen[np.arange(len(truth)), truth]
+    return Uncertainty(
+        **common,
+        sets=np.concatenate([sets(part) for part in parts]),
+        coverage=Metric(float(hit.mean())),
+        coverage_by_class={
+            name: Metric(float(hit[truth == c].mean()))
+            if (truth == c).any()
+            else Metric(None, f"no sample of class {name!r} among those held out")
+            for c, name in enumerate(classes)
+        },
+        mean_width=Metric(float(chosen.sum(axis=1).mean())),
+        calibration=_reliability(truth, np.concatenate([np.asarray(part.fold.probabilities) for part in judged])),
+        thresholds={
+            name: q if q.value is None else Metric(1 - q.value)
+            for name, q in zip(classes, quantiles(np.ones(len(scores), dtype=bool)), strict=True)
+        },
+    )
+
+
+def _groups_out_of_fold(evaluation: Evaluation, problem: Problem, split: Split) -> Indices | None:
+    """Return the groups of the samples that residuals come from, in the same order; None if there are no groups."""
+    groups = groups_of(problem, split)
+    if groups is None:
+        return None
+    return groups[evaluation.out_of_fold().indices] if evaluation.folds else groups[:0]
+
+
+def _reliability(truth: Indices, probabilities: FloatArray) -> Calibration:
+    """Compare predicted probabilities with frequencies, in tenths of the probability."""
+    if probabilities.shape[1] == 2:
+        predicted, right = probabilities[:, 1], truth == 1
+    else:
+        predicted, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    bins = np.minimum((predicted * 10).astype(np.intp), 9)
+    counts = np.bincount(bins, minlength=10)
+    used = counts > 0
+    nominal, observed = (np.bincount(bins, w, minlength=10)[used] / counts[used] for w in (predicted, right))
+    return Calibration("reliability", nominal, observed, counts[used])
+
+
+def _judged(evaluation: Evaluation, parts: list[_Held]) -> tuple[str, list[_Held]]:
+    """Return what coverage is measured on, and these parts."""
+    n = len(evaluation.folds)
+    return ("folds", parts) if evaluation.test is None else ("test part", parts[n:])
+
+
+def _assumptions(split: Split, problem: Problem) -> str:
+    """Say what a level rests on, for this way of dividing samples."""
+    text = "The level holds for new samples drawn in the same way as those of the data set (exchangeable with them)"
+    if split.method in ("group", "time"):
+        text += (
+            "; here parts differ in kind (" + ("later samples" if split.method == "time" else "other groups") + "), so "
+            "that it holds only as far as the errors of one are like those of another"
+        )
+    if groups_of(problem, split) is not None:
+        what = "structure" if problem.atoms is not None and split.method != "group" else "group"
+        text += (
+            f"; each {what} counts the same, however large it is, since its samples are alike: the level is that for a "
+            f"sample of a {what} drawn at random, and coverage measured on few of them is uncertain"
+        )
+    return text + ". It is an average over samples: among those of a certain kind it can be lower."

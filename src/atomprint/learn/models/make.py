@@ -1,0 +1,291 @@
+"""Models by name or import path; whatever they learn, they learn in ``fit``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+
+from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.estimators.projection import Projection
+from atomprint.learn.estimators.selection import SelectFeatures
+from atomprint.learn.models.catalogue import (
+    CLASSIFIER_SPACES,
+    KINDS,
+    MODELS,
+    Calibrated,
+    ModelSpec,
+    Request,
+    ScaledTarget,
+)
+from atomprint.learn.models.search import Search, Space
+from atomprint.learn.task.blocks import SelectBlocks, check_names
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
+
+__all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
+
+DEFAULT_MEMBERS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "regression": ("extra_trees", "hist_gradient_boosting", "kernel_ridge", "mlp"),
+        "classification": ("extra_trees", "hist_gradient_boosting", "mlp"),
+    }
+)
+"""Members of an ensemble that is not told which to have."""
+
+
+def make_model(
+    name: str,
+    kind: str = "regression",
+    *,
+    random_state: int | None = None,
+    n_jobs: int = 1,
+    search: Search | None = None,
+    pairwise: bool = False,
+    projection: Mapping[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
+    blocks: Sequence[str] | None = None,
+    n_seeds: int = 1,
+    **parameters: Any,
+) -> Any:
+    """Return a model that is not fitted yet.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`MODELS`, or the import path of a class with the interface of scikit-learn, such as
+        ``"sklearn.svm.NuSVR"``, which is imported; such a model gets its features as they are, neither imputed nor
+        scaled.
+    kind : {"regression", "classification"}
+        Kind of the problem.
+    random_state : int, optional
+        Seed of models that draw random numbers. With a seed, results are the same every time.
+    n_jobs : int
+        Number of threads of models that use several; -1 means all cores. Results do not depend on it, but
+        for the last digits of predictions of a random forest: :func:`~atomprint.learn.evaluate` sees to these, too.
+    search : Search, optional
+        How to search for hyperparameters. Default: not at all, beyond what the model itself does.
+    pairwise : bool
+        Whether the model is given a kernel between samples instead of features.
+    projection : mapping, optional
+        Parameters of a :class:`Projection`, such as ``{"n_components": 500}``: the model is
+        then given the principal components of the features. Not for models given a kernel or by import path.
+    selection : mapping, optional
+        Parameters of a :class:`~atomprint.learn.estimators.selection.SelectFeatures`, such as
+        ``{"n_features": 300, "method": "fps"}``: the model is then given these features alone. As for ``projection``.
+    blocks : sequence of str, optional
+        Names of blocks of joined features: the model is given these alone. Default: all of them. Not for models given
+        a kernel.
+    n_seeds : int
+        How many of the model, with different seeds, are fitted and averaged: for neural networks, above all. Not for
+        models that draw no random numbers, are given a kernel, or are asked for by import path.
+    **parameters
+        Parameters of the model, by the names that scikit-learn or XGBoost give them. ``members`` of the model
+        "ensemble" are names, or mappings of ``type``, its name, and whatever this function takes for it; an entry
+        ``name`` tells two of one type apart. Default: models of different kinds that suit most data.
+
+    Returns
+    -------
+    estimator
+        A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``select`` (if there are ``blocks``),
+        ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for) and ``model``,
+        or a search around it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, it is not for this kind of problem or not for kernels, or has no such parameter.
+    ImportError
+        If it needs a package that is not installed.
+    """
+    check_choice("kind", kind, KINDS)
+    check_bool("pairwise", pairwise)
+    steps: list[tuple[str, Any]] = []
+    if blocks is not None:
+        if pairwise:
+            raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
+        steps.append(("select", SelectBlocks(check_names("blocks", blocks))))
+    if not isinstance(name, str) or (name not in MODELS and "." not in name):
+        close = difflib.get_close_matches(str(name), MODELS, n=1)
+        raise ValueError(
+            f"model must be one of {', '.join(map(repr, MODELS))}, or an import path such as 'sklearn.svm.NuSVR', "
+            f"got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
+        )
+    if name not in MODELS:
+        for what, given_before in (("projection", projection), ("selection", selection)):
+            if given_before is not None:
+                raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
+        model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
+        _check_pairwise(name, model, pairwise)
+        if n_seeds != 1:
+            raise ValueError(f"n_seeds is for the models of atomprint, not for one by its import path, {name!r}")
+        if steps:
+            model = Pipeline([*steps, ("model", model)])
+        return model if search is None else _searched(name, model, search, {}, kind, "model__" if steps else "")
+    spec = MODELS[name]
+    for possible, wanted in ((kind in spec.kinds, kind), (spec.pairwise or not pairwise, "a kernel between samples")):
+        if not possible:
+            others = [
+                key
+                for key, other in MODELS.items()
+                if kind in other.kinds and (other.pairwise or not pairwise) and key != "dummy"
+            ]
+            raise ValueError(f"model {name!r} is not for {wanted}: choose one of {', '.join(others)}")
+    space = CLASSIFIER_SPACES.get(name, spec.space) if kind == "classification" else spec.space
+    if pairwise:
+        space = {key: values for key, values in space.items() if key != "gamma"}
+    searched = (search.space or space) if search else ()
+    given = frozenset({*parameters, *searched})
+    model = spec.make(Request(kind, random_state, check_n_jobs(n_jobs), pairwise, given))
+    _check_parameters(name, parameters, model.get_params())
+    if isinstance(model, Ensemble):
+        given_members = parameters.get("members", DEFAULT_MEMBERS[kind])
+        parameters["members"] = _members(given_members, kind, random_state, n_jobs)
+    model.set_params(**parameters)
+    if isinstance(model, Ensemble):
+        model.check_parameters()
+    _check_pairwise(name, model, pairwise)
+    prefix = ""
+    if check_integer("n_seeds", n_seeds, 1) > 1:
+        model, prefix = _with_seeds(name, model, n_seeds, random_state, pairwise), "estimator__"
+    if spec.target_scaled and kind == "regression":
+        model, prefix = ScaledTarget(model, transformer=StandardScaler()), f"regressor__{prefix}"
+    elif spec.calibrated and kind == "classification":
+        folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
+        model, prefix = Calibrated(model, cv=folds, ensemble=False), f"estimator__{prefix}"
+    if spec.imputed and not pairwise:
+        steps.append(("impute", SimpleImputer(keep_empty_features=True)))
+        if spec.scaled:  # in place: the imputer has made a copy
+            steps.append(("scale", StandardScaler(copy=False)))
+    if selection is not None and not pairwise:
+        steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
+    if projection is not None and not pairwise:
+        steps.append(("project", _step(name, "projection", Projection, projection)))
+    if steps:
+        model, prefix = Pipeline([*steps, ("model", model)]), f"model__{prefix}"
+    return model if search is None else _searched(name, model, search, space, kind, prefix)
+
+
+def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Any]]:
+    """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" with the next seed for another one."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not len(given):
+        raise TypeError(f"members must be a list of models, each a name or a table with a type, got {given!r}")
+    members: dict[str, Any] = {}
+    for entry in given:
+        if not isinstance(entry, str | Mapping):
+            raise TypeError(f"members must be names of models or tables with a type, got {entry!r}")
+        options: dict[str, Any] = {"type": entry} if isinstance(entry, str) else dict(entry)
+        if "type" not in options:
+            raise ValueError(f"members must have a type, such as {{type = 'extra_trees'}}, got {options!r}")
+        kind_of_model = options.pop("type")
+        name = options.pop("name", str(kind_of_model).rpartition(".")[2])
+        for key in ("kind", "random_state", "n_jobs", "search", "pairwise"):
+            if key in options:
+                raise ValueError(f"members: {name!r} must not have an entry {key}, which is that of the ensemble")
+        if kind_of_model == "ensemble":
+            raise ValueError("members must not be ensembles themselves")
+        own, count = name, 1
+        while own in members:
+            count += 1
+            own = f"{name}_{count}"
+        seed = None if random_state is None else random_state + count - 1
+        try:
+            members[own] = make_model(kind_of_model, kind, random_state=seed, n_jobs=n_jobs, **options)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"members: {error}") from error
+    return list(members.items())
+
+
+def _with_seeds(name: str, model: Any, n_seeds: int, random_state: int | None, pairwise: bool) -> Any:
+    """Return the average of several of a model that are fitted to the same samples with different seeds."""
+    if isinstance(model, Ensemble) or "random_state" not in model.get_params():
+        raise ValueError(
+            f"n_seeds is for models that draw random numbers{', such as members' * isinstance(model, Ensemble)}: it "
+            f"must be 1 for {name!r}, got {n_seeds}"
+        )
+    if pairwise:
+        raise ValueError(f"n_seeds must be 1 for a model given a kernel between samples, got {n_seeds}")
+    made = BaggingRegressor if is_regressor(model) else BaggingClassifier
+    return made(model, n_estimators=n_seeds, bootstrap=False, random_state=random_state)
+
+
+def _step(name: str, what: str, made: type[Any], given: Any) -> Any:
+    """Return the transformer before a model that an entry asks for."""
+    if not isinstance(given, Mapping):
+        example = next(iter(made().get_params()))
+        raise TypeError(f"{what} must be a table of parameters such as {example}, got {given!r}")
+    _check_parameters(f"{name}, {what}", given, made().get_params())
+    return made(**given)
+
+
+def _searched(name: str, model: Any, search: Search, space: Space, kind: str, prefix: str) -> Any:
+    if not space and search.space is None:
+        raise ValueError(
+            f"search: model {name!r} has no default space"
+            + (", it chooses its hyperparameters itself" if name in MODELS and name != "dummy" else "")
+            + ": leave search out, or give it a space"
+        )
+    return search.wrap(model, space, kind, prefix)
+
+
+def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Any:
+    """Return an instance of a class given by its import path."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        made: Any = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"model {path!r} cannot be imported: {error}") from error
+    if not inspect.isclass(made) or not all(hasattr(made, method) for method in ("fit", "predict", "get_params")):
+        raise ValueError(f"model {path!r} must be a class with fit, predict and get_params")
+    accepted = inspect.signature(made).parameters
+    nested = {key: value for key, value in parameters.items() if "__" in key}
+    own = {key: value for key, value in parameters.items() if key not in nested}
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in accepted.values()):
+        _check_parameters(path, own, accepted)
+    for key, value in (("random_state", random_state), ("n_jobs", n_jobs)):
+        if key in accepted and key not in own:
+            own[key] = value
+    missing = [
+        key
+        for key, parameter in accepted.items()
+        if parameter.default is parameter.empty and parameter.kind not in (2, 4) and key not in own
+    ]
+    if missing:
+        raise ValueError(f"model {path!r} must be given {', '.join(missing)}")
+    model: Any = made(**own)
+    if nested:
+        _check_parameters(path, nested, model.get_params())
+        model.set_params(**nested)
+    right, wrong = (is_regressor, is_classifier) if kind == "regression" else (is_classifier, is_regressor)
+    if wrong(model) and not right(model):
+        raise ValueError(f"model {path!r} is not for {kind}")
+    return model
+
+
+def _check_pairwise(name: str, model: Any, pairwise: bool) -> None:
+    if name != "dummy" and bool(get_tags(model).input_tags.pairwise) != pairwise:
+        raise ValueError(
+            f"model {name!r} takes {'no ' if pairwise else ''}kernels between samples with these parameters: "
+            f"pairwise must be {not pairwise}"
+        )
+
+
+def _check_parameters(model: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in known:
+            names = sorted(key for key in known if "__" not in key)
+            close = difflib.get_close_matches(key, names, n=1)
+            raise ValueError(
+                f"model {model!r}: parameters must be among {', '.join(names)}, got {key!r}"
+                + (f": did you mean {close[0]!r}?" if close else "")
+            )

@@ -1,0 +1,374 @@
+"""Searches for hyperparameters: what is tried, how, and within which folds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    StratifiedKFold,
+    check_cv,
+    cross_val_score,
+)
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.splits.split import Indices, Split, inner_folds
+from atomprint.learn.task.problem import Problem
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
+
+METHODS = ("grid", "random", "optuna")
+SCORING = {"regression": "neg_mean_absolute_error", "classification": "balanced_accuracy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A range of a hyperparameter.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends, both included.
+    log : bool
+        Whether orders of magnitude are what counts; then ``low`` must be > 0.
+    integer : bool
+        Whether it holds only whole numbers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the ends are in the wrong order or do not suit ``log`` and ``integer``.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        check_bool("log", self.log)
+        for name in ("low", "high"):
+            value = check_real(name, getattr(self, name), above=0 if self.log else None)
+            if check_bool("integer", self.integer) and value != round(value):
+                raise ValueError(f"{name} must be a whole number for integer=True, got {value:g}")
+        if not self.low < self.high:
+            raise ValueError(f"high must be > low = {self.low:g}, got {self.high:g}")
+
+    def rvs(self, random_state: Any = None) -> float | int:
+        """Draw a value; scikit-learn's ``RandomizedSearchCV`` calls this."""
+        u = check_random_state(random_state).uniform()
+        if self.integer:  # each number owns the stretch from half below to half above
+            low, high = self.low - 0.5, self.high + 0.5
+            drawn = low * (high / low) ** u if self.log else low + (high - low) * u
+            return int(min(max(round(drawn), self.low), self.high))
+        return float(self.low * (self.high / self.low) ** u if self.log else self.low + (self.high - self.low) * u)
+
+    def grid(self, n: int = 4) -> list[float | int]:
+        """Return up to ``n`` values spread evenly over the range, ends included."""
+        values = np.geomspace(self.low, self.high, n) if self.log else np.linspace(self.low, self.high, n)
+        return sorted({round(v) for v in values}) if self.integer else values.tolist()
+
+
+Space = Mapping[str, "Interval | Sequence[Any]"]
+"""What is tried for each hyperparameter: an :class:`Interval` or a list of choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How hyperparameters are searched for; see :func:`~atomprint.learn.make_model`.
+
+    A search is part of the model: it takes place within the samples that the model is fitted to.
+
+    Parameters
+    ----------
+    method : {"grid", "random", "optuna"}
+        All combinations (four values of each interval); combinations drawn at random; or proposed by Optuna's
+        tree-structured Parzen estimator from what was found before (``pip install 'atomprint[optuna]'``).
+    space : mapping, optional
+        For each hyperparameter an :class:`Interval`, a dict with its parameters, or a list of choices. Default: the
+        space of the model.
+    n_iter : int
+        How many combinations are tried; not used for "grid".
+    n_folds : int
+        Inner folds. :func:`~atomprint.learn.evaluate` makes them of the same kind as those of its split; otherwise
+        they are shuffled, and stratified for classification.
+    scoring : str, optional
+        A name of scikit-learn's scores. Default: mean absolute error, or balanced accuracy.
+    seed : int
+        Seed of the combinations and the folds.
+    """
+
+    method: str = "random"
+    space: Mapping[str, Any] | None = None
+    n_iter: int = 30
+    n_folds: int = 5
+    scoring: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("search method", self.method, METHODS)
+        check_integer("n_iter", self.n_iter, 1)
+        check_integer("n_folds", self.n_folds, 2)
+        check_integer("seed", self.seed, 0)
+        if self.space is not None:
+            _read_space(self.space)
+
+    def wrap(self, estimator: BaseEstimator, space: Space, kind: str, prefix: str = "") -> BaseEstimator:
+        """Return an estimator that searches in its ``fit``, and then is the best it has found.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        space : mapping
+            Its default space, used if there is none of its own.
+        kind : {"regression", "classification"}
+            Kind of the problem.
+        prefix : str
+            What hyperparameters are called by in front of their names, such as ``"model__"``.
+
+        Returns
+        -------
+        GridSearchCV, RandomizedSearchCV or OptunaSearch
+        """
+        chosen = space if self.space is None else _read_space(self.space)
+        known = estimator.get_params()
+        for name in chosen:
+            if prefix + name not in known:
+                names = sorted(k.removeprefix(prefix) for k in known if k.startswith(prefix))
+                raise ValueError(f"space: hyperparameters must be among {', '.join(names)}, got {name!r}")
+        prefixed = {prefix + name: values for name, values in chosen.items()}
+        folds = StratifiedKFold if kind == "classification" else KFold
+        common: dict[str, Any] = {
+            "scoring": self.scoring or SCORING[kind],
+            "cv": folds(self.n_folds, shuffle=True, random_state=self.seed),
+        }
+        if self.method == "optuna":
+            return OptunaSearch(estimator, prefixed, n_iter=self.n_iter, random_state=self.seed, **common)
+        if self.method == "grid":
+            grid = {name: v.grid() if isinstance(v, Interval) else list(v) for name, v in prefixed.items()}
+            return GridSearchCV(estimator, grid, error_score="raise", **common)
+        n_iter = self.n_iter
+        counts = [len(values) for values in prefixed.values() if not isinstance(values, Interval)]
+        if len(counts) == len(prefixed):
+            n_iter = min(n_iter, math.prod(counts))  # there are no more
+        return RandomizedSearchCV(
+            estimator, prefixed, n_iter=n_iter, random_state=self.seed, error_score="raise", **common
+        )
+
+
+def _read_space(space: Any) -> Space:
+    """Return a search space as it may be written in a recipe, checked."""
+    if not isinstance(space, Mapping) or not space:
+        raise TypeError(f"space must be a dict with at least one hyperparameter, got {space!r}")
+    found: dict[str, Interval | Sequence[Any]] = {}
+    for name, values in space.items():
+        if isinstance(values, Interval):
+            found[name] = values
+        elif isinstance(values, Mapping):
+            unknown = sorted(set(values) - {"low", "high", "log", "integer"})
+            if unknown or not {"low", "high"} <= set(values):
+                raise ValueError(
+                    f"space: {name} must be a list, or a dict of low, high and perhaps log and integer, got {values!r}"
+                )
+            try:
+                found[name] = Interval(**values)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"space: {name}: {error}") from None
+        elif isinstance(values, list | tuple | np.ndarray) and len(values):
+            found[name] = list(values)
+        else:
+            raise TypeError(f"space: {name} must be a list with at least one choice, or an interval, got {values!r}")
+    return found
+
+
+class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
+    """Search for hyperparameters with Optuna's tree-structured Parzen estimator, in the manner of scikit-learn.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The model.
+    space : mapping
+        For each hyperparameter an :class:`Interval` or a list of choices.
+    n_iter : int
+        How many combinations are tried.
+    scoring : str
+        A name of scikit-learn's scores.
+    cv : int, cross-validation generator or list of (ndarray, ndarray)
+        Inner folds.
+    random_state : int, optional
+        Seed of the sampler.
+
+    Attributes
+    ----------
+    best_estimator_ : estimator
+        The best combination, fitted to all samples.
+    best_params_ : dict
+        The best combination.
+    best_score_ : float
+        Its mean score over the folds.
+    trials_ : list of (dict, float)
+        What was tried, and the scores.
+
+    Raises
+    ------
+    ImportError
+        If Optuna is not installed.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        space: Space,
+        *,
+        n_iter: int = 30,
+        scoring: str | None = None,
+        cv: Any = 5,
+        random_state: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.space = space
+        self.n_iter = n_iter
+        self.scoring = scoring
+        self.cv = cv
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Search, and fit the best combination to all samples.
+
+        Parameters
+        ----------
+        X : array or sequence, shape (n_samples, ...)
+            Features.
+        y : array of shape (n_samples,)
+            Targets.
+
+        Returns
+        -------
+        self
+        """
+        optuna = _optuna()
+        classifier = get_tags(self.estimator).estimator_type == "classifier"
+        cv = check_cv(self.cv, y, classifier=classifier)
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            study = optuna.create_study(
+                direction="maximize", sampler=optuna.samplers.TPESampler(seed=self.random_state)
+            )
+            tried = []
+            for _ in range(self.n_iter):
+                trial = study.ask()
+                parameters = {name: _suggest(trial, name, values) for name, values in self.space.items()}
+                model = clone(self.estimator).set_params(**parameters)
+                score = float(cross_val_score(model, X, y, cv=cv, scoring=self.scoring, error_score="raise").mean())
+                study.tell(trial, score)
+                tried.append((parameters, score))
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+        self.trials_ = tried
+        self.best_params_, self.best_score_ = max(tried, key=lambda entry: entry[1])
+        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict with the best model."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(lambda self: hasattr(getattr(self, "best_estimator_", self.estimator), "predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Predict probabilities of classes with the best model."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @property
+    def classes_(self) -> Any:
+        """Classes of the best model."""
+        return self.best_estimator_.classes_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "best_estimator_")
+
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.estimator)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("search method 'optuna' needs Optuna: pip install 'atomprint[optuna]'") from error
+    return optuna
+
+
+def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:
+    if not isinstance(values, Interval):  # choices may be anything, so Optuna is given their places
+        return values[trial.suggest_categorical(name, range(len(values)))]
+    if values.integer:
+        return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
+    return trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Split) -> Any:
+    """Return a model whose search or ensemble, if it has one, works in folds of the same kind as those of a split.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A model that is not fitted; it is left as it is.
+    problem : Problem
+        The samples.
+    train : ndarray of int
+        The samples that it will be fitted to, in this order.
+    like : Split
+        The outer split.
+
+    Returns
+    -------
+    estimator
+        A clone.
+    """
+    model = clone(estimator)
+    for owner in _with_steps(model):
+        if isinstance(owner, GridSearchCV | RandomizedSearchCV | OptunaSearch):
+            n_folds = 5 if owner.cv is None else getattr(owner.cv, "n_splits", owner.cv)
+            if isinstance(n_folds, int):  # folds given one by one are left as they are
+                owner.set_params(cv=inner_folds(problem, train, like, n_folds))
+        elif isinstance(owner, Ensemble) and owner.needs_folds and owner.cv is None:
+            if owner.n_folds > 1:
+                folds = inner_folds(problem, train, like, owner.n_folds)
+            else:  # the last one: of folds by time, that is the one with the longest past
+                folds = inner_folds(problem, train, like, round(1 / owner.holdout))[-1:]
+            owner.set_params(cv=folds)
+    return model
+
+
+def without_inner_folds(fitted: Any, estimator: Any) -> None:
+    """Give the ensemble of a fitted model back the folds that it was asked for, which samples do not have a part in.
+
+    Parameters
+    ----------
+    fitted : estimator
+        What :func:`with_inner_folds` returned, fitted.
+    estimator : estimator
+        What it was given.
+    """
+    for owner, original in zip(_with_steps(fitted), _with_steps(estimator), strict=True):
+        if isinstance(owner, Ensemble):
+            owner.set_params(cv=original.cv)
+
+
+def _with_steps(model: Any) -> tuple[Any, ...]:
+    """Return a model, and its steps if it is a pipeline."""
+    return (model, *(step for _, step in getattr(model, "steps", ())))

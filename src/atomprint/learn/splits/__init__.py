@@ -1,0 +1,1 @@
+"""What is set aside for testing, and what it shares with the rest."""

@@ -1,0 +1,1 @@
+"""Several features and models on one target: run, kept, and told."""

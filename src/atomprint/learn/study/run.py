@@ -1,0 +1,217 @@
+"""One target of one data set, several descriptors, several models: the same split, every result kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
+
+from atomprint.learn.evaluation.breakdown import break_down
+from atomprint.learn.evaluation.curve import learning_curve
+from atomprint.learn.evaluation.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator
+from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
+from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, choose
+from atomprint.learn.evaluation.uncertainty import conformal
+from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.splits.leakage import find_leakage
+from atomprint.learn.splits.split import Split
+from atomprint.learn.study.export import plain
+from atomprint.learn.study.study import Study, Trial, by_keys, needs_choice, score
+from atomprint.learn.task.features import Features
+from atomprint.learn.task.problem import Problem
+from atomprint.util.validation import check_n_jobs
+
+__all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
+
+
+def takes_kernel(model: BaseEstimator) -> bool:
+    """Return whether a model is given a kernel between samples, and not features."""
+    return bool(get_tags(model).input_tags.pairwise)
+
+
+def count_steps(n_features: int, n_candidates: int, split: Split, *, curve: bool = True) -> int:
+    """Return how often :func:`run_study` calls ``progress``; candidates are pairs of features and a model for them."""
+    n_parts = len(split.parts())
+    n_chosen = n_candidates * n_parts if needs_choice(split, n_candidates) else 0
+    return 1 + n_chosen + n_candidates * n_parts + n_features + int(curve)
+
+
+def run_study(
+    problem: Problem,
+    features: Sequence[Features],
+    models: Mapping[str, BaseEstimator],
+    split: Split,
+    *,
+    question: str = "",
+    titles: Mapping[str, str] = MappingProxyType({}),
+    n_repeats: int = 10,
+    curve: bool = True,
+    level: float | None = 0.9,
+    shap: bool = False,
+    n_choose: int = 5000,
+    n_jobs: int = 1,
+    progress: Progress = lambda step: None,
+) -> Study:
+    """Test all models on all features, and explain the best model for each.
+
+    No choice is made on the samples that judge it. With folds and a test part the folds choose and the test part
+    judges. Otherwise, if there are several models or features, :func:`choose` compares them
+    within the training samples of each fold (or of the test part), and what was chosen there predicts the fold.
+
+    Parameters
+    ----------
+    problem : Problem
+        The samples and the target.
+    features : sequence of Features
+        Features of all samples. A kernel between samples goes to the models that take one, and to no others.
+    models : mapping of str to estimator
+        Models by keys of your choice, without the baseline, which is always there under the key "dummy". Those made
+        with ``pairwise=True`` are given the kernels, all others the features.
+    split : Split
+        The samples for training and testing.
+    question : str
+        See :class:`Study`.
+    titles : mapping of str to str
+        Titles of the models by their keys. Default: those of :data:`~atomprint.learn.MODELS`, or the keys.
+    n_repeats : int
+        How often each group of features is scrambled to find its importance; 0 for not at all.
+    curve : bool
+        Whether to compute the learning curve of the best model.
+    level : float, optional
+        Level of the uncertainty; None for none.
+    shap : bool
+        Whether to sum Shapley values over groups of features, where the best model for them is of trees or linear.
+    n_choose : int
+        The most samples of a training part on which models and features are compared to choose among them.
+    n_jobs : int
+        Number of threads, which share the folds; -1 means all cores. Results do not depend on it.
+    progress : callable
+        Called with a few words for each step; :func:`count_steps` says how often.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    FitError
+        If a model fails; the message names features, model and fold.
+    ValueError
+        If there is nothing to test, or features do not fit the problem or the models.
+    """
+    if not features or not models:
+        raise ValueError(f"there must be features and models, got {len(features)} and {len(models)}")
+    for key, what in (("dummy", "the baseline"), (CHOSEN, "the choice within each training part")):
+        if key in models:
+            raise ValueError(f"models must not have the key {key!r}, which is that of {what}")
+    if not split.folds and len(split.test) == 0:
+        raise ValueError("split must have folds or a test part, got neither")
+    for what, keys in (("features", [given.key for given in features]), ("models", list(models))):
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{what} must have different keys, got {', '.join(keys)}")
+    options: dict[str, Any] = {"keep_fold_estimators": len(split.test) == 0, "refit": False}
+    for given in features:
+        check_samples(given, problem)
+    candidates = [candidate for given in features for candidate in _candidates(given, models)]
+    progress("baseline")
+    # A baseline sees no feature: one column of zeros is enough.
+    blind = Features("none", "none", "", np.zeros((len(problem), 1)), ["none"], 0.0, {})
+    baseline = evaluate(make_model("dummy", problem.kind), blind, problem, split, name="dummy")
+    choice = None
+    if needs_choice(split, len(candidates)):
+        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=progress)
+    trials = []
+    for given in features:
+        preferred = "" if choice is None else choice.best_model(given.key)
+        evaluations: dict[str, Evaluation] = {}
+        best = ""
+        for _, name, model in (candidate for candidate in candidates if candidate.features is given):
+            title = f"{given.title}, {_title(name, titles)}"
+            progress(title)
+            evaluations[name] = evaluate(
+                model,
+                given,
+                problem,
+                split,
+                n_jobs,
+                _between(progress, title, len(split.parts())),
+                name=f"features {given.key!r}, model {name!r}",
+                **options,
+            )
+            if choice is None:
+                best = max(evaluations, key=lambda key: score(evaluations[key]))
+            else:
+                best = preferred if preferred in evaluations else name
+            # Models of folds are kept no longer than they may be needed; forests of many samples are large.
+            needed = {best, with_impurity(evaluations, best)}
+            for key in evaluations.keys() - needed:
+                evaluations[key] = replace(evaluations[key], fold_estimators=())
+        progress(f"{given.title}, importance")
+        importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
+        top_model, top = most_used(evaluations, best, given)
+        done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
+        trials.append(Trial(given, done, best, importance, shapley, top, top_model))
+    if choice is None:
+        trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
+    else:
+        trial = next(trial for trial in trials if trial.features.key == choice.best[0])
+    name = trial.best if choice is None else choice.best[1]
+    model = models[name]
+    if trial.evaluations[name].estimator is None:  # for whoever wants to predict with it
+        label = f"model {name!r}, all samples"
+        whole = fit_estimator(model, trial.features, problem, split, split.train, label, check_n_jobs(n_jobs))
+        evaluation = replace(trial.evaluations[name], estimator=whole)
+        trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, name: evaluation})
+    judged = trial.evaluations[name] if choice is None else choice.assemble(by_keys(trials))
+    learnt = None
+    if curve:
+        progress("learning curve")
+        learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=name)
+    _, indices, y_pred = judged.held_out()
+    return Study(
+        problem,
+        question,
+        split,
+        find_leakage(problem, split),
+        baseline,
+        trials,
+        learnt,
+        None if level is None else conformal(judged, problem, split, level),
+        break_down(problem, indices, y_pred),
+        {name: _title(name, titles) for name in ("dummy", *models)},
+        {name: plain(model) for name, model in models.items()},
+        choice,
+    )
+
+
+def _candidates(given: Features, models: Mapping[str, BaseEstimator]) -> list[Candidate]:
+    """Return features with each of the models that take them."""
+    suited = [Candidate(given, name, m) for name, m in models.items() if takes_kernel(m) == given.pairwise]
+    if not suited:
+        raise ValueError(
+            f"features {given.key!r}: no model takes "
+            + ("a kernel between samples" if given.pairwise else "features that are not a kernel")
+        )
+    return suited
+
+
+def _between(progress: Progress, title: str, n: int) -> Progress:
+    """Return what to call after each of n fits, which tells of all but the last."""
+    done = 0
+
+    def tell(_: str) -> None:
+        nonlocal done
+        done += 1
+        if done < n:
+            progress(f"{title}, {done} of {n} fits done")
+
+    return tell
+
+
+def _title(name: str, titles: Mapping[str, str]) -> str:
+    return titles.get(name) or (MODELS[name].title if name in MODELS else name)

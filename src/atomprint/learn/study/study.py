@@ -1,0 +1,249 @@
+"""Results for one target of one data set: trials of features and models, and what they are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.datasets import Dataset, Target
+from atomprint.learn.evaluation.breakdown import Breakdown
+from atomprint.learn.evaluation.curve import LearningCurve
+from atomprint.learn.evaluation.evaluate import Evaluation
+from atomprint.learn.evaluation.importance import Importance
+from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE, Choice
+from atomprint.learn.evaluation.uncertainty import Uncertainty
+from atomprint.learn.splits.leakage import Leakage
+from atomprint.learn.splits.split import Split
+from atomprint.learn.study.export import caveats, predictions, study_to_dict
+from atomprint.learn.study.result_table import Row, rows_of
+from atomprint.learn.task.features import Features
+from atomprint.learn.task.metrics import METRICS, primary_metric
+from atomprint.learn.task.problem import Problem
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """All models on one set of features.
+
+    Parameters
+    ----------
+    features : Features
+        What the models were given.
+    evaluations : mapping of str to Evaluation
+        Result of each model, by its key.
+    best : str
+        The model that ``importance`` is about: that preferred most often in the choice within each training part if
+        there is one, else the best by the first figure of merit in cross-validation.
+    importance : Importance or None
+        What scrambling groups of features costs; ``importance.method`` says how it was measured and on which samples,
+        ``importance.groups`` holds the figures, for each way to group features a list, the most important first. None
+        for features that have no names, such as a kernel.
+    shap : Importance or None
+        Sums of Shapley values over the same groups, if they were asked for.
+    top : list of (str, float)
+        The most important single features, by the impurity that they remove in ``top_model``. Empty where there
+        is no model of trees.
+    top_model : str
+        Key of that model; empty if there is none.
+    """
+
+    features: Features
+    evaluations: Mapping[str, Evaluation]
+    best: str
+    importance: Importance | None
+    shap: Importance | None
+    top: list[tuple[str, float]]
+    top_model: str
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Results for one target of one data set.
+
+    Parameters
+    ----------
+    problem : Problem
+        The samples and the target.
+    question : str
+        What is asked of the models, and what makes it a fair question.
+    split : Split
+        The samples for training and testing, the same for all.
+    leakage : Leakage
+        What the test part and the folds share with the samples that models are fitted to.
+    baseline : Evaluation
+        A model that learns nothing from features, for comparison.
+    trials : sequence of Trial
+        One for each set of features.
+    learning_curve : LearningCurve or None
+        Of the model that :meth:`best` gives; None if it was not asked for.
+    uncertainty : Uncertainty or None
+        Of the predictions of ``chosen``; None if it was not asked for.
+    breakdown : Breakdown
+        Errors of ``chosen`` by element, chemistry and size, on the samples that :meth:`held_out` gives.
+    models : mapping of str to str
+        Titles of the models by their keys, which are those of ``Trial.evaluations``, and "dummy".
+    parameters : mapping of str to dict
+        Parameters of the models as they were given, by their keys, in plain types.
+    choice : Choice or None
+        What was chosen within each training part. None where nothing has to be chosen there: a single model on a
+        single set of features, or a test part beside the folds, which choose.
+
+    Raises
+    ------
+    ValueError
+        If there are several candidates and the samples that judge them would choose among them.
+    """
+
+    problem: Problem
+    question: str
+    split: Split
+    leakage: Leakage
+    baseline: Evaluation
+    trials: Sequence[Trial]
+    learning_curve: LearningCurve | None
+    uncertainty: Uncertainty | None
+    breakdown: Breakdown
+    models: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    choice: Choice | None = None
+
+    def __post_init__(self) -> None:
+        n = sum(len(trial.evaluations) for trial in self.trials)
+        if self.choice is None and needs_choice(self.split, n):
+            raise ValueError(f"choice must be given: the samples that judge {n} models must not choose among them")
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set."""
+        return self.problem.dataset
+
+    @property
+    def target_name(self) -> str:
+        """Name of the target in the data set."""
+        return self.problem.target_name
+
+    @property
+    def kind(self) -> str:
+        """``"regression"`` or ``"classification"``."""
+        return self.problem.kind
+
+    @property
+    def target(self) -> Target:
+        """The property that is predicted."""
+        return self.problem.target
+
+    @property
+    def title(self) -> str:
+        """Data set and target in words."""
+        return self.problem.title
+
+    def best(self) -> tuple[Trial, str]:
+        """Return the features and the model to use for new samples.
+
+        Those chosen most often within the training parts or, where a test part judges, the best by the first figure of
+        merit in cross-validation.
+        """
+        if self.choice is not None:
+            features, model = self.choice.best
+            return next(trial for trial in self.trials if trial.features.key == features), model
+        trial = max(self.trials, key=lambda trial: score(trial.evaluations[trial.best]))
+        return trial, trial.best
+
+    @property
+    def nested(self) -> bool:
+        """Whether each fold has its own choice of features and model, so that ``chosen`` is no single model."""
+        return self.choice is not None and bool(self.split.folds)
+
+    @cached_property
+    def chosen(self) -> Evaluation:
+        """The result to judge by.
+
+        Where each fold has its own choice, for each fold the predictions of the features and the model that were chosen
+        within its training samples (named in :attr:`Fold.chosen <atomprint.learn.Fold>`); else the result of
+        :meth:`best`.
+        """
+        trial, model = self.best()
+        if self.choice is None:
+            return trial.evaluations[model]
+        return self.choice.assemble(by_keys(self.trials))
+
+    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+        """Return the predictions to judge by; see ``chosen`` and :meth:`Evaluation.held_out`."""
+        return self.chosen.held_out()
+
+    def caveats(self) -> list[str]:
+        """Return, in words, what limits how far these results can be trusted."""
+        return caveats(self)
+
+    def evaluations(self) -> Iterator[tuple[str, str, Evaluation]]:
+        """Yield features, model and result of the baseline, of all trials and, if nested, of the choice.
+
+        Features are "none" for the baseline; features and model are "chosen" for the choice within each training part.
+        """
+        yield "none", "dummy", self.baseline
+        for trial in self.trials:
+            for model, evaluation in trial.evaluations.items():
+                yield trial.features.key, model, evaluation
+        if self.nested:
+            yield CHOSEN, CHOSEN, self.chosen
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """A row for each of :meth:`evaluations`: coverage of its intervals, and times."""
+        return tuple(rows_of(self))
+
+    def titles_of(self, features: str, model: str) -> tuple[str, str]:
+        """Return the titles of keys that :meth:`evaluations` gives; those of the features are empty if it has none."""
+        if model == CHOSEN:
+            return "", CHOSEN_TITLE
+        titles = {trial.features.key: trial.features.title for trial in self.trials}
+        return titles.get(features, ""), self.models[model]
+
+    def predictions(self) -> Iterator[dict[str, Any]]:
+        """Yield every prediction that was made of a sample that the model had not seen, one at a time.
+
+        Yields
+        ------
+        dict
+            With ``dataset``, ``target``, ``unit``, ``features``, ``model``, ``part``, ``id``, ``true`` and
+            ``predicted``. For regression ``lower`` and ``upper``, the ends of the interval of ``Uncertainty.level``, or
+            None. For classification ``true`` and ``predicted`` are names of classes, and there are
+            ``probability <class>`` and ``set``, the names in the conformal set separated by "|", or None.
+        """
+        return predictions(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results in plain types, for JSON; there is no nan in them.
+
+        Under "split" are the names of the samples of each part; "train" is None where they are those of "folds".
+        """
+        return study_to_dict(self)
+
+
+def score(evaluation: Evaluation) -> float:
+    """Return the first figure of merit, in cross-validation or else on the test part; larger is better."""
+    name = primary_metric(evaluation.kind)
+    if evaluation.folds:
+        value = evaluation.cross_validation[name].mean.value
+    else:
+        value = evaluation.test.metrics[name].value if evaluation.test else None
+    if value is None:
+        return -np.inf
+    return value if METRICS[evaluation.kind][name].larger_is_better else -value
+
+
+def needs_choice(split: Split, n_candidates: int) -> bool:
+    """Return whether candidates must be compared within each training part, as nothing else can choose among them."""
+    return n_candidates > 1 and not (split.folds and len(split.test))
+
+
+def by_keys(trials: Sequence[Trial]) -> dict[tuple[str, str], Evaluation]:
+    """Return the results of all trials by the keys of features and model."""
+    return {(trial.features.key, name): e for trial in trials for name, e in trial.evaluations.items()}

@@ -1,0 +1,94 @@
+"""What models are given: one row of numbers, or one row of a kernel matrix, for each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.learn.task.blocks import Blocks, check_blocks
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of all samples of a problem, computed once: descriptors learn nothing from targets.
+
+    Parameters
+    ----------
+    key, title, description : str
+        Short name, name for people, and what the features are.
+    values : ndarray or sparse array, shape (n_samples, n_features), or sequence
+        The features, one row for each sample of the :class:`~atomprint.learn.Problem`. With ``pairwise`` the kernel
+        between all samples, shape (n_samples, n_samples). A sequence of n_samples structures or formulas, for models
+        that begin with a descriptor.
+    names : sequence of str
+        Names of the features; empty for a kernel and for structures.
+    seconds : float
+        Time that they took.
+    parameters : mapping
+        How they were made, in plain types.
+    pairwise : bool
+        Whether the values are a kernel between samples.
+    blocks : mapping of str to (int, int)
+        First and one-past-last column of each block of joined features, which follow one another; empty if they are
+        not joined. Models that make use of blocks (:func:`~atomprint.learn.make_model`) are told of them where they are
+        fitted.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are not as many names as features, a kernel is not square, or blocks do not cover the features.
+    """
+
+    key: str
+    title: str
+    description: str
+    values: Any
+    names: Sequence[str]
+    seconds: float
+    parameters: Mapping[str, Any]
+    pairwise: bool = False
+    blocks: Blocks = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = getattr(self.values, "shape", None)
+        if self.pairwise and (shape is None or len(shape) != 2 or shape[0] != shape[1]):
+            raise ValueError(f"features {self.key!r}: a kernel between samples must be square, got shape {shape}")
+        if shape is not None and len(shape) != 2:
+            raise ValueError(f"features {self.key!r}: values must have shape (n_samples, n_features), got {shape}")
+        if shape is not None and len(self.names) not in (0, shape[1]):
+            raise ValueError(
+                f"features {self.key!r}: names must name each of {shape[1]} features, got {len(self.names)}"
+            )
+        if self.blocks:
+            if self.pairwise or shape is None:
+                raise ValueError(f"features {self.key!r}: blocks are for tables of features, got {dict(self.blocks)!r}")
+            check_blocks(self.blocks, shape[1], f"features {self.key!r}: blocks")
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return int(self.values.shape[0]) if hasattr(self.values, "shape") else len(self.values)
+
+    def take(self, rows: Indices, fitted: Indices | None = None) -> Any:
+        """Return what a model is given for some samples.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            The samples.
+        fitted : ndarray of int, optional
+            The samples that the model was fitted to, which are the columns of a kernel. Default: ``rows``.
+
+        Returns
+        -------
+        array or list
+            A copy.
+        """
+        if self.pairwise:
+            return self.values[np.ix_(rows, rows if fitted is None else fitted)]
+        return self.values[rows] if hasattr(self.values, "shape") else [self.values[i] for i in rows]

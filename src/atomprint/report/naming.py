@@ -1,0 +1,109 @@
+"""What several sections say: names, footnotes, which figure a model is judged by."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+import numpy as np
+
+from atomprint.learn.evaluation.evaluate import Evaluation
+from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
+from atomprint.learn.study.run import Study, Trial
+from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
+from atomprint.learn.task.problem import lower
+from atomprint.report.html import Content, Html, bold, join, minus, paragraph, tag
+from atomprint.report.plots.style import Look, looks
+
+__all__ = [
+    "MAX_ROWS",
+    "Notes",
+    "best_title",
+    "colour_of",
+    "duration",
+    "judged",
+    "looks_of",
+    "lower",
+    "rank",
+    "trial_title",
+    "unit_of",
+]
+
+MAX_ROWS = 15
+"""Rows of a table that grows with the data; what is left out is said, and is in results.json."""
+
+
+def best_title(study: Study) -> str:
+    """Return what the result to judge by is of, in words: features and model, or the choice among them."""
+    trial, model = study.best()
+    title = f"{trial.features.title}, {lower(study.models[model])}"
+    return f"{CHOSEN_TITLE} (most often {title})" if study.nested else title
+
+
+def judged(evaluation: Evaluation, name: str) -> tuple[str, Metric]:
+    """Return where a figure of merit comes from, and the figure: the mean over folds, or else that of the test part."""
+    if evaluation.folds:
+        return "in cross-validation", evaluation.cross_validation[name].mean
+    assert evaluation.test is not None
+    return "on the test part", evaluation.test.metrics[name]
+
+
+def looks_of(study: Study) -> dict[str, Look]:
+    """Return colours and marks of the models of a study, the same in all its plots."""
+    return looks([model for model in study.models if model != "dummy"])
+
+
+def colour_of(study: Study, model: str) -> str:
+    """Return the colour of a model in all plots of a study."""
+    return looks_of(study)[model].colour
+
+
+def rank(study: Study, evaluation: Evaluation) -> float:
+    """Return a number that is small for good models."""
+    name = primary_metric(study.kind)
+    value = judged(evaluation, name)[1].value
+    if value is None:
+        return np.inf
+    return -value if METRICS[study.kind][name].larger_is_better else value
+
+
+def unit_of(study: Study, name: str) -> str:
+    """Return the unit of a figure of merit, to follow its name."""
+    return f" ({study.target.unit})" if METRICS[study.kind][name].in_unit and study.target.unit else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that suits it."""
+    if seconds >= 120:
+        return f"{seconds / 60:.1f} min"
+    if seconds >= 0.1:
+        return f"{seconds:.2f} s"
+    return f"{1e3 * seconds:.1f} ms" if seconds >= 1e-4 else f"{1e6 * seconds:.1f} µs"
+
+
+def trial_title(trial: Trial, study: Study) -> str:
+    """Return features and best model of a trial."""
+    return f"{trial.features.title}, {lower(study.models[trial.best])}"
+
+
+class Notes:
+    """Footnotes that say why a figure of merit is not defined."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def cell(self, item: Spread | Metric, best: bool = False) -> Html:
+        """Return the content of a cell."""
+        metric = item.mean if isinstance(item, Spread) else item
+        if metric.value is None:
+            mark = self.reasons.setdefault(metric.reason, _mark(len(self.reasons)))
+            return join(["undefined", tag("sup", mark)])
+        words: Content = minus(str(item))
+        return bold(words) if best else join(words)
+
+    def html(self) -> Html:
+        """Return the footnotes."""
+        return join([paragraph(tag("sup", mark), f" {reason}", class_="note") for reason, mark in self.reasons.items()])
+
+
+def _mark(place: int) -> str:
+    return ascii_lowercase[place] if place < len(ascii_lowercase) else str(place + 1)

@@ -1,0 +1,277 @@
+"""Plots of how good models are: all of them beside the baseline, predictions against the truth, learning curves."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
+from atomprint.report.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from atomprint.datasets import Target
+    from atomprint.learn.evaluation.curve import LearningCurve
+    from atomprint.learn.evaluation.evaluate import Evaluation, Fold
+    from atomprint.learn.study.run import Study
+
+_COLUMNS = 4  # panels side by side
+
+
+def comparison(study: Study) -> Figure:
+    """Plot the first figure of merit of each model on each set of features, with its spread over folds."""
+    name = primary_metric(study.problem.kind)
+    spec = METRICS[study.problem.kind][name]
+    trials = study.trials
+    models = [model for model in study.models if model != "dummy"]
+    looks = style.looks(models)
+    step = 0.8 / max(len(models), 2)
+    n_rows = sum(len(trial.evaluations) for trial in trials)
+    with style.figure(6.9, 0.19 * n_rows + 0.3 * len(trials) + 1.0) as figure:
+        ax = figure.subplots()
+        reference = _reference(ax, study.baseline, name)
+        seen = [*reference]
+        for k, model in enumerate(models):
+            rows = [(i, trial.evaluations[model]) for i, trial in enumerate(trials) if model in trial.evaluations]
+            places = np.array([i for i, _ in rows]) + step * (k - (len(models) - 1) / 2)
+            spreads = [evaluation.cross_validation[name] for _, evaluation in rows]
+            means = np.array([style.number(s.mean) for s in spreads])
+            stds = np.nan_to_num([style.number(s.std) for s in spreads])
+            tests = np.array([style.number(e.test.metrics[name]) if e.test else np.nan for _, e in rows])
+            ax.errorbar(
+                means, places, xerr=stds, fmt=looks[model].marker, ms=5, lw=1.2, capsize=2.5, mew=0.6,
+                color=looks[model].colour, label=style.shorten(study.models[model]),
+            )  # fmt: skip
+            ax.plot(tests, places, "|", ms=10, mew=1.8, color=looks[model].colour)
+            seen += [*means, *(means - stds), *(means + stds), *tests]
+        if any(e.test for trial in trials for e in trial.evaluations.values()):
+            ax.plot([], [], "|", ms=10, mew=1.8, color=style.INK, label="on the test part")
+        ax.set_yticks(range(len(trials)), [style.shorten(trial.features.title) for trial in trials])
+        ax.set_ylim(len(trials) - 0.5, -0.5)
+        for place in np.arange(len(trials) - 1) + 0.5:
+            ax.axhline(place, color=style.GRID, lw=0.7)
+        _limits(ax, np.array(seen), spec.larger_is_better, reference)
+        folds = ", mean ± spread over folds" if study.split.folds else ""
+        label = style.with_unit(_words(study.problem.kind, name), study.problem.target.unit * spec.in_unit)
+        ax.set_xlabel(label + folds)
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def parity(
+    y: npt.NDArray[np.float64],
+    evaluations: Mapping[str, Evaluation],
+    target: Target,
+    *,
+    titles: Mapping[str, str] | None = None,
+    looks: Mapping[str, style.Look] | None = None,
+) -> Figure:
+    """Plot predicted against true values, one panel for each model.
+
+    Open marks are predictions of the cross-validation, each from the fold in which the sample was held out; filled
+    marks are the test part. Many points are shown as a density: of the test part, or of the folds if there is none.
+    Predictions far outside the range of the truth are drawn as triangles at the edge, and counted.
+
+    Parameters
+    ----------
+    y : ndarray of float64, shape (n_samples,)
+        The true values.
+    evaluations : mapping of str to Evaluation
+        Models and their predictions.
+    target : Target
+        For the unit.
+    titles, looks : mapping, optional
+        Titles, colours and marks of the models.
+    """
+    names, titles = list(evaluations), titles or {}
+    looks = looks or style.looks(names)
+    parts = {name: _parts(evaluations[name]) for name in names}
+    guesses = np.concatenate([guess for name in names for _, guess in parts[name].values()])
+    indices = np.concatenate([index for name in names for index, _ in parts[name].values()])
+    limits = style.robust_limits(y[indices], guesses)
+    columns = min(len(names), _COLUMNS)
+    rows = -(-len(names) // columns)
+    with style.figure(max(2.1 * columns + 0.35, 2.9), 2.5 * rows + 0.2) as figure:
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for ax, name in zip(axes, names, strict=False):
+            ax.set(xlim=limits, ylim=limits, box_aspect=1)
+            ax.axline((limits[0], limits[0]), slope=1, color=style.FAINT, lw=0.8, zorder=1)
+            title = textwrap.fill(titles.get(name, name), 20, max_lines=2, placeholder="…")
+            ax.set_title(title, color=looks[name].colour)
+            ax.set_xlabel(style.with_unit("true", target.unit))
+            ax.xaxis.set_major_locator(style.locator())
+            ax.yaxis.set_major_locator(style.locator())
+            _parity_panel(ax, y, parts[name], looks[name])
+        for ax in axes[len(names) :]:
+            ax.remove()
+        for ax in axes[max(0, len(names) - columns) : len(names)]:
+            ax.tick_params(labelbottom=True)  # where the panel below has been removed
+        for ax in axes[: len(names) : columns]:
+            ax.set_ylabel(style.with_unit("predicted", target.unit))
+    return figure
+
+
+def residuals(y: npt.NDArray[np.float64], evaluation: Evaluation, target: Target, colour: str) -> Figure:
+    """Plot how errors (predicted minus true) are distributed, and how they depend on the prediction."""
+    held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
+    truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
+    error = guess - truth
+    size = np.abs(error)
+    reach = 1.05 * min(float(size.max()), 3 * float(np.percentile(size, 90))) or 1.0
+    n_beyond = int(np.count_nonzero(size > reach))
+    label = style.with_unit("predicted − true", target.unit)
+    with style.figure(6.6, 2.5) as figure:
+        left, right = figure.subplots(1, 2)
+        bins = 2 * (style.n_bins(len(error)) // 2) + 1
+        left.hist(error.clip(-reach, reach), bins=bins, range=(-reach, reach), color=colour, alpha=0.8)
+        left.axvline(0, color=style.FAINT, lw=0.8)
+        middle = float(np.median(error))
+        words = f"median {format_number(middle, like=reach)}".replace("-", "−")
+        left.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
+        left.set_xlabel(label + (f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""))
+        left.set_ylabel("number of predictions")
+        left.set_title("errors, folds and test together" if len(held_out) > 1 else f"errors, {next(iter(held_out))}")
+        left.legend(loc="upper right", borderaxespad=0.1)
+        left.yaxis.set_major_locator(style.locator(4, integer=True))
+        left.margins(y=0.2)
+        right.set(xlim=style.robust_limits(truth, guess), ylim=(-1.04 * reach, 1.04 * reach))
+        right.axhline(0, color=style.FAINT, lw=0.8, zorder=1)
+        if len(guess) > style.MANY:
+            style.density(right, guess, error)
+        else:
+            for name, (true, predicted) in held_out.items():
+                _points(right, predicted, (predicted - true).clip(-reach, reach), style.Look(colour, "o"), name)
+            if len(held_out) > 1:
+                right.legend(loc="upper left", borderaxespad=0.1)
+        right.set_xlabel(style.with_unit("predicted", target.unit))
+        right.set_ylabel(label)
+        right.set_title("errors against predictions")
+        right.xaxis.set_major_locator(style.locator())
+    return figure
+
+
+def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, baseline: float | None = None) -> Figure:
+    """Plot a figure of merit against the number of samples that a model was fitted to."""
+    spec = METRICS[kind][curve.metric]
+    sizes = np.asarray(curve.sizes)
+    with style.figure(5.6, 2.7) as figure:
+        ax = figure.subplots()
+        ax.set_xscale("log")
+        shown = []
+        for spreads, label, line, fill in (
+            (curve.test, "held out", "-", colour),
+            (curve.train, "fitted to", (0, (3, 2)), "none"),
+        ):
+            means = np.array([style.number(s.mean) for s in spreads])
+            stds = np.nan_to_num([style.number(s.std) for s in spreads])
+            ax.fill_between(sizes, means - stds, means + stds, color=colour, alpha=0.15, lw=0)
+            ax.plot(sizes, means, ls=line, marker="o", ms=4.5, color=colour, mfc=fill if fill != "none" else "white",
+                    label=f"samples {label}")  # fmt: skip
+            shown += [*means, *(means + stds)]
+        if baseline is not None:
+            ax.axhline(baseline, color=style.FAINT, lw=1, ls=(0, (1, 2)), label="baseline")
+            shown.append(baseline)
+        ax.set_xticks(sizes, [f"{n:,}" for n in sizes], minor=False)
+        ax.minorticks_off()
+        if spec.larger_is_better:
+            ax.set_ylim(top=min(ax.get_ylim()[1], 1.02))
+        else:
+            ax.set_ylim(0, 1.08 * np.nanmax(shown))
+        ax.grid(axis="y")
+        ax.yaxis.set_major_locator(style.locator())
+        ax.set_xlabel("number of training samples")
+        ax.set_ylabel(style.with_unit(spec.title, unit * spec.in_unit))
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _parity_panel(
+    ax: Axes,
+    y: npt.NDArray[np.float64],
+    parts: Mapping[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]],
+    look: style.Look,
+) -> None:
+    n_points = sum(len(guess) for _, guess in parts.values())
+    if n_points > style.MANY:
+        shown = "test" if "test" in parts else next(iter(parts))
+        parts = {shown: parts[shown]}
+    low, high = ax.get_ylim()
+    n_outside = 0
+    for name, (index, guess) in parts.items():
+        inside = (guess >= low) & (guess <= high)
+        n_outside += int(np.count_nonzero(~inside))
+        if n_points > style.MANY:
+            style.density(ax, y[index][inside], guess[inside])
+            ax.plot([], [], "h", ms=6, color=style.colours()(0.6), label=f"{name}, {len(guess):,}")
+        else:
+            _points(ax, y[index][inside], guess[inside], look, name)
+        edge = 0.015 * (high - low)
+        for outside, place, mark in ((guess > high, high - edge, "^"), (guess < low, low + edge, "v")):
+            ax.plot(y[index][outside], np.full(np.count_nonzero(outside), place), mark, ms=4.5, color=look.colour)
+    ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.1)
+    if n_outside:
+        ax.text(0.98, 0.03, f"{n_outside:,} outside", transform=ax.transAxes, ha="right", fontsize=8, color=style.FAINT)
+
+
+def _points(ax: Axes, x: Any, y: Any, look: style.Look, part: str) -> None:
+    """Draw a few points: filled for the test part, open for the folds."""
+    few = len(x) <= 400
+    filled = part == "test"
+    ax.scatter(
+        x, y, s=16 if few else 8, marker=look.marker, facecolor=look.colour if filled else "none",
+        edgecolor="white" if filled else look.colour, lw=(0.5 if few else 0.3) if filled else 0.8,
+        alpha=1.0 if filled else 0.7, label=part, zorder=3 if filled else 2, rasterized=not few,
+    )  # fmt: skip
+
+
+def _parts(evaluation: Evaluation) -> dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+    """Return indices and predictions of the cross-validation and of the test part, of those that there are."""
+    folds: tuple[Fold, ...] = evaluation.folds
+    parts = {}
+    if folds:
+        guesses = np.concatenate([fold.y_pred for fold in folds])
+        parts["cross-validation"] = (np.concatenate([fold.indices for fold in folds]), guesses)
+    if evaluation.test is not None:
+        parts["test"] = (evaluation.test.indices, evaluation.test.y_pred)
+    return parts
+
+
+def _reference(ax: Axes, baseline: Evaluation, name: str) -> list[float]:
+    """Draw the baseline as a line across, and return where it is."""
+    value = style.number(baseline.cross_validation[name].mean) if baseline.folds else np.nan
+    if np.isnan(value) and baseline.test is not None:
+        value = style.number(baseline.test.metrics[name])
+    if np.isnan(value):
+        return []
+    ax.axvline(value, color=style.FAINT, lw=1, ls=(0, (4, 3)))
+    ax.annotate(
+        "baseline", (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 2), textcoords="offset points",
+        ha="center", va="bottom", fontsize=8, color=style.FAINT,
+    )  # fmt: skip
+    return [value]
+
+
+def _limits(ax: Axes, seen: npt.NDArray[np.float64], larger_is_better: bool, reference: list[float]) -> None:
+    """Show errors from 0 on, and scores up to 1; one model gone wild must not squeeze the others."""
+    seen = seen[np.isfinite(seen)]
+    if not len(seen):
+        return
+    if larger_is_better:
+        low = max(float(seen.min()), -1.0)
+        ax.set_xlim(low - 0.05 * (1 - low), 1.0 + 0.02 * (1 - low))
+    else:
+        ax.set_xlim(0, 1.06 * min(float(seen.max()), max([4 * float(np.median(seen)), *reference])))
+
+
+def _words(kind: str, name: str) -> str:
+    """Return an error in words, and a score by its name."""
+    spec = METRICS[kind][name]
+    return spec.title if spec.larger_is_better else spec.description.partition(",")[0]

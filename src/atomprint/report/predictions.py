@@ -1,0 +1,122 @@
+"""The section on predictions beside the truth: parity for numbers, confusion and curves for classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.learn.evaluation.evaluate import Evaluation
+from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
+from atomprint.learn.study.run import Study
+from atomprint.report import plots
+from atomprint.report.html import Content, Section, bold, captioned, join, paragraph, tag
+from atomprint.report.naming import best_title, looks_of, lower, rank
+from atomprint.report.plots.style import PALETTE, look
+
+_PANELS = 4  # models of one set of features in a gallery
+
+
+def predictions_section(study: Study, id: str) -> Section:
+    """Return the section on predictions against the truth."""
+    return (_classes if study.kind == "classification" else _parity)(study, id)
+
+
+def _parity(study: Study, id: str) -> Section:
+    y, target = study.problem.y, study.target
+    styles = looks_of(study)
+    pictures = []
+    best = study.best()[1]
+    if study.nested:
+        only = {CHOSEN: study.chosen}
+        figure = plots.parity(y, only, target, titles={CHOSEN: CHOSEN_TITLE}, looks={CHOSEN: styles[best]})
+        text = f"Predicted against true {lower(target.title)}: what was chosen within each training part"
+        pictures.append(captioned(figure, text, bold(CHOSEN_TITLE)))
+    for trial in study.trials:
+        shown = dict(sorted(trial.evaluations.items(), key=lambda item: rank(study, item[1]))[:_PANELS])
+        shown = {name: e for name, e in trial.evaluations.items() if name in shown}
+        left = len(trial.evaluations) - len(shown)
+        pictures.append(
+            captioned(
+                plots.parity(y, shown, target, titles=study.models, looks=styles),
+                f"Predicted against true {lower(target.title)}, features: {trial.features.title}",
+                bold(trial.features.title),
+                f", the {len(shown)} best of {len(shown) + left} models" if left else None,
+            )
+        )
+    residuals = plots.residuals(y, study.chosen, target, styles[best].colour)
+    body = [
+        paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
+        tag("div", *pictures, class_="figures"),
+        captioned(
+            residuals, "Distribution of errors; errors against predictions", "Errors of ", bold(best_title(study))
+        ),
+    ]
+    return Section(id, "Predicted against true", join(body))
+
+
+def _classes(study: Study, id: str) -> Section:
+    evaluation, y, target = study.chosen, study.problem.y, study.target
+    panels = {}
+    if evaluation.folds:
+        found = evaluation.out_of_fold()
+        panels["folds"] = (y[found.indices], found.y_pred)
+    if evaluation.test is not None:
+        panels["test part"] = (y[evaluation.test.indices], evaluation.test.y_pred)
+    matrix = plots.confusion(panels, target.classes, lower(target.title))
+    body: list[Content] = [
+        captioned(
+            matrix,
+            f"Confusion matrix of {best_title(study)}",
+            "Numbers of samples of ",
+            bold(best_title(study)),
+            ". Colours: share of the samples of a true class. On the diagonal predictions are right.",
+        )
+    ]
+    curves, positive, where = _curves(study)
+    if curves:
+        styles = {label: look(place) for place, label in enumerate(curves)}
+        body.append(
+            captioned(
+                plots.discrimination(curves, styles, positive),
+                f"ROC curves and precision-recall curves, {where}",
+                f"What a threshold on the probability buys, {where}"
+                + (f", for {positive}." if positive != "each class" else ", each class against the rest.")
+                + " Dashed: probabilities that know nothing.",
+            )
+        )
+    else:
+        why = "No ROC curve: the models give no probabilities, or only one class was tested."
+        body.append(paragraph(why, class_="note"))
+    return Section(id, "Predicted and true classes", join(body))
+
+
+def _curves(
+    study: Study,
+) -> tuple[Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]], str, str]:
+    """Return truths and scores: of the best model on each set of features, or of each class for more than two."""
+    classes, y = study.target.classes, study.problem.y
+    curves: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = {}
+    where = "test part" if len(study.split.test) else "folds together"
+
+    def scores(evaluation: Evaluation) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+        found = evaluation.test or evaluation.out_of_fold()
+        return y[found.indices].astype(int), found.probabilities
+
+    if len(classes) == 2:
+        best_of = sorted(study.trials, key=lambda trial: rank(study, trial.evaluations[trial.best]))[: len(PALETTE)]
+        for trial in best_of:
+            truth, probabilities = scores(trial.evaluations[trial.best])
+            if probabilities is not None and 0 < truth.sum() < len(truth):
+                label = f"{trial.features.title}, {lower(study.models[trial.best])}"
+                curves[label] = (truth == 1, probabilities[:, 1])
+        return curves, classes[1], where
+    truth, probabilities = scores(study.chosen)
+    if probabilities is not None:
+        counts = np.bincount(truth, minlength=len(classes))
+        for k in sorted(np.argsort(-counts, kind="stable")[: len(PALETTE)]):
+            if 0 < counts[k] < len(truth):
+                curves[classes[k]] = (truth == k, probabilities[:, k])
+    return curves, "each class", f"{best_title(study)}, {where}"

@@ -1,0 +1,1 @@
+"""What every part needs and no part owns: files, extras, memory, checks of parameters."""

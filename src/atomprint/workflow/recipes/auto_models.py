@@ -1,0 +1,102 @@
+"""The models that ``recipe = "auto"`` chooses, by the number of samples and the kind of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from atomprint.util.extras import installed
+from atomprint.workflow.recipes.data_traits import Form
+
+Tables = dict[str, dict[str, Any]]
+
+SMALL, LARGE = 500, 20_000  # samples
+_ENOUGH_FOR_NETWORKS = 2000
+_FOR_NETWORKS = ("jax", "optax")
+# Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
+_INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
+_OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
+_OF_LARGE = {"n_estimators": 100, "min_samples_leaf": 2}
+
+
+@dataclass(frozen=True)
+class Described:
+    """Features for a form, and what models are told about them.
+
+    Parameters
+    ----------
+    features : dict of str to dict
+        ``[features.KEY]``.
+    why : str
+        Why they are chosen.
+    kernel_ridge, trees : mapping of str to object
+        Parameters of these models, if they are used.
+    soap : bool
+        Whether features are those of SOAP.
+    """
+
+    features: Tables
+    why: str
+    kernel_ridge: Mapping[str, Any] = field(default_factory=dict)
+    trees: Mapping[str, Any] = field(default_factory=dict)
+    soap: bool = False
+
+
+def models_for(form: Form, described: Described) -> tuple[Tables, str]:
+    """Return ``[models.KEY]`` for data of a form, and why."""
+    trees = {**described.trees, **(_OF_MANY if described.soap else {}), **(_OF_LARGE if form.n_samples > LARGE else {})}
+    if form.kind == "classification":
+        return _classifiers(form.n_samples, trees)
+    return _regressors(form, described, trees)
+
+
+def _classifiers(n: int, trees: dict[str, Any]) -> tuple[Tables, str]:
+    models: Tables = {"extra_trees": trees}
+    if n < SMALL:
+        return {**models, "ridge": {}}, (
+            f"With fewer than {SMALL} samples randomised trees and a logistic regression take seconds; the "
+            "better one is taken."
+        )
+    if n <= LARGE:
+        seen = {"blocks": trees["blocks"]} if "blocks" in trees else {}
+        return {**models, "hist_gradient_boosting": seen}, (
+            "Decision trees tell classes well, grown side by side or one after the other, and need no scales; the "
+            "better way is taken."
+        )
+    return models, f"With more than {LARGE:,} samples randomised trees are quick and tell classes well."
+
+
+def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tuple[Tables, str]:
+    n, compositions = form.n_samples, form.inputs in ("compositions", "mixed")
+    if described.soap and SMALL <= n <= LARGE:
+        return {"kernel_ridge": dict(described.kernel_ridge)}, (
+            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
+        )
+    members: list[dict[str, Any]] = [{"type": "extra_trees", **trees}]
+    told = ["randomised trees, which predict medians and suit targets with two peaks, such as band gaps"]
+    if n <= LARGE or not compositions:
+        members.insert(0, {"type": "kernel_ridge", **described.kernel_ridge})
+        told.insert(0, "kernel ridge, which interpolates smoothly")
+    hint = ""
+    if n >= _ENOUGH_FOR_NETWORKS:
+        if installed(*_FOR_NETWORKS):
+            members.append({"type": "resnet", **({"blocks": trees["blocks"]} if "blocks" in trees else {})})
+            told.append("a residual network, which learns what makes samples alike")
+        else:
+            hint = " A residual network would do better still: pip install 'atomprint[neural]'."
+    if len(members) == 1:
+        return {"extra_trees": trees}, (
+            "Randomised trees predict medians, which errors of single samples and polymorphs do not sway." + hint
+        )
+    n_folds = next(n_folds for limit, n_folds in _INNER_FOLDS if n <= limit)
+    where = "a fifth of the training part is" if n_folds == 1 else "samples are"
+    why = (
+        f"These make different errors, and their weighted mean is taken: {', and '.join(told)}. To find the weights, "
+        f"{where} held out of fits within the training part."
+    )
+    if n > LARGE and not compositions:
+        why += f" With more than {LARGE:,} samples, a random part of them carries weights in kernel ridge."
+    return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": 0.2}}, why + hint

@@ -1,0 +1,98 @@
+"""From a file or the name of a data set to the ``[data]`` of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+
+from atomprint.datasets import REGISTRY, FileContents, inspect_file
+from atomprint.workflow.recipes.recipe import DataSection, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedData:
+    """The ``[data]`` of a recipe, and how it came about.
+
+    Parameters
+    ----------
+    section : DataSection
+        Which data, and what of them.
+    title : str
+        A title for the recipe; empty for that of the data set.
+    others : tuple of str
+        What else could be the target.
+    notes : tuple of str
+        What was guessed, in sentences.
+    """
+
+    section: DataSection
+    title: str = ""
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
+        """Return a recipe that leaves the rest to the data, and can be carried out from anywhere.
+
+        Parameters
+        ----------
+        overrides : iterable of str
+            Entries to replace, as for :meth:`Recipe.read`.
+        """
+        given = Recipe(self.section, title=self.title)
+        if self.section.path is not None:
+            given = replace(given, data=replace(self.section, path=str(Path(self.section.path).absolute())))
+        return given.replaced(overrides)
+
+
+def describe_data(data: str | PathLike[str], target: str | None = None) -> DescribedData:
+    """Return the ``[data]`` of a recipe for a file, a folder or a data set that atomprint knows.
+
+    Parameters
+    ----------
+    data : path or str
+        The file or folder; or the name of the data set, if there is no such file.
+    target : str, optional
+        Column or key to predict. Default: the likeliest one of a file; left to the run for a known data set.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file or column, or nothing in it can be a target; the message lists what there is.
+    """
+    path = Path(data)
+    if fspath(data) in REGISTRY and not path.exists():
+        return DescribedData(DataSection(name=fspath(data), target=target))
+    found = inspect_file(path)
+    notes = []
+    if target is None:
+        if not found.targets:
+            raise ValueError(_nothing_to_predict(path, found))
+        target = found.targets[0]
+        if len(found.targets) > 1:
+            notes.append(
+                f"Target: {target}. Others that could be: {', '.join(found.targets[1:8])}"
+                f"{' …' if len(found.targets) > 8 else ''} (see --target)."
+            )
+    elif target not in found.columns and target.partition("[")[0] not in found.columns:
+        raise ValueError(f"{path}: no column or key {target!r}: there are {', '.join(found.columns)}")
+    unit = found.units.get(target)
+    if unit is not None:
+        notes.append(f"Unit: {unit}, guessed from the name {target!r}; change unit in [data] if it is another.")
+    section = DataSection(
+        path=str(path), target=target, structure=found.structure, formula=found.formula, id=found.id, unit=unit
+    )
+    others = tuple(name for name in found.targets if name != target)
+    return DescribedData(section, f"{target} of {path.name}", others, tuple(notes))
+
+
+def _nothing_to_predict(path: Path, found: FileContents) -> str:
+    there = ", ".join(found.columns) or "nothing but structures"
+    if found.n_rows == 1:
+        return (
+            f"{path}: one structure without a property, and a model learns from many with one: give a table, an extxyz "
+            f"file or a folder with a table of properties. Predict {path.name} with a trained model by: atomprint "
+            f"predict {path.name}"
+        )
+    return f"{path}: no property to predict among {there}: name one with --target"

@@ -1,0 +1,205 @@
+"""Commented recipes for data that a user has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from atomprint.datasets import Dataset
+from atomprint.workflow.recipes.data import load_data
+from atomprint.workflow.recipes.defaults import settle
+from atomprint.workflow.recipes.own_data import DescribedData, describe_data
+from atomprint.workflow.recipes.recipe import DataSection, Recipe, comment
+
+_HEAD = """\
+# A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
+
+title = {title}
+seed = 0                    # of everything that is random: the same recipe gives the same numbers
+n_jobs = -1                 # threads; -1 means all cores
+output = "atomprint-run"    # folder for the report, the predictions and the model
+
+"""
+
+_OWN_DATA = """\
+[data]
+path = {path}
+{columns}target = {target}{target_note}
+unit = {unit}                   # of the target, for plots and tables{unit_note}
+# title = "Band gap"        # the target in words
+# classes = ["no", "yes"]   # if the target is a category; the positive class last
+# groups = ["prototype"]    # further columns, for [split]
+# sample = 1000             # only so many rows, to try things out
+on_error = "raise"          # "skip" leaves out rows that cannot be used, and lists them in the report
+
+"""
+
+_KNOWN_DATA = """\
+[data]
+name = {name}               # atomprint data list shows others
+target = {target}
+# path = "crystals.csv"     # your own data instead of a name; then also:
+# structure = "cif"         # the column with the structures, or formula = "formula"
+# unit = "GPa"
+
+"""
+
+_SPLIT = """\
+[split]
+method = "random"           # or "stratified", "group", "time", "official"
+test_size = 0.2             # set aside, and predicted once; 0 for cross-validation alone
+n_folds = 5                 # cross-validation within the rest, by which models are compared
+# group_by = "formula"      # for "group": or "chemical system", "element" (each left out in turn), "space group" …
+
+"""
+
+_OTHER_MODELS = """\
+# [models.ridge]            # further models to compare, each tried with all features
+# [models.my_own]
+# type = "sklearn.linear_model.HuberRegressor"    # any estimator by its import path, with its parameters below
+
+"""
+
+_SEARCH = """\
+[search]
+method = "none"             # "grid", "random" or "optuna": hyperparameters chosen within each training part
+# n_iter = 20
+
+"""
+
+_EVALUATION = """\
+[evaluation]
+learning_curve = {learning_curve}
+n_repeats = {n_repeats}               # how often features are scrambled for their importance
+level = {level}                 # share of true values that prediction intervals are to hold
+"""
+
+_WIDTH = 120
+
+
+def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> tuple[str, list[str]]:
+    """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
+
+    Parameters
+    ----------
+    data : path or None
+        The user's file or folder, or the name of a data set that atomprint knows; None for data that come along.
+    target : str or None
+        Column or key to predict; None to look for it.
+    relative_to : path
+        Folder of the recipe, to which its paths are relative.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file or column, or nothing in it can be a target; the message lists what there is.
+    """
+    if data is None:
+        described = DescribedData(DataSection(name="dcdft", target="bulk_modulus"), "Bulk moduli of the elements")
+    else:
+        described = describe_data(data, target)
+    section, notes = described.section, list(described.notes)
+    recipe = Recipe(replace(section, on_error="skip"))
+    dataset = load_data(recipe.data, recipe.seed)
+    section = replace(section, target=_target(dataset, section))
+    if dataset.failures and section.path is not None:
+        first = dataset.failures[0]
+        notes.append(
+            f"{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}): "
+            'set on_error = "skip" to leave them out'
+        )
+    recipe, why = settle(recipe, dataset, str(section.target))
+    notes.append(why["data"][0])
+    evaluation = recipe.evaluation
+    parts = [
+        _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),
+        comment(why["data"]),
+        _known(section) if section.path is None else _own(described, relative_to),
+        _SPLIT,
+        comment(why["features"]),
+        _tables("features", recipe.features),
+        comment(why["models"]),
+        _tables("models", recipe.models),
+        _OTHER_MODELS,
+        comment(why["search"]),
+        _SEARCH,
+        comment(why["evaluation"]),
+        _EVALUATION.format(
+            learning_curve=str(evaluation.learning_curve).lower(),
+            n_repeats=evaluation.n_repeats,
+            level=evaluation.level,
+        ),
+    ]
+    return "".join(parts), notes
+
+
+def _target(dataset: Dataset, section: DataSection) -> str:
+    """Return the target of a file, or of a known data set."""
+    if section.target in dataset.targets:
+        return str(section.target)
+    if section.target is None and len(dataset.targets) == 1:
+        return next(iter(dataset.targets))
+    raise ValueError(f"target: give one of {', '.join(dataset.targets)}, which data set {dataset.name!r} has")
+
+
+def _known(section: DataSection) -> str:
+    return _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
+
+
+def _own(described: DescribedData, relative_to: Path) -> str:
+    section = described.section
+    columns = "".join(
+        f"{name} = {_quoted(value)}\n"
+        for name, value in (("structure", section.structure), ("formula", section.formula), ("id", section.id))
+        if value is not None
+    )
+    others = described.others[:5]
+    return _OWN_DATA.format(
+        path=_quoted(Path(os.path.relpath(str(section.path), relative_to)).as_posix()),
+        columns=columns,
+        target=_quoted(str(section.target)),
+        target_note=f"    # or {', '.join(map(_printable, others))}" if others else "",
+        unit=_quoted(section.unit or ""),
+        unit_note="; guessed from the name of the target" if section.unit else "",
+    )
+
+
+def _tables(name: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return tables as text to be read and edited: short arrays and tables on a line."""
+    return "".join(_table(f"{name}.{key}", entry) for key, entry in entries.items())
+
+
+def _table(name: str, entry: Mapping[str, Any]) -> str:
+    lines, inner = [f"[{name}]\n"], []
+    for key, value in entry.items():
+        line = f"{key} = {_inline(value)}\n"
+        if len(line) > _WIDTH and isinstance(value, Mapping):
+            inner.append(_table(f"{name}.{key}", value))
+        elif len(line) > _WIDTH and isinstance(value, list):
+            lines.append(f"{key} = [\n" + "".join(f"    {_inline(item)},\n" for item in value) + "]\n")
+        else:
+            lines.append(line)
+    return "".join([*lines, "\n", *inner])
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _quoted(text: str) -> str:
+    """Return text as a string of TOML."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'

@@ -1,0 +1,1 @@
+"""Whole runs of recipes: training, benchmarks, tables of features, the demo."""

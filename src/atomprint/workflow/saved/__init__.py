@@ -1,0 +1,1 @@
+"""Trained models in one file, their domain, and predictions with them."""

@@ -1,0 +1,331 @@
+"""What a model has seen in training, and how far from it a new sample is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from ase.data import chemical_symbols
+
+from atomprint.layout import symbols_of
+from atomprint.workflow.saved.distances import (
+    N_NEIGHBORS,
+    FloatArray,
+    Indices,
+    Space,
+    dense_rows,
+    kernel_distances,
+    left_out,
+    training_rows,
+)
+
+LEVEL = 0.99
+_MIN_SAMPLES = 5  # to say anything about distances
+_MAX_NAMED = 10
+
+
+class Content(NamedTuple):
+    """What a structure or a composition consists of."""
+
+    elements: frozenset[int]
+    n_atoms: int | None  # None for a composition
+
+
+class Assessment(NamedTuple):
+    """Whether samples are like those of the training.
+
+    Parameters
+    ----------
+    in_domain : ndarray of bool, shape (n,)
+        Whether elements, distance and features are those of the training.
+    distance : ndarray of float64, shape (n,)
+        Distance to the training set; nan where it is not known.
+    warnings : list of tuple of str
+        What is unusual about each sample, in sentences.
+    """
+
+    in_domain: npt.NDArray[np.bool_]
+    distance: FloatArray
+    warnings: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    r"""The training domain of a model: elements, sizes, ranges of features, and a distance.
+
+    The distance of a sample to the training set is the mean over its 5 nearest neighbours in it ([1]_, [2]_). It is
+    Euclidean, between features that are scaled to standard deviation 1 and cut off at 10. More than 50 features are
+    reduced to 50 principal components of the training set and, as one more coordinate, the length of what these leave
+    out of a sample, so that something new in a direction that the training set does not know is not overlooked
+    ([3]_). Where a kernel between structures takes the place of features the distance is
+    :math:`\sqrt{K_{AA} + K_{BB} - 2 K_{AB}}` of the normalised kernel.
+
+    What is far is measured on the training set: samples are left out in 5 folds (a structure with all its atoms; with a
+    kernel each sample alone), and their distances to the rest, and the numbers of their features outside the ranges of
+    the rest, are those of new samples of the same origin (only the scales are those of all). What exceeds 99 % of these
+    is outside.
+
+    Parameters
+    ----------
+    elements : tuple of int
+        Atomic numbers of all elements of the training set.
+    n_atoms : (int, int) or None
+        Smallest and largest number of atoms; None for compositions.
+    n_samples : int
+        Number of samples that the distances were learnt from, at most 5000, drawn at random.
+    threshold : float
+        Distance that 99 % of left-out training samples do not exceed; nan if there are too few to say.
+    max_outside : int
+        Number of features outside their ranges, in the same sense.
+    quantiles : ndarray of float64, shape (101,)
+        Distances of left-out training samples: the smallest, that which 1 % do not exceed, …, the largest. Empty if
+        there are too few.
+    kernel : bool
+        Whether distances come from a kernel between structures.
+    space : object or None
+        Training samples as distances are measured to them; None for a kernel, or if there are too few samples.
+
+    References
+    ----------
+    .. [1] Sahigara, Ballabio, Todeschini and Consonni, J. Cheminform. 5, 27 (2013).
+    .. [2] Tropsha and Golbraikh, Curr. Pharm. Des. 13, 3494 (2007).
+    .. [3] Wold, Pattern Recognit. 8, 127 (1976).
+    """
+
+    elements: tuple[int, ...]
+    n_atoms: tuple[int, int] | None
+    n_samples: int
+    threshold: float
+    max_outside: int
+    quantiles: FloatArray
+    kernel: bool = False
+    space: Space | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        X: Any,
+        contents: Collection[Content],
+        groups: npt.ArrayLike | None = None,
+        *,
+        kernel: bool = False,
+    ) -> Self:
+        """Learn the domain from training samples.
+
+        Parameters
+        ----------
+        X : array or sparse array of shape (n_samples, n_features), or None
+            Features of training samples, all or some; with ``kernel`` their similarities with all training samples,
+            which must be 1 with themselves. None: nothing is said about distances.
+        contents : collection of Content
+            What all structures of the training set consist of.
+        groups : array of shape (n_samples,), optional
+            Which samples belong together, such as atoms of one structure: they are left out together.
+        kernel : bool
+            Whether X is a normalised kernel.
+
+        Returns
+        -------
+        Domain
+
+        Raises
+        ------
+        ValueError
+            If there is no structure.
+        """
+        if not contents:
+            raise ValueError("a training domain needs at least one structure, got none")
+        elements = tuple(sorted(frozenset[int]().union(*(content.elements for content in contents))))
+        sizes = [content.n_atoms for content in contents if content.n_atoms is not None]
+        n_atoms = (min(sizes), max(sizes)) if sizes else None
+        if X is None:
+            return cls(elements, n_atoms, 0, float("nan"), 0, np.empty(0), kernel)
+        rows = training_rows(X.shape[0], X.shape[1])
+        X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
+        few = len(np.unique(labels)) < _MIN_SAMPLES
+        space = None
+        if few:
+            distances, counts = np.empty(0), np.empty(0)
+        elif kernel:
+            distances, counts = kernel_distances(dense_rows(X), itself=True), np.zeros(1)
+        else:
+            X = dense_rows(X)
+            space = Space.fit(X)
+            distances, counts = left_out(space, X, labels)
+        return cls(
+            elements,
+            n_atoms,
+            len(rows),
+            float("nan") if few else float(np.quantile(distances, LEVEL, method="higher")),
+            0 if few else int(np.quantile(counts, LEVEL, method="higher")),
+            np.empty(0) if few else np.quantile(distances, np.linspace(0, 1, 101)),
+            kernel,
+            space,
+        )
+
+    def assess(
+        self,
+        X: Any,
+        contents: Sequence[Content],
+        structures: Indices,
+        names: Sequence[str] = (),
+    ) -> Assessment:
+        """Compare samples with the training set.
+
+        Parameters
+        ----------
+        X : array or sparse array of shape (n, n_features)
+            As for :meth:`fit`.
+        contents : sequence of Content
+            What structures consist of.
+        structures : ndarray of int, shape (n,)
+            The structure that each sample is or belongs to.
+        names : sequence of str
+            Names of the features, for the warnings.
+
+        Returns
+        -------
+        Assessment
+        """
+        n = len(structures)
+        distance, n_outside = np.full(n, np.nan), np.zeros(n, dtype=np.intp)
+        worst = [""] * n
+        if self.kernel and np.isfinite(self.threshold):
+            distance = kernel_distances(dense_rows(X))
+        elif self.space is not None:
+            dense = dense_rows(X)
+            distance = self.space.distances(dense)
+            beyond = self.space.outside(dense)
+            n_outside = (beyond > 0).sum(axis=1)
+            for far in np.flatnonzero(n_outside > self.max_outside).tolist():
+                worst[far] = self._worst(dense[far], beyond[far], names)
+        new = [self._about_elements(content) for content in contents]
+        sizes = [self._about_size(content) for content in contents]
+        in_domain, warnings = np.ones(n, dtype=bool), []
+        for row, s in enumerate(structures.tolist()):
+            outside = [new[s]] if new[s] else []
+            if distance[row] > self.threshold:
+                outside.append(
+                    f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
+                    f"distance {distance[row]:.3g}, limit {self.threshold:.3g}"
+                )
+            if worst[row]:
+                outside.append(worst[row])
+            in_domain[row] = not outside
+            warnings.append(tuple(outside) + ((sizes[s],) if sizes[s] else ()))
+        return Assessment(in_domain, distance, warnings)
+
+    def _about_elements(self, content: Content) -> str:
+        unknown = sorted(content.elements - set(self.elements))
+        if not unknown:
+            return ""
+        named = ", ".join(symbols_of(unknown))
+        return (
+            f"contains {named}, which {'are' if len(unknown) > 1 else 'is'} not in the training set ({self._symbols()})"
+        )
+
+    def _about_size(self, content: Content) -> str:
+        if content.n_atoms is None or self.n_atoms is None or self.n_atoms[0] <= content.n_atoms <= self.n_atoms[1]:
+            return ""
+        low, high = self.n_atoms
+        seen = f"{low}" if low == high else f"{low} to {high}"
+        return f"has {content.n_atoms} atoms; structures of the training set have {seen}"
+
+    def _worst(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
+        assert self.space is not None
+        worst = int(np.argmax(beyond))
+        name = names[worst] if len(names) else f"feature {worst}"
+        return (
+            f"{int((beyond > 0).sum())} of {len(beyond)} features are outside the ranges of the training set "
+            f"(usual: up to {self.max_outside}), most of all {name}: {x[worst]:.3g}, "
+            f"range {self.space.lower[worst]:.3g} to {self.space.upper[worst]:.3g}"
+        )
+
+    def _symbols(self) -> str:
+        symbols = symbols_of(self.elements)
+        rest = len(symbols) - _MAX_NAMED
+        return ", ".join(symbols[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the domain without arrays, for people, in types of JSON."""
+        return {
+            "elements": list(symbols_of(self.elements)),
+            "n_atoms": None if self.n_atoms is None else list(self.n_atoms),
+            "n_samples": self.n_samples,
+            "distance": self._measure(),
+            "level": LEVEL,
+            "threshold": self.threshold if np.isfinite(self.threshold) else None,
+            "max_outside": self.max_outside,
+        }
+
+    def _measure(self) -> str:
+        if not np.isfinite(self.threshold):
+            return "not judged: too few training samples"
+        what = "by the kernel" if self.kernel else "between standardised features"
+        return f"mean over the {N_NEIGHBORS} nearest training samples, {what}"
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all that is needed to make the domain again, as arrays for ``numpy.savez``."""
+        space = {} if self.space is None else {f"space_{key}": value for key, value in vars(self.space).items()}
+        return {
+            "elements": np.array(self.elements, dtype=np.int64),
+            "n_atoms": np.array(self.n_atoms or (), dtype=np.int64),
+            "n_samples": np.array(self.n_samples),
+            "threshold": np.array(self.threshold),
+            "max_outside": np.array(self.max_outside),
+            "quantiles": self.quantiles,
+            "kernel": np.array(self.kernel),
+            **space,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make a domain from what :meth:`to_arrays` returned.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, or shapes do not fit together.
+        """
+        try:
+            elements = tuple(int(z) for z in arrays["elements"])
+            size = tuple(int(n) for n in arrays["n_atoms"])
+            own = {
+                key: np.asarray(arrays[f"space_{key}"], dtype=np.float64)
+                for key in Space.__dataclass_fields__
+                if f"space_{key}" in arrays
+            }
+            space = Space(**own) if own else None
+            made = cls(
+                elements,
+                (size[0], size[1]) if size else None,
+                int(arrays["n_samples"]),
+                float(arrays["threshold"]),
+                int(arrays["max_outside"]),
+                np.asarray(arrays["quantiles"], dtype=np.float64),
+                bool(arrays["kernel"]),
+                space,
+            )
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"the training domain is not complete: {error}") from error
+        if not all(0 < z < len(chemical_symbols) for z in elements):
+            raise ValueError("the training domain has elements that do not exist")
+        if space is not None:
+            n = len(space.center)
+            vectors = (space.scale, space.lower, space.upper)
+            n_coordinates = len(space.components) + 1 if len(space.components) else n
+            if (
+                any(vector.shape != (n,) for vector in vectors)
+                or space.components.shape[1:] != (n,)
+                or space.reference.shape[1:] != (n_coordinates,)
+            ):
+                raise ValueError("the training domain has arrays of wrong shapes")
+        return made
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features that distances are measured between; None if there are none."""
+        return None if self.space is None else len(self.space.center)

@@ -1,0 +1,172 @@
+"""What a model is asked about: structures, compositions, files and data sets, as rows with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+
+from atomprint.chemistry.formula import parse_formula
+from atomprint.datasets import Dataset, read_dataset
+from atomprint.datasets.files.opening import plain_name
+from atomprint.structures import Batch, as_batch, is_structure, read_structures
+from atomprint.workflow.saved.domain import Content
+
+_TABLES = (".csv", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Takes the place of a structure that could not be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Rows to be predicted.
+
+    Parameters
+    ----------
+    items : sequence or Batch
+        Structures or compositions, or :class:`Unreadable`.
+    ids : sequence of str
+        A name for each.
+    """
+
+    items: Any
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, start: int, stop: int) -> Any:
+        """Return a run of the items."""
+        if isinstance(self.items, Batch | list):
+            return self.items[start:stop]
+        return [self.items[i] for i in range(start, stop)]  # a sequence that reads when asked
+
+
+def read_inputs(given: Any, structures: bool) -> Inputs:
+    """Return what can be predicted as rows.
+
+    Parameters
+    ----------
+    given : structure or composition, sequence of these, path of a file or a folder, or Dataset
+        Files hold one or more structures that ASE reads; of a folder all files are read. A single CSV, TSV or Parquet
+        file is a table with a column of structures or formulas.
+    structures : bool
+        Whether formulas are not enough.
+
+    Returns
+    -------
+    Inputs
+        Files are named after themselves (``"run.xyz#3"`` for the fourth structure in one), rows of a data set by their
+        ids, all else by number.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing, or a data set has only compositions where structures are needed.
+    FileNotFoundError
+        If there is no such file; one of several that is not there is :class:`Unreadable`.
+    """
+    if isinstance(given, Dataset):
+        if given.structures is None and structures:
+            raise ValueError(f"the model needs structures, data set {given.name!r} has only compositions")
+        return Inputs(given.compositions if given.structures is None else given.structures, given.ids)
+    if isinstance(given, Batch):
+        return Inputs(given, _numbered(len(given)))
+    given = [given] if _is_one(given) else list(given)
+    if len(given) == 1 and _is_table(given[0]):
+        return read_inputs(read_dataset(given[0], targets=()), structures)
+    items: list[Any] = []
+    ids: list[str] = []
+    for item in given:
+        if isinstance(item, str | PathLike) and (structures or isinstance(item, PathLike) or Path(item).exists()):
+            for path in _files(Path(item), alone=len(given) == 1):
+                frames = _frames(path)
+                ids += [path.name] if len(frames) == 1 else [f"{path.name}#{i}" for i in range(len(frames))]
+                items += frames
+        else:
+            ids.append(item if isinstance(item, str) else str(len(items)))
+            items.append(item)
+    if not items:
+        raise ValueError("structures must hold at least one structure or composition, got none")
+    return Inputs(items, ids)
+
+
+def contents_of(items: Any) -> list[Content]:
+    """Return the elements and numbers of atoms of structures or compositions.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one cannot be read.
+    """
+    if isinstance(items, Batch):
+        bounds = zip(items.offsets[:-1], items.offsets[1:], strict=True)
+        return [_of_numbers(items.numbers[a:b]) for a, b in bounds]
+    return [_content(item) for item in items]
+
+
+def _content(item: Any) -> Content:
+    if isinstance(item, Atoms):
+        return _of_numbers(item.numbers)
+    if isinstance(item, str):
+        return Content(frozenset(atomic_numbers[symbol] for symbol in parse_formula(item)), None)
+    if hasattr(item, "cart_coords") and getattr(item, "is_ordered", True):
+        return _of_numbers(as_batch([item], periodic=None).numbers)
+    if not hasattr(item, "get_el_amt_dict"):
+        item = getattr(item, "composition", item)
+    if hasattr(item, "get_el_amt_dict"):
+        item = item.get_el_amt_dict()  # without oxidation states
+    if not isinstance(item, Mapping):
+        raise TypeError(f"must be a structure or a composition, got {type(item).__name__}")
+    symbols = {"D": 1, "T": 1} | atomic_numbers
+    numbers = [symbols.get(key, 0) if isinstance(key, str) else int(key) for key, amount in item.items() if amount]
+    return Content(frozenset(numbers), None)
+
+
+def _of_numbers(numbers: Any) -> Content:
+    return Content(frozenset(np.unique(numbers).tolist()), len(numbers))
+
+
+def _is_one(given: Any) -> bool:
+    one = isinstance(given, str | PathLike | Mapping) or is_structure(given)
+    return one or hasattr(given, "get_el_amt_dict")
+
+
+def _is_table(given: Any) -> bool:
+    """Return whether this is a path of a table, compressed or not."""
+    if not isinstance(given, str | PathLike) or not Path(given).is_file():
+        return False
+    return Path(plain_name(str(given))).suffix.lower() in _TABLES
+
+
+def _files(path: Path, alone: bool) -> list[Path]:
+    if alone and not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}, and nothing but structures can be predicted")
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise ValueError(f"there is no file in {str(path)!r}")
+    return files
+
+
+def _frames(path: Path) -> list[Any]:
+    try:
+        return list(read_structures(path))
+    except (ValueError, OSError) as error:
+        return [Unreadable(str(error).removeprefix("structures: "))]
+
+
+def _numbered(n: int) -> list[str]:
+    return [str(i) for i in range(n)]

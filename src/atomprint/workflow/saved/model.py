@@ -1,0 +1,551 @@
+"""A trained model that can be saved, loaded, and asked for predictions."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+
+from atomprint.datasets.dataset import Failure
+from atomprint.learn.task.problem import Problem
+from atomprint.structures import Batch
+from atomprint.util.validation import check_choice, check_integer
+from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
+from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
+from atomprint.workflow.saved.distances import training_rows
+from atomprint.workflow.saved.domain import Domain
+from atomprint.workflow.saved.inputs import Inputs, Unreadable, contents_of, read_inputs
+from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
+from atomprint.workflow.saved.pipeline import (
+    first_table,
+    kernel_of,
+    needs_structures,
+    parameters_of,
+    table_names,
+    with_n_jobs,
+)
+from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
+
+Progress = Callable[[int, int], None]
+"""Called with the number of structures that are done, and the number of all."""
+
+_DOMAIN = "domain.npz"
+# Structures whose features are held at once; fewer where those of all their atoms are.
+_CHUNK = 256
+_CHUNK_OF_ATOMS = 32
+# How errors begin that are about the first of the structures given.
+_FIRST = re.compile(r"^(structures: )?(structure|composition) 0(, |: | )")
+
+
+class TrainedModel:
+    """A fitted pipeline from structures or compositions to predictions, and all that is to be known about it.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted; its first step makes features of structures or compositions. :func:`~atomprint.workflow.assemble` joins
+        one from features and a model.
+    card : Card
+        What is predicted, and how the model was made.
+    domain : Domain
+        What it has seen.
+    n_steps : int
+        After how many steps there is a table of features: more than one with ``Pooling`` or a structure kernel as a
+        step of its own, and for atoms.
+    versions : mapping of str to str, optional
+        Versions of the packages that it was fitted with. Default: those that are installed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If pipeline, card and domain are not about the same: numbers or classes, atoms or structures, features.
+
+    Examples
+    --------
+    >>> model = load_model("gaps.atomprint")  # doctest: +SKIP
+    >>> model.predict("new.cif").to_pandas()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        card: Card,
+        domain: Domain,
+        n_steps: int = 1,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        _check_steps(pipeline)
+        self.pipeline = pipeline
+        self.card = card
+        self.domain = domain
+        self.n_steps = check_integer("n_steps", n_steps, 1, len(pipeline.steps) - 1)
+        self.versions = installed_versions(xgboost=uses_xgboost(pipeline)) if versions is None else dict(versions)
+        self._check()
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        problem: Problem,
+        samples: npt.ArrayLike | None = None,
+        *,
+        table: Any = None,
+        uncertainty: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        recipe: str = "",
+        seed: int | None = None,
+        created: str = "",
+        notes: Iterable[str] = (),
+    ) -> Self:
+        """Describe a pipeline that was fitted to samples of a problem.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+            As for the class.
+        problem : Problem
+            What it was fitted to.
+        samples : array of int, optional
+            Indices of the samples that it was fitted to. Default: all.
+        table : array or sparse array, optional
+            Features of all samples of the problem, or the kernel between them, if they are at hand. Default: those of
+            up to 5000 training samples are computed.
+        uncertainty : Uncertainty, optional
+            Of the study.
+        metrics, recipe, seed, created, notes
+            See :class:`~atomprint.workflow.Card`.
+
+        Returns
+        -------
+        TrainedModel
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there are no samples, or the pipeline does not fit to the problem.
+        """
+        _check_steps(pipeline)
+        chosen = np.arange(len(problem)) if samples is None else np.asarray(samples, dtype=np.intp)
+        if len(chosen) == 0:
+            raise ValueError("samples must name at least one sample, got none")
+        target, dataset = problem.target, problem.dataset
+        y, ids = problem.y[chosen], problem.ids
+        structures = np.unique(problem.structures[chosen])
+        card = Card(
+            target=problem.target_name,
+            title=target.title,
+            unit=target.unit,
+            definition=target.definition,
+            classes=target.classes,
+            level=target.level,
+            training=Training(
+                dataset.name,
+                dataset.title,
+                len(chosen),
+                len(structures),
+                digest(ids[i] for i in chosen),
+                None if target.classes else (float(y.min()), float(y.max())),
+                {name: int((y == i).sum()) for i, name in enumerate(target.classes)},
+            ),
+            interval=Interval.of(uncertainty),
+            metrics=metrics or {},
+            recipe=recipe,
+            seed=seed,
+            created=created,
+            notes=tuple(notes),
+        )
+        items = dataset.compositions if dataset.structures is None else dataset.structures
+        width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
+        some = chosen[training_rows(len(chosen), width)]
+        values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
+        kernel = kernel_of(pipeline, n_steps)
+        if table is not None:
+            values = table[some] if kernel is None else table[np.ix_(some, chosen)]
+        domain = Domain.fit(
+            None if kernel is not None and not kernel.normalize_kernel else values,
+            [
+                content
+                for start in range(0, len(structures), _CHUNK)
+                for content in contents_of(_pick(items, structures[start : start + _CHUNK]))
+            ],
+            problem.structures[some],
+            kernel=kernel is not None,
+        )
+        return cls(pipeline, card, domain, n_steps)
+
+    # Predictions ------------------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        structures: Any,
+        *,
+        on_error: str = "raise",
+        n_jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Predict new structures or compositions, and say where that is not to be trusted.
+
+        Parameters
+        ----------
+        structures : structure or composition, sequence of these, file, folder, or Dataset
+            ASE ``Atoms``, pymatgen objects, files that ASE reads (all structures in them; of a folder all its files), a
+            :class:`~atomprint.structures.Batch`; for models of compositions formulas, too.
+        on_error : {"raise", "skip"}
+            What to do with a structure that cannot be read or described, such as one with an element that the
+            descriptor does not know: raise an error, or leave its prediction nan and list it under ``failures``.
+        n_jobs : int, optional
+            Number of threads. Default: as the pipeline was set up.
+        progress : callable, optional
+            Called with the number of structures that are done, and of all.
+
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        ValueError
+            If a structure cannot be predicted; the message names its number and its id.
+        FileNotFoundError
+            If there is no such file.
+        """
+        check_choice("on_error", on_error, ("raise", "skip"))
+        inputs = read_inputs(structures, needs_structures(self.pipeline))
+        pipeline = self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs)
+        blocks: list[_Block] = []
+        of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
+        step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK
+        for start in range(0, len(inputs), step):
+            stop = min(start + step, len(inputs))
+            blocks += self._attempt(pipeline, inputs, start, stop, on_error == "raise")
+            if progress is not None:
+                progress(stop, len(inputs))
+        return self._gather(inputs, blocks)
+
+    def _attempt(self, pipeline: Pipeline, inputs: Inputs, start: int, stop: int, strict: bool) -> list[_Block]:
+        """Predict a run of structures; if that fails, its halves, down to those that are to blame."""
+        try:
+            return [self._run(pipeline, inputs.part(start, stop), start)]
+        except (ValueError, TypeError) as error:
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                return [
+                    *self._attempt(pipeline, inputs, start, middle, strict),
+                    *self._attempt(pipeline, inputs, middle, stop, strict),
+                ]
+            reason = _FIRST.sub("", str(error))
+            if strict:
+                raise ValueError(f"structure {start} ({inputs.ids[start]!r}) cannot be predicted: {reason}") from error
+            return [_failed(start, reason, len(self.card.classes))]
+
+    def _run(self, pipeline: Pipeline, items: Any, first: int) -> _Block:
+        """Predict structures, all or none of them."""
+        for item in () if isinstance(items, Batch) else items:
+            if isinstance(item, Unreadable):
+                raise ValueError(item.reason)
+        contents = contents_of(items)
+        table, local, n_steps = first_table(pipeline, items)
+        structures, atoms = np.arange(len(contents)), None
+        if self.card.level == "atom":
+            if local is None or local.atoms is None:
+                raise TypeError("pipeline: a model of atoms must begin with a descriptor that gives LocalFeatures")
+            counts = np.diff(local.offsets)
+            if not counts.all():
+                raise ValueError(f"structure {int(np.argmin(counts))}, none of its atoms is a centre of the descriptor")
+            structures, atoms = np.repeat(structures, counts), np.asarray(local.atoms)
+        if table.shape[0] != len(structures):
+            raise ValueError(f"pipeline: features must have {len(structures)} rows, got {table.shape[0]}")
+        values, probabilities = self._evaluate(pipeline[n_steps:], table)
+        if not np.isfinite(values).all():
+            worst = int(structures[int(np.argmin(np.isfinite(values)))])
+            raise ValueError(f"structure {worst}: the prediction is not a finite number")
+        in_domain, distance, warnings = self.domain.assess(table, contents, structures, self.feature_names)
+        return _Block(first + structures, atoms, values, probabilities, in_domain, distance, warnings, "")
+
+    def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None]:
+        """Return numbers, or indices of classes and probabilities."""
+        given = np.asarray(model.predict(table))
+        if given.shape == (table.shape[0], 1):
+            given = given[:, 0]
+        if not self.card.classes:
+            return np.asarray(given, dtype=np.float64), None
+        columns = self._class_indices
+        order = dict(zip(model.classes_.tolist(), columns, strict=True))
+        values = np.array([order[label] for label in given.tolist()], dtype=np.float64)
+        probabilities = None
+        with suppress(AttributeError):  # of classifiers without probabilities
+            found = model.predict_proba(table)
+            probabilities = np.zeros((len(values), len(self.card.classes)))
+            probabilities[:, columns] = found
+        return values, probabilities
+
+    def _gather(self, inputs: Inputs, blocks: list[_Block]) -> Predictions:
+        card, interval = self.card, self.card.interval
+        structures = np.concatenate([block.structures for block in blocks])
+        values = np.concatenate([block.values for block in blocks])
+        names = [inputs.ids[s] for s in structures]
+        atoms = None
+        if card.level == "atom":
+            none = [np.full(len(block.values), -1) if block.atoms is None else block.atoms for block in blocks]
+            atoms = np.concatenate(none)
+            names = [name if atom < 0 else f"{name}/{atom}" for name, atom in zip(names, atoms, strict=True)]
+        probabilities = sets = lower = upper = None
+        known = [block.probabilities for block in blocks if not block.failure]
+        if card.classes and (not known or known[0] is not None):
+            probabilities = np.concatenate(
+                [
+                    np.full((len(block.values), len(card.classes)), np.nan)
+                    if block.probabilities is None
+                    else block.probabilities
+                    for block in blocks
+                ]
+            )
+        if interval is not None and interval.half_width is not None and not card.classes:
+            lower, upper = values - interval.half_width, values + interval.half_width
+        if interval is not None and probabilities is not None:
+            least = np.array([interval.thresholds.get(name, -np.inf) for name in card.classes])
+            sets = (probabilities >= least) & np.isfinite(values)[:, None]
+        with_interval = lower is not None or sets is not None
+        return Predictions(
+            target=card.target,
+            title=card.title,
+            unit=card.unit,
+            classes=card.classes,
+            ids=tuple(names),
+            structures=structures,
+            atoms=atoms,
+            values=values,
+            lower=lower,
+            upper=upper,
+            level=interval.level if interval is not None and with_interval else None,
+            probabilities=probabilities,
+            sets=sets,
+            in_domain=np.concatenate([block.in_domain for block in blocks]),
+            distance=np.concatenate([block.distance for block in blocks]),
+            warnings=tuple(sentences for block in blocks for sentences in block.warnings),
+            failures=tuple(
+                Failure(int(block.structures[0]), inputs.ids[int(block.structures[0])], "features", block.failure)
+                for block in blocks
+                if block.failure
+            ),
+        )
+
+    # What there is to know --------------------------------------------------------------------------------------
+
+    @cached_property
+    def feature_names(self) -> list[str]:
+        """Names of the features; empty for a kernel between structures."""
+        return table_names(self.pipeline, self.n_steps)
+
+    @property
+    def n_features(self) -> int:
+        """Number of the features, or of the structures that a kernel compares with."""
+        return len(self.feature_names) or int(getattr(self.pipeline[self.n_steps], "n_features_in_", 0))
+
+    def info(self) -> dict[str, Any]:
+        """Return what is to be known about the model, in types of JSON; without the names of features."""
+        return {
+            **self.card.to_dict(),
+            "kind": self.card.kind,
+            "inputs": "structures" if needs_structures(self.pipeline) else "compositions",
+            "n_features": self.n_features,
+            "pipeline": parameters_of(self.pipeline),
+            "domain": self.domain.to_dict(),
+            "versions": dict(self.versions),
+        }
+
+    def __repr__(self) -> str:
+        what = f"{self.card.target!r}" + (f" in {self.card.unit}" if self.card.unit else "")
+        training = self.card.training
+        return f"TrainedModel({what}, trained with {training.n_samples} {self.card.level}s of {training.dataset!r})"
+
+    @cached_property
+    def _class_indices(self) -> Indices:
+        """Index of each of the classifier's classes among those of the target."""
+        labels = self.pipeline.classes_.tolist()
+        known = {name: i for i, name in enumerate(self.card.classes)} | {i: i for i in range(len(self.card.classes))}
+        if any(label not in known for label in labels):
+            raise ValueError(f"pipeline: its classes must be among {self.card.classes} or their indices, got {labels}")
+        return np.array([known[label] for label in labels], dtype=np.intp)
+
+    def _check(self) -> None:
+        """Raise if pipeline, card and domain do not fit together."""
+        if is_classifier(self.pipeline) != bool(self.card.classes):
+            made = "classes" if is_classifier(self.pipeline) else "numbers"
+            raise ValueError(f"pipeline: it predicts {made}, but target {self.card.target!r} is for {self.card.kind}")
+        if self.card.classes:
+            self._class_indices  # noqa: B018  # checked when it is made
+        fitted_to = getattr(self.pipeline[self.n_steps], "n_features_in_", None)
+        n = len(self.feature_names)
+        if n and fitted_to is not None and n != fitted_to:
+            raise ValueError(f"pipeline: it makes {n} features, its model was fitted to {fitted_to}")
+        if n and self.domain.n_features not in (None, n):
+            raise ValueError(f"domain: it has {self.domain.n_features} features, the pipeline {n}")
+
+    # Files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> Path:
+        """Write the model to one file, a ZIP archive that other tools can look into.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Such as ``"gaps.atomprint"``. A file of this name is replaced once the new one is complete.
+        trusted : iterable of str
+            Types of other packages that the pipeline may hold, such as ``"lightgbm.sklearn.LGBMRegressor"``; they are
+            needed again in :func:`load_model`.
+
+        Returns
+        -------
+        Path
+            Where the model is.
+
+        Raises
+        ------
+        ImportError
+            If skops is not installed.
+        TypeError
+            If the pipeline holds something that is not safe to load.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        ``card.json`` is for people: :meth:`info`, the names of the features, and the checksums of the other members.
+        ``pipeline.skops`` is the pipeline in the format of skops, models of XGBoost are beside it in the library's own
+        format, and ``domain.npz`` is the training domain. There is no pickle. The same training gives the same bytes.
+        """
+        where = Path(path)
+        members = dump_pipeline(self.pipeline, trusted)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **self.domain.to_arrays())  # type: ignore[arg-type]
+        members[_DOMAIN] = buffer.getvalue()
+        features = {"n_steps": self.n_steps, "n": self.n_features, "names": self.feature_names}
+        write_container(where, {**self.info(), "features": features}, members)
+        return where
+
+
+def _check_steps(pipeline: Any) -> None:
+    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+        raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
+
+
+class _Block(NamedTuple):
+    """Rows that were predicted together."""
+
+    structures: Indices
+    atoms: Indices | None
+    values: FloatArray
+    probabilities: FloatArray | None
+    in_domain: npt.NDArray[np.bool_]
+    distance: FloatArray
+    warnings: list[tuple[str, ...]]
+    failure: str
+
+
+def _failed(structure: int, reason: str, n_classes: int) -> _Block:
+    nan = np.full(1, np.nan)
+    outside = np.zeros(1, dtype=bool)
+    return _Block(np.array([structure]), None, nan, None, outside, nan, [(f"not predicted: {reason}",)], reason)
+
+
+def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> TrainedModel:
+    """Load a model that :meth:`TrainedModel.save` wrote.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The file.
+    trusted : iterable of str
+        Types of other packages that it may hold. Name only those that you know: what they do when they are loaded
+        and used is theirs.
+
+    Returns
+    -------
+    TrainedModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If it is not a saved model, is damaged or was changed, holds types that are not trusted, was written by an
+        incompatible version, or its parts do not fit together.
+    ImportError
+        If skops or XGBoost is needed and not installed.
+
+    Warns
+    -----
+    VersionWarning
+        If the minor versions of scikit-learn or XGBoost are others than when it was saved.
+
+    Notes
+    -----
+    Checksums find damage, and the list of types keeps files from running code when they are loaded. Neither says who
+    made a file: someone who can change one can also change its checksums.
+    """
+    where = Path(path)
+    given, members = read_container(where)
+    versions, features = given.get("versions"), given.get("features")
+    if not isinstance(versions, dict) or not isinstance(features, dict) or _DOMAIN not in members:
+        raise ModelFileError(f"{str(where)!r} is not complete: it needs versions, features and {_DOMAIN}")
+    check_versions(versions, str(where))
+    card = Card.from_dict(given)
+    pipeline = load_pipeline(members, trusted)
+    try:
+        with np.load(io.BytesIO(members[_DOMAIN]), allow_pickle=False) as arrays:
+            domain = Domain.from_arrays(arrays)
+        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions)
+        names, n_features = model.feature_names, model.n_features
+    except ImportError:
+        raise
+    except Exception as error:  # whatever parts do that do not fit together
+        raise ModelFileError(f"{str(where)!r}: {error}") from error
+    if features.get("names") != names or features.get("n") != n_features:
+        raise ModelFileError(
+            f"{str(where)!r}: the card names {features.get('n')} features, the pipeline makes {n_features}"
+            + _first_difference(features.get("names"), names)
+        )
+    return model
+
+
+def _first_difference(listed: Any, made: list[str]) -> str:
+    for i, (one, other) in enumerate(zip(listed or (), made, strict=False)):
+        if one != other:
+            return f"; feature {i} is {one!r} there and {other!r} here"
+    return ""
+
+
+def _pick(items: Any, rows: Indices) -> Any:
+    return items.pick(np.asarray(rows, dtype=np.int64)) if isinstance(items, Batch) else [items[int(i)] for i in rows]
+
+
+def _training_table(pipeline: Pipeline, problem: Problem, items: Any, samples: Indices) -> tuple[Any, int]:
+    """Return the features of training samples, and after how many steps they are there."""
+    structures, of_sample = np.unique(problem.structures[samples], return_inverse=True)
+    table, local, n_steps = first_table(pipeline, _pick(items, structures))
+    if problem.atoms is None:
+        return table[of_sample], n_steps
+    if local is None or local.atoms is None:
+        raise TypeError("pipeline: a model of atoms must begin with a descriptor that gives LocalFeatures")
+    centre = {
+        (int(s), int(atom)): row
+        for row, (s, atom) in enumerate(
+            zip(np.repeat(np.arange(len(local)), np.diff(local.offsets)), local.atoms, strict=True)
+        )
+    }
+    try:
+        rows = [centre[int(s), int(atom)] for s, atom in zip(of_sample, problem.atoms[samples], strict=True)]
+    except KeyError as error:
+        raise ValueError(f"pipeline: atom {error.args[0][1]} of a training structure is not a centre") from error
+    return table[rows], n_steps

@@ -1,0 +1,297 @@
+"""Pipelines as bytes and back, without pickle: skops, and XGBoost's own format beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.pipeline import Pipeline
+
+from atomprint.workflow.saved.container import ModelFileError
+
+PIPELINE = "pipeline.skops"
+
+# By name, and no pattern: skops imports a name from a module, and modules have more in them than they define.
+_OWN = (
+    "atomprint.descriptors.acsf.ACSF",
+    "atomprint.descriptors.composition.element_property.ElementProperty",
+    "atomprint.descriptors.composition.channels.CompositionChannels",
+    "atomprint.descriptors.composition.oxidation.OxidationStates",
+    "atomprint.descriptors.learned_embedding.LearnedEmbedding",
+    "atomprint.descriptors.matrices.CoulombMatrix",
+    "atomprint.descriptors.matrices.EwaldSumMatrix",
+    "atomprint.descriptors.matrices.SineMatrix",
+    "atomprint.descriptors.mbtr.LMBTR",
+    "atomprint.descriptors.mbtr.MBTR",
+    "atomprint.descriptors.mbtr.ValleOganov",
+    "atomprint.descriptors.neighbours.NeighbourStatistics",
+    "atomprint.descriptors.soap.SOAP",
+    "atomprint.chemistry.elements.ElementEmbedding",
+    "atomprint.chemistry.elements.PropertyChannels",
+    "atomprint.kernels.AverageKernel",
+    "atomprint.kernels.REMatchKernel",
+    "atomprint.kernels._Centers",
+    "atomprint.learn.task.blocks.SelectBlocks",
+    "atomprint.learn.models.catalogue.Calibrated",
+    "atomprint.learn.models.catalogue.ScaledTarget",
+    "atomprint.learn.estimators.ensemble.EnsembleClassifier",
+    "atomprint.learn.estimators.ensemble.EnsembleRegressor",
+    "atomprint.learn.estimators.forest.MedianExtraTrees",
+    "atomprint.learn.estimators.gaussian_process.GaussianProcess",
+    "atomprint.learn.estimators.kernel_ridge.KernelRidgeCV",
+    "atomprint.learn.estimators.network.ResidualNetworkClassifier",
+    "atomprint.learn.estimators.network.ResidualNetworkRegressor",
+    "atomprint.learn.estimators.projection.Projection",
+    "atomprint.learn.estimators.relevance.WeightedBlock",
+    "atomprint.learn.estimators.relevance.WeightedBlocks",
+    "atomprint.learn.estimators.selection.SelectFeatures",
+    "atomprint.learn.estimators.similarity.Similarity",
+    "atomprint.pooling.pooling.Pooling",
+    "atomprint.pooling.sampling.CenterSampler",
+    "atomprint.workflow.saved.persist.XGBoostMember",
+    "atomprint.workflow.saved.pipeline.AtomRows",
+    "atomprint.workflow.saved.pipeline.LocalUnion",
+)
+# Parts of fitted models that skops does not list itself. None of them runs anything given to it.
+_PARTS = (
+    "numpy.dtype",
+    "scipy.sparse._csr.csr_array",
+    "scipy.sparse._csr.csr_matrix",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.DotProduct",
+    "sklearn.gaussian_process.kernels.Matern",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.gaussian_process.kernels.RationalQuadratic",
+    "sklearn.gaussian_process.kernels.Sum",
+    "sklearn.gaussian_process.kernels.WhiteKernel",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
+TRUSTED = (*_OWN, *_PARTS)
+"""Names of the types that a model file may hold, besides those that skops trusts: scikit-learn's estimators, arrays."""
+
+_XGBOOST = ("XGBRegressor", "XGBClassifier")
+
+
+class XGBoostMember(BaseEstimator):
+    """Stands in a saved pipeline for an XGBoost model, which is a member of the file in the library's own format.
+
+    Parameters
+    ----------
+    kind : {"XGBRegressor", "XGBClassifier"}
+        Class of the model.
+    parameters : dict
+        Its parameters.
+    member : str or None
+        Name of the member; None for a model that is not fitted.
+    """
+
+    def __init__(self, kind: str, parameters: dict[str, Any], member: str | None) -> None:
+        self.kind = kind
+        self.parameters = parameters
+        self.member = member
+
+
+def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, bytes]:
+    """Return the members of a model file that hold a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        A fitted pipeline.
+    trusted : iterable of str
+        Further types that it may hold.
+
+    Returns
+    -------
+    dict of str to bytes
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    TypeError
+        If the pipeline holds something that could not be loaded again.
+    """
+    skops = _skops()
+    members: dict[str, bytes] = {}
+    places: dict[int, Any] = {}
+    for number, found in enumerate(_search(pipeline, _is_xgboost)):
+        member = None
+        if found.__sklearn_is_fitted__():
+            member = f"xgboost-{number}.ubj"
+            members[member] = bytes(found.get_booster().save_raw("ubj"))
+        places[id(found)] = XGBoostMember(type(found).__name__, found.get_params(), member)
+    if places:
+        pipeline = deepcopy(pipeline, places)
+    try:
+        data = skops.dumps(pipeline)
+        untrusted = set(skops.get_untrusted_types(data=data)) - {*TRUSTED, *trusted}
+    except Exception as error:  # skops raises whatever it meets
+        raise TypeError(f"the pipeline cannot be saved: {error}") from error
+    if untrusted:
+        raise TypeError(
+            f"the pipeline cannot be saved: it holds {', '.join(sorted(untrusted))}, which is not among the types "
+            "that are safe to load; functions, above all, cannot be saved. Types that you know to be safe can be "
+            "named in trusted, in save and in load_model"
+        )
+    return {PIPELINE: _canonical(data), **members}
+
+
+def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> Pipeline:
+    """Return the pipeline that :func:`dump_pipeline` made members from.
+
+    Nothing is imported or made before all types are known to be trusted.
+
+    Raises
+    ------
+    ImportError
+        If skops or XGBoost is needed and not installed.
+    ModelFileError
+        If a member is missing or damaged, or holds other types than those in :data:`TRUSTED`.
+    """
+    skops = _skops()
+    if PIPELINE not in members:
+        raise ModelFileError(f"there is no {PIPELINE} in the file")
+    data, allowed = members[PIPELINE], {*TRUSTED, *trusted}
+    try:
+        needed = set(skops.get_untrusted_types(data=data))
+    except Exception as error:  # of a file that skops did not write
+        raise ModelFileError(f"{PIPELINE} cannot be read: {error!r}") from error
+    if needed - allowed:
+        raise ModelFileError(
+            f"{PIPELINE} holds types that are not trusted, and was not loaded: {', '.join(sorted(needed - allowed))}. "
+            "Such a file may run anything; if you know its origin and these types, name them in trusted"
+        )
+    try:
+        with warnings.catch_warnings():
+            # Each estimator would say so; load_model says it once, in words.
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            pipeline = skops.loads(data, trusted=sorted(needed))
+    except Exception as error:
+        raise ModelFileError(f"{PIPELINE} cannot be loaded: {error!r}") from error
+    places = {id(found): _restore(found, members) for found in _search(pipeline, _is_member)}
+    if places:
+        pipeline = deepcopy(pipeline, places)
+    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+        raise ModelFileError(f"{PIPELINE} must hold a Pipeline of features and a model, got {type(pipeline).__name__}")
+    return pipeline
+
+
+def uses_xgboost(pipeline: Pipeline) -> bool:
+    """Return whether there is an XGBoost model in a pipeline."""
+    return next(_search(pipeline, _is_xgboost), None) is not None
+
+
+def _skops() -> ModuleType:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise ImportError("saved models need skops, which is not installed: pip install 'atomprint[models]'") from error
+    return skops.io
+
+
+def _is_xgboost(item: Any) -> bool:
+    kind = type(item)
+    return kind.__module__ == "xgboost.sklearn" and kind.__name__ in _XGBOOST
+
+
+def _is_member(item: Any) -> bool:
+    return isinstance(item, XGBoostMember)
+
+
+def _search(item: Any, wanted: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """Yield what is wanted among the parts of an estimator, wherever it is nested, each once."""
+    seen = set() if seen is None else seen
+    if id(item) in seen:
+        return
+    seen.add(id(item))
+    if wanted(item):
+        yield item
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from _search(part, wanted, seen)
+    elif isinstance(item, np.ndarray) and item.dtype == object:
+        for part in item.flat:
+            yield from _search(part, wanted, seen)
+    elif isinstance(item, dict):
+        for part in item.values():
+            yield from _search(part, wanted, seen)
+    elif isinstance(item, BaseEstimator) or type(item).__module__.startswith("sklearn."):
+        yield from _search(getattr(item, "__dict__", {}), wanted, seen)
+
+
+def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
+    try:
+        import xgboost
+    except ImportError as error:
+        raise ImportError(
+            "this model needs XGBoost, which is not installed: pip install 'atomprint[xgboost]'"
+        ) from error
+    if place.kind not in _XGBOOST or not isinstance(place.parameters, dict):
+        raise ModelFileError(f"a model of XGBoost must be one of {', '.join(_XGBOOST)}, got {place.kind!r}")
+    model = getattr(xgboost, place.kind)(**place.parameters)
+    if place.member is not None:
+        if place.member not in members:
+            raise ModelFileError(f"there is no member {place.member!r} in the file")
+        try:
+            model.load_model(bytearray(members[place.member]))
+        except xgboost.core.XGBoostError as error:
+            raise ModelFileError(f"{place.member} cannot be loaded: {error}") from error
+        model.set_params(**place.parameters)  # those of the file are what the booster was fitted with
+    return model
+
+
+def _canonical(data: bytes) -> bytes:
+    """Return a skops archive with running numbers instead of memory addresses and random names.
+
+    So the same training gives the same bytes.
+    """
+    numbers: dict[int, int] = {}
+    names: dict[str, str] = {}
+
+    def rename(state: Any) -> Any:
+        if isinstance(state, list):
+            return [rename(item) for item in state]
+        if not isinstance(state, dict):
+            return state
+        out: dict[str, Any] = {}
+        for key, value in state.items():
+            if key == "__id__" and isinstance(value, int):
+                out[key] = numbers.setdefault(value, len(numbers) + 1)
+            elif key == "file" and isinstance(value, str):
+                suffix = value.rpartition(".")[2]
+                out[key] = names.setdefault(value, f"{len(names) + 1}.{suffix}")
+            else:
+                out[key] = rename(value)
+        return out
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(buffer, "w") as archive:
+        schema = json.dumps(rename(json.loads(given.read("schema.json"))))
+        archive.writestr(zipfile.ZipInfo("schema.json"), schema)
+        for old, new in names.items():
+            archive.writestr(zipfile.ZipInfo(new), given.read(old))
+    return buffer.getvalue()

@@ -1,0 +1,531 @@
+"""recipe = "auto": what is chosen for each form of data, why, and the whole path once."""
+
+import json
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io import write
+from helpers.synthetic import make_problem
+from typer.testing import CliRunner
+
+from atomprint.cli.app import app
+from atomprint.datasets import Dataset, Target, inspect_file
+from atomprint.learn import Problem
+from atomprint.learn.splits.split import make_split
+from atomprint.workflow import Recipe, auto_recipe, train
+from atomprint.workflow.recipes import auto, auto_models
+from atomprint.workflow.recipes.data import load_data
+from atomprint.workflow.recipes.data_traits import Form, is_extensive
+from atomprint.workflow.recipes.defaults import settle
+from atomprint.workflow.recipes.features import feature_sets
+from atomprint.workflow.recipes.template import recipe_for
+
+MOLECULES = ("H2O", "CH4", "NH3", "CH3OH", "C2H6", "C6H6", "CO2", "HCN", "C2H4", "CH3CH2OH", "N2H4", "H2CO")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + str(result.exception)
+    return " ".join(result.output.split())
+
+
+def dataset(structures, values, compositions=None, **target):
+    options = {"unit": "", "title": "Property", "definition": "Made up.", **target}
+    n = len(compositions if structures is None else structures)
+    return Dataset(
+        name="made",
+        title="Made up",
+        structures=structures,
+        compositions=compositions,
+        ids=tuple(map(str, range(n))),
+        targets={"y": Target(np.asarray(values), **options)},
+        description="",
+        source="",
+    )
+
+
+def molecules(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    made = [molecule(MOLECULES[i % len(MOLECULES)]) for i in range(n)]
+    for atoms in made:
+        atoms.rattle(0.05, rng=rng)
+    return made
+
+
+def salts(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    names = ("NaCl", "KCl", "NaF", "KF")
+    return [bulk(names[i % 4], "rocksalt", a=5 + 0.5 * rng.random()) for i in range(n)]
+
+
+def energies(structures, seed=0):
+    """Return sums over atoms, with a little noise: an extensive property."""
+    rng = np.random.default_rng(seed)
+    return np.array([-(atoms.numbers**1.2).sum() + 0.1 * rng.normal() for atoms in structures])
+
+
+def per_atom(structures, seed=0):
+    rng = np.random.default_rng(seed)
+    values = np.empty(len(structures), dtype=object)
+    values[:] = [rng.normal(size=len(atoms)) for atoms in structures]
+    return values
+
+
+def test_compositions_are_described_by_properties_and_shares_of_elements():
+    problem = make_problem(compositions=True, n=30)
+    chosen = auto_recipe(problem.dataset, "target")
+    assert [entry.get("type") for entry in chosen.features.values()] == [
+        "ElementProperty",
+        "CompositionChannels",
+        "OxidationStates",
+        None,
+    ]
+    assert chosen.features["composition"]["join"] == ["properties", "fractions", "charges"]
+    assert members(chosen.models) == ["kernel_ridge", "extra_trees"]
+    assert any("no structures" in reason for reason in chosen.reasons)
+
+
+def test_crystals_of_many_elements_are_described_by_what_there_is_where_and_which_is_where():
+    chosen = auto_recipe(make_problem(n=40).dataset, "target")
+    assert chosen.features["all"]["join"] == ["properties", "composition", "charges", "sites", "roles"]
+    kernel_ridge, trees = chosen.models["ensemble"]["members"]
+    assert trees["blocks"] == ["properties", "composition", "charges", "sites"]
+    assert kernel_ridge["blocks"] == ["composition", "charges", "sites", "roles"]
+    assert chosen.features["roles"]["pooling"]["method"] == "covariance"
+    assert kernel_ridge["kernels"] == ["matern52"]
+    assert any("40 crystals of 21 elements with 5 atoms each, 200 in all" in reason for reason in chosen.reasons)
+
+
+def test_crystals_of_few_elements_are_averaged_with_each_pair_of_elements_by_itself():
+    structures = salts()
+    chosen = auto_recipe(dataset(structures, np.random.default_rng(0).normal(size=60)), "y")
+    soap = chosen.features["soap"]
+    assert list(chosen.features) == ["soap"]
+    assert soap["pooling"] == ["mean", "std"]
+    assert soap["periodic"] is True
+    assert "compression" not in soap
+    assert "species_embedding" not in soap
+
+
+def test_slabs_repeat_in_some_directions():
+    structures = salts(12)
+    for atoms in structures:
+        atoms.pbc = (True, True, False)
+    given = dataset(structures, np.arange(12.0))
+    chosen = auto_recipe(given, "y")
+    sets, _ = feature_sets(chosen.features, given, "structure", 1)
+    assert chosen.features["soap"]["periodic"] is True
+    assert np.isfinite(sets[0].transformer.fit_transform(structures)).all()
+
+
+@pytest.mark.parametrize("extensive", [True, False])
+def test_extensive_targets_of_molecules_are_summed(extensive):
+    structures = molecules()
+    values = energies(structures) / [1 if extensive else len(atoms) for atoms in structures]
+    given = dataset(structures, values)
+    chosen = auto_recipe(given, "y")
+    assert chosen.features["soap"]["pooling"] == ("sum" if extensive else "mean")
+    assert ("counts" in chosen.features) == extensive
+    assert chosen.features["soap"]["periodic"] is False
+    assert any("grows with size" in reason for reason in chosen.reasons) == extensive
+
+
+def test_counts_are_the_numbers_of_atoms_of_each_element():
+    structures = molecules(12)
+    given = dataset(structures, energies(structures))
+    chosen = auto_recipe(given, "y")
+    (joined,), _ = feature_sets(chosen.features, given, "structure", 1)
+    table = joined.transformer.fit_transform(structures)
+    names = joined.transformer.get_feature_names_out()
+    table = table[:, [name.startswith("counts__") and name.endswith("=0") for name in names]]
+    truth = np.array([[(atoms.numbers == z).sum() for z in (1, 6, 7, 8)] for atoms in structures])
+    np.testing.assert_allclose(table * auto._COARSE, truth, atol=1e-6)
+
+
+def test_extensive_is_told_by_folds_together():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 10, (60, 3)) + 1.0
+    y = counts @ [1.0, -2.0, 4.0] + 0.1 * rng.normal(size=60)
+    assert is_extensive(counts, y)
+    assert not is_extensive(counts, rng.normal(size=60))
+    assert not is_extensive(counts, y / counts.sum(axis=1))
+    assert not is_extensive(counts[:9], y[:9])  # too few to tell
+    shares = rng.dirichlet([1, 1, 1], 60)
+    assert not is_extensive(5 * shares, y)  # all of one size
+    # Two sizes only, which a fold may hold one of.
+    sizes = np.repeat([[20.0], [108.0]], [3, 28], axis=0)
+    assert is_extensive(sizes, -4 * sizes[:, 0] + rng.normal(size=31))
+
+
+def test_targets_of_test_samples_are_not_looked_at():
+    structures = molecules(40)
+    values = energies(structures)
+    recipe = Recipe.from_dict({"data": {"path": "unused"}, "split": {"n_folds": 3}})
+    reference, why = settle(recipe, dataset(structures, values), "y")
+    assert reference.features["soap"]["pooling"] == "sum"
+    given = dataset(structures, values)
+    split = make_split(Problem.of(given, "y"), "random", test_size=0.2, n_folds=3, seed=0)
+    other = values.copy()
+    other[split.test] = np.random.default_rng(1).normal(size=len(split.test)) * 1e6
+    settled, _ = settle(recipe, dataset(structures, other), "y")
+    assert settled == reference
+    assert not Form.of(dataset(structures, other), "y").extensive  # all of them would have told otherwise
+    assert any("grows with size" in sentence for sentence in why["features"])
+
+
+def test_targets_of_atoms_are_described_atom_by_atom():
+    structures = molecules(30)
+    given = dataset(structures, per_atom(structures), level="atom")
+    chosen = auto_recipe(given, "y")
+    assert list(chosen.features) == ["soap"]
+    assert "pooling" not in chosen.features["soap"]
+    assert any(f"for {sum(map(len, structures)):,} atoms" in reason for reason in chosen.reasons)
+
+
+def test_crystals_among_molecules_leave_the_composition():
+    structures = [*salts(10), *molecules(10)]
+    chosen = auto_recipe(dataset(structures, np.arange(20.0)), "y")
+    assert {entry.get("type") for entry in chosen.features.values()} == {
+        "ElementProperty",
+        "CompositionChannels",
+        "OxidationStates",
+        None,
+    }
+    assert any("no descriptor of structures treats alike" in reason for reason in chosen.reasons)
+
+
+def test_atoms_of_crystals_and_molecules_together_need_features():
+    structures = [*salts(10), *molecules(10)]
+    with pytest.raises(ValueError, match="features must be given: some structures repeat"):
+        auto_recipe(dataset(structures, per_atom(structures), level="atom"), "y")
+
+
+def test_classes_have_models_for_classes():
+    problem = make_problem("classification", n=40)
+    assert list(auto_recipe(problem.dataset, "target").models) == ["extra_trees", "ridge"]
+
+
+def form(**changes):
+    known = {
+        "inputs": "crystals",
+        "n_samples": 1000,
+        "n_structures": 1000,
+        "elements": ("H", "C", "O"),
+        "n_formulas": 900,
+        "level": "structure",
+        "kind": "regression",
+        "n_classes": 0,
+        "atoms": (5, 5.0, 5),
+        "extensive": False,
+    }
+    return Form(**(known | changes))
+
+
+def members(models):
+    """Return the types of the models, or those that an ensemble has."""
+    return [entry["type"] for entry in models["ensemble"]["members"]] if "ensemble" in models else list(models)
+
+
+@pytest.fixture(params=[True, False], ids=["with JAX", "without JAX"])
+def networks(request, monkeypatch):
+    """Whether the packages are there that networks need."""
+    monkeypatch.setattr(auto_models, "installed", lambda *modules: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("n", "models"),
+    [
+        (200, ["kernel_ridge", "extra_trees"]),
+        (5000, ["kernel_ridge"]),
+        (50_000, ["kernel_ridge", "extra_trees", "resnet"]),
+    ],
+)
+def test_models_depend_on_the_number_of_samples(n, models, networks):
+    found = members(auto.recipe_for_form(form(n_samples=n, n_structures=n)).models)
+    assert found == [model for model in models if networks or model != "resnet"]
+
+
+@pytest.mark.parametrize(
+    ("n", "models"),
+    [
+        (1999, ["kernel_ridge", "extra_trees"]),
+        (2000, ["kernel_ridge", "extra_trees", "resnet"]),
+        (20_000, ["kernel_ridge", "extra_trees", "resnet"]),
+        (20_001, ["extra_trees", "resnet"]),
+    ],
+)
+def test_models_of_compositions_depend_on_the_number_of_samples(n, models, networks):
+    chosen = auto.recipe_for_form(form(inputs="compositions", n_samples=n, n_structures=0))
+    assert members(chosen.models) == [model for model in models if networks or model != "resnet"]
+    assert any("a residual network, which learns" in reason for reason in chosen.reasons) == (networks and n >= 2000)
+    assert any("pip install 'atomprint[neural]'" in reason for reason in chosen.reasons) == (not networks and n >= 2000)
+
+
+def test_networks_and_trees_see_the_same_blocks_of_crystals(networks):
+    many = tuple(Atoms(numbers=range(1, 81)).symbols)
+    chosen = auto.recipe_for_form(form(n_samples=5000, n_structures=5000, elements=many)).models["ensemble"]["members"]
+    blocks = {entry["type"]: entry["blocks"] for entry in chosen}
+    assert blocks["extra_trees"] == ["properties", "composition", "charges", "sites"]
+    assert "roles" in blocks["kernel_ridge"]
+    assert blocks.get("resnet", blocks["extra_trees"]) == blocks["extra_trees"]
+
+
+def test_weights_of_few_samples_come_from_several_folds():
+    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1500, 4000)]
+    chosen = [auto.recipe_for_form(given) for given in forms]
+    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 3, 1]
+    assert any("a fifth of the training part is held out" in reason for reason in chosen[-1].reasons)
+
+
+def test_models_of_classes_depend_on_the_number_of_samples():
+    forms = [form(kind="classification", n_classes=2, n_samples=n, n_structures=n) for n in (200, 5000, 50_000)]
+    assert [list(auto.recipe_for_form(given).models) for given in forms] == [
+        ["extra_trees", "ridge"],
+        ["extra_trees", "hist_gradient_boosting"],
+        ["extra_trees"],
+    ]
+    many = tuple(Atoms(numbers=range(1, 81)).symbols)
+    chosen = auto.recipe_for_form(form(kind="classification", n_classes=2, elements=many)).models
+    assert all("roles" not in entry["blocks"] for entry in chosen.values())
+
+
+def test_dear_parts_of_the_evaluation_are_left_out_for_many_samples():
+    found = [auto.recipe_for_form(form(n_samples=n, n_structures=n)).evaluation for n in (300, 5000, 19_000)]
+    assert [given["learning_curve"] for given in found] == [True, False, False]
+    assert [given["n_repeats"] for given in found] == [5, 2, 1]
+
+
+def test_tables_of_features_fit_into_memory():
+    elements = ("H", "C", "N", "O", "F", "S", "Cl", "Br")
+    fine = auto.recipe_for_form(form(elements=elements[:1], n_samples=500, n_structures=500)).features["soap"]
+    coarse = auto.recipe_for_form(form(elements=elements, n_samples=2**20, n_structures=2**20)).features["soap"]
+    assert (fine["n_max"], fine["l_max"]) == (8, 6)
+    assert coarse["n_max"] < 4
+    many = tuple(Atoms(numbers=range(1, 81)).symbols)
+    assert "roles" in auto.recipe_for_form(form(elements=many)).features
+    large = auto.recipe_for_form(form(elements=many, n_samples=10**6, n_structures=10**6))
+    assert "roles" not in large.features
+    assert any("would not fit into memory" in reason for reason in large.reasons)
+
+
+def test_what_is_given_stays():
+    given = make_problem(n=30).dataset
+    table = {"data": {"path": "unused"}, "models": {"ridge": {}}, "evaluation": {"n_repeats": 3}}
+    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    assert recipe.models == {"ridge": {}}
+    assert recipe.evaluation.n_repeats == 3
+    assert recipe.evaluation.learning_curve is True
+    assert set(why) == {"data", "features", "evaluation"}
+    table = {"data": {"path": "unused"}, "features": {"c": {"type": "ElementProperty"}}, "models": "auto"}
+    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    assert recipe.models["ensemble"]["members"] == ["kernel_ridge", "extra_trees"]
+    assert list(recipe.features) == ["c"]
+    assert "features" not in why
+    table["features"] = {"k": {"type": "AverageKernel", "descriptor": {"type": "SOAP"}}}
+    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    assert recipe.models == {"kernel_ridge": {}}
+    assert why["models"] == ("Kernel ridge takes kernels between structures.",)
+    table["features"] = {"c": {"type": "ElementProperty"}}
+    table["models"] = {"ridge": {}}
+    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    assert (recipe.evaluation.learning_curve, recipe.evaluation.n_repeats, why) == (True, 5, {})
+
+
+def test_a_recipe_that_leaves_things_open_says_so(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text('features = "auto"\nmodels = "auto"\n[data]\npath = "data.csv"\n')
+    recipe = Recipe.read(path)
+    assert not recipe.features
+    assert not recipe.models
+    written = tomllib.loads(recipe.to_toml(["A reason\nof two lines."]))
+    assert (written["features"], written["models"]) == ("auto", "auto")
+    path.write_text(recipe.to_toml(["A reason\nof two lines."]))
+    assert Recipe.read(path) == recipe
+    path.write_text('features = "best"\n[data]\npath = "data.csv"\n')
+    with pytest.raises(TypeError, match='features must be "auto" or hold tables'):
+        Recipe.read(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A file with columns as people have them; the formation energy is to be predicted."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    n, names = 40, ("NaCl", "KBr", "LiF", "MgO", "CaO", "Al2O3", "SiO2", "TiO2", "ZnS", "GaAs")
+    frame = pd.DataFrame(
+        {
+            "material_id": [f"m-{i}" for i in range(n)],
+            "formula": [names[i % len(names)] for i in range(n)],
+            "formation_energy_per_atom": rng.normal(size=n),
+            "is_metal": rng.random(n) > 0.5,
+            "phase": rng.choice(["alpha", "beta"], n),
+            "remark": [f"remark {i}" for i in range(n)],
+            "serial": range(n),
+            "temperature": 300.0,
+            "spacegroup.number": rng.integers(1, 230, n),
+            "volume": rng.random(n),
+        }
+    )
+    frame.to_csv(tmp_path / "table.csv")  # with a column without a name
+    return tmp_path / "table.csv"
+
+
+def test_columns_are_ranked(table):
+    found = inspect_file(table)
+    assert found.targets == ("formation_energy_per_atom", "is_metal", "phase", "volume", "spacegroup.number")
+    assert found.units["formation_energy_per_atom"] == "eV/atom"
+    assert "is_metal" not in found.units
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("gap expt", "eV"),
+        ("band_gap", "eV"),
+        ("Band gap (meV)", "meV"),
+        ("gap_eV", "eV"),
+        ("K_VRH", "GPa"),
+        ("energy_kcal_mol", "kcal/mol"),
+        ("e_above_hull", "eV/atom"),
+        ("formationEnergy", "eV/atom"),
+        ("something", ""),
+        ("log10(K_VRH)", ""),
+        ("log_k", ""),
+        ("moment (µB/atom)", "µB/atom"),
+    ],
+)
+def test_units_are_guessed_from_names(tmp_path, name, unit):
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"formula": ["NaCl", "KBr"], name: [1.0, 2.5]}).to_csv(path, index=False)
+    found = inspect_file(path)
+    assert found.targets == (name,)
+    assert found.units.get(name, "") == unit
+
+
+def test_values_of_atoms_are_offered(tmp_path):
+    structures = molecules(20)
+    for atoms, values in zip(structures, per_atom(structures), strict=True):
+        atoms.set_array("shielding", values)
+        atoms.info["dipole_vector"] = [0.0, 1.0, 2.0]
+    write(tmp_path / "a.extxyz", structures)
+    assert inspect_file(tmp_path / "a.extxyz").targets == ("shielding",)
+    text, _ = recipe_for(tmp_path / "a.extxyz", None, relative_to=tmp_path)
+    recipe = tomllib.loads(text)
+    assert recipe["data"]["target"] == "shielding"
+    assert "pooling" not in recipe["features"]["soap"]
+
+
+def test_one_structure_is_no_data_to_learn_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("new.cif", bulk("Cu"))
+    assert "a model learns from many" in run("init", "new.cif", code=1)
+    assert "atomprint predict new.cif" in run("train", "new.cif", code=1)
+
+
+def test_init_writes_reasons_and_what_train_would_choose(table):
+    assert "guessed from the name 'formation_energy_per_atom'; change unit in [data]" in run("init", table.name)
+    text = (table.parent / "recipe.toml").read_text()
+    recipe = Recipe.read(table.parent / "recipe.toml")
+    assert recipe.data.target == "formation_energy_per_atom"
+    assert "# There are no structures" in text
+    given = Recipe.auto(table)
+    settled, _ = settle(given, load_data(given.data, given.seed), given.data.target)
+    assert recipe.features == settled.features
+    assert recipe.models == settled.models
+    assert recipe.evaluation == settled.evaluation
+
+
+def test_recipes_of_structures_read_as_they_were_chosen(tmp_path):
+    problem = make_problem(n=25)
+    path = tmp_path / "crystals.extxyz"
+    for atoms, value in zip(problem.dataset.structures, problem.y, strict=True):
+        atoms.info["gap"] = value
+    write(path, problem.dataset.structures)
+    text, _ = recipe_for(path, None, relative_to=tmp_path)
+    found = tomllib.loads(text)
+    chosen = auto_recipe(problem.dataset, "target")
+    assert found["features"] == chosen.features
+    assert found["models"] == chosen.models
+
+
+def test_from_a_file_to_a_report(table, tmp_path):
+    quick = ("-s", "split.n_folds=2", "-s", "evaluation.learning_curve=false", "-s", "evaluation.n_repeats=1")
+    output = run("train", table.name, "--target", "volume", *quick, "--jobs", "1", "-o", "out")
+    assert "40 compositions of" in output
+    assert "Unit:" not in output  # a volume may be in any
+    folder = tmp_path / "out"
+    assert "Why this recipe" in (folder / "report.html").read_text()
+    reasons = json.loads((folder / "run.json").read_text())["reasons"]
+    assert json.loads((folder / "results.json").read_text())["reasons"] == reasons
+    text = (folder / "recipe.toml").read_text()
+    assert text.startswith(f"# {reasons[0]}"[:60])
+    again = Recipe.read(folder / "recipe.toml")
+    assert again.features
+    assert again.models
+    first = pd.read_csv(folder / "predictions.csv")
+    second = train(again)
+    assert not second.reasons  # nothing was left open
+    assert "Why this recipe" not in second.report.html()
+    second.write(tmp_path / "again")
+    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "again" / "predictions.csv"))
+
+
+def crystals_of_many_elements():
+    problem = make_problem(n=24)
+    return problem.dataset.structures, problem.y
+
+
+def mixture():
+    structures = [*salts(12), *molecules(12)]
+    return structures, 1.5 * np.arange(24.0)
+
+
+def molecules_with_energies():
+    structures = molecules(24)
+    return structures, energies(structures)
+
+
+def molecules_with_classes():
+    structures = molecules(24)
+    return structures, np.where([len(atoms) > 5 for atoms in structures], "large", "small")
+
+
+def molecules_with_values_of_atoms():
+    structures = molecules(12)
+    return structures, per_atom(structures)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        crystals_of_many_elements,
+        mixture,
+        molecules_with_energies,
+        molecules_with_classes,
+        molecules_with_values_of_atoms,
+    ],
+)
+def test_what_is_chosen_can_be_carried_out(made, tmp_path):
+    structures, values = made()
+    for atoms, value in zip(structures, values, strict=True):
+        if np.ndim(value):
+            atoms.set_array("y", value)
+        else:
+            atoms.info["y"] = value
+    write(tmp_path / "data.extxyz", structures)
+    quick = ["split.n_folds=2", "evaluation.learning_curve=false", "evaluation.n_repeats=1", "n_jobs=1"]
+    recipe = Recipe.auto(tmp_path / "data.extxyz", overrides=quick)
+    assert recipe.data.target == "y"
+    done = train(recipe)
+    trial, model = done.study.best()
+    assert np.isfinite(np.asarray(trial.evaluations[model].test.y_pred, dtype=float)).all()
+    assert Recipe.from_dict(tomllib.loads(done.recipe.to_toml())) == done.recipe

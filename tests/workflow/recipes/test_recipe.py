@@ -1,0 +1,148 @@
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from atomprint.datasets import Dataset, Target
+from atomprint.learn import make_model
+from atomprint.workflow.recipes.features import feature_sets
+from atomprint.workflow.recipes.recipe import Recipe
+
+TEXT = """
+title = "Test"
+seed = 3
+
+[data]
+path = "data.csv"
+target = "gap"
+
+[features.soap]
+type = "SOAP"
+r_cut = 4.0
+species_embedding = { type = "ElementEmbedding", n_channels = 3 }
+
+[features.composition]
+type = "ElementProperty"
+
+[features.both]
+join = ["soap", "composition"]
+
+[models.ridge]
+
+[models.forest]
+type = "random_forest"
+n_estimators = 10
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_recipes_are_read_with_defaults(file):
+    recipe = Recipe.read(file)
+    assert recipe.data.path == str(file.parent / "data.csv")
+    assert recipe.data.target == "gap"
+    assert recipe.seed == 3
+    assert recipe.models["forest"] == {"type": "random_forest", "n_estimators": 10}
+    assert recipe.split.method == "random"
+
+
+def test_a_resolved_recipe_reads_as_itself(file, tmp_path):
+    recipe = Recipe.read(file)
+    other = tmp_path / "resolved.toml"
+    other.write_text(recipe.to_toml(), encoding="utf-8")
+    assert Recipe.read(other) == recipe
+    assert tomllib.loads(recipe.to_toml())["evaluation"]["level"] == 0.9  # defaults are written down, too
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("models.forest.n_estimators=500", lambda r: r.models["forest"]["n_estimators"] == 500),
+        ("seed=7", lambda r: r.seed == 7),
+        ("data.target=other gap", lambda r: r.data.target == "other gap"),
+        ('split.method="stratified"', lambda r: r.split.method == "stratified"),
+        ("split.test_size=0", lambda r: r.split.test_size == 0),
+        ("models.lasso.alpha=0.1", lambda r: r.models["lasso"] == {"alpha": 0.1}),
+        ("data.path=/elsewhere.csv", lambda r: r.data.path == "/elsewhere.csv"),
+    ],
+)
+def test_entries_can_be_replaced(file, change, found):
+    assert found(Recipe.read(file, [change]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed = 3", "sed = 3", r"recipe.toml: sed is not an entry of a recipe \(did you mean seed\?\)"),
+        ("seed = 3", 'seed = "3"', "seed must be an integer, got '3'"),
+        ("seed = 3", "seed = true", "seed must be an integer, got True"),
+        ("seed = 3", "seed = -1", "seed must be >= 0, got -1"),
+        ("seed = 3", "n_jobs = 0", "n_jobs must"),
+        ("seed = 3", "seed = ", "not a TOML file"),
+        ('target = "gap"', 'targt = "gap"', r"data.targt is not an entry of a recipe \(did you mean target\?\)"),
+        ('target = "gap"', 'on_error = "ignore"', "data.on_error must be one of 'raise', 'skip', got 'ignore'"),
+        ('target = "gap"', "groups = [1]", r"data.groups must be a list of strings, got \[1\]"),
+        ('path = "data.csv"', "", "data must have a name .* or a path"),
+        ('join = ["soap", "composition"]', 'join = ["soap"]', "features.both.join must be a list of at least two"),
+        (
+            'join = ["soap", "composition"]',
+            'join = ["soap", "acsf"]',
+            "features.both.join must be one of 'soap', 'composition', got 'acsf'",
+        ),
+        ('join = ["soap", "composition"]', 'join = ["soap", "composition"]\nr_cut = 1', "takes no parameters .* r_cut"),
+        ('type = "SOAP"', "", "features.soap must have either a type"),
+        ("[models.ridge]", "[split]\ntest_size = -0.1", "split.test_size must be >= 0"),
+        ("[models.ridge]", "[split]\nmethod = 3", "split.method must be a string, got 3"),
+        ("[models.ridge]", "[evaluation]\nlevel = 1.0", "evaluation.level must be between 0 and 1, got 1.0"),
+        ("[models.ridge]", "[search]\nmethod = 'all'", "search.method must be one of"),
+        ("[models.ridge]", "[models]\nridge = 1", 'models must be "auto" or hold tables'),
+    ],
+)
+def test_mistakes_are_named(tmp_path, old, new, message):
+    path = tmp_path / "recipe.toml"
+    assert old in TEXT
+    path.write_text(TEXT.replace(old, new), encoding="utf-8")
+    with pytest.raises((ValueError, TypeError), match=message):
+        Recipe.read(path)
+
+
+def test_sections_that_are_missing_are_named(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="data is missing: a recipe needs"):
+        Recipe.read(path)
+    path.write_text(TEXT.partition("[features")[0] + "[features]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"features must have at least one entry, .* or be left out"):
+        Recipe.read(path)
+    with pytest.raises(FileNotFoundError, match=r"no such file: .* atomprint init writes one"):
+        Recipe.read(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("change", ["models.forest", "=1", "a..b=1"])
+def test_overrides_that_are_none(file, change):
+    with pytest.raises(ValueError, match="an override must look like"):
+        Recipe.read(file, [change])
+
+
+ACCURACY = sorted((Path(__file__).parents[3] / "benchmarks" / "accuracy").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", ACCURACY, ids=lambda path: path.stem)
+def test_recipes_of_the_accuracy_page_are_sound(path):
+    """Their data are not here, but features and models can be made of every entry."""
+    recipe = Recipe.read(path)
+    structures = [molecule("H2O"), molecule("CH4")] if recipe.data.name == "qm7" else [bulk("NaCl", "rocksalt", a=5.6)]
+    ids = tuple(f"s{i}" for i in range(len(structures)))
+    target = Target(np.arange(float(len(structures))), "eV", "E", "made up")
+    dataset = Dataset("toy", "Toy", structures, ids, {"y": target}, "Some", "Nobody", None, licence="CC0")
+    sets, _ = feature_sets(recipe.features, dataset, "structure", 1)
+    assert [len(made.transformer.fit(structures).get_feature_names_out()) > 4 for made in sets] == [True]
+    for name, entry in recipe.models.items():
+        assert hasattr(make_model(name, **entry), "fit")

@@ -32,7 +32,7 @@ class Problem(enum.Enum):
 
     coincident = 6
 
-def gather_atoms(items: list, periodic: bool) -> object:
+def read_atoms(items: list, periodic: bool) -> object:
     """
     Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is not as ASE makes it.
     """

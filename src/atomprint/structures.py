@@ -237,7 +237,7 @@ def _gather(structures: Structures, periodic: bool) -> Batch:
         raise ValueError(f"structures must hold at least one structure, got an empty {type(structures).__name__}")
 
     if all(issubclass(kind, Atoms) for kind in set(map(type, items))):
-        gathered: Any = _core.gather_atoms(items, periodic)
+        gathered: Any = _core.read_atoms(items, periodic)
         if gathered is not None:
             z, r, firsts, vectors, repeats = gathered
             return Batch(z, r, firsts, vectors, repeats.view(np.bool_), single)

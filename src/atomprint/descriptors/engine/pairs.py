@@ -76,7 +76,7 @@ def compiled_pairs(
     Parameters
     ----------
     calculator : object
-        With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/soap.hpp``.
+        With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/local/soap.hpp``.
     places : sequence
         What these take first; the last is ``offsets`` of :class:`~atomprint.descriptors.engine.local.CenterBatch`.
     species : sequence of int

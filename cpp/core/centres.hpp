@@ -1,0 +1,85 @@
+// The loop over the centres of a batch, which every local descriptor shares.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/batch.hpp"
+#include "core/pairs.hpp"
+#include "core/parallel.hpp"
+
+namespace atomprint {
+
+// Where to compute: points with the atom each belongs to, or -1.
+struct Centres {
+    const double* points;        // (n_centres, 3)
+    const std::int64_t* atoms;   // (n_centres), index within the structure
+    const std::int64_t* offsets; // (n_structures + 1)
+};
+
+inline constexpr std::size_t centres_per_task = 32;
+// Partial sums of one structure; fixed, so that a sum does not depend on the number of threads.
+inline constexpr std::size_t parts_of_sum = 16;
+
+// A run of centres of one structure; `part` counts the runs of the structure.
+struct CentreRun {
+    std::size_t structure;
+    std::int64_t begin, end;
+    std::size_t part;
+};
+
+// Shares the centres of the structures [first, last) out over threads, in runs that do not depend on the
+// number of threads, at most `most_parts` for each structure. Calls body(run, finder, worker) for each run,
+// and finish(structure, worker) after the last run of a structure; structures without centres are left out.
+template <class Body, class Finish>
+void for_centres(const Batch& batch, const Centres& centres, std::size_t first, std::size_t last,
+                 double cutoff, std::size_t most_parts, int n_threads, const Body& body,
+                 const Finish& finish) {
+    struct Site {
+        std::once_flag once;
+        std::unique_ptr<NeighbourFinder> finder;
+        std::atomic<int> left{0};
+    };
+    std::vector<CentreRun> runs;
+    const auto sites = std::make_unique<Site[]>(last - first);
+    for (std::size_t s = first; s < last; ++s) {
+        const std::int64_t begin = centres.offsets[s], n = centres.offsets[s + 1] - begin;
+        if (n == 0)
+            continue;
+        const auto parts = std::min<std::int64_t>((n + centres_per_task - 1) / centres_per_task,
+                                                  static_cast<std::int64_t>(most_parts));
+        for (std::int64_t k = 0; k < parts; ++k)
+            runs.push_back(
+                {s, begin + n * k / parts, begin + n * (k + 1) / parts, static_cast<std::size_t>(k)});
+        sites[s - first].left = static_cast<int>(parts);
+    }
+    parallel_for(runs.size(), n_threads, [&](std::size_t index, int worker) {
+        const CentreRun& run = runs[index];
+        Site& site = sites[run.structure - first];
+        std::call_once(site.once, [&] {
+            const std::int64_t begin = centres.offsets[run.structure];
+            const auto n = static_cast<std::size_t>(centres.offsets[run.structure + 1] - begin);
+            try {
+                site.finder = std::make_unique<NeighbourFinder>(batch[run.structure],
+                                                                centres.points + 3 * begin, n, cutoff);
+            } catch (const TooManyImages& error) {
+                throw std::invalid_argument("structure " + std::to_string(run.structure) + ": " +
+                                            error.what() + ": r_cut is too large for this cell");
+            }
+        });
+        body(run, *site.finder, worker);
+        if (--site.left > 0)
+            return;
+        site.finder.reset();
+        finish(run.structure, worker);
+    });
+}
+
+} // namespace atomprint

@@ -1,0 +1,28 @@
+// Is a batch physically usable? Asked once, before any descriptor sees it.
+#pragma once
+
+#include <cstddef>
+
+#include "core/batch.hpp"
+
+namespace atomprint {
+
+enum class Problem { none, position, number, cell, no_cell, volume, coincident };
+
+struct Finding {
+    Problem problem = Problem::none;
+    std::size_t structure = 0;
+    std::size_t atom = 0;
+    std::size_t other = 0; // second atom of a coincident pair
+};
+
+// Atoms closer than this, in Å, are taken for the same atom entered twice.
+inline constexpr double coincidence = 1e-5;
+// Coordinates and lattice vectors beyond this, in Å, are mistakes, and would leave no digits for distances.
+inline constexpr double farthest = 1e7;
+
+// The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent;
+// with `need_cell`, every structure must have a cell.
+Finding check_batch(const Batch& batch, bool need_cell);
+
+} // namespace atomprint

@@ -1,0 +1,166 @@
+// From derivatives by the vectors from centres to neighbours to those by atoms and strain, and lists of these
+// pairs: what every local descriptor shares.
+//
+// With r' = (1 + e) r a vector d changes by e d, so that the strain derivative is the sum of gradient (x) d.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "core/centres.hpp"
+
+namespace atomprint {
+
+// Derivatives of a sum over centres, (n_atoms, 3) by positions and unless null (n_structures, 3, 3) by
+// strain. Runs of centres add them up apart, and the parts of a structure are added in their order: the
+// result does not depend on the number of threads.
+class GradientSum {
+public:
+    GradientSum(const Batch& batch, double* positions, double* strain)
+        : batch_(batch), positions_(positions), strain_(strain), parts_(batch.n_structures) {
+        std::fill(positions, positions + 3 * batch.offsets[batch.n_structures], 0.0);
+        if (strain)
+            std::fill(strain, strain + strain_numbers * batch.n_structures, 0.0);
+    }
+
+    // What a run of centres adds to one structure.
+    class Part {
+    public:
+        explicit Part(std::size_t n_atoms) : numbers_(3 * n_atoms + strain_numbers, 0.0) {}
+
+        // The derivative g by the vector d to an atom; `own` is the atom that moves the centre, or -1.
+        void add(std::int64_t atom, std::int64_t own, const double (&g)[3], const double (&d)[3]) {
+            double* const to = numbers_.data() + 3 * atom;
+            double* const strain = numbers_.data() + numbers_.size() - strain_numbers;
+            for (int a = 0; a < 3; ++a) {
+                to[a] += g[a];
+                if (own >= 0)
+                    numbers_[3 * own + a] -= g[a];
+                for (int b = 0; b < 3; ++b)
+                    strain[3 * a + b] += g[a] * d[b];
+            }
+        }
+
+    private:
+        friend GradientSum;
+        std::vector<double> numbers_; // of the atoms, then of the strain
+    };
+
+    Part part(std::size_t structure) const {
+        return Part(static_cast<std::size_t>(batch_.offsets[structure + 1] - batch_.offsets[structure]));
+    }
+
+    void put(const CentreRun& run, Part&& part, double scale = 1.0) {
+        for (double& number : part.numbers_)
+            number *= scale;
+        const std::scoped_lock lock(mutex_);
+        auto& parts = parts_[run.structure];
+        parts.resize(std::max(parts.size(), run.part + 1));
+        parts[run.part] = std::move(part.numbers_);
+    }
+
+    // After the last run of a structure.
+    void finish(std::size_t s) {
+        const std::int64_t begin = 3 * batch_.offsets[s], n = 3 * batch_.offsets[s + 1] - begin;
+        for (const std::vector<double>& part : parts_[s]) {
+            for (std::int64_t k = 0; k < n; ++k)
+                positions_[begin + k] += part[k];
+            for (std::size_t k = 0; strain_ && k < strain_numbers; ++k)
+                strain_[strain_numbers * s + k] += part[n + k];
+        }
+        std::vector<std::vector<double>>().swap(parts_[s]);
+    }
+
+private:
+    static constexpr std::size_t strain_numbers = 9;
+
+    Batch batch_;
+    double *positions_, *strain_;
+    std::vector<std::vector<std::vector<double>>> parts_; // of each structure
+    std::mutex mutex_;
+};
+
+// All pairs of a centre and an atom within reach of it, sorted by species of the atom, then by centre.
+struct PairList {
+    std::vector<std::int64_t> kind_offsets; // (n_species + 1)
+    std::vector<std::int64_t> centre, atom; // index in the batch's centres; index within the structure
+    std::vector<std::int64_t> shift;        // (n, 3), lattice translation added to the atom's position
+    std::vector<double> vector;             // (n, 3), from the centre to the atom, Å
+    std::vector<std::int64_t>
+        first; // (n_centres, n_species), where a centre's pairs start among their species'
+};
+
+// The neighbours of one centre, in the descriptor's own order: images and the vectors to them.
+struct NeighbourList {
+    std::size_t n;
+    const std::int32_t* image;
+    const double *x, *y, *z;
+};
+
+// List all pairs; collect(worker, finder, kinds, centre) returns the neighbours of a centre. Within a
+// species the pairs of a centre keep their order.
+template <class Collect>
+PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds,
+                    const Centres& centres, double cutoff, int n_threads, const Collect& collect) {
+    const auto n_centres = static_cast<std::size_t>(centres.offsets[batch.n_structures]);
+    PairList list;
+    list.first.assign(n_centres * n_kinds, 0);
+    // First the numbers of pairs, then the pairs themselves.
+    const auto for_all = [&](const auto& body) {
+        for_centres(
+            batch, centres, 0, batch.n_structures, cutoff, std::size_t(-1) / 2, n_threads,
+            [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
+                const std::int32_t* kinds = species + batch.offsets[run.structure];
+                for (std::int64_t centre = run.begin; centre < run.end; ++centre)
+                    body(collect(worker, finder, kinds, centre), static_cast<std::size_t>(centre), finder,
+                         kinds);
+            },
+            [](std::size_t, int) {});
+    };
+    for_all([&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder,
+                const std::int32_t* kinds) {
+        for (std::size_t k = 0; k < found.n; ++k)
+            ++list.first[centre * n_kinds + kinds[finder.atom[found.image[k]]]];
+    });
+    std::int64_t total = 0;
+    for (std::size_t kind = 0; kind < n_kinds; ++kind) {
+        list.kind_offsets.push_back(total);
+        std::int64_t of_kind = 0;
+        for (std::size_t centre = 0; centre < n_centres; ++centre) {
+            std::int64_t& first = list.first[centre * n_kinds + kind];
+            const std::int64_t count = first;
+            first = of_kind;
+            of_kind += count;
+        }
+        total += of_kind;
+    }
+    list.kind_offsets.push_back(total);
+    const auto n = static_cast<std::size_t>(total);
+    list.centre.resize(n), list.atom.resize(n), list.shift.resize(3 * n), list.vector.resize(3 * n);
+    for_all([&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder,
+                const std::int32_t* kinds) {
+        const auto own = list.first.begin() + static_cast<std::ptrdiff_t>(centre * n_kinds);
+        std::vector<std::int64_t> at(own, own + static_cast<std::ptrdiff_t>(n_kinds));
+        Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1],
+                   centres.points[3 * centre + 2]};
+        const auto moved = finder.locate(point);
+        for (std::size_t k = 0; k < found.n; ++k) {
+            const auto image = static_cast<std::size_t>(found.image[k]);
+            const std::int32_t kind = kinds[finder.atom[image]];
+            const auto to = static_cast<std::size_t>(list.kind_offsets[kind] + at[kind]++);
+            list.centre[to] = static_cast<std::int64_t>(centre);
+            list.atom[to] = finder.atom[image];
+            const double d[3] = {found.x[k], found.y[k], found.z[k]};
+            for (int c = 0; c < 3; ++c) {
+                list.shift[3 * to + c] = finder.shift[image][c] - moved[c];
+                list.vector[3 * to + c] = d[c];
+            }
+        }
+    });
+    return list;
+}
+
+} // namespace atomprint

@@ -1,0 +1,726 @@
+#include "local/mbtr.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/checks.hpp"
+#include "core/dispatch.hpp"
+#include "core/pairs.hpp"
+#include "core/parallel.hpp"
+
+namespace atomprint {
+
+namespace {
+
+using Geometry = MbtrParameters::Geometry;
+using TermWeighting = MbtrParameters::Weighting;
+using Normalization = MbtrParameters::Normalization;
+using Shift = std::array<std::int32_t, 3>;
+
+// Beyond this many standard deviations the normal distribution is 0 or 1 to all digits.
+constexpr double gaussian_reach = 8.3;
+// Short cells of the table in a standard deviation: with the powers of the table the error is below 1e-16.
+constexpr double cells_in_sigma = 8.0;
+constexpr std::int32_t fixed = -1; // instead of an atom: a point that stays
+
+// Integral of the normal distribution from a to b, without cancellation.
+double normal_between(double a, double b) {
+    constexpr double s = 0.7071067811865476;
+    if (a + b < 0.0)
+        return 0.5 * (std::erfc(-b * s) - std::erfc(-a * s));
+    return 0.5 * (std::erfc(a * s) - std::erfc(b * s));
+}
+
+// A star with the atoms that it is made of.
+struct StarAtoms {
+    std::size_t n = 0;
+    std::int32_t atom = fixed, kind = 0; // at the centre of the star
+    bool first_only = false;             // of the triples, only those with the first neighbour
+    std::vector<std::int32_t> atoms, kinds;
+    std::vector<Shift> shifts; // of each neighbour's atom relative to the centre's, as given
+    AlignedVector<double> vector[3], unit[3], r, factor, growth;
+
+    void clear() { n = 0; }
+    void add(std::int32_t a, std::int32_t k, const Shift& shift, const Vec3& v, double length, double f,
+             double g) {
+        const std::size_t need = n + 1 + star_slack;
+        if (r.size() < need) {
+            atoms.resize(2 * need), kinds.resize(2 * need), shifts.resize(2 * need);
+            for (auto* values :
+                 {&vector[0], &vector[1], &vector[2], &unit[0], &unit[1], &unit[2], &r, &factor, &growth})
+                values->resize(2 * need);
+        }
+        atoms[n] = a, kinds[n] = k, shifts[n] = shift;
+        for (std::size_t c = 0; c < 3; ++c)
+            vector[c][n] = v[c], unit[c][n] = v[c] / length;
+        r[n] = length, factor[n] = f, growth[n] = g;
+        ++n;
+    }
+    // Fill the slack with a harmless neighbour.
+    void finish() {
+        if (r.size() < n + star_slack) // nothing was added
+            add(fixed, 0, {}, {1.0, 0.0, 0.0}, 1.0, 0.0, 0.0), n = 0;
+        for (std::size_t k = n; k < n + star_slack; ++k) {
+            for (std::size_t c = 0; c < 3; ++c)
+                vector[c][k] = 1e9, unit[c][k] = 0.5;
+            r[k] = 1e9, factor[k] = growth[k] = 0.0;
+        }
+    }
+    Star star() const {
+        return {n,
+                {vector[0].data(), vector[1].data(), vector[2].data()},
+                {unit[0].data(), unit[1].data(), unit[2].data()},
+                r.data(),
+                factor.data(),
+                growth.data()};
+    }
+};
+
+// Rows for those combinations of species that occur.
+struct Rows {
+    std::vector<std::int32_t> of_slot; // -1 where there is none
+    std::vector<std::int32_t> slots;
+    AlignedVector<double> data;
+
+    void clear(std::size_t n_slots) {
+        if (of_slot.size() != n_slots)
+            of_slot.assign(n_slots, -1);
+        for (const std::int32_t slot : slots)
+            of_slot[static_cast<std::size_t>(slot)] = -1;
+        slots.clear();
+    }
+    template <class Fill>
+    std::int32_t find(std::size_t slot, std::size_t stride, const Fill& fill) {
+        std::int32_t& row = of_slot[slot];
+        if (row < 0) {
+            row = static_cast<std::int32_t>(slots.size());
+            slots.push_back(static_cast<std::int32_t>(slot));
+            grow(data, stride * slots.size());
+            fill(data.data() + static_cast<std::size_t>(row) * stride, slot);
+        }
+        return row;
+    }
+};
+
+} // namespace
+
+// Memory of one thread, and the structure that it works on.
+struct MbtrWorker {
+    const Mbtr* owner = nullptr;
+    const MbtrParameters* p = nullptr;
+    Structure structure{};
+    const std::int32_t* species = nullptr;
+    std::unique_ptr<NeighbourFinder> finder;
+    Neighbours found;
+    std::vector<StarAtoms> around; // each atom, where local triples ask for it
+    std::vector<char> known;
+    StarAtoms star, own;
+    std::vector<double> counts; // atoms of each species
+    double volume = 0.0;
+
+    // Terms of one star that are treated together.
+    AlignedVector<double> value, weight, sum, slope, value_slope;
+    std::vector<std::int32_t> row;
+    AlignedVector<double> gradient[3], slopes[12], window[2];
+    Rows features, adjoint;
+    std::vector<double> scratch;
+
+    void begin(const Mbtr& mbtr, const Structure& s, const std::int32_t* kinds, const double* points,
+               std::size_t n_points) {
+        owner = &mbtr, p = &mbtr.p_, structure = s, species = kinds;
+        if (p->normalization == Normalization::valle_oganov) {
+            counts.assign(static_cast<std::size_t>(p->n_species), 0.0);
+            for (std::size_t i = 0; i < s.n_atoms; ++i)
+                ++counts[static_cast<std::size_t>(kinds[i])];
+            const double* c = s.cell;
+            volume = std::abs(dot({c[0], c[1], c[2]}, cross({c[3], c[4], c[5]}, {c[6], c[7], c[8]})));
+        }
+        if (p->order() == 1)
+            return;
+        double cutoff = p->cutoff;
+        if (std::isinf(cutoff)) { // in a molecule: all pairs
+            if (s.periodic())
+                throw std::invalid_argument("a periodic structure needs a weighting with a cutoff");
+            Vec3 low, high;
+            low.fill(std::numeric_limits<double>::infinity());
+            for (std::size_t k = 0; k < 3; ++k)
+                high[k] = -low[k];
+            const auto include = [&](const double* r) {
+                for (std::size_t k = 0; k < 3; ++k)
+                    low[k] = std::min(low[k], r[k]), high[k] = std::max(high[k], r[k]);
+            };
+            for (std::size_t i = 0; i < s.n_atoms; ++i)
+                include(s.positions + 3 * i);
+            for (std::size_t i = 0; i < n_points; ++i)
+                include(points + 3 * i);
+            cutoff = 1.0 + 1.01 * norm({high[0] - low[0], high[1] - low[1], high[2] - low[2]});
+        }
+        scratch.assign(s.positions, s.positions + 3 * s.n_atoms);
+        if (points != s.positions)
+            scratch.insert(scratch.end(), points, points + 3 * n_points);
+        finder = std::make_unique<NeighbourFinder>(s, scratch.data(), scratch.size() / 3, cutoff);
+        if (p->local && p->order() == 3) {
+            grow(around, s.n_atoms);
+            known.assign(s.n_atoms, 0);
+        }
+    }
+
+    // Part of the weight that belongs to one distance, and the derivative of its logarithm.
+    std::pair<double, double> weigh(double r) const {
+        switch (p->weighting) {
+        case TermWeighting::exponential:
+            return {std::exp(-p->scale * r), -p->scale};
+        case TermWeighting::inverse_square:
+            return {1.0 / (r * r), -2.0 / r};
+        case TermWeighting::smooth_cutoff: {
+            const double x = r / p->cutoff, y = p->sharpness, power = std::pow(x, y);
+            const double f = 1.0 + y * power * x - (y + 1.0) * power;
+            return {f, f > 0.0 ? y * (y + 1.0) * (power - power / x) / (p->cutoff * f) : 0.0};
+        }
+        default:
+            return {1.0, 0.0};
+        }
+    }
+
+    // All neighbours of a point, after what `out` holds already, but for those that `skip` names.
+    template <class Skip>
+    void gather(const double* at, StarAtoms& out, const Skip& skip) {
+        Vec3 point{at[0], at[1], at[2]};
+        const auto moved = finder->locate(point);
+        finder->query(point, found);
+        for (std::size_t k = 0; k < found.n; ++k) {
+            const auto image = static_cast<std::size_t>(found.index[k]);
+            const std::int32_t a = finder->atom[image];
+            Shift shift = finder->shift[image];
+            for (std::size_t c = 0; c < 3; ++c)
+                shift[c] -= moved[c];
+            if (skip(a, shift, found.r2[k]))
+                continue;
+            const double r = std::sqrt(found.r2[k]);
+            const auto [f, g] = weigh(r);
+            if (f > 0.0)
+                out.add(a, species[a] + p->local, shift, {found.x[k], found.y[k], found.z[k]}, r, f, g);
+        }
+    }
+
+    // Calls visit for every star of a structure. Pairs of different atoms are seen from the first one alone.
+    template <class Visit>
+    void stars_of_structure(const Visit& visit) {
+        const bool pairs = p->order() == 2;
+        for (std::size_t i = 0; i < structure.n_atoms; ++i) {
+            const auto self = static_cast<std::int32_t>(i);
+            star.clear();
+            star.atom = self, star.kind = species[i], star.first_only = false;
+            if (p->order() > 1)
+                gather(structure.positions + 3 * i, star, [&](std::int32_t a, const Shift& shift, double) {
+                    return (a == self && shift == Shift{}) || (pairs && a < self);
+                });
+            if (pairs) // from an atom to its image one goes both ways
+                for (std::size_t k = 0; k < star.n; ++k)
+                    star.factor[k] *= star.atoms[k] == self ? 0.5 : 1.0;
+            star.finish();
+            visit(star);
+        }
+    }
+
+    // Calls visit for every star of a centre, which stands for the given atom, or for none. A point on top of
+    // an atom stands for it, too. As part of a star the centre is called `name`.
+    template <class Visit>
+    void stars_of_centre(const double* at, std::int32_t atom, bool attach, const Visit& visit) {
+        std::int32_t self = atom;
+        Shift of_self{};
+        if (atom < 0) {
+            star.clear();
+            gather(at, star, [&](std::int32_t a, const Shift& shift, double r2) {
+                if (r2 < coincidence * coincidence)
+                    self = a, of_self = shift;
+                return true;
+            });
+        }
+        const std::int32_t name = attach && atom >= 0 ? atom : fixed;
+        own.clear();
+        own.atom = name, own.kind = 0, own.first_only = false;
+        gather(at, own,
+               [&](std::int32_t a, const Shift& shift, double) { return a == self && shift == of_self; });
+        own.finish();
+        visit(own);
+        if (p->order() == 2)
+            return;
+        for (std::size_t k = 0; k < own.n; ++k) { // triples with the centre at the end
+            const std::int32_t middle = own.atoms[k];
+            const StarAtoms& others = neighbours_of(middle);
+            star.clear();
+            star.atom = middle, star.kind = own.kinds[k], star.first_only = true;
+            star.add(name, 0, {}, {-own.vector[0][k], -own.vector[1][k], -own.vector[2][k]}, own.r[k],
+                     own.factor[k], own.growth[k]);
+            for (std::size_t m = 0; m < others.n; ++m) {
+                Shift shift = own.shifts[k];
+                for (std::size_t c = 0; c < 3; ++c)
+                    shift[c] += others.shifts[m][c];
+                if (others.atoms[m] != self || shift != of_self)
+                    star.add(others.atoms[m], others.kinds[m], shift,
+                             {others.vector[0][m], others.vector[1][m], others.vector[2][m]}, others.r[m],
+                             others.factor[m], others.growth[m]);
+            }
+            star.finish();
+            visit(star);
+        }
+    }
+
+    const StarAtoms& neighbours_of(std::int32_t atom) {
+        const auto i = static_cast<std::size_t>(atom);
+        if (!known[i]) {
+            known[i] = 1;
+            around[i].clear();
+            gather(structure.positions + 3 * i, around[i],
+                   [&](std::int32_t a, const Shift& shift, double) { return a == atom && shift == Shift{}; });
+        }
+        return around[i];
+    }
+
+    std::size_t pair_slot(std::int32_t a, std::int32_t b) const {
+        if (p->local)
+            return static_cast<std::size_t>(b);
+        return triangle(a, b, p->n_species);
+    }
+    static std::size_t triangle(std::int32_t a, std::int32_t b, std::int32_t n) {
+        const auto i = static_cast<std::size_t>(std::min(a, b)), j = static_cast<std::size_t>(std::max(a, b));
+        return j + i * static_cast<std::size_t>(n) - i * (i + 1) / 2;
+    }
+    std::size_t triple_slot(std::int32_t middle, std::int32_t a, std::int32_t b) const {
+        const auto n = static_cast<std::size_t>(p->n_species) + p->local;
+        if (p->local && middle > 0) // one end is the centre, of kind 0
+            return n * (n + 1) / 2 + static_cast<std::size_t>(middle - 1) * n +
+                   static_cast<std::size_t>(a + b);
+        return static_cast<std::size_t>(middle) * n * (n + 1) / 2 +
+               triangle(a, b, static_cast<std::int32_t>(n));
+    }
+
+    // Calls with_terms(p, first, last) after values, weights and rows of the terms [first, last) of a star
+    // are in place; p is the first neighbour of a triple. `find` gives the row of a slot.
+    template <class Find, class Visit>
+    void terms(const StarAtoms& s, const Find& find, const Visit& with_terms) {
+        const std::size_t room = std::max<std::size_t>(s.n, 1) + star_slack;
+        for (auto* values : {&value, &weight, &value_slope})
+            grow(*values, room);
+        grow(row, room);
+        if (p->order() == 1) {
+            value[0] = structure.numbers[s.atom], weight[0] = 1.0;
+            row[0] = find(static_cast<std::size_t>(s.kind));
+            with_terms(0, 0, 1);
+            return;
+        }
+        if (p->order() == 2) {
+            const bool inverse = p->geometry == Geometry::inverse_distance;
+            for (std::size_t q = 0; q < s.n; ++q) {
+                const double r = s.r[q];
+                value[q] = inverse ? 1.0 / r : r;
+                value_slope[q] = inverse ? -1.0 / (r * r) : 1.0;
+                weight[q] = s.factor[q];
+                row[q] = find(pair_slot(s.kind, s.kinds[q]));
+            }
+            with_terms(0, 0, s.n);
+            return;
+        }
+        const Star view = s.star();
+        const auto triples = kernels().broadening.triples;
+        for (std::size_t k = 0; k + 1 < s.n && !(s.first_only && k > 0); ++k) {
+            triples(view, owner->rule_, k, k + 1, value.data(), weight.data());
+            std::fill_n(weight.begin() + static_cast<std::ptrdiff_t>(s.n), star_slack, 0.0);
+            for (std::size_t q = k + 1; q < s.n; ++q)
+                row[q] = weight[q] == 0.0 ? 0 : find(triple_slot(s.kind, s.kinds[k], s.kinds[q]));
+            with_terms(k, k + 1, s.n);
+        }
+    }
+
+    // Number that the features of a combination of species are multiplied with.
+    double slot_scale(std::size_t slot) const {
+        if (p->normalization == Normalization::n_atoms)
+            return 1.0 / static_cast<double>(structure.n_atoms);
+        if (p->normalization != Normalization::valle_oganov)
+            return 1.0;
+        constexpr double four_pi = 12.566370614359172;
+        const auto n = static_cast<std::size_t>(p->n_species), per_middle = n * (n + 1) / 2;
+        std::size_t in_pair = slot % per_middle, i = 0;
+        while (in_pair >= n - i)
+            in_pair -= n - i++;
+        const std::size_t j = i + in_pair;
+        if (p->order() == 3)
+            return volume / (counts[slot / per_middle] * counts[i] * counts[j]);
+        return volume / (four_pi * counts[i] * counts[j]) * (i == j ? 2.0 : 1.0);
+    }
+
+    // Sum up and normalise the features of one row; returns their length before, if they are normalised by
+    // it.
+    template <class Stars>
+    double sum_features(const Stars& stars) {
+        const std::size_t stride = owner->table_.row_stride, n = static_cast<std::size_t>(p->n);
+        features.clear(owner->n_slots());
+        const auto zero = [&](double* to, std::size_t) { std::fill_n(to, stride, 0.0); };
+        const auto find = [&](std::size_t slot) { return features.find(slot, stride, zero); };
+        const auto broaden = kernels().broadening.broaden;
+        stars([&](const StarAtoms& s) {
+            terms(s, find, [&](std::size_t, std::size_t first, std::size_t last) {
+                broaden(owner->table_, last - first, value.data() + first, weight.data() + first,
+                        row.data() + first, features.data.data());
+            });
+        });
+        double square = 0.0;
+        for (std::size_t k = 0; k < features.slots.size(); ++k) {
+            double* values = features.data.data() + k * stride;
+            const double scale = slot_scale(static_cast<std::size_t>(features.slots[k]));
+            for (std::size_t x = 0; x < n; ++x) {
+                values[x] *= scale;
+                square += values[x] * values[x];
+            }
+        }
+        const double length = std::sqrt(square);
+        if (p->normalization != Normalization::l2 || length == 0.0)
+            return length;
+        for (std::size_t k = 0; k < features.slots.size(); ++k)
+            for (std::size_t x = 0; x < n; ++x)
+                features.data[k * stride + x] /= length;
+        return length;
+    }
+
+    template <class T>
+    void write_features(T* out) const {
+        const auto n = static_cast<std::size_t>(p->n);
+        std::fill_n(out, owner->n_features(), T{});
+        for (std::size_t k = 0; k < features.slots.size(); ++k) {
+            const double* from = features.data.data() + k * owner->table_.row_stride;
+            std::copy(from, from + n, out + static_cast<std::size_t>(features.slots[k]) * n);
+        }
+    }
+
+    // Add the derivatives of cotangents * features of one row. If these are normalised by their length, it is
+    // given, and they are there.
+    template <class T, class Stars>
+    void contract(const Stars& stars, const T* cotangents, double length, double* positions, double* strain) {
+        const std::size_t stride = owner->table_.row_stride, n = static_cast<std::size_t>(p->n);
+        const bool l2 = p->normalization == Normalization::l2;
+        double along = 0.0; // cotangents times features
+        if (p->order() == 1 || (l2 && length == 0.0))
+            return;
+        if (l2)
+            for (std::size_t k = 0; k < features.slots.size(); ++k) {
+                const T* c = cotangents + static_cast<std::size_t>(features.slots[k]) * n;
+                for (std::size_t x = 0; x < n; ++x)
+                    along += static_cast<double>(c[x]) * features.data[k * stride + x];
+            }
+        adjoint.clear(owner->n_slots());
+        const auto fill = [&](double* to, std::size_t slot) {
+            const T* c = cotangents + slot * n;
+            const double scale = l2 ? 1.0 / length : slot_scale(slot);
+            const double* y =
+                l2 ? features.data.data() + static_cast<std::size_t>(features.of_slot[slot]) * stride
+                   : nullptr;
+            for (std::size_t x = 0; x < n; ++x)
+                to[x] = scale * (static_cast<double>(c[x]) - (l2 ? along * y[x] : 0.0));
+            std::fill(to + n, to + stride, 0.0);
+        };
+        const auto find = [&](std::size_t slot) { return adjoint.find(slot, stride, fill); };
+        const BroadeningKernels& kernel = kernels().broadening;
+        double energy = 0.0;
+        stars([&](const StarAtoms& s) {
+            const std::size_t room = s.n + star_slack;
+            for (auto* values : {&sum, &slope, &gradient[0], &gradient[1], &gradient[2]}) {
+                grow(*values, room);
+                std::fill_n(values->begin(), room, 0.0);
+            }
+            double* const to[3] = {gradient[0].data(), gradient[1].data(), gradient[2].data()};
+            const Star view = s.star();
+            terms(s, find, [&](std::size_t k, std::size_t first, std::size_t last) {
+                kernel.adjoint(owner->table_, last - first, value.data() + first, weight.data() + first,
+                               row.data() + first, adjoint.data.data(), sum.data() + first,
+                               slope.data() + first);
+                for (std::size_t q = first; q < last; ++q)
+                    energy += weight[q] * sum[q];
+                if (p->order() == 3)
+                    kernel.triple_contract(view, owner->rule_, k, first, weight.data(), sum.data(),
+                                           slope.data(), to);
+                else
+                    for (std::size_t q = first; q < last; ++q) {
+                        const double g = weight[q] * (s.growth[q] * sum[q] + value_slope[q] * slope[q]);
+                        for (std::size_t c = 0; c < 3; ++c)
+                            to[c][q] += g * s.unit[c][q];
+                    }
+            });
+            double on_centre[3]{};
+            for (std::size_t q = 0; q < s.n; ++q)
+                for (std::size_t c = 0; c < 3; ++c) {
+                    const double g = to[c][q];
+                    on_centre[c] -= g;
+                    if (s.atoms[q] != fixed)
+                        positions[3 * static_cast<std::size_t>(s.atoms[q]) + c] += g;
+                    if (strain)
+                        for (std::size_t b = 0; b < 3; ++b)
+                            strain[3 * c + b] += g * s.vector[b][q];
+                }
+            if (s.atom != fixed)
+                for (std::size_t c = 0; c < 3; ++c)
+                    positions[3 * static_cast<std::size_t>(s.atom) + c] += on_centre[c];
+        });
+        if (strain && p->normalization == Normalization::valle_oganov)
+            for (std::size_t c = 0; c < 3; ++c) // the volume
+                strain[4 * c] += energy;
+    }
+
+    // Add the derivatives of all features of one row to arrays whose rows have `width` numbers: by atoms, the
+    // row of each given by `slots`, and by strain. As for contracted ones, the features may have to be there.
+    template <class T, class Stars>
+    void differentiate(const Stars& stars, const std::int64_t* slots, std::size_t n_selected, double length,
+                       std::size_t width, T* positions, T* strain) {
+        if (p->order() == 1)
+            return;
+        const auto n = static_cast<std::size_t>(p->n);
+        const BroadeningKernels& kernel = kernels().broadening;
+        for (auto& values : window)
+            grow(values, owner->table_.stride);
+        stars([&](const StarAtoms& s) {
+            const Star view = s.star();
+            std::size_t ready = s.n; // first neighbour of the triples whose slopes are there
+            double* to[12];
+            for (std::size_t m = 0; m < 12; ++m) {
+                grow(slopes[m], s.n + star_slack);
+                to[m] = slopes[m].data();
+            }
+            const auto find = [](std::size_t slot) { return static_cast<std::int32_t>(slot); };
+            terms(s, find, [&](std::size_t k, std::size_t first, std::size_t last) {
+                const bool triple = p->order() == 3;
+                if (triple && ready != k)
+                    kernel.triple_slopes(view, owner->rule_, ready = k, first, to);
+                for (std::size_t q = first; q < last; ++q) {
+                    std::int32_t begin, end;
+                    if (weight[q] == 0.0 || !kernel.one(owner->table_, value[q], &begin, &end,
+                                                        window[0].data(), window[1].data()))
+                        continue;
+                    const auto slot = static_cast<std::size_t>(row[q]);
+                    const std::size_t at = slot * n + static_cast<std::size_t>(begin);
+                    const auto count = static_cast<std::size_t>(end - begin);
+                    const double w = weight[q] * slot_scale(slot);
+                    double total[2][3]{}; // of the weight and of the value, by all vectors together
+                    const auto add = [&](T* out, double by_weight, double by_value) {
+                        for (std::size_t x = 0; x < count; ++x)
+                            out[at + x] += static_cast<T>(by_weight * window[0][x] + by_value * window[1][x]);
+                    };
+                    const auto add_atom = [&](std::int32_t atom, const double (&by)[2][3]) {
+                        if (!positions || atom == fixed || slots[atom] < 0)
+                            return;
+                        T* out = positions + 3 * static_cast<std::size_t>(slots[atom]) * width;
+                        for (std::size_t c = 0; c < 3; ++c)
+                            add(out + c * width, by[0][c], by[1][c]);
+                    };
+                    const auto add_vector = [&](std::size_t neighbour, const double (&by)[2][3]) {
+                        add_atom(s.atoms[neighbour], by);
+                        for (std::size_t c = 0; c < 3; ++c) {
+                            total[0][c] -= by[0][c], total[1][c] -= by[1][c];
+                            if (strain)
+                                for (std::size_t b = 0; b < 3; ++b)
+                                    add(strain + (3 * c + b) * width, by[0][c] * s.vector[b][neighbour],
+                                        by[1][c] * s.vector[b][neighbour]);
+                        }
+                    };
+                    double by[2][3];
+                    if (triple) {
+                        for (std::size_t c = 0; c < 3; ++c)
+                            by[0][c] = w * slopes[6 + c][q], by[1][c] = w * slopes[c][q];
+                        add_vector(k, by);
+                        for (std::size_t c = 0; c < 3; ++c)
+                            by[0][c] = w * slopes[9 + c][q], by[1][c] = w * slopes[3 + c][q];
+                    } else {
+                        for (std::size_t c = 0; c < 3; ++c)
+                            by[0][c] = w * s.growth[q] * s.unit[c][q],
+                            by[1][c] = w * value_slope[q] * s.unit[c][q];
+                    }
+                    add_vector(q, by);
+                    add_atom(s.atom, total);
+                }
+            });
+        });
+        if (strain && p->normalization == Normalization::valle_oganov) // the volume
+            for_features([&](std::size_t at, double y) {
+                for (std::size_t c = 0; c < 3; ++c)
+                    strain[4 * c * width + at] += static_cast<T>(y);
+            });
+        if (p->normalization != Normalization::l2 || length == 0.0)
+            return;
+        const auto project = [&](T* out) {
+            double along = 0.0;
+            for_features([&](std::size_t at, double y) { along += y * static_cast<double>(out[at]); });
+            for_features([&](std::size_t at, double y) {
+                out[at] = static_cast<T>((static_cast<double>(out[at]) - along * y) / length);
+            });
+        };
+        for (std::size_t k = 0; positions && k < 3 * n_selected; ++k)
+            project(positions + k * width);
+        for (std::size_t k = 0; strain && k < 9; ++k)
+            project(strain + k * width);
+    }
+
+    // Calls f(index of the feature, its value) for all that may differ from zero.
+    template <class F>
+    void for_features(const F& f) const {
+        const auto n = static_cast<std::size_t>(p->n);
+        for (std::size_t k = 0; k < features.slots.size(); ++k)
+            for (std::size_t x = 0; x < n; ++x)
+                f(static_cast<std::size_t>(features.slots[k]) * n + x,
+                  features.data[k * owner->table_.row_stride + x]);
+    }
+};
+
+namespace {
+
+// Calls body(worker, structure, row, stars) for every row, where stars(visit) visits its stars. Structures
+// are shared out over the threads.
+template <class Body>
+void for_rows(const Mbtr& mbtr, const Batch& batch, const std::int32_t* species, const Centres& centres,
+              bool attach, int n_threads, const Body& body) {
+    std::vector<MbtrWorker> workers(static_cast<std::size_t>(std::max(n_threads, 1)));
+    parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int index) {
+        MbtrWorker& worker = workers[static_cast<std::size_t>(index)];
+        const Structure structure = batch[s];
+        const std::int32_t* own_species = species + batch.offsets[s];
+        try {
+            if (!mbtr.local()) {
+                worker.begin(mbtr, structure, own_species, structure.positions, 0);
+                return body(worker, s, s, [&](const auto& visit) { worker.stars_of_structure(visit); });
+            }
+            const auto first = static_cast<std::size_t>(centres.offsets[s]),
+                       last = static_cast<std::size_t>(centres.offsets[s + 1]);
+            if (first == last)
+                return;
+            worker.begin(mbtr, structure, own_species, centres.points + 3 * first, last - first);
+            for (std::size_t row = first; row < last; ++row)
+                body(worker, s, row, [&](const auto& visit) {
+                    worker.stars_of_centre(centres.points + 3 * row,
+                                           static_cast<std::int32_t>(centres.atoms[row]), attach, visit);
+                });
+        } catch (const TooManyImages& error) {
+            throw std::invalid_argument("structure " + std::to_string(s) + ": " + error.what() +
+                                        ": the cutoff of the weighting is too large for this cell");
+        }
+    });
+}
+
+} // namespace
+
+Mbtr::Mbtr(const MbtrParameters& parameters) : p_(parameters) {
+    const double dx = p_.spacing, sigma = p_.sigma;
+    table_.n = p_.n;
+    table_.reach = static_cast<std::int32_t>(std::ceil(gaussian_reach * sigma / dx));
+    table_.n_cells = std::max(1, static_cast<std::int32_t>(std::ceil(cells_in_sigma * dx / sigma)));
+    table_.stride = 2 * static_cast<std::size_t>(table_.reach) + 1 + row_slack;
+    table_.row_stride = static_cast<std::size_t>(p_.n) + row_slack;
+    table_.origin = p_.minimum - 0.5 * dx;
+    table_.inverse_spacing = 1.0 / dx;
+    table_.inverse_cell = table_.n_cells / dx;
+    coefficients_.assign(static_cast<std::size_t>(table_.n_cells) * broadening_powers * table_.stride, 0.0);
+    const double step = dx / (table_.n_cells * sigma); // of a short cell, in standard deviations
+    for (std::int32_t cell = 0; cell < table_.n_cells; ++cell)
+        for (std::int32_t o = 0; o <= 2 * table_.reach; ++o) {
+            // Taylor series about the middle of the short cell: the derivatives of the normal distribution
+            // are Hermite polynomials He_k times its density.
+            const double middle = (cell + 0.5) * step;
+            const double edge[2] = {(o - table_.reach) * dx / sigma - middle,
+                                    (o - table_.reach + 1) * dx / sigma - middle};
+            double* c = coefficients_.data() +
+                        static_cast<std::size_t>(cell) * broadening_powers * table_.stride +
+                        static_cast<std::size_t>(o);
+            const double scale = p_.height / dx;
+            c[0] = scale * normal_between(edge[0], edge[1]);
+            for (int side = 0; side < 2; ++side) {
+                const double z = edge[side];
+                const double density = 0.3989422804014327 * std::exp(-0.5 * z * z) * (side ? scale : -scale);
+                double he = 1.0, before = 0.0, power = 1.0;
+                for (int k = 1; k < broadening_powers; ++k) {
+                    power *= step / k;
+                    c[static_cast<std::size_t>(k) * table_.stride] -= density * he * power;
+                    const double next = z * he - (k - 1) * before;
+                    before = he, he = next;
+                }
+            }
+        }
+    table_.coefficients = coefficients_.data();
+    const bool third = p_.order() == 3 && p_.weighting == TermWeighting::exponential;
+    rule_ = {p_.geometry == Geometry::angle, third, p_.scale, 2.0 * p_.cutoff * (1.0 - cutoff_margin)};
+}
+
+std::size_t Mbtr::n_slots() const {
+    const auto n = static_cast<std::size_t>(p_.n_species) + p_.local, pairs = n * (n + 1) / 2;
+    switch (p_.order()) {
+    case 1:
+        return n;
+    case 2:
+        return p_.local ? n : pairs;
+    default:
+        return p_.local ? pairs + (n - 1) * n : n * pairs;
+    }
+}
+
+template <class T>
+void Mbtr::compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
+                   const MbtrColumns& columns, T* out) const {
+    for_rows(*this, batch, species, centres, false, n_threads,
+             [&](MbtrWorker& worker, std::size_t, std::size_t row, const auto& stars) {
+                 worker.sum_features(stars);
+                 worker.write_features(out + row * columns.width + columns.first);
+             });
+}
+
+template <class T>
+void Mbtr::vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
+               int n_threads, const MbtrColumns& columns, const MbtrGradient<T>& out) const {
+    const bool l2 = p_.normalization == Normalization::l2;
+    for_rows(*this, batch, species, centres, attach, n_threads,
+             [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
+                 const std::size_t at = row * columns.width + columns.first;
+                 const double length = l2 || out.features ? worker.sum_features(stars) : 1.0;
+                 if (out.features)
+                     worker.write_features(out.features + at);
+                 worker.contract(stars, out.cotangents + at, length, out.positions + 3 * batch.offsets[s],
+                                 out.strain ? out.strain + 9 * s : nullptr);
+             });
+}
+
+template <class T>
+void Mbtr::jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
+                    int n_threads, const MbtrColumns& columns, const MbtrJacobian<T>& out) const {
+    const bool need =
+        p_.normalization == Normalization::l2 || p_.normalization == Normalization::valle_oganov;
+    for_rows(*this, batch, species, centres, attach, n_threads,
+             [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
+                 const double length = need || out.features ? worker.sum_features(stars) : 1.0;
+                 if (out.features)
+                     worker.write_features(out.features + row * columns.width + columns.first);
+                 const std::int64_t* slots = out.slots + batch.offsets[s];
+                 const auto selected = static_cast<std::size_t>(std::count_if(
+                     slots, slots + batch[s].n_atoms, [](std::int64_t slot) { return slot >= 0; }));
+                 const std::size_t first_row = p_.local ? static_cast<std::size_t>(centres.offsets[s]) : s;
+                 const std::size_t start =
+                     static_cast<std::size_t>(out.row_offsets[s]) + (row - first_row) * selected;
+                 worker.differentiate(
+                     stars, slots, selected, length, columns.width,
+                     out.positions ? out.positions + 3 * start * columns.width + columns.first : nullptr,
+                     out.strain ? out.strain + 9 * row * columns.width + columns.first : nullptr);
+             });
+}
+
+#define ATOMPRINT_INSTANTIATE(T)                                                                             \
+    template void Mbtr::compute(const Batch&, const std::int32_t*, const Centres&, int, const MbtrColumns&,  \
+                                T*) const;                                                                   \
+    template void Mbtr::vjp(const Batch&, const std::int32_t*, const Centres&, bool, int,                    \
+                            const MbtrColumns&, const MbtrGradient<T>&) const;                               \
+    template void Mbtr::jacobian(const Batch&, const std::int32_t*, const Centres&, bool, int,               \
+                                 const MbtrColumns&, const MbtrJacobian<T>&) const;
+ATOMPRINT_INSTANTIATE(double)
+ATOMPRINT_INSTANTIATE(float)
+#undef ATOMPRINT_INSTANTIATE
+
+} // namespace atomprint

@@ -46,7 +46,7 @@ def benchmark(
         folder = Path(given.output)
         with results_folder(folder), progress_bar() as progress:
             run = run_benchmark(task, recipe=given, path=None if data is None else str(data), progress=progress)
-            progress("Report", 0, 0)
+            progress("Report", 0, None)
             files = run.write(folder)
             files["submission"] = folder / "matbench-results.json"
             write_submission(files["submission"], run.study, task)

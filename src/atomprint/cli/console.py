@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
+
+from atomprint.util.progress import Progress
 
 console = Console(highlight=False)
 
@@ -40,9 +43,9 @@ def messages() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Iterator[Progress]:
     """Show what is being done, for how long, and how much of it is left if that is known."""
-    bar = Progress(
+    bar = Bar(
         SpinnerColumn(),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[count]}"),
@@ -54,7 +57,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     with bar:
         task = bar.add_task("Starting", total=None, count="")
 
-        def show(step: str, done: int, total: int) -> None:
+        def show(step: str, done: int, total: int | None) -> None:
             known: dict[str, Any] = {"completed": done, "total": total, "count": f"{done} of {total}"} if total else {}
             bar.update(task, description=step, **known)
 

@@ -39,11 +39,7 @@ def fetch(
 
         for name in names:
             with progress_bar() as progress:
-                paths = download(
-                    name,
-                    offline=offline or None,
-                    progress=lambda step, done, total: progress(step, done, total or 0),
-                )
+                paths = download(name, offline=offline or None, progress=progress)
             for path in paths:
                 console.print(f"{name}: {path}", soft_wrap=True)
             if not paths:

@@ -39,7 +39,7 @@ def featurize(
                 n_jobs=-1 if jobs is None else jobs,
                 progress=progress,
             )
-            progress("Writing", 0, 0)
+            progress("Writing", 0, None)
             write_features(output, features)
         n, width = features.values.shape
         console.print(f"Wrote {output}: {n} rows, {width} features", soft_wrap=True)

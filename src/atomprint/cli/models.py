@@ -43,7 +43,7 @@ def predict(
                 structures,
                 on_error="skip" if skip else "raise",
                 n_jobs=-1 if jobs is None else jobs,
-                progress=lambda done, total: progress("Predicting", done, total),
+                progress=progress,
             )
         if output is not None:
             if output.suffix == ".json":
@@ -141,7 +141,7 @@ def evaluate(
             on_error="skip" if skip else "raise",
         )
         with progress_bar() as progress:
-            progress("Reading data", 0, 0)
+            progress("Reading data", 0, None)
             dataset = load_data(section, seed=0)
             result = evaluate_model(loaded, dataset, str(section.target), n_jobs=-1 if jobs is None else jobs)
         unit = loaded.card.unit

@@ -77,7 +77,7 @@ def train(
         # If there is no place for the results, that should be known before the work.
         with results_folder(Path(given.output)), progress_bar() as progress:
             run = run_recipe(given, progress)
-            progress("Report", 0, 0)
+            progress("Report", 0, None)
             files = run.write()
         for reason in run.reasons:
             console.print(reason, style="dim", markup=False)

@@ -296,8 +296,8 @@ def test_progress_is_told_in_order():
     problem = problem_of(np.arange(20.0))
     words = []
     split = make_split(problem, n_folds=2)
-    evaluate(LinearRegression(), features_of(np.ones((20, 1))), problem, split, 2, words.append)
-    assert words == ["fold 1: 1 of 3", "fold 2: 2 of 3", "test: 3 of 3"]
+    evaluate(LinearRegression(), features_of(np.ones((20, 1))), problem, split, 2, lambda *step: words.append(step))
+    assert words == [("fold 1", 1, 3), ("fold 2", 2, 3), ("test", 3, 3)]
 
 
 def test_features_are_copied_once_for_each_fit_and_stay_as_they_are():

@@ -67,9 +67,10 @@ def test_a_study_of_numbers():
         titles={"wood": "A forest"},
         n_repeats=2,
         shap=True,
-        progress=words.append,
+        progress=lambda *step: words.append(step),
     )
-    assert len(words) == count_steps(2, 3, split)
+    n_steps = count_steps(2, 3, split)
+    assert [step[1:] for step in words] == [(done, n_steps) for done in range(n_steps)]
     assert study.models == {"dummy": "Baseline", "wood": "A forest", "ridge": "Ridge", "gp": "gp"}
     first, second = study.trials
     assert list(first.evaluations) == ["wood", "ridge"]

@@ -653,7 +653,7 @@ def test_chunks_threads_and_progress(model, structures, monkeypatch):
     expected = model.predict(structures)
     monkeypatch.setattr("atomprint.workflow.saved.model._CHUNK", 7)
     seen = []
-    in_parts = model.predict(structures, n_jobs=2, progress=lambda done, total: seen.append((done, total)))
+    in_parts = model.predict(structures, n_jobs=2, progress=lambda _, done, total: seen.append((done, total)))
     np.testing.assert_allclose(in_parts.values, expected.values, rtol=1e-12)
     np.testing.assert_allclose(in_parts.distance, expected.distance, atol=1e-9)
     assert seen == [(7, 40), (14, 40), (21, 40), (28, 40), (35, 40), (40, 40)]

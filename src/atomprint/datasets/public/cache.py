@@ -17,9 +17,10 @@ from pathlib import Path
 from types import ModuleType
 
 from atomprint.datasets.public.archives import DataFileError
-from atomprint.datasets.public.download import Downloader, Progress
+from atomprint.datasets.public.download import Downloader
 from atomprint.datasets.public.entry import RemoteFile
 from atomprint.datasets.public.registry import entry
+from atomprint.util.progress import Progress, silent
 
 _ROUNDS = 3
 _PAUSE_SECONDS = 1.0
@@ -39,7 +40,7 @@ def fetch(
     cache: PathOrStr | None = None,
     mirrors: Sequence[str] | None = None,
     offline: bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> tuple[Path, ...]:
     """Make sure that the files of a public data set are on this machine.
 
@@ -53,7 +54,7 @@ def fetch(
         Addresses to try after the original; by default those in ``ATOMPRINT_MIRRORS``.
     offline : bool, optional
         If true, nothing is downloaded; by default as ``ATOMPRINT_OFFLINE`` says.
-    progress : callable, optional
+    progress : Progress
         Called with what is done, the number of bytes so far, and that of the whole file or None.
 
     Returns
@@ -80,7 +81,7 @@ def fetch_file(
     cache: PathOrStr | None = None,
     mirrors: Sequence[str] | None = None,
     offline: bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Make sure that one file is on this machine; see :func:`fetch`."""
     target = cache_folder(cache) / file.name
@@ -125,7 +126,7 @@ def find_file(path: PathOrStr, names: Sequence[str]) -> Path:
     raise DataFileError(f"path: the folder {given} has none of {', '.join(names)}")
 
 
-def _download(file: RemoteFile, target: Path, mirrors: Sequence[str], progress: Progress | None) -> None:
+def _download(file: RemoteFile, target: Path, mirrors: Sequence[str], progress: Progress) -> None:
     """Try each address in turn, and those that may yet answer again."""
     pooch = _pooch()
     import requests

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""What is being done, how much of it is done, and how much there is, if that is known."""
+from atomprint.util.progress import Progress, silent
 
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
 _CHUNK = 1 << 16
@@ -24,7 +22,7 @@ class Downloader:
         Where the beginning of a file is kept.
     keep : bool
         Whether to keep it at all: only the hash of the whole file can tell whether two parts belong together.
-    progress : callable or None
+    progress : Progress
         Told the number of bytes.
 
     Notes
@@ -33,7 +31,7 @@ class Downloader:
     processes never write to one file: the second one finds no part, and starts anew.
     """
 
-    def __init__(self, part: Path, keep: bool, progress: Progress | None = None) -> None:
+    def __init__(self, part: Path, keep: bool, progress: Progress = silent) -> None:
         self.part, self.keep, self.progress = part, keep, progress
         self.resumed = False
 
@@ -82,7 +80,6 @@ class Downloader:
             for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
-                if self.progress is not None:
-                    self.progress(f"download {self.part.stem}", done, total)
+                self.progress(f"download {self.part.stem}", done, total)
             if total is not None and done != total:
                 raise requests.ConnectionError(f"the connection broke after {done} of {total} bytes")

@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
-from atomprint.datasets.public.download import Progress
 from atomprint.datasets.public.entry import Entry
 from atomprint.datasets.public.finish import Folds, assemble, check_on_error, folds_of_kept
 from atomprint.datasets.public.matbench_file import Table, read_table
 from atomprint.datasets.public.registry import entry
 from atomprint.structures import Batch
+from atomprint.util.progress import Progress, silent
 
 FOLD_SEED = 18012019
 """Seed of the five shuffled folds of Matbench v0.1."""
@@ -25,7 +25,7 @@ def load_matbench(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return one of the 13 tasks of Matbench v0.1.
 
@@ -42,7 +42,7 @@ def load_matbench(
         If true, nothing is downloaded; by default as ``ATOMPRINT_OFFLINE`` says.
     on_error : {"raise", "skip"}
         What to do with a row that cannot be read: raise, or leave it out and list it in ``failures``.
-    progress : callable, optional
+    progress : Progress
         Called with what is done, how much of it is done, and how much there is or None.
 
     Returns
@@ -76,7 +76,7 @@ def load_bandgap(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return 4604 compositions with experimental band gaps in eV (target ``"gap"``); see :func:`load_matbench`."""
     return load_matbench("expt_gap", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)
@@ -88,7 +88,7 @@ def load_perovskite(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return 18928 cubic perovskites with their formation energies; see :func:`load_matbench`.
 
@@ -103,7 +103,7 @@ def load_mp_formation_energy(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return 132752 crystals with formation energies in eV/atom (target ``"e_form"``); see :func:`load_matbench`."""
     return load_matbench("mp_e_form", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)
@@ -115,7 +115,7 @@ def load_mp_metallicity(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return 106113 crystals, metals or not (target ``"is_metal"``); see :func:`load_matbench`."""
     return load_matbench("mp_is_metal", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)

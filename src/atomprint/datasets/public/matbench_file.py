@@ -20,10 +20,10 @@ from atomprint.datasets.dataset import Failure
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder, from_pymatgen_dict
 from atomprint.datasets.public.cache import PathOrStr, cache_folder, sha256_of
-from atomprint.datasets.public.download import Progress
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import Failures
 from atomprint.structures import Batch
+from atomprint.util.progress import Progress
 
 _FORMAT = 1  # of the copies that load faster; to be raised when what is in them changes
 _ARRAYS = ("positions", "numbers", "offsets", "cells", "pbc")  # in the order of Batch.core
@@ -61,7 +61,7 @@ class Table:
 class _Rows:
     """Takes rows one by one, and knows what to do with those that cannot be read."""
 
-    def __init__(self, place: Path, found: Entry, on_error: str, progress: Progress | None) -> None:
+    def __init__(self, place: Path, found: Entry, on_error: str, progress: Progress) -> None:
         self.place, self.found, self.progress = place, found, progress
         self.failures = Failures(place, on_error)
         self.batch, self.formulas = BatchBuilder(), list[str]()
@@ -83,14 +83,13 @@ class _Rows:
             self.kept.append(row)
         except (ValueError, TypeError) as error:
             self.failures.add(Failure(row, id or str(row), step, str(error)), error)
-        if self.progress is not None and row % 500 == 499:
+        if row % 500 == 499:
             self.progress(f"read {self.place.name}", row + 1, self.found.rows)
 
     def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> Table:
         """Return all of them."""
         self.failures.check_rest(len(self.kept))
-        if self.progress is not None:
-            self.progress(f"read {self.place.name}", len(self.values), len(self.values))
+        self.progress(f"read {self.place.name}", len(self.values), len(self.values))
         return Table(
             self.batch.build() if structure else tuple(self.formulas),
             np.array(self.kept, dtype=np.intp),
@@ -101,7 +100,7 @@ class _Rows:
         )
 
 
-def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress | None) -> Table:
+def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress) -> Table:
     """Read a file of a task, or the arrays that were read from it before; see ``load_matbench``."""
     ready = _ready(place, found, cache) if found.kind == "structures" else None
     table = None if ready is None else _load_ready(ready)

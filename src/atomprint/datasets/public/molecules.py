@@ -18,10 +18,10 @@ from atomprint.datasets.dataset import Dataset, Failure
 from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
-from atomprint.datasets.public.download import Progress
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import Failures, assemble, check_on_error, folds_of_kept
 from atomprint.datasets.public.registry import HOPV_FUNCTIONALS, entry
+from atomprint.util.progress import Progress, silent
 
 _ENERGIES = "hof_qm7.txt"
 _ARCHIVES = ("qm7_xyz.tar.xz", "qm7.tar.gz", "qm7.tar.xz", "qm7_xyz.tar.gz")
@@ -41,7 +41,7 @@ def load_qm7(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return the QM7 molecules with their atomization energies in kcal/mol.
 
@@ -201,7 +201,7 @@ def load_hopv(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return the Harvard organic photovoltaic data set (HOPV15).
 
@@ -250,8 +250,7 @@ def load_hopv(
                 failures.add(Failure(row, str(row), "structure", str(molecule)), molecule)
             else:
                 molecules.append(molecule)
-            if progress is not None:
-                progress(f"read {place.name}", row + 1, found.rows)
+            progress(f"read {place.name}", row + 1, found.rows)
     failures.check_rest(len(molecules))
     structures, ids, rows = list[Atoms](), list[str](), list[tuple[_Molecule, Mapping[str, float]]]()
     names = dict[str, int]()

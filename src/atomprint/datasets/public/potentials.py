@@ -15,9 +15,9 @@ from atomprint.datasets.dataset import Dataset, Failure
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import from_pymatgen_dict
 from atomprint.datasets.public.cache import PathOrStr, fetch_file, find_file
-from atomprint.datasets.public.download import Progress
 from atomprint.datasets.public.finish import Failures, Folds, assemble, check_on_error
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
+from atomprint.util.progress import Progress, silent
 
 _PARTS = {"train": "training", "test": "test"}
 
@@ -30,7 +30,7 @@ def load_zuo2020(
     cache: PathOrStr | None = None,
     offline: bool | None = None,
     on_error: str = "raise",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
     """Return energies and forces of one element from Zuo et al., J. Phys. Chem. A 124, 731 (2020).
 

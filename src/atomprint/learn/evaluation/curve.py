@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from atomprint.learn.evaluation.evaluate import (
     FitError,
-    Progress,
     check_samples,
     cores_for_each,
     fit_estimator,
@@ -24,6 +23,7 @@ from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, compute_metrics, primary_metric, spread
 from atomprint.learn.task.problem import Problem
+from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs, check_real
 
 Indices = npt.NDArray[np.intp]
@@ -82,7 +82,7 @@ def learning_curve(
     max_folds: int = 3,
     metric: str | None = None,
     n_jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     name: str = "",
 ) -> LearningCurve:
     """Fit a model to growing parts of the samples of each fold, and test it on the same held-out samples.
@@ -108,7 +108,7 @@ def learning_curve(
         Name of the figure. Default: the first of this kind of problem.
     n_jobs : int
         Number of threads, which share the fits; -1 means all cores. Results do not depend on it.
-    progress : callable, optional
+    progress : Progress
         Called after each fit.
     name : str
         Name of the model.
@@ -137,10 +137,9 @@ def learning_curve(
         for _, rows, held_out in tasks
     )
     found: dict[float, list[tuple[int, Metric, Metric]]] = {share: [] for share in shares}
-    for (share, rows, _), (train, test) in zip(tasks, results, strict=True):
+    for done, ((share, rows, _), (train, test)) in enumerate(zip(tasks, results, strict=True), 1):
         found[share].append((len(rows), train, test))
-        if progress is not None:
-            progress(f"learning curve, {len(rows)} samples")
+        progress(f"learning curve, {len(rows)} samples", done, len(tasks))
     where = f"the first {len(pairs)} of {len(split.folds)} folds" if split.folds else "the test part"
     return LearningCurve(
         [round(float(np.mean([size for size, *_ in points]))) for points in found.values()],

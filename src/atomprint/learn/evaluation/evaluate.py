@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,11 +21,10 @@ from atomprint.learn.task.blocks import with_blocks
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metrics, Spread, compute_metrics, spread
 from atomprint.learn.task.problem import Problem
+from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_n_jobs
 
 Indices = npt.NDArray[np.intp]
-Progress = Callable[[str], None]
-"""Called with a few words about what was done or is done next."""
 
 
 class FitError(RuntimeError):
@@ -165,7 +164,7 @@ def evaluate(
     problem: Problem,
     split: Split,
     n_jobs: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     name: str = "",
     keep_fold_estimators: bool = False,
@@ -187,8 +186,8 @@ def evaluate(
         Indices of samples for each fit.
     n_jobs : int
         Number of threads, which share the fits; -1 means all cores. Results do not depend on it.
-    progress : callable, optional
-        Called after each fit with words such as ``"fold 3 of 5"``.
+    progress : Progress
+        Called after each fit with its name, such as ``"fold 3"``, and the numbers of fits done and in all.
     name : str
         Name of the model for error messages. Default: its class.
     keep_fold_estimators : bool
@@ -235,8 +234,7 @@ def evaluate(
     done = []
     for k, result in enumerate(results, 1):
         done.append(result)
-        if progress is not None:
-            progress(f"{fits[k - 1][0]}: {k} of {len(fits)}")
+        progress(fits[k - 1][0], k, len(fits))
     folds, (test, fitted) = done[: len(split.folds)], done[-1] if len(done) > len(split.folds) else (None, None)
     return Evaluation(
         problem.kind,

@@ -14,11 +14,12 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.evaluation.curve import draw_samples
-from atomprint.learn.evaluation.evaluate import Evaluation, Progress, cores_for_each, fit_estimator, joined, predict
+from atomprint.learn.evaluation.evaluate import Evaluation, cores_for_each, fit_estimator, joined, predict
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, compute_metrics, primary_metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer, check_n_jobs
 
 Indices = npt.NDArray[np.intp]
@@ -147,7 +148,7 @@ def choose(
     *,
     n_choose: int = 5000,
     n_jobs: int = 1,
-    progress: Progress = lambda step: None,
+    progress: Progress = silent,
 ) -> Choice:
     """Compare candidates within the samples that are fitted for each part of a split.
 
@@ -167,7 +168,7 @@ def choose(
         than fitting the final model. One in five is held out; of few samples each is, in turn.
     n_jobs : int
         Number of threads; -1 means all cores. Results do not depend on it.
-    progress : callable
+    progress : Progress
         Called before each candidate in each part.
 
     Returns
@@ -199,8 +200,8 @@ def choose(
         for name, inner, candidate in tasks
     )
     found, seconds = [], 0.0
-    for name, _, candidate in tasks:
-        progress(f"choosing for {name}: {candidate.features.title}, {candidate.name}")
+    for done, (name, _, candidate) in enumerate(tasks):
+        progress(f"choosing for {name}: {candidate.features.title}, {candidate.name}", done, len(tasks))
         figure, time = next(results)
         found.append(figure)
         seconds += time

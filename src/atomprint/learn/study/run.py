@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 
 from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import learning_curve
-from atomprint.learn.evaluation.evaluate import Evaluation, Progress, check_samples, evaluate, fit_estimator
+from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator
 from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
 from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, choose
 from atomprint.learn.evaluation.uncertainty import conformal
@@ -24,6 +24,7 @@ from atomprint.learn.study.export import plain
 from atomprint.learn.study.study import Study, Trial, by_keys, needs_choice, score
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
+from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_n_jobs
 
 __all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
@@ -55,7 +56,7 @@ def run_study(
     shap: bool = False,
     n_choose: int = 5000,
     n_jobs: int = 1,
-    progress: Progress = lambda step: None,
+    progress: Progress = silent,
 ) -> Study:
     """Test all models on all features, and explain the best model for each.
 
@@ -90,8 +91,8 @@ def run_study(
         The most samples of a training part on which models and features are compared to choose among them.
     n_jobs : int
         Number of threads, which share the folds; -1 means all cores. Results do not depend on it.
-    progress : callable
-        Called with a few words for each step; :func:`count_steps` says how often.
+    progress : Progress
+        Called as each step begins; there are as many as :func:`count_steps` says.
 
     Returns
     -------
@@ -118,13 +119,14 @@ def run_study(
     for given in features:
         check_samples(given, problem)
     candidates = [candidate for given in features for candidate in _candidates(given, models)]
-    progress("baseline")
+    tell = Steps(progress, count_steps(len(features), len(candidates), split, curve=curve))
+    tell("baseline")
     # A baseline sees no feature: one column of zeros is enough.
     blind = Features("none", "none", "", np.zeros((len(problem), 1)), ["none"], 0.0, {})
     baseline = evaluate(make_model("dummy", problem.kind), blind, problem, split, name="dummy")
     choice = None
     if needs_choice(split, len(candidates)):
-        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=progress)
+        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=tell.part())
     trials = []
     for given in features:
         preferred = "" if choice is None else choice.best_model(given.key)
@@ -132,14 +134,14 @@ def run_study(
         best = ""
         for _, name, model in (candidate for candidate in candidates if candidate.features is given):
             title = f"{given.title}, {_title(name, titles)}"
-            progress(title)
+            tell(title)
             evaluations[name] = evaluate(
                 model,
                 given,
                 problem,
                 split,
                 n_jobs,
-                _between(progress, title, len(split.parts())),
+                _fits(tell, title),
                 name=f"features {given.key!r}, model {name!r}",
                 **options,
             )
@@ -151,7 +153,7 @@ def run_study(
             needed = {best, with_impurity(evaluations, best)}
             for key in evaluations.keys() - needed:
                 evaluations[key] = replace(evaluations[key], fold_estimators=())
-        progress(f"{given.title}, importance")
+        tell(f"{given.title}, importance")
         importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
         top_model, top = most_used(evaluations, best, given)
         done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
@@ -170,7 +172,7 @@ def run_study(
     judged = trial.evaluations[name] if choice is None else choice.assemble(by_keys(trials))
     learnt = None
     if curve:
-        progress("learning curve")
+        tell("learning curve")
         learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=name)
     _, indices, y_pred = judged.held_out()
     return Study(
@@ -200,17 +202,9 @@ def _candidates(given: Features, models: Mapping[str, BaseEstimator]) -> list[Ca
     return suited
 
 
-def _between(progress: Progress, title: str, n: int) -> Progress:
-    """Return what to call after each of n fits, which tells of all but the last."""
-    done = 0
-
-    def tell(_: str) -> None:
-        nonlocal done
-        done += 1
-        if done < n:
-            progress(f"{title}, {done} of {n} fits done")
-
-    return tell
+def _fits(tell: Steps, title: str) -> Progress:
+    """Return what to call after each fit, which tells of all but the last."""
+    return lambda _, done, total: tell(f"{title}, {done} of {total} fits done") if done != total else None
 
 
 def _title(name: str, titles: Mapping[str, str]) -> str:

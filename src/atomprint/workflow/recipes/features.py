@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from time import perf_counter
@@ -21,6 +21,7 @@ from atomprint.learn.study.run import plain
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch, as_batch
+from atomprint.util.progress import Progress
 from atomprint.util.validation import check_choice
 from atomprint.workflow.saved.pipeline import LocalUnion
 
@@ -216,9 +217,7 @@ def inputs_of(dataset: Dataset) -> Any:
     return dataset.compositions if dataset.structures is None else dataset.structures
 
 
-def drop_failures(
-    dataset: Dataset, sets: Sequence[FeatureSet], progress: Callable[[str, int, int], None]
-) -> tuple[Dataset, list[Failure]]:
+def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progress) -> tuple[Dataset, list[Failure]]:
     """Return the data set without the structures that one of the descriptors refuses, and why it does."""
     failures: dict[int, Failure] = {}
     for given in sets:

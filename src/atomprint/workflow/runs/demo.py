@@ -27,10 +27,8 @@ from atomprint.learn.study.run import count_steps, run_study
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
 from atomprint.report import Report
+from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_n_jobs
-
-Progress = Callable[[str, int, int], None]
-"""Called with a few words about the next step, and the numbers of steps done and in all."""
 
 CRYSTAL_PROPERTIES = (
     "period",
@@ -83,7 +81,7 @@ def run_demo(
     n_jobs: int = -1,
     seed: int = 0,
     quick: bool = False,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> tuple[Report, dict[str, Path]]:
     """Train and test models of molecules and crystals, and write a report.
 
@@ -97,8 +95,8 @@ def run_demo(
         Seed of everything that is random.
     quick : bool
         Whether to use few structures and small models: for trying out, not for judging.
-    progress : callable
-        See :data:`Progress`.
+    progress : Progress
+        Called as each step begins.
 
     Returns
     -------
@@ -118,17 +116,11 @@ def run_demo(
     plans = [_enthalpy(size), _volume(size), _bulk_modulus(size)]
     problems = [Problem.of(plan.dataset, plan.target) for plan in plans]
     splits = [make_split(problem, n_folds=size.n_folds, seed=seed) for problem in problems]
-    total = 1 + sum(
+    n_steps = 1 + sum(
         len(plan.recipes) + count_steps(len(plan.recipes), len(plan.recipes) * len(models), split, curve=size.curve)
         for plan, split in zip(plans, splits, strict=True)
     )
-    done = 0
-
-    def step(words: str) -> None:
-        nonlocal done
-        progress(words, done, total)
-        done += 1
-
+    step = Steps(progress, n_steps)
     studies = []
     for plan, problem, split in zip(plans, problems, splits, strict=True):
         features = []
@@ -146,7 +138,7 @@ def run_demo(
                 n_repeats=size.n_repeats,
                 curve=size.curve,
                 n_jobs=threads,
-                progress=lambda words, problem=problem: step(f"{problem.title}: {words}"),  # type: ignore[misc]
+                progress=step.part(f"{problem.title}: "),
             )
         studies.append(study)
     step("Report: plots and tables")
@@ -170,7 +162,7 @@ def run_demo(
         },
     )
     files = report.write(output)
-    progress("Done", total, total)
+    progress("Done", n_steps, n_steps)
     return report, files
 
 

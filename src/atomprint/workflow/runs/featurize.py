@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
+from atomprint.util.progress import Progress, silent
 from atomprint.workflow.recipes.features import drop_failures, feature_sets, inputs_of
 
 FORMATS = (".parquet", ".csv", ".csv.gz", ".npz")
@@ -50,7 +51,7 @@ def featurize(
     formula: str | None = None,
     on_error: str = "raise",
     n_jobs: int = 1,
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> FeatureTable:
     """Compute a descriptor of all structures in a file or folder.
 
@@ -68,8 +69,8 @@ def featurize(
         Whether to leave out structures that cannot be read or described.
     n_jobs : int
         Number of threads; -1 means all cores.
-    progress : callable
-        Called with a few words, and numbers of steps done and in all.
+    progress : Progress
+        Called as each step begins.
 
     Returns
     -------
@@ -84,12 +85,12 @@ def featurize(
             entry[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             entry[name.strip()] = value.strip()
-    progress("Reading structures", 0, 0)
+    progress("Reading structures", 0, None)
     dataset = read_dataset(path, targets=(), structure=structure, formula=formula, on_error=on_error)
     (given,), _ = feature_sets({"descriptor": entry}, dataset, "structure", n_jobs)
     if given.pairwise:
         raise ValueError(f"descriptor must not be a kernel, got {descriptor!r}")
-    progress(f"Computing {descriptor}", 0, 0)
+    progress(f"Computing {descriptor}", 0, None)
     try:
         values = given.transformer.fit_transform(inputs_of(dataset))
     except (ValueError, TypeError):

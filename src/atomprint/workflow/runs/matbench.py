@@ -19,10 +19,11 @@ from atomprint.learn.evaluation.nested_choice import CHOSEN
 from atomprint.learn.study.result_table import Row
 from atomprint.learn.study.run import Study, plain
 from atomprint.util.files import write_atomically
+from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice
 from atomprint.workflow.recipes.recipe import DataSection, Recipe, SplitSection
 from atomprint.workflow.runs.published import PUBLISHED
-from atomprint.workflow.runs.train import Progress, Run, train
+from atomprint.workflow.runs.train import Run, train
 
 _FORMAT_VERSION = "0.6"  # of Matbench, whose files these are
 
@@ -40,7 +41,7 @@ def run_benchmark(
     *,
     recipe: Recipe | None = None,
     path: str | None = None,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> Run:
     """Test models on the official five folds of a task of Matbench.
 
@@ -53,8 +54,8 @@ def run_benchmark(
         atomprint for this task.
     path : str, optional
         A copy of the task's file. Default: it is downloaded, once.
-    progress : callable
-        See :data:`~atomprint.workflow.runs.train.Progress`.
+    progress : Progress
+        Called as each step begins.
 
     Returns
     -------

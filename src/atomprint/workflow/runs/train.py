@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from atomprint.learn.task.problem import Problem
 from atomprint.report import Report, versions
 from atomprint.util.files import write_atomically
 from atomprint.util.memory import peak_memory
+from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_choice, check_n_jobs
 from atomprint.workflow.recipes.data import load_data
 from atomprint.workflow.recipes.defaults import settle
@@ -33,9 +34,6 @@ from atomprint.workflow.recipes.features import FeatureSet, compute_features, dr
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
-
-Progress = Callable[[str, int, int], None]
-"""Called with a few words about the next step, and the numbers of steps done and in all; 0 and 0 if not known yet."""
 
 MODEL_FILE = "model.atomprint"
 
@@ -109,15 +107,15 @@ class Run:
         return files
 
 
-def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -> Run:
+def train(recipe: Recipe, progress: Progress = silent) -> Run:
     """Carry out a recipe.
 
     Parameters
     ----------
     recipe : Recipe
         What to do. Features and models that it does not have are chosen by the form of the data.
-    progress : callable
-        See :data:`Progress`.
+    progress : Progress
+        Called as each step begins.
 
     Returns
     -------
@@ -133,7 +131,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     """
     clock = _Clock()
     n_jobs = check_n_jobs(recipe.n_jobs)
-    progress("Reading data", 0, 0)
+    progress("Reading data", 0, None)
     dataset = load_data(recipe.data, recipe.seed)
     target = _target(recipe, dataset)
     clock.lap("data")
@@ -162,7 +160,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     assert settings.n_repeats is not None  # settled
     assert settings.learning_curve is not None
     pairs = [(given, model) for given in features for model in models.values() if takes_kernel(model) == given.pairwise]
-    tell = _Steps(progress, count_steps(len(features), len(pairs), split, curve=settings.learning_curve) + 1)
+    tell = Steps(progress, count_steps(len(features), len(pairs), split, curve=settings.learning_curve) + 1)
     with threadpool_limits(1 if shared else None, user_api="blas"):
         study = run_study(
             problem,
@@ -176,7 +174,7 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
             shap=settings.shap,
             n_choose=settings.n_choose,
             n_jobs=n_jobs if shared else 1,
-            progress=tell,
+            progress=tell.part(),
         )
     clock.lap("models")
 
@@ -189,19 +187,6 @@ def train(recipe: Recipe, progress: Progress = lambda step, done, total: None) -
     progress("Done", tell.total, tell.total)
     peak = peak_memory()
     return Run(recipe, study, model, _report(recipe, study, clock, reasons, peak), clock.seconds, reasons, peak)
-
-
-class _Steps:
-    """Count steps, and tell how many of all of them are done."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.total = total
-        self._progress = progress
-        self._done = 0
-
-    def __call__(self, words: str) -> None:
-        self._progress(words, self._done, self.total)
-        self._done += 1
 
 
 class _Clock:

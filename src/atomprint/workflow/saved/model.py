@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from os import PathLike
@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from atomprint.datasets.dataset import Failure
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch
+from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice, check_integer
 from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
 from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
@@ -36,7 +37,6 @@ from atomprint.workflow.saved.pipeline import (
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
 
-Progress = Callable[[int, int], None]
 """Called with the number of structures that are done, and the number of all."""
 
 _DOMAIN = "domain.npz"
@@ -191,7 +191,7 @@ class TrainedModel:
         *,
         on_error: str = "raise",
         n_jobs: int | None = None,
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> Predictions:
         """Predict new structures or compositions, and say where that is not to be trusted.
 
@@ -205,7 +205,7 @@ class TrainedModel:
             descriptor does not know: raise an error, or leave its prediction nan and list it under ``failures``.
         n_jobs : int, optional
             Number of threads. Default: as the pipeline was set up.
-        progress : callable, optional
+        progress : Progress
             Called with the number of structures that are done, and of all.
 
         Returns
@@ -228,8 +228,7 @@ class TrainedModel:
         for start in range(0, len(inputs), step):
             stop = min(start + step, len(inputs))
             blocks += self._attempt(pipeline, inputs, start, stop, on_error == "raise")
-            if progress is not None:
-                progress(stop, len(inputs))
+            progress("Predicting", stop, len(inputs))
         return self._gather(inputs, blocks)
 
     def _attempt(self, pipeline: Pipeline, inputs: Inputs, start: int, stop: int, strict: bool) -> list[_Block]:

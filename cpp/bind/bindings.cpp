@@ -129,6 +129,32 @@ void define_pairs(nb::class_<Calculator>& calculator) {
             nb::arg("species"), "Features that depend on the atoms of a species.");
 }
 
+template <class T, class Calculator>
+void define_pair_jacobian(nb::class_<Calculator>& calculator) {
+    calculator.def(
+        "pair_jacobian",
+        [](const Calculator& self, const Positions& positions, const Numbers& numbers, const Offsets& offsets,
+           const Cells& cells, const Pbc& pbc, const Numbers& species, const Positions& points,
+           const Offsets& atoms, const Offsets& centre_offsets, int n_threads,
+           const In<std::int64_t, nb::ndim<2>>& first, const Offsets& value_offsets,
+           const Out<T, nb::ndim<1>>& values) {
+            const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
+            const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
+            require(first.shape(0) == points.shape(0) &&
+                        first.shape(1) == static_cast<std::size_t>(self.n_species()) &&
+                        value_offsets.shape(0) == first.shape(1) + 1 &&
+                        static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
+                    "first must have shape (n_centres, n_species) and value_offsets end where values do");
+            nb::gil_scoped_release release;
+            self.pair_jacobian(batch, species.data(), centres, n_threads, first.data(), value_offsets.data(),
+                               values.data());
+        },
+        nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
+        nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
+        nb::arg("n_threads"), nb::arg("first"), nb::arg("value_offsets"), nb::arg("values").noconvert(),
+        "Write the derivatives of the features by the vectors of `pairs`.");
+}
+
 template <class T>
 void bind_soap(nb::module_& m, const char* name) {
     auto calculator = nb::class_<Soap<T>>(m, name, "Immutable SOAP calculator for one set of parameters.");
@@ -342,29 +368,8 @@ void bind_acsf(nb::module_& m, const char* name) {
             nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
             nb::arg("attach"), nb::arg("n_threads"), nb::arg("cotangents"), nb::arg("gradient"),
             nb::arg("strain").none(), nb::arg("features").none(),
-            "Write the derivatives of cotangents * features with respect to positions and strain.")
-        .def(
-            "pair_jacobian",
-            [](const Acsf<T>& self, const Positions& positions, const Numbers& numbers,
-               const Offsets& offsets, const Cells& cells, const Pbc& pbc, const Numbers& species,
-               const Positions& points, const Offsets& atoms, const Offsets& centre_offsets, int n_threads,
-               const In<std::int64_t, nb::ndim<2>>& first, const Offsets& value_offsets,
-               const Out<T, nb::ndim<1>>& values) {
-                const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-                const Centres centres = make_centres(batch, species, points, atoms, centre_offsets);
-                require(first.shape(0) == points.shape(0) &&
-                            first.shape(1) == static_cast<std::size_t>(self.n_species()) &&
-                            value_offsets.shape(0) == first.shape(1) + 1 &&
-                            static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
-                        "first must have shape (n_centres, n_species) and value_offsets end where values do");
-                nb::gil_scoped_release release;
-                self.pair_jacobian(batch, species.data(), centres, n_threads, first.data(),
-                                   value_offsets.data(), values.data());
-            },
-            nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-            nb::arg("species"), nb::arg("points"), nb::arg("atoms"), nb::arg("centre_offsets"),
-            nb::arg("n_threads"), nb::arg("first"), nb::arg("value_offsets"), nb::arg("values"),
-            "Write the derivatives of the features by the vectors of `pairs`.");
+            "Write the derivatives of cotangents * features with respect to positions and strain.");
+    define_pair_jacobian<T>(calculator);
 }
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
@@ -645,6 +650,9 @@ void bind_mbtr(nb::module_& m) {
     mbtr.def_prop_ro("n_features", &Mbtr::n_features);
     define_mbtr<double>(mbtr);
     define_mbtr<float>(mbtr);
+    define_pairs(mbtr);
+    define_pair_jacobian<double>(mbtr);
+    define_pair_jacobian<float>(mbtr);
 }
 
 } // namespace

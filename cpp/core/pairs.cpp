@@ -12,7 +12,7 @@ namespace atomprint {
 
 namespace {
 
-// Below this many images one run over all of them is faster than boxes.
+// Below this many images, or without a cutoff, one run over all of them is faster than boxes.
 constexpr std::size_t one_box_limit = 128;
 // Boxes in a cutoff, along x and across.
 constexpr double boxes_along_x = 6.0, boxes_across = 1.0;
@@ -89,7 +89,7 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
                 }
             }
     }
-    if (x.size() > one_box_limit)
+    if (x.size() > one_box_limit && std::isfinite(cutoff))
         sort_into_boxes(cutoff);
     else
         first_ = {0, static_cast<std::int32_t>(x.size())};

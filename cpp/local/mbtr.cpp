@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/checks.hpp"
@@ -28,6 +28,7 @@ constexpr double gaussian_reach = 8.3;
 // Short cells of the table in a standard deviation: with the powers of the table the error is below 1e-16.
 constexpr double cells_in_sigma = 8.0;
 constexpr std::int32_t fixed = -1; // instead of an atom: a point that stays
+constexpr std::int32_t not_looked_up = -2;
 
 // Integral of the normal distribution from a to b, without cancellation.
 double normal_between(double a, double b) {
@@ -41,6 +42,7 @@ double normal_between(double a, double b) {
 struct StarAtoms {
     std::size_t n = 0;
     std::int32_t atom = fixed, kind = 0; // at the centre of the star
+    Shift shift{};                       // of that atom, as those of the neighbours
     bool first_only = false;             // of the triples, only those with the first neighbour
     std::vector<std::int32_t> atoms, kinds;
     std::vector<Shift> shifts; // of each neighbour's atom relative to the centre's, as given
@@ -126,7 +128,7 @@ struct MbtrWorker {
 
     // Terms of one star that are treated together.
     AlignedVector<double> value, weight, sum, slope, value_slope;
-    std::vector<std::int32_t> row;
+    std::vector<std::int32_t> row, place;
     AlignedVector<double> gradient[3], slopes[12], window[2];
     Rows features, adjoint;
     std::vector<double> scratch;
@@ -143,28 +145,10 @@ struct MbtrWorker {
         }
         if (p->order() == 1)
             return;
-        double cutoff = p->cutoff;
-        if (std::isinf(cutoff)) { // in a molecule: all pairs
-            if (s.periodic())
-                throw std::invalid_argument("a periodic structure needs a weighting with a cutoff");
-            Vec3 low, high;
-            low.fill(std::numeric_limits<double>::infinity());
-            for (std::size_t k = 0; k < 3; ++k)
-                high[k] = -low[k];
-            const auto include = [&](const double* r) {
-                for (std::size_t k = 0; k < 3; ++k)
-                    low[k] = std::min(low[k], r[k]), high[k] = std::max(high[k], r[k]);
-            };
-            for (std::size_t i = 0; i < s.n_atoms; ++i)
-                include(s.positions + 3 * i);
-            for (std::size_t i = 0; i < n_points; ++i)
-                include(points + 3 * i);
-            cutoff = 1.0 + 1.01 * norm({high[0] - low[0], high[1] - low[1], high[2] - low[2]});
-        }
         scratch.assign(s.positions, s.positions + 3 * s.n_atoms);
         if (points != s.positions)
             scratch.insert(scratch.end(), points, points + 3 * n_points);
-        finder = std::make_unique<NeighbourFinder>(s, scratch.data(), scratch.size() / 3, cutoff);
+        finder = std::make_unique<NeighbourFinder>(s, scratch.data(), scratch.size() / 3, p->cutoff);
         if (p->local && p->order() == 3) {
             grow(around, s.n_atoms);
             known.assign(s.n_atoms, 0);
@@ -256,7 +240,8 @@ struct MbtrWorker {
             const std::int32_t middle = own.atoms[k];
             const StarAtoms& others = neighbours_of(middle);
             star.clear();
-            star.atom = middle, star.kind = own.kinds[k], star.first_only = true;
+            star.atom = middle, star.kind = own.kinds[k], star.shift = own.shifts[k];
+            star.first_only = true;
             star.add(name, 0, {}, {-own.vector[0][k], -own.vector[1][k], -own.vector[2][k]}, own.r[k],
                      own.factor[k], own.growth[k]);
             for (std::size_t m = 0; m < others.n; ++m) {
@@ -472,11 +457,10 @@ struct MbtrWorker {
                 strain[4 * c] += energy;
     }
 
-    // Add the derivatives of all features of one row to arrays whose rows have `width` numbers: by atoms, the
-    // row of each given by `slots`, and by strain. As for contracted ones, the features may have to be there.
-    template <class T, class Stars>
-    void differentiate(const Stars& stars, const std::int64_t* slots, std::size_t n_selected, double length,
-                       std::size_t width, T* positions, T* strain) {
+    // Add the derivatives of all features of one row, by those atoms that `rows` knows, and by strain (9 rows
+    // of `width` numbers, or null). As for contracted ones, the features may have to be there.
+    template <class T, class Stars, class AtomRows>
+    void differentiate(const Stars& stars, const AtomRows& rows, std::size_t width, T* strain) {
         if (p->order() == 1)
             return;
         const auto n = static_cast<std::size_t>(p->n);
@@ -485,6 +469,7 @@ struct MbtrWorker {
             grow(values, owner->table_.stride);
         stars([&](const StarAtoms& s) {
             const Star view = s.star();
+            place.assign(s.n + 1, not_looked_up);
             std::size_t ready = s.n; // first neighbour of the triples whose slopes are there
             double* to[12];
             for (std::size_t m = 0; m < 12; ++m) {
@@ -508,22 +493,25 @@ struct MbtrWorker {
                     double total[2][3]{}; // of the weight and of the value, by all vectors together
                     const auto add = [&](T* out, double by_weight, double by_value) {
                         for (std::size_t x = 0; x < count; ++x)
-                            out[at + x] += static_cast<T>(by_weight * window[0][x] + by_value * window[1][x]);
+                            out[x] += static_cast<T>(by_weight * window[0][x] + by_value * window[1][x]);
                     };
-                    const auto add_atom = [&](std::int32_t atom, const double (&by)[2][3]) {
-                        if (!positions || atom == fixed || slots[atom] < 0)
+                    const auto add_atom = [&](std::size_t k, std::int32_t atom, const Shift& shift,
+                                              const double (&by)[2][3]) {
+                        if (place[k] == not_looked_up)
+                            place[k] = atom == fixed ? -1 : rows.find(atom, shift);
+                        if (place[k] < 0)
                             return;
-                        T* out = positions + 3 * static_cast<std::size_t>(slots[atom]) * width;
+                        const auto [out, stride] = rows.at(place[k], slot);
                         for (std::size_t c = 0; c < 3; ++c)
-                            add(out + c * width, by[0][c], by[1][c]);
+                            add(out + begin + c * stride, by[0][c], by[1][c]);
                     };
                     const auto add_vector = [&](std::size_t neighbour, const double (&by)[2][3]) {
-                        add_atom(s.atoms[neighbour], by);
+                        add_atom(neighbour, s.atoms[neighbour], s.shifts[neighbour], by);
                         for (std::size_t c = 0; c < 3; ++c) {
                             total[0][c] -= by[0][c], total[1][c] -= by[1][c];
                             if (strain)
                                 for (std::size_t b = 0; b < 3; ++b)
-                                    add(strain + (3 * c + b) * width, by[0][c] * s.vector[b][neighbour],
+                                    add(strain + (3 * c + b) * width + at, by[0][c] * s.vector[b][neighbour],
                                         by[1][c] * s.vector[b][neighbour]);
                         }
                     };
@@ -540,7 +528,7 @@ struct MbtrWorker {
                             by[1][c] = w * value_slope[q] * s.unit[c][q];
                     }
                     add_vector(q, by);
-                    add_atom(s.atom, total);
+                    add_atom(s.n, s.atom, s.shift, total);
                 }
             });
         });
@@ -549,19 +537,20 @@ struct MbtrWorker {
                 for (std::size_t c = 0; c < 3; ++c)
                     strain[4 * c * width + at] += static_cast<T>(y);
             });
+    }
+
+    // From the derivatives of features to those of features that are normalised by their length, if they are.
+    template <class T>
+    void normalise(double length, T* rows, std::size_t n_rows, std::size_t width) const {
         if (p->normalization != Normalization::l2 || length == 0.0)
             return;
-        const auto project = [&](T* out) {
+        for (T* out = rows; out != rows + n_rows * width; out += width) {
             double along = 0.0;
             for_features([&](std::size_t at, double y) { along += y * static_cast<double>(out[at]); });
             for_features([&](std::size_t at, double y) {
                 out[at] = static_cast<T>((static_cast<double>(out[at]) - along * y) / length);
             });
-        };
-        for (std::size_t k = 0; positions && k < 3 * n_selected; ++k)
-            project(positions + k * width);
-        for (std::size_t k = 0; strain && k < 9; ++k)
-            project(strain + k * width);
+        }
     }
 
     // Calls f(index of the feature, its value) for all that may differ from zero.
@@ -689,6 +678,61 @@ void Mbtr::vjp(const Batch& batch, const std::int32_t* species, const Centres& c
              });
 }
 
+namespace {
+
+// What derivatives by atoms are added to: for each of the selected atoms, three rows of features.
+template <class T>
+struct SelectedAtoms {
+    T* data; // or null
+    const std::int64_t* slots;
+    std::size_t width, n; // features of a row; of a combination of species
+
+    std::int32_t find(std::int32_t atom, const Shift&) const {
+        return data ? static_cast<std::int32_t>(slots[atom]) : -1;
+    }
+    std::pair<T*, std::size_t> at(std::int32_t k, std::size_t slot) const {
+        return {data + 3 * static_cast<std::size_t>(k) * width + slot * n, width};
+    }
+};
+
+// The same for the images of atoms around one centre: three rows of the features that their species touches.
+template <class T>
+struct PairsOfCentre {
+    struct Pair {
+        std::int32_t atom;
+        Shift shift;
+        std::size_t kind;
+        T* values;
+
+        bool operator<(const Pair& other) const {
+            return std::tie(atom, shift) < std::tie(other.atom, other.shift);
+        }
+    };
+    std::vector<Pair> pairs; // sorted
+    const std::vector<std::vector<std::size_t>>& column;
+    const std::vector<std::size_t>& width;
+
+    void add(const PairList& list, std::size_t k, std::size_t kind, T* values) {
+        Pair pair{static_cast<std::int32_t>(list.atom[k]), {}, kind, values};
+        for (std::size_t c = 0; c < 3; ++c)
+            pair.shift[c] = static_cast<std::int32_t>(list.shift[3 * k + c]);
+        pairs.push_back(pair);
+        std::fill_n(values, 3 * width[kind], T{});
+    }
+    std::int32_t find(std::int32_t atom, const Shift& shift) const {
+        const Pair wanted{atom, shift, 0, nullptr};
+        const auto found = std::lower_bound(pairs.begin(), pairs.end(), wanted);
+        return found == pairs.end() || wanted < *found ? -1
+                                                       : static_cast<std::int32_t>(found - pairs.begin());
+    }
+    std::pair<T*, std::size_t> at(std::int32_t k, std::size_t slot) const {
+        const Pair& pair = pairs[static_cast<std::size_t>(k)];
+        return {pair.values + column[pair.kind][slot], width[pair.kind]};
+    }
+};
+
+} // namespace
+
 template <class T>
 void Mbtr::jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
                     int n_threads, const MbtrColumns& columns, const MbtrJacobian<T>& out) const {
@@ -705,10 +749,122 @@ void Mbtr::jacobian(const Batch& batch, const std::int32_t* species, const Centr
                  const std::size_t first_row = p_.local ? static_cast<std::size_t>(centres.offsets[s]) : s;
                  const std::size_t start =
                      static_cast<std::size_t>(out.row_offsets[s]) + (row - first_row) * selected;
-                 worker.differentiate(
-                     stars, slots, selected, length, columns.width,
-                     out.positions ? out.positions + 3 * start * columns.width + columns.first : nullptr,
-                     out.strain ? out.strain + 9 * row * columns.width + columns.first : nullptr);
+                 const std::size_t width = columns.width;
+                 T* const strain = out.strain ? out.strain + 9 * row * width + columns.first : nullptr;
+                 const SelectedAtoms<T> rows{out.positions ? out.positions + 3 * start * width + columns.first
+                                                           : nullptr,
+                                             slots, width, static_cast<std::size_t>(p_.n)};
+                 worker.differentiate(stars, rows, width, strain);
+                 if (rows.data)
+                     worker.normalise(length, rows.data, 3 * selected, width);
+                 if (strain)
+                     worker.normalise(length, strain, 9, width);
+             });
+}
+
+// Beyond this no atom changes the features of a centre: the end of a smooth triple is within the cutoff of a
+// neighbour that is itself within that of the centre.
+double Mbtr::reach() const {
+    return p_.cutoff * (p_.weighting == TermWeighting::smooth_cutoff ? 2.0 : 1.0);
+}
+
+PairList Mbtr::pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
+                     int n_threads) const {
+    if (!p_.local)
+        throw std::invalid_argument("only the local form has pairs");
+    struct Workspace {
+        Neighbours found;
+        std::vector<std::int32_t> image;
+    };
+    std::vector<Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
+    return list_pairs(
+        batch, species, static_cast<std::size_t>(p_.n_species), centres, reach(), n_threads,
+        [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+            auto& [found, image] = workspaces[static_cast<std::size_t>(worker)];
+            const double* const at = centres.points + 3 * centre;
+            Vec3 point{at[0], at[1], at[2]};
+            const auto moved = finder.locate(point);
+            finder.query(point, found);
+            const std::int64_t own = centres.atoms[centre];
+            std::size_t n = 0;
+            image.resize(found.n);
+            for (std::size_t k = 0; k < found.n; ++k) {
+                const auto i = static_cast<std::size_t>(found.index[k]);
+                if (own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved
+                             : found.r2[k] < coincidence * coincidence)
+                    continue;
+                image[n] = found.index[k];
+                found.x[n] = found.x[k], found.y[n] = found.y[k], found.z[n] = found.z[k], ++n;
+            }
+            return NeighbourList{n, image.data(), found.x.data(), found.y.data(), found.z.data()};
+        });
+}
+
+// Combinations of species whose features an atom of this one changes, in their order.
+std::vector<std::size_t> Mbtr::touched_slots(std::int32_t kind) const {
+    std::vector<std::size_t> slots;
+    std::size_t slot = 0;
+    const auto add = [&](bool touched) {
+        if (touched || p_.normalization == Normalization::l2) // which goes by all features
+            slots.push_back(slot);
+        ++slot;
+    };
+    const std::int32_t n = p_.n_species + 1, own = kind + 1; // 0 is the centre
+    if (p_.order() == 2) {
+        for (std::int32_t other = 0; other < n; ++other)
+            add(other == own);
+        return slots;
+    }
+    for (std::int32_t a = 0; a < n; ++a)
+        for (std::int32_t b = a; b < n; ++b)
+            add(a > 0 && (a == own || b == own));
+    for (std::int32_t middle = 1; middle < n; ++middle)
+        for (std::int32_t end = 0; end < n; ++end)
+            add(end > 0 && (middle == own || end == own));
+    return slots;
+}
+
+std::vector<std::array<std::size_t, 2>> Mbtr::touched(std::int32_t kind) const {
+    std::vector<std::array<std::size_t, 2>> runs;
+    const auto n = static_cast<std::size_t>(p_.n);
+    for (const std::size_t slot : touched_slots(kind))
+        runs.push_back({slot * n, (slot + 1) * n});
+    return runs;
+}
+
+template <class T>
+void Mbtr::pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
+                         int n_threads, const std::int64_t* first, const std::int64_t* value_offsets,
+                         T* values) const {
+    const PairList list = pairs(batch, species, centres, n_threads);
+    const auto n_kinds = static_cast<std::size_t>(p_.n_species), n = static_cast<std::size_t>(p_.n);
+    const std::int64_t n_centres = centres.offsets[batch.n_structures];
+    std::vector<std::vector<std::size_t>> column(n_kinds); // of a slot among those that a species touches
+    std::vector<std::size_t> width(n_kinds);
+    for (std::size_t kind = 0; kind < n_kinds; ++kind) {
+        column[kind].assign(n_slots(), 0);
+        for (const std::size_t slot : touched_slots(static_cast<std::int32_t>(kind)))
+            column[kind][slot] = width[kind], width[kind] += n;
+    }
+    const bool l2 = p_.normalization == Normalization::l2;
+    for_rows(*this, batch, species, centres, false, n_threads,
+             [&](MbtrWorker& worker, std::size_t, std::size_t centre, const auto& stars) {
+                 const double length = l2 ? worker.sum_features(stars) : 1.0;
+                 PairsOfCentre<T> rows{{}, column, width};
+                 for (std::size_t kind = 0; kind < n_kinds; ++kind) {
+                     const std::int64_t begin = first[centre * n_kinds + kind];
+                     const bool is_last = static_cast<std::int64_t>(centre) + 1 == n_centres;
+                     const std::int64_t end = is_last ? list.kind_offsets[kind + 1] - list.kind_offsets[kind]
+                                                      : first[(centre + 1) * n_kinds + kind];
+                     for (std::int64_t k = begin; k < end; ++k)
+                         rows.add(list, static_cast<std::size_t>(list.kind_offsets[kind] + k), kind,
+                                  values + value_offsets[kind] +
+                                      static_cast<std::size_t>(k) * 3 * width[kind]);
+                 }
+                 std::sort(rows.pairs.begin(), rows.pairs.end());
+                 worker.differentiate(stars, rows, 0, static_cast<T*>(nullptr));
+                 for (const auto& pair : rows.pairs)
+                     worker.normalise(length, pair.values, 3, width[pair.kind]);
              });
 }
 
@@ -718,7 +874,9 @@ void Mbtr::jacobian(const Batch& batch, const std::int32_t* species, const Centr
     template void Mbtr::vjp(const Batch&, const std::int32_t*, const Centres&, bool, int,                    \
                             const MbtrColumns&, const MbtrGradient<T>&) const;                               \
     template void Mbtr::jacobian(const Batch&, const std::int32_t*, const Centres&, bool, int,               \
-                                 const MbtrColumns&, const MbtrJacobian<T>&) const;
+                                 const MbtrColumns&, const MbtrJacobian<T>&) const;                          \
+    template void Mbtr::pair_jacobian(const Batch&, const std::int32_t*, const Centres&, int,                \
+                                      const std::int64_t*, const std::int64_t*, T*) const;
 ATOMPRINT_INSTANTIATE(double)
 ATOMPRINT_INSTANTIATE(float)
 #undef ATOMPRINT_INSTANTIATE

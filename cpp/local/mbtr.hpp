@@ -10,8 +10,9 @@
 
 #include "core/aligned.hpp"
 #include "core/batch.hpp"
+#include "core/centres.hpp"
+#include "core/scatter.hpp"
 #include "kernels/kernels.hpp"
-#include "local/soap.hpp"
 
 namespace atomprint {
 
@@ -79,7 +80,20 @@ public:
     void jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
                   int n_threads, const MbtrColumns& columns, const MbtrJacobian<T>& out) const;
 
+    // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
+    // atoms, as those of Acsf.
+    std::int32_t n_species() const { return p_.n_species; }
+    PairList pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
+                   int n_threads) const;
+    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
+    template <class T>
+    void pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
+                       const std::int64_t* first, const std::int64_t* value_offsets, T* values) const;
+
 private:
+    double reach() const;
+    std::vector<std::size_t> touched_slots(std::int32_t kind) const;
+
     MbtrParameters p_;
     AlignedVector<double> coefficients_;
     BroadeningTable table_;

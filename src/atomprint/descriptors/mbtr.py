@@ -15,7 +15,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Selection
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
-from atomprint.descriptors.engine.pairs import PairBlock
+from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, Structures
@@ -49,7 +49,6 @@ _LARGEST_GRID = 10**5
 # The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor wider than the grid.
 _NARROWEST = 1e-3
 
-_COINCIDENCE = 1e-5  # Å; as in the core
 _NO_POINTS = np.empty((0, 3))
 _NO_ATOMS = np.empty(0, dtype=np.int64)
 
@@ -630,50 +629,5 @@ class LMBTR(_Broadened, LocalDescriptor):
             Pooling(self.pooling)
 
     def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
-        """Return the derivatives by the vectors to all images of atoms that matter, as those of a finite cluster."""
-        (term,) = self._terms()
-        # A neighbour at the end of a smooth triple is within the cutoff of one that is within that of the centre.
-        reach = term.cutoff * (2 if term.weighting == "smooth_cutoff" else 1)
-        n_features = self._n_features()
-        blocks = []
-        for s in range(len(batch)):
-            one = batch[s : s + 1]
-            for c in range(options.offsets[s], options.offsets[s + 1]):
-                point, own = options.points[c : c + 1], options.atoms[c]
-                farthest = float(np.linalg.norm(one.positions - point, axis=1).max())
-                cutoff = reach if np.isfinite(reach) else 1.01 * farthest + 1
-                _, atoms, shifts, vectors = _core.neighbour_pairs(*one.core(), point, cutoff)
-                is_own = (atoms == own) & (shifts == 0).all(axis=1)
-                others = np.flatnonzero(~is_own & (np.linalg.norm(vectors, axis=1) >= _COINCIDENCE))
-                n = len(others)
-                cluster = Batch(
-                    one.numbers[atoms[others]],
-                    np.ascontiguousarray(vectors[others]),
-                    np.array([0, n]),
-                    np.zeros((1, 3, 3)),
-                    np.zeros((1, 3), dtype=np.bool_),
-                )
-                values = np.zeros((n, 3, n_features), dtype=self._dtype())
-                selection = Selection(np.arange(n), np.array([n]), np.array([0, n]))
-                centre = CenterBatch(np.zeros((1, 3)), np.array([-1]), np.array([0, 1]))
-                if n:
-                    self._jacobian(cluster, selection, values, None, None, False, n_threads, centre)
-                blocks.append((s, c - options.offsets[s], atoms[others], shifts[others], vectors[others], values))
-        lengths = [len(block[2]) for block in blocks]
-        return [
-            PairBlock(
-                species=0,
-                features=np.arange(n_features),
-                values=_stack([block[5] for block in blocks], (0, 3, n_features), self._dtype()),
-                structures=np.repeat(np.array([block[0] for block in blocks], dtype=np.int64), lengths),
-                centers=np.repeat(np.array([block[1] for block in blocks], dtype=np.int64), lengths),
-                atoms=_stack([block[2] for block in blocks], (0,), np.int64),
-                shifts=_stack([block[3] for block in blocks], (0, 3), np.int64),
-                vectors=_stack([block[4] for block in blocks], (0, 3), np.float64),
-            )
-        ]
-
-
-def _stack(arrays: Sequence[npt.NDArray[Any]], empty: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-    """Concatenate any number of arrays along their first axis."""
-    return np.concatenate([np.empty(empty, dtype=dtype), *arrays])
+        ((calculator, _),) = self._calculators()
+        return compiled_pairs(calculator, self._places(batch, options), self._species(), self._dtype(), n_threads)

@@ -49,12 +49,6 @@ ROOMS = [
 KNOWN = [
     ["atomprint.datasets.dataset", "atomprint.datasets.view"],
     [
-        "atomprint.descriptors.engine.contract",
-        "atomprint.descriptors.engine.differentiate",
-        "atomprint.descriptors.engine.numerical",
-        "atomprint.descriptors.engine.pooled",
-    ],
-    [
         "atomprint.learn.study.export",
         "atomprint.learn.study.result_table",
         "atomprint.learn.study.study",

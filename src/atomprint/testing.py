@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 
 from atomprint import _core
 from atomprint.descriptors.engine.arguments import VARIABLES, check_wrt
-from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.numerical import moved
@@ -148,7 +148,7 @@ def check_derivatives(
     if dtype == np.float32:
         reference.set_params(dtype="float64")
     given: dict[str, Any] = {"centers": centers} if local else {}
-    task = reference._task(structures, **given)
+    call = reference._call(structures, **given)
     check = _Check(_RTOL[dtype.name] if rtol is None else rtol, dtype)
     values = [attach] if isinstance(attach, bool | np.bool_) else list(attach)
     for moving in values if local else [True]:
@@ -182,7 +182,7 @@ def check_derivatives(
                 _check_differences(
                     check,
                     f"{label}{name}, structure {s}",
-                    _differences(reference, task[s : s + 1], name, moving, rng),
+                    _differences(reference, replace(call[s : s + 1], attach=moving), name, rng),
                     dense[name][s],
                     [(cotangents[s], gradients[name][s]) for cotangents, gradients in forms],
                     features[s],
@@ -292,9 +292,7 @@ def _check_differences(
             check.close(where, "vjp against differences", value, expected, size, rounding, check.rtol, note)
 
 
-def _differences(
-    reference: Descriptor, one: Task, name: str, attach: bool, rng: np.random.Generator
-) -> list[tuple[Any, Any, Any]]:
+def _differences(reference: Descriptor, one: Call, name: str, rng: np.random.Generator) -> list[tuple[Any, Any, Any]]:
     """Return directions, and the central differences of all rows along them with steps h and 2h."""
     step, n_atoms = _STEPS[name], len(one.batch.numbers)
     if name == "positions":
@@ -306,9 +304,9 @@ def _differences(
         moves = step * np.array([-2, -1, 1, 2])[:, None, None] * direction
         still = np.zeros((4, n_atoms, 3))
         displacements, strains = (moves, np.zeros((4, 3, 3))) if name == "positions" else (still, moves)
-        copies = moved(reference, one, displacements, np.eye(3) + strains, attach)
-        values = np.empty((int(copies.rows[-1]), reference.get_number_of_features()))
-        reference._write(copies, values, 1)
+        copies = moved(reference, one, displacements, np.eye(3) + strains)
+        values = np.empty((copies.n_rows, copies.n_features_out))
+        reference._source(copies)._compute(copies, values)
         rows = values.reshape(4, -1, values.shape[1])
         found.append((direction, (rows[2] - rows[1]) / (2 * step), (rows[3] - rows[0]) / (4 * step)))
     return found

@@ -4,7 +4,7 @@ The oracle is the complex step: the imaginary part of a formula in NumPy at a po
 is its derivative to rounding, without a difference of close numbers.
 """
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from ase.build import bulk, make_supercell, molecule
 from scipy.special import erfc
 
 from atomprint import _core
-from atomprint.descriptors import CoulombMatrix, EwaldSumMatrix, SineMatrix
+from atomprint.descriptors import CoulombMatrix, Derivatives, EwaldSumMatrix, SineMatrix
 from atomprint.structures import Batch
 
 ALL = (CoulombMatrix, SineMatrix, EwaldSumMatrix)
@@ -44,44 +44,40 @@ def crystals(seed=0, sizes=(1, 2, 3, 5, 8, 9, 13)):
     return [random_crystal(rng, n) for n in sizes]
 
 
-def prepare(descriptor, structures, **options):
-    batch = descriptor._read(structures)
-    return batch, descriptor._options(batch, **options)
-
-
-def create(descriptor, batch, options):
-    out = np.empty((len(batch), descriptor.get_number_of_features()), dtype=descriptor.dtype)
-    descriptor._compute(batch, out, 1, options)
+def create(descriptor, call):
+    out = np.empty((len(call), descriptor.get_number_of_features()), dtype=descriptor.dtype)
+    descriptor._compute(call, out)
     return out
 
 
 def vjp(descriptor, structures, cotangents, n_threads=1, strain=True, features=False, **options):
     """Return gradient by positions, by strain, and features; everything starts as NaN, so nothing is left out."""
-    batch, options = prepare(descriptor, structures, **options)
+    call = descriptor._call(structures, n_threads, **options)
+    batch = call.batch
     positions = np.full(batch.positions.shape, np.nan)
     by_strain = np.full((len(batch), 3, 3), np.nan) if strain else None
     X = np.full(cotangents.shape, np.nan, dtype=descriptor.dtype) if features else None
-    descriptor._vjp(batch, cotangents, positions, by_strain, X, True, n_threads, options)
+    descriptor._vjp(call, cotangents, Derivatives(positions, by_strain, X))
     return positions, by_strain, X
 
 
 def select(batch, picked):
-    """Rows for the atoms `picked(structure)` of each structure, in that order."""
-    slots, counts = np.full(len(batch.numbers), -1, dtype=np.int64), np.zeros(len(batch), dtype=np.int64)
+    """Slots for the atoms `picked(structure)` of each structure, in that order."""
+    slots = np.full(len(batch.numbers), -1, dtype=np.int64)
     for s, n in enumerate(batch.n_atoms):
         atoms = picked(n)
-        counts[s] = len(atoms)
         slots[batch.offsets[s] + np.asarray(atoms, dtype=np.int64)] = np.arange(len(atoms))
-    return SimpleNamespace(slots=slots, counts=counts, row_offsets=np.concatenate([[0], np.cumsum(counts)]))
+    return slots
 
 
 def jacobian(descriptor, structures, picked=range, n_threads=1, **options):
-    batch, options = prepare(descriptor, structures, **options)
-    n, selection = descriptor.get_number_of_features(), select(batch, picked)
+    call = descriptor._call(structures, n_threads, **options)
+    call = replace(call, slots=select(call.batch, picked))
+    batch, n, selection = call.batch, descriptor.get_number_of_features(), call.selection
     positions = np.zeros((selection.row_offsets[-1], 3, n), dtype=descriptor.dtype)
     strain = np.zeros((len(batch), 3, 3, n), dtype=descriptor.dtype)
     features = np.full((len(batch), n), np.nan, dtype=descriptor.dtype)
-    descriptor._jacobian(batch, selection, positions, strain, features, True, n_threads, options)
+    descriptor._jacobian(call, Derivatives(positions, strain, features))
     return positions, strain, features
 
 
@@ -258,7 +254,8 @@ def check_differences(model, structures, cotangents, by_positions, by_strain, st
 
     The error of a central difference is its third derivative times step^2 / 6, plus rounding over step.
     """
-    batch, options = prepare(model, structures, **options)
+    call = model._call(structures, **options)
+    batch = call.batch
     rng = np.random.default_rng(9)
     along, e = rng.normal(size=by_positions.shape), rng.normal(size=by_strain.shape)
     owner = np.repeat(np.arange(len(batch)), batch.n_atoms)
@@ -268,7 +265,7 @@ def check_differences(model, structures, cotangents, by_positions, by_strain, st
         positions = np.einsum("nab,nb->na", grow[owner], batch.positions) + step * along
         cells = np.einsum("sab,skb->ska", grow, batch.cells)
         moved = Batch(batch.numbers, positions, batch.offsets, np.ascontiguousarray(cells), batch.pbc)
-        return (create(model, moved, options) * cotangents).sum(axis=1)
+        return (create(model, replace(call, batch=moved)) * cotangents).sum(axis=1)
 
     expected = np.bincount(owner, (by_positions * along).sum(axis=1)) + (by_strain * e).sum(axis=(1, 2))
     scale = np.bincount(owner, np.abs(by_positions).sum(axis=1)) + np.abs(by_strain).sum(axis=(1, 2))
@@ -577,7 +574,7 @@ def test_random_has_no_derivative(descriptor):
     for permutation in PERMUTATIONS:
         model = descriptor(4, permutation=permutation)
         model._check_differentiable()
-        assert model._analytical() == ""
+        model.derivatives(structures, method="analytical")
 
 
 def test_core_checks_shapes():

@@ -5,6 +5,7 @@ from atomprint.descriptors.composition.channels import CompositionChannels
 from atomprint.descriptors.composition.element_property import ElementProperty
 from atomprint.descriptors.composition.oxidation import OxidationStates
 from atomprint.descriptors.engine.arguments import Gradient
+from atomprint.descriptors.engine.call import Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
@@ -19,8 +20,10 @@ __all__ = [
     "LMBTR",
     "MBTR",
     "SOAP",
+    "Call",
     "CompositionChannels",
     "CoulombMatrix",
+    "Derivatives",
     "Descriptor",
     "ElementProperty",
     "EwaldSumMatrix",

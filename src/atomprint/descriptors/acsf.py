@@ -6,14 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
-from atomprint.structures import Batch
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 _LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
@@ -180,26 +179,14 @@ class ACSF(LocalDescriptor):
         """Return the compiled calculator, from the cache if these parameters have been used before."""
         return _calculator(str(self._dtype()), len(self._species()), float(self.r_cut), *self._parameters())
 
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
-        self._calculator().compute(*self._places(batch, options), n_threads, out)
+    def _compute(self, call: Call, out: Array) -> None:
+        self._calculator().compute(*call.core(), call.n_threads, out)
 
-    def _vjp(
-        self,
-        batch: Batch,
-        cotangents: npt.NDArray[Any],
-        positions: npt.NDArray[np.float64],
-        strain: npt.NDArray[np.float64] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: CenterBatch,
-    ) -> None:
-        places = self._places(batch, options)
-        self._calculator().vjp(*places, attach, n_threads, cotangents, positions, strain, features)
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        self._calculator().vjp(*call.core(), call.attach, call.n_threads, cotangents, *out)
 
-    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
-        acsf, places = self._calculator(), self._places(batch, options)
-        return compiled_pairs(acsf, places, self._species(), self._dtype(), n_threads)
+    def _pairs(self, call: Call) -> list[PairBlock]:
+        return compiled_pairs(self._calculator(), call, self._species())
 
 
 def _rows(name: str, given: Any, columns: tuple[tuple[str, float, float], ...]) -> _Rows:

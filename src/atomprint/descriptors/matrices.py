@@ -12,6 +12,7 @@ from scipy import sparse as sp
 from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Block, Layout
 from atomprint.structures import Batch, FloatArray, Structures, as_batch
@@ -46,6 +47,11 @@ class _Options:
 
     def __getitem__(self, key: slice) -> _Options:
         return _Options(*(None if rows is None else rows[key] for rows in (self.noise, self.ewald)))
+
+
+def _places(batch: Batch, options: _Options) -> tuple[Any, ...]:
+    """Return what all compiled functions take first."""
+    return batch.core() if options.ewald is None else (*batch.core(), options.ewald)
 
 
 def _check_sizes(batch: Batch, size: int) -> None:
@@ -115,20 +121,9 @@ class _MatrixDescriptor(Descriptor):
             labels = [f"{i},{j}" for i in range(size) for j in range(size)]
         return Layout(type(self).__name__, [Block((), labels)])
 
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: _Options) -> None:
-        self._fill(batch, out, self._size(), self.permutation, n_threads, options)
-
-    def _fill(
-        self,
-        batch: Batch,
-        out: npt.NDArray[Any],
-        size: int,
-        permutation: str,
-        n_threads: int,
-        options: _Options,
-    ) -> None:
-        ewald = () if options.ewald is None else (options.ewald,)
-        self._features(*batch.core(), *ewald, out, size, _PERMUTATIONS[permutation], options.noise, n_threads)
+    def _compute(self, call: Call, out: Array) -> None:
+        rule = _PERMUTATIONS[self.permutation]
+        self._features(*_places(call.batch, call.options), out, self._size(), rule, call.options.noise, call.n_threads)
 
     def _check_differentiable(self) -> None:
         if self.permutation == "random":
@@ -136,41 +131,14 @@ class _MatrixDescriptor(Descriptor):
                 "permutation must not be 'random' for derivatives: the noise makes features jump, got 'random'"
             )
 
-    def _analytical(self) -> str:
-        return ""
-
-    def _vjp(
-        self,
-        batch: Batch,
-        cotangents: npt.NDArray[Any],
-        positions: npt.NDArray[np.float64],
-        strain: npt.NDArray[np.float64] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: _Options,
-    ) -> None:
-        """Write the derivatives of the features times cotangents; there are no centres that could be attached."""
-        ewald = () if options.ewald is None else (options.ewald,)
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         rule = _PERMUTATIONS[self.permutation]
-        self._contracted(*batch.core(), *ewald, cotangents, positions, strain, features, self._size(), rule, n_threads)
+        self._contracted(*_places(call.batch, call.options), cotangents, *out, self._size(), rule, call.n_threads)
 
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Any,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: _Options,
-    ) -> None:
-        """Write the derivatives of every feature; there are no centres that could be attached."""
-        ewald = () if options.ewald is None else (options.ewald,)
-        rule = _PERMUTATIONS[self.permutation]
-        rows = (selection.slots, selection.row_offsets)
-        self._dense(*batch.core(), *ewald, *rows, positions, strain, features, self._size(), rule, n_threads)
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        rule, selection = _PERMUTATIONS[self.permutation], call.selection
+        rows = selection.slots, selection.row_offsets
+        self._dense(*_places(call.batch, call.options), *rows, *out, self._size(), rule, call.n_threads)
 
     def _options(self, batch: Batch) -> _Options:
         """Return what the core needs besides the batch, after the last check of it."""
@@ -220,7 +188,7 @@ class _MatrixDescriptor(Descriptor):
             raise ValueError(f"structure must be one structure, got {len(batch)} of them")
         n = len(batch.numbers)
         out = np.empty((1, n * n), dtype=check_dtype(self.dtype))
-        self._fill(batch, out, n, "none", 1, options)
+        self._features(*_places(batch, options), out, n, _PERMUTATIONS["none"], None, 1)
         return out.reshape(n, n)
 
     def unflatten(self, features: Features, n_systems: int | None = None) -> npt.NDArray[Any]:
@@ -504,10 +472,8 @@ class EwaldSumMatrix(_CrystalMatrix):
             If an argument or a structure is not usable, or a structure has more atoms than ``n_atoms_max``;
             the message names the structure.
         """
-        batch = self._read(structures)
         given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        task = self._plain_task(batch, self._options(batch, **given))
-        return self._create(task, n_jobs, only_physical_cores, verbose)
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given))
 
     def _options(self, batch: Batch, **given: PerStructure) -> _Options:
         return replace(super()._options(batch), ewald=self._ewald(batch, given))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.descriptors.engine.call import Selection
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
-from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
@@ -48,9 +47,6 @@ _NORMALIZATIONS = {"none": 0, "l2": 1, "n_atoms": 2, "valle_oganov": 3}
 _LARGEST_GRID = 10**5
 # The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor wider than the grid.
 _NARROWEST = 1e-3
-
-_NO_POINTS = np.empty((0, 3))
-_NO_ATOMS = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +164,11 @@ def _check_term(given: Mapping[str, Any], where: str, periodic: bool, orders: Se
             raise ValueError(f"{name}: threshold must be < 1, got {values['threshold']}")
         reach = -float(np.log(values["threshold"])) / (order - 1)  # times the scale; a triangle has two such sides
         cutoff = values["r_cut"] if "r_cut" in values else reach / values["scale"]
-        return _replace(term, weighting=kind, scale=values.get("scale", reach / cutoff), cutoff=cutoff)
+        return replace(term, weighting=kind, scale=values.get("scale", reach / cutoff), cutoff=cutoff)
     if "r_cut" not in values:
         raise ValueError(f"{name}: {kind!r} needs 'r_cut', got {dict(weighting)!r}")
     sharpness = values.get("sharpness", 2.0)
-    return _replace(term, weighting=kind, cutoff=values["r_cut"], sharpness=sharpness)
-
-
-def _replace(term: _Term, **changes: Any) -> _Term:
-    return _Term(**{name: getattr(term, name) for name in _Term.__dataclass_fields__} | changes)
+    return replace(term, weighting=kind, cutoff=values["r_cut"], sharpness=sharpness)
 
 
 class _Broadened(Descriptor):
@@ -279,54 +271,19 @@ class _Broadened(Descriptor):
             first += term.n_features(n, self._local)
         return found
 
-    def _places(self, batch: Batch, options: Any) -> tuple[Any, ...]:
-        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
-        centres = (_NO_POINTS, _NO_ATOMS, _NO_ATOMS)
-        if self._local:
-            centres = options.points, options.atoms, options.offsets
-        return *batch.core(), self._species_index(batch), *centres
-
-    def _analytical(self) -> str:
-        return ""
-
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: Any) -> None:
-        places = self._places(batch, options)
+    def _compute(self, call: Call, out: Array) -> None:
         for calculator, first in self._calculators():
-            calculator.compute(*places, n_threads, first, out)
+            calculator.compute(*call.core(), call.n_threads, first, out)
 
-    def _vjp(
-        self,
-        batch: Batch,
-        cotangents: npt.NDArray[Any],
-        positions: npt.NDArray[np.float64],
-        strain: npt.NDArray[np.float64] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: Any,
-    ) -> None:
-        places = self._places(batch, options)
-        positions[:] = 0
-        if strain is not None:
-            strain[:] = 0
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         for calculator, first in self._calculators():
-            calculator.vjp(*places, attach, n_threads, first, cotangents, positions, strain, features)
+            calculator.vjp(*call.core(), call.attach, call.n_threads, first, cotangents, *out)
 
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Selection,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: Any,
-    ) -> None:
-        places, rows = self._places(batch, options), (selection.slots, selection.row_offsets)
-        width = self._n_features()
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        selection = call.selection
+        rows = call.n_features, selection.slots, selection.row_offsets
         for calculator, first in self._calculators():
-            calculator.jacobian(*places, attach, n_threads, first, width, *rows, positions, strain, features)
+            calculator.jacobian(*call.core(), call.attach, call.n_threads, first, *rows, *out)
 
 
 def _check_volumes(batch: Batch) -> None:
@@ -473,9 +430,6 @@ class MBTR(_Broadened):
             _check_volumes(batch)
         return batch
 
-    def _options(self, batch: Batch) -> None:
-        self._species_index(batch)  # checked for all at once: further on structures may be counted within a chunk
-
 
 class ValleOganov(_Broadened):
     """Fingerprint of crystals by Valle and Oganov, from distances or angles.
@@ -547,9 +501,6 @@ class ValleOganov(_Broadened):
         batch = super()._read(structures)
         _check_volumes(batch)
         return batch
-
-    def _options(self, batch: Batch) -> None:
-        self._species_index(batch)
 
 
 class LMBTR(_Broadened, LocalDescriptor):
@@ -628,6 +579,6 @@ class LMBTR(_Broadened, LocalDescriptor):
         if self.pooling is not None and not isinstance(self.pooling, Pooling):
             Pooling(self.pooling)
 
-    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
+    def _pairs(self, call: Call) -> list[PairBlock]:
         ((calculator, _),) = self._calculators()
-        return compiled_pairs(calculator, self._places(batch, options), self._species(), self._dtype(), n_threads)
+        return compiled_pairs(calculator, call, self._species())

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.descriptors.engine.call import Selection
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.graph import Edges, find_edges
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
-from atomprint.structures import Batch
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 FloatArray = npt.NDArray[np.float64]
@@ -122,44 +121,29 @@ class NeighbourStatistics(Descriptor):
         """
         return self._layout().location(species)
 
-    def _options(self, batch: Batch) -> None:
-        self._species_index(batch)  # which raises if there are others
-
     # -----------------------------------------------------------------------------------------------------------
 
-    def _analytical(self) -> str:
-        return ""
+    def _compute(self, call: Call, out: Array) -> None:
+        for s in range(len(call)):
+            out[s] = self._statistics(call[s : s + 1])[0]
 
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: Any) -> None:
-        for s in range(len(batch)):
-            out[s] = self._statistics(batch[s : s + 1])[0]
-
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Selection,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: Any,
-    ) -> None:
-        for s in range(len(batch)):
-            values, edges, slopes = self._statistics(batch[s : s + 1])
-            if features is not None:
-                features[s] = values
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        selection = call.selection
+        for s in range(len(call)):
+            values, edges, slopes = self._statistics(call[s : s + 1])
+            if out.features is not None:
+                out.features[s] = values
             unit = edges.vectors / edges.distances[:, None]
-            if positions is not None:
-                slots = selection.slots[batch.offsets[s] : batch.offsets[s + 1]]
+            if out.positions is not None:
+                slots = selection.slots[call.batch.offsets[s] : call.batch.offsets[s + 1]]
                 by_atom = np.zeros((len(slots), 3, len(values)))
                 pulls = unit[:, :, None] * slopes[:, None, :]
                 np.add.at(by_atom, edges.neighbours, pulls)
                 np.subtract.at(by_atom, edges.centers, pulls)
-                own = positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
+                own = out.positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
                 own[slots[slots >= 0]] += by_atom[slots >= 0].astype(own.dtype)
-            if strain is not None:
-                strain[s] += np.einsum("pa,pb,pf->abf", unit, edges.vectors, slopes).astype(strain.dtype)
+            if out.strain is not None:
+                out.strain[s] += np.einsum("pa,pb,pf->abf", unit, edges.vectors, slopes).astype(call.dtype)
 
     def _weights(self, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the weights of neighbours, and their derivatives by the distance."""
@@ -168,12 +152,12 @@ class NeighbourStatistics(Descriptor):
         x = np.maximum((distances - self.r_cut) / self.cutoff_width + 1, 0) * np.pi
         return (1 + np.cos(x)) / 2, -np.sin(x) / 2 * np.pi / self.cutoff_width
 
-    def _statistics(self, one: Batch) -> tuple[FloatArray, Edges, FloatArray]:
+    def _statistics(self, one: Call) -> tuple[FloatArray, Edges, FloatArray]:
         """Return the features of one structure, its pairs, and the derivatives of features by their distances."""
-        edges, species = find_edges(one, float(self.r_cut)), self._species_index(one)
+        edges, species = find_edges(one.batch, float(self.r_cut)), one.species
         weights, slopes = self._weights(edges.distances)
-        values, derivatives = np.zeros(self._n_features()), np.zeros((len(weights), self._n_features()))
-        n, at = len(one.numbers), len(_COORDINATION)
+        values, derivatives = np.zeros(one.n_features), np.zeros((len(weights), one.n_features))
+        n, at = len(species), len(_COORDINATION)
         counts = np.bincount(edges.centers, weights, minlength=n)
         deviations = counts - counts.mean()
         std = float(np.sqrt((deviations**2).mean()))

@@ -16,14 +16,14 @@ from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
-from atomprint.descriptors.engine.call import Selection
-from atomprint.descriptors.engine.local import CenterBatch, LocalDescriptor
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling
-from atomprint.structures import Batch, Structures
+from atomprint.structures import Structures
 from atomprint.util.validation import (
     check_bool,
     check_choice,
@@ -423,71 +423,33 @@ class SOAP(LocalDescriptor):
             None if self.cutoff_width is None else float(self.cutoff_width),
         )
 
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: CenterBatch) -> None:
-        self._calculator().compute(*self._places(batch, options), _AVERAGES[self.average], n_threads, out)
+    def _compute(self, call: Call, out: Array) -> None:
+        self._calculator().compute(*call.core(), _AVERAGES[self.average], call.n_threads, out)
 
-    def _vjp(
-        self,
-        batch: Batch,
-        cotangents: npt.NDArray[Any],
-        positions: npt.NDArray[np.float64],
-        strain: npt.NDArray[np.float64] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: CenterBatch,
-    ) -> None:
-        self._calculator().vjp(
-            *self._places(batch, options),
-            _AVERAGES[self.average],
-            attach,
-            n_threads,
-            cotangents,
-            positions,
-            strain,
-            features,
-        )
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        given = *call.core(), _AVERAGES[self.average], call.attach, call.n_threads
+        self._calculator().vjp(*given, cotangents, *out)
 
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Selection,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: CenterBatch,
-    ) -> None:
-        self._calculator().jacobian(
-            *self._places(batch, options),
-            _AVERAGES[self.average],
-            attach,
-            n_threads,
-            selection.slots,
-            selection.row_offsets,
-            positions,
-            strain,
-            features,
-        )
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        given, selection = (*call.core(), _AVERAGES[self.average], call.attach, call.n_threads), call.selection
+        self._calculator().jacobian(*given, selection.slots, selection.row_offsets, *out)
 
-    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> list[PairBlock]:
+    def _pairs(self, call: Call) -> list[PairBlock]:
         """Return the derivatives by pairs, without the features of species that a structure does not have."""
-        species, places = self._species(), self._places(batch, options)
+        batch, species = call.batch, self._species()
         average = _AVERAGES[self.average]
         if self.species_embedding is not None or self._compression()[0] == "mu2":
-            return compiled_pairs(self._calculator(), places, species, self._dtype(), n_threads, average)
-        index = self._species_index(batch)
+            return compiled_pairs(self._calculator(), call, species, average)
         present = np.zeros((len(batch), len(species)), dtype=bool)
-        present[np.repeat(np.arange(len(batch)), batch.n_atoms), index] = True
+        present[np.repeat(np.arange(len(batch)), batch.n_atoms), call.species] = True
         blocks = []
         for members in np.unique(present, axis=0):
             structures = np.flatnonzero((present == members).all(axis=1))
-            part, centers = batch.pick(structures), options.pick(structures)
+            part = batch.pick(structures)
             own = tuple(z for z, there in zip(species, members, strict=True) if there)
             kinds = (np.cumsum(members, dtype=np.int32) - 1)[self._species_index(part)]
-            places = *part.core(), kinds, centers.points, centers.atoms, centers.offsets
-            found = compiled_pairs(self._calculator(own), places, own, self._dtype(), n_threads, average)
+            these = replace(call, batch=part, species=kinds, centers=call.centers.pick(structures))
+            found = compiled_pairs(self._calculator(own), these, own, average)
             columns = self._columns(members)
             blocks += [
                 replace(block, features=columns[block.features], structures=structures[block.structures])

@@ -1,6 +1,7 @@
 """Derivatives by positions and strain: all forms, all descriptors, and a descriptor as a user would write it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,9 +60,9 @@ class Bumps(LocalDescriptor):
     def _layout(self):
         return Layout("Bumps", [Block((str(z),), [f"eta={eta}" for eta in ETAS]) for z in self._species()])
 
-    def _terms(self, batch, centers):
+    def _terms(self, call):
         """Yield for every neighbour: species, structure, centre, atom, shift, vector, value and slope of its term."""
-        species = self._species_index(batch)
+        batch, centers, species = call.batch, call.centers, call.species
         for s in range(len(batch)):
             cell, first = batch.cells[s], batch.offsets[s]
             n = [0, 0, 0]
@@ -81,13 +82,13 @@ class Bumps(LocalDescriptor):
                         )
                         yield species[first + j], s, c, j, shift, d[j], value, slope
 
-    def _compute(self, batch, out, n_threads, options):
+    def _compute(self, call, out):
         out[:] = 0
-        for z, _, c, _, _, _, value, _ in self._terms(batch, options):
+        for z, _, c, _, _, _, value, _ in self._terms(call):
             out[c].reshape(-1, len(ETAS))[z] += value
 
-    def _pairs(self, batch, n_threads, options):
-        terms = list(self._terms(batch, options))
+    def _pairs(self, call):
+        terms = list(self._terms(call))
         blocks = []
         for k, z in enumerate(self._species()):
             own = [term for term in terms if term[0] == k]
@@ -99,7 +100,7 @@ class Bumps(LocalDescriptor):
                     features=k * len(ETAS) + np.arange(len(ETAS)),
                     values=np.array(columns[7], dtype=self.dtype).reshape(-1, 3, len(ETAS)),
                     structures=structures,
-                    centers=np.array(columns[2], dtype=np.int64) - options.offsets[structures],
+                    centers=np.array(columns[2], dtype=np.int64) - call.centers.offsets[structures],
                     atoms=np.array(columns[3], dtype=np.int64),
                     shifts=np.array(columns[4], dtype=np.int64).reshape(-1, 3),
                     vectors=np.array(columns[5]).reshape(-1, 3),
@@ -123,7 +124,8 @@ class Plain(Descriptor):
     def _layout(self):
         return Layout("Plain", [Block((), ["r", "r2"])])
 
-    def _compute(self, batch, out, n_threads, options):
+    def _compute(self, call, out):
+        batch = call.batch
         for s in range(len(batch)):
             r = batch.positions[batch.offsets[s] : batch.offsets[s + 1]]
             d = np.linalg.norm(r[:, None] - r[None], axis=-1)
@@ -235,7 +237,7 @@ def test_sparse(name, descriptor, monkeypatch):
     gradient = descriptor.vjp(atoms, weights)
     thin = clone(descriptor).set_params(sparse=True)
     for chunk in (2**24, 1):  # in one piece, and cut as finely as possible
-        monkeypatch.setattr("atomprint.descriptors.engine.contract._CHUNK_BYTES", chunk)
+        monkeypatch.setattr("atomprint.descriptors.engine.parts._CHUNK_BYTES", chunk)
         found = thin.derivatives(atoms, wrt=("positions", "strain"))
         for a, b in zip(wanted, found, strict=True):
             for x, y in zip(
@@ -855,10 +857,9 @@ class Wrong(Bumps):
 
     mistake = ""
 
-    def _jacobian(self, batch, selection, positions, strain, features, attach, n_threads, options):
-        plain = Bumps(**self.get_params())
-        attach = attach and self.mistake != "own centre"
-        plain._jacobian(batch, selection, positions, strain, features, attach, n_threads, options)
+    def _jacobian(self, call, out):
+        plain, (positions, strain, features), selection = Bumps(**self.get_params()), out, call.selection
+        plain._jacobian(replace(call, attach=call.attach and self.mistake != "own centre"), out)
         if positions is not None:
             first = selection.row_offsets[0] + np.flatnonzero(selection.slots == 0)
             positions[first] *= {"factor": 1.001, "nan": np.nan}.get(self.mistake, 1)
@@ -872,8 +873,9 @@ class Wrong(Bumps):
         if self.mistake == "features" and features is not None:
             features += 1e-6
 
-    def _vjp(self, batch, cotangents, positions, strain, *others):
-        super()._vjp(batch, cotangents, positions, strain, *others)
+    def _vjp(self, call, cotangents, out):
+        super()._vjp(call, cotangents, out)
+        positions, strain, _ = out
         if self.mistake == "vjp factor":
             positions[0] *= 1.001
         if self.mistake == "vjp strain":
@@ -935,10 +937,10 @@ def test_constant_features_have_zero_derivatives(monkeypatch):
     assert check_derivatives(Bumps(SPECIES, 4.0, True), alone, attach=True).constant
 
     class Drifting(Wrong):
-        def _jacobian(self, batch, selection, positions, *others):
-            super()._jacobian(batch, selection, positions, *others)
-            if positions is not None:
-                positions += 1e-4
+        def _jacobian(self, call, out):
+            super()._jacobian(call, out)
+            if out.positions is not None:
+                out.positions[:] += 1e-4
 
     monkeypatch.setattr(Drifting, "_has_pairs", lambda self: False)
     with pytest.raises(AssertionError, match="derivatives against differences"):
@@ -962,9 +964,10 @@ def test_features_that_jump_are_no_mistake_of_the_derivatives():
     x = MOLECULE.positions[0, 0]
 
     class Stepped(Bumps):
-        def _compute(self, batch, out, n_threads, options):
-            super()._compute(batch, out, n_threads, options)
-            out[:] += np.repeat(batch.positions[batch.offsets[:-1], 0] > x, np.diff(options.offsets))[:, None]
+        def _compute(self, call, out):
+            super()._compute(call, out)
+            first = call.batch.positions[call.batch.offsets[:-1], 0]
+            out[:] += np.repeat(first > x, np.diff(call.centers.offsets))[:, None]
 
     with pytest.raises(AssertionError, match="positions, structure 0: features are not smooth here"):
         check_derivatives(Stepped(SPECIES), MOLECULE)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.structures import Batch
 
@@ -140,7 +140,7 @@ def _indices(where: str, given: Any, n_atoms: int) -> npt.NDArray[np.int64]:
 # Weights on the features ---------------------------------------------------------------------------------------
 
 
-def flat_cotangents(given: Any, task: Task, n_features: int, dtype: np.dtype[Any]) -> Any:
+def flat_cotangents(given: Any, call: Call) -> Any:
     """Return cotangents, shaped as the features that ``create`` returns, as rows.
 
     Returns
@@ -153,19 +153,19 @@ def flat_cotangents(given: Any, task: Task, n_features: int, dtype: np.dtype[Any
         If the shape is wrong, or something is not a finite number; the message names the expected shape or the
         structure.
     """
-    shapes = task.row_shapes
+    shapes, n_features, dtype = call.row_shapes, call.n_features_out, call.dtype
     shape = (*shapes[0].tolist(), n_features)
-    if task.batch.single:
+    if call.batch.single:
         rows = [_array("cotangents", given, shape)]
-    elif isinstance(given, Sequence) and not isinstance(given, str) and not task.per_structure:
-        if len(given) != len(task):
-            raise ValueError(f"cotangents must hold one array for each of the {len(task)} structures, got {len(given)}")
+    elif isinstance(given, Sequence) and not isinstance(given, str) and not call.per_structure:
+        if len(given) != len(call):
+            raise ValueError(f"cotangents must hold one array for each of the {len(call)} structures, got {len(given)}")
         rows = [
             _array(f"structure {s}: cotangents", item, (*shapes[s].tolist(), n_features))
             for s, item in enumerate(given)
         ]
     elif (shapes == shapes[0]).all():
-        rows = [_array("cotangents", given, (len(task), *shape))]
+        rows = [_array("cotangents", given, (len(call), *shape))]
     else:
         raise ValueError(
             f"cotangents must be a list with one array of shape (n_centers, {n_features}) for each structure, as "
@@ -186,8 +186,8 @@ def flat_cotangents(given: Any, task: Task, n_features: int, dtype: np.dtype[Any
     if not np.isfinite(total) and not (finite := np.isfinite(entries)).all():
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
         row = int(np.searchsorted(first, entry, side="right")) - 1
-        s = int(np.searchsorted(task.rows, row, side="right")) - 1
-        raise ValueError(f"structure {s}: cotangents must be finite, row {row - int(task.rows[s])} is not")
+        s = int(np.searchsorted(call.rows, row, side="right")) - 1
+        raise ValueError(f"structure {s}: cotangents must be finite, row {row - int(call.rows[s])} is not")
     return flat
 
 

@@ -1,16 +1,19 @@
-"""One call of a descriptor, read and checked: which structures, which rows, which atoms."""
+"""One call of a descriptor, read and checked: what the hooks of all descriptors are given, and what they fill."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch
 from atomprint.pooling.pooling import Plan
 from atomprint.structures import Batch
 
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 
 
@@ -35,72 +38,188 @@ class Selection(NamedTuple):
     row_offsets: Offsets
 
 
+class Derivatives(NamedTuple):
+    """Arrays that a hook fills: derivatives, which are zeros when it gets them, and features; None is not asked for.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n_out, 3, n_features), or None
+        By positions of atoms, in 1/Å, with rows as :class:`Selection` says. Contracted with cotangents: float64 of
+        shape (n_atoms, 3), never None.
+    strain : ndarray, shape (n_rows, 3, 3, n_features), or None
+        By the strain e that takes atoms, lattice vectors and centres from r to (1 + e) r. Contracted: float64 of shape
+        (n_structures, 3, 3).
+    features : ndarray, shape (n_rows, n_features), or None
+        What ``_compute`` writes; not zeros yet.
+    """
+
+    positions: Array | None
+    strain: Array | None
+    features: Array | None
+
+
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What one call computes, sliceable by structures.
+class Call:
+    """What one call computes, sliceable by structures: all that the hooks of a descriptor need to know of it.
 
     Parameters
     ----------
     batch : Batch
         The structures.
+    species : ndarray of int32, shape (n_atoms,)
+        Index of every atom's species among those of the descriptor; empty for descriptors without ``species``.
+    n_features : int
+        Number of features of a row, before pooling.
+    dtype : dtype
+        Of the features.
+    sparse : bool
+        Whether users are given sparse arrays; those of the hooks are dense.
+    centers : CenterBatch
+        The centres, without structures for descriptors that have none.
     options : object
-        What ``_compute`` needs besides the batch, sliceable by structures, or None.
-    computed : ndarray of int64, shape (n_structures + 1,)
-        Structure ``s`` owns the rows ``computed[s]`` to ``computed[s + 1]`` that ``_compute`` writes.
-    per_structure : bool
-        Whether the result has one row for each structure, and so no axis for the centres.
+        What the hook ``_options`` returned, sliceable by structures, or None.
+    averages : bool
+        Whether ``_compute`` writes one row for each structure although there are centres.
     plan : Plan, optional
-        Makes these rows one for each structure.
+        Makes one row for each structure out of those that ``_compute`` writes. Hooks of descriptors never see it.
     slots : ndarray of int64, shape (n_atoms,), optional
-        Atoms to differentiate by, see :class:`Selection`.
+        Atoms to differentiate by, see :class:`Selection`; None for all.
+    attach : bool
+        Whether centres that are atoms move with them.
+    n_threads : int
+        Number of threads to use.
+    progress : str, optional
+        Name under which progress is shown on standard error; None: it is not.
     """
 
     batch: Batch
-    options: Any
-    computed: Offsets
-    per_structure: bool
+    species: npt.NDArray[np.int32]
+    n_features: int
+    dtype: np.dtype[Any]
+    sparse: bool = False
+    centers: CenterBatch = NO_CENTERS
+    options: Any = None
+    averages: bool = False
     plan: Plan | None = None
     slots: Offsets | None = None
+    attach: bool = True
+    n_threads: int = 1
+    progress: str | None = None
 
     def __len__(self) -> int:
         return len(self.batch)
 
-    def __getitem__(self, structures: slice) -> Task:
+    def __getitem__(self, structures: slice) -> Call:
         """Return a run of consecutive structures; arrays are views."""
         start, stop, _ = structures.indices(len(self))
         if (start, stop) == (0, len(self)):
             return self
         atoms = slice(self.batch.offsets[start], self.batch.offsets[stop])
-        return Task(
-            self.batch[start:stop],
-            None if self.options is None else self.options[start:stop],
-            self.computed[start : stop + 1] - self.computed[start],
-            self.per_structure,
-            None if self.plan is None else self.plan[start:stop],
-            None if self.slots is None else self.slots[atoms],
+        return replace(
+            self,
+            batch=self.batch[start:stop],
+            species=self.species[atoms],
+            centers=self.centers[start:stop] if self.has_centers else self.centers,
+            options=None if self.options is None else self.options[start:stop],
+            plan=None if self.plan is None else self.plan[start:stop],
+            slots=None if self.slots is None else self.slots[atoms],
         )
 
-    def centres(self, start: int, stop: int) -> Task:
+    def run(self, start: int, stop: int) -> Call:
         """Return the only structure with the centres ``start`` to ``stop`` alone, and their rows unpooled."""
-        options = self.options.run(start, stop)
-        return replace(self, options=options, computed=options.offsets, per_structure=False, plan=None)
+        return replace(self, centers=self.centers.run(start, stop), plan=None)
+
+    def moved(self, displacements: FloatArray, deformations: FloatArray) -> Call:
+        """Return copies of the only structure with moved atoms, all but the ``options``, which may depend on places.
+
+        Parameters
+        ----------
+        displacements : ndarray, shape (n_copies, n_atoms, 3)
+            Of the atoms, in Å, and of the centres that are atoms, if these are attached.
+        deformations : ndarray, shape (n_copies, 3, 3)
+            F, which then takes every atom, lattice vector and centre from r to F r.
+        """
+        batch, n, transposed = self.batch, len(displacements), deformations.swapaxes(1, 2)
+        copies = Batch(
+            np.tile(batch.numbers, n),
+            ((batch.positions + displacements) @ transposed).reshape(-1, 3),
+            np.arange(n + 1) * len(batch.numbers),
+            batch.cells[0] @ transposed,
+            np.repeat(batch.pbc, n, axis=0),
+        )
+        centers = self.centers
+        return replace(
+            self,
+            batch=copies,
+            species=np.tile(self.species, n),
+            centers=centers.moved(displacements, deformations, self.attach) if self.has_centers else centers,
+            options=None,
+            plan=None if self.plan is None else self.plan.repeat(n),
+            slots=None,
+            progress=None,
+        )
+
+    def core(self) -> tuple[Any, ...]:
+        """Return what compiled functions take first: structures, species of the atoms, and centres."""
+        centers = self.centers
+        return *self.batch.core(), self.species, centers.points, centers.atoms, centers.offsets
+
+    @property
+    def has_centers(self) -> bool:
+        """Whether the descriptor has centres."""
+        return len(self.centers.offsets) > 0
+
+    @property
+    def per_structure(self) -> bool:
+        """Whether the result has one row for each structure, and so no axis for the centres."""
+        return self.averages or self.plan is not None or not self.has_centers
+
+    @property
+    def computed(self) -> Offsets:
+        """Structure ``s`` owns the rows ``computed[s]`` to ``computed[s + 1]`` that ``_compute`` writes."""
+        return np.arange(len(self) + 1) if self.averages or not self.has_centers else self.centers.offsets
 
     @property
     def rows(self) -> Offsets:
         """Structure ``s`` owns the rows ``rows[s]`` to ``rows[s + 1]`` of the result."""
-        return self.computed if self.plan is None else np.arange(len(self) + 1)
+        return np.arange(len(self) + 1) if self.per_structure else self.centers.offsets
 
     @property
-    def row_shapes(self) -> npt.NDArray[np.int64]:
+    def n_rows(self) -> int:
+        """Number of rows of the result."""
+        return len(self) if self.per_structure else len(self.centers.points)
+
+    @property
+    def row_shapes(self) -> Offsets:
         """Shape of the rows of each structure: (n_centers,), or () where there is one row."""
         if self.per_structure:
             return np.empty((len(self), 0), dtype=np.int64)
-        return (self.computed[1:] - self.computed[:-1])[:, None]
+        return (self.centers.offsets[1:] - self.centers.offsets[:-1])[:, None]
+
+    @property
+    def n_features_out(self) -> int:
+        """Number of features of a row of the result."""
+        return self.n_features * (1 if self.plan is None else self.plan.n_groups * len(self.plan.methods))
 
     @property
     def selection(self) -> Selection:
-        """The selected atoms, with output rows for the rows of this very task."""
-        assert self.slots is not None
-        chosen = np.concatenate([[0], np.cumsum(self.slots >= 0)])
-        counts = np.diff(chosen[self.batch.offsets])
-        return Selection(self.slots, counts, np.concatenate([[0], np.cumsum(np.diff(self.rows) * counts)]))
+        """The selected atoms, with output rows for the rows of this very call."""
+        offsets, slots = self.batch.offsets, self.slots
+        if slots is None:
+            counts = self.batch.n_atoms
+            slots = np.arange(len(self.batch.numbers)) - np.repeat(offsets[:-1], counts)
+        else:
+            counts = np.diff(np.concatenate([[0], np.cumsum(slots >= 0)])[offsets])
+        return Selection(slots, counts, np.concatenate([[0], np.cumsum(np.diff(self.rows) * counts)]))
+
+
+class Hooks(Protocol):
+    """What computes features and derivatives: a descriptor, or what is put around one. See :class:`Descriptor`."""
+
+    def _options(self, batch: Batch) -> Any: ...
+
+    def _compute(self, call: Call, out: Array) -> None: ...
+
+    def _jacobian(self, call: Call, out: Derivatives) -> None: ...
+
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None: ...

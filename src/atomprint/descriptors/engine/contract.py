@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
@@ -14,11 +14,14 @@ from ase.data import chemical_symbols
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
-from atomprint.descriptors.engine import differentiate, pooled
+from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, Gradient
-from atomprint.descriptors.engine.call import Selection, Task
-from atomprint.descriptors.engine.output import CsrRows, DenseRows, arrange
-from atomprint.descriptors.engine.pairs import PairJacobian
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
+from atomprint.descriptors.engine.numerical import Numerical
+from atomprint.descriptors.engine.output import arrange
+from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
+from atomprint.descriptors.engine.parts import compute_rows
+from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import Layout
 from atomprint.structures import Batch, Structures, as_batch, as_list
 from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, check_species
@@ -26,17 +29,15 @@ from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, c
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
 
-# Dense scratch for sparse output, and the share of work between two progress messages.
-_CHUNK_BYTES = 16 * 2**20
-
 
 class Descriptor(TransformerMixin, BaseEstimator):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
-    ``_validate``, and gives ``_layout``, ``_n_features`` and ``_compute``. Everything else, from reading structures to
-    the shape and format of the result, is done here, once for all descriptors. Derivatives are numerical, until a
-    subclass gives ``_jacobian`` too (or, with centres, ``_pairs``); ``_vjp`` need only be given if it has a faster way.
+    ``_validate``, and gives ``_layout`` and ``_compute``. Everything else, from reading structures to the shape and
+    format of the result, is done here, once for all descriptors. Derivatives are numerical, until a subclass gives
+    ``_jacobian`` too (or, with centres, ``_pairs``); ``_vjp`` need only be given if it has a faster way. These hooks
+    are given the :class:`Call` that is asked for, and arrays to fill.
 
     Notes
     -----
@@ -71,88 +72,74 @@ class Descriptor(TransformerMixin, BaseEstimator):
         """Return counts and names of the features."""
 
     @abstractmethod
-    def _n_features(self) -> int:
-        """Return the number of features without building names."""
+    def _compute(self, call: Call, out: Array) -> None:
+        """Write the features of every row, a structure or a centre, of ``call`` to ``out``.
 
-    @abstractmethod
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: Any) -> None:
-        """Write the features of every row (structure or centre) of the batch to ``out``."""
+        Parameters
+        ----------
+        call : Call
+            Structures, centres, species and whatever else there is to know.
+        out : ndarray, shape (n_rows, n_features)
+            In the type of the features; anything may be in it.
+        """
+
+    # What a subclass may give.
+
+    def _n_features(self) -> int:
+        """Return the number of features, where there is a faster way than to build their names."""
+        return self._layout().n_features
 
     def _read(self, structures: Structures) -> Batch:
         """Return the checked batch, with what this descriptor asks of its structures."""
         return as_batch(structures, periodic=bool(getattr(self, "periodic", False)))
 
     def _options(self, batch: Batch) -> Any:
-        """Return what ``_compute`` needs besides the batch, sliceable by structures, or None."""
+        """Return the ``options`` of a call: something with an item for each structure, sliceable as the batch is."""
         return None
 
-    # What a subclass may give: analytical derivatives. Without them they are numerical.
+    # Analytical derivatives: without them they are numerical.
 
     def _check_differentiable(self) -> None:
         """Raise ``ValueError`` if the features have no derivatives."""
 
-    def _analytical(self) -> str:
-        """Return the empty string if there are analytical derivatives, else the reason why not."""
-        given = type(self)._jacobian is not Descriptor._jacobian
-        return "" if given else f"{type(self).__name__} has no analytical derivatives"
+    def _pairs(self, call: Call) -> Sequence[PairBlock]:
+        """Return the derivatives of every row by the vectors from centres to neighbours.
 
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Selection,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: Any,
-    ) -> None:
-        """Add the derivatives of every row to arrays of zeros, and write the features; None is not asked for.
-
-        Parameters
-        ----------
-        batch, n_threads, options
-            As for ``_compute``.
-        selection : Selection
-            The atoms to differentiate by, and where they go in ``positions``.
-        positions : ndarray, shape (n_out, 3, n_features), or None
-            Derivatives by positions, in 1/Å.
-        strain : ndarray, shape (n_rows, 3, 3, n_features), or None
-            Derivatives by the strain e that takes atoms, lattice vectors and centres from r to (1 + e) r.
-        features : ndarray, shape (n_rows, n_features), or None
-            What ``_compute`` writes.
-        attach : bool
-            Whether centres that are atoms move with them; without centres this means nothing.
+        All other analytical derivatives follow from these, but a subclass may have faster ways to them.
         """
         raise NotImplementedError
 
-    def _vjp(
-        self,
-        batch: Batch,
-        cotangents: npt.NDArray[Any],
-        positions: npt.NDArray[np.float64],
-        strain: npt.NDArray[np.float64] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: Any,
-    ) -> None:
-        """Write derivatives contracted with cotangents, and the features; None is not asked for.
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        """Add the derivatives of every row by positions and strain, and write the features.
 
         Parameters
         ----------
-        batch, features, attach, n_threads, options
-            As for ``_jacobian``.
+        call : Call
+            As for ``_compute``; ``call.selection`` says by which atoms, and where the derivatives by these go.
+        out : Derivatives
+            Arrays to fill; None is not asked for.
+        """
+        if out.features is not None:
+            self._compute(call, out.features)
+        for block in self._pairs(call):
+            if out.positions is not None:
+                add_by_positions(block, call, call.attach, out.positions)
+            if out.strain is not None:
+                add_by_strain(block, call, out.strain)
+
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        """Add the derivatives of the sum of features times cotangents, and write the features.
+
+        Parameters
+        ----------
+        call : Call
+            As for ``_compute``.
         cotangents : ndarray, shape (n_rows, n_features)
             In the type of the features.
-        positions : ndarray of float64, shape (n_atoms, 3)
-            By the positions of all atoms.
-        strain : ndarray of float64, shape (n_structures, 3, 3), or None
-            By the strain.
+        out : Derivatives
+            Arrays to fill; None is not asked for.
         """
-        differentiate.contract_jacobian(
-            self, batch, cotangents, positions, strain, features, attach, n_threads, options
-        )
+        differentiate.contract_jacobian(self, call, cotangents, out)
 
     # What users call -------------------------------------------------------------------------------------------
 
@@ -187,7 +174,7 @@ class Descriptor(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
-        return self._create(self._task(structures), n_jobs, only_physical_cores, verbose)
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose))
 
     def derivatives(
         self,
@@ -238,10 +225,9 @@ class Descriptor(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             As for :meth:`create`, or if the atoms, ``method`` or ``wrt`` are not usable, or there are no derivatives.
         """
-        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
-        return differentiate.derivatives(
-            self, task, include, exclude, method, return_descriptor, True, wrt, n_threads, verbose
-        )
+        call = self._call(structures, n_jobs, only_physical_cores, verbose)
+        source = self._differentiable(call, method)
+        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor)
 
     def vjp(
         self,
@@ -286,8 +272,8 @@ class Descriptor(TransformerMixin, BaseEstimator):
         ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
         in eV and positive in tension.
         """
-        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
-        return differentiate.gradient(self, task, cotangents, wrt, True, return_descriptor, n_threads, verbose)
+        call = self._call(structures, n_jobs, only_physical_cores, verbose)
+        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor)
 
     def jacobian(
         self,
@@ -318,8 +304,8 @@ class Descriptor(TransformerMixin, BaseEstimator):
             As for :meth:`create`, or if ``layout`` is not known, or there are no derivatives.
         """
         check_choice("layout", layout, LAYOUTS)
-        task, n_threads = self._task(structures), self._n_threads(n_jobs, only_physical_cores)
-        return differentiate.rows_by_atom(self, task, n_threads)
+        call = self._call(structures, n_jobs, only_physical_cores)
+        return differentiate.rows_by_atom(self._differentiable(call), call)
 
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Check the parameters, and learn ``species`` from the structures if it was left out.
@@ -406,82 +392,53 @@ class Descriptor(TransformerMixin, BaseEstimator):
     def _dtype(self) -> np.dtype[Any]:
         return check_dtype(getattr(self, "dtype", "float64"))
 
-    def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
-        return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
-
-    def _task(self, structures: Structures) -> Task:
-        """Read and check everything that a call needs: the one way in for features and derivatives."""
-        batch = self._read(structures)
-        return self._plain_task(batch, self._options(batch))
-
-    def _plain_task(self, batch: Batch, options: Any) -> Task:
-        """Return the task of computing the rows that ``_compute`` writes."""
-        return Task(batch, options, np.arange(len(batch) + 1), per_structure=True)
-
-    def _moved_options(
+    def _call(
         self,
-        batch: Batch,
-        options: Any,
-        displacements: npt.NDArray[np.float64],
-        deformations: npt.NDArray[np.float64],
-        attach: bool,
-    ) -> Any:
-        """Return the options for moved copies of one structure; see :mod:`atomprint.descriptors.engine.numerical`."""
-        return self._options(batch)
+        structures: Structures,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+        **given: Any,
+    ) -> Call:
+        """Read and check everything that a call needs, as users give it: the one way in to all that is computed.
 
-    def _create(self, task: Task, n_jobs: int | None, only_physical_cores: bool, verbose: bool) -> Features:
-        rows = self._rows(task, self._n_threads(n_jobs, only_physical_cores), verbose)
-        return arrange(rows, task.rows, task.row_shapes, task.batch.single)
-
-    def _rows(self, task: Task, n_threads: int, verbose: bool) -> DenseRows | CsrRows:
-        """Compute all rows of a task."""
-        rows = self._new_rows(int(task.rows[-1]))
-        whole = isinstance(rows, DenseRows) and task.plan is None and not verbose
-        for _, part in [(0, task)] if whole else self._parts(task, task.computed, self._n_features(), verbose):
-            out = rows.open(int(part.rows[-1]))
-            self._write(part, out, n_threads)
-            rows.close(out)
-        return rows
-
-    def _new_rows(self, n_rows: int) -> DenseRows | CsrRows:
-        n_features = self.get_number_of_features()
-        if getattr(self, "sparse", False):
-            return CsrRows(n_features, self._dtype())
-        return DenseRows(np.empty((n_rows, n_features), dtype=self._dtype()))
-
-    def _write(self, task: Task, out: npt.NDArray[Any], n_threads: int) -> None:
-        """Write the features of a task, pooled if it asks for that."""
-        if task.plan is None:
-            self._compute(task.batch, out, n_threads, task.options)
-        else:
-            out[:] = task.plan(pooled.rows_of(self, task, n_threads))
-
-    def _parts(
-        self, task: Task, first_rows: npt.NDArray[Any], row_entries: int, verbose: bool
-    ) -> Iterator[tuple[int, Task]]:
-        """Yield the task in parts, with the index of their first structure, and show progress.
-
-        A part takes about ``_CHUNK_BYTES`` bytes if structure ``s`` needs the rows ``first_rows[s]`` to
-        ``first_rows[s + 1]`` of ``row_entries`` numbers: where the result is sparse (dense scratch stays small) or
-        progress is to be shown. Structures with a row for each centre are themselves cut if they need more.
+        What is ``given`` besides is for ``_options``.
         """
-        row_bytes = row_entries * self._dtype().itemsize
-        for start, stop in row_chunks(first_rows, row_bytes):
-            part, n_centres = task[start:stop], int(task.computed[stop] - task.computed[start])
-            n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
-            if not task.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
-                n_together = max(1, _CHUNK_BYTES * n_centres // n_bytes)
-                for first in range(0, n_centres, n_together):
-                    yield start, part.centres(first, min(first + n_together, n_centres))
-            else:
-                yield start, part
-            if verbose:
-                print(
-                    f"\r{type(self).__name__}: {stop} of {len(task)} structures",
-                    end="\n" if stop == len(task) else "",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        batch = self._read(structures)
+        return Call(
+            batch,
+            self._species_index(batch) if hasattr(self, "species") else np.empty(0, dtype=np.int32),
+            self._n_features(),
+            self._dtype(),
+            bool(getattr(self, "sparse", False)),
+            options=self._options(batch, **given),
+            n_threads=check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores),
+            progress=type(self).__name__ if verbose else None,
+        )
+
+    def _create(self, call: Call) -> Features:
+        return arrange(compute_rows(self._source(call), call), call.rows, call.row_shapes, call.batch.single)
+
+    def _source(self, call: Call) -> Hooks:
+        """Return what computes the rows of a call: this, or its pooling."""
+        return self if call.plan is None else Pooled(self, call.plan)
+
+    def _differentiable(self, call: Call, method: str = "auto") -> Hooks:
+        """Return what computes the derivatives of the rows of a call, or raise where there are none."""
+        check_choice("method", method, ("auto", "analytical", "numerical"))
+        self._check_differentiable()
+        source = self._source(call)
+        if method != "numerical" and (self._has_pairs() or type(self)._jacobian is not Descriptor._jacobian):
+            return source
+        reason = f"{type(self).__name__} has no analytical derivatives"
+        if method == "analytical":
+            raise ValueError(f"method must be 'auto' or 'numerical', got 'analytical': {reason}")
+        if method == "auto":
+            warnings.warn(f"{reason}: derivatives are numerical", UserWarning, stacklevel=3)
+        return Numerical(source)
+
+    def _has_pairs(self) -> bool:
+        return type(self)._pairs is not Descriptor._pairs
 
 
 @lru_cache(maxsize=256)
@@ -491,14 +448,3 @@ def _index_of_number(species: tuple[int, ...]) -> npt.NDArray[np.int32]:
     table[list(species)] = np.arange(len(species))
     table.setflags(write=False)
     return table
-
-
-def row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield runs of structures whose rows take about ``_CHUNK_BYTES`` bytes together."""
-    limit = max(1, _CHUNK_BYTES // max(row_bytes, 1))
-    start, n = 0, len(first_rows) - 1
-    while start < n:
-        stop = int(np.searchsorted(first_rows, first_rows[start] + limit, side="right")) - 1
-        stop = min(max(stop, start + 1), n)
-        yield start, stop
-        start = stop

@@ -2,89 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.descriptors.engine import differentiate, pooled
+from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, Gradient
-from atomprint.descriptors.engine.call import Selection, Task
+from atomprint.descriptors.engine.call import Call
+from atomprint.descriptors.engine.centers import Centers, center_batch
 from atomprint.descriptors.engine.contract import Descriptor, Features
-from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
+from atomprint.descriptors.engine.pairs import PairJacobian
+from atomprint.descriptors.engine.parts import compute_rows
+from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.pooling.pooling import LocalFeatures, Pooling
-from atomprint.structures import Batch, Structures, as_list, ranges
-from atomprint.util.validation import check_choice
-
-Centers: TypeAlias = Any
-"""Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
-``None`` stands for all its atoms."""
-
-
-@dataclass(frozen=True, slots=True)
-class CenterBatch:
-    """Centres of a whole batch as flat arrays.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n_centers, 3)
-        Positions in Å.
-    atoms : ndarray of int64, shape (n_centers,)
-        Index of the centre's atom within its structure, -1 for a Cartesian point.
-    offsets : ndarray of int64, shape (n_structures + 1,)
-        Structure ``s`` owns the centres ``offsets[s]`` to ``offsets[s + 1]``.
-    """
-
-    points: npt.NDArray[np.float64]
-    atoms: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
-
-    def __getitem__(self, structures: slice) -> CenterBatch:
-        """Return the centres of a run of consecutive structures."""
-        first, last = self.offsets[structures.start], self.offsets[structures.stop]
-        offsets = self.offsets[structures.start : structures.stop + 1] - first
-        return CenterBatch(self.points[first:last], self.atoms[first:last], offsets)
-
-    def pick(self, structures: npt.NDArray[np.int64]) -> CenterBatch:
-        """Return the centres of the structures with these ascending indices."""
-        rows, offsets = ranges(self.offsets, structures)
-        return CenterBatch(self.points[rows], self.atoms[rows], offsets)
-
-    def run(self, start: int, stop: int) -> CenterBatch:
-        """Return a run of centres of the only structure."""
-        return CenterBatch(self.points[start:stop], self.atoms[start:stop], np.array([0, stop - start]))
-
-    def moved(
-        self, displacements: npt.NDArray[np.float64], deformations: npt.NDArray[np.float64], attach: bool
-    ) -> CenterBatch:
-        """Return the centres of moved copies of the only structure.
-
-        Parameters
-        ----------
-        displacements : ndarray, shape (n_copies, n_atoms, 3)
-            Of the atoms, in Å; they move the centres that are atoms, if ``attach``.
-        deformations : ndarray, shape (n_copies, 3, 3)
-            F, which then takes every centre from r to F r.
-        """
-        n, of_atom = len(displacements), self.atoms >= 0
-        points = np.tile(self.points, (n, 1, 1))
-        if attach:
-            points[:, of_atom] += displacements[:, self.atoms[of_atom]]
-        points = points @ deformations.swapaxes(1, 2)
-        offsets = np.arange(n + 1) * len(self.atoms)
-        return CenterBatch(np.ascontiguousarray(points.reshape(-1, 3)), np.tile(self.atoms, n), offsets)
-
-    def numbers(self, batch: Batch) -> npt.NDArray[np.int32]:
-        """Return the atomic number of each centre's atom, 0 for a Cartesian point."""
-        first_atoms = np.repeat(batch.offsets[:-1], np.diff(self.offsets))
-        of_atom = self.atoms >= 0
-        numbers = np.zeros(len(self.atoms), dtype=np.int32)
-        numbers[of_atom] = batch.numbers[(first_atoms + self.atoms)[of_atom]]
-        return numbers
+from atomprint.structures import Batch, Structures, as_list
+from atomprint.util.validation import check_bool, check_choice
 
 
 class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
@@ -96,9 +31,6 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def _averages(self) -> bool:
         """Return whether ``_compute`` itself writes one row for each structure."""
         return False
-
-    @abstractmethod
-    def _compute(self, batch: Batch, out: npt.NDArray[Any], n_threads: int, options: Any) -> None: ...
 
     def create(  # type: ignore[override]  # DScribe's order of arguments
         self,
@@ -139,7 +71,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
-        return self._create(self._task(structures, centers), n_jobs, only_physical_cores, verbose)
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers))
 
     def derivatives(  # type: ignore[override]  # DScribe's order of arguments
         self,
@@ -200,10 +132,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         Pooling with ``"max"`` and ``"min"`` has a kink where two centres attain the value, ``"std"`` where it is
         zero: there the derivative is that of the first of these centres, and zero.
         """
-        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
-        return differentiate.derivatives(
-            self, task, include, exclude, method, return_descriptor, attach, wrt, n_threads, verbose
-        )
+        call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
+        source = self._differentiable(call, method)
+        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor)
 
     def vjp(  # type: ignore[override]  # centres come before what is derived
         self,
@@ -254,8 +185,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
         in eV and positive in tension.
         """
-        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
-        return differentiate.gradient(self, task, cotangents, wrt, attach, return_descriptor, n_threads, verbose)
+        call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
+        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor)
 
     def jacobian(  # type: ignore[override]  # centres come first
         self,
@@ -288,14 +219,12 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             As for :meth:`create`, or if ``layout`` is not known, or there are no derivatives of this kind.
         """
         check_choice("layout", layout, LAYOUTS)
-        task, n_threads = self._task(structures, centers), self._n_threads(n_jobs, only_physical_cores)
+        call = self._call(structures, n_jobs, only_physical_cores, centers=centers)
         self._check_differentiable()
         if not self._has_pairs():
             raise ValueError(f"{type(self).__name__} has no derivatives by pairs: call derivatives or vjp")
-        blocks = self._pairs(task.batch, n_threads, task.options)
-        if task.plan is not None:
-            blocks = pooled.pairs(self, task, task.plan, blocks, n_threads)
-        return PairJacobian(blocks, task, self.get_number_of_features(), self._dtype())
+        blocks = self._pairs(replace(call, plan=None))
+        return PairJacobian(blocks if call.plan is None else Pooled(self, call.plan).pairs(call, blocks), call)
 
     def transform(self, X: Structures) -> Features:
         """Compute the descriptor of a sequence of structures; see :meth:`create`.
@@ -309,9 +238,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         if self._is_global():
             return super().transform(X)
         X = as_list(X)
-        task = self._task(X)
-        values, places = self._rows(task, self._n_threads(None, False), False).array, task.options
-        return LocalFeatures(values, places.offsets, places.numbers(task.batch), places.atoms, X)
+        call = self._call(X)
+        values, centers = compute_rows(self, call).array, call.centers
+        return LocalFeatures(values, centers.offsets, centers.numbers(call.batch), centers.atoms, X)
 
     def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
         """Call ``fit`` and ``transform`` with the same structures."""
@@ -345,11 +274,21 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def _is_global(self) -> bool:
         return self._averages() or getattr(self, "pooling", None) is not None
 
-    def _task(self, structures: Structures, centers: Centers = None) -> Task:
+    def _call(
+        self,
+        structures: Structures,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+        *,
+        centers: Centers = None,
+        attach: bool = True,
+        **given: Any,
+    ) -> Call:
         if isinstance(structures, Iterator):
             structures = list(structures)  # read again by samplers and poolings
-        batch = self._read(structures)
-        self._species_index(batch)  # checked for all at once: further on structures may be counted within a chunk
+        call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
+        batch, pooling, averages = call.batch, self._pooling(), self._averages()
         chosen = getattr(self, "centers", None) if centers is None else centers
         if callable(chosen):
             single = batch.single and not isinstance(structures, Batch)
@@ -357,152 +296,11 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             places = center_batch(batch, chosen, single=False)
         else:
             places = center_batch(batch, chosen, single=batch.single)
-        pooling = self._pooling()
-        if self._is_global():
+        if averages or pooling is not None:
             empty = np.flatnonzero(np.diff(places.offsets) == 0)
             if len(empty):
                 raise ValueError(f"structure {empty[0]} must have at least one centre to average over, got none")
-        if pooling is None:
-            return self._plain_task(batch, places)
-        plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
-        return Task(batch, places, places.offsets, per_structure=True, plan=plan)
-
-    def _plain_task(self, batch: Batch, options: CenterBatch) -> Task:
-        averages = self._averages()
-        rows = np.arange(len(batch) + 1) if averages else options.offsets
-        return Task(batch, options, rows, per_structure=averages)
-
-    def _moved_options(
-        self,
-        batch: Batch,
-        options: CenterBatch,
-        displacements: npt.NDArray[np.float64],
-        deformations: npt.NDArray[np.float64],
-        attach: bool,
-    ) -> CenterBatch:
-        return options.moved(displacements, deformations, attach)
-
-    def _places(self, batch: Batch, centers: CenterBatch) -> tuple[Any, ...]:
-        """Return what all compiled functions take first: structures, species of the atoms, and centres."""
-        return *batch.core(), self._species_index(batch), centers.points, centers.atoms, centers.offsets
-
-    # What a subclass may give besides the hooks of Descriptor.
-
-    def _pairs(self, batch: Batch, n_threads: int, options: CenterBatch) -> Sequence[PairBlock]:
-        """Return the derivatives of every row by the vectors from centres to neighbours.
-
-        All other analytical derivatives follow from these, but a subclass may have faster ways to them.
-        """
-        raise NotImplementedError
-
-    def _has_pairs(self) -> bool:
-        return type(self)._pairs is not LocalDescriptor._pairs
-
-    def _analytical(self) -> str:
-        given = self._has_pairs() or type(self)._jacobian is not LocalDescriptor._jacobian
-        return "" if given else f"{type(self).__name__} has no analytical derivatives"
-
-    def _jacobian(
-        self,
-        batch: Batch,
-        selection: Selection,
-        positions: npt.NDArray[Any] | None,
-        strain: npt.NDArray[Any] | None,
-        features: npt.NDArray[Any] | None,
-        attach: bool,
-        n_threads: int,
-        options: CenterBatch,
-    ) -> None:
-        if features is not None:
-            self._compute(batch, features, n_threads, options)
-        task = replace(self._plain_task(batch, options), slots=selection.slots)
-        for block in self._pairs(batch, n_threads, options):
-            if positions is not None:
-                add_by_positions(block, task, attach, positions)
-            if strain is not None:
-                add_by_strain(block, task, strain)
-
-
-def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch:
-    """Turn the ``centers`` argument into flat arrays, by one rule for all descriptors.
-
-    Raises
-    ------
-    ValueError
-        If there is not one list of centres for each structure, an index is out of range, a point is not finite, or
-        indices and points are mixed; the message names the structure and the centre.
-    TypeError
-        If a list of centres holds anything else.
-    """
-    if centers is None:
-        atoms = np.arange(len(batch.numbers)) - np.repeat(batch.offsets[:-1], batch.n_atoms)
-        return CenterBatch(batch.positions, atoms, batch.offsets)
-    if single:
-        lists: Sequence[Any] = [centers]
-    else:
-        if isinstance(centers, str) or not hasattr(centers, "__len__") or getattr(centers, "ndim", 1) == 0:
-            raise TypeError(f"centers must be a list with one list of centres for each structure, got {centers!r}")
-        if len(centers) != len(batch):
-            raise ValueError(
-                f"centers must hold one list for each structure, got {len(centers)} lists for {len(batch)} structures"
-            )
-        lists = centers
-    points, atoms_of = [], []
-    for s, given in enumerate(lists):
-        first, last = int(batch.offsets[s]), int(batch.offsets[s + 1])
-        indices, where = _centers_of_one(given, s, last - first)
-        if where is None:
-            where = batch.positions[first:last][indices]
-        points.append(where)
-        atoms_of.append(indices)
-    offsets = np.zeros(len(batch) + 1, dtype=np.int64)
-    np.cumsum([len(a) for a in atoms_of], out=offsets[1:])
-    return CenterBatch(
-        np.ascontiguousarray(np.concatenate(points), dtype=np.float64),
-        np.concatenate(atoms_of).astype(np.int64),
-        offsets,
-    )
-
-
-def _centers_of_one(
-    given: Any, structure: int, n_atoms: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
-    if given is None:
-        return np.arange(n_atoms), None
-    where = f"structure {structure}: centers"
-    if isinstance(given, str | Integral) or not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
-        raise TypeError(f"{where} must be a list of atom indices or of Cartesian points, got {given!r}")
-    if len(given) == 0:
-        return np.empty(0, dtype=np.int64), np.empty((0, 3))
-    if not isinstance(given, np.ndarray):
-        scalars = [isinstance(c, Integral) and not isinstance(c, bool) for c in given]
-        if any(scalars) and not all(scalars):
-            raise ValueError(f"{where} must be all atom indices or all Cartesian points, got both: {given!r}")
-    try:
-        array = np.asarray(given)
-    except ValueError:
-        array = np.empty(0, dtype=object)
-    if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
-        wrong = np.flatnonzero((array < 0) | (array >= n_atoms))
-        if len(wrong):
-            raise ValueError(
-                f"structure {structure}, centre {wrong[0]}: atom index must be in 0..{n_atoms - 1}, "
-                f"got {array[wrong[0]]}"
-            )
-        return array.astype(np.int64), None
-    if (
-        array.ndim == 2
-        and array.shape[1] == 3
-        and (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer))
-    ):
-        point = array.astype(np.float64)
-        wrong = np.flatnonzero(~(np.abs(point) <= 1e7).all(axis=1))
-        if len(wrong):
-            raise ValueError(
-                f"structure {structure}, centre {wrong[0]}: position must be finite and within 1e7 Å, "
-                f"got {point[wrong[0]].tolist()}"
-            )
-        return np.full(len(point), -1), point
-    if array.ndim == 1 and array.dtype.kind in "fb":
-        raise TypeError(f"{where} must be integers where they are atom indices, got {given!r}")
-    raise ValueError(f"{where} must be atom indices or Cartesian points of shape (n_centers, 3), got {given!r}")
+        plan = None
+        if pooling is not None:
+            plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
+        return replace(call, centers=places, averages=averages, plan=plan, attach=check_bool("attach", attach))

@@ -9,18 +9,13 @@ step: 5e-5 of the largest feature for positions, 2e-4 for strain.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks
 from atomprint.structures import Batch
-
-if TYPE_CHECKING:
-    from atomprint.descriptors.engine.contract import Descriptor
-
-Array = npt.NDArray[Any]
 
 # Steps of the positions in Å, and of the strain.
 _STEPS = {"float64": (5e-4, 1e-4), "float32": (2e-2, 5e-3)}
@@ -33,119 +28,84 @@ class _Difference(NamedTuple):
 
     strain: bool
     place: tuple[int, int]  # selected atom and axis, or the two axes of the strain
-    rows: Array
+    rows: FloatArray
 
 
-def moved(descriptor: Descriptor, one: Task, displacements: Array, deformations: Array, attach: bool) -> Task:
-    """Return copies of one structure with moved atoms.
-
-    Parameters
-    ----------
-    descriptor : Descriptor
-    one : Task
-        The structure.
-    displacements : ndarray, shape (n_copies, n_atoms, 3)
-        Of the atoms, in Å.
-    deformations : ndarray, shape (n_copies, 3, 3)
-        F, which then takes every atom, lattice vector and centre from r to F r.
-    attach : bool
-        Whether centres given as atoms share the displacements of these.
-    """
-    batch, n = one.batch, len(displacements)
-    copies = np.arange(n + 1)
-    transposed = deformations.swapaxes(1, 2)
-    moved_batch = Batch(
-        np.tile(batch.numbers, n),
-        ((batch.positions + displacements) @ transposed).reshape(-1, 3),
-        copies * len(batch.numbers),
-        batch.cells[0] @ transposed,
-        np.repeat(batch.pbc, n, axis=0),
-    )
-    options = descriptor._moved_options(moved_batch, one.options, displacements, deformations, attach)
-    plan = None if one.plan is None else one.plan.repeat(n)
-    return Task(moved_batch, options, copies * one.computed[-1], one.per_structure, plan)
+def moved(source: Hooks, one: Call, displacements: FloatArray, deformations: FloatArray) -> Call:
+    """Return copies of one structure with moved atoms; see :meth:`Call.moved`."""
+    copies = one.moved(displacements, deformations)
+    return replace(copies, options=source._options(copies.batch))
 
 
-def _differences(
-    descriptor: Descriptor, one: Task, atoms: Array, strain: bool, attach: bool, n_threads: int
-) -> Iterator[_Difference]:
-    """Yield the derivatives of one structure by the positions of atoms and, if asked for, by the strain."""
-    n_features, dtype = descriptor.get_number_of_features(), descriptor._dtype()
-    step, strain_step = _STEPS[dtype.name]
-    variables = [(False, k, axis) for k in range(len(atoms)) for axis in range(3)]
-    variables += [(True, a, b) for a in range(3) for b in range(3)] if strain else []
-    copy_bytes = len(_STENCIL) * int(one.computed[-1]) * descriptor._n_features() * dtype.itemsize
-    n_together = max(1, _CHUNK_BYTES // max(1, copy_bytes))
-    for first in range(0, len(variables), n_together):
-        together = variables[first : first + n_together]
-        displacements = np.zeros((len(_STENCIL), len(together), len(one.batch.numbers), 3))
-        deformations = np.broadcast_to(np.eye(3), (len(_STENCIL), len(together), 3, 3)).copy()
-        for c, (is_strain, i, axis) in enumerate(together):
-            for p, (multiple, _) in enumerate(_STENCIL):
-                if is_strain:
-                    deformations[p, c, i, axis] += multiple * strain_step
-                else:
-                    displacements[p, c, atoms[i], axis] = multiple * step
-        by_copy = displacements.reshape(-1, *displacements.shape[2:])
-        copies = moved(descriptor, one, by_copy, deformations.reshape(-1, 3, 3), attach)
-        values = np.empty((int(copies.rows[-1]), n_features), dtype=dtype)
-        descriptor._write(copies, values, n_threads)
-        values = values.reshape(len(_STENCIL), len(together), -1, n_features)
-        slopes = sum(weight * values[p].astype(np.float64) for p, (_, weight) in enumerate(_STENCIL))
-        for (is_strain, i, axis), rows in zip(together, slopes, strict=True):
-            yield _Difference(is_strain, (i, axis), rows / (strain_step if is_strain else step))
+class Numerical:
+    """The hooks of a descriptor without analytical derivatives: the features of moved copies of each structure."""
 
+    def __init__(self, source: Hooks) -> None:
+        self._source = source
 
-def jacobian(
-    descriptor: Descriptor,
-    task: Task,
-    positions: Array | None,
-    strain: Array | None,
-    features: Array | None,
-    attach: bool,
-    n_threads: int,
-) -> None:
-    """Write derivatives, shapes (n_out, 3, n_features) and (n_rows, 3, 3, n_features), and features."""
-    if features is not None:
-        descriptor._write(task, features, n_threads)
-    selection = task.selection
-    for s in range(len(task)):
-        one = task[s : s + 1]
-        n_rows = int(one.rows[-1])
-        atoms = np.argsort(one.selection.slots, kind="stable")[len(one.selection.slots) - selection.counts[s] :]
-        if positions is not None:
-            out = positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
-            out = out.reshape(n_rows, len(atoms), *out.shape[1:])
-        for difference in _differences(
-            descriptor, one, atoms if positions is not None else atoms[:0], strain is not None, attach, n_threads
-        ):
-            i, axis = difference.place
-            if not difference.strain:
-                out[:, i, axis] = difference.rows
-            elif strain is not None:
-                strain[task.rows[s] : task.rows[s + 1], i, axis] = difference.rows
+    def _options(self, batch: Batch) -> Any:
+        return self._source._options(batch)
 
+    def _compute(self, call: Call, out: Array) -> None:
+        self._source._compute(call, out)
 
-def vjp(
-    descriptor: Descriptor,
-    task: Task,
-    cotangents: Array,
-    positions: Array,
-    strain: Array | None,
-    features: Array | None,
-    attach: bool,
-    n_threads: int,
-) -> None:
-    """Write derivatives contracted with cotangents, shapes (n_atoms, 3) and (n_structures, 3, 3), and features."""
-    if features is not None:
-        descriptor._write(task, features, n_threads)
-    for s in range(len(task)):
-        one, weights = task[s : s + 1], cotangents[task.rows[s] : task.rows[s + 1]]
-        atoms = np.arange(len(one.batch.numbers))
-        for difference in _differences(descriptor, one, atoms, strain is not None, attach, n_threads):
-            i, axis = difference.place
-            value = np.vdot(weights, difference.rows)
-            if not difference.strain:
-                positions[task.batch.offsets[s] + i, axis] = value
-            elif strain is not None:
-                strain[s, i, axis] = value
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        if out.features is not None:
+            self._compute(call, out.features)
+        selection, rows = call.selection, call.rows
+        for s in range(len(call)):
+            one = call[s : s + 1]
+            slots = selection.slots[call.batch.offsets[s] : call.batch.offsets[s + 1]]
+            atoms = np.argsort(slots, kind="stable")[len(slots) - selection.counts[s] :]
+            if out.positions is None:
+                atoms = atoms[:0]
+            else:
+                by_atom = out.positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
+                by_atom = by_atom.reshape(one.n_rows, len(atoms), *by_atom.shape[1:])
+            for difference in self._differences(one, atoms, out.strain is not None):
+                i, axis = difference.place
+                if not difference.strain:
+                    by_atom[:, i, axis] = difference.rows
+                elif out.strain is not None:
+                    out.strain[rows[s] : rows[s + 1], i, axis] = difference.rows
+
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        if out.features is not None:
+            self._compute(call, out.features)
+        rows = call.rows
+        for s in range(len(call)):
+            one, weights = call[s : s + 1], cotangents[rows[s] : rows[s + 1]]
+            atoms = np.arange(len(one.batch.numbers))
+            for difference in self._differences(one, atoms, out.strain is not None):
+                i, axis = difference.place
+                value = np.vdot(weights, difference.rows)
+                if not difference.strain and out.positions is not None:
+                    out.positions[call.batch.offsets[s] + i, axis] = value
+                elif difference.strain and out.strain is not None:
+                    out.strain[s, i, axis] = value
+
+    def _differences(self, one: Call, atoms: Array, strain: bool) -> Iterator[_Difference]:
+        """Yield the derivatives of one structure by the positions of atoms and, if asked for, by the strain."""
+        step, strain_step = _STEPS[one.dtype.name]
+        variables = [(False, k, axis) for k in range(len(atoms)) for axis in range(3)]
+        variables += [(True, a, b) for a in range(3) for b in range(3)] if strain else []
+        copy_bytes = len(_STENCIL) * int(one.computed[-1]) * one.n_features * one.dtype.itemsize
+        n_together = max(1, _CHUNK_BYTES // max(1, copy_bytes))
+        for first in range(0, len(variables), n_together):
+            together = variables[first : first + n_together]
+            displacements = np.zeros((len(_STENCIL), len(together), len(one.batch.numbers), 3))
+            deformations = np.broadcast_to(np.eye(3), (len(_STENCIL), len(together), 3, 3)).copy()
+            for c, (is_strain, i, axis) in enumerate(together):
+                for p, (multiple, _) in enumerate(_STENCIL):
+                    if is_strain:
+                        deformations[p, c, i, axis] += multiple * strain_step
+                    else:
+                        displacements[p, c, atoms[i], axis] = multiple * step
+            by_copy = displacements.reshape(-1, *displacements.shape[2:])
+            copies = moved(self._source, one, by_copy, deformations.reshape(-1, 3, 3))
+            values = np.empty((copies.n_rows, one.n_features_out), dtype=one.dtype)
+            self._compute(copies, values)
+            values = values.reshape(len(_STENCIL), len(together), -1, one.n_features_out)
+            slopes = sum(weight * values[p].astype(np.float64) for p, (_, weight) in enumerate(_STENCIL))
+            for (is_strain, i, axis), rows in zip(together, slopes, strict=True):
+                yield _Difference(is_strain, (i, axis), rows / (strain_step if is_strain else step))

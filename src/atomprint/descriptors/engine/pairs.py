@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,11 @@ from atomprint.descriptors.engine.arguments import (
     check_wrt,
     dense,
     flat_cotangents,
-    select_atoms,
 )
-from atomprint.descriptors.engine.call import Task
+from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.util.validation import check_bool
 
-Array = npt.NDArray[Any]
 IndexArray = npt.NDArray[np.int64]
 
 
@@ -68,35 +66,29 @@ class PairBlock:
         return len(self.values)
 
 
-def compiled_pairs(
-    calculator: Any, places: Sequence[Any], species: Sequence[int], dtype: np.dtype[Any], n_threads: int, *options: Any
-) -> list[PairBlock]:
+def compiled_pairs(calculator: Any, call: Call, species: Sequence[int], *options: Any) -> list[PairBlock]:
     """Return the pairs of a compiled calculator, one block for each species.
 
     Parameters
     ----------
     calculator : object
         With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/local/soap.hpp``.
-    places : sequence
-        What these take first; the last is ``offsets`` of :class:`~atomprint.descriptors.engine.local.CenterBatch`.
+    call : Call
+        Structures and centres.
     species : sequence of int
         Atomic numbers of the species.
-    dtype : dtype
-        Of the derivatives.
-    n_threads : int
-        Number of threads.
     options : tuple
         What ``pair_jacobian`` takes besides.
     """
-    centre_offsets = places[-1]
-    kinds, centres, atoms, shifts, vectors, first = calculator.pairs(*places, n_threads)
+    places, first_centers = call.core(), call.centers.offsets
+    kinds, centers, atoms, shifts, vectors, first = calculator.pairs(*places, call.n_threads)
     touched = [calculator.touched(k) for k in range(len(species))]
     sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    values = np.empty(offsets[-1], dtype=dtype)
-    calculator.pair_jacobian(*places, *options, n_threads, first, offsets, values)
-    structures = np.repeat(np.arange(len(centre_offsets) - 1), np.diff(centre_offsets))[centres]
-    within = centres - centre_offsets[structures]
+    values = np.empty(offsets[-1], dtype=call.dtype)
+    calculator.pair_jacobian(*places, *options, call.n_threads, first, offsets, values)
+    structures = np.repeat(np.arange(len(call)), np.diff(first_centers))[centers]
+    within = centers - first_centers[structures]
     blocks = []
     for k, z in enumerate(species):
         own = slice(kinds[k], kinds[k + 1])
@@ -126,15 +118,14 @@ class PairJacobian:
         Number of features of a row.
     """
 
-    def __init__(self, blocks: Sequence[PairBlock], task: Task, n_features: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, blocks: Sequence[PairBlock], call: Call) -> None:
         self.blocks = tuple(blocks)
-        self.n_features = n_features
-        self._task = task
-        self._dtype = dtype
+        self.n_features = call.n_features_out
+        self._call = call
 
     def __repr__(self) -> str:
         n_pairs = sum(map(len, self.blocks))
-        return f"PairJacobian({len(self._task)} structures, {n_pairs} pairs, {self.n_features} features)"
+        return f"PairJacobian({len(self._call)} structures, {n_pairs} pairs, {self.n_features} features)"
 
     def vjp(self, cotangents: Any, wrt: Any = VARIABLES, attach: bool = True) -> Gradient:
         """Contract with weights on the features.
@@ -155,15 +146,15 @@ class PairJacobian:
         """
         names = self._names(wrt)
         check_bool("attach", attach)
-        task, batch = self._task, self._task.batch
-        weights = dense(flat_cotangents(cotangents, task, self.n_features, self._dtype))
+        call, batch = self._call, self._call.batch
+        weights = dense(flat_cotangents(cotangents, call))
         positions, strain = np.zeros((len(batch.numbers), 3)), np.zeros((len(batch), 3, 3))
         for block in self.blocks:
-            rows = block.structures if task.per_structure else task.rows[block.structures] + block.centers
+            rows = block.structures if call.per_structure else call.rows[block.structures] + block.centers
             by_vector = np.einsum("pcf,pf->pc", block.values, weights[rows[:, None], block.features]).astype(np.float64)
             np.add.at(positions, batch.offsets[block.structures] + block.atoms, by_vector)
             if attach:
-                pairs, atoms = _attached(block, task)
+                pairs, atoms = _attached(block, call)
                 np.subtract.at(positions, atoms, by_vector[pairs])
             np.add.at(strain, block.structures, by_vector[:, :, None] * block.vectors[:, None, :])
         return as_gradient(batch, positions if "positions" in names else None, strain if "strain" in names else None)
@@ -185,21 +176,21 @@ class PairJacobian:
         """
         names = self._names(wrt)
         check_bool("attach", attach)
-        task = replace(self._task, slots=select_atoms(self._task.batch, None, None))
-        selection, n_rows = task.selection, int(task.rows[-1])
+        call = self._call
+        selection, n_rows = call.selection, call.n_rows
         results = []
         for name in names:
             by_strain = name == "strain"
             n_out, axes = (n_rows, (3, 3)) if by_strain else (int(selection.row_offsets[-1]), (3,))
-            out = np.zeros((n_out, *axes, self.n_features), dtype=self._dtype)
+            out = np.zeros((n_out, *axes, self.n_features), dtype=call.dtype)
             for block in self.blocks:
                 if by_strain:
-                    add_by_strain(block, task, out)
+                    add_by_strain(block, call, out)
                 else:
-                    add_by_positions(block, task, attach, out)
-            shapes = task.row_shapes if by_strain else np.column_stack([task.row_shapes, selection.counts])
-            offsets = task.rows if by_strain else selection.row_offsets
-            results.append(arrange(DenseRows(out), offsets, shapes, task.batch.single))
+                    add_by_positions(block, call, attach, out)
+            shapes = call.row_shapes if by_strain else np.column_stack([call.row_shapes, selection.counts])
+            offsets = call.rows if by_strain else selection.row_offsets
+            results.append(arrange(DenseRows(out), offsets, shapes, call.batch.single))
         return results[0] if len(results) == 1 else tuple(results)
 
     def _names(self, wrt: Any) -> tuple[str, ...]:
@@ -212,14 +203,14 @@ class PairJacobian:
         return names
 
 
-def _attached(block: PairBlock, task: Task) -> tuple[IndexArray, IndexArray]:
+def _attached(block: PairBlock, call: Call) -> tuple[IndexArray, IndexArray]:
     """Return the pairs whose centre is an atom, and these atoms, counted over all structures."""
     pairs = np.flatnonzero(block.centers >= 0)
     if len(pairs) == 0:
         return pairs, pairs
     structures = block.structures[pairs]
-    atoms = task.options.atoms[task.options.offsets[structures] + block.centers[pairs]]
-    return pairs[atoms >= 0], (task.batch.offsets[structures] + atoms)[atoms >= 0]
+    atoms = call.centers.atoms[call.centers.offsets[structures] + block.centers[pairs]]
+    return pairs[atoms >= 0], (call.batch.offsets[structures] + atoms)[atoms >= 0]
 
 
 def _add(out: Array, rows: IndexArray, features: IndexArray, values: Array, factors: Array) -> None:
@@ -234,22 +225,22 @@ def _add(out: Array, rows: IndexArray, features: IndexArray, values: Array, fact
     out[np.ix_(places, np.arange(3), features)] += added
 
 
-def add_by_positions(block: PairBlock, task: Task, attach: bool, out: Array) -> None:
+def add_by_positions(block: PairBlock, call: Call, attach: bool, out: Array) -> None:
     """Add derivatives by the selected atoms to ``out``, shape (n_out, 3, n_features), see :class:`Selection`."""
-    selection, first_atoms = task.selection, task.batch.offsets[block.structures]
-    within = np.zeros_like(block.centers) if task.per_structure else block.centers
+    selection, first_atoms = call.selection, call.batch.offsets[block.structures]
+    within = np.zeros_like(block.centers) if call.per_structure else block.centers
     first = selection.row_offsets[block.structures] + within * selection.counts[block.structures]
     ends = [(1.0, np.arange(len(block)), first_atoms + block.atoms)]
     if attach:
-        ends.append((-1.0, *_attached(block, task)))
+        ends.append((-1.0, *_attached(block, call)))
     for sign, pairs, atoms in ends:
         slots = selection.slots[atoms]
         kept = pairs[slots >= 0]
         _add(out, first[kept] + slots[slots >= 0], block.features, block.values[kept], np.full(len(kept), sign))
 
 
-def add_by_strain(block: PairBlock, task: Task, out: Array) -> None:
+def add_by_strain(block: PairBlock, call: Call, out: Array) -> None:
     """Add derivatives by the strain to ``out``, shape (n_rows, 3, 3, n_features)."""
-    rows = block.structures if task.per_structure else task.rows[block.structures] + block.centers
+    rows = block.structures if call.per_structure else call.rows[block.structures] + block.centers
     for axis in range(3):
         _add(out[:, :, axis], rows, block.features, block.values, block.vectors[:, axis])

@@ -1,0 +1,71 @@
+"""A call in parts, so that memory is bounded and progress can be shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.descriptors.engine.call import Call, Hooks
+from atomprint.descriptors.engine.output import CsrRows, DenseRows
+
+# Dense scratch for sparse output, and the share of work between two progress messages.
+_CHUNK_BYTES = 16 * 2**20
+
+
+def new_rows(call: Call) -> DenseRows | CsrRows:
+    """Return a place for the features of all rows of a call."""
+    if call.sparse:
+        return CsrRows(call.n_features_out, call.dtype)
+    return DenseRows(np.empty((call.n_rows, call.n_features_out), dtype=call.dtype))
+
+
+def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
+    """Compute the features of all rows of a call."""
+    rows = new_rows(call)
+    whole = not call.sparse and call.plan is None and call.progress is None
+    for _, part in [(0, call)] if whole else parts(call, call.computed, call.n_features):
+        out = rows.open(part.n_rows)
+        source._compute(part, out)
+        rows.close(out)
+    return rows
+
+
+def parts(call: Call, first_rows: npt.NDArray[Any], row_entries: int) -> Iterator[tuple[int, Call]]:
+    """Yield a call in parts, with the index of their first structure, and show progress.
+
+    A part takes about ``_CHUNK_BYTES`` bytes if structure ``s`` needs the rows ``first_rows[s]`` to
+    ``first_rows[s + 1]`` of ``row_entries`` numbers: where the result is sparse (dense scratch stays small) or
+    progress is to be shown. Structures with a row for each centre are themselves cut if they need more.
+    """
+    row_bytes, name = row_entries * call.dtype.itemsize, call.progress
+    if name is not None:
+        call = replace(call, progress=None)
+    for start, stop in _row_chunks(first_rows, row_bytes):
+        part = call[start:stop]
+        n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
+        if not call.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
+            n_centers = part.n_rows
+            n_together = max(1, _CHUNK_BYTES * n_centers // n_bytes)
+            for first in range(0, n_centers, n_together):
+                yield start, part.run(first, min(first + n_together, n_centers))
+        else:
+            yield start, part
+        if name is not None:
+            end = "\n" if stop == len(call) else ""
+            print(f"\r{name}: {stop} of {len(call)} structures", end=end, file=sys.stderr, flush=True)
+
+
+def _row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield runs of structures whose rows take about ``_CHUNK_BYTES`` bytes together."""
+    limit = max(1, _CHUNK_BYTES // max(row_bytes, 1))
+    start, n = 0, len(first_rows) - 1
+    while start < n:
+        stop = int(np.searchsorted(first_rows, first_rows[start] + limit, side="right")) - 1
+        stop = min(max(stop, start + 1), n)
+        yield start, stop
+        start = stop

@@ -10,8 +10,8 @@ from ase.data import chemical_symbols
 
 from atomprint.chemistry.formula import chemical_system, reduced_formula
 from atomprint.datasets import Dataset, Target, load_dcdft, load_g2
-from atomprint.datasets.dataset import Failure
-from atomprint.datasets.view import failures_table
+from atomprint.datasets.failures import Failure
+from atomprint.datasets.summary import failures_table
 from atomprint.structures import as_batch
 
 
@@ -272,7 +272,7 @@ def test_preview_and_failures_are_tables(mixed: Dataset):
     assert "gap (eV)" in lines[0]
     assert lines[2].split() == ["a", "H2O", "3", "1", "no", "2", "of", "3", "atoms", "x"]
     assert lines[3].split() == ["b", "NaCl", "2", "?", "yes", "?", "y"]
-    assert failures_table(mixed).splitlines()[2].split() == ["3", "z", "structure", "no", "atoms"]
+    assert failures_table(mixed.failures).splitlines()[2].split() == ["3", "z", "structure", "no", "atoms"]
     assert failures_table([mixed.failures[0]] * 3, limit=1).endswith("... and 2 more")
     assert failures_table(mixed[:0].failures[:0]) == "no row was left out"
 

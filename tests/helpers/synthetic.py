@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets import Dataset, Failure, Target
 from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import LearningCurve
 from atomprint.learn.evaluation.evaluate import Evaluation, Fold

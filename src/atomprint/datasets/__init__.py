@@ -1,6 +1,7 @@
 """Data sets: structures with the properties that models learn, their units and where they come from."""
 
-from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import Failure
 from atomprint.datasets.files.inspect import FileContents, inspect_file
 from atomprint.datasets.files.read import read_dataset
 from atomprint.datasets.public.archives import DataFileError, extract_archive
@@ -18,6 +19,7 @@ from atomprint.datasets.public.matbench import (
 from atomprint.datasets.public.molecules import load_hopv, load_qm7
 from atomprint.datasets.public.potentials import load_zuo2020
 from atomprint.datasets.public.registry import REGISTRY, entry
+from atomprint.datasets.target import Target
 
 __all__ = [
     "REGISTRY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,87 +16,15 @@ from sklearn.model_selection import train_test_split
 
 from atomprint.chemistry.contents import amounts_of
 from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_formula
+from atomprint.datasets.failures import Failure
+from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
+from atomprint.datasets.target import Indices, Label, Target
+from atomprint.util.extras import require
 from atomprint.util.lazy import pick
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 if TYPE_CHECKING:
-    from atomprint.datasets.view import Summary
-
-Indices = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A property with one value for each structure, or for each atom.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n_structures,)
-        Numbers (float64) in ``unit``; nan where the property is not known. If there are ``classes``, indices into
-        them, nan where the class is not known. For ``level="atom"`` an array of objects: for each structure an array of
-        float64, shape (n_atoms,), with nan for atoms of which the property is not known, or None.
-    unit : str
-        Such as ``"kcal/mol"``; empty for classes and numbers without a unit.
-    title : str
-        The property in words, as axes of plots show it.
-    definition : str
-        What exactly the numbers are: conditions, method, sign.
-    classes : tuple of str
-        Names of the classes if the property is a category, in the order of their indices; empty for a number. For
-        two classes the second is the positive one.
-    level : {"structure", "atom"}
-        What has the property.
-    """
-
-    values: npt.NDArray[Any]
-    unit: str
-    title: str
-    definition: str
-    classes: tuple[str, ...] = ()
-    level: str = "structure"
-
-    @property
-    def kind(self) -> str:
-        """``"classification"`` if there are classes, else ``"regression"``."""
-        return "classification" if self.classes else "regression"
-
-    @property
-    def known(self) -> Indices:
-        """Indices of the structures for which the property is known (of one atom at least)."""
-        if self.level == "atom":
-            return np.flatnonzero([v is not None and bool(np.isfinite(v).any()) for v in self.values])
-        return np.flatnonzero(np.isfinite(self.values))
-
-    def label(self, index: int) -> Any:
-        """Return the value of one structure as people read it: the name of its class, None if that is not known."""
-        value = self.values[index]
-        if self.level == "atom":
-            return value
-        if not self.classes:
-            return float(value)
-        return self.classes[int(value)] if np.isfinite(value) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One row that could not be read or described, and why.
-
-    Parameters
-    ----------
-    row : int
-        Where it is in its source, counted from 0.
-    id : str
-        Its name there, or its row as text.
-    step : str
-        What failed, such as ``"read"``, ``"structure"``, ``"target"`` or ``"features"``.
-    reason : str
-        The message.
-    """
-
-    row: int
-    id: str
-    step: str
-    reason: str
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,17 +250,40 @@ class Dataset:
 
     def summary(self) -> Summary:
         """Return counts, ranges and units of everything; ``print`` shows them."""
-        from atomprint.datasets.view import summarise
-
-        return summarise(self)
+        occurring = Counter(element for amounts in self._amounts for element in amounts)
+        sizes = None
+        if self.structures is not None and len(self):
+            n_atoms = self.n_atoms
+            sizes = (int(n_atoms.min()), float(np.median(n_atoms)), int(n_atoms.max()))
+        return Summary(
+            name=self.name,
+            title=self.title,
+            licence=self.licence,
+            kind="compositions" if self.structures is None else "structures",
+            n=len(self),
+            targets={name: TargetSummary.of(target) for name, target in self.targets.items()},
+            elements={element: occurring[element] for element in self.elements},
+            n_formulas=len(set(self.formulas)),
+            n_chemical_systems=len(set(self.chemical_systems)),
+            n_atoms=sizes,
+            groups={name: len(set(labels.tolist()) - {""}) for name, labels in self.groups.items()},
+            n_folds=len(self.folds),
+            failures=dict(Counter(failure.step for failure in self.failures)),
+        )
 
     def preview(self, n: int = 5) -> str:
         """Return the first ``n`` records as a small table."""
-        from atomprint.datasets.view import preview
+        part = self[: check_integer("n", n, 0)]
+        sizes = [] if part.structures is None else [part.n_atoms.astype(str).tolist()]
+        headers = ["id", "formula", *["atoms"] * len(sizes)]
+        headers += [f"{name} ({target.unit})" if target.unit else name for name, target in part.targets.items()]
+        headers += list(part.groups)
+        columns = [list(part.ids), list(part.formulas), *sizes]
+        columns += [[shown(target.label(i)) for i in range(len(part))] for target in part.targets.values()]
+        columns += [labels.tolist() for labels in part.groups.values()]
+        return text_table(headers, list(zip(*columns, strict=True)))
 
-        return preview(self, n)
-
-    def to_pandas(self, structures: bool | None = None) -> Any:
+    def to_pandas(self, structures: bool | None = None) -> pd.DataFrame:
         """Return a data frame with a row for each structure; needs pandas.
 
         Parameters
@@ -353,9 +305,22 @@ class Dataset:
         ValueError
             If structures are asked for, and there are only compositions.
         """
-        from atomprint.datasets.view import to_pandas
-
-        return to_pandas(self, structures)
+        if structures and self.structures is None:
+            raise ValueError(f"structures: data set {self.name!r} has compositions only, and no structures")
+        columns: dict[str, Any] = {}
+        pd = require("pandas", "data")
+        if structures is not False and self.structures is not None:
+            columns["structure"] = pd.Series(list(self.structures), dtype=object).to_numpy()
+        columns["formula"] = list(self.formulas)
+        for name, target in self.targets.items():
+            values: Any = target.values
+            if target.level == "structure" and target.classes:
+                codes = np.where(np.isfinite(target.values), target.values, -1).astype(int)
+                values = pd.Categorical.from_codes(codes, categories=list(target.classes))
+            columns[f"target {name}" if name in columns else name] = values
+        for name, labels in self.groups.items():
+            columns[f"group {name}" if name in columns else name] = labels.tolist()
+        return pd.DataFrame(columns, index=pd.Index(self.ids, name="id", dtype=object))
 
     def amounts(self, index: int) -> dict[str, float]:
         """Return how much of each element one structure has, by symbol; reads that structure only."""
@@ -445,7 +410,7 @@ class Record:
         return reduced_formula(self.dataset.amounts(self.index))
 
     @property
-    def targets(self) -> dict[str, Any]:
+    def targets(self) -> dict[str, Label]:
         """All targets by name."""
         return {name: self[name] for name in self.dataset.targets}
 
@@ -454,7 +419,7 @@ class Record:
         """All labels by the name of the group."""
         return {name: str(labels[self.index]) for name, labels in self.dataset.groups.items()}
 
-    def __getitem__(self, target: str) -> Any:
+    def __getitem__(self, target: str) -> Label:
         column = self.dataset.targets[check_choice("target", target, tuple(self.dataset.targets))]
         return column.label(self.index)
 

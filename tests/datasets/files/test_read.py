@@ -24,7 +24,7 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.files.cif import crystal_of_cif
 from atomprint.datasets.files.read import read_dataset
 from atomprint.datasets.files.structures import to_atoms
-from atomprint.datasets.view import failures_table
+from atomprint.datasets.summary import failures_table
 
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not here")
 
@@ -637,7 +637,7 @@ def test_skipped_rows_are_listed_with_step_and_reason(tmp_path: Path):
         (5, "5", "id"),
         (7, "short", "read"),
     ]
-    table = failures_table(dataset)
+    table = failures_table(dataset.failures)
     assert "disordered: site Na0 has an occupancy of 0.5" in table
     assert "the row has 2 cells, but there are 4 columns" in table
     assert dataset.summary().failures == {"structure": 2, "target": 1, "id": 2, "read": 1}

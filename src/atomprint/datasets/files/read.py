@@ -14,7 +14,8 @@ from ase import Atoms
 from joblib import Parallel, delayed
 
 from atomprint.chemistry.formula import parse_formula, reduced_formula
-from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import Failures, check_on_error
 from atomprint.datasets.files.folders import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.files.json_files import read_json, read_json_lines
 from atomprint.datasets.files.opening import plain_name
@@ -23,6 +24,7 @@ from atomprint.datasets.files.source import Row, Source
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.files.tables import TEXT_TABLES, read_table
 from atomprint.datasets.files.values import BadValueError, Classes, Column, label_of, read_column
+from atomprint.datasets.target import Target
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs
 
 FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
@@ -126,7 +128,7 @@ def read_dataset(
     >>> print(dataset.summary())  # doctest: +SKIP
     """
     place = Path(path)
-    check_choice("on_error", on_error, ("raise", "skip"))
+    check_on_error(on_error)
     form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
     try:
         roles = choose_roles(
@@ -143,7 +145,7 @@ def read_dataset(
         for target in given or {}:
             check_choice(argument, target, tuple(roles.targets))
 
-    failed = _Failures(place.name, on_error == "raise")
+    failed = Failures(place.name, on_error)
     entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
     try:
         check_names(found, roles)
@@ -154,7 +156,7 @@ def read_dataset(
         failed.add(entries[row].number, entries[row].id, "target", reason)
     kept = np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
     if len(kept) == 0:
-        first = failed.sorted()[0]
+        first = min(failed)
         raise ValueError(f"{place.name}: no row can be read; row {first.row}: {first.step}: {first.reason}")
     entries = [entries[index] for index in kept]
 
@@ -179,7 +181,7 @@ def read_dataset(
         groups={group: np.array([entry.labels[group] for entry in entries], dtype=str) for group in roles.groups},
         description=" ".join([f"Read from {place.name}.", *found.notes]),
         source=f"Own data, {place.name}" if source is None else source,
-        failures=failed.sorted(),
+        failures=tuple(sorted(failed)),
     )
 
 
@@ -221,24 +223,6 @@ class _Entry:
 
 class _RowError(Exception):
     """What is wrong with a row: step and reason."""
-
-
-class _Failures:
-    """What becomes of rows that cannot be read: an error at once, or a list."""
-
-    def __init__(self, file: str, raises: bool) -> None:
-        self.file = file
-        self.raises = raises
-        self.failures: list[Failure] = []
-
-    def add(self, row: int, id_: str, step: str, reason: str) -> None:
-        if self.raises:
-            name = f" ({id_})" if id_ and id_ != str(row) else ""
-            raise ValueError(f"{self.file}, row {row}{name}: {step}: {reason}")
-        self.failures.append(Failure(row, id_, step, reason))
-
-    def sorted(self) -> tuple[Failure, ...]:
-        return tuple(sorted(self.failures, key=lambda failure: failure.row))
 
 
 def _read_columns(
@@ -287,7 +271,7 @@ def _open(
     return readers[form](path)
 
 
-def _read_entries(source: Source, roles: Roles, folder: Path, failed: _Failures, n_jobs: int) -> list[_Entry]:
+def _read_entries(source: Source, roles: Roles, folder: Path, failed: Failures, n_jobs: int) -> list[_Entry]:
     entries: list[_Entry] = []
     rows_of: dict[str, int] = {}  # by id
     for number, (row, atoms) in enumerate(_parse(source, roles, folder, n_jobs)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.datasets.dataset import Dataset, Target
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.target import Target
 
 
 def load_g2() -> Dataset:

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.datasets.dataset import Dataset, Failure, Target
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.public.archives import DataFileError
 from atomprint.datasets.public.entry import Entry, TargetInfo
+from atomprint.datasets.target import Target
 
 Folds = tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]
 
 
-def check_on_error(on_error: str) -> None:
-    """Raise unless it is ``"raise"`` or ``"skip"``."""
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
-
-
-class Failures(list[Failure]):
-    """Rows that could not be read; the first one raises, if that is what was asked for."""
-
-    def __init__(self, path: str | PathLike[str], on_error: str) -> None:
-        super().__init__()
-        check_on_error(on_error)
-        self.path, self.on_error = path, on_error
-
-    def check_rest(self, n_read: int) -> None:
-        """Raise if no row could be read: that is not a data set with some failures."""
-        if not n_read:
-            first = f", the first because of: {self[0].reason}" if self else ""
-            raise DataFileError(f"{self.path}: none of {len(self)} rows could be read{first}")
-
-    def add(self, failure: Failure, error: Exception | None = None) -> None:
-        """Note a row that failed, or raise."""
-        if self.on_error == "raise":
-            raise ValueError(
-                f"{self.path}: row {failure.row} ({failure.id}): {failure.step}: {failure.reason} "
-                f'(on_error="skip" leaves such rows out)'
-            ) from error
-        self.append(failure)
+def check_rest(failures: Failures, n_read: int) -> None:
+    """Raise if no row could be read: that is not a data set with some failures."""
+    if not n_read:
+        first = f", the first because of: {failures[0].reason}" if failures else ""
+        raise DataFileError(f"{failures.place}: none of {len(failures)} rows could be read{first}")
 
 
 def folds_of_kept(folds: Folds, kept: npt.NDArray[np.intp], n_rows: int) -> Folds:
@@ -55,7 +33,7 @@ def folds_of_kept(folds: Folds, kept: npt.NDArray[np.intp], n_rows: int) -> Fold
     )
 
 
-def assemble(
+def entry_dataset(
     entry: Entry,
     ids: Sequence[str],
     values: Mapping[str, npt.NDArray[np.float64]],

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import check_on_error
 from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.public.entry import Entry
-from atomprint.datasets.public.finish import Folds, assemble, check_on_error, folds_of_kept
-from atomprint.datasets.public.matbench_file import Table, read_table
+from atomprint.datasets.public.finish import Folds, entry_dataset, folds_of_kept
+from atomprint.datasets.public.matbench_file import Table, read_task
 from atomprint.datasets.public.registry import entry
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress, silent
@@ -67,7 +68,7 @@ def load_matbench(
         short = found.name.removeprefix("matbench_")
         names = (file, file.removesuffix(".gz"), f"{short}.json.gz", f"{short}.compositions.json.bz2")
         place = find_file(path, names)
-    return _dataset(found, read_table(place, found, cache, on_error, progress))
+    return _dataset(found, read_task(place, found, cache, on_error, progress))
 
 
 def load_bandgap(
@@ -140,7 +141,7 @@ def _dataset(found: Entry, table: Table) -> Dataset:
     ids = table.ids or tuple(f"{task}-{row + 1:0{len(str(n))}d}" for row in range(n))
     known = n == found.rows and bool(np.isfinite(table.values).all())
     folds = official_folds(table.values, bool(info.classes)) if known else ()
-    return assemble(
+    return entry_dataset(
         found,
         [ids[row] for row in table.kept],
         {name: table.values[table.kept]},

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.chemistry.formula import parse_formula
-from atomprint.datasets.dataset import Failure
+from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder, from_pymatgen_dict
 from atomprint.datasets.public.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
-from atomprint.datasets.public.finish import Failures
+from atomprint.datasets.public.finish import check_rest
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress
 
@@ -63,7 +63,7 @@ class _Rows:
 
     def __init__(self, place: Path, found: Entry, on_error: str, progress: Progress) -> None:
         self.place, self.found, self.progress = place, found, progress
-        self.failures = Failures(place, on_error)
+        self.failures = Failures(str(place), on_error)
         self.batch, self.formulas = BatchBuilder(), list[str]()
         self.kept, self.values = list[int](), list[float]()
 
@@ -82,13 +82,13 @@ class _Rows:
                 self.formulas.append(of)
             self.kept.append(row)
         except (ValueError, TypeError) as error:
-            self.failures.add(Failure(row, id or str(row), step, str(error)), error)
+            self.failures.add(row, id or str(row), step, error)
         if row % 500 == 499:
             self.progress(f"read {self.place.name}", row + 1, self.found.rows)
 
     def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> Table:
         """Return all of them."""
-        self.failures.check_rest(len(self.kept))
+        check_rest(self.failures, len(self.kept))
         self.progress(f"read {self.place.name}", len(self.values), len(self.values))
         return Table(
             self.batch.build() if structure else tuple(self.formulas),
@@ -100,14 +100,14 @@ class _Rows:
         )
 
 
-def read_table(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress) -> Table:
+def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress) -> Table:
     """Read a file of a task, or the arrays that were read from it before; see ``load_matbench``."""
     ready = _ready(place, found, cache) if found.kind == "structures" else None
     table = None if ready is None else _load_ready(ready)
     if table is not None:
-        known = Failures(place, on_error)
+        known = Failures(str(place), on_error)
         for failure in table.failures:
-            known.add(failure)
+            known.add(failure.row, failure.id, failure.step, failure.reason)
         return table
     rows = _Rows(place, found, on_error, progress)
     with damage_reported(place):

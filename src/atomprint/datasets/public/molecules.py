@@ -14,12 +14,13 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
-from atomprint.datasets.dataset import Dataset, Failure
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import Failures, check_on_error
 from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
 from atomprint.datasets.public.entry import Entry, TargetInfo
-from atomprint.datasets.public.finish import Failures, assemble, check_on_error, folds_of_kept
+from atomprint.datasets.public.finish import check_rest, entry_dataset, folds_of_kept
 from atomprint.datasets.public.registry import HOPV_FUNCTIONALS, entry
 from atomprint.util.progress import Progress, silent
 
@@ -91,7 +92,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
     n = len(z)
     if z.ndim != 2 or r.shape != (*z.shape, 3) or t.size != n:
         raise DataFileError(f"{place} is not qm7.mat: Z, R and T have shapes {z.shape}, {r.shape} and {t.shape}")
-    builder, failures, kept = BatchBuilder(), Failures(place, on_error), list[int]()
+    builder, failures, kept = BatchBuilder(), Failures(str(place), on_error), list[int]()
     for row in range(n):
         real = z[row] > 0
         try:
@@ -100,15 +101,15 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
             if not np.isfinite(r[row][real]).all():
                 raise ValueError("positions must be finite")
         except ValueError as error:
-            failures.add(Failure(row, str(row), "structure", str(error)), error)
+            failures.add(row, str(row), "structure", error)
             continue
         builder.append(np.rint(z[row][real]).astype(np.int32), r[row][real] * Bohr)
         kept.append(row)
-    failures.check_rest(len(kept))
+    check_rest(failures, len(kept))
     rows = np.array(kept, dtype=np.intp)
     parts = [np.sort(np.asarray(part, dtype=np.intp)) for part in splits]
     folds = tuple((np.setdiff1d(np.arange(n), part), part) for part in parts)
-    return assemble(
+    return entry_dataset(
         found,
         [f"qm7-{row + 1:0{len(str(n))}d}" for row in kept],
         {"atomization_energy": t.ravel()[rows].astype(np.float64)},
@@ -121,7 +122,7 @@ def _read_mat(place: Path, found: Entry, on_error: str) -> Dataset:
 def _read_qml(place: Path, found: Entry, on_error: str) -> Dataset:
     """Read lines of ``0001.xyz -417.031 -431.787``: file, PBE0 energy and cheaper one, in kcal/mol."""
     xyz = _xyz_files(place.parent)
-    builder, failures = BatchBuilder(), Failures(place, on_error)
+    builder, failures = BatchBuilder(), Failures(str(place), on_error)
     ids, energies = list[str](), list[tuple[float, float]]()
     for row, line in enumerate(place.read_text().splitlines()):
         step, name = "target", str(row)
@@ -133,14 +134,14 @@ def _read_qml(place: Path, found: Entry, on_error: str) -> Dataset:
                 raise ValueError(f"there is no file {name}")
             builder.append(*_parse_xyz(xyz[name]))
         except ValueError as error:
-            failures.add(Failure(row, name, step, str(error)), error)
+            failures.add(row, name, step, error)
             continue
         ids.append(f"qm7-{Path(name).stem}")
         energies.append(pair)
-    failures.check_rest(len(ids))
+    check_rest(failures, len(ids))
     columns = np.array(energies, dtype=np.float64).reshape(-1, 2).T
     values = dict(zip(("atomization_energy", "atomization_energy_cheap"), columns, strict=True))
-    return assemble(found, ids, values, structures=builder.build(), failures=failures, more=_CHEAP)
+    return entry_dataset(found, ids, values, structures=builder.build(), failures=failures, more=_CHEAP)
 
 
 def _xyz_files(folder: Path) -> dict[str, bytes]:
@@ -242,16 +243,16 @@ def load_hopv(
         (place,) = fetch(found.name, cache=cache, offline=offline, progress=progress)
     else:
         place = find_file(path, (found.files[0].name,))
-    failures = Failures(place, on_error)
+    failures = Failures(str(place), on_error)
     molecules = list[_Molecule]()
     with damage_reported(place), open_compressed(place) as file:
         for row, molecule in enumerate(_read_hopv(file, place)):
             if isinstance(molecule, ValueError):
-                failures.add(Failure(row, str(row), "structure", str(molecule)), molecule)
+                failures.add(row, str(row), "structure", molecule)
             else:
                 molecules.append(molecule)
             progress(f"read {place.name}", row + 1, found.rows)
-    failures.check_rest(len(molecules))
+    check_rest(failures, len(molecules))
     structures, ids, rows = list[Atoms](), list[str](), list[tuple[_Molecule, Mapping[str, float]]]()
     names = dict[str, int]()
     for molecule in molecules:
@@ -277,7 +278,7 @@ def load_hopv(
             if label != "inchikey"
         },
     }
-    return assemble(found, ids, values, structures=structures, groups=groups, failures=failures)
+    return entry_dataset(found, ids, values, structures=structures, groups=groups, failures=failures)
 
 
 def _read_hopv(file: IO[bytes], place: Path) -> Iterator[_Molecule | ValueError]:

@@ -11,11 +11,12 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from atomprint.datasets.dataset import Dataset, Failure
+from atomprint.datasets.dataset import Dataset
+from atomprint.datasets.failures import Failure, Failures, check_on_error
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import from_pymatgen_dict
 from atomprint.datasets.public.cache import PathOrStr, fetch_file, find_file
-from atomprint.datasets.public.finish import Failures, Folds, assemble, check_on_error
+from atomprint.datasets.public.finish import Folds, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
 from atomprint.util.progress import Progress, silent
 
@@ -81,25 +82,25 @@ def load_zuo2020(
                 raise ValueError(f'path must be a folder for part="all", got the file {path}')
             stem = f"zuo2020_{element}_{name}.extxyz"
             place = find_file(path, (f"{stem}.xz", f"{stem}.gz", stem, files[name].name, f"{_PARTS[name]}.json"))
-        failed = Failures(place, on_error)
+        failed = Failures(str(place), on_error)
         for row, (item, read) in enumerate(_items(place)):
             try:
                 atoms, kind = read(item)
                 _check(atoms, element)
             except (ValueError, KeyError, TypeError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                failed.add(Failure(row, f"{name}-{row + 1:03d}", "structure", reason), error)
+                failed.add(row, f"{name}-{row + 1:03d}", "structure", reason)
                 continue
             structures.append(atoms)
             ids.append(f"{element}-{name}-{row + 1:03d}")
             kinds.append(kind)
-        failed.check_rest(len(structures) - sum(counts[-1:]))
+        check_rest(failed, len(structures) - sum(counts[-1:]))
         failures.extend(failed)
         counts.append(len(structures))
     energies = np.array([atoms.get_potential_energy() for atoms in structures], dtype=np.float64)
     n_atoms = np.array([len(atoms) for atoms in structures], dtype=np.float64)
     folds: Folds = ((np.arange(counts[0]), np.arange(*counts)),) if part == "all" else ()
-    return assemble(
+    return entry_dataset(
         found,
         ids,
         {"energy": energies, "energy_per_atom": energies / n_atoms},

@@ -13,19 +13,12 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from atomprint.chemistry.formula import parse_formula
-from atomprint.datasets import Dataset, read_dataset
+from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.datasets.files.opening import plain_name
 from atomprint.structures import Batch, as_batch, is_structure, read_structures
 from atomprint.workflow.saved.domain import Content
 
 _TABLES = (".csv", ".tsv", ".parquet")
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Takes the place of a structure that could not be read."""
-
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +28,7 @@ class Inputs:
     Parameters
     ----------
     items : sequence or Batch
-        Structures or compositions, or :class:`Unreadable`.
+        Structures or compositions, or a :class:`~atomprint.datasets.Failure` in place of what could not be read.
     ids : sequence of str
         A name for each.
     """
@@ -75,7 +68,7 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     ValueError
         If there is nothing, or a data set has only compositions where structures are needed.
     FileNotFoundError
-        If there is no such file; one of several that is not there is :class:`Unreadable`.
+        If there is no such file; one of several that is not there is a Failure.
     """
     if isinstance(given, Dataset):
         if given.structures is None and structures:
@@ -91,7 +84,7 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     for item in given:
         if isinstance(item, str | PathLike) and (structures or isinstance(item, PathLike) or Path(item).exists()):
             for path in _files(Path(item), alone=len(given) == 1):
-                frames = _frames(path)
+                frames = _frames(path, len(items))
                 ids += [path.name] if len(frames) == 1 else [f"{path.name}#{i}" for i in range(len(frames))]
                 items += frames
         else:
@@ -161,11 +154,11 @@ def _files(path: Path, alone: bool) -> list[Path]:
     return files
 
 
-def _frames(path: Path) -> list[Any]:
+def _frames(path: Path, row: int) -> list[Any]:
     try:
         return list(read_structures(path))
     except (ValueError, OSError) as error:
-        return [Unreadable(str(error).removeprefix("structures: "))]
+        return [Failure(row, path.name, "read", str(error).removeprefix("structures: "))]
 
 
 def _numbered(n: int) -> list[str]:

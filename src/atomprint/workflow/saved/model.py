@@ -16,16 +16,16 @@ import numpy.typing as npt
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from atomprint.datasets.dataset import Failure
+from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress, silent
-from atomprint.util.validation import check_choice, check_integer
+from atomprint.util.validation import check_integer
 from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
 from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Domain
-from atomprint.workflow.saved.inputs import Inputs, Unreadable, contents_of, read_inputs
+from atomprint.workflow.saved.inputs import Inputs, contents_of, read_inputs
 from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
 from atomprint.workflow.saved.pipeline import (
     first_table,
@@ -219,7 +219,7 @@ class TrainedModel:
         FileNotFoundError
             If there is no such file.
         """
-        check_choice("on_error", on_error, ("raise", "skip"))
+        check_on_error(on_error)
         inputs = read_inputs(structures, needs_structures(self.pipeline))
         pipeline = self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs)
         blocks: list[_Block] = []
@@ -250,7 +250,7 @@ class TrainedModel:
     def _run(self, pipeline: Pipeline, items: Any, first: int) -> _Block:
         """Predict structures, all or none of them."""
         for item in () if isinstance(items, Batch) else items:
-            if isinstance(item, Unreadable):
+            if isinstance(item, Failure):
                 raise ValueError(item.reason)
         contents = contents_of(items)
         table, local, n_steps = first_table(pipeline, items)

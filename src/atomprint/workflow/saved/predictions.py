@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.datasets.dataset import Failure
+from atomprint.datasets.failures import Failure
 
 if TYPE_CHECKING:
     import pandas as pd

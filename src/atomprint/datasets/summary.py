@@ -1,16 +1,15 @@
-"""What a data set holds, in numbers and in small tables."""
+"""What a data set holds, in numbers and in small tables of text."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from atomprint.datasets.dataset import Dataset, Failure, Target
-from atomprint.util.validation import check_integer
+from atomprint.datasets.failures import Failure
+from atomprint.datasets.target import Label, Target
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,30 @@ class TargetSummary:
     maximum: float | None
     counts: Mapping[str, int]
     n_atoms: int | None
+
+    @classmethod
+    def of(cls, target: Target) -> TargetSummary:
+        """Count what is known of a property."""
+        known = target.known
+        if target.level == "atom":
+            values = np.concatenate([np.asarray(target.values[s], dtype=np.float64) for s in known] or [np.zeros(0)])
+            values = values[np.isfinite(values)]
+        else:
+            values = np.asarray(target.values[known], dtype=np.float64)
+        is_number = not target.classes and len(values) > 0
+        return cls(
+            title=target.title,
+            unit=target.unit,
+            kind=target.kind,
+            level=target.level,
+            n_known=len(known),
+            n_unknown=len(target.values) - len(known),
+            minimum=float(values.min()) if is_number else None,
+            median=float(np.median(values)) if is_number else None,
+            maximum=float(values.max()) if is_number else None,
+            counts={label: int((values == index).sum()) for index, label in enumerate(target.classes)},
+            n_atoms=len(values) if target.level == "atom" else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,78 +141,16 @@ class Summary:
         return rows
 
 
-def summarise(dataset: Dataset) -> Summary:
-    """Return what a data set holds; see :class:`Summary`."""
-    systems = [system.split("-") for system in dataset.chemical_systems]
-    occurring = Counter(element for system in systems for element in system)
-    sizes = None
-    if dataset.structures is not None and len(dataset):
-        n_atoms = dataset.n_atoms
-        sizes = (int(n_atoms.min()), float(np.median(n_atoms)), int(n_atoms.max()))
-    return Summary(
-        name=dataset.name,
-        title=dataset.title,
-        licence=dataset.licence,
-        kind="compositions" if dataset.structures is None else "structures",
-        n=len(dataset),
-        targets={name: _summarise(target) for name, target in dataset.targets.items()},
-        elements={element: occurring[element] for element in dataset.elements},
-        n_formulas=len(set(dataset.formulas)),
-        n_chemical_systems=len(set(dataset.chemical_systems)),
-        n_atoms=sizes,
-        groups={name: len(set(labels.tolist()) - {""}) for name, labels in dataset.groups.items()},
-        n_folds=len(dataset.folds),
-        failures=dict(Counter(failure.step for failure in dataset.failures)),
-    )
-
-
-def _summarise(target: Target) -> TargetSummary:
-    known = target.known
-    if target.level == "atom":
-        values = np.concatenate([np.asarray(target.values[s], dtype=np.float64) for s in known] or [np.zeros(0)])
-        values = values[np.isfinite(values)]
-    else:
-        values = np.asarray(target.values[known], dtype=np.float64)
-    is_number = not target.classes and len(values) > 0
-    return TargetSummary(
-        title=target.title,
-        unit=target.unit,
-        kind=target.kind,
-        level=target.level,
-        n_known=len(known),
-        n_unknown=len(target.values) - len(known),
-        minimum=float(values.min()) if is_number else None,
-        median=float(np.median(values)) if is_number else None,
-        maximum=float(values.max()) if is_number else None,
-        counts={label: int((values == index).sum()) for index, label in enumerate(target.classes)},
-        n_atoms=len(values) if target.level == "atom" else None,
-    )
-
-
-def preview(dataset: Dataset, n: int = 5) -> str:
-    """Return the first ``n`` records of a data set as a table of text."""
-    part = dataset[: check_integer("n", n, 0)]
-    sizes = [] if part.structures is None else [part.n_atoms.astype(str).tolist()]
-    headers = ["id", "formula", *["atoms"] * len(sizes)]
-    headers += [f"{name} ({target.unit})" if target.unit else name for name, target in part.targets.items()]
-    headers += list(part.groups)
-    columns = [list(part.ids), list(part.formulas), *sizes]
-    columns += [[_cell(target.label(i)) for i in range(len(part))] for target in part.targets.values()]
-    columns += [labels.tolist() for labels in part.groups.values()]
-    return text_table(headers, list(zip(*columns, strict=True)))
-
-
-def failures_table(source: Dataset | Sequence[Failure], limit: int | None = 20) -> str:
+def failures_table(failures: Sequence[Failure], limit: int | None = 20) -> str:
     """Return which rows were left out, at which step and why, as a table of text.
 
     Parameters
     ----------
-    source : Dataset or sequence of Failure
-        What was read with ``on_error="skip"``, or its failures.
+    failures : sequence of Failure
+        Those of a data set that was read with ``on_error="skip"``.
     limit : int or None
         How many rows to show at most; None for all.
     """
-    failures = source.failures if isinstance(source, Dataset) else source
     if not failures:
         return "no row was left out"
     shown = failures[:limit]
@@ -206,38 +167,8 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def to_pandas(dataset: Dataset, structures: bool | None = None) -> Any:
-    """Return a data set as a data frame; see :meth:`~atomprint.datasets.dataset.Dataset.to_pandas`."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("to_pandas needs pandas: pip install 'atomprint[data]'") from error
-    if structures and dataset.structures is None:
-        raise ValueError(f"structures: data set {dataset.name!r} has compositions only, and no structures")
-    columns: dict[str, Any] = {}
-    if structures is not False and dataset.structures is not None:
-        columns["structure"] = _objects(dataset.structures)
-    columns["formula"] = list(dataset.formulas)
-    for name, target in dataset.targets.items():
-        values: Any = target.values
-        if target.level == "structure" and target.classes:
-            codes = np.where(np.isfinite(values), values, -1).astype(int)
-            values = pd.Categorical.from_codes(codes, categories=list(target.classes))
-        columns[f"target {name}" if name in columns else name] = values
-    for name, labels in dataset.groups.items():
-        columns[f"group {name}" if name in columns else name] = labels.tolist()
-    return pd.DataFrame(columns, index=pd.Index(dataset.ids, name="id", dtype=object))
-
-
-def _objects(items: Any) -> Any:
-    """Return items as an array of objects, which structures, being sequences, would not become by themselves."""
-    array = np.empty(len(items), dtype=object)
-    for index in range(len(items)):
-        array[index] = items[index]
-    return array
-
-
-def _cell(value: Any) -> str:
+def shown(value: Label) -> str:
+    """Return a value of a target as a cell of a table; "?" if it is not known."""
     if value is None:
         return "?"
     if isinstance(value, np.ndarray):

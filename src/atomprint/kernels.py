@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from atomprint import _core
 from atomprint.pooling.pooling import LocalFeatures
+from atomprint.ragged import chunks, locate, offsets_of, totals
 from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
 
 __all__ = ["AverageKernel", "REMatchKernel", "StructureKernel"]
@@ -54,13 +55,8 @@ class _Centers:
         return self.values if (start, stop) == (0, len(self)) else self.values[self.offsets[start] : self.offsets[stop]]
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Yield runs of structures with about ``_BLOCK_CENTERS`` centres."""
-        start = 0
-        while start < len(self):
-            stop = int(np.searchsorted(self.offsets, self.offsets[start] + _BLOCK_CENTERS, side="right")) - 1
-            stop = min(max(stop, start + 1), len(self))
-            yield start, stop
-            start = stop
+        """Return runs of structures with about ``_BLOCK_CENTERS`` centres."""
+        return chunks(self.offsets, _BLOCK_CENTERS)
 
 
 class _Metric(NamedTuple):
@@ -244,7 +240,7 @@ class StructureKernel(TransformerMixin, BaseEstimator):
         out = np.empty(len(X))
         for a, b in X.runs():
             index, counts = np.arange(a, b), X.counts[a:b]
-            first = np.concatenate([[0], np.cumsum(counts**2)])
+            first = offsets_of(counts**2)
             products = np.empty(int(first[-1]))
             for k, s in enumerate(range(a, b)):
                 products[first[k] : first[k + 1]] = self._products(X.rows(s, s + 1), None).ravel()
@@ -595,11 +591,11 @@ def _check_finite(name: str, values: Any, offsets: npt.NDArray[np.int64]) -> Non
     if finite.all():
         return
     if sparse.issparse(values):
-        row = int(np.searchsorted(values.indptr, int(np.argmin(finite)), side="right")) - 1
+        row = locate(values.indptr, int(np.argmin(finite)))[0]
     else:
         row = int(np.argmin(finite.all(axis=1)))
-    s = int(np.searchsorted(offsets, row, side="right")) - 1
-    raise ValueError(f"{name}: structure {s}, centre {row - offsets[s]}: features must be finite")
+    structure, centre = locate(offsets, row)
+    raise ValueError(f"{name}: structure {structure}, centre {centre}: features must be finite")
 
 
 def _check_width(X: _Centers, Y: _Centers) -> None:
@@ -619,7 +615,7 @@ def _means(X: _Centers) -> FloatArray:
         weights = np.repeat(1 / X.counts, X.counts)
         average = sparse.csr_array((weights, np.arange(len(weights)), X.offsets), shape=(len(X), len(weights)))
         return np.asarray((average @ X.values).toarray())
-    return np.asarray(np.add.reduceat(X.values, X.offsets[:-1], axis=0) / X.counts[:, None])
+    return np.asarray(totals(X.values, X.offsets) / X.counts[:, None])
 
 
 def _finite(values: FloatArray, name: str) -> FloatArray:

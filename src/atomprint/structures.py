@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ase import Atoms
 
 from atomprint import _core
+from atomprint.ragged import locate, offsets_of, pick
 
 Structures: TypeAlias = Any
 """One structure, or a sequence of them: ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, the path of a
@@ -134,13 +135,12 @@ class Batch:
         if chosen.size == 0:
             chosen = chosen.astype(np.int64)
         chosen = np.arange(len(self))[chosen]  # counts from the end and checks, as NumPy does
-        atoms, offsets = ranges(self.offsets, chosen)
+        atoms, offsets = pick(self.offsets, chosen)
         return Batch(self.numbers[atoms], self.positions[atoms], offsets, self.cells[chosen], self.pbc[chosen])
 
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
-        structure = int(np.searchsorted(self.offsets, atom, side="right")) - 1
-        return structure, atom - int(self.offsets[structure])
+        return locate(self.offsets, atom)
 
     def core(self) -> CoreArrays:
         """Return the arrays in the order in which the compiled functions take them."""
@@ -164,18 +164,6 @@ class Batch:
         cells = np.zeros((1, 3, 3)) if cell is None else np.array(cell, dtype=np.float64).reshape(1, 3, 3)
         periods = np.ascontiguousarray(np.broadcast_to(np.asarray(pbc, dtype=bool), (1, 3)))
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
-
-
-def ranges(
-    offsets: npt.NDArray[np.int64], picked: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64] | slice, npt.NDArray[np.int64]]:
-    """Return the elements of some of the runs that offsets mark, and the offsets of these runs alone."""
-    if len(picked) == len(offsets) - 1 and bool((picked[1:] > picked[:-1]).all()):  # all of them, in their order
-        return slice(None), offsets
-    counts = offsets[picked + 1] - offsets[picked]
-    own = np.zeros(len(picked) + 1, dtype=np.int64)
-    np.cumsum(counts, out=own[1:])
-    return np.arange(own[-1]) + np.repeat(offsets[picked] - own[:-1], counts), own
 
 
 def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
@@ -257,8 +245,7 @@ def _gather(structures: Structures, periodic: bool) -> Batch:
             if periodic:
                 cells.append(cell)
                 pbc.append(periods)
-    offsets = np.zeros(len(items) + 1, dtype=np.int64)
-    np.cumsum([len(z) for z in numbers], out=offsets[1:])
+    offsets = offsets_of([len(z) for z in numbers])
     return Batch(
         _atomic_numbers(np.concatenate(numbers), offsets),
         np.ascontiguousarray(np.concatenate(positions, dtype=np.float64)),
@@ -274,12 +261,9 @@ def _atomic_numbers(numbers: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"structures: atomic numbers must be integers, got {numbers.dtype}")
     if len(numbers) and (numbers.min() < 1 or numbers.max() > 118):
-        atom = int(np.argmax((numbers < 1) | (numbers > 118)))
-        structure = int(np.searchsorted(offsets, atom, side="right")) - 1
-        raise ValueError(
-            f"structure {structure}, atom {atom - int(offsets[structure])}: atomic number must be in 1..118, "
-            f"got {numbers[atom]}"
-        )
+        flat = int(np.argmax((numbers < 1) | (numbers > 118)))
+        structure, atom = locate(offsets, flat)
+        raise ValueError(f"structure {structure}, atom {atom}: atomic number must be in 1..118, got {numbers[flat]}")
     return np.ascontiguousarray(numbers, dtype=np.int32)
 
 

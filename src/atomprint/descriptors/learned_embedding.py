@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state, column_or_1d
 
 from atomprint.chemistry.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
 from atomprint.descriptors.composition.element_property import Compositions, flatten
+from atomprint.ragged import owners
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.validation import check_integer, check_real
 
@@ -190,5 +191,5 @@ def _shares(X: Compositions) -> FloatArray:
     """Return the share of each element, shape (n_samples, N_ELEMENTS)."""
     flat = flatten(X)
     shares = np.zeros((len(flat.offsets) - 1, N_ELEMENTS))
-    shares[np.repeat(np.arange(len(shares)), np.diff(flat.offsets)), flat.elements] = flat.fractions
+    shares[owners(flat.offsets), flat.elements] = flat.fractions
     return shares

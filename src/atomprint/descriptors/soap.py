@@ -23,6 +23,7 @@ from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling
+from atomprint.ragged import owners
 from atomprint.structures import Structures
 from atomprint.util.validation import (
     check_bool,
@@ -441,7 +442,7 @@ class SOAP(LocalDescriptor):
         if self.species_embedding is not None or self._compression()[0] == "mu2":
             return compiled_pairs(self._calculator(), call, species, average)
         present = np.zeros((len(batch), len(species)), dtype=bool)
-        present[np.repeat(np.arange(len(batch)), batch.n_atoms), call.species] = True
+        present[owners(batch.offsets), call.species] = True
         blocks = []
         for members in np.unique(present, axis=0):
             structures = np.flatnonzero((present == members).all(axis=1))

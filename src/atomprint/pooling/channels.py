@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from atomprint.ragged import locate, offsets_of, owners, split, totals
+
 CHANNEL_METHODS = ("mean", "sum", "covariance")
 
 
@@ -79,7 +81,7 @@ class ChannelPlan:
         """Return the weight of each centre in each group, shape (n_centers, n_groups)."""
         channels = self.table[self.rows]
         counts = np.diff(self.offsets)
-        shares = (self.amounts / np.repeat(np.add.reduceat(self.amounts, self.offsets[:-1]), counts))[:, None]
+        shares = (self.amounts / np.repeat(totals(self.amounts, self.offsets), counts))[:, None]
         parts = []
         for kind in self.kinds:
             if kind == "sum":
@@ -87,7 +89,7 @@ class ChannelPlan:
             elif kind == "mean":
                 parts.append(shares * channels)
             else:
-                means = np.add.reduceat(shares * channels, self.offsets[:-1])
+                means = totals(shares * channels, self.offsets)
                 parts.append(shares * (channels - np.repeat(means, counts, axis=0)))
         return np.stack(parts, axis=2).reshape(len(channels), -1)
 
@@ -96,12 +98,10 @@ class ChannelPlan:
         weights, counts = self.weights(), np.diff(self.offsets)
         # Each structure has a block of n_groups rows and as many columns as centres.
         indices = np.concatenate(
-            [np.tile(np.arange(a, b), self.n_groups) for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+            [np.tile(rows, self.n_groups) for rows in split(np.arange(len(weights)), self.offsets)]
         )
-        values = np.concatenate(
-            [weights[a:b].T.ravel() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
-        )
-        bounds = np.concatenate([[0], np.cumsum(np.repeat(counts, self.n_groups))])
+        values = np.concatenate([own.T.ravel() for own in split(weights, self.offsets)])
+        bounds = offsets_of(np.repeat(counts, self.n_groups))
         return sparse.csr_array((values, indices, bounds), shape=(len(self) * self.n_groups, len(weights)))
 
     def __call__(self, values: Any) -> Any:
@@ -130,7 +130,7 @@ class ChannelPlan:
         finite = np.isfinite(out.data if sparse.issparse(out) else out)
         if not finite.all():
             ends = out.indptr if sparse.issparse(out) else np.arange(len(self) + 1) * out.shape[1]
-            s = self.first + int(np.searchsorted(ends, np.argmin(finite), side="right")) - 1
+            s = self.first + locate(ends, int(np.argmin(finite)))[0]
             raise ValueError(f"structure {s}: features must be finite, and their sum within range")
         return out
 
@@ -157,6 +157,6 @@ class ChannelPlan:
             The derivative of the pooled features of this group.
         """
         weights = self.weights()
-        structure = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        structure = owners(self.offsets)
         for g in range(self.n_groups):
             yield structure * self.n_groups + g, [weights[:, g, None]]

@@ -19,6 +19,7 @@ from atomprint.chemistry.elements import channel_table, check_channels
 from atomprint.layout import symbols_of
 from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
+from atomprint.ragged import locate, offsets_of, owners, totals
 from atomprint.structures import is_structure
 from atomprint.util.validation import check_bool, check_choice, check_species
 
@@ -139,7 +140,7 @@ class LocalFeatures(Sequence[Rows]):
             raise ValueError("features must hold at least one structure, got none")
         if values.dtype.kind not in "biuf":
             raise TypeError(f"features must be real numbers, got dtype {values.dtype}")
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = offsets_of(counts)
         if numbers is None:
             return cls(values, offsets)
         flat = _per_centre("numbers", numbers, counts, "iu")
@@ -405,8 +406,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         if self.channels is not None:
             rows = np.searchsorted(species, given)
             return ChannelPlan(methods, offsets, weights, rows, channel_table(self.channels, self._species())[1])
-        structure = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        group = structure * len(species) + np.searchsorted(species, given)
+        group = owners(offsets) * len(species) + np.searchsorted(species, given)
         order = np.argsort(group, kind="stable")
         bounds = np.searchsorted(group[order], np.arange((len(offsets) - 1) * len(species) + 1))
         return PoolingPlan(methods, len(species), bounds, order, weights[order])
@@ -425,12 +425,10 @@ class Pooling(TransformerMixin, BaseEstimator):
                     f"weights: {_place(offsets, wrong[0])}: weight must be finite and >= 0, got {weights[wrong[0]]}"
                 )
             with np.errstate(over="ignore"):
-                totals = np.add.reduceat(weights, offsets[:-1])
-            wrong = np.flatnonzero(~((totals > 0) & np.isfinite(totals)))
+                sums = totals(weights, offsets)
+            wrong = np.flatnonzero(~((sums > 0) & np.isfinite(sums)))
             if len(wrong):
-                raise ValueError(
-                    f"weights: structure {wrong[0]}: the sum must be > 0 and finite, got {totals[wrong[0]]}"
-                )
+                raise ValueError(f"weights: structure {wrong[0]}: the sum must be > 0 and finite, got {sums[wrong[0]]}")
             return weights
         rule = f"weights={self.weights!r}"
         given = _atomic_numbers(offsets, numbers, rule)
@@ -512,7 +510,7 @@ class PoolingPlan:
                 entries, rows = out, np.arange(len(self) + 1) * out.shape[1]
         finite = np.isfinite(entries)
         if not finite.all():
-            s = self.first + int(np.searchsorted(rows, np.argmin(finite), side="right")) - 1
+            s = self.first + locate(rows, int(np.argmin(finite)))[0]
             raise ValueError(f"structure {s}: features must be finite, and their sum within range")
         return out
 
@@ -573,7 +571,7 @@ class PoolingPlan:
             For each method, the derivative of the pooled features of this group.
         """
         groups = np.empty(len(self.order), dtype=np.int64)
-        groups[self.order] = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+        groups[self.order] = owners(self.bounds)
         if values is None:
             values = np.empty((len(self.order), 0))
         slopes = [
@@ -754,8 +752,8 @@ def _atomic_numbers(offsets: npt.NDArray[Any], numbers: Any, needed_by: str) -> 
 
 def _place(offsets: npt.NDArray[Any], row: int) -> str:
     """Return the structure and the centre that a row belongs to, in words."""
-    s = int(np.searchsorted(offsets, row, side="right")) - 1
-    return f"structure {s}, centre {row - offsets[s]}"
+    structure, centre = locate(offsets, row)
+    return f"structure {structure}, centre {centre}"
 
 
 def _multiplicities(item: Any, structure: int) -> npt.NDArray[np.float64]:

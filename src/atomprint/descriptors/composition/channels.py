@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from atomprint.chemistry.elements import channel_table, check_channels
 from atomprint.descriptors.composition.element_property import Compositions, FloatArray, _is_composition, flatten
 from atomprint.layout import symbols_of
+from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
 from atomprint.util.validation import check_species
 
@@ -82,14 +83,14 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
         flat, species = flatten(compositions), np.array(self._species())
         unknown = np.flatnonzero(~np.isin(flat.elements + 1, species))
         if len(unknown):
-            which = int(np.searchsorted(flat.offsets, unknown[0], side="right")) - 1
+            which = locate(flat.offsets, unknown[0])[0]
             raise ValueError(
                 f"composition {which}: species must be one of {', '.join(symbols_of(self._species()))}, got "
                 f"{chemical_symbols[flat.elements[unknown[0]] + 1]}"
             )
         table = channel_table(self.channels, self._species())[1]
         used = table[np.searchsorted(species, flat.elements + 1)]
-        features: FloatArray = np.add.reduceat(flat.fractions[:, None] * used, flat.offsets[:-1], axis=0)
+        features: FloatArray = totals(flat.fractions[:, None] * used, flat.offsets)
         return features[0] if single else features
 
     def fit(self, X: Compositions, y: Any = None) -> Self:

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states, pauling_electronegativity
 from atomprint.chemistry.formula import parse_formula
+from atomprint.ragged import locate, split, totals
 from atomprint.structures import Batch
 from atomprint.util.validation import check_choice
 
@@ -93,7 +94,7 @@ def _range(x: FloatArray, flat: _Flat) -> FloatArray:
 
 
 def _mean(x: FloatArray, flat: _Flat) -> FloatArray:
-    return np.asarray(np.add.reduceat(flat.fractions[:, None] * x, flat.offsets[:-1], axis=0))
+    return totals(flat.fractions[:, None] * x, flat.offsets)
 
 
 def _deviation(x: FloatArray, flat: _Flat) -> FloatArray:
@@ -312,7 +313,7 @@ class ElementProperty(TransformerMixin, BaseEstimator):
         used = table[flat.elements]
         if self.missing == "raise" and np.isnan(used).any():
             entry, column = (int(i) for i in np.argwhere(np.isnan(used))[0])
-            which = int(np.searchsorted(flat.offsets, entry, side="right")) - 1
+            which = locate(flat.offsets, entry)[0]
             symbol = chemical_symbols[int(flat.elements[entry]) + 1]
             raise ValueError(
                 f"composition {which}: {names[column]} of {symbol} is not known: choose missing='nan' or 'impute', "
@@ -401,9 +402,7 @@ def _is_composition(item: Any) -> bool:
 def flatten(compositions: Compositions) -> _Flat:
     """Read and check compositions."""
     if isinstance(compositions, Batch):
-        items: list[Any] = [
-            compositions.numbers[a:b] for a, b in zip(compositions.offsets[:-1], compositions.offsets[1:], strict=True)
-        ]
+        items: list[Any] = list(split(compositions.numbers, compositions.offsets))
         amounts = [_counts(numbers) for numbers in items]
     else:
         if _is_composition(compositions):

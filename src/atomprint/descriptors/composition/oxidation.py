@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
 from atomprint.descriptors.composition.element_property import Compositions, FloatArray, _is_composition, flatten
+from atomprint.ragged import split
 from atomprint.structures import Batch
 from atomprint.util.validation import check_choice
 
@@ -138,9 +139,9 @@ class OxidationStates(TransformerMixin, BaseEstimator):
         flat = flatten(compositions)
         features = np.empty((len(flat.offsets) - 1, self.get_number_of_features()))
         known: dict[tuple[bytes, bytes], FloatArray] = {}
-        for row, (begin, end) in enumerate(zip(flat.offsets[:-1], flat.offsets[1:], strict=True)):
+        composition = zip(split(flat.elements, flat.offsets), split(flat.fractions, flat.offsets), strict=True)
+        for row, (elements, fractions) in enumerate(composition):
             # Polymorphs have the same composition: compute it once.
-            elements, fractions = flat.elements[begin:end], flat.fractions[begin:end]
             order = np.argsort(elements)
             elements, fractions = elements[order], fractions[order]
             key = (elements.tobytes(), fractions.round(12).tobytes())

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.output import DenseRows, arrange
+from atomprint.ragged import locate, places
 from atomprint.structures import Batch
 
 VARIABLES = ("positions", "strain")
@@ -89,7 +90,7 @@ def select_atoms(batch: Batch, include: Any, exclude: Any) -> npt.NDArray[np.int
         raise ValueError("include and exclude must not be given together")
     name, given = ("include", include) if exclude is None else ("exclude", exclude)
     if given is None:
-        return np.arange(len(batch.numbers)) - np.repeat(batch.offsets[:-1], batch.n_atoms)
+        return places(batch.offsets)
     slots = np.full(len(batch.numbers), -1, dtype=np.int64)
     for s, indices in enumerate(_lists(name, given, batch)):
         n_atoms = int(batch.n_atoms[s])
@@ -185,9 +186,8 @@ def flat_cotangents(given: Any, call: Call) -> Any:
         total = entries.sum()  # far faster than to look at each: only a finite sum has finite terms alone
     if not np.isfinite(total) and not (finite := np.isfinite(entries)).all():
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
-        row = int(np.searchsorted(first, entry, side="right")) - 1
-        s = int(np.searchsorted(call.rows, row, side="right")) - 1
-        raise ValueError(f"structure {s}: cotangents must be finite, row {row - int(call.rows[s])} is not")
+        structure, row = locate(call.rows, locate(first, int(entry))[0])
+        raise ValueError(f"structure {structure}: cotangents must be finite, row {row} is not")
     return flat
 
 

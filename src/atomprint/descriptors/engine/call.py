@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch
 from atomprint.pooling.pooling import Plan
+from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
 
 Array = npt.NDArray[Any]
@@ -204,13 +205,11 @@ class Call:
     @property
     def selection(self) -> Selection:
         """The selected atoms, with output rows for the rows of this very call."""
-        offsets, slots = self.batch.offsets, self.slots
-        if slots is None:
-            counts = self.batch.n_atoms
-            slots = np.arange(len(self.batch.numbers)) - np.repeat(offsets[:-1], counts)
+        if self.slots is None:
+            slots, counts = places(self.batch.offsets), self.batch.n_atoms
         else:
-            counts = np.diff(np.concatenate([[0], np.cumsum(slots >= 0)])[offsets])
-        return Selection(slots, counts, np.concatenate([[0], np.cumsum(np.diff(self.rows) * counts)]))
+            slots, counts = self.slots, np.diff(offsets_of(self.slots >= 0)[self.batch.offsets])
+        return Selection(slots, counts, offsets_of(np.diff(self.rows) * counts))
 
 
 class Hooks(Protocol):

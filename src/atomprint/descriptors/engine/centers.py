@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.structures import Batch, ranges
+from atomprint.ragged import offsets_of, pick, places
+from atomprint.structures import Batch
 
 Centers: TypeAlias = Any
 """Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
@@ -43,7 +44,7 @@ class CenterBatch:
 
     def pick(self, structures: npt.NDArray[np.int64]) -> CenterBatch:
         """Return the centres of the structures with these ascending indices."""
-        rows, offsets = ranges(self.offsets, structures)
+        rows, offsets = pick(self.offsets, structures)
         return CenterBatch(self.points[rows], self.atoms[rows], offsets)
 
     def run(self, start: int, stop: int) -> CenterBatch:
@@ -95,8 +96,7 @@ def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch
         If a list of centres holds anything else.
     """
     if centers is None:
-        atoms = np.arange(len(batch.numbers)) - np.repeat(batch.offsets[:-1], batch.n_atoms)
-        return CenterBatch(batch.positions, atoms, batch.offsets)
+        return CenterBatch(batch.positions, places(batch.offsets), batch.offsets)
     if single:
         lists: Sequence[Any] = [centers]
     else:
@@ -115,12 +115,10 @@ def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch
             where = batch.positions[first:last][indices]
         points.append(where)
         atoms_of.append(indices)
-    offsets = np.zeros(len(batch) + 1, dtype=np.int64)
-    np.cumsum([len(a) for a in atoms_of], out=offsets[1:])
     return CenterBatch(
         np.ascontiguousarray(np.concatenate(points), dtype=np.float64),
         np.concatenate(atoms_of).astype(np.int64),
-        offsets,
+        offsets_of([len(atoms) for atoms in atoms_of]),
     )
 
 

@@ -20,6 +20,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.output import CooRows, CsrRows, DenseRows, arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import new_rows, parts
+from atomprint.ragged import owners
 from atomprint.util.validation import check_bool
 
 
@@ -99,7 +100,7 @@ def rows_by_atom(source: Hooks, call: Call) -> PairJacobian:
         species=0,
         features=np.arange(call.n_features),
         values=values,
-        structures=np.repeat(np.arange(len(batch)), batch.n_atoms),
+        structures=owners(batch.offsets),
         centers=np.full(n_atoms, -1),
         atoms=call.selection.slots,
         shifts=np.zeros((n_atoms, 3), dtype=np.int64),

@@ -20,6 +20,7 @@ from atomprint.descriptors.engine.arguments import (
 )
 from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.output import DenseRows, arrange
+from atomprint.ragged import offsets_of, owners
 from atomprint.util.validation import check_bool
 
 IndexArray = npt.NDArray[np.int64]
@@ -84,10 +85,10 @@ def compiled_pairs(calculator: Any, call: Call, species: Sequence[int], *options
     kinds, centers, atoms, shifts, vectors, first = calculator.pairs(*places, call.n_threads)
     touched = [calculator.touched(k) for k in range(len(species))]
     sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = offsets_of(sizes)
     values = np.empty(offsets[-1], dtype=call.dtype)
     calculator.pair_jacobian(*places, *options, call.n_threads, first, offsets, values)
-    structures = np.repeat(np.arange(len(call)), np.diff(first_centers))[centers]
+    structures = owners(first_centers)[centers]
     within = centers - first_centers[structures]
     blocks = []
     for k, z in enumerate(species):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from atomprint.descriptors.engine.call import Call, Hooks
 from atomprint.descriptors.engine.output import CsrRows, DenseRows
+from atomprint.ragged import chunks
 
 # Dense scratch for sparse output, and the share of work between two progress messages.
 _CHUNK_BYTES = 16 * 2**20
@@ -45,7 +46,7 @@ def parts(call: Call, first_rows: npt.NDArray[Any], row_entries: int) -> Iterato
     row_bytes, name = row_entries * call.dtype.itemsize, call.progress
     if name is not None:
         call = replace(call, progress=None)
-    for start, stop in _row_chunks(first_rows, row_bytes):
+    for start, stop in chunks(first_rows, max(1, _CHUNK_BYTES // max(row_bytes, 1))):
         part = call[start:stop]
         n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
         if not call.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
@@ -58,14 +59,3 @@ def parts(call: Call, first_rows: npt.NDArray[Any], row_entries: int) -> Iterato
         if name is not None:
             end = "\n" if stop == len(call) else ""
             print(f"\r{name}: {stop} of {len(call)} structures", end=end, file=sys.stderr, flush=True)
-
-
-def _row_chunks(first_rows: npt.NDArray[Any], row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield runs of structures whose rows take about ``_CHUNK_BYTES`` bytes together."""
-    limit = max(1, _CHUNK_BYTES // max(row_bytes, 1))
-    start, n = 0, len(first_rows) - 1
-    while start < n:
-        stop = int(np.searchsorted(first_rows, first_rows[start] + limit, side="right")) - 1
-        stop = min(max(stop, start + 1), n)
-        yield start, stop
-        start = stop

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 from atomprint import _core
 from atomprint.datasets import Dataset
 from atomprint.learn.task.contents import batches, compositions_of
+from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
 
 Indices = npt.NDArray[np.intp]
@@ -67,7 +68,7 @@ def fingerprint(one: Batch) -> Fingerprint:
     n, n_units = len(kinds), int(np.gcd.reduce(counts))
     # As many neighbours of each species as its share: the same for all structures with this formula.
     wanted = -(-_N_NEIGHBOURS * counts // n)
-    starts = np.concatenate([[0], np.cumsum(wanted)])
+    starts = offsets_of(wanted)
     distances = np.zeros((n, starts[-1]))
     # In a molecule there may be fewer: then the last distances stay 0.
     needed = wanted if one.pbc.any() else np.minimum(wanted, counts - np.eye(len(counts), dtype=int))[kinds]
@@ -77,7 +78,7 @@ def fingerprint(one: Batch) -> Fingerprint:
         sizes = np.bincount(groups, minlength=n * len(species))
         if (sizes.reshape(n, -1) < needed).any():
             continue
-        rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        rank = places(offsets_of(sizes))
         kind = groups % len(species)
         near = rank < wanted[kind]
         distances[(groups // len(species))[near], (starts[kind] + rank)[near]] = found[order][near]
@@ -171,7 +172,7 @@ def _concatenate(runs: Sequence[Batch]) -> Batch | None:
     return Batch(
         np.concatenate([run.numbers for run in runs]),
         np.concatenate([run.positions for run in runs]),
-        np.concatenate([[0], np.cumsum(np.concatenate([run.n_atoms for run in runs]))]).astype(np.int64),
+        offsets_of(np.concatenate([run.n_atoms for run in runs])),
         np.concatenate([run.cells for run in runs]),
         np.concatenate([run.pbc for run in runs]),
     )

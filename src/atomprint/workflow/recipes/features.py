@@ -20,6 +20,7 @@ from atomprint.descriptors import CompositionChannels, ElementProperty, Oxidatio
 from atomprint.learn.study.run import plain
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
+from atomprint.ragged import offsets_of
 from atomprint.structures import Batch, as_batch
 from atomprint.util.progress import Progress
 from atomprint.util.validation import check_choice
@@ -324,7 +325,7 @@ def _rows(given: FeatureSet, problem: Problem, needed: npt.NDArray[np.intp], val
             f"features.{given.key} has one row for each structure, target {problem.target_name!r} values for atoms: "
             "use a local descriptor (SOAP, ACSF, LMBTR) without average and pooling"
         )
-    counts = np.array([len(rows) for rows in values])
-    firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    counts = [len(rows) for rows in values]
+    firsts = offsets_of(counts)
     place = np.searchsorted(needed, problem.structures)
     return np.concatenate([np.asarray(rows) for rows in values])[firsts[place] + problem.atoms]

@@ -15,6 +15,7 @@ from ase.data import atomic_numbers
 from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.datasets.files.opening import plain_name
+from atomprint.ragged import split
 from atomprint.structures import Batch, as_batch, is_structure, read_structures
 from atomprint.workflow.saved.domain import Content
 
@@ -104,8 +105,7 @@ def contents_of(items: Any) -> list[Content]:
         If one cannot be read.
     """
     if isinstance(items, Batch):
-        bounds = zip(items.offsets[:-1], items.offsets[1:], strict=True)
-        return [_of_numbers(items.numbers[a:b]) for a, b in bounds]
+        return [_of_numbers(numbers) for numbers in split(items.numbers, items.offsets)]
     return [_content(item) for item in items]
 
 

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.task.problem import Problem
+from atomprint.ragged import owners
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
@@ -538,10 +539,7 @@ def _training_table(pipeline: Pipeline, problem: Problem, items: Any, samples: I
     if local is None or local.atoms is None:
         raise TypeError("pipeline: a model of atoms must begin with a descriptor that gives LocalFeatures")
     centre = {
-        (int(s), int(atom)): row
-        for row, (s, atom) in enumerate(
-            zip(np.repeat(np.arange(len(local)), np.diff(local.offsets)), local.atoms, strict=True)
-        )
+        (int(s), int(atom)): row for row, (s, atom) in enumerate(zip(owners(local.offsets), local.atoms, strict=True))
     }
     try:
         rows = [centre[int(s), int(atom)] for s, atom in zip(of_sample, problem.atoms[samples], strict=True)]

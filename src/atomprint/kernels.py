@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from atomprint import _core
 from atomprint.pooling.pooling import LocalFeatures
 from atomprint.ragged import chunks, locate, offsets_of, totals
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
 
 __all__ = ["AverageKernel", "REMatchKernel", "StructureKernel"]
@@ -35,6 +36,7 @@ _ADVICE = "scale the features of every centre to unit length, for example with s
 _SLACK = 8  # numbers that the core may read beyond the end of the squares
 
 
+@public("Centers", version=1)
 @dataclass(frozen=True, slots=True)
 class _Centers:
     """Features of the centres of structures, checked; ``squares`` are those of their lengths, empty if not needed."""
@@ -307,6 +309,7 @@ class StructureKernel(TransformerMixin, BaseEstimator):
         )
 
 
+@public("AverageKernel", version=1, in_recipes=True)
 class AverageKernel(StructureKernel):
     r"""Mean similarity of the centres of two structures.
 
@@ -481,6 +484,7 @@ class AverageKernel(StructureKernel):
         return total, gradient
 
 
+@public("REMatchKernel", version=1, in_recipes=True)
 class REMatchKernel(StructureKernel):
     r"""Regularised-entropy match: mean similarity of the best-matching centres of two structures.
 

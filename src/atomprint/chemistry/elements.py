@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols, covalent_radii
 from sklearn.base import BaseEstimator
 
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, check_species
 
 N_ELEMENTS = 103
@@ -203,6 +204,7 @@ def element_embedding(
     return ElementEmbedding(n_channels, properties, length_scale).matrix(species)
 
 
+@public("ElementEmbedding", version=1, in_recipes=True)
 class ElementEmbedding(BaseEstimator):
     r"""Ready-made embedding of the elements in a few channels, from their tabulated properties.
 
@@ -299,6 +301,7 @@ class ElementEmbedding(BaseEstimator):
         return hash(self._key())
 
 
+@public("PropertyChannels", version=1, in_recipes=True)
 class PropertyChannels(BaseEstimator):
     r"""Embedding of the elements in their tabulated properties themselves: each is a channel with a name.
 

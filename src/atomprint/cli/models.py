@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from atomprint.workflow.saved.predictions import Predictions
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        help="A class of another package that the model may hold, such as mypackage.MyDescriptor; may be repeated. "
+        "Name only what you know: its code is run.",
+    ),
+]
 _DEFAULT = Path("atomprint-run")
 
 
@@ -30,6 +38,7 @@ def predict(
     skip: Annotated[
         bool, typer.Option("--skip", help="Leave out what cannot be predicted, instead of stopping.")
     ] = False,
+    trust: Trust = None,
     jobs: Jobs = None,
 ) -> None:
     """Predict a property of new structures with a saved model."""
@@ -37,7 +46,7 @@ def predict(
         from atomprint.util.files import write_atomically
         from atomprint.workflow.saved.model import load_model
 
-        loaded = load_model(_model_file(model))
+        loaded = load_model(_model_file(model), trusted=trust or ())
         with progress_bar() as progress:
             found = loaded.predict(
                 structures,
@@ -121,6 +130,7 @@ def evaluate(
     structure: Annotated[str | None, typer.Option(help="Column with the structures.")] = None,
     formula: Annotated[str | None, typer.Option(help="Column with the formulas.")] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
+    trust: Trust = None,
     jobs: Jobs = None,
 ) -> None:
     """Compare the predictions of a saved model with known values that it has not seen."""
@@ -131,7 +141,7 @@ def evaluate(
         from atomprint.workflow.saved.evaluate import evaluate_model
         from atomprint.workflow.saved.model import load_model
 
-        loaded = load_model(_model_file(model))
+        loaded = load_model(_model_file(model), trusted=trust or ())
         section = DataSection(
             path=str(data),
             target=target or loaded.card.target,
@@ -159,12 +169,13 @@ def evaluate(
 
 def info(
     model: Annotated[Path, typer.Argument(help="A model that atomprint train saved, or its folder.")] = _DEFAULT,
+    trust: Trust = None,
 ) -> None:
     """Show what a saved model predicts, what it was trained on, and how good it is."""
     with messages():
         from atomprint.workflow.saved.model import load_model
 
-        for name, value in _lines(load_model(_model_file(model)).info()):
+        for name, value in _lines(load_model(_model_file(model), trusted=trust or ()).info()):
             console.print(f"[bold]{name}[/bold]  {escape(value)}", soft_wrap=True)
 
 

@@ -13,12 +13,14 @@ from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 _LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
 _Rows = tuple[tuple[float, ...], ...]
 
 
+@public("ACSF", version=1, in_recipes=True)
 class ACSF(LocalDescriptor):
     r"""Atom-centred symmetry functions: sums over the neighbours of a centre, and over pairs of them.
 

@@ -15,6 +15,7 @@ from atomprint.chemistry.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element
 from atomprint.descriptors.composition.element_property import Compositions, flatten
 from atomprint.ragged import owners
 from atomprint.util.leave_one_out import leave_one_out
+from atomprint.util.registry import public
 from atomprint.util.validation import check_integer, check_real
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 _ALPHAS = np.logspace(-6, 1, 15)  # in units of the mean similarity of a composition with itself
 
 
+@public("LearnedEmbedding", version=1, in_recipes=True)
 class LearnedEmbedding(BaseEstimator):
     r"""Embedding of the elements that is learnt from targets: elements that act alike get similar vectors.
 

@@ -16,6 +16,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Block, Layout
 from atomprint.structures import Batch, FloatArray, Structures, as_batch
+from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
     check_choice,
@@ -228,6 +229,7 @@ class _MatrixDescriptor(Descriptor):
         return dense.reshape(*dense.shape[:-1], size, size)
 
 
+@public("CoulombMatrix", version=1, in_recipes=True)
 class CoulombMatrix(_MatrixDescriptor):
     """Coulomb matrix of molecules.
 
@@ -312,6 +314,7 @@ class _CrystalMatrix(_MatrixDescriptor):
         return as_batch(replace(batch, pbc=np.ones_like(batch.pbc)), periodic=True)
 
 
+@public("SineMatrix", version=1, in_recipes=True)
 class SineMatrix(_CrystalMatrix):
     """Sine matrix of crystals: a periodic stand-in for the Coulomb matrix without a lattice sum.
 
@@ -353,6 +356,7 @@ class SineMatrix(_CrystalMatrix):
         self._initialise(locals())
 
 
+@public("EwaldSumMatrix", version=1, in_recipes=True)
 class EwaldSumMatrix(_CrystalMatrix):
     r"""Ewald-sum matrix of crystals: the electrostatic energy of each pair of nuclei with all their images.
 

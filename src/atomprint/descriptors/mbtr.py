@@ -18,6 +18,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, Structures
+from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
     check_choice,
@@ -295,6 +296,7 @@ def _check_volumes(batch: Batch) -> None:
         )
 
 
+@public("MBTR", version=1, in_recipes=True)
 class MBTR(_Broadened):
     r"""Many-body tensor representation: distributions of atomic numbers, distances and angles on grids.
 
@@ -431,6 +433,7 @@ class MBTR(_Broadened):
         return batch
 
 
+@public("ValleOganov", version=1, in_recipes=True)
 class ValleOganov(_Broadened):
     """Fingerprint of crystals by Valle and Oganov, from distances or angles.
 
@@ -503,6 +506,7 @@ class ValleOganov(_Broadened):
         return batch
 
 
+@public("LMBTR", version=1, in_recipes=True)
 class LMBTR(_Broadened, LocalDescriptor):
     r"""Many-body tensor representation around centres.
 

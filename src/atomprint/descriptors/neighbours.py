@@ -11,6 +11,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.graph import Edges, find_edges
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,6 +22,7 @@ _BONDS = tuple(f"bond length {name}" for name in ("mean", "std", "minimum"))
 _EQUAL = 1e-10
 
 
+@public("NeighbourStatistics", version=1, in_recipes=True)
 class NeighbourStatistics(Descriptor):
     r"""Coordination numbers and bond lengths: a few numbers that say how a structure is packed.
 

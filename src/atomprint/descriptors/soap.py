@@ -25,6 +25,7 @@ from atomprint.layout import Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.ragged import owners
 from atomprint.structures import Structures
+from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
     check_choice,
@@ -50,6 +51,7 @@ _LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
+@public("SOAP", version=1, in_recipes=True)
 class SOAP(LocalDescriptor):
     r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
 

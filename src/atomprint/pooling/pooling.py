@@ -21,6 +21,7 @@ from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.ragged import locate, offsets_of, owners, totals
 from atomprint.structures import is_structure
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_species
 
 __all__ = ["CenterSampler", "LocalFeatures", "Plan", "Pooling", "PoolingPlan", "farthest_point"]
@@ -153,6 +154,7 @@ class LocalFeatures(Sequence[Rows]):
         return cls(values, offsets, flat)
 
 
+@public("Pooling", version=1, in_recipes=True)
 class Pooling(TransformerMixin, BaseEstimator):
     r"""Pool the features of the centres of each structure into one row.
 

@@ -13,6 +13,7 @@ from ase.geometry import complete_cell, minkowski_reduce
 from sklearn.base import BaseEstimator
 
 from atomprint.structures import Batch, Structures, as_batch
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer, check_real, check_species
 
 _METHODS = ("all", "random", "farthest")
@@ -21,6 +22,7 @@ _METHODS = ("all", "random", "farthest")
 _BLOCK_ENTRIES = 2**16
 
 
+@public("CenterSampler", version=1, in_recipes=True)
 class CenterSampler(BaseEstimator):
     """Choose atoms of each structure, to be the centres of a local descriptor.
 

@@ -7,7 +7,7 @@ from ase.build import bulk, molecule
 
 from atomprint.datasets import Dataset, Target
 from atomprint.learn import make_model
-from atomprint.workflow.recipes.features import feature_sets
+from atomprint.workflow.recipes.features import feature_sets, named_classes
 from atomprint.workflow.recipes.recipe import Recipe
 
 TEXT = """
@@ -146,3 +146,34 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
     assert [len(made.transformer.fit(structures).get_feature_names_out()) > 4 for made in sets] == [True]
     for name, entry in recipe.models.items():
         assert hasattr(make_model(name, **entry), "fit")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"type": "SOPA"},
+            r"features.mine.type must be one of 'ACSF', .* import path such as .*: did you mean 'SOAP'\?",
+        ),
+        ({"type": "Descriptor"}, "must be one of 'ACSF'"),
+        ({"type": "nowhere.Mine"}, "features.mine.type 'nowhere.Mine' cannot be imported: No module named 'nowhere'"),
+        ({"type": "sklearn.base.clone"}, "features.mine.type 'sklearn.base.clone' must be a class with get_params"),
+        (
+            {"type": "sklearn.svm.SVR"},
+            "mine.type must be a class with fit and transform, got 'sklearn.svm.SVR'",
+        ),
+        ({"type": "sklearn.base.BaseEstimator", "r": 1}, "features.mine.r is not a parameter of BaseEstimator"),
+        ({"type": "SOAP", "centers": {"type": "nowhere.Mine"}}, "features.mine.centers.type 'nowhere.Mine' cannot be"),
+        ({"type": "sklearn.preprocessing.StandardScaler"}, "StandardScaler needs structures, but data set 'toy' has"),
+    ],
+)
+def test_types_that_cannot_be_had_are_named(entry, message):
+    dataset = Dataset("toy", "Toy", None, ("a",), {"y": Target(np.ones(1), "", "", "")}, "", "", ("H2O",), licence="")
+    with pytest.raises(ValueError, match=message):
+        feature_sets({"mine": entry}, dataset, "structure", 1)
+
+
+def test_classes_of_others_that_a_recipe_names():
+    models = {"svm": {}, "mine": {"type": "ensemble", "members": ["ridge", "sklearn.svm.SVR", {"type": "dummy"}]}}
+    features = {"soap": {"type": "SOAP", "centers": {"type": "sklearn.svm.NuSVR"}}, "all": {"join": ["a.b"]}}
+    assert list(named_classes([features, models])) == ["sklearn.svm._classes.NuSVR", "sklearn.svm._classes.SVR"]

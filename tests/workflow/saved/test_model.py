@@ -945,7 +945,7 @@ def test_types_of_other_packages_must_be_named(structures, problem, tmp_path):
 
 
 def test_trusted_names_are_what_they_say():
-    for name in persist.TRUSTED:
+    for name in persist.trusted_types():
         module, _, attribute = name.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), attribute)

@@ -15,9 +15,11 @@ from atomprint.descriptors.composition.element_property import Compositions, Flo
 from atomprint.layout import symbols_of
 from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
+from atomprint.util.registry import public
 from atomprint.util.validation import check_species
 
 
+@public("CompositionChannels", version=1, in_recipes=True)
 class CompositionChannels(TransformerMixin, BaseEstimator):
     r"""Mean of channels of the elements over a composition; no coordinates are needed.
 

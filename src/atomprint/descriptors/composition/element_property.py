@@ -19,6 +19,7 @@ from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_
 from atomprint.chemistry.formula import parse_formula
 from atomprint.ragged import locate, split, totals
 from atomprint.structures import Batch
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
 
 Compositions: TypeAlias = Any
@@ -120,6 +121,7 @@ _STATISTICS: Mapping[str, Callable[[FloatArray, _Flat], FloatArray]] = MappingPr
 )
 
 
+@public("ElementProperty", version=1, in_recipes=True)
 class ElementProperty(TransformerMixin, BaseEstimator):
     r"""Statistics over the properties of the elements of a composition; no coordinates are needed.
 

@@ -15,6 +15,7 @@ from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
 from atomprint.descriptors.composition.element_property import Compositions, FloatArray, _is_composition, flatten
 from atomprint.ragged import split
 from atomprint.structures import Batch
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
 
 _TABLES: Mapping[str, Mapping[int, tuple[int, ...]]] = MappingProxyType({"common": COMMON, "observed": OBSERVED})
@@ -54,6 +55,7 @@ _LARGEST_FORMULA = 200  # atoms: beyond, fractions are not those of a formula wi
 _FINE, _COARSE, _MANY = 1e-5, 1e-3, 5000  # charges closer than this are one; the coarser if there are many
 
 
+@public("OxidationStates", version=1, in_recipes=True)
 class OxidationStates(TransformerMixin, BaseEstimator):
     r"""Charges that the elements of a composition can have; no coordinates are needed.
 

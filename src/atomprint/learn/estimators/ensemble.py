@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.ensemble_weights import absolute_error_weights, balanced_threshold, likelihood_weights
+from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 __all__ = ["Ensemble", "EnsembleClassifier", "EnsembleRegressor"]
 
 
+@public("EnsembleRegressor", version=1)
 class EnsembleRegressor(RegressorMixin, Ensemble):
     """A few different regressors together: weighted, averaged, or the best of them.
 
@@ -137,6 +139,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         return absolute_error_weights(guesses, truth)
 
 
+@public("EnsembleClassifier", version=1)
 class EnsembleClassifier(ClassifierMixin, Ensemble):
     """A few different classifiers together: weighted, averaged, or the best of them.
 

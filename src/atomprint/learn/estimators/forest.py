@@ -10,11 +10,14 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from atomprint.util.registry import public
+
 FloatArray = npt.NDArray[np.float64]
 
 _ENTRIES = 20_000_000  # predictions of single trees that are held at once
 
 
+@public("MedianExtraTrees", version=1)
 class MedianExtraTrees(ExtraTreesRegressor):
     """Extremely randomised trees [1]_ whose prediction is the median, not the mean, of the trees.
 

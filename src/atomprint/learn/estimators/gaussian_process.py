@@ -20,11 +20,13 @@ from atomprint.learn.estimators.similarity import (
     subset,
     validated,
 )
+from atomprint.util.registry import public
 from atomprint.util.validation import check_integer
 
 _LOG_NOISE = (-10.0, 2.0)  # range of log10 of the noise, to be compared with 1, the similarity with itself
 
 
+@public("GaussianProcess", version=1)
 class GaussianProcess(RegressorMixin, BaseEstimator):
     r"""Gaussian process regression; kernel, length scale, amplitude and noise by marginal likelihood.
 

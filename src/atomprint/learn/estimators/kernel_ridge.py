@@ -24,9 +24,11 @@ from atomprint.learn.estimators.similarity import (
 )
 from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks
 from atomprint.util.leave_one_out import leave_one_out
+from atomprint.util.registry import public
 from atomprint.util.validation import check_integer, check_real
 
 
+@public("KernelRidgeCV", version=1)
 class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
     r"""Kernel ridge regression that chooses its kernel, length scale and regularisation by leave-one-out.
 

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.extras import require
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 FloatArray = npt.NDArray[np.float64]
@@ -107,6 +108,7 @@ class _ResidualNetwork(BaseEstimator):
         return tags
 
 
+@public("ResidualNetworkRegressor", version=1)
 class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
     r"""A residual network for numbers [1]_, trained on the mean absolute error.
 
@@ -230,6 +232,7 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         return self._outputs(X)[:, 0]
 
 
+@public("ResidualNetworkClassifier", version=1)
 class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
     """A residual network for classes, trained on the likelihood of the classes.
 

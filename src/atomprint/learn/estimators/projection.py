@@ -11,11 +11,13 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.util.registry import public
 from atomprint.util.validation import check_integer, check_real
 
 _BLOCK = 2048  # rows whose products are added up at once
 
 
+@public("Projection", version=1)
 class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Leading principal components of the features, scaled between their natural weight and equal weight.
 

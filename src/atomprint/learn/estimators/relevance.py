@@ -16,6 +16,7 @@ from atomprint.learn.estimators.projection import Projection
 from atomprint.learn.estimators.similarity import KERNELS, FloatArray, subset
 from atomprint.learn.task.blocks import Blocks
 from atomprint.util.leave_one_out import leave_one_out
+from atomprint.util.registry import public
 
 _ROWS = 2048  # rows that are transformed at once
 _N_COMPARED = 1000  # samples by which weights are compared, at most: each comparison takes their number cubed
@@ -23,6 +24,7 @@ _N_TRIALS = 60  # comparisons in all, unless many kernels or blocks ask for more
 _N_FOR_EACH = 6  # comparisons for each block, at least
 
 
+@public("WeightedBlock", version=1)
 @dataclass(frozen=True, eq=False)
 class WeightedBlock:
     """One block of features, as it enters distances.
@@ -56,6 +58,7 @@ class WeightedBlock:
         return self.stop - self.start if self.projection is None else self.projection.n_components_
 
 
+@public("WeightedBlocks", version=1)
 @dataclass(frozen=True, eq=False)
 class WeightedBlocks:
     """Blocks of features beside each other, each with its weight.

@@ -13,6 +13,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +23,7 @@ _DENSE = 64  # features up to which all eigenvectors are found, which is quicker
 _LEFT = 1e-10  # share of the largest variance below which a feature is a combination of those chosen before
 
 
+@public("SelectFeatures", version=1)
 class SelectFeatures(SelectorMixin, BaseEstimator):
     r"""Some of the features, which keep their meaning and names, unlike principal components.
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_real
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,6 +45,7 @@ _BLOCK_FEATURES = 2**24  # features that are scaled at once: 128 MiB
 _BLOCK = 2048  # rows of a block of the Cholesky decomposition
 
 
+@public("Similarity", version=1)
 @dataclass(frozen=True, eq=False)
 class Similarity:
     """A kernel with its parameters settled.

@@ -36,6 +36,7 @@ from atomprint.learn.estimators.network import ResidualNetworkClassifier, Residu
 from atomprint.learn.estimators.similarity import KERNELS
 from atomprint.learn.models.search import Interval, Space
 from atomprint.util.extras import require
+from atomprint.util.registry import public
 
 KINDS = ("regression", "classification")
 
@@ -110,6 +111,7 @@ class ModelSpec:
     calibrated: bool = False
 
 
+@public("ScaledTarget", version=1)
 class ScaledTarget(TransformedTargetRegressor):
     """A regressor of targets scaled to mean 0 and standard deviation 1, which also takes kernels between samples."""
 
@@ -119,6 +121,7 @@ class ScaledTarget(TransformedTargetRegressor):
         return tags
 
 
+@public("Calibrated", version=1)
 class Calibrated(CalibratedClassifierCV):
     """A classifier with probabilities, which also takes kernels between samples."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -31,6 +30,7 @@ from atomprint.learn.models.catalogue import (
 )
 from atomprint.learn.models.search import Search, Space
 from atomprint.learn.task.blocks import SelectBlocks, check_names
+from atomprint.util.registry import import_class
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
 
 __all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
@@ -240,13 +240,7 @@ def _searched(name: str, model: Any, search: Search, space: Space, kind: str, pr
 
 def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Any:
     """Return an instance of a class given by its import path."""
-    module, _, attribute = path.rpartition(".")
-    try:
-        made: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model {path!r} cannot be imported: {error}") from error
-    if not inspect.isclass(made) or not all(hasattr(made, method) for method in ("fit", "predict", "get_params")):
-        raise ValueError(f"model {path!r} must be a class with fit, predict and get_params")
+    made = import_class("model", path, ("fit", "predict", "get_params"))
     accepted = inspect.signature(made).parameters
     nested = {key: value for key, value in parameters.items() if "__" in key}
     own = {key: value for key, value in parameters.items() if key not in nested}

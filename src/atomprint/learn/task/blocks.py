@@ -13,6 +13,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.util.registry import public
+
 Blocks = Mapping[str, tuple[int, int]]
 """First and one-past-last column of each block of features, by its name, in the order of the columns."""
 
@@ -23,6 +25,7 @@ class TakesBlocks:
     blocks: Any
 
 
+@public("SelectBlocks", version=1)
 class SelectBlocks(TakesBlocks, SelectorMixin, BaseEstimator):
     """Some of the blocks of joined features, for models that are to see no others.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from atomprint import descriptors, elements, kernels, pooling, sampling
+from atomprint import kernels
 from atomprint.datasets import Dataset, Failure
 from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.learn.study.run import plain
@@ -23,10 +23,9 @@ from atomprint.learn.task.problem import Problem
 from atomprint.ragged import offsets_of
 from atomprint.structures import Batch, as_batch
 from atomprint.util.progress import Progress
-from atomprint.util.validation import check_choice
-from atomprint.workflow.saved.pipeline import LocalUnion
+from atomprint.util.registry import KNOWN, import_class, path_of
+from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
 
-_PARTS = (elements.ElementEmbedding, elements.PropertyChannels, pooling.Pooling, sampling.CenterSampler)
 _OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__, OxidationStates.__name__)
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
@@ -52,13 +51,42 @@ class FeatureSet:
     pairwise: bool = False
 
 
-@lru_cache
-def known_classes() -> Mapping[str, type]:
-    """Return the classes that a recipe can name: descriptors, kernels, and what these take as parameters."""
-    found = {name: getattr(descriptors, name) for name in descriptors.__all__}
-    found |= {name: getattr(kernels, name) for name in ("AverageKernel", "REMatchKernel")}
-    found |= {cls.__name__: cls for cls in _PARTS}
-    return {name: cls for name, cls in found.items() if isinstance(cls, type) and issubclass(cls, BaseEstimator)}
+def class_of(name: Any, where: str) -> type[Any]:
+    """Return the class that a recipe names: one of atomprint, or any other by its import path.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class; the message names the entry.
+    """
+    known = {key: found.cls for key, found in KNOWN.items() if found.in_recipes}
+    if name in known:
+        return known[name]
+    if isinstance(name, str) and "." in name:
+        return import_class(where, name, ("get_params",))
+    close = difflib.get_close_matches(str(name), known, n=1)
+    raise ValueError(
+        f"{where} must be one of {', '.join(map(repr, sorted(known)))}, or an import path such as "
+        f"'mypackage.MyDescriptor', got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
+    )
+
+
+def named_classes(entry: Any) -> Iterator[str]:
+    """Yield the classes of other packages that an entry of a recipe names, and those within it.
+
+    Whoever writes a recipe trusts these: the model that is trained with them may hold them.
+    """
+    if isinstance(entry, list | tuple):
+        for item in entry:
+            yield from named_classes(item)
+    elif isinstance(entry, Mapping):
+        for key, value in entry.items():
+            if key == "type" and "." in value:
+                yield path_of(import_class(key, value, ()))
+            elif key == "members":
+                yield from named_classes([{"type": item} if isinstance(item, str) else item for item in value])
+            else:
+                yield from named_classes(value)
 
 
 def make_transformer(entry: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> tuple[BaseEstimator, bool]:
@@ -79,7 +107,7 @@ def make_transformer(entry: Mapping[str, Any], where: str, defaults: Mapping[str
         If there is no such class or parameter, or a value is wrong; the message names the entry.
     """
     parameters = dict(entry)
-    cls = known_classes()[check_choice(f"{where}.type", parameters.pop("type"), tuple(known_classes()))]
+    cls = class_of(parameters.pop("type"), f"{where}.type")
     accepted = inspect.signature(cls).parameters
     local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
     for name in parameters:
@@ -139,13 +167,16 @@ def feature_sets(
         if "join" in entry:
             continue
         where = f"features.{key}"
-        if dataset.structures is None and entry["type"] not in _OF_COMPOSITIONS:
+        if dataset.structures is not None:
+            _settle_periodic(entry, where, dataset)
+        transformer, pairwise = make_transformer(entry, where, {"n_jobs": n_jobs})
+        if not hasattr(transformer, "transform"):
+            raise ValueError(f"{where}.type must be a class with fit and transform, got {entry['type']!r}")
+        if dataset.structures is None and needs_structures(transformer):
             raise ValueError(
                 f"{where}: {entry['type']} needs structures, but data set {dataset.name!r} has compositions only; "
                 f"{' and '.join(_OF_COMPOSITIONS)} work without structures"
             )
-        _settle_periodic(entry, where, dataset)
-        transformer, pairwise = make_transformer(entry, where, {"n_jobs": n_jobs})
         sets[key] = FeatureSet(key, key, _describe(entry), transformer, pairwise)
     chosen = []
     hidden = {part for entry in resolved.values() if entry.get("only_joined") for part in entry["join"]}
@@ -181,8 +212,8 @@ def _settle_periodic(entry: dict[str, Any], where: str, dataset: Dataset) -> Non
     if isinstance(inner, Mapping) and "type" in inner:
         entry["descriptor"] = dict(inner)
         _settle_periodic(entry["descriptor"], f"{where}.descriptor", dataset)
-    cls = known_classes().get(entry["type"])
-    if cls is None or "periodic" in entry or "periodic" not in inspect.signature(cls).parameters:
+    cls = class_of(entry["type"], f"{where}.type")
+    if "periodic" in entry or "periodic" not in inspect.signature(cls).parameters:
         return
     pbc = periodic_directions(dataset)
     if pbc.all() or not pbc.any():

@@ -30,7 +30,14 @@ from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_choice, check_n_jobs
 from atomprint.workflow.recipes.data import load_data
 from atomprint.workflow.recipes.defaults import settle
-from atomprint.workflow.recipes.features import FeatureSet, compute_features, drop_failures, feature_sets, joined_parts
+from atomprint.workflow.recipes.features import (
+    FeatureSet,
+    compute_features,
+    drop_failures,
+    feature_sets,
+    joined_parts,
+    named_classes,
+)
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
@@ -85,7 +92,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         files = self.report.write(folder)
         files[MODEL_FILE] = folder / MODEL_FILE
-        self.model.save(files[MODEL_FILE])
+        named = [{"type": key, **entry} for key, entry in self.recipe.models.items()]
+        self.model.save(files[MODEL_FILE], trusted=named_classes([self.recipe.features, named]))
         record = {
             "seed": self.recipe.seed,
             "reasons": list(self.reasons),

@@ -16,51 +16,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
+from atomprint.util.registry import KNOWN, path_of, public
 from atomprint.workflow.saved.container import ModelFileError
 
 PIPELINE = "pipeline.skops"
 
-# By name, and no pattern: skops imports a name from a module, and modules have more in them than they define.
-_OWN = (
-    "atomprint.descriptors.acsf.ACSF",
-    "atomprint.descriptors.composition.element_property.ElementProperty",
-    "atomprint.descriptors.composition.channels.CompositionChannels",
-    "atomprint.descriptors.composition.oxidation.OxidationStates",
-    "atomprint.descriptors.learned_embedding.LearnedEmbedding",
-    "atomprint.descriptors.matrices.CoulombMatrix",
-    "atomprint.descriptors.matrices.EwaldSumMatrix",
-    "atomprint.descriptors.matrices.SineMatrix",
-    "atomprint.descriptors.mbtr.LMBTR",
-    "atomprint.descriptors.mbtr.MBTR",
-    "atomprint.descriptors.mbtr.ValleOganov",
-    "atomprint.descriptors.neighbours.NeighbourStatistics",
-    "atomprint.descriptors.soap.SOAP",
-    "atomprint.chemistry.elements.ElementEmbedding",
-    "atomprint.chemistry.elements.PropertyChannels",
-    "atomprint.kernels.AverageKernel",
-    "atomprint.kernels.REMatchKernel",
-    "atomprint.kernels._Centers",
-    "atomprint.learn.task.blocks.SelectBlocks",
-    "atomprint.learn.models.catalogue.Calibrated",
-    "atomprint.learn.models.catalogue.ScaledTarget",
-    "atomprint.learn.estimators.ensemble.EnsembleClassifier",
-    "atomprint.learn.estimators.ensemble.EnsembleRegressor",
-    "atomprint.learn.estimators.forest.MedianExtraTrees",
-    "atomprint.learn.estimators.gaussian_process.GaussianProcess",
-    "atomprint.learn.estimators.kernel_ridge.KernelRidgeCV",
-    "atomprint.learn.estimators.network.ResidualNetworkClassifier",
-    "atomprint.learn.estimators.network.ResidualNetworkRegressor",
-    "atomprint.learn.estimators.projection.Projection",
-    "atomprint.learn.estimators.relevance.WeightedBlock",
-    "atomprint.learn.estimators.relevance.WeightedBlocks",
-    "atomprint.learn.estimators.selection.SelectFeatures",
-    "atomprint.learn.estimators.similarity.Similarity",
-    "atomprint.pooling.pooling.Pooling",
-    "atomprint.pooling.sampling.CenterSampler",
-    "atomprint.workflow.saved.persist.XGBoostMember",
-    "atomprint.workflow.saved.pipeline.AtomRows",
-    "atomprint.workflow.saved.pipeline.LocalUnion",
-)
 # Parts of fitted models that skops does not list itself. None of them runs anything given to it.
 _PARTS = (
     "numpy.dtype",
@@ -89,12 +49,11 @@ _PARTS = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
-TRUSTED = (*_OWN, *_PARTS)
-"""Names of the types that a model file may hold, besides those that skops trusts: scikit-learn's estimators, arrays."""
 
 _XGBOOST = ("XGBRegressor", "XGBClassifier")
 
 
+@public("XGBoostMember", version=1)
 class XGBoostMember(BaseEstimator):
     """Stands in a saved pipeline for an XGBoost model, which is a member of the file in the library's own format.
 
@@ -148,7 +107,7 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
         pipeline = deepcopy(pipeline, places)
     try:
         data = skops.dumps(pipeline)
-        untrusted = set(skops.get_untrusted_types(data=data)) - {*TRUSTED, *trusted}
+        untrusted = set(skops.get_untrusted_types(data=data)) - trusted_types(trusted)
     except Exception as error:  # skops raises whatever it meets
         raise TypeError(f"the pipeline cannot be saved: {error}") from error
     if untrusted:
@@ -170,12 +129,12 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
     ImportError
         If skops or XGBoost is needed and not installed.
     ModelFileError
-        If a member is missing or damaged, or holds other types than those in :data:`TRUSTED`.
+        If a member is missing or damaged, or holds other types than trusted ones.
     """
     skops = _skops()
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
-    data, allowed = members[PIPELINE], {*TRUSTED, *trusted}
+    data, allowed = members[PIPELINE], trusted_types(trusted)
     try:
         needed = set(skops.get_untrusted_types(data=data))
     except Exception as error:  # of a file that skops did not write
@@ -198,6 +157,11 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
     if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
         raise ModelFileError(f"{PIPELINE} must hold a Pipeline of features and a model, got {type(pipeline).__name__}")
     return pipeline
+
+
+def trusted_types(further: Iterable[str] = ()) -> set[str]:
+    """Return the names of the types that a model file may hold, besides those that skops trusts itself."""
+    return {*(path_of(known.cls) for known in KNOWN.values()), *_PARTS, *further}
 
 
 def uses_xgboost(pipeline: Pipeline) -> bool:

@@ -11,16 +11,18 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
 
-from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.kernels import StructureKernel
 from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.pooling.pooling import LocalFeatures
+from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_n_jobs
 
 LEVELS = ("structure", "atom")
 
 
+@public("AtomRows", version=1)
 class AtomRows(TransformerMixin, BaseEstimator):
     """The features of all centres of all structures as one table: what a model of atoms is given."""
 
@@ -53,6 +55,7 @@ class AtomRows(TransformerMixin, BaseEstimator):
         return tags
 
 
+@public("LocalUnion", version=1)
 class LocalUnion(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
     """Several local descriptors side by side: what ``FeatureUnion`` is for tables.
 
@@ -202,7 +205,7 @@ def needs_structures(step: Any) -> bool:
         return needs_structures(step.steps[0][1])
     if isinstance(step, FeatureUnion):
         return any(needs_structures(part) for _, part in step.transformer_list if part not in ("drop", "passthrough"))
-    return not isinstance(step, ElementProperty | CompositionChannels | OxidationStates)
+    return not (hasattr(step, "__sklearn_tags__") and get_tags(step).input_tags.string)
 
 
 def with_n_jobs(step: Any, n_jobs: int) -> Any:

@@ -3,20 +3,13 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, fcc111, molecule
 from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomprint import _core
+from atomprint.neighbours import pairs
 from atomprint.structures import as_batch
-
-
-def pairs(atoms: Atoms, cutoff: float):
-    batch = as_batch(atoms, periodic=bool(atoms.pbc.any()))
-    i, j, shift, vector = _core.neighbour_pairs(*batch.core(), batch.positions, cutoff)
-    other = (i != j) | (shift != 0).any(axis=1)  # the point's own atom is a neighbour at distance zero
-    return i[other], j[other], shift[other], vector[other]
 
 
 @pytest.mark.usefixtures("each_instruction_set")
@@ -30,10 +23,16 @@ def test_agrees_with_ase(seed):
     if abs(np.linalg.det(cell)) < 5:
         pytest.skip("degenerate random cell")
     cutoff = rng.uniform(0.5, 6.5)
-    i, j, shift, vector = pairs(atoms, cutoff)
+    found = pairs(atoms, cutoff)
     ai, aj, aS = neighbor_list("ijS", atoms, cutoff)
-    assert sorted(zip(i, j, *shift.T, strict=True)) == sorted(zip(ai, aj, *aS.T, strict=True))
-    np.testing.assert_allclose(vector, atoms.positions[j] + shift @ cell - atoms.positions[i], atol=1e-12)
+    order = np.lexsort((*aS.T[::-1], aj, ai))
+    np.testing.assert_array_equal(found.first, ai[order])
+    np.testing.assert_array_equal(found.second, aj[order])
+    np.testing.assert_array_equal(found.shifts, aS[order])
+    vectors = atoms.positions[found.second] + found.shifts @ cell - atoms.positions[found.first]
+    np.testing.assert_allclose(found.vectors, vectors, atol=1e-12)
+    np.testing.assert_allclose(found.distances, np.linalg.norm(vectors, axis=1), atol=1e-12)
+    assert not found.structures.any()
 
 
 @pytest.mark.parametrize("pbc", [(True, True, False), (False, False, True), (False, True, False)])
@@ -47,7 +46,7 @@ def test_slabs_and_wires_without_a_full_cell(pbc):
     i, j, *_ = neighbor_list("ijS", atoms, 5.0)
     for structure in (atoms, bare):
         found = pairs(structure, 5.0)
-        assert sorted(zip(found[0], found[1], strict=True)) == sorted(zip(i, j, strict=True))
+        assert sorted(zip(found.first, found.second, strict=True)) == sorted(zip(i, j, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,19 +59,54 @@ def test_pair_at_the_cutoff_never_counts(shift, shell):
     atoms = bulk("Po", "sc", 3.0)
     atoms.positions += shift
     cutoff = 3.0 * shell[0]
-    count = len(pairs(atoms, cutoff)[0])
-    assert count == len(pairs(bulk("Po", "sc", 3.0), cutoff)[0])
-    assert len(pairs(atoms, cutoff * (1 + 1e-8))[0]) > count
+    count = len(pairs(atoms, cutoff))
+    assert count == len(pairs(bulk("Po", "sc", 3.0), cutoff))
+    assert len(pairs(atoms, cutoff * (1 + 1e-8))) > count
 
 
 def test_large_cell_in_linear_time_counts():
     # 10^5 atoms: correctness here; an all-pairs search would not finish.
     atoms = bulk("Si", cubic=True).repeat((24, 24, 20))
-    i, *_ = pairs(atoms, 4.0)
+    found = pairs(atoms, 4.0, n_jobs=2)
     assert len(atoms) == 92160
-    np.testing.assert_array_equal(np.bincount(i), 16)
+    np.testing.assert_array_equal(np.bincount(found.first), 16)
+
+
+NAMES = ("structures", "first", "second", "shifts", "vectors", "distances")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_several_structures_are_their_pairs_one_after_the_other(n_jobs):
+    structures = [molecule("CH3CH2OH"), Atoms("H"), bulk("NaCl", "rocksalt", 5.64).repeat(3), fcc111("Al", (1, 1, 3))]
+    found = pairs(structures, 4.2, n_jobs)
+    single = [pairs(atoms, 4.2) for atoms in structures]
+    assert len(found) == sum(map(len, single)) == len(found.distances)
+    np.testing.assert_array_equal(found.structures, np.repeat(np.arange(4), [len(each) for each in single]))
+    for name in NAMES[1:]:
+        np.testing.assert_array_equal(getattr(found, name), np.concatenate([getattr(each, name) for each in single]))
+    for name in NAMES:
+        np.testing.assert_array_equal(
+            getattr(pairs(as_batch(structures, periodic=None), 4.2), name), getattr(found, name)
+        )
+
+
+def test_an_atom_alone_has_no_pairs():
+    found = pairs(Atoms("H"), 3.0)
+    assert len(found) == 0
+    assert found.vectors.shape == found.shifts.shape == (0, 3)
+    assert found.distances.shape == found.structures.shape == (0,)
+
+
+def test_bad_input():
+    for r_cut, error in ((0, ValueError), (-1.0, ValueError), (np.inf, ValueError), ("3", TypeError)):
+        with pytest.raises(error, match="r_cut must be"):
+            pairs(molecule("H2O"), r_cut)
+    with pytest.raises(ValueError, match="n_jobs"):
+        pairs(molecule("H2O"), 3.0, n_jobs=0)
+    with pytest.raises(ValueError, match="structure 1, atom 1: position must be finite"):
+        pairs([Atoms("H"), Atoms("H2", positions=[[0, 0, 0], [np.nan, 0, 0]])], 3.0)
 
 
 def test_far_too_many_images_are_refused():
-    with pytest.raises(ValueError, match="more than 5e7 periodic images"):
+    with pytest.raises(ValueError, match="structure 0: the cutoff reaches more than 5e7 periodic images"):
         pairs(Atoms("H", cell=[0.01, 0.01, 0.01], pbc=True), 5.0)

@@ -14,7 +14,7 @@
 #include "core/batch.hpp"
 #include "core/checks.hpp"
 #include "core/dispatch.hpp"
-#include "core/pairs.hpp"
+#include "core/scatter.hpp"
 #include "local/acsf.hpp"
 #include "local/mbtr.hpp"
 #include "local/soap.hpp"
@@ -711,37 +711,23 @@ NB_MODULE(_core, m) {
     m.def(
         "neighbour_pairs",
         [](const Positions& positions, const Numbers& numbers, const Offsets& offsets, const Cells& cells,
-           const Pbc& pbc, const Positions& points, double cutoff) {
+           const Pbc& pbc, double cutoff, int n_threads) {
             const Batch batch = make_batch(positions, numbers, offsets, cells, pbc);
-            require(batch.n_structures == 1, "neighbour_pairs takes one structure");
             require(cutoff > 0.0, "cutoff must be > 0");
-            std::vector<std::int64_t> point_index, atom_index, shifts;
-            std::vector<double> vectors;
+            PairList list;
             {
                 nb::gil_scoped_release release;
-                const NeighbourFinder finder(batch[0], points.data(), points.shape(0), cutoff);
-                Neighbours found;
-                for (std::size_t p = 0; p < points.shape(0); ++p) {
-                    Vec3 point{points.data()[3 * p], points.data()[3 * p + 1], points.data()[3 * p + 2]};
-                    const auto moved = finder.locate(point);
-                    finder.query(point, found);
-                    for (std::size_t k = 0; k < found.n; ++k) {
-                        const auto j = static_cast<std::size_t>(found.index[k]);
-                        point_index.push_back(static_cast<std::int64_t>(p));
-                        atom_index.push_back(finder.atom[j]);
-                        for (int c = 0; c < 3; ++c)
-                            shifts.push_back(finder.shift[j][c] - moved[c]);
-                        vectors.insert(vectors.end(), {found.x[k], found.y[k], found.z[k]});
-                    }
-                }
+                list = neighbour_pairs(batch, cutoff, n_threads);
             }
-            const std::size_t n = point_index.size();
-            return nb::make_tuple(to_numpy(std::move(point_index), {n}), to_numpy(std::move(atom_index), {n}),
-                                  to_numpy(std::move(shifts), {n, 3}), to_numpy(std::move(vectors), {n, 3}));
+            const std::size_t n = list.centre.size();
+            return nb::make_tuple(to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
+                                  to_numpy(std::move(list.shift), {n, 3}),
+                                  to_numpy(std::move(list.vector), {n, 3}));
         },
         nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"),
-        nb::arg("points"), nb::arg("cutoff"),
-        "All atoms within the cutoff of points: (point, atom, lattice shift of the atom, vector).");
+        nb::arg("cutoff"), nb::arg("n_threads"),
+        "Pairs of atoms within the cutoff, sorted: (atom in the batch, other in its structure, shift, "
+        "vector).");
 
     nb::enum_<Match>(m, "Match")
         .value("found", Match::found)

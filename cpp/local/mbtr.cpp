@@ -772,31 +772,11 @@ PairList Mbtr::pairs(const Batch& batch, const std::int32_t* species, const Cent
                      int n_threads) const {
     if (!p_.local)
         throw std::invalid_argument("only the local form has pairs");
-    struct Workspace {
-        Neighbours found;
-        std::vector<std::int32_t> image;
-    };
-    std::vector<Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
+    std::vector<OtherAtoms> others(static_cast<std::size_t>(std::max(n_threads, 1)));
     return list_pairs(
         batch, species, static_cast<std::size_t>(p_.n_species), centres, reach(), n_threads,
         [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            auto& [found, image] = workspaces[static_cast<std::size_t>(worker)];
-            const double* const at = centres.points + 3 * centre;
-            Vec3 point{at[0], at[1], at[2]};
-            const auto moved = finder.locate(point);
-            finder.query(point, found);
-            const std::int64_t own = centres.atoms[centre];
-            std::size_t n = 0;
-            image.resize(found.n);
-            for (std::size_t k = 0; k < found.n; ++k) {
-                const auto i = static_cast<std::size_t>(found.index[k]);
-                if (own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved
-                             : found.r2[k] < coincidence * coincidence)
-                    continue;
-                image[n] = found.index[k];
-                found.x[n] = found.x[k], found.y[n] = found.y[k], found.z[n] = found.z[k], ++n;
-            }
-            return NeighbourList{n, image.data(), found.x.data(), found.y.data(), found.z.data()};
+            return others[static_cast<std::size_t>(worker)].around(finder, centres, centre);
         });
 }
 

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atomprint import _core
-from atomprint.structures import Batch, Structures, as_batch
+from atomprint.neighbours import find_pairs
+from atomprint.structures import Structures, as_batch
 from atomprint.util.validation import check_bool, check_real
 
 __all__ = ["Graph", "graph"]
-
-
-class Edges(NamedTuple):
-    """Pairs of atoms, sorted by centre, neighbour and shift; see :class:`Graph`."""
-
-    centers: npt.NDArray[np.int64]
-    neighbours: npt.NDArray[np.int64]
-    shifts: npt.NDArray[np.int64]
-    vectors: npt.NDArray[np.float64]
-    distances: npt.NDArray[np.float64]
-
-
-def find_edges(one: Batch, r_cut: float) -> Edges:
-    """Return all pairs of atoms of the only structure of a batch that are closer than ``r_cut``."""
-    i, j, shifts, vectors = _core.neighbour_pairs(*one.core(), one.positions, r_cut)
-    other = np.flatnonzero((i != j) | shifts.any(axis=1))  # not the atom itself
-    order = other[np.lexsort((*shifts[other].T[::-1], j[other], i[other]))]
-    return Edges(i[order], j[order], shifts[order], vectors[order], np.linalg.norm(vectors[order], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,15 +164,15 @@ def graph(structure: Structures, r_cut: float) -> Graph:
     batch = as_batch(structure, periodic=None)
     if len(batch) != 1:
         raise ValueError(f"structure must be one structure, got {len(batch)}: call graph for each")
-    edges = find_edges(batch, cutoff)
+    found = find_pairs(batch, cutoff)
     return Graph(
         batch.numbers,
         batch.positions,
         batch.cells[0],
         batch.pbc[0],
-        np.stack([edges.centers, edges.neighbours]),
-        edges.distances,
-        edges.vectors,
-        edges.shifts,
+        np.stack([found.first, found.second]),
+        found.distances,
+        found.vectors,
+        found.shifts,
         cutoff,
     )

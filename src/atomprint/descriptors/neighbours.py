@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
-from atomprint.graph import Edges, find_edges
 from atomprint.layout import Block, Layout, pair_keys, symbols_of
+from atomprint.neighbours import Pairs, find_pairs
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
 
@@ -132,20 +132,20 @@ class NeighbourStatistics(Descriptor):
     def _jacobian(self, call: Call, out: Derivatives) -> None:
         selection = call.selection
         for s in range(len(call)):
-            values, edges, slopes = self._statistics(call[s : s + 1])
+            values, pairs, slopes = self._statistics(call[s : s + 1])
             if out.features is not None:
                 out.features[s] = values
-            unit = edges.vectors / edges.distances[:, None]
+            unit = pairs.vectors / pairs.distances[:, None]
             if out.positions is not None:
                 slots = selection.slots[call.batch.offsets[s] : call.batch.offsets[s + 1]]
                 by_atom = np.zeros((len(slots), 3, len(values)))
                 pulls = unit[:, :, None] * slopes[:, None, :]
-                np.add.at(by_atom, edges.neighbours, pulls)
-                np.subtract.at(by_atom, edges.centers, pulls)
+                np.add.at(by_atom, pairs.second, pulls)
+                np.subtract.at(by_atom, pairs.first, pulls)
                 own = out.positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
                 own[slots[slots >= 0]] += by_atom[slots >= 0].astype(own.dtype)
             if out.strain is not None:
-                out.strain[s] += np.einsum("pa,pb,pf->abf", unit, edges.vectors, slopes).astype(call.dtype)
+                out.strain[s] += np.einsum("pa,pb,pf->abf", unit, pairs.vectors, slopes).astype(call.dtype)
 
     def _weights(self, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the weights of neighbours, and their derivatives by the distance."""
@@ -154,44 +154,44 @@ class NeighbourStatistics(Descriptor):
         x = np.maximum((distances - self.r_cut) / self.cutoff_width + 1, 0) * np.pi
         return (1 + np.cos(x)) / 2, -np.sin(x) / 2 * np.pi / self.cutoff_width
 
-    def _statistics(self, one: Call) -> tuple[FloatArray, Edges, FloatArray]:
+    def _statistics(self, one: Call) -> tuple[FloatArray, Pairs, FloatArray]:
         """Return the features of one structure, its pairs, and the derivatives of features by their distances."""
-        edges, species = find_edges(one.batch, float(self.r_cut)), one.species
-        weights, slopes = self._weights(edges.distances)
+        pairs, species = find_pairs(one.batch, float(self.r_cut)), one.species
+        weights, slopes = self._weights(pairs.distances)
         values, derivatives = np.zeros(one.n_features), np.zeros((len(weights), one.n_features))
         n, at = len(species), len(_COORDINATION)
-        counts = np.bincount(edges.centers, weights, minlength=n)
+        counts = np.bincount(pairs.first, weights, minlength=n)
         deviations = counts - counts.mean()
         std = float(np.sqrt((deviations**2).mean()))
         values[:at] = counts.mean(), std, counts.min(), counts.max()
         derivatives[:, 0] = slopes / n
         if std > _EQUAL * counts.max():
-            derivatives[:, 1] = deviations[edges.centers] * slopes / (n * std)
+            derivatives[:, 1] = deviations[pairs.first] * slopes / (n * std)
         for column, extreme in ((2, np.argmin(counts)), (3, np.argmax(counts))):
-            derivatives[:, column] = np.where(edges.centers == extreme, slopes, 0)
+            derivatives[:, column] = np.where(pairs.first == extreme, slopes, 0)
 
         def bonds(chosen: npt.NDArray[np.int64]) -> None:
             """Add the statistics of some distances."""
             nonlocal at
-            found, by_distance = _bond_statistics(edges.distances[chosen], weights[chosen], slopes[chosen])
-            values[at : at + len(_BONDS)] = found
+            of_bonds, by_distance = _bond_statistics(pairs.distances[chosen], weights[chosen], slopes[chosen])
+            values[at : at + len(_BONDS)] = of_bonds
             derivatives[chosen, at : at + len(_BONDS)] = by_distance
             at += len(_BONDS)
 
         bonds(np.arange(len(weights)))
-        of, by = species[edges.centers], species[edges.neighbours]
+        of, by = species[pairs.first], species[pairs.second]
         n_species = len(self._species())
         n_of = np.bincount(species, minlength=n_species)
         for a in range(n_species):
             for b in range(a, n_species):
                 for x, y in [(a, b)] if a == b else [(a, b), (b, a)]:
-                    pairs = np.flatnonzero((of == x) & (by == y))
+                    chosen = np.flatnonzero((of == x) & (by == y))
                     if n_of[x]:
-                        values[at] = weights[pairs].sum() / n_of[x]
-                        derivatives[pairs, at] = slopes[pairs] / n_of[x]
+                        values[at] = weights[chosen].sum() / n_of[x]
+                        derivatives[chosen, at] = slopes[chosen] / n_of[x]
                     at += 1
                 bonds(np.flatnonzero((of == a) & (by == b)))  # those of b by a are the same
-        return values, edges, derivatives
+        return values, pairs, derivatives
 
 
 def _bond_statistics(r: FloatArray, w: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from atomprint import _core
 from atomprint.datasets import Dataset
 from atomprint.learn.task.contents import batches, compositions_of
+from atomprint.neighbours import find_pairs
 from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
 
@@ -136,9 +136,8 @@ def _growing_spheres(one: Batch) -> Iterator[tuple[Indices, Indices, FloatArray]
         volume = abs(float(np.linalg.det(one.cells[0]))) / len(one.numbers)
         cutoff = 1.25 * (3 * _N_NEIGHBOURS * volume / (4 * math.pi)) ** (1 / 3)
     while True:
-        i, j, shifts, vectors = _core.neighbour_pairs(*one.core(), one.positions, cutoff)
-        other = np.flatnonzero((i != j) | shifts.any(axis=1))  # not the atom itself
-        yield i[other], j[other], np.linalg.norm(vectors[other], axis=1)
+        found = find_pairs(one, cutoff)
+        yield found.first, found.second, found.distances
         cutoff *= 1.25
 
 

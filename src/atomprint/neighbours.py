@@ -1,0 +1,86 @@
+"""Pairs of atoms within a cutoff: the neighbour search of the descriptors, for everyone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint import _core
+from atomprint.ragged import owners
+from atomprint.structures import Batch, Structures, as_batch
+from atomprint.util.validation import check_n_jobs, check_real
+
+__all__ = ["Pairs", "pairs"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pairs:
+    """Pairs of atoms, each seen from both of its ends: sorted by structure, first atom, second atom and shift.
+
+    Parameters
+    ----------
+    structures : ndarray of int64, shape (n_pairs,)
+        Index of the structure.
+    first, second : ndarray of int64, shape (n_pairs,)
+        Indices of the two atoms within their structure.
+    shifts : ndarray of int64, shape (n_pairs, 3)
+        The periodic image of the second atom, in lattice vectors.
+    vectors : ndarray of float64, shape (n_pairs, 3)
+        From the first atom to that image of the second, ``positions[second] + shift @ cell - positions[first]``, in Å.
+    distances : ndarray of float64, shape (n_pairs,)
+        Their lengths, in Å.
+    """
+
+    structures: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    shifts: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float64]
+    distances: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def pairs(structures: Structures, r_cut: float, n_jobs: int = 1) -> Pairs:
+    """Find all pairs of atoms that are closer than a cutoff.
+
+    Parameters
+    ----------
+    structures : structure or sequence of structures
+        ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, files that ASE reads, or a
+        :class:`~atomprint.structures.Batch`. Periodic boundary conditions are kept where a structure has them; the cell
+        may be of any shape, and smaller than the cutoff: then an atom is a neighbour of its own images, too.
+    r_cut : float
+        Cutoff in Å; pairs exactly at it do not count.
+    n_jobs : int
+        Number of threads; -1 means all cores.
+
+    Returns
+    -------
+    Pairs
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a structure or the cutoff is not usable, or the cutoff reaches too many images of a small cell.
+
+    Examples
+    --------
+    >>> from ase.build import bulk, molecule
+    >>> found = pairs([molecule("H2O"), bulk("NaCl", "rocksalt", 5.64)], r_cut=3.0)
+    >>> found.distances[found.structures == 0].round(2)
+    array([0.97, 0.97, 0.97, 1.53, 0.97, 1.53])
+    """
+    cutoff, n_threads = check_real("r_cut", r_cut, above=0), check_n_jobs(n_jobs)
+    return find_pairs(as_batch(structures, periodic=None), cutoff, n_threads)
+
+
+def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
+    """Return what :func:`pairs` does, for structures that have been checked."""
+    first, second, shifts, vectors = _core.neighbour_pairs(*batch.core(), r_cut, n_threads)
+    structures = owners(batch.offsets)[first]
+    distances = np.linalg.norm(vectors, axis=1)
+    return Pairs(structures, first - batch.offsets[structures], second, shifts, vectors, distances)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,15 +12,16 @@ class Server:
     """Serves bytes by path, and notes what was asked for.
 
     ``broken`` says after how many bytes the next connections for a path break, ``ranges`` whether parts can be asked
-    for, ``pause`` how many seconds there are between pieces of 4096 bytes, ``errors`` which status the next answers
-    have.
+    for, ``hold_at`` after how many bytes an answer waits until ``go_on`` is set, ``errors`` which status the next
+    answers have.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     broken: dict[str, list[int]] = field(default_factory=dict)
     errors: dict[str, list[int]] = field(default_factory=dict)
     ranges: bool = True
-    pause: float = 0.0
+    hold_at: int | None = None
+    go_on: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def __enter__(self) -> Server:
@@ -41,6 +41,7 @@ class Server:
         return self
 
     def __exit__(self, *args: object) -> None:
+        self.go_on.set()
         self.http.shutdown()
         self.thread.join()
         self.http.server_close()
@@ -78,9 +79,10 @@ class Server:
         if self.broken.get(name):
             body = body[: self.broken[name].pop(0)]
         try:
-            for at in range(0, len(body), 4096):
-                handler.wfile.write(body[at : at + 4096])
-                time.sleep(self.pause)
+            handler.wfile.write(body[: self.hold_at])
+            if self.hold_at is not None:
+                self.go_on.wait()
+                handler.wfile.write(body[self.hold_at :])
         except OSError:  # the other side is gone
             pass
         return None

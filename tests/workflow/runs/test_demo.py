@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atomprint import cli
+from atomprint.cli.console import console
 from atomprint.workflow.runs.demo import run_demo
 
 
@@ -126,7 +127,7 @@ def test_demo_command_shows_a_table_and_the_path(demo, tmp_path, capsys, monkeyp
         return report, files
 
     monkeypatch.setattr("atomprint.workflow.runs.demo.run_demo", prepared)
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(console, "width", 160)
     arguments = ["demo", "--output", str(tmp_path), "--jobs", "2", "--seed", "1", "--quick"]
     code, out, _ = run(arguments, capsys)
     assert code == 0

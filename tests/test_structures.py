@@ -92,7 +92,7 @@ def test_pick_takes_structures_in_any_order(crystals, order):
     expected = [items[i] for i in np.arange(5)[np.array(order, dtype=type(order[0]) if order else int)]]
     assert list(picked) == expected
     if expected:
-        for got, wanted in zip(picked.core(), as_batch(expected, periodic=None).core(), strict=True):
+        for got, wanted in zip(picked.arrays(), as_batch(expected, periodic=None).arrays(), strict=True):
             np.testing.assert_array_equal(got, wanted)
     with pytest.raises(IndexError):
         as_batch(items, periodic=None).pick([5])
@@ -124,7 +124,7 @@ def test_unusual_arrays_are_read_the_slow_way(periodic):
         unusual = [atoms.copy() for atoms in usual]
         unusual[0].arrays[name] = change(unusual[0].arrays[name])
         batch = as_batch(unusual, periodic=periodic)
-        for got, wanted in zip(batch.core(), expected.core(), strict=True):
+        for got, wanted in zip(batch.arrays(), expected.arrays(), strict=True):
             np.testing.assert_array_equal(got, wanted)
     lost = usual[0].copy()
     del lost.arrays["numbers"]

@@ -49,7 +49,7 @@ struct Acsf<T>::Workspace {
 
 template <class T>
 Acsf<T>::Acsf(AcsfParameters parameters) : p_(std::move(parameters)) {
-    if (p_.n_species < 1 || !(p_.cutoff > 0.0))
+    if (p_.species.size() < 1 || !(p_.cutoff > 0.0))
         throw std::invalid_argument("ACSF needs species and a cutoff > 0");
     // Functions that share damping or power find each other.
     std::vector<std::array<double, 2>> powers;
@@ -93,12 +93,12 @@ Acsf<T>::Acsf(AcsfParameters parameters) : p_(std::move(parameters)) {
                            static_cast<T>(zeta * lambda)});
     }
     const auto size = [](const auto& values) { return static_cast<std::int32_t>(values.size()); };
-    model_ = {p_.cutoff,        size(p_.g2),      size(p_.g3),
-              size(etas_),      size(powers_),    size(terms_),
-              size(functions_), p_.n_species,     p_.g2.empty() ? nullptr : p_.g2.data()->data(),
-              p_.g3.data(),     etas_.data(),     powers_.data(),
+    model_ = {p_.cutoff,        size(p_.g2),       size(p_.g3),
+              size(etas_),      size(powers_),     size(terms_),
+              size(functions_), p_.species.size(), p_.g2.empty() ? nullptr : p_.g2.data()->data(),
+              p_.g3.data(),     etas_.data(),      powers_.data(),
               terms_.data(),    functions_.data()};
-    n_features_ = static_cast<std::size_t>(model_.first_of(p_.n_species, 0));
+    n_features_ = static_cast<std::size_t>(model_.first_of(p_.species.size(), 0));
 }
 
 // The neighbours of a centre, sorted by species.
@@ -111,7 +111,7 @@ void Acsf<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     finder.query(point, work.found);
     const Neighbours& found = work.found;
     const std::int64_t own = centres.atoms[centre];
-    const auto n_kinds = static_cast<std::size_t>(p_.n_species);
+    const auto n_kinds = static_cast<std::size_t>(p_.species.size());
     grow(work.kind, found.n);
     for (auto* indices : {&work.image, &work.place})
         grow(*indices, found.n);
@@ -200,8 +200,8 @@ void Acsf<T>::write_features(Workspace& work, const AcsfNeighbours<T>& neighbour
 }
 
 template <class T>
-void Acsf<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                      T* out) const {
+void Acsf<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     const auto& kernel = acsf_kernels<T>();
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
     for_centres(
@@ -211,7 +211,7 @@ void Acsf<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
             grow(work.scratch, kernel.scratch_size(model_));
             for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                 T* const features = out + static_cast<std::size_t>(centre) * n_features_;
-                collect(work, finder, species + batch.offsets[run.structure], centres, centre);
+                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
                 const AcsfNeighbours<T> neighbours = arrange(work);
                 write_features(work, neighbours, features);
             }
@@ -230,8 +230,9 @@ void Acsf<T>::make_room_for_slopes(Workspace& work) const {
 }
 
 template <class T>
-void Acsf<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-                  int n_threads, const T* cotangents, double* positions, double* strain, T* features) const {
+void Acsf<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+                  double* positions, double* strain, T* features) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     const auto& kernel = acsf_kernels<T>();
     GradientSum gradient(batch, positions, strain);
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
@@ -242,7 +243,7 @@ void Acsf<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
             grow(work.scratch, kernel.scratch_size(model_));
             GradientSum::Part sum = gradient.part(run.structure);
             for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                collect(work, finder, species + batch.offsets[run.structure], centres, centre);
+                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
                 make_room_for_slopes(work);
                 const AcsfNeighbours<T> neighbours = arrange(work);
                 const std::size_t row = static_cast<std::size_t>(centre) * n_features_;
@@ -266,10 +267,10 @@ void Acsf<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
 }
 
 template <class T>
-PairList Acsf<T>::pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                        int n_threads) const {
+PairList Acsf<T>::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    return list_pairs(batch, species, static_cast<std::size_t>(p_.n_species), centres, p_.cutoff, n_threads,
+    return list_pairs(batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()),
+                      centres, p_.cutoff, n_threads,
                       [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds,
                           std::int64_t centre) -> NeighbourList {
                           Workspace& work = workspaces[worker];
@@ -284,17 +285,17 @@ std::vector<std::array<std::size_t, 2>> Acsf<T>::touched(std::int32_t kind) cons
         return std::array{static_cast<std::size_t>(first), static_cast<std::size_t>(first + n)};
     };
     std::vector<std::array<std::size_t, 2>> runs{run(kind * model_.n_radial(), model_.n_radial())};
-    for (std::int32_t other = 0; other < p_.n_species; ++other)
+    for (std::int32_t other = 0; other < p_.species.size(); ++other)
         runs.push_back(run(model_.first_of(kind, other), model_.n_functions));
     return runs;
 }
 
 template <class T>
-void Acsf<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                            int n_threads, const std::int64_t* first, const std::int64_t* value_offsets,
-                            T* values) const {
+void Acsf<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
+                            const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     const auto& kernel = acsf_kernels<T>();
-    const auto width = static_cast<std::size_t>(model_.n_radial() + p_.n_species * model_.n_functions);
+    const auto width = static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
     for_centres(
         batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
@@ -302,14 +303,15 @@ void Acsf<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, con
             Workspace& work = workspaces[worker];
             grow(work.scratch, kernel.scratch_size(model_));
             for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                collect(work, finder, species + batch.offsets[run.structure], centres, centre);
+                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
                 make_room_for_slopes(work);
                 const AcsfNeighbours<T> neighbours = arrange(work);
                 kernel.radial(model_, neighbours, nullptr);
                 for (std::int32_t part = 0; part < neighbours.n_segments; ++part) {
                     const AcsfSegment& segment = work.segments[part];
                     T* to = values + value_offsets[segment.kind] +
-                            static_cast<std::size_t>(first[centre * p_.n_species + segment.kind]) * 3 * width;
+                            static_cast<std::size_t>(first[centre * p_.species.size() + segment.kind]) * 3 *
+                                width;
                     for (std::int32_t i = segment.begin; i < segment.end; ++i, to += 3 * width)
                         kernel.gradient(model_, neighbours, i, part, work.scratch.data(), to, width);
                 }

@@ -10,12 +10,13 @@
 #include "core/batch.hpp"
 #include "core/centres.hpp"
 #include "core/scatter.hpp"
+#include "core/species.hpp"
 #include "kernels/kernels.hpp"
 
 namespace atomprint {
 
 struct AcsfParameters {
-    std::int32_t n_species;
+    Species species;
     double cutoff;                             // Å
     std::vector<std::array<double, 2>> g2;     // eta, centre
     std::vector<double> g3;                    // kappa
@@ -27,33 +28,34 @@ struct AcsfParameters {
 template <class T>
 class Acsf {
 public:
+    using Real = T;
+
     explicit Acsf(AcsfParameters parameters);
     Acsf(const Acsf&) = delete; // `model_` points into it
     Acsf& operator=(const Acsf&) = delete;
 
     std::size_t n_features() const { return n_features_; }
-    std::int32_t n_species() const { return p_.n_species; }
+    std::int32_t n_species() const { return p_.species.size(); }
+    bool averages() const { return false; }
 
     // One row for each centre, written entirely. No result depends on the number of threads.
-    void compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                 T* out) const;
+    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
 
     // Derivatives of the sum of cotangents * features with respect to the position of each atom, (n_atoms,
     // 3), and unless null to the strain of each structure, (n_structures, 3, 3), written entirely. With
     // `attach` a centre with an atom moves with it. Features are written too unless null.
-    void vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-             int n_threads, const T* cotangents, double* positions, double* strain, T* features) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+             double* positions, double* strain, T* features) const;
 
-    PairList pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                   int n_threads) const;
+    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
 
     // Features that depend on atoms of a species, as [first, last) runs.
     std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
 
     // Derivatives with respect to the vectors of a PairList: pair p of species k has the numbers values +
     // value_offsets[k] + 3 * n_touched * p, component after component.
-    void pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                       const std::int64_t* first, const std::int64_t* value_offsets, T* values) const;
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                       const std::int64_t* value_offsets, T* values) const;
 
 private:
     struct Workspace;

@@ -137,7 +137,7 @@ struct MbtrWorker {
                std::size_t n_points) {
         owner = &mbtr, p = &mbtr.p_, structure = s, species = kinds;
         if (p->normalization == Normalization::valle_oganov) {
-            counts.assign(static_cast<std::size_t>(p->n_species), 0.0);
+            counts.assign(static_cast<std::size_t>(p->species.size()), 0.0);
             for (std::size_t i = 0; i < s.n_atoms; ++i)
                 ++counts[static_cast<std::size_t>(kinds[i])];
             const double* c = s.cell;
@@ -272,14 +272,14 @@ struct MbtrWorker {
     std::size_t pair_slot(std::int32_t a, std::int32_t b) const {
         if (p->local)
             return static_cast<std::size_t>(b);
-        return triangle(a, b, p->n_species);
+        return triangle(a, b, p->species.size());
     }
     static std::size_t triangle(std::int32_t a, std::int32_t b, std::int32_t n) {
         const auto i = static_cast<std::size_t>(std::min(a, b)), j = static_cast<std::size_t>(std::max(a, b));
         return j + i * static_cast<std::size_t>(n) - i * (i + 1) / 2;
     }
     std::size_t triple_slot(std::int32_t middle, std::int32_t a, std::int32_t b) const {
-        const auto n = static_cast<std::size_t>(p->n_species) + p->local;
+        const auto n = static_cast<std::size_t>(p->species.size()) + p->local;
         if (p->local && middle > 0) // one end is the centre, of kind 0
             return n * (n + 1) / 2 + static_cast<std::size_t>(middle - 1) * n +
                    static_cast<std::size_t>(a + b);
@@ -331,7 +331,7 @@ struct MbtrWorker {
         if (p->normalization != Normalization::valle_oganov)
             return 1.0;
         constexpr double four_pi = 12.566370614359172;
-        const auto n = static_cast<std::size_t>(p->n_species), per_middle = n * (n + 1) / 2;
+        const auto n = static_cast<std::size_t>(p->species.size()), per_middle = n * (n + 1) / 2;
         std::size_t in_pair = slot % per_middle, i = 0;
         while (in_pair >= n - i)
             in_pair -= n - i++;
@@ -569,13 +569,14 @@ namespace {
 // Calls body(worker, structure, row, stars) for every row, where stars(visit) visits its stars. Structures
 // are shared out over the threads.
 template <class Body>
-void for_rows(const Mbtr& mbtr, const Batch& batch, const std::int32_t* species, const Centres& centres,
-              bool attach, int n_threads, const Body& body) {
+void for_rows(const Mbtr& mbtr, const Batch& batch, const Centres& centres, bool attach, int n_threads,
+              const Body& body) {
+    const std::vector<std::int32_t> species = mbtr.species().of(batch);
     std::vector<MbtrWorker> workers(static_cast<std::size_t>(std::max(n_threads, 1)));
     parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int index) {
         MbtrWorker& worker = workers[static_cast<std::size_t>(index)];
         const Structure structure = batch[s];
-        const std::int32_t* own_species = species + batch.offsets[s];
+        const std::int32_t* own_species = species.data() + batch.offsets[s];
         try {
             if (!mbtr.local()) {
                 worker.begin(mbtr, structure, own_species, structure.positions, 0);
@@ -642,7 +643,7 @@ Mbtr::Mbtr(const MbtrParameters& parameters) : p_(parameters) {
 }
 
 std::size_t Mbtr::n_slots() const {
-    const auto n = static_cast<std::size_t>(p_.n_species) + p_.local, pairs = n * (n + 1) / 2;
+    const auto n = static_cast<std::size_t>(p_.species.size()) + p_.local, pairs = n * (n + 1) / 2;
     switch (p_.order()) {
     case 1:
         return n;
@@ -654,9 +655,9 @@ std::size_t Mbtr::n_slots() const {
 }
 
 template <class T>
-void Mbtr::compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                   const MbtrColumns& columns, T* out) const {
-    for_rows(*this, batch, species, centres, false, n_threads,
+void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
+                   T* out) const {
+    for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t, std::size_t row, const auto& stars) {
                  worker.sum_features(stars);
                  worker.write_features(out + row * columns.width + columns.first);
@@ -664,10 +665,10 @@ void Mbtr::compute(const Batch& batch, const std::int32_t* species, const Centre
 }
 
 template <class T>
-void Mbtr::vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-               int n_threads, const MbtrColumns& columns, const MbtrGradient<T>& out) const {
+void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+               const MbtrColumns& columns, const MbtrGradient<T>& out) const {
     const bool l2 = p_.normalization == Normalization::l2;
-    for_rows(*this, batch, species, centres, attach, n_threads,
+    for_rows(*this, batch, centres, attach, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  const std::size_t at = row * columns.width + columns.first;
                  const double length = l2 || out.features ? worker.sum_features(stars) : 1.0;
@@ -734,11 +735,11 @@ struct PairsOfCentre {
 } // namespace
 
 template <class T>
-void Mbtr::jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-                    int n_threads, const MbtrColumns& columns, const MbtrJacobian<T>& out) const {
+void Mbtr::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                    const MbtrColumns& columns, const MbtrJacobian<T>& out) const {
     const bool need =
         p_.normalization == Normalization::l2 || p_.normalization == Normalization::valle_oganov;
-    for_rows(*this, batch, species, centres, attach, n_threads,
+    for_rows(*this, batch, centres, attach, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  const double length = need || out.features ? worker.sum_features(stars) : 1.0;
                  if (out.features)
@@ -768,14 +769,13 @@ double Mbtr::reach() const {
     return p_.cutoff * (p_.weighting == TermWeighting::smooth_cutoff ? 2.0 : 1.0);
 }
 
-PairList Mbtr::pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                     int n_threads) const {
+PairList Mbtr::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
     if (!p_.local)
         throw std::invalid_argument("only the local form has pairs");
     std::vector<OtherAtoms> others(static_cast<std::size_t>(std::max(n_threads, 1)));
     return list_pairs(
-        batch, species, static_cast<std::size_t>(p_.n_species), centres, reach(), n_threads,
-        [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+        batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
+        n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
             return others[static_cast<std::size_t>(worker)].around(finder, centres, centre);
         });
 }
@@ -789,7 +789,7 @@ std::vector<std::size_t> Mbtr::touched_slots(std::int32_t kind) const {
             slots.push_back(slot);
         ++slot;
     };
-    const std::int32_t n = p_.n_species + 1, own = kind + 1; // 0 is the centre
+    const std::int32_t n = p_.species.size() + 1, own = kind + 1; // 0 is the centre
     if (p_.order() == 2) {
         for (std::int32_t other = 0; other < n; ++other)
             add(other == own);
@@ -813,11 +813,10 @@ std::vector<std::array<std::size_t, 2>> Mbtr::touched(std::int32_t kind) const {
 }
 
 template <class T>
-void Mbtr::pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                         int n_threads, const std::int64_t* first, const std::int64_t* value_offsets,
-                         T* values) const {
-    const PairList list = pairs(batch, species, centres, n_threads);
-    const auto n_kinds = static_cast<std::size_t>(p_.n_species), n = static_cast<std::size_t>(p_.n);
+void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                         const std::int64_t* value_offsets, T* values) const {
+    const PairList list = pairs(batch, centres, n_threads);
+    const auto n_kinds = static_cast<std::size_t>(p_.species.size()), n = static_cast<std::size_t>(p_.n);
     const std::int64_t n_centres = centres.offsets[batch.n_structures];
     std::vector<std::vector<std::size_t>> column(n_kinds); // of a slot among those that a species touches
     std::vector<std::size_t> width(n_kinds);
@@ -827,7 +826,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const std::int32_t* species, const 
             column[kind][slot] = width[kind], width[kind] += n;
     }
     const bool l2 = p_.normalization == Normalization::l2;
-    for_rows(*this, batch, species, centres, false, n_threads,
+    for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t, std::size_t centre, const auto& stars) {
                  const double length = l2 ? worker.sum_features(stars) : 1.0;
                  PairsOfCentre<T> rows{{}, column, width};
@@ -849,14 +848,13 @@ void Mbtr::pair_jacobian(const Batch& batch, const std::int32_t* species, const 
 }
 
 #define ATOMPRINT_INSTANTIATE(T)                                                                             \
-    template void Mbtr::compute(const Batch&, const std::int32_t*, const Centres&, int, const MbtrColumns&,  \
-                                T*) const;                                                                   \
-    template void Mbtr::vjp(const Batch&, const std::int32_t*, const Centres&, bool, int,                    \
-                            const MbtrColumns&, const MbtrGradient<T>&) const;                               \
-    template void Mbtr::jacobian(const Batch&, const std::int32_t*, const Centres&, bool, int,               \
-                                 const MbtrColumns&, const MbtrJacobian<T>&) const;                          \
-    template void Mbtr::pair_jacobian(const Batch&, const std::int32_t*, const Centres&, int,                \
-                                      const std::int64_t*, const std::int64_t*, T*) const;
+    template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;            \
+    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&,                     \
+                            const MbtrGradient<T>&) const;                                                   \
+    template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&,                \
+                                 const MbtrJacobian<T>&) const;                                              \
+    template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*,                \
+                                      const std::int64_t*, T*) const;
 ATOMPRINT_INSTANTIATE(double)
 ATOMPRINT_INSTANTIATE(float)
 #undef ATOMPRINT_INSTANTIATE

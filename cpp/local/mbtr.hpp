@@ -12,6 +12,7 @@
 #include "core/batch.hpp"
 #include "core/centres.hpp"
 #include "core/scatter.hpp"
+#include "core/species.hpp"
 #include "kernels/kernels.hpp"
 
 namespace atomprint {
@@ -25,7 +26,7 @@ struct MbtrParameters {
     Weighting weighting;
     Normalization normalization;
     bool local;              // rows are centres, which are a species of their own, the first one
-    std::int32_t n_species;  // without that of the centres
+    Species species;         // without that of the centres
     std::int32_t n;          // grid points
     double minimum, spacing; // of the grid
     double sigma, height;    // of the Gaussians: width, and area
@@ -69,26 +70,26 @@ public:
     std::size_t n_slots() const; // combinations of species
     std::size_t n_features() const { return n_slots() * static_cast<std::size_t>(p_.n); }
     bool local() const { return p_.local; }
+    const Species& species() const { return p_.species; }
 
     template <class T>
-    void compute(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                 const MbtrColumns& columns, T* out) const;
+    void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
+                 T* out) const;
     template <class T>
-    void vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-             int n_threads, const MbtrColumns& columns, const MbtrGradient<T>& out) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+             const MbtrColumns& columns, const MbtrGradient<T>& out) const;
     template <class T>
-    void jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, bool attach,
-                  int n_threads, const MbtrColumns& columns, const MbtrJacobian<T>& out) const;
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                  const MbtrColumns& columns, const MbtrJacobian<T>& out) const;
 
     // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
     // atoms, as those of Acsf.
-    std::int32_t n_species() const { return p_.n_species; }
-    PairList pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                   int n_threads) const;
+    std::int32_t n_species() const { return p_.species.size(); }
+    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
     std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
     template <class T>
-    void pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, int n_threads,
-                       const std::int64_t* first, const std::int64_t* value_offsets, T* values) const;
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                       const std::int64_t* value_offsets, T* values) const;
 
 private:
     double reach() const;

@@ -59,98 +59,28 @@ std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
 
 } // namespace
 
-double Weighting::operator()(double r) const {
-    if (own >= 0.0 && r < coincidence)
-        return own;
-    double w = 1.0;
-    const double x = r / r0;
-    switch (kind) {
-    case Kind::none:
-        break;
-    case Kind::poly:
-        w = x < 1.0 ? c * std::pow(1.0 + x * x * (2.0 * x - 3.0), m) : 0.0;
-        break;
-    case Kind::pow:
-        w = c / (d + std::pow(x, m));
-        break;
-    case Kind::exp:
-        w = c / (d + std::exp(-x));
-        break;
-    case Kind::exp_decay:
-        w = c / (d + std::exp(x));
-        break;
-    }
-    if (fade_from >= 0.0 && r > fade_from)
-        w *= r < fade_to ? 0.5 * (1.0 + std::cos(std::numbers::pi * (r - fade_from) / (fade_to - fade_from)))
-                         : 0.0;
-    return w;
-}
-
-double Weighting::slope(double r) const {
-    if (own >= 0.0 && r < coincidence)
-        return 0.0;
-    double w = 1.0, dw = 0.0;
-    const double x = r / r0;
-    switch (kind) {
-    case Kind::none:
-        break;
-    case Kind::poly:
-        if (x < 1.0) {
-            const double base = 1.0 + x * x * (2.0 * x - 3.0);
-            w = c * std::pow(base, m);
-            if (base > 0.0) // with m < 1 a power of nothing would be infinite
-                dw = c * m * std::pow(base, m - 1.0) * 6.0 * x * (x - 1.0) / r0;
-        } else {
-            w = 0.0;
-        }
-        break;
-    case Kind::pow: {
-        const double bottom = d + std::pow(x, m);
-        w = c / bottom;
-        if (w > 0.0 && (x > 0.0 || m >= 1.0)) // the power may be infinite
-            dw = -w * m * std::pow(x, m - 1.0) / (bottom * r0);
-        break;
-    }
-    case Kind::exp:
-    case Kind::exp_decay: {
-        const double sign = kind == Kind::exp ? -1.0 : 1.0, e = std::exp(sign * x), bottom = d + e;
-        w = c / bottom;
-        if (w > 0.0) // the exponential may be infinite
-            dw = -sign * w * e / (bottom * r0);
-        break;
-    }
-    }
-    if (fade_from >= 0.0 && r > fade_from) {
-        const double k = std::numbers::pi / (fade_to - fade_from), phase = k * (r - fade_from);
-        const double fade = r < fade_to ? 0.5 * (1.0 + std::cos(phase)) : 0.0;
-        const double fade_slope = r < fade_to ? -0.5 * k * std::sin(phase) : 0.0;
-        dw = dw * fade + w * fade_slope;
-    }
-    return dw;
-}
-
 template <class T>
 Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     : p_(std::move(parameters)), zone_of_cell_(radial.zone_of_cell, radial.zone_of_cell + radial.n_cells),
       n_zones_(radial.n_zones) {
     const std::int32_t n_cells = radial.n_cells;
     const std::int32_t n_max = p_.n_max, l_max = p_.l_max, n_l = l_max + 1;
-    if (n_max < 1 || n_max > largest_n || l_max < 0 || l_max > largest_l || p_.n_species < 1 ||
+    if (n_max < 1 || n_max > largest_n || l_max < 0 || l_max > largest_l || p_.species.size() < 1 ||
         p_.n_channels < 1 || n_cells < 1 || !(p_.cutoff > 0.0))
         throw std::invalid_argument(
             "SOAP needs n_max in 1..64, l_max in 0..40, species, a table and a cutoff > 0");
-    if (p_.species_weights.size() != static_cast<std::size_t>(p_.n_species) ||
+    if (p_.species_weights.size() != static_cast<std::size_t>(p_.species.size()) ||
         (p_.embedding.empty()
-             ? p_.n_channels != p_.n_species
-             : p_.embedding.size() != static_cast<std::size_t>(p_.n_species) * p_.n_channels))
+             ? p_.n_channels != p_.species.size()
+             : p_.embedding.size() != static_cast<std::size_t>(p_.species.size()) * p_.n_channels))
         throw std::invalid_argument("species weights and embedding must have one row for each species");
     // With one channel the mixing is a weight for each neighbour, and all species share one density.
     if (p_.n_channels == 1) {
-        for (std::int32_t s = 0; s < p_.n_species && !p_.embedding.empty(); ++s)
+        for (std::int32_t s = 0; s < p_.species.size() && !p_.embedding.empty(); ++s)
             p_.species_weights[s] *= p_.embedding[s];
         p_.embedding.clear();
     }
-    n_groups_ = p_.n_channels == 1 ? 1 : p_.n_species;
+    n_groups_ = p_.n_channels == 1 ? 1 : p_.species.size();
     n_pad_ = (n_max + padding<T> - 1) / padding<T> * padding<T>;
     n_columns_ = (p_.n_channels + (p_.products == SoapParameters::Products::total)) * n_pad_;
 
@@ -276,8 +206,7 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     if (n_groups_ == 1)
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] = p_.species_weights[species[atom[work.image[k]]]];
-    if (p_.weighting.kind != Weighting::Kind::none || p_.weighting.own >= 0.0 ||
-        p_.weighting.fade_from >= 0.0)
+    if (!p_.weighting.constant())
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] *= p_.weighting(work.r[k]);
 }
@@ -378,20 +307,20 @@ std::size_t Soap<T>::most_parts(std::size_t numbers) const {
 }
 
 template <class T>
-void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                      Average average, int n_threads, T* out) const {
+void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
     const auto workspace = [&](int worker, std::int32_t n_slots) -> Workspace& {
         Workspace& work = workspaces[worker];
         if (!work.ready()) {
             prepare(work, n_slots);
-            work.features.resize(average == Average::outer ? n_features_ + vector_slack : 0);
+            work.features.resize(p_.average == Average::outer ? n_features_ + vector_slack : 0);
         }
         return work;
     };
-    const auto kinds = [&](std::size_t structure) { return species + batch.offsets[structure]; };
+    const auto kinds = [&](std::size_t structure) { return species.data() + batch.offsets[structure]; };
 
-    if (average == Average::off) {
+    if (p_.average == Average::off) {
         for_centres(
             batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
             [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
@@ -406,8 +335,8 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
             [](std::size_t, int) {});
         return;
     }
-    if (average == Average::inner) {
-        sum_coefficients(batch, species, centres, 0, batch.n_structures, n_threads,
+    if (p_.average == Average::inner) {
+        sum_coefficients(batch, centres, 0, batch.n_structures, n_threads,
                          [&](std::size_t s, int worker, const T* mean, const std::vector<char>& present) {
                              Workspace& work = workspace(worker, 1);
                              std::copy(mean, mean + n_coefficients(), work.coefficients.begin());
@@ -457,9 +386,9 @@ void Soap<T>::compute(const Batch& batch, const std::int32_t* species, const Cen
 // Calls done(structure, worker, mean, present) with the mean of the coefficients over the centres of each of
 // the structures [first, last), and the column groups that hold numbers.
 template <class T>
-void Soap<T>::sum_coefficients(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                               std::size_t first, std::size_t last, int n_threads,
-                               const MeanDone& done) const {
+void Soap<T>::sum_coefficients(const Batch& batch, const Centres& centres, std::size_t first,
+                               std::size_t last, int n_threads, const MeanDone& done) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     struct Sum {
         AlignedVector<T> values;
         std::vector<char> present;
@@ -478,7 +407,8 @@ void Soap<T>::sum_coefficients(const Batch& batch, const std::int32_t* species, 
             for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                 std::fill(work.present.begin(), work.present.end(), char(0));
                 std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
-                collect(work, finder, species + batch.offsets[run.structure], centres.points + 3 * centre);
+                collect(work, finder, species.data() + batch.offsets[run.structure],
+                        centres.points + 3 * centre);
                 expand(work, 0);
                 for (std::size_t k = 0; k < n; ++k)
                     sum.values[k] += work.coefficients[k];

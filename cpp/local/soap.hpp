@@ -11,40 +11,28 @@
 #include "core/batch.hpp"
 #include "core/centres.hpp"
 #include "core/scatter.hpp"
+#include "core/species.hpp"
 #include "kernels/kernels.hpp"
+#include "local/weighting.hpp"
 
 namespace atomprint {
 
-// Weight of a neighbour's density as a function of its distance.
-struct Weighting {
-    enum class Kind : int { none, poly, pow, exp, exp_decay };
-    Kind kind = Kind::none;
-    double c = 1.0, d = 1.0, m = 1.0, r0 = 1.0;
-    double own = -1.0;       // weight of an atom on the centre; negative: as any other
-    double fade_from = -1.0; // distance from which a cosine takes the density to zero; negative: none
-    double fade_to = 0.0;
-
-    double operator()(double r) const;
-    double slope(double r) const; // derivative with respect to r
-};
+enum class Average : int { off, inner, outer };
 
 struct SoapParameters {
+    enum class Products : int { all, diagonal, total }; // channel pairs; equal channels; channel and sum
+
     std::int32_t n_max, l_max;
-    std::int32_t n_species;
+    Species species;
     double cutoff; // of the neighbour search, Å
     Weighting weighting;
     std::vector<double> species_weights; // (n_species)
     // Mixes species into channels, (n_species, n_channels); empty: each species is its own channel.
     std::vector<double> embedding;
     std::int32_t n_channels;
-    enum class Products : int {
-        all,
-        diagonal,
-        total
-    } products; // channel pairs; equal channels; channel and sum
+    Products products;
+    Average average;
 };
-
-enum class Average : int { off, inner, outer };
 
 // Radial functions for r in [0, cutoff) as in RadialTable, without padding; zone_of_cell is -1 outside all
 // zones.
@@ -69,37 +57,37 @@ struct JacobianOut {
 template <class T>
 class Soap {
 public:
+    using Real = T;
+    using Dense = JacobianOut<T>;
+
     Soap(SoapParameters parameters, const RadialArrays& radial);
 
     std::size_t n_features() const { return n_features_; }
-    std::int32_t n_species() const { return p_.n_species; }
+    std::int32_t n_species() const { return p_.species.size(); }
+    bool averages() const { return p_.average != Average::off; }
 
     // Rows of `out` are centres, or structures where an average is taken; n_features columns, written
     // entirely. The result does not depend on the number of threads; nor do those of the derivatives.
-    void compute(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                 int n_threads, T* out) const;
+    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
 
     // Derivatives of the sum of cotangents * features with respect to the position of each atom, (n_atoms,
     // 3), and unless null to the strain of each structure, (n_structures, 3, 3), written entirely. With
     // `attach` a centre with an atom moves with it. Features are written too unless null.
-    void vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-             bool attach, int n_threads, const T* cotangents, double* positions, double* strain,
-             T* features) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+             double* positions, double* strain, T* features) const;
 
     // Dense derivatives of each feature.
-    void jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                  bool attach, int n_threads, const JacobianOut<T>& out) const;
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                  const JacobianOut<T>& out) const;
 
-    PairList pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                   int n_threads) const;
+    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
 
     // Features that depend on atoms of a species, as [first, last) runs.
     std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
 
     // Derivatives with respect to the vectors of a PairList: pair p of species k has the numbers values +
     // value_offsets[k] + 3 * n_touched * p, component after component.
-    void pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                       Average average, int n_threads, const std::int64_t* first,
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
                        const std::int64_t* value_offsets, T* values) const;
 
 private:
@@ -121,8 +109,8 @@ private:
     void expand(Workspace& work, std::int32_t slot) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void write_power(Workspace& work, std::int32_t n_slots, T* features) const;
-    void sum_coefficients(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                          std::size_t first, std::size_t last, int n_threads, const MeanDone& done) const;
+    void sum_coefficients(const Batch& batch, const Centres& centres, std::size_t first, std::size_t last,
+                          int n_threads, const MeanDone& done) const;
 
     void prepare_gradients(Workspace& work) const;
     void find_slopes(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species) const;
@@ -139,8 +127,8 @@ private:
     void choose_blocks(Workspace& work, std::int32_t kind, bool compact) const;
     void differentiate(Workspace& work, T scale) const;
     void write_gradient(Workspace& work, std::int32_t neighbour, T* out, std::size_t stride) const;
-    void for_rows(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                  bool one_run, int n_threads, T* features, const Needs& needs, const Site& body) const;
+    void for_rows(const Batch& batch, const Centres& centres, bool one_run, int n_threads, T* features,
+                  const Needs& needs, const Site& body) const;
 
     SoapParameters p_;
     AlignedVector<T> table_, short_table_, zone_basis_, zone_transposed_;

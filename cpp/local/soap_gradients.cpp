@@ -40,11 +40,11 @@ void Soap<T>::find_slopes(Workspace& work, const NeighbourFinder& finder, const 
         for (auto& component : work.gradient)
             component.resize(2 * n);
     }
-    if (p_.weighting.kind == Weighting::Kind::none && p_.weighting.fade_from < 0.0)
+    if (p_.weighting.constant())
         return;
     for (std::size_t k = 0; k < n; ++k)
-        work.slope[k] =
-            p_.species_weights[species[finder.atom[work.image[k]]]] * p_.weighting.slope(work.r[k]);
+        work.slope[k] = p_.species_weights[species[finder.atom[work.image[k]]]] *
+                        p_.weighting.template value_and_slope<true>(work.r[k]).second;
 }
 
 // Adjoint of the coefficients in work.coefficients, in the columns of the channels.
@@ -105,12 +105,12 @@ void Soap<T>::backward(Workspace& work) const {
 }
 
 template <class T>
-void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres& centres, Average average,
-                  bool attach, int n_threads, const T* cotangents, double* positions, double* strain,
-                  T* features) const {
+void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+                  double* positions, double* strain, T* features) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     GradientSum gradient(batch, positions, strain);
-    if (features && average != Average::off)
-        compute(batch, species, centres, average, n_threads, features);
+    if (features && p_.average != Average::off)
+        compute(batch, centres, n_threads, features);
 
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
     // For an inner average: the adjoint of the mean coefficients, for a run of structures at a time.
@@ -121,23 +121,23 @@ void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
         Workspace& work = workspaces[worker];
         prepare_gradients(work);
         const std::size_t s = run.structure;
-        const std::int32_t* kinds = species + batch.offsets[s];
+        const std::int32_t* kinds = species.data() + batch.offsets[s];
         GradientSum::Part sum = gradient.part(s);
-        const double scale = average == Average::off
+        const double scale = p_.average == Average::off
                                  ? 1.0
                                  : 1.0 / static_cast<double>(centres.offsets[s + 1] - centres.offsets[s]);
-        if (average == Average::inner) {
+        if (p_.average == Average::inner) {
             work.adjoint = adjoints[s - first];
             mix_adjoint(work);
         }
         for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
             collect(work, finder, kinds, centres.points + 3 * centre);
             find_slopes(work, finder, kinds);
-            if (average != Average::inner) {
-                const auto row = average == Average::off ? static_cast<std::size_t>(centre) : s;
+            if (p_.average != Average::inner) {
+                const auto row = p_.average == Average::off ? static_cast<std::size_t>(centre) : s;
                 std::fill(work.present.begin(), work.present.end(), char(0));
                 expand(work, 0);
-                if (features && average == Average::off)
+                if (features && p_.average == Average::off)
                     write_power(work, 1, features + row * n_features_);
                 else if (has_total())
                     add_total(work, 1);
@@ -155,7 +155,7 @@ void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
     };
     const auto finish = [&](std::size_t s, int) { gradient.finish(s); };
 
-    if (average != Average::inner) {
+    if (p_.average != Average::inner) {
         for_centres(batch, centres, 0, batch.n_structures, p_.cutoff, parts_of_sum, n_threads, run_centres,
                     finish);
         return;
@@ -166,7 +166,7 @@ void Soap<T>::vjp(const Batch& batch, const std::int32_t* species, const Centres
     for (; first < batch.n_structures; first += run) {
         const std::size_t last = std::min(first + run, batch.n_structures);
         adjoints.assign(last - first, {});
-        sum_coefficients(batch, species, centres, first, last, n_threads,
+        sum_coefficients(batch, centres, first, last, n_threads,
                          [&](std::size_t s, int worker, const T* mean, const std::vector<char>& present) {
                              Workspace& work = coupling[worker];
                              prepare_gradients(work);
@@ -271,11 +271,11 @@ void Soap<T>::write_gradient(Workspace& work, std::int32_t neighbour, T* out, st
 // work.coefficients those that the features of its row are made of. Features are written too unless null.
 // With `one_run` one thread does all centres of a structure, one after the other.
 template <class T>
-void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                       Average average, bool one_run, int n_threads, T* features, const Needs& needs,
-                       const Site& body) const {
-    if (features && average != Average::off)
-        compute(batch, species, centres, average, n_threads, features);
+void Soap<T>::for_rows(const Batch& batch, const Centres& centres, bool one_run, int n_threads, T* features,
+                       const Needs& needs, const Site& body) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
+    if (features && p_.average != Average::off)
+        compute(batch, centres, n_threads, features);
     struct Mean {
         AlignedVector<T> coefficients;
         std::vector<char> present;
@@ -283,14 +283,14 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
     std::vector<Mean> means;
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
     const std::size_t step =
-        average == Average::inner
+        p_.average == Average::inner
             ? std::clamp<std::size_t>(memory_of_means / (n_coefficients() * sizeof(T)), 1, 1024)
             : std::max<std::size_t>(batch.n_structures, 1);
     for (std::size_t first = 0; first < batch.n_structures; first += step) {
         const std::size_t last = std::min(first + step, batch.n_structures);
-        if (average == Average::inner) {
+        if (p_.average == Average::inner) {
             means.assign(last - first, {});
-            sum_coefficients(batch, species, centres, first, last, n_threads,
+            sum_coefficients(batch, centres, first, last, n_threads,
                              [&](std::size_t s, int, const T* mean, const std::vector<char>& present) {
                                  means[s - first].coefficients.assign(mean, mean + n_coefficients());
                                  means[s - first].present = present;
@@ -301,8 +301,8 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
             [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
                 Workspace& work = workspaces[worker];
                 prepare_gradients(work);
-                const std::int32_t* kinds = species + batch.offsets[run.structure];
-                if (average == Average::inner) {
+                const std::int32_t* kinds = species.data() + batch.offsets[run.structure];
+                if (p_.average == Average::inner) {
                     const Mean& mean = means[run.structure - first];
                     std::copy(mean.coefficients.begin(), mean.coefficients.end(), work.coefficients.begin());
                     work.present = mean.present;
@@ -311,17 +311,17 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
                 }
                 const double n_centres =
                     static_cast<double>(centres.offsets[run.structure + 1] - centres.offsets[run.structure]);
-                const T scale = average == Average::off ? T(1) : static_cast<T>(1.0 / n_centres);
+                const T scale = p_.average == Average::off ? T(1) : static_cast<T>(1.0 / n_centres);
                 for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                     collect(work, finder, kinds, centres.points + 3 * centre);
                     const bool needed = needs(work, run.structure, centre, finder);
-                    if (!needed && (!features || average != Average::off))
+                    if (!needed && (!features || p_.average != Average::off))
                         continue;
                     find_slopes(work, finder, kinds);
-                    if (average != Average::inner) {
+                    if (p_.average != Average::inner) {
                         std::fill(work.present.begin(), work.present.end(), char(0));
                         expand(work, 0);
-                        if (features && average == Average::off)
+                        if (features && p_.average == Average::off)
                             write_power(work, 1, features + static_cast<std::size_t>(centre) * n_features_);
                         else if (has_total())
                             add_total(work, 1);
@@ -337,11 +337,12 @@ void Soap<T>::for_rows(const Batch& batch, const std::int32_t* species, const Ce
 }
 
 template <class T>
-void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                       Average average, bool attach, int n_threads, const JacobianOut<T>& out) const {
+void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                       const JacobianOut<T>& out) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     const auto add_scaled = soap_kernels<T>().add_scaled;
     const std::size_t slab = 3 * n_features_;
-    const bool averages = average != Average::off;
+    const bool averages = p_.average != Average::off;
     std::vector<std::int64_t> selected(batch.n_structures, 0);
     for (std::size_t s = 0; s < batch.n_structures; ++s)
         for (std::int64_t atom = batch.offsets[s]; atom < batch.offsets[s + 1]; ++atom)
@@ -349,7 +350,7 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
 
     const Site body = [&](Workspace& work, std::size_t s, std::int64_t centre,
                           const NeighbourFinder& finder) {
-        const std::int32_t* kinds = species + batch.offsets[s];
+        const std::int32_t* kinds = species.data() + batch.offsets[s];
         const std::int64_t* slots = out.slots + batch.offsets[s];
         const std::int64_t row = averages ? 0 : centre - centres.offsets[s];
         T* const rows =
@@ -407,7 +408,7 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
             near = slots[finder.atom[work.image[k]]] >= 0;
         return near;
     };
-    for_rows(batch, species, centres, average, averages, n_threads, out.features, needs, body);
+    for_rows(batch, centres, averages, n_threads, out.features, needs, body);
     if (!out.strain)
         return;
     const std::size_t n_rows =
@@ -422,10 +423,10 @@ void Soap<T>::jacobian(const Batch& batch, const std::int32_t* species, const Ce
 }
 
 template <class T>
-PairList Soap<T>::pairs(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                        int n_threads) const {
+PairList Soap<T>::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
     std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    return list_pairs(batch, species, static_cast<std::size_t>(p_.n_species), centres, p_.cutoff, n_threads,
+    return list_pairs(batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()),
+                      centres, p_.cutoff, n_threads,
                       [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds,
                           std::int64_t centre) -> NeighbourList {
                           Workspace& work = workspaces[worker];
@@ -436,11 +437,11 @@ PairList Soap<T>::pairs(const Batch& batch, const std::int32_t* species, const C
 }
 
 template <class T>
-void Soap<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, const Centres& centres,
-                            Average average, int n_threads, const std::int64_t* first,
-                            const std::int64_t* value_offsets, T* values) const {
+void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
+                            const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
+    const std::vector<std::int32_t> species = p_.species.of(batch);
     std::vector<std::size_t> n_touched;
-    for (std::int32_t kind = 0; kind < p_.n_species; ++kind) {
+    for (std::int32_t kind = 0; kind < p_.species.size(); ++kind) {
         std::size_t n = 0;
         for (const auto& [begin, end] : touched(kind))
             n += end - begin;
@@ -448,8 +449,9 @@ void Soap<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, con
     }
     const Site body = [&](Workspace& work, std::size_t s, std::int64_t centre,
                           const NeighbourFinder& finder) {
-        const std::int32_t* kinds = species + batch.offsets[s];
-        std::vector<std::int64_t> at(first + centre * p_.n_species, first + (centre + 1) * p_.n_species);
+        const std::int32_t* kinds = species.data() + batch.offsets[s];
+        std::vector<std::int64_t> at(first + centre * p_.species.size(),
+                                     first + (centre + 1) * p_.species.size());
         std::int32_t last_kind = -1;
         for (std::size_t k = 0; k < work.found.n; ++k) {
             const std::int32_t kind = kinds[finder.atom[work.image[k]]];
@@ -469,24 +471,23 @@ void Soap<T>::pair_jacobian(const Batch& batch, const std::int32_t* species, con
     const Needs all = [](const Workspace&, std::size_t, std::int64_t, const NeighbourFinder&) {
         return true;
     };
-    for_rows(batch, species, centres, average, false, n_threads, nullptr, all, body);
+    for_rows(batch, centres, false, n_threads, nullptr, all, body);
 }
 
-template void Soap<double>::vjp(const Batch&, const std::int32_t*, const Centres&, Average, bool, int,
-                                const double*, double*, double*, double*) const;
-template void Soap<double>::jacobian(const Batch&, const std::int32_t*, const Centres&, Average, bool, int,
+template void Soap<double>::vjp(const Batch&, const Centres&, bool, int, const double*, double*, double*,
+                                double*) const;
+template void Soap<double>::jacobian(const Batch&, const Centres&, bool, int,
                                      const JacobianOut<double>&) const;
-template PairList Soap<double>::pairs(const Batch&, const std::int32_t*, const Centres&, int) const;
+template PairList Soap<double>::pairs(const Batch&, const Centres&, int) const;
 template std::vector<std::array<std::size_t, 2>> Soap<double>::touched(std::int32_t) const;
-template void Soap<double>::pair_jacobian(const Batch&, const std::int32_t*, const Centres&, Average, int,
-                                          const std::int64_t*, const std::int64_t*, double*) const;
-template void Soap<float>::vjp(const Batch&, const std::int32_t*, const Centres&, Average, bool, int,
-                               const float*, double*, double*, float*) const;
-template void Soap<float>::jacobian(const Batch&, const std::int32_t*, const Centres&, Average, bool, int,
-                                    const JacobianOut<float>&) const;
-template PairList Soap<float>::pairs(const Batch&, const std::int32_t*, const Centres&, int) const;
+template void Soap<double>::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*,
+                                          const std::int64_t*, double*) const;
+template void Soap<float>::vjp(const Batch&, const Centres&, bool, int, const float*, double*, double*,
+                               float*) const;
+template void Soap<float>::jacobian(const Batch&, const Centres&, bool, int, const JacobianOut<float>&) const;
+template PairList Soap<float>::pairs(const Batch&, const Centres&, int) const;
 template std::vector<std::array<std::size_t, 2>> Soap<float>::touched(std::int32_t) const;
-template void Soap<float>::pair_jacobian(const Batch&, const std::int32_t*, const Centres&, Average, int,
-                                         const std::int64_t*, const std::int64_t*, float*) const;
+template void Soap<float>::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*,
+                                         const std::int64_t*, float*) const;
 
 } // namespace atomprint

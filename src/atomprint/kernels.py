@@ -28,7 +28,8 @@ LocalFeaturesLike: TypeAlias = Any
 one for each structure, or an array of shape (n_structures, n_centers, n_features)."""
 
 # In compiled code, and what they are called there; the other metrics are scikit-learn's.
-_COMPILED = {"linear": 0, "polynomial": 1, "poly": 1, "rbf": 2}
+_KIND = _core.LocalKernel.Kind
+_COMPILED = {"linear": _KIND.given, "polynomial": _KIND.polynomial, "poly": _KIND.polynomial, "rbf": _KIND.rbf}
 _METRICS = ("polynomial", *sorted(set(PAIRWISE_KERNEL_FUNCTIONS) - {"polynomial"}))
 # Similarities of about this many centres with as many others are held at once: 8 MiB, which stay in cache.
 _BLOCK_CENTERS = 1024
@@ -64,7 +65,7 @@ class _Centers:
 class _Metric(NamedTuple):
     """A local kernel with its parameters settled; kind as in the core, None where scikit-learn computes it."""
 
-    kind: int | None
+    kind: _core.LocalKernel.Kind | None
     gamma: float
     degree: float
     coef0: float
@@ -279,11 +280,12 @@ class StructureKernel(TransformerMixin, BaseEstimator):
     ) -> FloatArray:
         """Return one number for each pair of structures (i, j), with products from ``first`` on in rows of ``ld``."""
         kind, gamma, degree, coef0 = self._settle(X.values.shape[1])
+        kernel = _core.LocalKernel(kind=kind or _KIND.given, gamma=gamma, degree=degree, coef0=coef0)
         alpha, threshold = self._regularisation()
         pairs = np.stack([first, ld, X.counts[i], Y.counts[j], X.offsets[i], Y.offsets[j]], axis=1).astype(np.int64)
         out = np.empty(len(i))
         match, p = _core.compare_structures(
-            products, pairs, X.squares, Y.squares, kind or 0, gamma, degree, coef0, alpha, threshold, out, n_threads
+            kernel, products, pairs, X.squares, Y.squares, alpha, threshold, out, n_threads
         )
         if match == _core.Match.found:
             return out
@@ -467,9 +469,9 @@ class AverageKernel(StructureKernel):
             y = _dense(Y.rows(c, d))
             weight = np.repeat(factors[c - start : d - start], Y.counts[c:d])
             products = x @ y.T
-            if kind == 0:
+            if kind == _KIND.given:
                 values, slopes = products, np.ones_like(products)
-            elif kind == 1:
+            elif kind == _KIND.polynomial:
                 base = gamma * products + coef0
                 values, slopes = base**degree, degree * gamma * base ** (degree - 1)
             else:
@@ -479,7 +481,7 @@ class AverageKernel(StructureKernel):
             slopes *= weight
             total += float((values @ weight).sum())
             gradient += slopes @ y
-            if kind == 2:
+            if kind == _KIND.rbf:
                 gradient -= slopes.sum(axis=1)[:, None] * x
         return total, gradient
 

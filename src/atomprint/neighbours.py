@@ -80,7 +80,7 @@ def pairs(structures: Structures, r_cut: float, n_jobs: int = 1) -> Pairs:
 
 def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
     """Return what :func:`pairs` does, for structures that have been checked."""
-    first, second, shifts, vectors = _core.neighbour_pairs(*batch.core(), r_cut, n_threads)
+    first, second, shifts, vectors = _core.neighbour_pairs(batch.core(), r_cut, n_threads)
     structures = owners(batch.offsets)[first]
     distances = np.linalg.norm(vectors, axis=1)
     return Pairs(structures, first - batch.offsets[structures], second, shifts, vectors, distances)

@@ -23,15 +23,6 @@ file that ASE reads, or a :class:`Batch`."""
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
-CoreArrays: TypeAlias = tuple[
-    npt.NDArray[np.float64],
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int64],
-    npt.NDArray[np.float64],
-    npt.NDArray[np.bool_],
-]
-"""Positions, numbers, offsets, cells and pbc, in the order in which the compiled functions take them."""
-
 _NO_CELL = np.zeros((3, 3))
 _NO_PBC = (False, False, False)
 
@@ -142,9 +133,13 @@ class Batch:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
         return locate(self.offsets, atom)
 
-    def core(self) -> CoreArrays:
-        """Return the arrays in the order in which the compiled functions take them."""
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return positions, numbers, offsets, cells and pbc."""
         return self.positions, self.numbers, self.offsets, self.cells, self.pbc
+
+    def core(self) -> _core.Batch:
+        """Return the arrays as the compiled functions take them."""
+        return _core.Batch(*self.arrays())
 
     @classmethod
     def from_arrays(
@@ -333,7 +328,7 @@ def _check(batch: Batch, periodic: bool) -> None:
     empty = np.flatnonzero(batch.offsets[1:] == batch.offsets[:-1])
     if len(empty):
         raise ValueError(f"structure {empty[0]} must have at least one atom, got none")
-    problem, structure, atom, other = _core.check_batch(*batch.core(), periodic)
+    problem, structure, atom, other = _core.check_batch(batch.core(), periodic)
     if problem == _core.Problem.none:
         return
     first = int(batch.offsets[structure])

@@ -585,7 +585,7 @@ def test_core_checks_shapes():
 
     def contract(cotangents=(1, 4), positions=(2, 3), strain=(1, 3, 3), features=(1, 4), size=2):
         arrays = [np.zeros(shape) for shape in (cotangents, positions, strain, features)]
-        _core.coulomb_vjp(*batch.core(), *arrays, size, none, 1)
+        _core.coulomb_vjp(batch.core(), *arrays, size, none, 1)
 
     contract()
     for wrong in (
@@ -599,7 +599,7 @@ def test_core_checks_shapes():
             contract(**wrong)
 
     def dense(slots=slots, rows=two, vectors=vectors, tensors=tensors):
-        _core.coulomb_jacobian(*batch.core(), slots, rows, vectors, tensors, None, 2, none, 1)
+        _core.coulomb_jacobian(batch.core(), slots, rows, vectors, tensors, None, 2, none, 1)
 
     dense()
     for wrong in (

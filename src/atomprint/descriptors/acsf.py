@@ -179,13 +179,13 @@ class ACSF(LocalDescriptor):
 
     def _calculator(self) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before."""
-        return _calculator(str(self._dtype()), len(self._species()), float(self.r_cut), *self._parameters())
+        return _calculator(str(self._dtype()), self._species(), float(self.r_cut), *self._parameters())
 
     def _compute(self, call: Call, out: Array) -> None:
-        self._calculator().compute(*call.core(), call.n_threads, out)
+        self._calculator().compute(*call.core(), out, call.n_threads)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        self._calculator().vjp(*call.core(), call.attach, call.n_threads, cotangents, *out)
+        self._calculator().vjp(*call.core(), call.attach, cotangents, *out, call.n_threads)
 
     def _pairs(self, call: Call) -> list[PairBlock]:
         return compiled_pairs(self._calculator(), call, self._species())
@@ -217,7 +217,7 @@ def _rows(name: str, given: Any, columns: tuple[tuple[str, float, float], ...]) 
 
 
 @lru_cache(maxsize=16)
-def _calculator(dtype: str, n_species: int, r_cut: float, g2: _Rows, g3: _Rows, g4: _Rows, g5: _Rows) -> Any:
+def _calculator(dtype: str, species: tuple[int, ...], r_cut: float, g2: _Rows, g3: _Rows, g4: _Rows, g5: _Rows) -> Any:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
     build = _core.Acsf64 if dtype == "float64" else _core.Acsf32
-    return build(n_species, r_cut, g2, [kappa for (kappa,) in g3], g4, g5)
+    return build(species=species, cutoff=r_cut, g2=g2, g3=[kappa for (kappa,) in g3], g4=g4, g5=g5)

@@ -52,7 +52,7 @@ class _Options:
 
 def _places(batch: Batch, options: _Options) -> tuple[Any, ...]:
     """Return what all compiled functions take first."""
-    return batch.core() if options.ewald is None else (*batch.core(), options.ewald)
+    return (batch.core(),) if options.ewald is None else (batch.core(), options.ewald)
 
 
 def _check_sizes(batch: Batch, size: int) -> None:

@@ -31,20 +31,25 @@ from atomprint.util.validation import (
 
 # Name in the core, and number of atoms.
 _GEOMETRIES = {
-    "atomic_number": (0, 1),
-    "distance": (1, 2),
-    "inverse_distance": (2, 2),
-    "angle": (3, 3),
-    "cosine": (4, 3),
+    "atomic_number": (_core.MbtrParameters.Geometry.atomic_number, 1),
+    "distance": (_core.MbtrParameters.Geometry.distance, 2),
+    "inverse_distance": (_core.MbtrParameters.Geometry.inverse_distance, 2),
+    "angle": (_core.MbtrParameters.Geometry.angle, 3),
+    "cosine": (_core.MbtrParameters.Geometry.cosine, 3),
 }
 # Name in the core, numbers of atoms, and parameters.
-_WEIGHTINGS: dict[str, tuple[int, tuple[int, ...], tuple[str, ...]]] = {
-    "unity": (0, (1, 2, 3), ()),
-    "exp": (1, (2, 3), ("scale", "r_cut", "threshold")),
-    "inverse_square": (2, (2,), ("r_cut",)),
-    "smooth_cutoff": (3, (3,), ("r_cut", "sharpness")),
+_WEIGHTINGS: dict[str, tuple[_core.MbtrParameters.Weighting, tuple[int, ...], tuple[str, ...]]] = {
+    "unity": (_core.MbtrParameters.Weighting.unity, (1, 2, 3), ()),
+    "exp": (_core.MbtrParameters.Weighting.exponential, (2, 3), ("scale", "r_cut", "threshold")),
+    "inverse_square": (_core.MbtrParameters.Weighting.inverse_square, (2,), ("r_cut",)),
+    "smooth_cutoff": (_core.MbtrParameters.Weighting.smooth_cutoff, (3,), ("r_cut", "sharpness")),
 }
-_NORMALIZATIONS = {"none": 0, "l2": 1, "n_atoms": 2, "valle_oganov": 3}
+_NORMALIZATIONS = {
+    "none": _core.MbtrParameters.Normalization.none,
+    "l2": _core.MbtrParameters.Normalization.l2,
+    "n_atoms": _core.MbtrParameters.Normalization.n_atoms,
+    "valle_oganov": _core.MbtrParameters.Normalization.valle_oganov,
+}
 _LARGEST_GRID = 10**5
 # The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor wider than the grid.
 _NARROWEST = 1e-3
@@ -94,23 +99,26 @@ class _Term:
 
 
 @lru_cache(maxsize=32)
-def _calculator(term: _Term, normalization: str, normalize_gaussians: bool, local: bool, n_species: int) -> Any:
+def _calculator(
+    term: _Term, normalization: str, normalize_gaussians: bool, local: bool, species: tuple[int, ...]
+) -> _core.Mbtr:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
-    return _core.Mbtr(
-        _GEOMETRIES[term.geometry][0],
-        _WEIGHTINGS[term.weighting][0],
-        _NORMALIZATIONS[normalization],
-        local,
-        n_species,
-        term.n,
-        term.minimum,
-        term.spacing,
-        term.sigma,
-        1.0 if normalize_gaussians else term.sigma * float(np.sqrt(2 * np.pi)),
-        term.scale,
-        term.cutoff,
-        term.sharpness,
+    parameters = _core.MbtrParameters(
+        geometry=_GEOMETRIES[term.geometry][0],
+        weighting=_WEIGHTINGS[term.weighting][0],
+        normalization=_NORMALIZATIONS[normalization],
+        local=local,
+        species=species,
+        n=term.n,
+        minimum=term.minimum,
+        spacing=term.spacing,
+        sigma=term.sigma,
+        height=1.0 if normalize_gaussians else term.sigma * float(np.sqrt(2 * np.pi)),
+        scale=term.scale,
+        cutoff=term.cutoff,
+        sharpness=term.sharpness,
     )
+    return _core.Mbtr(parameters)
 
 
 def _check_keys(name: str, given: Any, required: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
@@ -265,26 +273,32 @@ class _Broadened(Descriptor):
 
     def _calculators(self) -> list[tuple[Any, int]]:
         """Return the compiled calculator of each term, and the first of its features."""
-        n, first, found = len(self._species()), 0, []
+        species, first, found = self._species(), 0, []
         normalization, normalize_gaussians = self._scaling()
         for term in self._terms():
-            found.append((_calculator(term, normalization, normalize_gaussians, self._local, n), first))
-            first += term.n_features(n, self._local)
+            found.append((_calculator(term, normalization, normalize_gaussians, self._local, species), first))
+            first += term.n_features(len(species), self._local)
         return found
 
+    def _places(self, call: Call) -> tuple[_core.Batch, _core.Centers | None]:
+        """Return what the compiled functions take first: structures, and the centres of the local form."""
+        return call.core() if self._local else (call.batch.core(), None)
+
     def _compute(self, call: Call, out: Array) -> None:
+        places = self._places(call)
         for calculator, first in self._calculators():
-            calculator.compute(*call.core(), call.n_threads, first, out)
+            calculator.compute(*places, first, out, call.n_threads)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        places = self._places(call)
         for calculator, first in self._calculators():
-            calculator.vjp(*call.core(), call.attach, call.n_threads, first, cotangents, *out)
+            calculator.vjp(*places, first, call.attach, cotangents, *out, call.n_threads)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
-        selection = call.selection
-        rows = call.n_features, selection.slots, selection.row_offsets
+        places, selection = self._places(call), call.selection
+        rows = call.n_features, call.attach, selection.slots, selection.row_offsets
         for calculator, first in self._calculators():
-            calculator.jacobian(*call.core(), call.attach, call.n_threads, first, *rows, *out)
+            calculator.jacobian(*places, first, *rows, *out, call.n_threads)
 
 
 def _check_volumes(batch: Batch) -> None:

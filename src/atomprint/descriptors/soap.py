@@ -36,15 +36,24 @@ from atomprint.util.validation import (
     check_species,
 )
 
-_AVERAGES = {"off": 0, "inner": 1, "outer": 2}
+_AVERAGES = {
+    "off": _core.SoapParameters.Average.off,
+    "inner": _core.SoapParameters.Average.inner,
+    "outer": _core.SoapParameters.Average.outer,
+}
 _MODES = ("off", "mu2", "mu1nu1", "crossover")
-_PRODUCTS = {"off": 0, "mu2": 0, "crossover": 1, "mu1nu1": 2}
-# Parameters of each weighting function: name in the core, required, optional with defaults.
-_WEIGHTINGS: dict[str, tuple[int, tuple[str, ...], dict[str, float]]] = {
-    "poly": (1, ("r0", "m"), {"c": 1.0}),
-    "pow": (2, ("r0", "m"), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
-    "exp": (3, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
-    "exp_decay": (4, ("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+_PRODUCTS = {
+    "off": _core.SoapParameters.Products.all,
+    "mu2": _core.SoapParameters.Products.all,
+    "crossover": _core.SoapParameters.Products.diagonal,
+    "mu1nu1": _core.SoapParameters.Products.total,
+}
+# Parameters of each weighting function: required, and optional with defaults.
+_WEIGHTINGS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
+    "poly": (("r0", "m"), {"c": 1.0}),
+    "pow": (("r0", "m"), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+    "exp": (("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
+    "exp_decay": (("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
 }
 _LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into float32
 # Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
@@ -188,9 +197,10 @@ class SOAP(LocalDescriptor):
                 raise ValueError(f"cutoff_width must be <= r_cut = {r_cut:g}, got {width:g}")
         mode, species_weights = self._compression()
         w = _weighting(self.weighting)
+        weight = replace(w, w0=None).core()
         for r in (0.0, self._reach()):
             if w.w0 is None or r > 0:
-                check_real(f"weighting: the weight at r = {r:g}", w(r), at_least=0)
+                check_real(f"weighting: the weight at r = {r:g}", weight(r), at_least=0)
         if self.species is not None:
             species = check_species(self.species)
             _weights_of(species, species_weights)
@@ -418,31 +428,31 @@ class SOAP(LocalDescriptor):
             float(self.sigma),
             self._reach(),
             str(np.dtype(self.dtype)),
+            species,
             _weights_of(species, species_weights),
             embedding.shape,
             embedding.tobytes(),
             _PRODUCTS[mode],
             weighting,
             None if self.cutoff_width is None else float(self.cutoff_width),
+            self.average,
         )
 
     def _compute(self, call: Call, out: Array) -> None:
-        self._calculator().compute(*call.core(), _AVERAGES[self.average], call.n_threads, out)
+        self._calculator().compute(*call.core(), out, call.n_threads)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        given = *call.core(), _AVERAGES[self.average], call.attach, call.n_threads
-        self._calculator().vjp(*given, cotangents, *out)
+        self._calculator().vjp(*call.core(), call.attach, cotangents, *out, call.n_threads)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
-        given, selection = (*call.core(), _AVERAGES[self.average], call.attach, call.n_threads), call.selection
-        self._calculator().jacobian(*given, selection.slots, selection.row_offsets, *out)
+        rows = call.attach, call.selection.slots, call.selection.row_offsets
+        self._calculator().jacobian(*call.core(), *rows, *out, call.n_threads)
 
     def _pairs(self, call: Call) -> list[PairBlock]:
         """Return the derivatives by pairs, without the features of species that a structure does not have."""
         batch, species = call.batch, self._species()
-        average = _AVERAGES[self.average]
         if self.species_embedding is not None or self._compression()[0] == "mu2":
-            return compiled_pairs(self._calculator(), call, species, average)
+            return compiled_pairs(self._calculator(), call, species)
         present = np.zeros((len(batch), len(species)), dtype=bool)
         present[owners(batch.offsets), call.species] = True
         blocks = []
@@ -450,9 +460,8 @@ class SOAP(LocalDescriptor):
             structures = np.flatnonzero((present == members).all(axis=1))
             part = batch.pick(structures)
             own = tuple(z for z, there in zip(species, members, strict=True) if there)
-            kinds = (np.cumsum(members, dtype=np.int32) - 1)[self._species_index(part)]
-            these = replace(call, batch=part, species=kinds, centers=call.centers.pick(structures))
-            found = compiled_pairs(self._calculator(own), these, own, average)
+            these = replace(call, batch=part, centers=call.centers.pick(structures))
+            found = compiled_pairs(self._calculator(own), these, own)
             columns = self._columns(members)
             blocks += [
                 replace(block, features=columns[block.features], structures=structures[block.structures])
@@ -484,18 +493,10 @@ class _Weighting:
     threshold: float = 1e-2
     w0: float | None = None
 
-    def __call__(self, r: float) -> float:
-        """Return the weight at a distance, where no atom sits on the centre."""
-        x = r / self.r0
-        with np.errstate(all="ignore"):
-            values = {
-                "none": 1.0,
-                "poly": self.c * max(1 + 2 * x**3 - 3 * x**2, 0.0) ** self.m if x < 1 else 0.0,
-                "pow": np.float64(self.c) / (self.d + np.float64(x) ** self.m),
-                "exp": np.float64(self.c) / (self.d + np.exp(-x)),
-                "exp_decay": np.float64(self.c) / (self.d + np.exp(x)),
-            }
-        return float(values[self.kind])
+    def core(self, fade: tuple[float, float] | None = None) -> _core.Weighting:
+        """Return the function itself; ``fade`` is where a cosine begins to take it to zero, and has done so."""
+        kind = _core.Weighting.Kind[self.kind]
+        return _core.Weighting(kind=kind, c=self.c, d=self.d, m=self.m, r0=self.r0, own=self.w0, fade=fade)
 
 
 def _weighting(given: Any) -> _Weighting:
@@ -510,7 +511,7 @@ def _weighting(given: Any) -> _Weighting:
             raise ValueError(f"weighting must have a 'function' or only 'w0', got {dict(given)!r}")
         return _Weighting(w0=w0)
     check_choice("weighting: function", function, tuple(_WEIGHTINGS))
-    _, required, optional = _WEIGHTINGS[function]
+    required, optional = _WEIGHTINGS[function]
     unknown = set(given) - {"function", "w0", *required, *optional}
     if unknown:
         raise ValueError(
@@ -565,35 +566,29 @@ def _calculator(
     sigma: float,
     reach: float,
     dtype: str,
+    species: tuple[int, ...],
     species_weights: tuple[float, ...],
     embedding_shape: tuple[int, int],
     embedding: bytes,
-    products: int,
+    products: _core.SoapParameters.Products,
     weighting: _Weighting,
     cutoff_width: float | None,
+    average: str,
 ) -> Any:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
     table = _table(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
     zoned = _zones(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
     mixing = np.frombuffer(embedding).reshape(embedding_shape)
-    return (_core.Soap64 if dtype == "float64" else _core.Soap32)(
-        n_max,
-        l_max,
-        reach,
-        table,
-        zoned.short_table,
-        zoned.basis,
-        zoned.of_cell,
-        np.array(species_weights),
-        mixing,
-        mixing.shape[1] or len(species_weights),
-        products,
-        0 if weighting.kind == "none" else _WEIGHTINGS[weighting.kind][0],
-        weighting.c,
-        weighting.d,
-        weighting.m,
-        weighting.r0,
-        -1.0 if weighting.w0 is None else weighting.w0,
-        -1.0 if cutoff_width is None else r_cut - cutoff_width,
-        r_cut,
+    parameters = _core.SoapParameters(
+        n_max=n_max,
+        l_max=l_max,
+        species=species,
+        cutoff=reach,
+        weighting=weighting.core(None if cutoff_width is None else (r_cut - cutoff_width, r_cut)),
+        species_weights=species_weights,
+        embedding=mixing if mixing.size else None,
+        products=products,
+        average=_AVERAGES[average],
     )
+    build = _core.Soap64 if dtype == "float64" else _core.Soap32
+    return build(parameters, table, zoned.short_table, zoned.basis, zoned.of_cell)

@@ -130,7 +130,7 @@ def test_second_load_reads_arrays_and_survives_damaged_ones(monkeypatch, server,
         if content is not None:
             ready.write_bytes(content)
         again = load_perovskite()
-        for got, wanted in zip(again.structures.core(), first.structures.core(), strict=True):
+        for got, wanted in zip(again.structures.arrays(), first.structures.arrays(), strict=True):
             np.testing.assert_array_equal(got, wanted)
         assert again.ids == first.ids
         np.testing.assert_array_equal(again.targets["e_form"].values, first.targets["e_form"].values)
@@ -265,7 +265,7 @@ load_mp_formation_energy(path=sys.argv[1], cache=sys.argv[2] + "/warm")  # impor
 tracemalloc.start()
 batch = load_mp_formation_energy(path=sys.argv[1], cache=sys.argv[2]).structures
 peak = tracemalloc.get_traced_memory()[1]
-print(peak, sum(array.nbytes for array in batch.core()))
+print(peak, sum(array.nbytes for array in batch.arrays()))
 """
 
 

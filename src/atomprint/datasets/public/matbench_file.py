@@ -26,7 +26,7 @@ from atomprint.structures import Batch
 from atomprint.util.progress import Progress
 
 _FORMAT = 1  # of the copies that load faster; to be raised when what is in them changes
-_ARRAYS = ("positions", "numbers", "offsets", "cells", "pbc")  # in the order of Batch.core
+_ARRAYS = ("positions", "numbers", "offsets", "cells", "pbc")  # in the order of Batch.arrays
 _GROUPS = {"spg_num": "space group", "crys_sys": "crystal system"}
 
 
@@ -192,7 +192,7 @@ def _save_ready(ready: Path, table: Table) -> None:
     """Keep the arrays, where that is possible: without them it only takes longer."""
     assert isinstance(table.inputs, Batch)
     failures = json.dumps([[f.row, f.id, f.step, f.reason] for f in table.failures])
-    arrays: dict[str, Any] = dict(zip(_ARRAYS, table.inputs.core(), strict=True))
+    arrays: dict[str, Any] = dict(zip(_ARRAYS, table.inputs.arrays(), strict=True))
     with suppress(OSError):
         ready.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ready.parent) as folder:

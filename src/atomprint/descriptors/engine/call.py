@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch
 from atomprint.pooling.pooling import Plan
 from atomprint.ragged import offsets_of, places
@@ -160,10 +161,9 @@ class Call:
             progress=None,
         )
 
-    def core(self) -> tuple[Any, ...]:
-        """Return what compiled functions take first: structures, species of the atoms, and centres."""
-        centers = self.centers
-        return *self.batch.core(), self.species, centers.points, centers.atoms, centers.offsets
+    def core(self) -> tuple[_core.Batch, _core.Centers]:
+        """Return what the compiled functions of a descriptor with centres take first."""
+        return self.batch.core(), self.centers.core()
 
     @property
     def has_centers(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.ragged import offsets_of, pick, places
 from atomprint.structures import Batch
 
@@ -50,6 +51,10 @@ class CenterBatch:
     def run(self, start: int, stop: int) -> CenterBatch:
         """Return a run of centres of the only structure."""
         return CenterBatch(self.points[start:stop], self.atoms[start:stop], np.array([0, stop - start]))
+
+    def core(self) -> _core.Centers:
+        """Return the arrays as the compiled functions take them."""
+        return _core.Centers(self.points, self.atoms, self.offsets)
 
     def moved(
         self, displacements: npt.NDArray[np.float64], deformations: npt.NDArray[np.float64], attach: bool

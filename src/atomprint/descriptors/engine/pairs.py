@@ -67,7 +67,7 @@ class PairBlock:
         return len(self.values)
 
 
-def compiled_pairs(calculator: Any, call: Call, species: Sequence[int], *options: Any) -> list[PairBlock]:
+def compiled_pairs(calculator: Any, call: Call, species: Sequence[int]) -> list[PairBlock]:
     """Return the pairs of a compiled calculator, one block for each species.
 
     Parameters
@@ -78,8 +78,6 @@ def compiled_pairs(calculator: Any, call: Call, species: Sequence[int], *options
         Structures and centres.
     species : sequence of int
         Atomic numbers of the species.
-    options : tuple
-        What ``pair_jacobian`` takes besides.
     """
     places, first_centers = call.core(), call.centers.offsets
     kinds, centers, atoms, shifts, vectors, first = calculator.pairs(*places, call.n_threads)
@@ -87,7 +85,7 @@ def compiled_pairs(calculator: Any, call: Call, species: Sequence[int], *options
     sizes = 3 * np.diff(kinds) * [len(features) for features in touched]
     offsets = offsets_of(sizes)
     values = np.empty(offsets[-1], dtype=call.dtype)
-    calculator.pair_jacobian(*places, *options, call.n_threads, first, offsets, values)
+    calculator.pair_jacobian(*places, first, offsets, values, call.n_threads)
     structures = owners(first_centers)[centers]
     within = centers - first_centers[structures]
     blocks = []

@@ -1,0 +1,101 @@
+// What all bindings share: arrays, structures and centres as objects of Python, and the list of families.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/batch.hpp"
+#include "core/centres.hpp"
+
+namespace nb = nanobind;
+
+namespace atomprint::bind {
+
+template <class T, class... Shape>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, Shape...>;
+template <class T, class... Shape>
+using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Shape...>;
+
+using Positions = In<double, nb::shape<-1, 3>>;
+using Integers = In<std::int64_t, nb::ndim<1>>;
+template <class T>
+using Rows = Out<T, nb::ndim<2>>;                   // (n_rows, n_features)
+using AtomGradient = Out<double, nb::shape<-1, 3>>; // (n_atoms, 3)
+using StrainGradient = std::optional<Out<double, nb::shape<-1, 3, 3>>>;
+
+inline void require(bool condition, const char* message) {
+    if (!condition)
+        throw std::invalid_argument(message);
+}
+
+// The numbers of an array, or null where there is none.
+template <class Array>
+auto data_of(const std::optional<Array>& array) {
+    return array ? array->data() : nullptr;
+}
+
+template <class T>
+nb::object to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
+    auto* owned = new std::vector<T>(std::move(values));
+    nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(owned->data(), shape, owner));
+}
+
+// Structures, checked once, with the arrays that hold them.
+class BatchArrays : public Batch {
+public:
+    using Numbers = In<std::int32_t, nb::ndim<1>>;
+    using Cells = In<double, nb::shape<-1, 3, 3>>;
+    using Pbc = In<bool, nb::shape<-1, 3>>;
+
+    BatchArrays(Positions positions, Numbers numbers, Integers offsets, Cells cells, Pbc pbc);
+
+    std::size_t n_atoms() const { return numbers_.shape(0); }
+
+private:
+    Positions positions_;
+    Numbers numbers_;
+    Integers offsets_;
+    Cells cells_;
+    Pbc pbc_;
+};
+
+// Centres of the structures of a batch, with the arrays that hold them.
+class CentreArrays : public Centres {
+public:
+    CentreArrays(Positions points, Integers atoms, Integers offsets);
+
+    std::size_t size() const { return points_.shape(0); }
+    // Centres in the numbers of the structures of this batch, or std::invalid_argument.
+    const Centres& of(const BatchArrays& batch) const {
+        require(offsets_.shape(0) == batch.n_structures + 1, "centres must have offsets for each structure");
+        return *this;
+    }
+
+private:
+    Positions points_;
+    Integers atoms_, offsets_;
+};
+
+// A file that binds a family of functions has one of these; the module defines what they name.
+class Family {
+public:
+    Family(const char* name, void (*define)(nb::module_&)) : name(name), define(define) {
+        all().push_back(this);
+    }
+    static std::vector<const Family*>& all() {
+        static std::vector<const Family*> families;
+        return families;
+    }
+
+    const char* name;
+    void (*define)(nb::module_&);
+};
+
+} // namespace atomprint::bind

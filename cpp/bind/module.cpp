@@ -1,0 +1,31 @@
+// The module: instruction sets, and every family of functions that is compiled in.
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "bind/arrays.hpp"
+#include "core/dispatch.hpp"
+
+using namespace atomprint;
+
+NB_MODULE(_core, m) {
+    nb::set_leak_warnings(false); // calculators are cached for the life of the process
+    kernels();                    // an unusable ATOMPRINT_ISA is reported at import
+    m.def("instruction_sets", &instruction_sets,
+          "Names of the instruction sets that this processor supports, slowest first.");
+    m.def(
+        "instruction_set", [] { return std::string(kernels().instruction_set); },
+        "Name of the instruction set in use.");
+    m.def("use_instruction_set", &use_instruction_set, nb::arg("name"), "Change the instruction set in use.");
+
+    // Structures come first, as all others take them.
+    auto& families = bind::Family::all();
+    const auto key = [](const bind::Family* f) {
+        return std::make_pair(std::strcmp(f->name, "structures") != 0, std::string(f->name));
+    };
+    std::sort(families.begin(), families.end(),
+              [&](const auto* a, const auto* b) { return key(a) < key(b); });
+    for (const bind::Family* family : families)
+        family->define(m);
+}

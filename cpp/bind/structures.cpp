@@ -1,0 +1,106 @@
+// Structures and centres, their checks, and the neighbour search.
+#include "bind/arrays.hpp"
+
+#include <array>
+
+#include "bind/ase_atoms.hpp"
+#include "core/checks.hpp"
+#include "core/scatter.hpp"
+
+namespace atomprint::bind {
+
+BatchArrays::BatchArrays(Positions positions, Numbers numbers, Integers offsets, Cells cells, Pbc pbc)
+    : Batch{positions.data(),
+            numbers.data(),
+            offsets.data(),
+            cells.data(),
+            reinterpret_cast<const std::uint8_t*>(pbc.data()),
+            offsets.shape(0) - 1},
+      positions_(std::move(positions)), numbers_(std::move(numbers)), offsets_(std::move(offsets)),
+      cells_(std::move(cells)), pbc_(std::move(pbc)) {
+    require(offsets_.shape(0) >= 1, "offsets must not be empty");
+    require(cells_.shape(0) == n_structures && pbc_.shape(0) == n_structures,
+            "cells and pbc must have one entry for each structure");
+    require(positions_.shape(0) == n_atoms(), "positions and numbers must have one row for each atom");
+    require(Batch::offsets[0] == 0 && Batch::offsets[n_structures] == static_cast<std::int64_t>(n_atoms()),
+            "offsets must run from 0 to the number of atoms");
+    for (std::size_t s = 0; s < n_structures; ++s)
+        require(Batch::offsets[s] <= Batch::offsets[s + 1], "offsets must not decrease");
+}
+
+CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets)
+    : Centres{points.data(), atoms.data(), offsets.data()}, points_(std::move(points)),
+      atoms_(std::move(atoms)), offsets_(std::move(offsets)) {
+    const std::size_t n = offsets_.shape(0);
+    require(n >= 1 && Centres::offsets[0] == 0 && atoms_.shape(0) == size() &&
+                Centres::offsets[n - 1] == static_cast<std::int64_t>(size()),
+            "centres must have an atom each, and offsets from 0 to their number");
+    for (std::size_t s = 0; s + 1 < n; ++s)
+        require(Centres::offsets[s] <= Centres::offsets[s + 1], "offsets of centres must not decrease");
+}
+
+namespace {
+
+nb::object atoms_to_numpy(const nb::list& items, bool periodic) {
+    AseArrays found;
+    if (!read_atoms(items, periodic, found))
+        return nb::none();
+    const std::size_t n = items.size(), n_atoms = found.numbers.size();
+    found.cells.resize(9 * n), found.pbc.resize(3 * n); // zero where they were not asked for
+    return nb::make_tuple(
+        to_numpy(std::move(found.numbers), {n_atoms}), to_numpy(std::move(found.positions), {n_atoms, 3}),
+        to_numpy(std::move(found.offsets), {n + 1}), to_numpy(std::move(found.cells), {n, 3, 3}),
+        to_numpy(std::move(found.pbc), {n, 3}));
+}
+
+nb::tuple first_problem(const BatchArrays& batch, bool need_cell) {
+    Finding finding;
+    {
+        nb::gil_scoped_release release;
+        finding = check_batch(batch, need_cell);
+    }
+    return nb::make_tuple(finding.problem, finding.structure, finding.atom, finding.other);
+}
+
+nb::tuple pairs_within(const BatchArrays& batch, double cutoff, int n_threads) {
+    require(cutoff > 0.0, "cutoff must be > 0");
+    PairList list;
+    {
+        nb::gil_scoped_release release;
+        list = neighbour_pairs(batch, cutoff, n_threads);
+    }
+    const std::size_t n = list.centre.size();
+    return nb::make_tuple(to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
+                          to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}));
+}
+
+void define(nb::module_& m) {
+    nb::class_<BatchArrays>(m, "Batch", "Structures as flat arrays, which are shared and not copied.")
+        .def(nb::init<Positions, BatchArrays::Numbers, Integers, BatchArrays::Cells, BatchArrays::Pbc>(),
+             nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"));
+    nb::class_<CentreArrays>(m, "Centers", "Centres of the structures of a batch: points with their atoms.")
+        .def(nb::init<Positions, Integers, Integers>(), nb::arg("points"), nb::arg("atoms"),
+             nb::arg("offsets"));
+    nb::enum_<Problem>(m, "Problem")
+        .value("none", Problem::none)
+        .value("position", Problem::position)
+        .value("number", Problem::number)
+        .value("cell", Problem::cell)
+        .value("no_cell", Problem::no_cell)
+        .value("volume", Problem::volume)
+        .value("coincident", Problem::coincident);
+    m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("periodic"),
+          "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if "
+          "any is not as ASE makes it.");
+    m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
+          "First problem of a batch as (problem, structure, atom, other atom).");
+    m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("cutoff"), nb::arg("n_threads"),
+          "Pairs of atoms within the cutoff, sorted: (atom in the batch, other in its structure, shift, "
+          "vector).");
+}
+
+const Family family("structures", define);
+
+} // namespace
+
+} // namespace atomprint::bind

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache, lru_cache
 from math import gcd, lcm
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.chemistry.elements import N_ELEMENTS, pauling_electronegativity
 
@@ -19,10 +19,19 @@ _DOTS = "·•⋅∙*"
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _CHARGES = "+-−–^⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 _NO_CHARGES = "charges are not part of a composition: leave them out"
-_ISOTOPES = {"D": "H", "T": "H"}
+ATOMIC_NUMBERS = {**{symbol: z for symbol, z in atomic_numbers.items() if z > 0}, "D": 1, "T": 1}
+"""Atomic numbers of all elements by their symbols; deuterium and tritium are hydrogen."""
+
 _NUMBER = re.compile(r"[0-9]+(?:/[0-9]+|\.[0-9]+)?")
 # The 5H2O of CuSO4.5H2O, after a dot that could be a decimal point.
 _WATER = re.compile(r"[0-9]+(?:/[0-9]+|\.[0-9]+)?\s*(?P<open>\(?)[HD]2O(?(open)\)?)\s*(?=$|[.·•⋅∙*])")
+
+
+def atomic_number(symbol: Any) -> int:
+    """Return the atomic number of an element, or raise a ValueError if this is no symbol of one."""
+    if symbol not in ATOMIC_NUMBERS:
+        raise ValueError(f"{symbol!r} is not a chemical element")
+    return ATOMIC_NUMBERS[symbol]
 
 
 def parse_formula(formula: str) -> dict[str, float]:
@@ -137,9 +146,8 @@ def _order() -> dict[str, tuple[float, str]]:
     values = pauling_electronegativity()
     values[np.isnan(values)] = 1.2  # Pm, Eu, Tb and Yb, whose neighbours have 1.1 to 1.27
     return {
-        symbol: (float(values[min(number, N_ELEMENTS) - 1]), symbol)
-        for symbol, number in atomic_numbers.items()
-        if number > 0
+        chemical_symbols[z]: (float(values[min(z, N_ELEMENTS) - 1]), chemical_symbols[z])
+        for z in range(1, len(chemical_symbols))
     }
 
 
@@ -203,9 +211,9 @@ class _Parser:
     def _symbol(self) -> str:
         for length in (2, 1):
             symbol = self.text[self.at : self.at + length]
-            if len(symbol) == length and (symbol in _ISOTOPES or (symbol in atomic_numbers and symbol != "X")):
+            if len(symbol) == length and (symbol in ATOMIC_NUMBERS):
                 self.at += length
-                return _ISOTOPES.get(symbol, symbol)
+                return chemical_symbols[ATOMIC_NUMBERS[symbol]]
         if self._peek() in _CHARGES:
             reason = _NO_CHARGES
         elif self._peek().isdigit():

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ase.data import atomic_numbers
 from sklearn.model_selection import train_test_split
 
-from atomprint.chemistry.contents import amounts_of
+from atomprint.chemistry.contents import counted, each_counted, numbers_of
 from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_formula
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
@@ -328,13 +328,13 @@ class Dataset:
             return self._amounts[index]
         if self.structures is None:
             return parse_formula((self.compositions or ())[index])
-        return amounts_of([self.structures[index]])[0]
+        return counted(numbers_of(self.structures[index]))
 
     @cached_property
     def _amounts(self) -> list[dict[str, float]]:
         """Amount of each element, for each structure."""
         if self.structures is not None:
-            return amounts_of(self.structures)
+            return each_counted(self.structures)
         found = []
         for row, formula in enumerate(self.compositions or ()):
             try:

@@ -22,6 +22,7 @@ from helpers.shared import SHARED
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.files.cif import crystal_of_cif
+from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.files.read import read_dataset
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.summary import failures_table
@@ -777,3 +778,24 @@ def test_formulas_are_known_by_their_content_where_the_name_does_not_say(tmp_pat
     path = write_csv(tmp_path / "d.csv", [{"product": "NaCl", "educt": "NaOH", "yield": 5.0}])
     with pytest.raises(ValueError, match="neither structures nor formulas"):
         read_dataset(path)
+
+
+def test_pymatgen_dicts_are_read_in_one_way_with_one_tolerance(tmp_path: Path):
+    """Occupancies that a file has rounded are those of ordered sites, in files of one's own and in public data."""
+    species = [[{"element": symbol, "occu": 1}] for symbol in ("Na", "Cl")]
+    sites = [{"species": species[0], "abc": [0, 0, 0]}, {"species": species[1], "abc": [0.5, 0.5, 0.5]}]
+    crystal = {"lattice": {"matrix": (4 * np.eye(3)).tolist()}, "sites": sites}
+    for occupancy, ordered in ((0.9995, True), (1.0005, True), (0.998, False)):
+        species[0][0]["occu"] = occupancy
+        (tmp_path / "x.json").write_text(json.dumps([crystal]))
+        if ordered:
+            (atoms,) = read_dataset(tmp_path / "x.json", targets=()).structures
+            numbers, positions, cell, pbc = read_pymatgen_dict(crystal, periodic=True)
+            assert (atoms.numbers.tolist(), numbers.tolist(), pbc) == ([11, 17], [11, 17], (True, True, True))
+            np.testing.assert_allclose(atoms.positions, positions)
+            np.testing.assert_allclose(atoms.cell, cell)
+        else:
+            with pytest.raises(ValueError, match=r"disordered: site 0 is \{'Na': 0\.998\}"):
+                read_dataset(tmp_path / "x.json", targets=())
+            with pytest.raises(ValueError, match=r"disordered: site 0 is \{'Na': 0\.998\}"):
+                read_pymatgen_dict(crystal)

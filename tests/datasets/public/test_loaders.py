@@ -157,7 +157,7 @@ def test_truncated_and_broken_files(monkeypatch, server, tmp_path):
         (split_json(["structure", "e_form"], []), "none of 0 rows could be read"),
         (
             split_json(["structure", "e_form"], [[{}, 1]]),
-            "none of 1 rows could be read, the first because of: the dict",
+            "none of 1 rows could be read, the first because of: this dict",
         ),
         (split_json(["structure", "energy"], [[{}, 1.0]]), r"column 'e_form', got \['structure', 'energy'\]"),
         (split_json(["structure", "e_form"], [[1.0]]), "must have 2 values in each row, got 1"),
@@ -174,8 +174,13 @@ def broken(change) -> dict:
 
 
 FAULTS = [
-    (broken(lambda d: d["sites"][1]["species"][0].update(occu=0.5)), 1.0, "structure", "site 1 is disordered"),
-    (broken(lambda d: d["sites"][0]["species"][0].update(element="Xx")), 1.0, "structure", "an element, got 'Xx'"),
+    (broken(lambda d: d["sites"][1]["species"][0].update(occu=0.5)), 1.0, "structure", "disordered: site 1 is"),
+    (
+        broken(lambda d: d["sites"][0]["species"][0].update(element="Xx")),
+        1.0,
+        "structure",
+        "site 0: 'Xx' is not a chem",
+    ),
     (broken(lambda d: d.pop("lattice")), 1.0, "structure", "KeyError\\('lattice'\\)"),
     (broken(lambda d: d["sites"].clear()), 1.0, "structure", "no atoms"),
     (broken(lambda d: d["sites"][0].update(abc=[0, 0])), 1.0, "structure", "inhomogeneous"),
@@ -360,7 +365,7 @@ def test_hopv_faults(tmp_path):
     path.write_text(hopv(key="AAA"))
     assert load_hopv(path=tmp_path).ids == ("AAA", "AAA-2")
     for old, new, reason in (
-        ("C 0.0 0.1 0.2", "Q 0.0 0.1 0.2", "'Q' is not an element"),
+        ("C 0.0 0.1 0.2", "Q 0.0 0.1 0.2", "'Q' is not a chemical element"),
         ("C 0.0 0.1 0.2", "C 0.0 0.1", "a symbol and three coordinates"),
         ("-5.04,", "", "must be 13 experimental fields, got 12"),
         ("QChem B3LYP", "QChem HF", "a calculation must be of B3LYP"),

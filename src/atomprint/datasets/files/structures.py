@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 
+from atomprint.chemistry.formula import atomic_number
 from atomprint.datasets.files.cif import crystal_of_cif, crystals_of_cif
 from atomprint.datasets.files.opening import plain_name, read_text
+from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.structures import as_batch
-
-_ISOTOPES = {"D": "H", "T": "H"}
 
 
 def to_atoms(raw: Any, folder: Path | None = None) -> Atoms:
@@ -179,21 +178,8 @@ def _of_mapping(raw: Mapping[str, Any]) -> Atoms:
 
 
 def _of_pymatgen(raw: Mapping[str, Any]) -> Atoms:
-    """Return what ``Structure.as_dict`` or ``Molecule.as_dict`` wrote, without need for pymatgen."""
-    symbols: list[str] = []
-    for index, site in enumerate(raw["sites"]):
-        shares = {str(species["element"]): float(species["occu"]) for species in site["species"]}
-        if len(site["species"]) != 1 or abs(sum(shares.values()) - 1) > 1e-3:
-            raise ValueError(f"this structure is disordered: site {index} is {shares}")
-        symbols += shares
-    lattice = raw.get("lattice")
-    if lattice is None:
-        return Atoms(numbers=_numbers(symbols), positions=np.array([site["xyz"] for site in raw["sites"]]))
-    cell = np.array(lattice["matrix"], dtype=np.float64)
-    scaled = np.array([site["abc"] for site in raw["sites"]], dtype=np.float64).reshape(-1, 3)
-    return Atoms(
-        numbers=_numbers(symbols), positions=scaled @ cell, cell=cell, pbc=lattice.get("pbc", (True, True, True))
-    )
+    numbers, positions, cell, pbc = read_pymatgen_dict(raw)
+    return Atoms(numbers, positions, cell=cell, pbc=pbc)
 
 
 def _of_optimade(raw: Mapping[str, Any]) -> Atoms:
@@ -224,10 +210,5 @@ def _of_jarvis(raw: Mapping[str, Any]) -> Atoms:
     return Atoms(numbers=_numbers(raw["elements"]), positions=positions, cell=cell, pbc=True)
 
 
-def _numbers(symbols: Sequence[str]) -> list[int]:
-    numbers = []
-    for symbol in (_ISOTOPES.get(symbol, symbol) for symbol in map(str.strip, symbols)):
-        if symbol not in atomic_numbers or symbol == "X":
-            raise ValueError(f"{symbol!r} is not a chemical element")
-        numbers.append(atomic_numbers[symbol])
-    return numbers
+def _numbers(symbols: Iterable[str]) -> list[int]:
+    return [atomic_number(symbol.strip()) for symbol in symbols]

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import atomic_numbers
 
 from atomprint.structures import Batch
-
-_NUMBERS = {**{symbol: z for symbol, z in atomic_numbers.items() if z > 0}, "D": 1, "T": 1}
-
-Structure = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.float64], tuple[bool, bool, bool]]
-"""Atomic numbers, positions in Å, cell in Å and periodicity of one structure."""
 
 
 class BatchBuilder:
@@ -51,46 +43,3 @@ class BatchBuilder:
             np.frombuffer(self._cells, dtype=np.float64).reshape(-1, 3, 3),
             np.frombuffer(self._pbc, dtype=np.bool_).reshape(-1, 3),
         )
-
-
-def from_pymatgen_dict(data: Any) -> Structure:
-    """Return the arrays of a structure from the dictionary that pymatgen's ``Structure.as_dict`` gives.
-
-    Positions are those of the fractional coordinates ``abc``, as in pymatgen itself; oxidation states and site
-    properties are ignored.
-
-    Raises
-    ------
-    ValueError
-        If it is no such dictionary, or the structure is empty, disordered or has an unknown element; the message says
-        which site.
-    """
-    if not isinstance(data, Mapping):
-        raise ValueError(f"a structure must be a dictionary of pymatgen, got {data!r:.60}")
-    try:
-        lattice, sites = data["lattice"], data["sites"]
-        cell = np.array(lattice["matrix"], dtype=np.float64)
-        numbers = np.array([_atomic_number(site["species"], at) for at, site in enumerate(sites)], dtype=np.int32)
-        fractional = np.array([site["abc"] for site in sites], dtype=np.float64)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"the dictionary is not that of a pymatgen Structure: {error!r}") from error
-    if not len(numbers):
-        raise ValueError("the structure has no atoms")
-    if cell.shape != (3, 3) or fractional.shape != (len(numbers), 3):
-        raise ValueError(
-            f"lattice and coordinates must have shapes (3, 3) and ({len(numbers)}, 3), "
-            f"got {cell.shape} and {fractional.shape}"
-        )
-    if not (np.isfinite(cell).all() and np.isfinite(fractional).all()):
-        raise ValueError("lattice and coordinates must be finite")
-    a, b, c = lattice.get("pbc", (True, True, True))
-    return numbers, fractional @ cell, cell, (bool(a), bool(b), bool(c))
-
-
-def _atomic_number(species: Any, at: int) -> int:
-    if len(species) != 1 or abs(species[0]["occu"] - 1) > 1e-6:
-        raise ValueError(f"site {at} is disordered: it must hold one element with occupancy 1")
-    symbol = species[0]["element"]
-    if symbol not in _NUMBERS:
-        raise ValueError(f"site {at} must hold an element, got {symbol!r}")
-    return _NUMBERS[symbol]

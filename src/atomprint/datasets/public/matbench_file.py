@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets.failures import Failure, Failures
+from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
-from atomprint.datasets.public.batch_builder import BatchBuilder, from_pymatgen_dict
+from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import PathOrStr, cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest
@@ -76,7 +77,7 @@ class _Rows:
             self.values[row] = _number(value, bool(next(iter(self.found.targets.values())).classes))
             step = "structure" if structure else "composition"
             if structure:
-                self.batch.append(*from_pymatgen_dict(of))
+                self.batch.append(*read_pymatgen_dict(of, periodic=True))
             else:
                 parse_formula(of)
                 self.formulas.append(of)

@@ -11,9 +11,9 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
-from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
+from atomprint.chemistry.formula import atomic_number
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failures, check_on_error
 from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
@@ -168,13 +168,11 @@ def _parse_atoms(lines: list[str], n: int) -> tuple[npt.NDArray[np.int32], npt.N
     words = [line.split() for line in lines]
     if len(words) != n or any(len(word) < 4 for word in words):
         raise ValueError(f"there must be {n} lines with a symbol and three coordinates")
-    unknown = [word[0] for word in words if atomic_numbers.get(word[0], 0) == 0]
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is not an element")
+    numbers = np.array([atomic_number(word[0]) for word in words], dtype=np.int32)
     positions = np.array([word[1:4] for word in words], dtype=np.float64)
     if not np.isfinite(positions).all():
         raise ValueError("positions must be finite")
-    return np.array([atomic_numbers[word[0]] for word in words], dtype=np.int32), positions
+    return numbers, positions
 
 
 @dataclass(frozen=True, slots=True)

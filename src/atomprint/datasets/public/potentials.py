@@ -13,8 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures, check_on_error
+from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
-from atomprint.datasets.public.batch_builder import from_pymatgen_dict
 from atomprint.datasets.public.cache import PathOrStr, fetch_file, find_file
 from atomprint.datasets.public.finish import Folds, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
@@ -164,7 +164,7 @@ def _from_frame(text: str) -> tuple[Atoms, str]:
 
 def _from_record(record: Mapping[str, Any]) -> tuple[Atoms, str]:
     """Read a record of the original: a dictionary of pymatgen, energy and forces."""
-    numbers, positions, cell, pbc = from_pymatgen_dict(record["structure"])
+    numbers, positions, cell, pbc = read_pymatgen_dict(record["structure"], periodic=True)
     outputs = record["outputs"]
     atoms = Atoms(numbers, positions, cell=cell, pbc=pbc)
     return _with(atoms, outputs["energy"], outputs["forces"]), str(record.get("group", ""))

@@ -10,8 +10,9 @@ from ase.data import chemical_symbols
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
+from atomprint.chemistry.contents import is_composition
 from atomprint.chemistry.elements import channel_table, check_channels
-from atomprint.descriptors.composition.element_property import Compositions, FloatArray, _is_composition, flatten
+from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
 from atomprint.layout import symbols_of
 from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
@@ -81,7 +82,7 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If something is not a composition, or has an element that is not among ``species``; the message names it.
         """
-        single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
+        single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
         flat, species = flatten(compositions), np.array(self._species())
         unknown = np.flatnonzero(~np.isin(flat.elements + 1, species))
         if len(unknown):

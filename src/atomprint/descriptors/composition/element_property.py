@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
+from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states, pauling_electronegativity
-from atomprint.chemistry.formula import parse_formula
-from atomprint.ragged import locate, split, totals
+from atomprint.chemistry.formula import ATOMIC_NUMBERS
+from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
@@ -237,7 +237,7 @@ class ElementProperty(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If something is not a composition, or a property of an element is missing; the message names them.
         """
-        single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
+        single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
         flat = flatten(compositions)
         features = self._features(flat)
         return features[0] if single else features
@@ -396,18 +396,12 @@ def _pymatgen_table(attribute: str) -> FloatArray:
 # Compositions --------------------------------------------------------------------------------------------------
 
 
-def _is_composition(item: Any) -> bool:
-    """Return whether an object is one composition, and not a sequence of compositions."""
-    return isinstance(item, str | Mapping | Atoms) or hasattr(item, "get_el_amt_dict") or hasattr(item, "composition")
-
-
 def flatten(compositions: Compositions) -> _Flat:
     """Read and check compositions."""
     if isinstance(compositions, Batch):
-        items: list[Any] = list(split(compositions.numbers, compositions.offsets))
-        amounts = [_counts(numbers) for numbers in items]
+        amounts = each_counted(compositions)
     else:
-        if _is_composition(compositions):
+        if is_composition(compositions):
             compositions = [compositions]
         elif not isinstance(compositions, Iterable) or isinstance(compositions, bytes):
             raise TypeError(
@@ -422,9 +416,10 @@ def flatten(compositions: Compositions) -> _Flat:
         total = sum(own.values())
         if not total > 0:
             raise ValueError(f"composition {index}: there must be some of an element, got none")
-        for z, amount in own.items():
+        for symbol, amount in own.items():
+            z = ATOMIC_NUMBERS[symbol]
             if z > N_ELEMENTS:
-                raise ValueError(f"composition {index}: elements must be H to Lr, got {chemical_symbols[z]}")
+                raise ValueError(f"composition {index}: elements must be H to Lr, got {symbol}")
             if amount > 0:
                 elements.append(z - 1)
                 fractions.append(amount / total)
@@ -432,40 +427,8 @@ def flatten(compositions: Compositions) -> _Flat:
     return _Flat(np.array(elements), np.array(fractions), np.array(offsets))
 
 
-def _counts(numbers: npt.NDArray[np.integer[Any]]) -> dict[int, float]:
-    return {int(z): float(n) for z, n in zip(*np.unique(numbers, return_counts=True), strict=True)}
-
-
-def _amounts(item: Any, index: int) -> dict[int, float]:
-    """Return how much of each element, by atomic number, a composition has."""
-    where = f"composition {index}"
-    if isinstance(item, str):
-        try:
-            return {atomic_numbers[symbol]: amount for symbol, amount in parse_formula(item).items()}
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-    if isinstance(item, Atoms):
-        numbers = item.numbers
-        if len(numbers) and numbers.min() < 1:
-            raise ValueError(f"{where}: atomic numbers must be in 1..{N_ELEMENTS}, got {numbers.min()}")
-        return _counts(numbers)
-    if not hasattr(item, "get_el_amt_dict"):
-        item = getattr(item, "composition", item)  # of a structure
-    if hasattr(item, "get_el_amt_dict"):
-        item = item.get_el_amt_dict()  # without oxidation states
-    if not isinstance(item, Mapping):
-        raise TypeError(
-            f"{where} must be a formula, a dict, a pymatgen Composition or Structure, or an ase.Atoms, "
-            f"got {type(item).__name__}"
-        )
-    amounts: dict[int, float] = {}
-    for key, amount in item.items():
-        z = {"D": 1, "T": 1}.get(key) or atomic_numbers.get(key, 0) if isinstance(key, str) else key
-        if not isinstance(z, int | np.integer) or isinstance(z, bool) or not 1 <= z < len(chemical_symbols):
-            raise ValueError(f"{where}: keys must be chemical symbols or atomic numbers, got {key!r}")
-        if not isinstance(amount, Real) or isinstance(amount, bool) or not 0 <= float(amount) < np.inf:
-            raise ValueError(
-                f"{where}: the amount of {chemical_symbols[int(z)]} must be finite and >= 0, got {amount!r}"
-            )
-        amounts[int(z)] = amounts.get(int(z), 0.0) + float(amount)
-    return amounts
+def _amounts(item: Any, index: int) -> dict[str, float]:
+    try:
+        return amounts_of(item)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"composition {index}: {error}") from error

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
+from atomprint.chemistry.contents import is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
-from atomprint.descriptors.composition.element_property import Compositions, FloatArray, _is_composition, flatten
+from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
 from atomprint.ragged import split
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -137,7 +138,7 @@ class OxidationStates(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If something is not a composition of H to Lr; the message names it.
         """
-        single = _is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
+        single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
         flat = flatten(compositions)
         features = np.empty((len(flat.offsets) - 1, self.get_number_of_features()))
         known: dict[tuple[bytes, bytes], FloatArray] = {}

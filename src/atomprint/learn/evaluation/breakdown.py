@@ -181,7 +181,7 @@ def _elements_of_atoms(problem: Problem, samples: Indices) -> npt.NDArray[np.boo
     order = np.argsort(structures, kind="stable")
     present, starts = np.unique(structures[order], return_index=True)
     for structure, own in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
-        found[own, _numbers(problem.dataset.structures, structure)[atoms[own]]] = True
+        found[own, numbers_of(problem.dataset.structures[structure])[atoms[own]]] = True
     return found
 
 
@@ -190,13 +190,7 @@ def _sizes(structures: Any, rows: Indices) -> npt.NDArray[np.int64]:
     if isinstance(structures, Batch):
         return structures.n_atoms[rows]
     present, inverse = np.unique(rows, return_inverse=True)
-    return np.array([len(_numbers(structures, row)) for row in present.tolist()], dtype=np.int64)[inverse]
-
-
-def _numbers(structures: Any, row: int) -> npt.NDArray[np.integer[Any]]:
-    if isinstance(structures, Batch):
-        return structures[row : row + 1].numbers
-    return numbers_of(structures[row])
+    return np.array([len(numbers_of(structures[row])) for row in present.tolist()], dtype=np.int64)[inverse]
 
 
 def _bins(sizes: npt.NDArray[np.int64]) -> Iterable[tuple[str, npt.NDArray[np.bool_]]]:

@@ -60,11 +60,11 @@ def compositions_of(dataset: Dataset) -> Compositions:
     ValueError
         If a formula cannot be read; the message names the row.
     """
-    systems = dataset.chemical_systems
     contains = np.zeros((len(dataset), len(chemical_symbols)), dtype=bool)
-    for row, system in enumerate(systems):
-        contains[row, [atomic_numbers[symbol] for symbol in system.split("-")]] = True
-    return Compositions(np.array(dataset.formulas, dtype=np.str_), np.array(systems, dtype=np.str_), contains)
+    formulas, systems = dataset.formulas, dataset.chemical_systems
+    for row in range(len(dataset)):
+        contains[row, [atomic_numbers[symbol] for symbol in dataset.amounts(row)]] = True
+    return Compositions(np.array(formulas, dtype=np.str_), np.array(systems, dtype=np.str_), contains)
 
 
 def batches(structures: Any, rows: Iterable[int], size: int = 1000) -> Iterator[Batch]:

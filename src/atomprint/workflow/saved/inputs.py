@@ -8,15 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase import Atoms
-from ase.data import atomic_numbers
-
-from atomprint.chemistry.formula import parse_formula
+from atomprint.chemistry.contents import amounts_of, each_counted, is_composition, numbers_of
+from atomprint.chemistry.formula import ATOMIC_NUMBERS
 from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.datasets.files.opening import plain_name
-from atomprint.ragged import split
-from atomprint.structures import Batch, as_batch, is_structure, read_structures
+from atomprint.structures import Batch, is_structure, read_structures
 from atomprint.workflow.saved.domain import Content
 
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -105,35 +101,22 @@ def contents_of(items: Any) -> list[Content]:
         If one cannot be read.
     """
     if isinstance(items, Batch):
-        return [_of_numbers(numbers) for numbers in split(items.numbers, items.offsets)]
+        counts = zip(each_counted(items), items.n_atoms.tolist(), strict=True)
+        return [Content(_numbers(amounts), n_atoms) for amounts, n_atoms in counts]
     return [_content(item) for item in items]
 
 
 def _content(item: Any) -> Content:
-    if isinstance(item, Atoms):
-        return _of_numbers(item.numbers)
-    if isinstance(item, str):
-        return Content(frozenset(atomic_numbers[symbol] for symbol in parse_formula(item)), None)
-    if hasattr(item, "cart_coords") and getattr(item, "is_ordered", True):
-        return _of_numbers(as_batch([item], periodic=None).numbers)
-    if not hasattr(item, "get_el_amt_dict"):
-        item = getattr(item, "composition", item)
-    if hasattr(item, "get_el_amt_dict"):
-        item = item.get_el_amt_dict()  # without oxidation states
-    if not isinstance(item, Mapping):
-        raise TypeError(f"must be a structure or a composition, got {type(item).__name__}")
-    symbols = {"D": 1, "T": 1} | atomic_numbers
-    numbers = [symbols.get(key, 0) if isinstance(key, str) else int(key) for key, amount in item.items() if amount]
-    return Content(frozenset(numbers), None)
+    n_atoms = len(numbers_of(item)) if is_structure(item) and getattr(item, "is_ordered", True) else None
+    return Content(_numbers(amounts_of(item)), n_atoms)
 
 
-def _of_numbers(numbers: Any) -> Content:
-    return Content(frozenset(np.unique(numbers).tolist()), len(numbers))
+def _numbers(amounts: Mapping[str, float]) -> frozenset[int]:
+    return frozenset(ATOMIC_NUMBERS[symbol] for symbol, amount in amounts.items() if amount)
 
 
 def _is_one(given: Any) -> bool:
-    one = isinstance(given, str | PathLike | Mapping) or is_structure(given)
-    return one or hasattr(given, "get_el_amt_dict")
+    return isinstance(given, PathLike) or is_structure(given) or is_composition(given)
 
 
 def _is_table(given: Any) -> bool:

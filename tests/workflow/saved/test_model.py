@@ -54,6 +54,8 @@ from atomprint.learn.models import make as learn_models
 from atomprint.learn.task.problem import Problem
 from atomprint.pooling import CenterSampler, Pooling
 from atomprint.structures import as_batch
+from atomprint.util import registry
+from atomprint.util.registry import KNOWN, path_of
 from atomprint.workflow import (
     Card,
     Domain,
@@ -917,6 +919,57 @@ def test_functions_are_refused(saved, function, structures):
         load_model(saved)
 
 
+def schema_of(path):
+    _, members = read_container(path)
+    with zipfile.ZipFile(io.BytesIO(members["pipeline.skops"])) as archive:
+        return archive.read("schema.json").decode()
+
+
+def with_schema(path, schema):
+    """Write a model file again with another schema."""
+    _, members = read_container(path)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(members["pipeline.skops"])) as given, zipfile.ZipFile(buffer, "w") as archive:
+        for name in given.namelist():
+            archive.writestr(name, schema if name == "schema.json" else given.read(name))
+    resave(path, members={"pipeline.skops": buffer.getvalue()})
+
+
+def test_files_hold_public_names_with_versions(saved, monkeypatch, structures, model):
+    schema = schema_of(saved)
+    assert '"__class__": "SOAP:1", "__module__": "atomprint"' in schema
+    assert "atomprint.descriptors" not in schema
+    moved = type("MovedSOAP", (SOAP,), {"__module__": __name__, "__init__": SOAP.__init__})
+    monkeypatch.setitem(registry._KNOWN, "SOAP", KNOWN["SOAP"]._replace(cls=moved))
+    monkeypatch.setitem(globals(), "MovedSOAP", moved)
+    loaded = load_model(saved)
+    assert type(loaded.pipeline[0]) is moved
+    np.testing.assert_array_equal(loaded.predict(structures).values, model.predict(structures).values)
+
+
+def test_other_numbers_and_unknown_names_are_refused(saved, monkeypatch):
+    schema = schema_of(saved)
+    known = KNOWN["SOAP"]
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._KNOWN, "SOAP", known._replace(version=2))
+        with pytest.raises(ModelFileError, match=r"SOAP with the numbers of its version 1, .* has version 2"):
+            load_model(saved)
+    for old, new, message in (
+        ("SOAP:1", "SOAP:2", "SOAP with the numbers of its version 2, .* version 1, .* update atomprint"),
+        ("SOAP:1", "SOUP:1", "holds 'SOUP', which this atomprint does not know"),
+        ("SOAP:1", "SOAP", "cannot be read"),
+        ("SOAP:1", "SOAP:x", "cannot be read"),
+        (
+            '"SOAP:1", "__module__": "atomprint"',
+            '"SOAP", "__module__": "atomprint.descriptors.soap"',
+            "not trusted, .*SOAP",
+        ),
+    ):
+        with_schema(saved, schema.replace(old, new))
+        with pytest.raises(ModelFileError, match=message):
+            load_model(saved)
+
+
 def test_what_could_not_be_loaded_is_not_saved(structures, problem, tmp_path):
     model = trained(
         make_pipeline(SOAP(**SMALL), AverageKernel(metric=lambda x, y: float(x @ y))),
@@ -945,7 +998,7 @@ def test_types_of_other_packages_must_be_named(structures, problem, tmp_path):
 
 
 def test_trusted_names_are_what_they_say():
-    for name in persist.trusted_types():
+    for name in (*persist._PARTS, *(path_of(known.cls) for known in KNOWN.values())):
         module, _, attribute = name.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), attribute)
@@ -964,7 +1017,7 @@ def test_other_pipelines_are_refused(saved, structures):
         (assemble(SOAP(species=["H", "N"], **SMALL, average="inner"), Ridge()), "feature 6 is .SOAP H-O .* here"),
         (assemble(ElementProperty(), DummyClassifier().fit([[0], [1]], [0, 1])), "it predicts classes"),
     ):
-        resave(saved, members={"pipeline.skops": skops.dumps(wrong)})
+        resave(saved, members={"pipeline.skops": persist._public(skops.dumps(wrong))})
         with pytest.raises(ModelFileError, match=message if "card names" not in message else "features"):
             load_model(saved)
     resave(saved, members={"pipeline.skops": b"no archive"})
@@ -1015,10 +1068,11 @@ def test_versions(saved, model, structures):
     load_model(saved)  # without a warning
     resave(saved, versions=card["versions"] | {"numpy": "1.26.0"})
     assert load_model(saved).info()["versions"]["numpy"] == "1.26.0"  # what it was fitted with
-    for name in ("scikit-learn", "atomprint"):
-        resave(saved, versions=card["versions"] | {name: "77.0.0"})
-        with pytest.raises(ModelFileError, match=f"was saved with {name} 77.0.0, which {name} .* cannot be expected"):
-            load_model(saved)
+    resave(saved, versions=card["versions"] | {"scikit-learn": "77.0.0"})
+    with pytest.raises(ModelFileError, match=r"with scikit-learn 77.0.0, which scikit-learn .* cannot be expected"):
+        load_model(saved)
+    resave(saved, versions=card["versions"] | {"atomprint": "77.0.0"})
+    load_model(saved)  # its format and its numbers are of this version
     resave(saved, versions=card["versions"] | {"scikit-learn": "what"})
     with pytest.raises(ModelFileError, match="must be a version, got 'what'"):
         load_model(saved)
@@ -1033,6 +1087,24 @@ def test_format_of_the_future(saved, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ModelFileError, match="format version 2, this atomprint reads up to 1: update atomprint"):
         load_model(saved)
+
+
+@pytest.mark.filterwarnings("ignore::atomprint.workflow.VersionWarning")  # scikit-learn may be a newer one
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "models").glob("*.atomprint")), ids=lambda path: path.stem
+)
+def test_files_of_earlier_versions_are_read_for_ever(path):
+    # If this fails, do not make the file anew: the models of users are like it. Read it, or raise the version of the
+    # class whose numbers are others, so that it is refused in words.
+    given = json.loads(path.with_suffix(".json").read_text())
+    loaded = load_model(path)
+    found = loaded.predict([Atoms(**structure) for structure in given["structures"]])
+    np.testing.assert_allclose(found.values, given["values"], rtol=1e-7)
+    np.testing.assert_allclose(found.distance, given["distance"], rtol=1e-5)
+    assert found.in_domain.tolist() == given["in_domain"]
+    assert loaded.n_features == given["n_features"]
+    assert read_container(path)[0]["format_version"] == int(path.stem.removeprefix("format-"))
+    assert path.stat().st_size < 60_000
 
 
 def test_missing_packages(saved, model, structures, problem, tmp_path, monkeypatch):

@@ -205,7 +205,8 @@ def check_versions(saved: Mapping[str, Any], path: str) -> None:
     Raises
     ------
     ModelFileError
-        If the major versions of atomprint, scikit-learn or XGBoost differ.
+        If the major versions of scikit-learn or XGBoost differ. Those of atomprint may: the file holds the version of
+        its format, and those of the numbers of each class.
 
     Warns
     -----
@@ -214,7 +215,7 @@ def check_versions(saved: Mapping[str, Any], path: str) -> None:
     """
     here = installed_versions(xgboost="xgboost" in saved)
     other = []
-    for name in ("atomprint", *_FITTED_BY):
+    for name in _FITTED_BY:
         then, now = saved.get(name), here.get(name)
         if not then or not now:
             continue
@@ -226,7 +227,7 @@ def check_versions(saved: Mapping[str, Any], path: str) -> None:
                 f"{path!r} was saved with {name} {then}, which {name} {now} cannot be expected to read: install "
                 f"'{name}=={then}', or train the model again"
             )
-        if name in _FITTED_BY and old[2] != new[2]:
+        if old[2] != new[2]:
             other.append(f"{name} {then} (here {now})")
     if other:
         warnings.warn(

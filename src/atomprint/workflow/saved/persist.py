@@ -6,7 +6,7 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,9 @@ from atomprint.util.registry import KNOWN, path_of, public
 from atomprint.workflow.saved.container import ModelFileError
 
 PIPELINE = "pipeline.skops"
+
+_SCHEMA = "schema.json"
+_OWN = "atomprint"  # the module of public names
 
 # Parts of fitted models that skops does not list itself. None of them runs anything given to it.
 _PARTS = (
@@ -96,6 +99,7 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
     """
     skops = _skops()
     members: dict[str, bytes] = {}
+    allowed = {*map(path_of, (known.cls for known in KNOWN.values())), *_PARTS, *trusted}
     places: dict[int, Any] = {}
     for number, found in enumerate(_search(pipeline, _is_xgboost)):
         member = None
@@ -107,7 +111,7 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
         pipeline = deepcopy(pipeline, places)
     try:
         data = skops.dumps(pipeline)
-        untrusted = set(skops.get_untrusted_types(data=data)) - trusted_types(trusted)
+        untrusted = set(skops.get_untrusted_types(data=data)) - allowed
     except Exception as error:  # skops raises whatever it meets
         raise TypeError(f"the pipeline cannot be saved: {error}") from error
     if untrusted:
@@ -116,27 +120,31 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
             "that are safe to load; functions, above all, cannot be saved. Types that you know to be safe can be "
             "named in trusted, in save and in load_model"
         )
-    return {PIPELINE: _canonical(data), **members}
+    return {PIPELINE: _public(data), **members}
 
 
 def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> Pipeline:
     """Return the pipeline that :func:`dump_pipeline` made members from.
 
-    Nothing is imported or made before all types are known to be trusted.
+    Nothing is imported or made before all types are known to be trusted. Classes of atomprint are found by their public
+    names alone: a file that gives one by the path of its module is refused like any other.
 
     Raises
     ------
     ImportError
         If skops or XGBoost is needed and not installed.
     ModelFileError
-        If a member is missing or damaged, or holds other types than trusted ones.
+        If a member is missing or damaged, holds other types than trusted ones, or classes of atomprint whose numbers
+        are others in this version.
     """
     skops = _skops()
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
-    data, allowed = members[PIPELINE], trusted_types(trusted)
     try:
-        needed = set(skops.get_untrusted_types(data=data))
+        data, own = _private(members[PIPELINE])
+        needed, allowed = set(skops.get_untrusted_types(data=data)), {*own, *_PARTS, *trusted}
+    except ModelFileError:
+        raise
     except Exception as error:  # of a file that skops did not write
         raise ModelFileError(f"{PIPELINE} cannot be read: {error!r}") from error
     if needed - allowed:
@@ -157,11 +165,6 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
     if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
         raise ModelFileError(f"{PIPELINE} must hold a Pipeline of features and a model, got {type(pipeline).__name__}")
     return pipeline
-
-
-def trusted_types(further: Iterable[str] = ()) -> set[str]:
-    """Return the names of the types that a model file may hold, besides those that skops trusts itself."""
-    return {*(path_of(known.cls) for known in KNOWN.values()), *_PARTS, *further}
 
 
 def uses_xgboost(pipeline: Pipeline) -> bool:
@@ -228,34 +231,74 @@ def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
     return model
 
 
-def _canonical(data: bytes) -> bytes:
-    """Return a skops archive with running numbers instead of memory addresses and random names.
+def _public(data: bytes) -> bytes:
+    """Return a skops archive with what stays in it: public names of classes, running numbers instead of addresses.
 
-    So the same training gives the same bytes.
+    So files can be read after a class has moved, and the same training gives the same bytes. A class becomes
+    ``"SOAP:1"`` of ``"atomprint"``: its public name and the version of its numbers.
     """
+    names = {path_of(known.cls): f"{name}:{known.version}" for name, known in KNOWN.items()}
     numbers: dict[int, int] = {}
-    names: dict[str, str] = {}
+    files: dict[str, str] = {}
 
-    def rename(state: Any) -> Any:
-        if isinstance(state, list):
-            return [rename(item) for item in state]
-        if not isinstance(state, dict):
-            return state
-        out: dict[str, Any] = {}
-        for key, value in state.items():
-            if key == "__id__" and isinstance(value, int):
-                out[key] = numbers.setdefault(value, len(numbers) + 1)
-            elif key == "file" and isinstance(value, str):
-                suffix = value.rpartition(".")[2]
-                out[key] = names.setdefault(value, f"{len(names) + 1}.{suffix}")
-            else:
-                out[key] = rename(value)
-        return out
+    def edit(node: dict[str, Any]) -> None:
+        if isinstance(node.get("__id__"), int):
+            node["__id__"] = numbers.setdefault(node["__id__"], len(numbers) + 1)
+        if isinstance(node.get("file"), str):
+            suffix = node["file"].rpartition(".")[2]
+            node["file"] = files.setdefault(node["file"], f"{len(files) + 1}.{suffix}")
+        name = names.get(f"{node.get('__module__')}.{node.get('__class__')}")
+        if name is not None:
+            node["__module__"], node["__class__"] = _OWN, name
+
+    return _edited(data, edit, files)
+
+
+def _private(data: bytes) -> tuple[bytes, set[str]]:
+    """Return a skops archive with classes where they are now instead of public names, and which classes these are.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such class, or its numbers are of another version.
+    """
+    found: set[str] = set()
+
+    def edit(node: dict[str, Any]) -> None:
+        if node.get("__module__") != _OWN:
+            return
+        name, _, version = node["__class__"].partition(":")
+        known = KNOWN.get(name)
+        if known is None:
+            raise ModelFileError(f"{PIPELINE} holds {name!r}, which this atomprint does not know: update atomprint")
+        if int(version) != known.version:
+            raise ModelFileError(
+                f"{PIPELINE} holds {name} with the numbers of its version {version}, this atomprint has version "
+                f"{known.version}, whose numbers are others: "
+                + ("update atomprint" if int(version) > known.version else "train the model again")
+            )
+        path = path_of(known.cls)
+        found.add(path)
+        node["__module__"], _, node["__class__"] = path.rpartition(".")
+
+    return _edited(data, edit, {}), found
+
+
+def _edited(data: bytes, edit: Callable[[dict[str, Any]], None], files: Mapping[str, str]) -> bytes:
+    """Return a skops archive after an edit of each node of its schema, with files under other names."""
+
+    def walk(state: Any) -> None:
+        if isinstance(state, dict):
+            edit(state)
+        for part in state.values() if isinstance(state, dict) else state if isinstance(state, list) else ():
+            walk(part)
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(buffer, "w") as archive:
-        schema = json.dumps(rename(json.loads(given.read("schema.json"))))
-        archive.writestr(zipfile.ZipInfo("schema.json"), schema)
-        for old, new in names.items():
-            archive.writestr(zipfile.ZipInfo(new), given.read(old))
+        schema = json.loads(given.read(_SCHEMA))
+        walk(schema)
+        archive.writestr(zipfile.ZipInfo(_SCHEMA), json.dumps(schema))
+        for name in given.namelist():
+            if name != _SCHEMA:
+                archive.writestr(zipfile.ZipInfo(files.get(name, name)), given.read(name))
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from atomprint.descriptors import SOAP, CompositionChannels
 from atomprint.elements import ElementEmbedding, PropertyChannels, channel_table, element_properties
-from atomprint.learn.evaluation.feature_groups import feature_groups
+from atomprint.learn import feature_groups, meanings_of
 from atomprint.pooling import LocalFeatures, Pooling
 
 PROPERTIES = ["period", "electronegativity"]
@@ -76,7 +76,10 @@ def test_densities_of_properties_in_soap():
     np.testing.assert_allclose(by_channel.create(STRUCTURES[0]), by_matrix.create(STRUCTURES[0]), rtol=1e-12)
     names = by_channel.get_feature_names_out()
     assert names[0].startswith("SOAP constant-constant n=1")
-    assert set(feature_groups(names)["element channels"]) >= {"constant-period", "period-electronegativity"}
+    assert set(feature_groups(meanings_of(by_channel))["element channels"]) >= {
+        "constant-period",
+        "period-electronegativity",
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- pooling
@@ -145,7 +148,7 @@ def test_names_of_pooled_channels():
     names = described.get_feature_names_out()
     assert len(names) == described.get_number_of_features() == described.create(STRUCTURES[0]).shape[0]
     assert names[0] == "period: covariance SOAP all n=1 n'=1 l=0"
-    groups = feature_groups(names)
+    groups = feature_groups(meanings_of(described))
     assert set(groups["elements of centres"]) == {"Na", "S", "Cl", "Zn"}
     assert set(groups["channels of centres"]) == set(PROPERTIES)
     assert sum(
@@ -192,7 +195,7 @@ def test_composition_channels_are_means_over_fractions():
     np.testing.assert_allclose(row, (2 * table[0] + table[1]) / 3)
     assert made.get_feature_names_out().tolist() == [f"CompositionChannels {name}" for name in names]
     np.testing.assert_allclose(made.transform(["TiO2", "O2"])[0], row)
-    assert set(feature_groups(made.get_feature_names_out())) == {
+    assert set(feature_groups(meanings_of(made))) == {
         "descriptors", "elements", "element channels", "element properties"
     } - {"descriptors"}  # fmt: skip
 

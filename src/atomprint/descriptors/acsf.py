@@ -11,7 +11,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
-from atomprint.layout import Block, Layout, symbols_of
+from atomprint.layout import Axis, Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
@@ -147,9 +147,10 @@ class ACSF(LocalDescriptor):
             for name, rows in (("G4", g4), ("G5", g5))
             for eta, zeta, lam in rows
         ]
-        blocks = [Block((symbol,), radial) for symbol in symbols]
+        blocks = [Block((symbol,), [Axis("radial functions", radial)]) for symbol in symbols]
         if angular:
-            blocks += [Block((b, a), angular) for j, a in enumerate(symbols) for b in symbols[: j + 1]]
+            axes = [Axis("angular functions", angular)]
+            blocks += [Block((b, a), axes) for j, a in enumerate(symbols) for b in symbols[: j + 1]]
         return Layout("ACSF", blocks)
 
     def get_location(self, species: Any) -> slice:

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
-from atomprint.layout import Block, Layout
+from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, Structures, as_batch
 from atomprint.util.registry import public
 from atomprint.util.validation import (
@@ -117,10 +117,15 @@ class _MatrixDescriptor(Descriptor):
     def _layout(self) -> Layout:
         size = self._size()
         if self.permutation == "eigenspectrum":
-            labels = [f"eigenvalue {i}" for i in range(size)]
+            axes = [Axis("eigenvalues", [f"eigenvalue {i}" for i in range(size)])]
         else:
-            labels = [f"{i},{j}" for i in range(size) for j in range(size)]
-        return Layout(type(self).__name__, [Block((), labels)])
+            places = [(i, j) for i in range(size) for j in range(size)]
+            rows, columns = ([f"row {place[k]}" for place in places] for k in (0, 1))
+            axes = [
+                Axis("rows of the matrix", [f"{i},{j}" for i, j in places], rows),
+                Axis("rows of the matrix", [""] * len(places), columns),
+            ]
+        return Layout(type(self).__name__, [Block((), axes)])
 
     def _compute(self, call: Call, out: Array) -> None:
         rule = _PERMUTATIONS[self.permutation]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -15,7 +15,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
-from atomprint.layout import Block, Layout, symbols_of
+from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, Structures
 from atomprint.util.registry import public
@@ -49,6 +49,13 @@ _NORMALIZATIONS = {
     "l2": _core.MbtrParameters.Normalization.l2,
     "n_atoms": _core.MbtrParameters.Normalization.n_atoms,
     "valle_oganov": _core.MbtrParameters.Normalization.valle_oganov,
+}
+# What values of a geometry function are grouped by, and into which group each comes.
+_GROUPS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "distance": ("radial shells", shell),
+    "inverse_distance": ("radial shells", lambda value: shell(1 / value if value > 0 else np.inf)),
+    "angle": ("angles", sector),
+    "cosine": ("angles", lambda value: sector(float(np.degrees(np.arccos(np.clip(value, -1, 1)))))),
 }
 _LARGEST_GRID = 10**5
 # The Gaussians are tabulated, and so are not much narrower than a step of the grid, nor wider than the grid.
@@ -222,8 +229,12 @@ class _Broadened(Descriptor):
         digits = 6
         while len(set(texts := [f"{x:.{digits}g}" for x in points])) < term.n:
             digits += 1
-        labels = [f"{name}={text}" for text in texts]
-        return [Block(key, labels) for key in term.keys(symbols_of(self._species()), self._local)]
+        way, group_of = _GROUPS.get(term.geometry, ("", lambda value: ""))
+        axes = [
+            Axis("terms", [""], [name.replace("_", " ")], np.zeros(term.n)),
+            Axis(way, [f"{name}={text}" for text in texts], [group_of(float(text)) for text in texts]),
+        ]
+        return [Block(key, axes) for key in term.keys(symbols_of(self._species()), self._local)]
 
     def _layout(self) -> Layout:
         return Layout(type(self).__name__, [block for t in range(len(self._terms())) for block in self._blocks(t)])

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
-from atomprint.layout import Block, Layout, pair_keys, symbols_of
+from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.neighbours import Pairs, find_pairs
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
@@ -102,10 +102,12 @@ class NeighbourStatistics(Descriptor):
         return len(_COORDINATION) + len(_BONDS) + n * (1 + len(_BONDS)) + n * (n - 1) // 2 * (2 + len(_BONDS))
 
     def _layout(self) -> Layout:
-        blocks = [Block((), (*_COORDINATION, *_BONDS))]
+        blocks = [Block((), [Axis("statistics", (*_COORDINATION, *_BONDS))])]
         for a, b in pair_keys(symbols_of(self._species())):
             ways = [(a, b)] if a == b else [(a, b), (b, a)]
-            blocks.append(Block((a, b), (*(f"coordination of {x} by {y}" for x, y in ways), *_BONDS)))
+            texts = [f"coordination of {x} by {y}" for x, y in ways]
+            groups = ["coordination"] * len(ways)
+            blocks.append(Block((a, b), [Axis("statistics", (*texts, *_BONDS), (*groups, *_BONDS))]))
         return Layout(type(self).__name__, blocks)
 
     def get_location(self, species: Any) -> slice:

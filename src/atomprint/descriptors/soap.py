@@ -21,7 +21,7 @@ from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
-from atomprint.layout import Block, Layout, pair_keys, symbols_of
+from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.ragged import owners
 from atomprint.structures import Structures
@@ -347,16 +347,17 @@ class SOAP(LocalDescriptor):
             keys = [(name, name) for name in names]
         else:
             keys = list(pair_keys(names))
-        numbers = range(1, int(self.n_max) + 1)
+        n_max, degrees = int(self.n_max), range(int(self.l_max) + 1)
+        l, n, m = (index.ravel() for index in np.indices((len(degrees), n_max, n_max)))
+        numbers = range(1, n_max + 1)
+        radial, angular = [f"n = {k}" for k in numbers], [f"l = {k}" for k in degrees]
         full, half = (
-            tuple(
-                f"n={n} n'={m} l={l}"
-                for l in range(int(self.l_max) + 1)
-                for n in numbers
-                for m in numbers
-                if m >= n or not triangular
+            (
+                Axis("radial channels", [f"n={k}" for k in numbers], radial, n[kept]),
+                Axis("radial channels", [f"n'={k}" for k in numbers], radial, m[kept]),
+                Axis("angular channels", [f"l={k}" for k in degrees], angular, l[kept]),
             )
-            for triangular in (False, True)
+            for kept in (slice(None), m >= n)
         )
         return Layout("SOAP", [Block(key, half if mode == "mu2" or key[0] == key[-1] else full) for key in keys])
 

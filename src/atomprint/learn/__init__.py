@@ -14,7 +14,7 @@ from atomprint.learn.models.search import Interval, Search
 from atomprint.learn.splits.leakage import Leakage, find_leakage
 from atomprint.learn.splits.split import Split, inner_folds, make_split
 from atomprint.learn.study.run import Study, Trial, run_study
-from atomprint.learn.task.features import Features
+from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.metrics import (
     METRICS,
     Metric,
@@ -62,6 +62,7 @@ __all__ = [
     "learning_curve",
     "make_model",
     "make_split",
+    "meanings_of",
     "regression_metrics",
     "run_study",
     "top_features",

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.elements import channel_table, check_channels
-from atomprint.layout import symbols_of
+from atomprint.layout import Meanings, of_centers, symbols_of
 from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.ragged import locate, offsets_of, owners, totals
@@ -295,6 +295,15 @@ class Pooling(TransformerMixin, BaseEstimator):
         parts = [f"{prefix}{method}" for prefix in prefixes for method in self._methods()]
         names = list(names)
         return np.array([f"{part} {name}" for part in parts for name in names], dtype=object)
+
+    def get_feature_meanings(self, given: Meanings) -> Meanings:
+        """Return what the features after pooling are about: what they were, of which centres, and how pooled."""
+        labels = [
+            [*([of_centers(group)] if group else []), ("pooling", method)]
+            for group in self._groups()
+            for method in self._methods()
+        ]
+        return given.repeated(self.names(given.names).tolist(), labels)
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return the names of the features after pooling.

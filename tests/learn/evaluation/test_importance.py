@@ -1,17 +1,22 @@
 import numpy as np
 import pytest
 from helpers.registry import REGISTRY, SMALL, some_structures
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import FeatureUnion
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from atomprint.descriptors import ACSF, LMBTR, MBTR, SOAP, CoulombMatrix, NeighbourStatistics
 from atomprint.descriptors.composition.element_property import ElementProperty
-from atomprint.learn import feature_groups, group_importance, make_model, top_features
+from atomprint.layout import Block, Layout
+from atomprint.learn import feature_groups, group_importance, make_model, meanings_of, top_features
 from atomprint.learn.evaluation.importance import Part, impurity_importance, pooled_importance, shapley_importance
 from atomprint.pooling import Pooling
+from atomprint.workflow import LocalUnion
 
 # Groups by name ---------------------------------------------------------------------------------------------------
 
@@ -20,7 +25,7 @@ from atomprint.pooling import Pooling
 def test_every_feature_of_every_descriptor_is_understood(name):
     descriptor = REGISTRY[name].fit(some_structures(name))
     names = descriptor.get_feature_names_out()
-    groups = feature_groups(names)
+    groups = feature_groups(meanings_of(descriptor))
     assert "features" not in groups
     covered = set(np.concatenate([columns for way in groups.values() for columns in way.values()]).tolist())
     assert covered == set(range(len(names)))
@@ -30,7 +35,7 @@ def test_every_feature_of_every_descriptor_is_understood(name):
 
 def test_soap_is_grouped_by_species_radial_and_angular_channels():
     soap = SOAP(species=["C", "O"], r_cut=3.0, n_max=2, l_max=1, pooling="mean")
-    groups = feature_groups(soap.get_feature_names_out())
+    groups = feature_groups(meanings_of(soap))
     assert set(groups) == {"elements", "species pairs", "radial channels", "angular channels"}
     assert {pair: len(columns) for pair, columns in groups["species pairs"].items()} == {"C-C": 6, "C-O": 8, "O-O": 6}
     place = SOAP(species=["C", "O"], r_cut=3.0, n_max=2, l_max=1).get_location(("C", "O"))
@@ -41,11 +46,11 @@ def test_soap_is_grouped_by_species_radial_and_angular_channels():
     assert len(groups["radial channels"]["n = 1"]) == 2 * (2 + 3 + 2)
 
     embedded = SOAP(species=["C", "O"], r_cut=3.0, n_max=2, l_max=1, species_embedding=np.ones((2, 2)))
-    groups = feature_groups(embedded.get_feature_names_out())
+    groups = feature_groups(meanings_of(embedded))
     assert "channel1-channel2" in groups["element channels"]
     assert "elements" not in groups
     for mode, ways in (("mu1nu1", {"elements", "species pairs"}), ("mu2", set()), ("crossover", {"elements"})):
-        found = set(feature_groups(SOAP(**SMALL, compression=mode).get_feature_names_out()))
+        found = set(feature_groups(meanings_of(SOAP(**SMALL, compression=mode))))
         assert found >= ways | {"radial channels", "angular channels"}
         assert "features" not in found
 
@@ -64,8 +69,8 @@ def test_distances_become_shells_and_angles_sectors():
             ("cosine", -1, 1, 0.5),
         )
     ]
-    names = [name for term in terms for name in MBTR(**term, species=["H", "O"]).get_feature_names_out()]
-    groups = feature_groups(names)
+    mbtr = MBTR(terms=terms, species=["H", "O"])
+    names, groups = mbtr.get_feature_names_out(), feature_groups(meanings_of(mbtr))
     assert set(groups) == {"elements", "species pairs", "species triples", "terms", "radial shells", "angles"}
     shells = {label: {names[k].split("=")[-1] for k in columns} for label, columns in groups["radial shells"].items()}
     assert {"1", "1.5"} <= shells["1–2 Å"]
@@ -79,22 +84,24 @@ def test_distances_become_shells_and_angles_sectors():
     assert set(groups["species triples"]) == {
         name.split()[1] for name in names if name.count("-") - ("=-" in name) == 2
     }
-    lmbtr = LMBTR(**terms[0], species=["H", "O"]).get_feature_names_out()
-    assert "X-O" in feature_groups(lmbtr)["species pairs"]
+    lmbtr = LMBTR(**terms[0], species=["H", "O"])
+    assert "X-O" in feature_groups(meanings_of(lmbtr))["species pairs"]
+    twice = feature_groups(meanings_of(MBTR(terms=[terms[0], terms[0]], species=["H"])))
+    assert set(twice["terms"]) == {"distance[0]", "distance[1]"}
 
 
 def test_acsf_neighbours_compositions_and_matrices():
     acsf = ACSF(species=["H", "O"], r_cut=3.0, g2_params=[[1, 0.5]], g4_params=[[1, 1, 1]])
-    groups = feature_groups(acsf.get_feature_names_out())
+    groups = feature_groups(meanings_of(acsf))
     assert set(groups["radial functions"]) == {"G1", "G2 eta=1 R_s=0.5"}
     assert set(groups["angular functions"]) == {"G4 eta=1 zeta=1 lambda=1"}
-    groups = feature_groups(NeighbourStatistics(species=["H", "O"], r_cut=2.0).get_feature_names_out())
+    groups = feature_groups(meanings_of(NeighbourStatistics(species=["H", "O"], r_cut=2.0)))
     assert set(groups["species pairs"]) == {"H-H", "H-O", "O-O"}
     assert {"coordination", "coordination mean", "bond length minimum"} <= set(groups["statistics"])
-    groups = feature_groups(ElementProperty().get_feature_names_out())
+    groups = feature_groups(meanings_of(ElementProperty()))
     assert set(groups) == {"element properties", "statistics"}
     assert len(groups["element properties"]["electronegativity"]) == len(groups["statistics"]) == 6
-    matrix = feature_groups(CoulombMatrix(n_atoms_max=3).get_feature_names_out())
+    matrix = feature_groups(meanings_of(CoulombMatrix(n_atoms_max=3)))
     assert matrix["rows of the matrix"]["row 0"].tolist() == [0, 1, 2, 3, 6]
     assert feature_groups(["mass"])["features"]["mass"].tolist() == [0]
     assert feature_groups(["number of C"])["elements"]["C"].tolist() == [0]
@@ -104,16 +111,60 @@ def test_acsf_neighbours_compositions_and_matrices():
 def test_pooling_and_unions_are_groups_of_their_own(molecules):
     pooled = SOAP(**SMALL, pooling=Pooling(("mean", "std"), by_species=True, species=["C", "O"]))
     names = pooled.get_feature_names_out()
-    groups = feature_groups(names)
+    groups = feature_groups(meanings_of(pooled))
     assert set(groups["elements of centres"]) == {"C", "O"}
     assert len(groups["elements of centres"]["C"]) == len(names) // 2
     assert set(groups["pooling"]) == {"mean", "std"}
     union = FeatureUnion([("soap", SOAP(**SMALL, pooling="mean")), ("atoms", CoulombMatrix(n_atoms_max=9))])
-    groups = feature_groups(union.fit(molecules).get_feature_names_out())
+    groups = feature_groups(meanings_of(union.fit(molecules)))
     assert set(groups["descriptors"]) == {"soap", "atoms"}
     assert len(groups["descriptors"]["atoms"]) == 81
     assert {"species pairs", "rows of the matrix"} <= set(groups)
     assert "features" not in groups
+
+
+def test_meanings_go_with_features_through_steps(molecules):
+    soap = SOAP(**SMALL)
+    steps = [SOAP(**SMALL), Pooling("mean"), StandardScaler(), SelectKBest(f_regression, k=7), MaxAbsScaler()]
+    chain = make_pipeline(*steps).fit(molecules, np.arange(len(molecules)))
+    known = meanings_of(chain)
+    assert list(known.names) == list(chain.get_feature_names_out())
+    kept = chain[3].get_support(indices=True)
+    before = feature_groups(meanings_of(soap))["angular channels"]
+    after = feature_groups(known)["angular channels"]
+    assert {label: kept[columns].tolist() for label, columns in after.items()} == {
+        label: sorted(set(columns.tolist()) & set(kept.tolist()))
+        for label, columns in before.items()
+        if set(columns.tolist()) & set(kept.tolist())
+    }
+    mixed = make_pipeline(SOAP(**SMALL, pooling="mean"), PCA(2)).fit(molecules)
+    assert list(feature_groups(meanings_of(mixed))) == ["features"]
+    local = LocalUnion([("a", SOAP(**SMALL)), ("b", ACSF(species=SMALL["species"], r_cut=3.0))]).fit(molecules)
+    groups = feature_groups(meanings_of(local))
+    assert set(groups["descriptors"]) == {"a", "b"}
+    assert {"radial channels", "radial functions"} <= set(groups)
+    assert list(meanings_of(local).names) == list(local.get_feature_names_out())
+    kept_or_not = FeatureUnion([("a", soap), ("b", "drop"), ("c", CoulombMatrix(n_atoms_max=9))]).fit(molecules)
+    assert list(meanings_of(kept_or_not).names) == list(kept_or_not.get_feature_names_out())
+
+
+def test_labels_alone_are_groups_and_names_alone_features():
+    blocks = [Block((symbol,), ["r=1", "r=2"]) for symbol in ("C", "O")]
+    groups = feature_groups(Layout("Bonds", blocks).meanings())
+    assert {way: {label: own.tolist() for label, own in found.items()} for way, found in groups.items()} == {
+        "elements": {"C": [0, 1], "O": [2, 3]},
+        "Bonds features": {"r=1": [0, 2], "r=2": [1, 3]},
+    }
+
+
+def test_meanings_of_many_features_are_quick_to_make():
+    species = list(range(1, 41))
+    soap = SOAP(species=species, r_cut=3.0, n_max=4, l_max=4, pooling=("mean", "std"))
+    known = meanings_of(soap)
+    groups = feature_groups(known)
+    assert len(known.names) == soap.get_number_of_features() == len(soap.get_feature_names_out()) > 100_000
+    assert sum(len(columns) for columns in groups["angular channels"].values()) == len(known.names)
+    assert len(groups["species pairs"]) == 40 * 41 // 2
 
 
 # Permutation ------------------------------------------------------------------------------------------------------

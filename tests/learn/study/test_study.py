@@ -9,7 +9,7 @@ from sklearn.linear_model import RidgeClassifier
 
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors.composition.element_property import ElementProperty
-from atomprint.learn import Features, FitError, Problem, conformal, make_model, make_split, run_study
+from atomprint.learn import Features, FitError, Problem, conformal, make_model, make_split, meanings_of, run_study
 from atomprint.learn.study.run import count_steps, plain
 
 METALS = ["Li", "Na", "K", "Mg", "Ca", "Al", "Ti", "Fe", "Ni", "Cu", "Zn", "Ag"]
@@ -30,8 +30,10 @@ def oxides_and_others(classes=()):
     dataset = Dataset(
         "toy", "Toy compounds", None, ids, {"gap": target}, "Compounds", "Nobody", formulas, licence="CC0"
     )
-    names = list(descriptor.get_feature_names_out())
-    features = Features("magpie", "Element properties", "statistics", X, names, 0.1, {"missing": np.nan})
+    known = meanings_of(descriptor)
+    features = Features(
+        "magpie", "Element properties", "statistics", X, known.names, 0.1, {"missing": np.nan}, meanings=known
+    )
     return Problem.of(dataset, "gap"), features
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from ase.data import chemical_symbols
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.contents import is_composition
-from atomprint.chemistry.elements import channel_table, check_channels
+from atomprint.chemistry.elements import PropertyChannels, channel_table, check_channels
 from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
-from atomprint.layout import symbols_of
+from atomprint.layout import Axis, Block, HasLayout, Layout, symbols_of
 from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -21,7 +20,7 @@ from atomprint.util.validation import check_species
 
 
 @public("CompositionChannels", version=1, in_recipes=True)
-class CompositionChannels(TransformerMixin, BaseEstimator):
+class CompositionChannels(HasLayout, TransformerMixin, BaseEstimator):
     r"""Mean of channels of the elements over a composition; no coordinates are needed.
 
     With the fractions :math:`f_i` of the elements of a composition, and the number :math:`e_{ik}` of element i in
@@ -118,15 +117,6 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
         """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
         return np.atleast_2d(self.create(X))
 
-    def get_number_of_features(self) -> int:
-        """Return the number of features of one composition."""
-        return len(self.get_feature_names_out())
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return the names of the features, such as ``"CompositionChannels Ti"``, in their order."""
-        names = channel_table(self.channels, self._species())[0]
-        return np.array([f"CompositionChannels {name}" for name in names], dtype=object)
-
     def __sklearn_is_fitted__(self) -> bool:
         return self.species is not None or hasattr(self, "species_")
 
@@ -138,6 +128,17 @@ class CompositionChannels(TransformerMixin, BaseEstimator):
         return tags
 
     # -----------------------------------------------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        species = self._species()
+        blocks = []
+        for part in check_channels(self.channels):
+            if isinstance(part, str):
+                blocks += [Block((symbol,), [""]) for symbol in symbols_of(species)]
+            else:
+                way = "element properties" if isinstance(part, PropertyChannels) else "element channels"
+                blocks.append(Block((), [Axis(way, part.names(species))]))
+        return Layout("CompositionChannels", blocks)
 
     def _validate(self) -> None:
         check_channels(self.channels)

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states, pauling_electronegativity
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
+from atomprint.layout import Axis, Block, HasLayout, Layout
 from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -122,7 +123,7 @@ _STATISTICS: Mapping[str, Callable[[FloatArray, _Flat], FloatArray]] = MappingPr
 
 
 @public("ElementProperty", version=1, in_recipes=True)
-class ElementProperty(TransformerMixin, BaseEstimator):
+class ElementProperty(HasLayout, TransformerMixin, BaseEstimator):
     r"""Statistics over the properties of the elements of a composition; no coordinates are needed.
 
     With the fractions :math:`f_i` (that sum to 1) and properties :math:`x_i` of the elements of a composition, the
@@ -263,15 +264,6 @@ class ElementProperty(TransformerMixin, BaseEstimator):
         """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
         return np.atleast_2d(self.create(X))
 
-    def get_number_of_features(self) -> int:
-        """Return the number of features of one composition."""
-        return len(self._names()) * len(self.statistics)
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return the names of the features, such as ``"ElementProperty mass mean"``, in their order."""
-        names = [f"ElementProperty {name} {statistic}" for name in self._names() for statistic in self.statistics]
-        return np.array(names, dtype=object)
-
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -283,6 +275,15 @@ class ElementProperty(TransformerMixin, BaseEstimator):
         return tags
 
     # -----------------------------------------------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        names, statistics = self._names(), tuple(self.statistics)
+        of_property, of_statistic = np.indices((len(names), len(statistics)))
+        axes = [
+            Axis("element properties", names, levels=of_property.ravel()),
+            Axis("statistics", statistics, levels=of_statistic.ravel()),
+        ]
+        return Layout("ElementProperty", [Block((), axes)])
 
     def _validate(self) -> None:
         check_choice("missing", self.missing, ("raise", "nan", "impute"))

@@ -14,6 +14,7 @@ from atomprint.chemistry.contents import is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
 from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
+from atomprint.layout import Axis, Block, HasLayout, Layout
 from atomprint.ragged import split
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -57,7 +58,7 @@ _FINE, _COARSE, _MANY = 1e-5, 1e-3, 5000  # charges closer than this are one; th
 
 
 @public("OxidationStates", version=1, in_recipes=True)
-class OxidationStates(TransformerMixin, BaseEstimator):
+class OxidationStates(HasLayout, TransformerMixin, BaseEstimator):
     r"""Charges that the elements of a composition can have; no coordinates are needed.
 
     Whether a compound conducts depends on whether the oxidation states of its elements can balance, and on the
@@ -174,15 +175,6 @@ class OxidationStates(TransformerMixin, BaseEstimator):
         """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
         return np.atleast_2d(self.create(X))
 
-    def get_number_of_features(self) -> int:
-        """Return the number of features of one composition."""
-        return len(_GENERAL) + len(self.tables) * len(_OF_TABLE)
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return the names of the features, such as ``"OxidationStates common net charge"``, in their order."""
-        names = [*_GENERAL, *(f"{table} {name}" for table in self.tables for name in _OF_TABLE)]
-        return np.array([f"OxidationStates {name}" for name in names], dtype=object)
-
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -194,6 +186,11 @@ class OxidationStates(TransformerMixin, BaseEstimator):
         return tags
 
     # -----------------------------------------------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        texts = [*_GENERAL, *(f"{table} {name}" for table in self.tables for name in _OF_TABLE)]
+        groups = [*_GENERAL, *(_OF_TABLE * len(self.tables))]
+        return Layout("OxidationStates", [Block((), [Axis("element properties", texts, groups)])])
 
     def _validate(self) -> None:
         if isinstance(self.tables, str) or len(set(self.tables)) < len(self.tables) or not len(self.tables):

@@ -22,7 +22,7 @@ from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
-from atomprint.layout import Layout
+from atomprint.layout import HasLayout
 from atomprint.structures import Batch, Structures, as_batch, as_list
 from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, check_species
 
@@ -30,7 +30,7 @@ Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
 
 
-class Descriptor(TransformerMixin, BaseEstimator):
+class Descriptor(HasLayout, TransformerMixin, BaseEstimator):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
@@ -66,10 +66,6 @@ class Descriptor(TransformerMixin, BaseEstimator):
     @abstractmethod
     def _validate(self) -> None:
         """Check all parameters; raise ``ValueError`` or ``TypeError``."""
-
-    @abstractmethod
-    def _layout(self) -> Layout:
-        """Return counts and names of the features."""
 
     @abstractmethod
     def _compute(self, call: Call, out: Array) -> None:
@@ -338,20 +334,6 @@ class Descriptor(TransformerMixin, BaseEstimator):
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
         return self._n_features()
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return the names of the features, in their order.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Present for scikit-learn.
-
-        Returns
-        -------
-        ndarray of str, shape (n_features,)
-        """
-        return self._layout().names()
 
     def __sklearn_is_fitted__(self) -> bool:
         return "species" not in self._get_param_names() or self._known_species() is not None

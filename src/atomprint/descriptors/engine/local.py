@@ -17,6 +17,7 @@ from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
+from atomprint.layout import Meanings
 from atomprint.pooling.pooling import LocalFeatures, Pooling
 from atomprint.structures import Batch, Structures, as_list
 from atomprint.util.validation import check_bool, check_choice
@@ -255,6 +256,11 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         """Return the names of the features, in their order; see :meth:`Descriptor.get_feature_names_out`."""
         pooling, names = self._pooling(), self._layout().names()
         return names if pooling is None else pooling.names(names)
+
+    def get_feature_meanings(self, given: Meanings | None = None) -> Meanings:
+        """Return what the features are about, and of which atoms they are pooled."""
+        pooling, meanings = self._pooling(), self._layout().meanings()
+        return meanings if pooling is None else pooling.get_feature_meanings(meanings)
 
     # -----------------------------------------------------------------------------------------------------------
 

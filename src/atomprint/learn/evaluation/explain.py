@@ -61,7 +61,7 @@ def explain(
     """
     if len(given.names) == 0 or given.pairwise or not (n_repeats or shap):
         return None, None
-    groups = feature_groups(given.names)
+    groups = feature_groups(given.names if given.meanings is None else given.meanings)
     parts, where = _unseen(evaluation, given, problem, split)
     return (
         _permuted(parts, where, groups, problem, n_repeats, split.seed) if n_repeats else None,

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.pipeline import FeatureUnion, Pipeline
 
-from atomprint.learn.task.blocks import Blocks, check_blocks
+from atomprint.layout import Meanings
+from atomprint.learn.task.blocks import Blocks, check_blocks, seen_columns
 
 Indices = npt.NDArray[np.intp]
 
@@ -38,6 +40,8 @@ class Features:
         First and one-past-last column of each block of joined features, which follow one another; empty if they are
         not joined. Models that make use of blocks (:func:`~atomprint.learn.make_model`) are told of them where they are
         fitted.
+    meanings : Meanings, optional
+        What the features are about (:func:`meanings_of`), for the importance of groups. Default: their names alone.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class Features:
     parameters: Mapping[str, Any]
     pairwise: bool = False
     blocks: Blocks = field(default_factory=dict)
+    meanings: Meanings | None = None
 
     def __post_init__(self) -> None:
         shape = getattr(self.values, "shape", None)
@@ -92,3 +97,37 @@ class Features:
         if self.pairwise:
             return self.values[np.ix_(rows, rows if fitted is None else fitted)]
         return self.values[rows] if hasattr(self.values, "shape") else [self.values[i] for i in rows]
+
+
+def meanings_of(transformer: Any, given: Meanings | None = None) -> Meanings:
+    """Return what the features of a fitted transformer are about.
+
+    Parameters
+    ----------
+    transformer : transformer
+        A descriptor, a ``FeatureUnion`` of several, a ``Pipeline`` that begins with one, or anything else that names
+        its features. A class of yours may have a method ``get_feature_meanings``, as descriptors have.
+    given : Meanings, optional
+        What the features that it is given are about, unless it is given structures.
+
+    Returns
+    -------
+    Meanings
+        Of features that a step mixes, such as principal components, the names alone.
+    """
+    if transformer in (None, "passthrough") and given is not None:
+        return given
+    if hasattr(transformer, "get_feature_meanings"):
+        own: Meanings = transformer.get_feature_meanings(given)
+        return own
+    if isinstance(transformer, Pipeline):
+        for _, step in transformer.steps:
+            given = meanings_of(step, given)
+        assert given is not None
+        return given
+    if isinstance(transformer, FeatureUnion):
+        parts = {name: part for name, part in transformer.transformer_list if part != "drop"}
+        return Meanings.joined({name: meanings_of(part, given) for name, part in parts.items()})
+    names = list(transformer.get_feature_names_out(None if given is None else given.names))
+    columns = None if given is None else seen_columns([transformer], len(given.names))
+    return Meanings.of_names(names) if given is None or columns is None else given.take(columns, names)

@@ -18,7 +18,7 @@ from atomprint import kernels
 from atomprint.datasets import Dataset, Failure
 from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.learn.study.run import plain
-from atomprint.learn.task.features import Features
+from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import offsets_of
 from atomprint.structures import Batch, as_batch
@@ -318,6 +318,7 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
             plain(transformer),
             pairwise=given.pairwise,
             blocks=_blocks(transformer),
+            meanings=None if given.pairwise else meanings_of(transformer),
         ),
         transformer,
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,12 +18,12 @@ from atomprint.chemistry.elements import N_ELEMENTS, ElementEmbedding, element_p
 from atomprint.datasets import Dataset, load_dcdft, load_g2
 from atomprint.descriptors import SOAP, CoulombMatrix, SineMatrix
 from atomprint.descriptors.engine.contract import Descriptor
-from atomprint.layout import symbols_of
+from atomprint.layout import Meanings, symbols_of
 from atomprint.learn.models.make import make_model
 from atomprint.learn.splits.split import make_split
 from atomprint.learn.study.export import plain
 from atomprint.learn.study.run import count_steps, run_study
-from atomprint.learn.task.features import Features
+from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.problem import Problem
 from atomprint.report import Report
 from atomprint.util.progress import Progress, Steps, silent
@@ -196,15 +195,24 @@ class Recipe:
             values = self.make.create(self.structures, n_jobs=n_jobs)
             seconds = perf_counter() - start
             names = list(self.make.get_feature_names_out())
-            parameters = plain(self.make)
+            parameters, meanings = plain(self.make), meanings_of(self.make)
         else:
             values, names = self.make(self.structures)
             seconds = perf_counter() - start
-            parameters = {}
+            parameters, meanings = {}, Meanings.of_names(names)
         if self.channels:
-            names = [re.sub(r"channel(\d+)", lambda k: self.channels[int(k[1]) - 1], name) for name in names]
+            names, labels = self._with_channels(names), self._with_channels(label for _, label in meanings.groups)
+            groups = [(way, label) for (way, _), label in zip(meanings.groups, labels, strict=True)]
+            meanings = replace(meanings, names=names, groups=groups)
             parameters = {**parameters, "channels": list(self.channels)}
-        return Features(self.key, self.title, self.description, values, names, seconds, parameters)
+        return Features(self.key, self.title, self.description, values, names, seconds, parameters, meanings=meanings)
+
+    def _with_channels(self, texts: Iterable[str]) -> list[str]:
+        """Return texts with the names of the channels instead of "channel1" and so on."""
+        texts = list(texts)
+        for number, name in reversed(list(enumerate(self.channels, start=1))):  # channel12 before channel1
+            texts = [text.replace(f"channel{number}", name) for text in texts]
+        return texts
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from atomprint.kernels import StructureKernel
+from atomprint.layout import Meanings
 from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.task.features import meanings_of
 from atomprint.pooling.pooling import LocalFeatures
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_n_jobs
@@ -103,6 +105,10 @@ class LocalUnion(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  
             f"{key}__{name}" for key, descriptor in self.transformers for name in descriptor.get_feature_names_out()
         ]
         return np.array(names, dtype=object)
+
+    def get_feature_meanings(self, given: Meanings | None = None) -> Meanings:
+        """Return what the features are about, as for ``FeatureUnion``."""
+        return Meanings.joined({key: meanings_of(descriptor) for key, descriptor in self.transformers})
 
     def __sklearn_is_fitted__(self) -> bool:
         return all(descriptor.__sklearn_is_fitted__() for _, descriptor in self.transformers)

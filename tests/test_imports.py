@@ -55,7 +55,6 @@ KNOWN = [
         "atomprint.learn.study.result_table",
         "atomprint.learn.study.study",
     ],
-    ["atomprint.workflow.recipes.own_data", "atomprint.workflow.recipes.recipe"],
 ]
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atomprint.learn import learning_curve, make_model, make_split
-from atomprint.learn.task.problem import Problem
+from atomprint.learn import learning_curve
+from atomprint.learn.splits.split import SplitSettings
 from atomprint.report.plots import style
 from atomprint.workflow import Recipe
-from atomprint.workflow.recipes.data import load_data
-from atomprint.workflow.recipes.features import compute_features, feature_sets
+from atomprint.workflow.recipes.plan import Plan
+from atomprint.workflow.runs.describe import compute_features
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 N_FOLDS = 2
@@ -27,24 +28,14 @@ N_FOLDS = 2
 
 def compute(path: Path, data: str, n_jobs: int) -> dict[str, Any]:
     """Return the learning curve of a recipe, on the first folds."""
-    recipe = Recipe.read(path, [f"data.path={json.dumps(data)}"])
-    dataset = load_data(recipe.data, recipe.seed)
-    target = recipe.data.target or next(iter(dataset.targets))
-    problem = Problem.of(dataset, target)
-    sets, _ = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
     official = path.stem.startswith("matbench")
-    split = make_split(problem, "official" if official else "random", test_size=0, n_folds=5, seed=recipe.seed)
-    (given,) = sets
-    ((key, entry),) = recipe.models.items()
-    model = make_model(
-        entry.get("type", key),
-        problem.kind,
-        random_state=recipe.seed,
-        n_jobs=n_jobs,
-        **{name: value for name, value in entry.items() if name != "type"},
-    )
+    split = SplitSettings("official" if official else "random", test_size=0)
+    plan = Plan.of(replace(Recipe.read(path, [f"data.path={json.dumps(data)}"]), split=split, n_jobs=n_jobs))
+    recipe, problem = plan.recipe, plan.problem
+    (given,), (section,) = plan.features, recipe.models.values()
+    model = section.build(problem.kind, pairwise=False, search=replace(recipe.search, seed=recipe.seed), n_jobs=n_jobs)
     features, _ = compute_features(given, problem)
-    curve = learning_curve(model, features, problem, split, fractions=FRACTIONS, max_folds=N_FOLDS)
+    curve = learning_curve(model, features, problem, plan.split, fractions=FRACTIONS, max_folds=N_FOLDS)
     return {"title": recipe.title, "unit": problem.target.unit, **curve.to_dict()}
 
 

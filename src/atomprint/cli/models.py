@@ -136,8 +136,7 @@ def evaluate(
     """Compare the predictions of a saved model with known values that it has not seen."""
     with messages():
         from atomprint.learn.task.metrics import METRICS
-        from atomprint.workflow.recipes.data import load_data
-        from atomprint.workflow.recipes.recipe import DataSection
+        from atomprint.workflow.recipes.data import DataSection
         from atomprint.workflow.saved.evaluate import evaluate_model
         from atomprint.workflow.saved.model import load_model
 
@@ -152,7 +151,7 @@ def evaluate(
         )
         with progress_bar() as progress:
             progress("Reading data", 0, None)
-            dataset = load_data(section, seed=0)
+            dataset = section.load()
             result = evaluate_model(loaded, dataset, str(section.target), n_jobs=-1 if jobs is None else jobs)
         unit = loaded.card.unit
         specs = METRICS[result.metrics.kind]

@@ -65,7 +65,7 @@ def train(
             described = describe_data(recipe, target)
             for note in described.notes:
                 console.print(note, markup=False)
-            given = described.recipe(changes or ())
+            given = Recipe.of(described, changes or ())
         if output is not None:
             given = replace(given, output=str(output))
         if seed is not None:

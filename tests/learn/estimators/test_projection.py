@@ -101,7 +101,7 @@ def test_channels_and_a_projection_in_a_recipe_to_a_saved_model(rocksalts, tmp_p
     atoms = bulk("NaCl", "rocksalt", a=5.5)
     np.testing.assert_allclose(again.predict([atoms]).values, run.model.predict([atoms]).values)
     resolved = Recipe.read(files["recipe.toml"])
-    assert resolved.features["all"]["weights"] == {"roles": 0.01}
+    assert resolved.features["all"].weights == {"roles": 0.01}
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_intervals_are_drawn_from_evenly():
         (lambda: Interval(0.0, 1.0, log=True), "low must be > 0, got 0.0"),
         (lambda: Interval(2.0, 1.0), "high must be > low = 2, got 1"),
         (lambda: Interval(0.5, 2, integer=True), "low must be a whole number for integer=True, got 0.5"),
-        (lambda: Search("guess"), "search method must be one of 'grid', 'random', 'optuna', got 'guess'"),
+        (lambda: Search("guess"), "method must be one of 'none', 'grid', 'random', 'optuna', got 'guess'"),
         (lambda: Search(n_iter=0), "n_iter must be >= 1, got 0"),
         (lambda: Search(n_folds=1), "n_folds must be >= 2, got 1"),
         (lambda: Search(space={}), "space must be a dict with at least one hyperparameter"),

@@ -23,7 +23,8 @@ from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.models.catalogue import ScaledTarget
 from atomprint.learn.task.blocks import SelectBlocks, with_blocks
 from atomprint.workflow import Recipe, load_model, train
-from atomprint.workflow.recipes.features import FeatureSet, compute_features
+from atomprint.workflow.recipes.features import FeatureSet
+from atomprint.workflow.runs.describe import compute_features
 from atomprint.workflow.saved.pipeline import LocalUnion
 
 BLOCKS = {"a": (0, 2), "b": (2, 5), "noise": (5, 11)}

@@ -18,10 +18,9 @@ from atomprint.learn import Problem
 from atomprint.learn.splits.split import make_split
 from atomprint.workflow import Recipe, auto_recipe, train
 from atomprint.workflow.recipes import auto, auto_models
-from atomprint.workflow.recipes.data import load_data
+from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.data_traits import Form, is_extensive
-from atomprint.workflow.recipes.defaults import settle
-from atomprint.workflow.recipes.features import feature_sets
+from atomprint.workflow.recipes.features import build_features, read_features
 from atomprint.workflow.recipes.template import recipe_for
 
 MOLECULES = ("H2O", "CH4", "NH3", "CH3OH", "C2H6", "C6H6", "CO2", "HCN", "C2H4", "CH3CH2OH", "N2H4", "H2CO")
@@ -117,7 +116,7 @@ def test_slabs_repeat_in_some_directions():
         atoms.pbc = (True, True, False)
     given = dataset(structures, np.arange(12.0))
     chosen = auto_recipe(given, "y")
-    sets, _ = feature_sets(chosen.features, given, "structure", 1)
+    sets = build_features(read_features(chosen.features), given, "structure", 1)
     assert chosen.features["soap"]["periodic"] is True
     assert np.isfinite(sets[0].transformer.fit_transform(structures)).all()
 
@@ -138,7 +137,7 @@ def test_counts_are_the_numbers_of_atoms_of_each_element():
     structures = molecules(12)
     given = dataset(structures, energies(structures))
     chosen = auto_recipe(given, "y")
-    (joined,), _ = feature_sets(chosen.features, given, "structure", 1)
+    (joined,) = build_features(read_features(chosen.features), given, "structure", 1)
     table = joined.transformer.fit_transform(structures)
     names = joined.transformer.get_feature_names_out()
     table = table[:, [name.startswith("counts__") and name.endswith("=0") for name in names]]
@@ -165,14 +164,14 @@ def test_targets_of_test_samples_are_not_looked_at():
     structures = molecules(40)
     values = energies(structures)
     recipe = Recipe.from_dict({"data": {"path": "unused"}, "split": {"n_folds": 3}})
-    reference, why = settle(recipe, dataset(structures, values), "y")
-    assert reference.features["soap"]["pooling"] == "sum"
+    reference, why = complete(recipe, dataset(structures, values))
+    assert reference.features["soap"].made.parameters["pooling"] == "sum"
     given = dataset(structures, values)
     split = make_split(Problem.of(given, "y"), "random", test_size=0.2, n_folds=3, seed=0)
     other = values.copy()
     other[split.test] = np.random.default_rng(1).normal(size=len(split.test)) * 1e6
-    settled, _ = settle(recipe, dataset(structures, other), "y")
-    assert settled == reference
+    completed, _ = complete(recipe, dataset(structures, other))
+    assert completed == reference
     assert not Form.of(dataset(structures, other), "y").extensive  # all of them would have told otherwise
     assert any("grows with size" in sentence for sentence in why["features"])
 
@@ -316,23 +315,23 @@ def test_tables_of_features_fit_into_memory():
 def test_what_is_given_stays():
     given = make_problem(n=30).dataset
     table = {"data": {"path": "unused"}, "models": {"ridge": {}}, "evaluation": {"n_repeats": 3}}
-    recipe, why = settle(Recipe.from_dict(table), given, "target")
-    assert recipe.models == {"ridge": {}}
+    recipe, why = complete(Recipe.from_dict(table), given)
+    assert recipe.to_dict()["models"] == {"ridge": {}}
     assert recipe.evaluation.n_repeats == 3
     assert recipe.evaluation.learning_curve is True
     assert set(why) == {"data", "features", "evaluation"}
     table = {"data": {"path": "unused"}, "features": {"c": {"type": "ElementProperty"}}, "models": "auto"}
-    recipe, why = settle(Recipe.from_dict(table), given, "target")
-    assert recipe.models["ensemble"]["members"] == ["kernel_ridge", "extra_trees"]
+    recipe, why = complete(Recipe.from_dict(table), given)
+    assert recipe.models["ensemble"].parameters["members"] == ["kernel_ridge", "extra_trees"]
     assert list(recipe.features) == ["c"]
     assert "features" not in why
     table["features"] = {"k": {"type": "AverageKernel", "descriptor": {"type": "SOAP"}}}
-    recipe, why = settle(Recipe.from_dict(table), given, "target")
-    assert recipe.models == {"kernel_ridge": {}}
+    recipe, why = complete(Recipe.from_dict(table), given)
+    assert recipe.to_dict()["models"] == {"kernel_ridge": {}}
     assert why["models"] == ("Kernel ridge takes kernels between structures.",)
     table["features"] = {"c": {"type": "ElementProperty"}}
     table["models"] = {"ridge": {}}
-    recipe, why = settle(Recipe.from_dict(table), given, "target")
+    recipe, why = complete(Recipe.from_dict(table), given)
     assert (recipe.evaluation.learning_curve, recipe.evaluation.n_repeats, why) == (True, 5, {})
 
 
@@ -438,10 +437,10 @@ def test_init_writes_reasons_and_what_train_would_choose(table):
     assert recipe.data.target == "formation_energy_per_atom"
     assert "# There are no structures" in text
     given = Recipe.auto(table)
-    settled, _ = settle(given, load_data(given.data, given.seed), given.data.target)
-    assert recipe.features == settled.features
-    assert recipe.models == settled.models
-    assert recipe.evaluation == settled.evaluation
+    completed, _ = complete(given, given.data.load(given.seed))
+    assert recipe.features == completed.features
+    assert recipe.models == completed.models
+    assert recipe.evaluation == completed.evaluation
 
 
 def test_recipes_of_structures_read_as_they_were_chosen(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from ase.build import bulk, molecule
 
 from atomprint.datasets import Dataset, Target
-from atomprint.learn import make_model
-from atomprint.workflow.recipes.features import feature_sets, named_classes
+from atomprint.workflow.recipes.features import build_features, named_classes, read_features
+from atomprint.workflow.recipes.models import ModelSection
 from atomprint.workflow.recipes.recipe import Recipe
 
 TEXT = """
@@ -49,7 +49,8 @@ def test_recipes_are_read_with_defaults(file):
     assert recipe.data.path == str(file.parent / "data.csv")
     assert recipe.data.target == "gap"
     assert recipe.seed == 3
-    assert recipe.models["forest"] == {"type": "random_forest", "n_estimators": 10}
+    assert recipe.models["forest"] == ModelSection("forest", "random_forest", {"n_estimators": 10})
+    assert recipe.to_dict()["models"]["forest"] == {"type": "random_forest", "n_estimators": 10}
     assert recipe.split.method == "random"
 
 
@@ -64,12 +65,12 @@ def test_a_resolved_recipe_reads_as_itself(file, tmp_path):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ("models.forest.n_estimators=500", lambda r: r.models["forest"]["n_estimators"] == 500),
+        ("models.forest.n_estimators=500", lambda r: r.models["forest"].parameters["n_estimators"] == 500),
         ("seed=7", lambda r: r.seed == 7),
         ("data.target=other gap", lambda r: r.data.target == "other gap"),
         ('split.method="stratified"', lambda r: r.split.method == "stratified"),
         ("split.test_size=0", lambda r: r.split.test_size == 0),
-        ("models.lasso.alpha=0.1", lambda r: r.models["lasso"] == {"alpha": 0.1}),
+        ("models.lasso.alpha=0.1", lambda r: r.to_dict()["models"]["lasso"] == {"alpha": 0.1}),
         ("data.path=/elsewhere.csv", lambda r: r.data.path == "/elsewhere.csv"),
     ],
 )
@@ -142,10 +143,12 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
     ids = tuple(f"s{i}" for i in range(len(structures)))
     target = Target(np.arange(float(len(structures))), "eV", "E", "made up")
     dataset = Dataset("toy", "Toy", structures, ids, {"y": target}, "Some", "Nobody", None, licence="CC0")
-    sets, _ = feature_sets(recipe.features, dataset, "structure", 1)
+    sections = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
+    sets = build_features(sections, dataset, "structure", 1)
     assert [len(made.transformer.fit(structures).get_feature_names_out()) > 4 for made in sets] == [True]
-    for name, entry in recipe.models.items():
-        assert hasattr(make_model(name, **entry), "fit")
+    for section in recipe.models.values():
+        made = section.build("regression", pairwise=False, search=recipe.search, n_jobs=1)
+        assert hasattr(made, "fit")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
 def test_types_that_cannot_be_had_are_named(entry, message):
     dataset = Dataset("toy", "Toy", None, ("a",), {"y": Target(np.ones(1), "", "", "")}, "", "", ("H2O",), licence="")
     with pytest.raises(ValueError, match=message):
-        feature_sets({"mine": entry}, dataset, "structure", 1)
+        build_features(read_features({"mine": entry}), dataset, "structure", 1)
 
 
 def test_classes_of_others_that_a_recipe_names():

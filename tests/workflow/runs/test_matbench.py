@@ -10,7 +10,7 @@ from helpers.shared import SHARED
 from helpers.synthetic import make_problem, make_study
 from sklearn.model_selection import KFold
 
-from atomprint.workflow.recipes.recipe import DataSection, EvaluationSection, Recipe
+from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.runs.matbench import benchmark_recipe, comparison, run_benchmark, write_submission
 from atomprint.workflow.runs.published import PUBLISHED
 
@@ -19,12 +19,14 @@ METALS = ("Li", "Na", "K", "Mg", "Ca", "Al", "Fe", "Cu", "Zn", "Ti")
 
 
 def composition_recipe(**models):
-    return Recipe(
-        data=DataSection(name="matbench_expt_gap"),
-        features={"composition": {"type": "ElementProperty", "properties": ["mass", "group"]}},
-        models=models,
-        evaluation=EvaluationSection(learning_curve=False, n_repeats=1),
-        n_jobs=1,
+    return Recipe.from_dict(
+        {
+            "data": {"name": "matbench_expt_gap"},
+            "features": {"composition": {"type": "ElementProperty", "properties": ["mass", "group"]}},
+            "models": models,
+            "evaluation": {"learning_curve": False, "n_repeats": 1},
+            "n_jobs": 1,
+        }
     )
 
 

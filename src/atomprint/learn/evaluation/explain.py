@@ -15,6 +15,7 @@ from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.evaluation.evaluate import Evaluation, targets
 from atomprint.learn.evaluation.feature_groups import Groups, feature_groups
 from atomprint.learn.evaluation.importance import (
+    N_REPEATS,
     Importance,
     Part,
     impurity_importance,
@@ -37,7 +38,13 @@ _N_GROUPS = 30  # groups of features that are shown for each way to group them, 
 
 
 def explain(
-    evaluation: Evaluation, given: Features, problem: Problem, split: Split, *, n_repeats: int = 10, shap: bool = False
+    evaluation: Evaluation,
+    given: Features,
+    problem: Problem,
+    split: Split,
+    *,
+    n_repeats: int = N_REPEATS,
+    shap: bool = False,
 ) -> tuple[Importance | None, Importance | None]:
     """Return what a model relies on, by permutation and by Shapley values.
 

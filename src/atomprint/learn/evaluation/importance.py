@@ -16,6 +16,7 @@ from atomprint.learn.task.blocks import seen_columns
 from atomprint.util.validation import check_choice, check_integer
 
 __all__ = [
+    "N_REPEATS",
     "GroupImportance",
     "Groups",
     "Importance",
@@ -26,6 +27,9 @@ __all__ = [
     "shapley_importance",
     "top_features",
 ]
+
+N_REPEATS = 5
+"""How often a group of features is scrambled, unless one is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def group_importance(
     groups: Groups,
     *,
     kind: str = "regression",
-    n_repeats: int = 10,
+    n_repeats: int = N_REPEATS,
     n_best: int | None = None,
     seed: int = 0,
 ) -> list[GroupImportance]:
@@ -132,7 +136,7 @@ def pooled_importance(
     groups: Groups,
     *,
     kind: str = "regression",
-    n_repeats: int = 10,
+    n_repeats: int = N_REPEATS,
     n_best: int | None = None,
     seed: int = 0,
 ) -> list[GroupImportance]:

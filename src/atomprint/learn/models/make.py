@@ -110,6 +110,8 @@ def make_model(
     """
     check_choice("kind", kind, KINDS)
     check_bool("pairwise", pairwise)
+    if search is not None and search.method == "none":
+        search = None
     steps: list[tuple[str, Any]] = []
     if blocks is not None:
         if pairwise:

@@ -26,7 +26,7 @@ from atomprint.learn.splits.split import Indices, Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
-METHODS = ("grid", "random", "optuna")
+METHODS = ("none", "grid", "random", "optuna")
 SCORING = {"regression": "neg_mean_absolute_error", "classification": "balanced_accuracy"}
 
 
@@ -82,7 +82,7 @@ Space = Mapping[str, "Interval | Sequence[Any]"]
 """What is tried for each hyperparameter: an :class:`Interval` or a list of choices."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Search:
     """How hyperparameters are searched for; see :func:`~atomprint.learn.make_model`.
 
@@ -90,9 +90,9 @@ class Search:
 
     Parameters
     ----------
-    method : {"grid", "random", "optuna"}
-        All combinations (four values of each interval); combinations drawn at random; or proposed by Optuna's
-        tree-structured Parzen estimator from what was found before (``pip install 'atomprint[optuna]'``).
+    method : {"none", "grid", "random", "optuna"}
+        Not at all; all combinations (four values of each interval); combinations drawn at random; or proposed by
+        Optuna's tree-structured Parzen estimator from what was found before (``pip install 'atomprint[optuna]'``).
     space : mapping, optional
         For each hyperparameter an :class:`Interval`, a dict with its parameters, or a list of choices. Default: the
         space of the model.
@@ -109,13 +109,13 @@ class Search:
 
     method: str = "random"
     space: Mapping[str, Any] | None = None
-    n_iter: int = 30
-    n_folds: int = 5
+    n_iter: int = 20
+    n_folds: int = 3
     scoring: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_choice("search method", self.method, METHODS)
+        check_choice("method", self.method, METHODS)
         check_integer("n_iter", self.n_iter, 1)
         check_integer("n_folds", self.n_folds, 2)
         check_integer("seed", self.seed, 0)
@@ -138,8 +138,10 @@ class Search:
 
         Returns
         -------
-        GridSearchCV, RandomizedSearchCV or OptunaSearch
+        GridSearchCV, RandomizedSearchCV, OptunaSearch, or the estimator itself if nothing is searched
         """
+        if self.method == "none":
+            return estimator
         chosen = space if self.space is None else _read_space(self.space)
         known = estimator.get_params()
         for name in chosen:
@@ -231,9 +233,9 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         estimator: Any,
         space: Space,
         *,
-        n_iter: int = 30,
+        n_iter: int = Search.n_iter,
         scoring: str | None = None,
-        cv: Any = 5,
+        cv: Any = Search.n_folds,
         random_state: int | None = None,
     ) -> None:
         self.estimator = estimator

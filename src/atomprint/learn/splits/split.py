@@ -115,24 +115,15 @@ class Split:
         return [*parts, ("test", self.train, self.test)] if len(self.test) else parts
 
 
-def make_split(
-    problem: Problem | int,
-    method: str = "random",
-    *,
-    test_size: float = 0.2,
-    n_folds: int = 5,
-    group_by: str | None = None,
-    seed: int = 0,
-) -> Split:
-    """Set a test part aside, and cut the rest into folds.
+@dataclass(frozen=True)
+class SplitSettings:
+    """How samples are divided; :func:`make_split` takes the same.
 
     Parameters
     ----------
-    problem : Problem or int
-        The samples, or for the method "random" only their number. Atoms of one structure always stay together.
     method : {"random", "stratified", "group", "official", "time"}
         See :data:`METHODS`. "official" takes the folds of the data set as they are: then ``test_size``, ``n_folds`` and
-        ``seed`` divide nothing, and there is no test part.
+        the seed divide nothing, and there is no test part.
     test_size : float
         Share of the test part, below 1; 0 for none: then the folds cover all samples. Groups come as near to it as
         their sizes allow; groups that are much larger than the test part are always for training.
@@ -145,6 +136,81 @@ def make_split(
         the samples with one element are predicted from all others, element by element; the test part is all samples
         that have one of a few elements drawn at random. For the method "time": a key of ``Dataset.groups`` whose labels
         are numbers or ISO dates; folds then predict one stretch of time from all before it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is wrong, or nothing would be tested.
+    """
+
+    method: str = "random"
+    test_size: float = 0.2
+    n_folds: int = 5
+    group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, tuple(METHODS))
+        test_size = check_real("test_size", self.test_size, at_least=0)
+        if test_size >= 1:
+            raise ValueError(f"test_size must be < 1, got {test_size:g}")
+        n_folds = check_integer("n_folds", self.n_folds, 0)
+        if n_folds == 1 or (n_folds == 0 and test_size == 0 and self.method != "official"):
+            rule = "be 0 or at least 2" if n_folds == 1 else "not be 0 where test_size is: nothing would be tested"
+            raise ValueError(f"n_folds must {rule}, got {n_folds}")
+
+    def divide(self, problem: Problem | int, seed: int = 0) -> Split:
+        """Set a test part aside, and cut the rest into folds; see :func:`make_split`."""
+        if not isinstance(problem, Problem):
+            problem = check_integer("problem", problem, 1)
+        seed = check_integer("seed", seed, 0, 2**32 - 1)
+        if self.method == "official":
+            if isinstance(problem, int):
+                raise ValueError("method 'official' needs a Problem, got a number of samples")
+            if self.group_by is not None:
+                raise ValueError(f"group_by must be None for method 'official', got {self.group_by!r}")
+            return _official(problem, seed)
+        partition = _partition(problem, self.method, self.group_by)
+        everything = np.arange(problem if isinstance(problem, int) else len(problem))
+        drawn = Drawn(everything, np.empty(0, dtype=np.intp))
+        if self.test_size > 0:
+            drawn = partition.draw(everything, self.test_size, seed)
+        folds = Folds([])
+        if self.n_folds:
+            most, what = partition.limit(drawn.train)
+            n_folds = max(1, most) if isinstance(partition, ElementLeftOut) else self.n_folds
+            if n_folds > most:
+                where = " for training" if len(drawn.test) else ""
+                raise ValueError(f"n_folds must be at most {most}, {what}{where}, got {n_folds}")
+            folds = partition.folds(drawn.train, n_folds, seed)
+        return Split(
+            np.sort(drawn.train),
+            np.sort(drawn.test),
+            tuple((np.sort(fit), np.sort(predict)) for fit, predict in folds.pairs),
+            seed,
+            self.method,
+            _describe(partition, drawn, len(folds.pairs)),
+            folds.names,
+            self.group_by,
+        )
+
+
+def make_split(
+    problem: Problem | int,
+    method: str = SplitSettings.method,
+    *,
+    test_size: float = SplitSettings.test_size,
+    n_folds: int = SplitSettings.n_folds,
+    group_by: str | None = SplitSettings.group_by,
+    seed: int = 0,
+) -> Split:
+    """Set a test part aside, and cut the rest into folds.
+
+    Parameters
+    ----------
+    problem : Problem or int
+        The samples, or for the method "random" only their number. Atoms of one structure always stay together.
+    method, test_size, n_folds, group_by
+        See :class:`SplitSettings`.
     seed : int
         Seed of the shuffling.
 
@@ -163,47 +229,7 @@ def make_split(
     ``test_size=0, n_folds=5, seed=18012019`` gives the folds of Matbench: with the method "random" for regression, with
     "stratified" for classification.
     """
-    if not isinstance(problem, Problem):
-        problem = check_integer("problem", problem, 1)
-    check_choice("method", method, tuple(METHODS))
-    test_size = check_real("test_size", test_size, at_least=0)
-    if test_size >= 1:
-        raise ValueError(f"test_size must be < 1, got {test_size:g}")
-    n_folds = check_integer("n_folds", n_folds, 0)
-    seed = check_integer("seed", seed, 0, 2**32 - 1)
-    if n_folds == 1 or (n_folds == 0 and test_size == 0 and method != "official"):
-        rule = "be 0 or at least 2" if n_folds == 1 else "not be 0 where test_size is: nothing would be tested"
-        raise ValueError(f"n_folds must {rule}, got {n_folds}")
-    if method == "official":
-        if isinstance(problem, int):
-            raise ValueError("method 'official' needs a Problem, got a number of samples")
-        if group_by is not None:
-            raise ValueError(f"group_by must be None for method 'official', got {group_by!r}")
-        return _official(problem, seed)
-    partition = _partition(problem, method, group_by)
-    everything = np.arange(problem if isinstance(problem, int) else len(problem))
-    drawn = (
-        partition.draw(everything, test_size, seed) if test_size > 0 else Drawn(everything, np.empty(0, dtype=np.intp))
-    )
-    folds = Folds([])
-    if n_folds:
-        most, what = partition.limit(drawn.train)
-        if isinstance(partition, ElementLeftOut):
-            n_folds = max(1, most)
-        if n_folds > most:
-            where = " for training" if len(drawn.test) else ""
-            raise ValueError(f"n_folds must be at most {most}, {what}{where}, got {n_folds}")
-        folds = partition.folds(drawn.train, n_folds, seed)
-    return Split(
-        np.sort(drawn.train),
-        np.sort(drawn.test),
-        tuple((np.sort(fit), np.sort(predict)) for fit, predict in folds.pairs),
-        seed,
-        method,
-        _describe(partition, drawn, len(folds.pairs)),
-        folds.names,
-        group_by,
-    )
+    return SplitSettings(method, test_size, n_folds, group_by).divide(problem, seed)
 
 
 def inner_folds(

@@ -15,6 +15,7 @@ from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import learning_curve
 from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator
 from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
+from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, choose
 from atomprint.learn.evaluation.uncertainty import conformal
 from atomprint.learn.models.make import MODELS, make_model
@@ -50,7 +51,7 @@ def run_study(
     *,
     question: str = "",
     titles: Mapping[str, str] = MappingProxyType({}),
-    n_repeats: int = 10,
+    n_repeats: int = N_REPEATS,
     curve: bool = True,
     level: float | None = 0.9,
     shap: bool = False,

@@ -1,60 +1,115 @@
-"""From the ``[data]`` of a recipe to a data set."""
+"""The ``[data]`` of a recipe, and the data set that it names."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from atomprint.datasets import REGISTRY, Dataset, load, read_dataset
-from atomprint.util.validation import check_choice
-from atomprint.workflow.recipes.recipe import DataSection
+from atomprint.util.validation import check_choice, check_integer
 
 
-def load_data(section: DataSection, seed: int) -> Dataset:
-    """Load a data set that atomprint knows, or read the user's own.
+@dataclass(frozen=True, slots=True)
+class DataSection:
+    """``[data]``: the structures or compositions, and the target.
 
     Parameters
     ----------
-    section : DataSection
-        Which.
-    seed : int
-        Seed of the choice of rows, if ``section.sample`` asks for some only.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    ValueError
-        If the data set, the columns or a row are not usable; the message names them.
-    FileNotFoundError
-        If there is no such file.
+    name : str or None
+        A data set that atomprint knows (``atomprint data list``); or
+    path : str or None
+        a file or folder of your own, relative to the recipe. With ``name``, a copy of that data set.
+    target : str or None
+        The column or key to predict; may be left out where a data set has only one.
+    structure, formula, id : str or None
+        Columns or keys with the structures, the formulas and the names, for ``path``.
+    groups : tuple of str
+        Further columns, by which ``[split]`` can group.
+    unit, title : str or None
+        Unit of the target, and what it is in words.
+    classes : tuple of str
+        Classes in their order, the positive one last, if the target is a category.
+    format : str or None
+        Format of the file, if its name does not tell.
+    sample : int or None
+        Take only so many rows, drawn with the seed: for trying things out.
+    on_error : {"raise", "skip"}
+        Whether a row that cannot be used stops the run, or is left out and listed in the report.
     """
-    if section.name is not None:
+
+    name: str | None = None
+    path: str | None = None
+    target: str | None = None
+    structure: str | None = None
+    formula: str | None = None
+    id: str | None = None
+    groups: tuple[str, ...] = ()
+    unit: str | None = None
+    title: str | None = None
+    classes: tuple[str, ...] = ()
+    format: str | None = None
+    sample: int | None = None
+    on_error: str = "raise"
+
+    def __post_init__(self) -> None:
+        if self.name is None and self.path is None:
+            raise ValueError("data must have a name (of a known data set) or a path (of your own file)")
+        if self.sample is not None:
+            check_integer("data.sample", self.sample, 1)
+        check_choice("data.on_error", self.on_error, ("raise", "skip"))
+
+    def load(self, seed: int = 0) -> Dataset:
+        """Load the data set that atomprint knows, or read the user's own.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the choice of rows, if ``sample`` asks for some only.
+
+        Raises
+        ------
+        ValueError
+            If the data set, the columns or a row are not usable; the message names them.
+        FileNotFoundError
+            If there is no such file.
+        """
+        dataset = self._read() if self.name is None else self._known(self.name)
+        if self.sample is None or self.sample >= len(dataset):
+            return dataset
+        rows = np.random.default_rng(seed).choice(len(dataset), self.sample, replace=False)
+        return dataset.take(np.sort(rows))
+
+    def target_of(self, dataset: Dataset) -> str:
+        """Return the name of the target: the one that is given, or the only one that there is."""
+        if self.target is not None:
+            return check_choice("data.target", self.target, tuple(dataset.targets))
+        if len(dataset.targets) != 1:
+            raise ValueError(f"data.target must be one of {', '.join(dataset.targets)}: {dataset.name!r} has several")
+        return next(iter(dataset.targets))
+
+    def _known(self, name: str) -> Dataset:
         for entry in ("structure", "formula", "id", "unit", "title", "format"):
-            if getattr(section, entry) is not None:
-                raise ValueError(f"data.{entry} belongs to files of your own, not to data set {section.name!r}")
-        check_choice("data.name", section.name, tuple(REGISTRY))
-        options = {"path": section.path, "on_error": section.on_error} if REGISTRY[section.name].files else {}
-        dataset = load(section.name, **options)
-    else:
-        target = section.target
+            if getattr(self, entry) is not None:
+                raise ValueError(f"data.{entry} belongs to files of your own, not to data set {name!r}")
+        check_choice("data.name", name, tuple(REGISTRY))
+        options = {"path": self.path, "on_error": self.on_error} if REGISTRY[name].files else {}
+        return load(name, **options)
+
+    def _read(self) -> Dataset:
+        target = self.target
         if target is None:
             raise ValueError("data.target must name the column or key to predict")
-        dataset = read_dataset(
-            str(section.path),
+        return read_dataset(
+            str(self.path),
             targets=target,
-            structure=section.structure,
-            formula=section.formula,
-            id=section.id,
-            groups=section.groups,
-            units={} if section.unit is None else {target: section.unit},
-            titles={} if section.title is None else {target: section.title},
-            classes={target: section.classes} if section.classes else {},
-            format=section.format,
-            on_error=section.on_error,
+            structure=self.structure,
+            formula=self.formula,
+            id=self.id,
+            groups=self.groups,
+            units={} if self.unit is None else {target: self.unit},
+            titles={} if self.title is None else {target: self.title},
+            classes={target: self.classes} if self.classes else {},
+            format=self.format,
+            on_error=self.on_error,
         )
-    if section.sample is None or section.sample >= len(dataset):
-        return dataset
-    rows = np.random.default_rng(seed).choice(len(dataset), section.sample, replace=False)
-    return dataset.take(np.sort(rows))

@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from atomprint.datasets import Dataset
 from atomprint.learn.task.problem import Problem
-from atomprint.workflow.recipes.features import periodic_directions
+from atomprint.structures import Batch, as_batch
 
 _EXTENSIVE = 0.9  # share of the variance that numbers of atoms must explain
 _MAX_ROWS = 5000  # more are not needed to tell
@@ -154,6 +154,12 @@ def is_extensive(counts: npt.NDArray[np.float64], y: npt.NDArray[np.float64], se
         r2_score(y, cross_val_predict(LinearRegression(), table, y, cv=folds)) for table in (counts, counts / sizes)
     )
     return bool(by_counts > max(_EXTENSIVE, by_shares))
+
+
+def periodic_directions(dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Return along which lattice vectors each structure of a data set repeats, shape (n_structures, 3)."""
+    structures = dataset.structures
+    return structures.pbc if isinstance(structures, Batch) else as_batch(structures, periodic=None).pbc
 
 
 def _counts(dataset: Dataset) -> npt.NDArray[np.float64]:

@@ -1,38 +1,32 @@
-"""From the ``[features]`` of a recipe to descriptors, and from these to the features of a data set."""
+"""The ``[features]`` of a recipe, and the descriptors that they name."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint import kernels
-from atomprint.datasets import Dataset, Failure
+from atomprint.datasets import Dataset
 from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
 from atomprint.learn.study.run import plain
-from atomprint.learn.task.features import Features, meanings_of
-from atomprint.learn.task.problem import Problem
-from atomprint.ragged import offsets_of
-from atomprint.structures import Batch, as_batch
-from atomprint.util.progress import Progress
 from atomprint.util.registry import KNOWN, import_class, path_of
+from atomprint.util.validation import check_bool, check_choice, check_real
+from atomprint.workflow.recipes.data_traits import periodic_directions
+from atomprint.workflow.recipes.sections import named_tables, typed
 from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
 
 _OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__, OxidationStates.__name__)
-_CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """One entry of ``[features]``.
+    """One set of features to compare.
 
     Parameters
     ----------
@@ -89,67 +83,270 @@ def named_classes(entry: Any) -> Iterator[str]:
                 yield from named_classes(value)
 
 
-def make_transformer(entry: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> tuple[BaseEstimator, bool]:
-    """Return the transformer that an entry describes, and whether its rows are similarities.
+@dataclass(frozen=True)
+class ObjectSection:
+    """A table with a ``type``: an object by the name of its class, and its parameters.
 
     Parameters
     ----------
-    entry : mapping
-        ``type`` and parameters; tables with a ``type`` of their own become objects.
     where : str
-        Name of the entry, for messages.
-    defaults : mapping
-        Parameters for those descriptors that have them, unless the entry gives them: ``periodic``, ``n_jobs``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is no such class or parameter, or a value is wrong; the message names the entry.
+        Its place in the recipe, for messages.
+    type : str
+        Name of a class of :mod:`atomprint.descriptors`, a kernel, or a part of these; or the import path of another.
+    parameters : mapping of str to object
+        Its parameters; tables among them that have a type of their own are objects, too.
     """
-    parameters = dict(entry)
-    cls = class_of(parameters.pop("type"), f"{where}.type")
-    accepted = inspect.signature(cls).parameters
-    local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
-    for name in parameters:
-        if name not in accepted:
-            raise ValueError(
-                f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
-            )
-    values = {name: _value(value, f"{where}.{name}", defaults) for name, value in parameters.items()}
-    values |= {name: value for name, value in defaults.items() if name in accepted and name not in values}
-    try:
-        made = cls(**values)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{where}: {error}") from error
-    if not issubclass(cls, kernels.StructureKernel):
-        return made, False
-    if not isinstance(local, Mapping) or "type" not in local:
-        raise ValueError(
-            f'{where}.descriptor must give the local descriptor that {cls.__name__} compares, such as {{type = "SOAP"}}'
-        )
-    inner, _ = make_transformer(local, f"{where}.descriptor", defaults)
-    return Pipeline([("descriptor", inner), ("kernel", made)]), True
 
+    where: str = field(compare=False)
+    type: str
+    parameters: Mapping[str, Any]
 
-def _value(value: Any, where: str, defaults: Mapping[str, Any]) -> Any:
-    if isinstance(value, Mapping) and "type" in value:
-        return make_transformer(value, where, defaults)[0]
-    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping):
+    @classmethod
+    def read(cls, table: Mapping[str, Any], where: str) -> Self:
+        """Return the object that a table describes."""
+        given = {name: cls._read(value, f"{where}.{name}") for name, value in table.items() if name != "type"}
+        return cls(where, table["type"], given)
+
+    @classmethod
+    def _read(cls, value: Any, where: str) -> Any:
+        if isinstance(value, Mapping) and "type" in value:
+            return cls.read(value, where)
+        if isinstance(value, list):
+            return [cls._read(item, f"{where}[{number}]") for number, item in enumerate(value)]
         return value
-    return tuple(_value(item, f"{where}[{number}]", defaults) for number, item in enumerate(value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table."""
+        return {"type": self.type, **{name: _table(value) for name, value in self.parameters.items()}}
+
+    def words(self) -> str:
+        """Return what it is made of, as one would write a call."""
+        given = ", ".join(f"{name} = {_words(value)}" for name, value in self.parameters.items() if name != "n_jobs")
+        return f"{self.type}({given})"
+
+    def suited_to(self, dataset: Dataset) -> Self:
+        """Return the object with whether it sees periodic images, where that is left to the data."""
+        parameters = dict(self.parameters)
+        if isinstance(parameters.get("descriptor"), ObjectSection):
+            parameters["descriptor"] = parameters["descriptor"].suited_to(dataset)
+        accepted = inspect.signature(class_of(self.type, f"{self.where}.type")).parameters
+        if "periodic" in accepted and "periodic" not in parameters:
+            pbc = periodic_directions(dataset)
+            if pbc.any() and not pbc.all():
+                raise ValueError(
+                    f"{self.where}.periodic must be given: {int(pbc.all(axis=1).sum())} of {len(pbc)} structures "
+                    f"repeat in all directions, {int((~pbc.any(axis=1)).sum())} in none"
+                )
+            parameters["periodic"] = bool(pbc.any())
+        return replace(self, parameters=parameters)
+
+    def build(self, n_jobs: int) -> tuple[BaseEstimator, bool]:
+        """Return the object, and whether it compares structures: then it is a descriptor with a kernel behind it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such class or parameter, or a value is wrong; the message names the entry.
+        """
+        where, parameters = self.where, dict(self.parameters)
+        cls = class_of(self.type, f"{where}.type")
+        accepted = inspect.signature(cls).parameters
+        local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
+        for name in parameters:
+            if name not in accepted:
+                raise ValueError(
+                    f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
+                )
+        values = {name: _built(value, n_jobs) for name, value in parameters.items()}
+        if "n_jobs" in accepted:
+            values.setdefault("n_jobs", n_jobs)
+        try:
+            made = cls(**values)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{where}: {error}") from error
+        if not issubclass(cls, kernels.StructureKernel):
+            return made, False
+        if not isinstance(local, ObjectSection):
+            raise ValueError(
+                f"{where}.descriptor must give the local descriptor that {cls.__name__} compares, such as "
+                '{type = "SOAP"}'
+            )
+        return Pipeline([("descriptor", local.build(n_jobs)[0]), ("kernel", made)]), True
 
 
-def feature_sets(
-    entries: Mapping[str, Mapping[str, Any]], dataset: Dataset, level: str, n_jobs: int
-) -> tuple[list[FeatureSet], dict[str, dict[str, Any]]]:
-    """Return the feature sets that a recipe asks for, and its entries with what was settled by the data.
+def _table(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_table(item) for item in value]
+    return value.to_dict() if isinstance(value, ObjectSection) else value
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, ObjectSection):
+        return value.words()
+    if isinstance(value, list):
+        return f"[{', '.join(_words(item) for item in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(plain(value))
+
+
+def _built(value: Any, n_jobs: int) -> Any:
+    if isinstance(value, ObjectSection):
+        return value.build(n_jobs)[0]
+    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping | ObjectSection):
+        return value
+    return tuple(_built(item, n_jobs) for item in value)
+
+
+@dataclass(frozen=True)
+class DescriptorSection:
+    """``[features.KEY]`` with a ``type``: a descriptor or a kernel.
 
     Parameters
     ----------
-    entries : mapping of str to mapping
-        The section ``[features]``.
+    key : str
+        Its name in the recipe.
+    made : ObjectSection
+        The descriptor.
+    title, description : str or None
+        For reports. Default: the key, and the parameters.
+    """
+
+    key: str
+    made: ObjectSection
+    title: str | None = None
+    description: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table."""
+        return {**_titles(self), **self.made.to_dict()}
+
+    def suited_to(self, dataset: Dataset) -> Self:
+        """Return the section with what it leaves to the data."""
+        return self if dataset.structures is None else replace(self, made=self.made.suited_to(dataset))
+
+    def build(self, dataset: Dataset, n_jobs: int) -> FeatureSet:
+        """Return the features, not computed yet."""
+        transformer, pairwise = self.made.build(n_jobs)
+        where, name = self.made.where, self.made.type
+        if not hasattr(transformer, "transform"):
+            raise ValueError(f"{where}.type must be a class with fit and transform, got {name!r}")
+        if dataset.structures is None and needs_structures(transformer):
+            raise ValueError(
+                f"{where}: {name} needs structures, but data set {dataset.name!r} has compositions only; "
+                f"{' and '.join(_OF_COMPOSITIONS)} work without structures"
+            )
+        description = self.made.words() if self.description is None else self.description
+        return FeatureSet(self.key, self.title or self.key, description, transformer, pairwise)
+
+
+@dataclass(frozen=True)
+class JoinSection:
+    """``[features.KEY]`` with ``join``: other features beside each other.
+
+    Parameters
+    ----------
+    key : str
+        Its name in the recipe.
+    join : tuple of str
+        Keys of the others.
+    weights : mapping of str to float
+        What some of them are multiplied by.
+    only_joined : bool
+        Whether those that are joined are not tried alone.
+    title, description : str or None
+        See :class:`DescriptorSection`.
+    """
+
+    key: str
+    join: tuple[str, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    only_joined: bool = False
+    title: str | None = None
+    description: str | None = None
+
+    @classmethod
+    def read(cls, key: str, entry: Mapping[str, Any], others: Sequence[str]) -> Self:
+        """Return the section that a table describes, which can join the other features named."""
+        where = f"features.{key}"
+        extra = sorted(set(entry) - {"join", "only_joined", "weights", "title", "description"})
+        if extra:
+            raise ValueError(f"{where} joins other features and takes no parameters of its own, got {', '.join(extra)}")
+        parts = entry["join"]
+        if not isinstance(parts, Sequence) or isinstance(parts, str) or len(parts) < 2 or len(set(parts)) < len(parts):
+            raise ValueError(f"{where}.join must be a list of at least two different features, got {parts!r}")
+        for part in parts:
+            check_choice(f"{where}.join", part, others)
+        check_bool(f"{where}.only_joined", entry.get("only_joined", False))
+        weights = entry.get("weights", {})
+        if not isinstance(weights, Mapping):
+            raise TypeError(f"{where}.weights must be a table of numbers, got {weights!r}")
+        for part, weight in weights.items():
+            check_choice(f"{where}.weights", part, tuple(parts))
+            check_real(f"{where}.weights.{part}", weight, above=0)
+        return cls(key, **{**entry, "join": tuple(parts)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table."""
+        options = {"only_joined": self.only_joined, "weights": dict(self.weights)}
+        return {**_titles(self), "join": list(self.join), **{name: given for name, given in options.items() if given}}
+
+    def suited_to(self, dataset: Dataset) -> Self:
+        """Return the section: it leaves nothing to the data."""
+        return self
+
+    def build(self, parts: Sequence[FeatureSet], level: str) -> FeatureSet:
+        """Return the features, not computed yet, of which these are the parts."""
+        if any(part.pairwise for part in parts):
+            raise ValueError(f"features.{self.key}.join: similarities of a kernel cannot be joined with other features")
+        if self.weights and level == "atom":
+            raise ValueError(f"features.{self.key}.weights are for features of structures, not of atoms")
+        made = "; ".join(
+            f"{part.key}: {part.description}"
+            + (f", times {self.weights[part.key]:g}" if part.key in self.weights else "")
+            for part in parts
+        )
+        union = LocalUnion if level == "atom" else FeatureUnion
+        options = {"transformer_weights": dict(self.weights)} if self.weights else {}
+        transformer = union([(part.key, part.transformer) for part in parts], **options)
+        return FeatureSet(self.key, self.title or self.key, self.description or made, transformer)
+
+
+FeatureSection = DescriptorSection | JoinSection
+
+
+def _titles(section: FeatureSection) -> dict[str, str]:
+    given = {"title": section.title, "description": section.description}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_features(value: Any) -> dict[str, FeatureSection]:
+    """Return the sections of ``[features]``; none where they are left to the data."""
+    tables = named_tables(value, "features", "soap")
+    single = [key for key, table in tables.items() if "join" not in table]
+    sections: dict[str, FeatureSection] = {}
+    for key, table in tables.items():
+        where = f"features.{key}"
+        if ("type" in table) == ("join" in table):
+            raise ValueError(f'{where} must have either a type, such as type = "SOAP", or join = [other features]')
+        if "join" in table:
+            sections[key] = JoinSection.read(key, table, [other for other in single if other != key])
+        else:
+            words = ("title", "description")
+            titles = {name: typed(table.pop(name), "str", f"{where}.{name}") for name in words if name in table}
+            sections[key] = DescriptorSection(key, ObjectSection.read(table, where), **titles)
+    return sections
+
+
+def build_features(
+    sections: Mapping[str, FeatureSection], dataset: Dataset, level: str, n_jobs: int
+) -> list[FeatureSet]:
+    """Return the features that sections name, not computed yet.
+
+    Parameters
+    ----------
+    sections : mapping of str to section
+        The sections, suited to the data.
     dataset : Dataset
-        What is to be described.
+        The data.
     level : {"structure", "atom"}
         Whether there is to be a row for each structure, or for each atom.
     n_jobs : int
@@ -160,168 +357,12 @@ def feature_sets(
     ValueError, TypeError
         If an entry is wrong, or needs structures that the data set does not have; the message names the entry.
     """
-    resolved = {key: dict(entry) for key, entry in entries.items()}
-    sets: dict[str, FeatureSet] = {}
-    union = LocalUnion if level == "atom" else FeatureUnion
-    for key, entry in resolved.items():
-        if "join" in entry:
-            continue
-        where = f"features.{key}"
-        if dataset.structures is not None:
-            _settle_periodic(entry, where, dataset)
-        transformer, pairwise = make_transformer(entry, where, {"n_jobs": n_jobs})
-        if not hasattr(transformer, "transform"):
-            raise ValueError(f"{where}.type must be a class with fit and transform, got {entry['type']!r}")
-        if dataset.structures is None and needs_structures(transformer):
-            raise ValueError(
-                f"{where}: {entry['type']} needs structures, but data set {dataset.name!r} has compositions only; "
-                f"{' and '.join(_OF_COMPOSITIONS)} work without structures"
-            )
-        sets[key] = FeatureSet(key, key, _describe(entry), transformer, pairwise)
-    chosen = []
-    hidden = {part for entry in resolved.values() if entry.get("only_joined") for part in entry["join"]}
-    for key, entry in resolved.items():
-        if "join" not in entry:
-            chosen += [] if key in hidden else [sets[key]]
-            continue
-        parts = [sets[part] for part in entry["join"]]
-        weights = dict(entry.get("weights", {}))
-        if any(part.pairwise for part in parts):
-            raise ValueError(f"features.{key}.join: similarities of a kernel cannot be joined with other features")
-        if weights and level == "atom":
-            raise ValueError(f"features.{key}.weights are for features of structures, not of atoms")
-        options = {"transformer_weights": weights} if weights else {}
-        chosen.append(
-            FeatureSet(
-                key,
-                key,
-                "; ".join(
-                    f"{part.key}: {part.description}"
-                    + (f", times {weights[part.key]:g}" if part.key in weights else "")
-                    for part in parts
-                ),
-                union([(part.key, part.transformer) for part in parts], **options),
-            )
-        )
-    return chosen, resolved
-
-
-def _settle_periodic(entry: dict[str, Any], where: str, dataset: Dataset) -> None:
-    """Write down whether a descriptor sees periodic images, if the recipe leaves it to the data."""
-    inner = entry.get("descriptor")
-    if isinstance(inner, Mapping) and "type" in inner:
-        entry["descriptor"] = dict(inner)
-        _settle_periodic(entry["descriptor"], f"{where}.descriptor", dataset)
-    cls = class_of(entry["type"], f"{where}.type")
-    if "periodic" in entry or "periodic" not in inspect.signature(cls).parameters:
-        return
-    pbc = periodic_directions(dataset)
-    if pbc.all() or not pbc.any():
-        entry["periodic"] = bool(pbc.any())
-        return
-    raise ValueError(
-        f"{where}.periodic must be given: {int(pbc.all(axis=1).sum())} of {len(pbc)} structures repeat in all "
-        f"directions, {int((~pbc.any(axis=1)).sum())} in none"
-    )
-
-
-def periodic_directions(dataset: Dataset) -> npt.NDArray[np.bool_]:
-    """Return along which lattice vectors each structure of a data set repeats, shape (n_structures, 3)."""
-    structures = dataset.structures
-    return structures.pbc if isinstance(structures, Batch) else as_batch(structures, periodic=None).pbc
-
-
-def _describe(entry: Mapping[str, Any]) -> str:
-    given = ", ".join(f"{name} = {_words(value)}" for name, value in entry.items() if name not in ("type", "n_jobs"))
-    return f"{entry['type']}({given})"
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return _describe(value) if "type" in value else str(plain(value))
-    if isinstance(value, list):
-        return f"[{', '.join(_words(item) for item in value)}]"
-    return str(value).lower() if isinstance(value, bool) else str(plain(value))
-
-
-def inputs_of(dataset: Dataset) -> Any:
-    """Return what descriptors are given: the structures, or where there are none the compositions."""
-    return dataset.compositions if dataset.structures is None else dataset.structures
-
-
-def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progress) -> tuple[Dataset, list[Failure]]:
-    """Return the data set without the structures that one of the descriptors refuses, and why it does."""
-    failures: dict[int, Failure] = {}
-    for given in sets:
-        inputs = inputs_of(dataset)
-        transformer = clone(given.transformer)
-        first = transformer.steps[0][1] if given.pairwise else transformer
-        for start in range(0, len(dataset), _CHUNK):
-            rows = [i for i in range(start, min(start + _CHUNK, len(dataset))) if i not in failures]
-            progress(f"Checking structures for {given.key}", start, len(dataset))
-            try:
-                first.fit_transform([inputs[i] for i in rows])
-            except (ValueError, TypeError):
-                for row in rows:
-                    try:
-                        first.fit_transform([inputs[row]])
-                    except (ValueError, TypeError) as error:
-                        reason = f"{given.key}: {error}".replace("structure 0", "structure").replace(
-                            "composition 0", "composition"
-                        )
-                        failures[row] = Failure(row, dataset.ids[row], "features", reason)
-    if not failures:
-        return dataset, []
-    kept = [i for i in range(len(dataset)) if i not in failures]
-    if not kept:
-        first_failure = next(iter(failures.values()))
-        raise ValueError(f"no structure of {dataset.name!r} can be described: {first_failure.reason}")
-    found = [failures[row] for row in sorted(failures)]
-    return replace(dataset.take(kept), failures=(*dataset.failures, *found)), found
-
-
-def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, BaseEstimator]:
-    """Compute one feature set for all samples of a problem.
-
-    Returns
-    -------
-    features : Features
-        One row for each sample.
-    transformer : transformer
-        Fitted to all structures of the samples: it learns which elements there are and how large structures get,
-        nothing else.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a structure cannot be described, or the rows do not fit the target.
-    """
-    dataset, transformer = problem.dataset, clone(given.transformer)
-    start = perf_counter()
-    needed = np.unique(problem.structures)
-    inputs = inputs_of(dataset if len(needed) == len(dataset) else dataset.take(needed))
-    try:
-        values = transformer.fit_transform(inputs)
-    except (ValueError, TypeError) as error:
-        hint = '; on_error = "skip" in [data] leaves such structures out' if "structure" in str(error) else ""
-        raise type(error)(f"features.{given.key}: {error}{hint}") from error
-    values = _rows(given, problem, needed, values)
-    names = () if given.pairwise else list(transformer.get_feature_names_out())
-    return (
-        Features(
-            given.key,
-            given.title,
-            given.description,
-            values,
-            names,
-            perf_counter() - start,
-            plain(transformer),
-            pairwise=given.pairwise,
-            blocks=_blocks(transformer),
-            meanings=None if given.pairwise else meanings_of(transformer),
-        ),
-        transformer,
-    )
+    single = {key: section for key, section in sections.items() if isinstance(section, DescriptorSection)}
+    sets = {key: section.build(dataset, n_jobs) for key, section in single.items()}
+    joins = {key: section for key, section in sections.items() if isinstance(section, JoinSection)}
+    made = {key: section.build([sets[part] for part in section.join], level) for key, section in joins.items()}
+    hidden = {part for section in joins.values() if section.only_joined for part in section.join}
+    return [(sets | made)[key] for key in sections if key not in hidden]
 
 
 def joined_parts(transformer: BaseEstimator) -> dict[str, Any]:
@@ -329,35 +370,3 @@ def joined_parts(transformer: BaseEstimator) -> dict[str, Any]:
     if isinstance(transformer, FeatureUnion):
         return dict(transformer.transformer_list)
     return dict(transformer.transformers) if isinstance(transformer, LocalUnion) else {}
-
-
-def _blocks(transformer: BaseEstimator) -> dict[str, tuple[int, int]]:
-    """Return the columns of each of joined features."""
-    blocks, start = {}, 0
-    for name, part in joined_parts(transformer).items():
-        stop = start + len(part.get_feature_names_out())
-        if stop > start:
-            blocks[name] = (start, stop)
-        start = stop
-    return blocks
-
-
-def _rows(given: FeatureSet, problem: Problem, needed: npt.NDArray[np.intp], values: Any) -> Any:
-    """Return one row for each sample."""
-    one_each = getattr(values, "ndim", 0) == 2 and values.shape[0] == len(needed)
-    if problem.atoms is None:
-        if one_each:
-            return values
-        raise ValueError(
-            f"features.{given.key} has a row for each atom, target {problem.target_name!r} one value for each "
-            'structure: give the descriptor average = "inner" or "outer", or pooling = "mean"'
-        )
-    if one_each or given.pairwise:
-        raise ValueError(
-            f"features.{given.key} has one row for each structure, target {problem.target_name!r} values for atoms: "
-            "use a local descriptor (SOAP, ACSF, LMBTR) without average and pooling"
-        )
-    counts = [len(rows) for rows in values]
-    firsts = offsets_of(counts)
-    place = np.searchsorted(needed, problem.structures)
-    return np.concatenate([np.asarray(rows) for rows in values])[firsts[place] + problem.atoms]

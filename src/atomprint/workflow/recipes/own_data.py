@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
 from atomprint.datasets import REGISTRY, FileContents, inspect_file
-from atomprint.workflow.recipes.recipe import DataSection, Recipe
+from atomprint.workflow.recipes.data import DataSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +30,6 @@ class DescribedData:
     title: str = ""
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def recipe(self, overrides: Iterable[str] = ()) -> Recipe:
-        """Return a recipe that leaves the rest to the data, and can be carried out from anywhere.
-
-        Parameters
-        ----------
-        overrides : iterable of str
-            Entries to replace, as for :meth:`Recipe.read`.
-        """
-        given = Recipe(self.section, title=self.title)
-        if self.section.path is not None:
-            given = replace(given, data=replace(self.section, path=str(Path(self.section.path).absolute())))
-        return given.replaced(overrides)
 
 
 def describe_data(data: str | PathLike[str], target: str | None = None) -> DescribedData:

@@ -4,106 +4,29 @@ from __future__ import annotations
 
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs, check_real
-
-
-@dataclass(frozen=True, slots=True)
-class DataSection:
-    """``[data]``: the structures or compositions, and the target.
-
-    Parameters
-    ----------
-    name : str or None
-        A data set that atomprint knows (``atomprint data list``); or
-    path : str or None
-        a file or folder of your own, relative to the recipe. With ``name``, a copy of that data set.
-    target : str or None
-        The column or key to predict; may be left out where a data set has only one.
-    structure, formula, id : str or None
-        Columns or keys with the structures, the formulas and the names, for ``path``.
-    groups : tuple of str
-        Further columns, by which ``[split]`` can group.
-    unit, title : str or None
-        Unit of the target, and what it is in words.
-    classes : tuple of str
-        Classes in their order, the positive one last, if the target is a category.
-    format : str or None
-        Format of the file, if its name does not tell.
-    sample : int or None
-        Take only so many rows, drawn with the seed: for trying things out.
-    on_error : {"raise", "skip"}
-        Whether a row that cannot be used stops the run, or is left out and listed in the report.
-    """
-
-    name: str | None = None
-    path: str | None = None
-    target: str | None = None
-    structure: str | None = None
-    formula: str | None = None
-    id: str | None = None
-    groups: tuple[str, ...] = ()
-    unit: str | None = None
-    title: str | None = None
-    classes: tuple[str, ...] = ()
-    format: str | None = None
-    sample: int | None = None
-    on_error: str = "raise"
-
-    def __post_init__(self) -> None:
-        if self.name is None and self.path is None:
-            raise ValueError("data must have a name (of a known data set) or a path (of your own file)")
-        if self.sample is not None:
-            check_integer("data.sample", self.sample, 1)
-        check_choice("data.on_error", self.on_error, ("raise", "skip"))
-
-
-@dataclass(frozen=True, slots=True)
-class SplitSection:
-    """``[split]``: what is set aside for testing; see :func:`atomprint.learn.splits.split.make_split`."""
-
-    method: str = "random"
-    test_size: float = 0.2
-    n_folds: int = 5
-    group_by: str | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("split.method", self.method, ("random", "stratified", "group", "official", "time"))
-        check_real("split.test_size", self.test_size, at_least=0)
-        check_integer("split.n_folds", self.n_folds, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSection:
-    """``[search]``: how hyperparameters are chosen within each training part.
-
-    Parameters
-    ----------
-    method : {"none", "grid", "random", "optuna"}
-        ``"none"`` takes the parameters as they are.
-    n_iter : int
-        Number of trials of ``"random"`` and ``"optuna"``.
-    n_folds : int
-        Folds of the inner cross-validation.
-    scoring : str or None
-        A scorer of scikit-learn; by default the figure by which models are compared.
-    """
-
-    method: str = "none"
-    n_iter: int = 20
-    n_folds: int = 3
-    scoring: str | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("search.method", self.method, ("none", "grid", "random", "optuna"))
-        check_integer("search.n_iter", self.n_iter, 1)
-        check_integer("search.n_folds", self.n_folds, 2)
+from atomprint.learn.models.search import Search
+from atomprint.learn.splits.split import SplitSettings
+from atomprint.util.validation import check_bool, check_integer, check_n_jobs, check_real
+from atomprint.workflow.recipes.data import DataSection
+from atomprint.workflow.recipes.features import FeatureSection, read_features
+from atomprint.workflow.recipes.models import ModelSection, read_models
+from atomprint.workflow.recipes.own_data import DescribedData, describe_data
+from atomprint.workflow.recipes.sections import (
+    AUTO,
+    as_toml,
+    check_entries,
+    entry_types,
+    override,
+    read_section,
+    typed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +65,11 @@ class EvaluationSection:
         if not 0 < check_real("evaluation.level", self.level) < 1:
             raise ValueError(f"evaluation.level must be between 0 and 1, got {self.level}")
 
+    def options(self) -> dict[str, Any]:
+        """Return what :func:`atomprint.learn.run_study` takes; nothing may be left to the data any more."""
+        entries = asdict(self)
+        return {"curve": entries.pop("learning_curve"), **entries}
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -172,11 +100,11 @@ class Recipe:
     """
 
     data: DataSection
-    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    split: SplitSection = field(default_factory=SplitSection)
-    search: SearchSection = field(default_factory=SearchSection)
-    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
+    features: Mapping[str, FeatureSection] = field(default_factory=dict)
+    models: Mapping[str, ModelSection] = field(default_factory=dict)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    search: Search = field(default_factory=partial(Search, "none"))
+    evaluation: EvaluationSection = EvaluationSection()
     title: str = ""
     seed: int = 0
     n_jobs: int = -1
@@ -185,37 +113,27 @@ class Recipe:
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**32 - 1)
         check_n_jobs(self.n_jobs)
-        for key, entry in self.features.items():
-            where = f"features.{key}"
-            if ("type" in entry) == ("join" in entry):
-                raise ValueError(f'{where} must have either a type, such as type = "SOAP", or join = [other features]')
-            if "join" in entry:
-                self._check_join(where, key, entry)
-
-    def _check_join(self, where: str, key: str, entry: Mapping[str, Any]) -> None:
-        others = [other for other in self.features if other != key and "join" not in self.features[other]]
-        extra = sorted(set(entry) - {"join", "only_joined", "weights"})
-        if extra:
-            raise ValueError(f"{where} joins other features and takes no parameters of its own, got {', '.join(extra)}")
-        parts = entry["join"]
-        if not isinstance(parts, Sequence) or isinstance(parts, str) or len(parts) < 2 or len(set(parts)) < len(parts):
-            raise ValueError(f"{where}.join must be a list of at least two different features, got {parts!r}")
-        for part in parts:
-            check_choice(f"{where}.join", part, others)
-        weights = entry.get("weights", {})
-        if not isinstance(weights, Mapping):
-            raise TypeError(f"{where}.weights must be a table of numbers, got {weights!r}")
-        for part, weight in weights.items():
-            check_choice(f"{where}.weights", part, tuple(parts))
-            check_real(f"{where}.weights.{part}", weight, above=0)
+        for key, model in self.models.items():
+            if model.space is not None and self.search.method == "none":
+                raise ValueError(f'models.{key}.space needs a search: set method = "grid" or "random" in [search]')
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Return the recipe that a table of tables describes; unknown entries are errors."""
-        return _section(cls, table, "")
+        if not isinstance(table, Mapping):
+            raise TypeError(f"the recipe must be a table, got {table!r}")
+        types = entry_types(cls)
+        check_entries(table, types, "")
+        values = {
+            name: _SECTIONS[name](value) if name in _SECTIONS else typed(value, types[name], name)
+            for name, value in table.items()
+        }
+        if "data" not in values:
+            raise ValueError("data is missing: a recipe needs [data]")
+        return cls(**values)
 
-    @staticmethod
-    def auto(data: str | PathLike[str], target: str | None = None, overrides: Iterable[str] = ()) -> Recipe:
+    @classmethod
+    def auto(cls, data: str | PathLike[str], target: str | None = None, overrides: Iterable[str] = ()) -> Self:
         """Return a recipe for data, with features, models and evaluation left to their form.
 
         Parameters
@@ -237,9 +155,15 @@ class Recipe:
         FileNotFoundError, ValueError, TypeError
             If there is no such file or column, nothing in it can be a target, or an override is wrong.
         """
-        from atomprint.workflow.recipes.own_data import describe_data
+        return cls.of(describe_data(data, target), overrides)
 
-        return describe_data(data, target).recipe(overrides)
+    @classmethod
+    def of(cls, described: DescribedData, overrides: Iterable[str] = ()) -> Self:
+        """Return a recipe for described data, as :meth:`auto` does; it can be carried out from anywhere."""
+        section = described.section
+        if section.path is not None:
+            section = replace(section, path=str(Path(section.path).absolute()))
+        return cls(section, title=described.title).replaced(overrides)
 
     @classmethod
     def read(cls, path: str | PathLike[str], overrides: Iterable[str] = ()) -> Self:
@@ -271,29 +195,40 @@ class Recipe:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not a TOML file: {error}") from error
         try:
-            for override in overrides:
-                _override(table, override)
+            for text in overrides:
+                override(table, text)
             recipe = cls.from_dict(table)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{path}: {error}") from error
         where = recipe.data.path
-        if where is None or any(override.partition("=")[0].strip() == "data.path" for override in overrides):
+        if where is None or any(text.partition("=")[0].strip() == "data.path" for text in overrides):
             return recipe
         return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
 
     def replaced(self, overrides: Iterable[str]) -> Self:
         """Return the recipe with some entries replaced, as for :meth:`read`."""
-        table = {name: value for name, value in self.to_dict().items() if name not in _EXAMPLES or value != AUTO}
-        for override in overrides:
-            _override(table, override)
+        table = self.to_dict()
+        for name in ("features", "models"):
+            if table[name] == AUTO:
+                del table[name]
+        for text in overrides:
+            override(table, text)
         return type(self).from_dict(table)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""
-        scalars = {name: getattr(self, name) for name in ("title", "seed", "n_jobs", "output")}
-        sections = {name: asdict(getattr(self, name)) for name in ("data", "split", "search", "evaluation")}
-        chosen = {name: getattr(self, name) or AUTO for name in _EXAMPLES}
-        result: dict[str, Any] = _plain({**scalars, **sections, **chosen})
+        result: dict[str, Any] = as_toml(
+            {
+                **{name: getattr(self, name) for name in ("title", "seed", "n_jobs", "output")},
+                **{name: asdict(getattr(self, name)) for name in ("data", "split")},
+                "search": {name: getattr(self.search, name) for name in _OF_SEARCH},
+                "evaluation": asdict(self.evaluation),
+                **{
+                    name: {key: section.to_dict() for key, section in getattr(self, name).items()} or AUTO
+                    for name in ("features", "models")
+                },
+            }
+        )
         return result
 
     def to_toml(self, comments: Iterable[str] = ()) -> str:
@@ -304,10 +239,6 @@ class Recipe:
         return comment(comments) + text
 
 
-AUTO = "auto"
-"""What stands in a recipe for features or models that are left to the data."""
-
-
 def comment(sentences: Iterable[str]) -> str:
     """Return sentences as comments of a TOML file, each beginning a line."""
     return "".join(
@@ -316,90 +247,12 @@ def comment(sentences: Iterable[str]) -> str:
     )
 
 
-_EXAMPLES = {"features": "soap", "models": "ridge"}
-_TABLES: Mapping[str, type] = {
-    "data": DataSection,
-    "split": SplitSection,
-    "search": SearchSection,
-    "evaluation": EvaluationSection,
+_OF_SEARCH = ("method", "n_iter", "n_folds", "scoring")  # a search has a space and a seed besides
+_SECTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "data": partial(read_section, DataSection, where="data"),
+    "features": read_features,
+    "models": read_models,
+    "split": partial(read_section, SplitSettings, where="split"),
+    "search": partial(read_section, Search, where="search", names=_OF_SEARCH, method="none"),
+    "evaluation": partial(read_section, EvaluationSection, where="evaluation"),
 }
-
-
-def _section(cls: type, table: Any, where: str) -> Any:
-    """Return an object of a class whose fields are the entries of a table."""
-    if not isinstance(table, Mapping):
-        raise TypeError(f"{where or 'the recipe'} must be a table, got {table!r}")
-    known = {f.name: f for f in fields(cls)}
-    values: dict[str, Any] = {}
-    for name, value in table.items():
-        full = f"{where}.{name}" if where else name
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise ValueError(
-                f"{full} is not an entry of a recipe{hint}: {where or 'there'} may have {', '.join(known)}"
-            )
-        if cls is Recipe and name in _TABLES:
-            value = _section(_TABLES[name], value, full)
-        elif cls is Recipe and name in _EXAMPLES:
-            value = _tables(value, full)
-        else:
-            value = _typed(value, str(known[name].type), full)
-        values[name] = value
-    for name, f in known.items():
-        if name not in values and f.default is MISSING and f.default_factory is MISSING:
-            raise ValueError(f"{name} is missing: a recipe needs [data]")
-    return cls(**values)
-
-
-def _tables(value: Any, where: str) -> dict[str, dict[str, Any]]:
-    if value == AUTO:
-        return {}
-    if isinstance(value, Mapping) and not value:
-        raise ValueError(
-            f"{where} must have at least one entry, such as [{where}.{_EXAMPLES[where]}], or be left out to be chosen"
-        )
-    if not isinstance(value, Mapping) or not all(isinstance(entry, Mapping) for entry in value.values()):
-        raise TypeError(f'{where} must be "auto" or hold tables, such as [{where}.{_EXAMPLES[where]}], got {value!r}')
-    return {str(key): dict(entry) for key, entry in value.items()}
-
-
-_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-
-
-def _typed(value: Any, annotation: str, where: str) -> Any:
-    """Return a value if it is of the type that a field is annotated with."""
-    name = annotation.removesuffix(" | None")
-    if name.startswith("tuple"):
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            raise TypeError(f"{where} must be a list of strings, got {value!r}")
-        return tuple(value)
-    if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and name != "bool"):
-        words = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}[name]
-        raise TypeError(f"{where} must be {words}, got {value!r}")
-    return value
-
-
-def _override(table: dict[str, Any], text: str) -> None:
-    """Replace one entry of a table of tables."""
-    name, equals, value = text.partition("=")
-    parts = [part.strip() for part in name.split(".")]
-    if not equals or not all(parts):
-        raise ValueError(f"an override must look like models.forest.n_estimators=500, got {text!r}")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ValueError(f"override {text!r}: {part} is not a table")
-    table[parts[-1]] = parsed
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

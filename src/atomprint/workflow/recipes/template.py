@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atomprint.datasets import Dataset
-from atomprint.workflow.recipes.data import load_data
-from atomprint.workflow.recipes.defaults import settle
+from atomprint.workflow.recipes.completion import complete
+from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
-from atomprint.workflow.recipes.recipe import DataSection, Recipe, comment
+from atomprint.workflow.recipes.recipe import Recipe, comment
 
 _HEAD = """\
 # A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
@@ -103,15 +102,15 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         described = describe_data(data, target)
     section, notes = described.section, list(described.notes)
     recipe = Recipe(replace(section, on_error="skip"))
-    dataset = load_data(recipe.data, recipe.seed)
-    section = replace(section, target=_target(dataset, section))
+    dataset = recipe.data.load()
+    recipe, why = complete(recipe, dataset)
+    section = replace(section, target=recipe.data.target)
     if dataset.failures and section.path is not None:
         first = dataset.failures[0]
         notes.append(
             f"{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}): "
             'set on_error = "skip" to leave them out'
         )
-    recipe, why = settle(recipe, dataset, str(section.target))
     notes.append(why["data"][0])
     evaluation = recipe.evaluation
     parts = [
@@ -120,9 +119,9 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         _known(section) if section.path is None else _own(described, relative_to),
         _SPLIT,
         comment(why["features"]),
-        _tables("features", recipe.features),
+        _tables("features", recipe.to_dict()["features"]),
         comment(why["models"]),
-        _tables("models", recipe.models),
+        _tables("models", recipe.to_dict()["models"]),
         _OTHER_MODELS,
         comment(why["search"]),
         _SEARCH,
@@ -134,15 +133,6 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         ),
     ]
     return "".join(parts), notes
-
-
-def _target(dataset: Dataset, section: DataSection) -> str:
-    """Return the target of a file, or of a known data set."""
-    if section.target in dataset.targets:
-        return str(section.target)
-    if section.target is None and len(dataset.targets) == 1:
-        return next(iter(dataset.targets))
-    raise ValueError(f"target: give one of {', '.join(dataset.targets)}, which data set {dataset.name!r} has")
 
 
 def _known(section: DataSection) -> str:

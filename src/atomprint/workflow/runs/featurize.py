@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
-from atomprint.workflow.recipes.features import drop_failures, feature_sets, inputs_of
+from atomprint.workflow.recipes.features import DescriptorSection, ObjectSection
+from atomprint.workflow.recipes.sections import parsed
+from atomprint.workflow.runs.describe import drop_failures, inputs_of
 
 FORMATS = (".parquet", ".csv", ".csv.gz", ".npz")
 
@@ -76,18 +77,16 @@ def featurize(
     -------
     FeatureTable
     """
-    entry: dict[str, Any] = {"type": descriptor}
+    table: dict[str, Any] = {}
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"a parameter must look like r_cut=5.0, got {text!r}")
-        try:
-            entry[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            entry[name.strip()] = value.strip()
+        table[name.strip()] = parsed(value)
     progress("Reading structures", 0, None)
     dataset = read_dataset(path, targets=(), structure=structure, formula=formula, on_error=on_error)
-    (given,), _ = feature_sets({"descriptor": entry}, dataset, "structure", n_jobs)
+    made = ObjectSection.read({**table, "type": descriptor}, "features.descriptor")
+    given = DescriptorSection("descriptor", made).suited_to(dataset).build(dataset, n_jobs)
     if given.pairwise:
         raise ValueError(f"descriptor must not be a kernel, got {descriptor!r}")
     progress(f"Computing {descriptor}", 0, None)

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from sklearn import metrics as sk
 
 from atomprint.learn.evaluation.nested_choice import CHOSEN
+from atomprint.learn.splits.split import SplitSettings
 from atomprint.learn.study.result_table import Row
 from atomprint.learn.study.run import Study, plain
 from atomprint.util.files import write_atomically
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice
-from atomprint.workflow.recipes.recipe import DataSection, Recipe, SplitSection
+from atomprint.workflow.recipes.data import DataSection
+from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.runs.published import PUBLISHED
 from atomprint.workflow.runs.train import Run, train
 
@@ -67,7 +69,7 @@ def run_benchmark(
     recipe = replace(
         recipe,
         data=DataSection(name=task, path=path, on_error="raise"),
-        split=SplitSection(method="official", test_size=0, n_folds=5),
+        split=SplitSettings(method="official", test_size=0),
     )
     return train(recipe, progress)
 

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from atomprint.datasets import Dataset
 from atomprint.learn.evaluation.evaluate import fit_estimator
-from atomprint.learn.models.make import MODELS, ModelSpec, make_model
-from atomprint.learn.models.search import Search
-from atomprint.learn.splits.split import make_split
-from atomprint.learn.study.run import Study, count_steps, run_study, takes_kernel
-from atomprint.learn.task.blocks import SelectBlocks, check_known
+from atomprint.learn.study.run import Study, run_study
 from atomprint.learn.task.features import Features
-from atomprint.learn.task.problem import Problem
 from atomprint.report import Report, versions
 from atomprint.util.files import write_atomically
 from atomprint.util.memory import peak_memory
 from atomprint.util.progress import Progress, Steps, silent
-from atomprint.util.validation import check_choice, check_n_jobs
-from atomprint.workflow.recipes.data import load_data
-from atomprint.workflow.recipes.defaults import settle
-from atomprint.workflow.recipes.features import (
-    FeatureSet,
-    compute_features,
-    drop_failures,
-    feature_sets,
-    joined_parts,
-    named_classes,
-)
+from atomprint.util.validation import check_n_jobs
+from atomprint.workflow.recipes.features import named_classes
+from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.runs.describe import compute_features, drop_failures
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
 
@@ -92,8 +78,9 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         files = self.report.write(folder)
         files[MODEL_FILE] = folder / MODEL_FILE
-        named = [{"type": key, **entry} for key, entry in self.recipe.models.items()]
-        self.model.save(files[MODEL_FILE], trusted=named_classes([self.recipe.features, named]))
+        tables = self.recipe.to_dict()
+        models = [{"type": key, **table} for key, table in tables["models"].items()]
+        self.model.save(files[MODEL_FILE], trusted=named_classes([tables["features"], models]))
         record = {
             "seed": self.recipe.seed,
             "reasons": list(self.reasons),
@@ -138,63 +125,69 @@ def train(recipe: Recipe, progress: Progress = silent) -> Run:
         If something needs a package that is not installed; the message says how to install it.
     """
     clock = _Clock()
-    n_jobs = check_n_jobs(recipe.n_jobs)
     progress("Reading data", 0, None)
-    dataset = load_data(recipe.data, recipe.seed)
-    target = _target(recipe, dataset)
+    plan = Plan.of(recipe)
     clock.lap("data")
-
-    recipe, why = settle(recipe, dataset, target)
-    reasons = tuple(sentence for sentences in why.values() for sentence in sentences)
-    kind = dataset.targets[target].kind
-    possible, _ = _models(recipe, kind, [False, True], 1)  # a wrong entry is told before the work
-    sets, resolved = feature_sets(recipe.features, dataset, dataset.targets[target].level, n_jobs)
-    _check_blocks(possible, sets)
-    problem, features, transformers = _describe(recipe, dataset, target, sets, progress)
+    plan, features, transformers = describe(plan, progress)
     clock.lap("features")
-
-    split = make_split(
-        problem,
-        recipe.split.method,
-        test_size=recipe.split.test_size,
-        n_folds=recipe.split.n_folds,
-        group_by=recipe.split.group_by,
-        seed=recipe.seed,
-    )
-    # Fits share the threads; further ones in the linear algebra would only wait for each other.
-    shared = n_jobs > 1 and len(split.folds) + bool(len(split.test)) > 1
-    models, titles = _models(recipe, problem.kind, [given.pairwise for given in features], 1 if shared else n_jobs)
-    settings = recipe.evaluation
-    assert settings.n_repeats is not None  # settled
-    assert settings.learning_curve is not None
-    pairs = [(given, model) for given in features for model in models.values() if takes_kernel(model) == given.pairwise]
-    tell = Steps(progress, count_steps(len(features), len(pairs), split, curve=settings.learning_curve) + 1)
-    with threadpool_limits(1 if shared else None, user_api="blas"):
-        study = run_study(
-            problem,
-            features,
-            models,
-            split,
-            titles=titles,
-            n_repeats=settings.n_repeats,
-            curve=settings.learning_curve,
-            level=settings.level,
-            shap=settings.shap,
-            n_choose=settings.n_choose,
-            n_jobs=n_jobs if shared else 1,
-            progress=tell.part(),
-        )
+    tell = Steps(progress, plan.n_steps + 1)
+    study = carry_out(plan, features, tell.part())
     clock.lap("models")
-
     trial, name = study.best()
-    index = next(i for i, given in enumerate(sets) if given.key == trial.features.key)
-    tell(f"{titles[name]} on all {len(problem)} samples")
-    recipe = replace(recipe, features=resolved, data=replace(recipe.data, target=target))
-    model = _final_model(recipe, study, models[name], transformers[index])
+    tell(f"{plan.titles[name]} on all {len(plan.problem)} samples")
+    transformer = transformers[features.index(trial.features)]
+    model = _final_model(plan.recipe, study, plan.models[name], transformer)
     clock.lap("final model")
     progress("Done", tell.total, tell.total)
     peak = peak_memory()
-    return Run(recipe, study, model, _report(recipe, study, clock, reasons, peak), clock.seconds, reasons, peak)
+    report = _report(plan, study, clock.seconds, peak)
+    return Run(plan.recipe, study, model, report, clock.seconds, plan.reasons, peak)
+
+
+def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Features], list[BaseEstimator]]:
+    """Compute the features of a plan.
+
+    Returns
+    -------
+    plan : Plan
+        For fewer structures, where some cannot be described and the recipe says that these are left out.
+    features : list of Features
+        One row for each sample.
+    transformers : list of transformer
+        What they were made with, fitted.
+    """
+    tell = Steps(progress, len(plan.features))
+    computed = []
+    try:
+        for given in plan.features:
+            tell(f"Features: {given.title}")
+            computed.append(compute_features(given, plan.problem))
+    except (ValueError, TypeError):
+        if plan.recipe.data.on_error == "raise":
+            raise
+        smaller, failures = drop_failures(plan.problem.dataset, plan.features, progress)
+        if not failures:
+            raise
+        return describe(Plan.on(plan.recipe, smaller, plan.reasons), progress)
+    return plan, [features for features, _ in computed], [transformer for _, transformer in computed]
+
+
+def carry_out(plan: Plan, features: Sequence[Features], progress: Progress = silent) -> Study:
+    """Test the models of a plan on features."""
+    evaluation = plan.recipe.evaluation
+    # Fits share the threads; further ones in the linear algebra would only wait for each other.
+    shared = plan.n_jobs > 1 and len(plan.split.parts()) > 1
+    with threadpool_limits(1 if shared else None, user_api="blas"):
+        return run_study(
+            plan.problem,
+            features,
+            plan.models,
+            plan.split,
+            titles=plan.titles,
+            **evaluation.options(),
+            n_jobs=plan.n_jobs if shared else 1,
+            progress=progress,
+        )
 
 
 class _Clock:
@@ -208,98 +201,6 @@ class _Clock:
         now = perf_counter()
         self.seconds[name] = now - self._last
         self._last = now
-
-
-def _target(recipe: Recipe, dataset: Dataset) -> str:
-    """Return the name of the target."""
-    if recipe.data.target is not None:
-        return check_choice("data.target", recipe.data.target, tuple(dataset.targets))
-    if len(dataset.targets) != 1:
-        raise ValueError(f"data.target must be one of {', '.join(dataset.targets)}: {dataset.name!r} has several")
-    return next(iter(dataset.targets))
-
-
-def _describe(
-    recipe: Recipe, dataset: Dataset, target: str, sets: list[FeatureSet], progress: Progress
-) -> tuple[Problem, list[Features], list[BaseEstimator]]:
-    """Return the problem and the features of its samples; structures that cannot be described are left out if asked."""
-    problem = Problem.of(dataset, target)
-    computed = []
-    try:
-        for number, given in enumerate(sets):
-            progress(f"Features: {given.title}", number, len(sets))
-            computed.append(compute_features(given, problem))
-    except (ValueError, TypeError):
-        if recipe.data.on_error == "raise":
-            raise
-        smaller, failures = drop_failures(dataset, sets, progress)
-        if not failures:
-            raise
-        return _describe(recipe, smaller, target, sets, progress)
-    return problem, [features for features, _ in computed], [transformer for _, transformer in computed]
-
-
-def _models(
-    recipe: Recipe, kind: str, pairwise: Collection[bool], n_jobs: int
-) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
-    """Return the models that a recipe asks for, and their titles; for features, for kernels, or one of each."""
-    models, titles = {}, {}
-    for key, entry in recipe.models.items():
-        parameters = dict(entry)
-        name = parameters.pop("type", key)
-        spec = MODELS.get(name)
-        title = parameters.pop("title", name.rpartition(".")[2] if spec is None else spec.title)
-        space = parameters.pop("space", None)
-        if space is not None and recipe.search.method == "none":
-            raise ValueError(f'models.{key}.space needs a search: set method = "grid" or "random" in [search]')
-        for kernel in sorted(set(pairwise)):
-            if kernel and spec is not None and not spec.pairwise:
-                continue
-            suffix = " on a kernel" if kernel and False in pairwise else ""
-            try:
-                models[key + suffix] = make_model(
-                    name,
-                    kind,
-                    random_state=recipe.seed,
-                    n_jobs=n_jobs,
-                    search=_search(recipe, space, spec),
-                    pairwise=kernel,
-                    **parameters,
-                )
-            except (ValueError, TypeError) as error:
-                if kernel and False in pairwise:
-                    continue  # an estimator by its import path, which takes no kernel
-                raise type(error)(f"models.{key}: {error}") from error
-            titles[key + suffix] = title + suffix
-    if not models:
-        raise ValueError(f"models: none of {', '.join(recipe.models)} takes the similarities of a kernel: add svm")
-    return models, titles
-
-
-def _check_blocks(models: Mapping[str, BaseEstimator], sets: Collection[FeatureSet]) -> None:
-    """Raise if a model is to see a block that some of the features do not have."""
-    for key, model in models.items():
-        for step in model.get_params().values():
-            for given in sets if isinstance(step, SelectBlocks) else ():
-                try:
-                    check_known(step.names, joined_parts(given.transformer))
-                except ValueError as error:
-                    raise ValueError(f"models.{key} on features.{given.key}: {error}") from None
-
-
-def _search(recipe: Recipe, space: Mapping[str, Any] | None, spec: ModelSpec | None) -> Search | None:
-    """Return the search of a model: none where there is nothing to choose, or the model chooses it itself."""
-    given = recipe.search
-    if given.method == "none" or (space is None and (spec is None or not spec.space)):
-        return None
-    return Search(
-        given.method,
-        space=space,
-        n_iter=given.n_iter,
-        n_folds=given.n_folds,
-        scoring=given.scoring,
-        seed=recipe.seed,
-    )
 
 
 def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:
@@ -327,20 +228,20 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     )
 
 
-def _report(recipe: Recipe, study: Study, clock: _Clock, reasons: Sequence[str], peak: float | None) -> Report:
+def _report(plan: Plan, study: Study, seconds: Mapping[str, float], peak: float | None) -> Report:
     return Report(
-        title=recipe.title or study.problem.title,
+        title=plan.recipe.title or study.problem.title,
         lead="Made by atomprint train.",
         studies=[study],
         settings={
             "command": "atomprint train",
-            "seed": recipe.seed,
-            "threads": check_n_jobs(recipe.n_jobs),
-            **{f"seconds for {name}": round(seconds, 1) for name, seconds in clock.seconds.items()},
+            "seed": plan.recipe.seed,
+            "threads": plan.n_jobs,
+            **{f"seconds for {name}": round(spent, 1) for name, spent in seconds.items()},
             "peak memory (GB)": "not known" if peak is None else round(peak, 2),
         },
-        recipe=recipe.to_toml(),
-        reasons=reasons,
+        recipe=plan.recipe.to_toml(),
+        reasons=plan.reasons,
         saved_model=f"The saved model was fitted anew to all {len(study.problem):,} samples"
         + (", those of the test part included." if len(study.split.test) else "."),
     )

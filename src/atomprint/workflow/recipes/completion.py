@@ -7,51 +7,55 @@ from dataclasses import replace
 from typing import Any
 
 from atomprint.datasets import Dataset
+from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.models.catalogue import MODELS
-from atomprint.learn.splits.split import make_split
 from atomprint.learn.task.problem import Problem
 from atomprint.workflow.recipes.auto import auto_recipe
+from atomprint.workflow.recipes.features import DescriptorSection, read_features
+from atomprint.workflow.recipes.models import read_models
 from atomprint.workflow.recipes.recipe import Recipe
 
+Reasons = dict[str, tuple[str, ...]]
 
-def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[str, tuple[str, ...]]]:
+
+def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     """Fill in what a recipe leaves to the data, and return it with the reasons by section.
 
-    Only what is missing is filled in: features, models, or figures of ``[evaluation]`` that were left out. If features
-    are to be chosen, targets of the split's training parts are looked at, each by itself, and no others.
+    Only what is missing is filled in: the target, features, models, figures of ``[evaluation]`` that were left out, and
+    whether descriptors see periodic images. If features are to be chosen, targets of the split's training parts are
+    looked at, each by itself, and no others.
 
     Raises
     ------
     ValueError, TypeError
-        If the split of the recipe does not fit the data; the message names the entry.
+        If the recipe does not fit the data; the message names the entry.
     """
+    target = recipe.data.target_of(dataset)
+    recipe, why = _filled_in(recipe, dataset, target)
+    features = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
+    return replace(recipe, features=features, data=replace(recipe.data, target=target)), why
+
+
+def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Reasons]:
     given = recipe.evaluation
     if recipe.features and recipe.models:
         learning_curve = True if given.learning_curve is None else given.learning_curve
-        evaluation = replace(given, learning_curve=learning_curve, n_repeats=given.n_repeats or 5)
+        evaluation = replace(given, learning_curve=learning_curve, n_repeats=given.n_repeats or N_REPEATS)
         return replace(recipe, evaluation=evaluation), {}
     parts = None
     if not recipe.features and dataset.structures is not None:
-        problem = Problem.of(dataset, target)
-        options = recipe.split
-        split = make_split(
-            problem,
-            options.method,
-            test_size=options.test_size,
-            n_folds=options.n_folds,
-            group_by=options.group_by,
-            seed=recipe.seed,
-        )
+        split = recipe.split.divide(Problem.of(dataset, target), recipe.seed)
         parts = [fitted for fitted, _ in split.folds] or [split.train]
     chosen = auto_recipe(dataset, target, recipe.seed, parts=parts)
     why = dict(chosen.why)
+    models = chosen.models
     if recipe.search.method != "none":
         del why["search"]
-    models = chosen.models
     if recipe.features:
         del why["features"]
-        models = {name: _for_any_features(entry) for name, entry in models.items()}
-        if any("descriptor" in entry for entry in recipe.features.values()):
+        models = {name: _for_any_features(table) for name, table in models.items()}
+        objects = [section.made for section in recipe.features.values() if isinstance(section, DescriptorSection)]
+        if any("descriptor" in made.parameters for made in objects):
             models, why["models"] = _for_kernels(dataset.targets[target].kind)
     if recipe.models:
         del why["models"]
@@ -59,13 +63,13 @@ def settle(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, dict[
     if given.learning_curve is not None and given.n_repeats is not None:
         del why["evaluation"]
     open_entries = {name: value for name, value in chosen.evaluation.items() if getattr(given, name) is None}
-    settled = replace(
+    filled_in = replace(
         recipe,
-        features=recipe.features or chosen.features,
-        models=recipe.models or models,
+        features=recipe.features or read_features(chosen.features),
+        models=recipe.models or read_models(models),
         evaluation=replace(given, **open_entries),
     )
-    return settled, why
+    return filled_in, why
 
 
 def _for_any_features(entry: Mapping[str, Any]) -> dict[str, Any]:

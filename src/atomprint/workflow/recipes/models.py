@@ -1,0 +1,132 @@
+"""The ``[models]`` of a recipe, and the estimators that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.models.search import Search
+from atomprint.workflow.recipes.sections import named_tables
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """``[models.KEY]``: a model.
+
+    Parameters
+    ----------
+    key : str
+        Its name in the recipe.
+    type : str
+        A name in :data:`atomprint.learn.MODELS`, or the import path of an estimator.
+    parameters : mapping of str to object
+        Its parameters.
+    title : str or None
+        For reports. Default: that of the type.
+    space : mapping or None
+        Choices for the search. Default: those of the type.
+    """
+
+    key: str
+    type: str
+    parameters: Mapping[str, Any]
+    title: str | None = None
+    space: Mapping[str, Any] | None = None
+
+    @classmethod
+    def read(cls, key: str, table: Mapping[str, Any]) -> Self:
+        """Return the section that a table describes."""
+        own = {name: table.get(name) for name in ("title", "space")}
+        parameters = {name: value for name, value in table.items() if name not in ("type", *own)}
+        return cls(key, table.get("type", key), parameters, **own)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table."""
+        own = {"type": None if self.type == self.key else self.type, "title": self.title, "space": self.space}
+        return {**{name: value for name, value in own.items() if value is not None}, **self.parameters}
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        if self.title is not None:
+            return self.title
+        return MODELS[self.type].title if self.type in MODELS else self.type.rpartition(".")[2]
+
+    def build(self, kind: str, *, pairwise: bool, search: Search, n_jobs: int) -> BaseEstimator:
+        """Return the model, not fitted; a search where there is something to choose that it does not choose itself.
+
+        Parameters
+        ----------
+        kind : {"regression", "classification"}
+            Kind of the problem.
+        pairwise : bool
+            Whether it is for kernels between samples.
+        search : Search
+            How to search, and the seed of everything that is random.
+        n_jobs : int
+            Number of threads.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such model or parameter; the message names the entry.
+        """
+        searched = self.space is not None or (self.type in MODELS and MODELS[self.type].space)
+        try:
+            return make_model(
+                self.type,
+                kind,
+                random_state=search.seed,
+                n_jobs=n_jobs,
+                search=replace(search, space=self.space) if searched else None,
+                pairwise=pairwise,
+                **self.parameters,
+            )
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"models.{self.key}: {error}") from error
+
+
+def read_models(value: Any) -> dict[str, ModelSection]:
+    """Return the sections of ``[models]``; none where they are left to the data."""
+    return {key: ModelSection.read(key, table) for key, table in named_tables(value, "models", "ridge").items()}
+
+
+def build_models(
+    sections: Mapping[str, ModelSection], kind: str, *, pairwise: Collection[bool], search: Search, n_jobs: int
+) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
+    """Return models, not fitted, and their titles, for features, for kernels, or one of each.
+
+    Parameters
+    ----------
+    sections : mapping of str to ModelSection
+        The sections.
+    pairwise : collection of bool
+        For each set of features, whether it is a kernel.
+    kind, search, n_jobs
+        See :meth:`ModelSection.build`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an entry is wrong, or no model takes kernels.
+    """
+    models, titles = {}, {}
+    for key, section in sections.items():
+        for kernel in sorted(set(pairwise)):
+            if kernel and section.type in MODELS and not MODELS[section.type].pairwise:
+                continue
+            suffix = " on a kernel" if kernel and False in pairwise else ""
+            try:
+                models[key + suffix] = section.build(kind, pairwise=kernel, search=search, n_jobs=n_jobs)
+            except (ValueError, TypeError):
+                if suffix:
+                    continue  # an estimator by its import path, which takes no kernel
+                raise
+            titles[key + suffix] = section.name + suffix
+    if not models:
+        raise ValueError(f"models: none of {', '.join(sections)} takes the similarities of a kernel: add svm")
+    return models, titles

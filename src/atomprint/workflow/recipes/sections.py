@@ -1,0 +1,123 @@
+"""From tables of TOML to typed sections of a recipe and back; the message of a mistake says where it is."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AUTO = "auto"
+"""What stands in a recipe for features or models that are left to the data."""
+
+_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+_WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
+
+
+def read_section(cls: type[T], table: Any, where: str, names: Iterable[str] = (), **defaults: Any) -> T:
+    """Return the section that a table describes.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass, whose fields are the entries.
+    table : mapping
+        The entries.
+    where : str
+        Name of the section, for messages.
+    names : iterable of str
+        Fields that a recipe may give. Default: all.
+    **defaults
+        Values that differ from those of the class.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an entry is unknown, or a value is wrong.
+    """
+    if not isinstance(table, Mapping):
+        raise TypeError(f"{where} must be a table, got {table!r}")
+    types = entry_types(cls, names)
+    check_entries(table, types, where)
+    values = {name: typed(value, types[name], f"{where}.{name}") for name, value in table.items()}
+    try:
+        return cls(**{**defaults, **values})
+    except (ValueError, TypeError) as error:
+        text = str(error)
+        raise type(error)(text if text.startswith(where) else f"{where}.{text}") from error
+
+
+def entry_types(cls: Any, names: Iterable[str] = ()) -> dict[str, str]:
+    """Return the types that the fields of a dataclass are annotated with, or those of some of them."""
+    return {f.name: str(f.type) for f in fields(cls) if not names or f.name in names}
+
+
+def check_entries(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Raise if a table has an entry that is not known."""
+    known = list(known)
+    for name in table:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise ValueError(
+                f"{where + '.' if where else ''}{name} is not an entry of a recipe"
+                + (f" (did you mean {close[0]}?)" if close else "")
+                + f": {where or 'there'} may have {', '.join(known)}"
+            )
+
+
+def typed(value: Any, annotation: str, where: str) -> Any:
+    """Return a value if it is of the type that a field is annotated with."""
+    name = annotation.removesuffix(" | None")
+    if name.startswith("tuple"):
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise TypeError(f"{where} must be a list of strings, got {value!r}")
+        return tuple(value)
+    if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and name != "bool"):
+        raise TypeError(f"{where} must be {_WORDS[name]}, got {value!r}")
+    return value
+
+
+def named_tables(value: Any, where: str, example: str) -> dict[str, dict[str, Any]]:
+    """Return the tables of ``[features]`` or ``[models]`` by their keys; none where they are left to the data."""
+    if value == AUTO:
+        return {}
+    if isinstance(value, Mapping) and not value:
+        raise ValueError(
+            f"{where} must have at least one entry, such as [{where}.{example}], or be left out to be chosen"
+        )
+    if not isinstance(value, Mapping) or not all(isinstance(entry, Mapping) for entry in value.values()):
+        raise TypeError(f'{where} must be "auto" or hold tables, such as [{where}.{example}], got {value!r}')
+    return {str(key): dict(entry) for key, entry in value.items()}
+
+
+def parsed(text: str) -> Any:
+    """Return the value that text is in TOML, or else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def override(table: dict[str, Any], text: str) -> None:
+    """Replace one entry of a table of tables, such as ``"models.forest.n_estimators=500"``."""
+    name, equals, value = text.partition("=")
+    parts = [part.strip() for part in name.split(".")]
+    if not equals or not all(parts):
+        raise ValueError(f"an override must look like models.forest.n_estimators=500, got {text!r}")
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"override {text!r}: {part} is not a table")
+    table[parts[-1]] = parsed(value)
+
+
+def as_toml(value: Any) -> Any:
+    """Return tables and lists of what TOML can hold; entries that are None are left out."""
+    if isinstance(value, Mapping):
+        return {str(k): as_toml(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [as_toml(v) for v in value]
+    return value

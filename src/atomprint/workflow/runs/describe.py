@@ -1,0 +1,134 @@
+"""The features of a data set, computed; structures that cannot be described are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, clone
+
+from atomprint.datasets import Dataset, Failure
+from atomprint.learn.study.run import plain
+from atomprint.learn.task.features import Features, meanings_of
+from atomprint.learn.task.problem import Problem
+from atomprint.ragged import offsets_of
+from atomprint.util.progress import Progress
+from atomprint.workflow.recipes.features import FeatureSet, joined_parts
+
+_CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
+
+
+def inputs_of(dataset: Dataset) -> Any:
+    """Return what descriptors are given: the structures, or where there are none the compositions."""
+    return dataset.compositions if dataset.structures is None else dataset.structures
+
+
+def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progress) -> tuple[Dataset, list[Failure]]:
+    """Return the data set without the structures that one of the descriptors refuses, and why it does."""
+    failures: dict[int, Failure] = {}
+    for given in sets:
+        inputs = inputs_of(dataset)
+        transformer = clone(given.transformer)
+        first = transformer.steps[0][1] if given.pairwise else transformer
+        for start in range(0, len(dataset), _CHUNK):
+            rows = [i for i in range(start, min(start + _CHUNK, len(dataset))) if i not in failures]
+            progress(f"Checking structures for {given.key}", start, len(dataset))
+            try:
+                first.fit_transform([inputs[i] for i in rows])
+            except (ValueError, TypeError):
+                for row in rows:
+                    try:
+                        first.fit_transform([inputs[row]])
+                    except (ValueError, TypeError) as error:
+                        reason = f"{given.key}: {error}".replace("structure 0", "structure").replace(
+                            "composition 0", "composition"
+                        )
+                        failures[row] = Failure(row, dataset.ids[row], "features", reason)
+    if not failures:
+        return dataset, []
+    kept = [i for i in range(len(dataset)) if i not in failures]
+    if not kept:
+        first_failure = next(iter(failures.values()))
+        raise ValueError(f"no structure of {dataset.name!r} can be described: {first_failure.reason}")
+    found = [failures[row] for row in sorted(failures)]
+    return replace(dataset.take(kept), failures=(*dataset.failures, *found)), found
+
+
+def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, BaseEstimator]:
+    """Compute one feature set for all samples of a problem.
+
+    Returns
+    -------
+    features : Features
+        One row for each sample.
+    transformer : transformer
+        Fitted to all structures of the samples: it learns which elements there are and how large structures get,
+        nothing else.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a structure cannot be described, or the rows do not fit the target.
+    """
+    dataset, transformer = problem.dataset, clone(given.transformer)
+    start = perf_counter()
+    needed = np.unique(problem.structures)
+    inputs = inputs_of(dataset if len(needed) == len(dataset) else dataset.take(needed))
+    try:
+        values = transformer.fit_transform(inputs)
+    except (ValueError, TypeError) as error:
+        hint = '; on_error = "skip" in [data] leaves such structures out' if "structure" in str(error) else ""
+        raise type(error)(f"features.{given.key}: {error}{hint}") from error
+    values = _rows(given, problem, needed, values)
+    names = () if given.pairwise else list(transformer.get_feature_names_out())
+    return (
+        Features(
+            given.key,
+            given.title,
+            given.description,
+            values,
+            names,
+            perf_counter() - start,
+            plain(transformer),
+            pairwise=given.pairwise,
+            blocks=_blocks(transformer),
+            meanings=None if given.pairwise else meanings_of(transformer),
+        ),
+        transformer,
+    )
+
+
+def _blocks(transformer: BaseEstimator) -> dict[str, tuple[int, int]]:
+    """Return the columns of each of joined features."""
+    blocks, start = {}, 0
+    for name, part in joined_parts(transformer).items():
+        stop = start + len(part.get_feature_names_out())
+        if stop > start:
+            blocks[name] = (start, stop)
+        start = stop
+    return blocks
+
+
+def _rows(given: FeatureSet, problem: Problem, needed: npt.NDArray[np.intp], values: Any) -> Any:
+    """Return one row for each sample."""
+    one_each = getattr(values, "ndim", 0) == 2 and values.shape[0] == len(needed)
+    if problem.atoms is None:
+        if one_each:
+            return values
+        raise ValueError(
+            f"features.{given.key} has a row for each atom, target {problem.target_name!r} one value for each "
+            'structure: give the descriptor average = "inner" or "outer", or pooling = "mean"'
+        )
+    if one_each or given.pairwise:
+        raise ValueError(
+            f"features.{given.key} has one row for each structure, target {problem.target_name!r} values for atoms: "
+            "use a local descriptor (SOAP, ACSF, LMBTR) without average and pooling"
+        )
+    counts = [len(rows) for rows in values]
+    firsts = offsets_of(counts)
+    place = np.searchsorted(needed, problem.structures)
+    return np.concatenate([np.asarray(rows) for rows in values])[firsts[place] + problem.atoms]

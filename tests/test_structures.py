@@ -1,5 +1,6 @@
 """Reading structures: every kind, and every way in which they can be wrong."""
 
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
-from atomprint.structures import Batch, as_batch
+from atomprint.structures import Batch, StructureError, as_batch, attempt, counted_from, reason_of
 
 
 class Lattice:
@@ -223,3 +224,38 @@ def test_coincident_across_the_boundary(repeat):
         as_batch(atoms)
     atoms.pbc = False
     assert len(as_batch(atoms).numbers) == len(atoms)
+
+
+def test_errors_know_their_structure():
+    with pytest.raises(StructureError) as caught:
+        as_batch([bulk("Cu"), Atoms("H2", positions=[[0, 0, 0], [np.nan, 0, 0]])], periodic=False)
+    error = caught.value
+    assert (error.index, error.atom) == (1, 1)
+    assert error.reason.startswith("atom 1: position must be finite")
+    assert str(error) == f"structure 1, {error.reason}"
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    with pytest.raises(StructureError, match="structure 11, atom 1: position"), counted_from(10):
+        raise again
+    with pytest.raises(TypeError, match=r"structures: structure 1 must be an ase\.Atoms") as caught:
+        as_batch([bulk("Cu"), 3])
+    assert isinstance(caught.value, StructureError)
+    assert caught.value.index == 1
+
+
+@pytest.mark.parametrize("bad", [[], [3], [0], [9], [0, 1, 9], range(10)])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_structures_are_to_blame(bad, known):
+    computed = []
+
+    def compute(run):
+        if wrong := [i for i in run if i in bad]:
+            raise StructureError(run.index(wrong[0]), None, f"bad {wrong[0]}") if known else TypeError("no")
+        computed.extend(run)
+        return list(run)
+
+    found = attempt(range(10), compute, lambda i, error: (i, reason_of(error)))
+    flat = [i for part in found for i in ([part[0]] if isinstance(part, tuple) else part)]
+    assert flat == list(range(10))
+    assert computed == [i for i in range(10) if i not in bad]  # each of them once
+    assert [part for part in found if isinstance(part, tuple)] == [(i, f"bad {i}" if known else "no") for i in bad]

@@ -12,6 +12,14 @@ using namespace atomprint;
 NB_MODULE(_core, m) {
     nb::set_leak_warnings(false); // calculators are cached for the life of the process
     kernels();                    // an unusable ATOMPRINT_ISA is reported at import
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const StructureError& error) {
+            const nb::object type = nb::module_::import_("atomprint.structures").attr("StructureError");
+            PyErr_SetObject(type.ptr(), type(error.index, nb::none(), error.what()).ptr());
+        }
+    });
     m.def("instruction_sets", &instruction_sets,
           "Names of the instruction sets that this processor supports, slowest first.");
     m.def(

@@ -70,8 +70,8 @@ void for_centres(const Batch& batch, const Centres& centres, std::size_t first, 
                 site.finder = std::make_unique<NeighbourFinder>(batch[run.structure],
                                                                 centres.points + 3 * begin, n, cutoff);
             } catch (const TooManyImages& error) {
-                throw std::invalid_argument("structure " + std::to_string(run.structure) + ": " +
-                                            error.what() + ": r_cut is too large for this cell");
+                throw StructureError(run.structure,
+                                     std::string(error.what()) + ": r_cut is too large for this cell");
             }
         });
         body(run, *site.finder, worker);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "core/batch.hpp"
@@ -15,6 +16,12 @@ namespace atomprint {
 // A pair counts if its distance is below cutoff * (1 - cutoff_margin). The margin is far above rounding, so
 // that a pair exactly at the cutoff is left out wherever the structure lies in space.
 inline constexpr double cutoff_margin = 1e-10;
+
+// What is wrong with one structure of a batch; in Python it is a StructureError, too.
+struct StructureError : std::invalid_argument {
+    StructureError(std::size_t index, const std::string& rule) : std::invalid_argument(rule), index(index) {}
+    std::size_t index;
+};
 
 // The cutoff reaches far more periodic images than fit into memory.
 struct TooManyImages : std::length_error {

@@ -593,7 +593,7 @@ void for_rows(const Mbtr& mbtr, const Batch& batch, const Centres& centres, bool
                                            static_cast<std::int32_t>(centres.atoms[row]), attach, visit);
                 });
         } catch (const TooManyImages& error) {
-            throw std::invalid_argument("structure " + std::to_string(s) + ": " + error.what() +
+            throw StructureError(s, std::string(error.what()) +
                                         ": the cutoff of the weighting is too large for this cell");
         }
     });

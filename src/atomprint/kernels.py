@@ -573,7 +573,7 @@ def _read(name: str, given: LocalFeaturesLike, with_squares: bool = True) -> _Ce
         try:
             features = LocalFeatures.from_arrays(given)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{name}: {error}") from error
     offsets = np.asarray(features.offsets, dtype=np.int64)
     empty = np.flatnonzero(np.diff(offsets) == 0)
     if len(offsets) < 2 or len(empty):

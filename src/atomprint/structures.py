@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import index as as_index
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,104 @@ file that ASE reads, or a :class:`Batch`."""
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
+T = TypeVar("T")
+
 _NO_CELL = np.zeros((3, 3))
 _NO_PBC = (False, False, False)
+
+
+class StructureError(ValueError):
+    """A structure that cannot be used: raised where that is found, caught by its index.
+
+    It reads as ``structure 17, atom 3: position must be finite``, or ``structure 17 must have at least one atom`` where
+    the rule has no subject of its own.
+
+    Parameters
+    ----------
+    index : int
+        Of the structure among those that were given.
+    atom : int or None
+        Index of the atom in the structure, where it is about one.
+    rule : str
+        What is wrong, with the value.
+    place : str
+        Where in the structure, if not at one atom, such as ``"centre 3"``.
+    argument : str
+        Which argument the structures are.
+    """
+
+    noun = "structure"
+
+    def __init__(self, index: int, atom: int | None, rule: str, place: str = "", argument: str = "") -> None:
+        super().__init__(index, atom, rule, place, argument)
+        self.index, self.atom, self.rule = int(index), atom, rule
+        self.place = place if atom is None else f"atom {atom}"
+        self.argument = argument
+
+    @property
+    def reason(self) -> str:
+        """The message without the structure."""
+        return f"{self.place}: {self.rule}" if self.place else self.rule
+
+    def __str__(self) -> str:
+        link = ", " if self.place else " " if self.rule.startswith(("must ", "is ")) else ": "
+        return f"{self.argument and f'{self.argument}: '}{self.noun} {self.index}{link}{self.reason}"
+
+
+class StructureTypeError(StructureError, TypeError):
+    """Something in place of a structure that is none."""
+
+
+@contextmanager
+def counted_from(first: int) -> Iterator[None]:
+    """Within a ``with`` block that works on a run of structures, make errors tell the index among all of them."""
+    try:
+        yield
+    except StructureError as error:
+        error.index += first
+        raise
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error about one structure says, without the index of the structure."""
+    return error.reason if isinstance(error, StructureError) else str(error)
+
+
+def attempt(
+    run: Sequence[int], compute: Callable[[Sequence[int]], T], failed: Callable[[int, Exception], T]
+) -> list[T]:
+    """Compute something for runs of structures that are as long as may be, without those that are to blame for errors.
+
+    Parameters
+    ----------
+    run : sequence of int
+        The structures.
+    compute : callable
+        Is given a part of the run. If it raises a ``StructureError`` that counts from the first of these, they are cut
+        there; if another ``ValueError`` or ``TypeError``, they are halved until it is known which one is to blame.
+    failed : callable
+        Is given the index of such a structure, and the error.
+
+    Returns
+    -------
+    list
+        What the callables returned, in the order of the structures.
+    """
+    done: list[T] = []
+    while run:
+        cause: Exception
+        try:
+            return [*done, compute(run)]
+        except StructureError as error:
+            bad, cause = error.index, error
+        except (ValueError, TypeError) as error:
+            if len(run) > 1:
+                middle = len(run) // 2
+                return [*done, *attempt(run[:middle], compute, failed), *attempt(run[middle:], compute, failed)]
+            bad, cause = 0, error
+        done += [*attempt(run[:bad], compute, failed), failed(run[bad], cause)]
+        run = run[bad + 1 :]
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +355,7 @@ def _atomic_numbers(numbers: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -
     if len(numbers) and (numbers.min() < 1 or numbers.max() > 118):
         flat = int(np.argmax((numbers < 1) | (numbers > 118)))
         structure, atom = locate(offsets, flat)
-        raise ValueError(f"structure {structure}, atom {atom}: atomic number must be in 1..118, got {numbers[flat]}")
+        raise StructureError(structure, atom, f"atomic number must be in 1..118, got {numbers[flat]}")
     return np.ascontiguousarray(numbers, dtype=np.int32)
 
 
@@ -286,34 +383,35 @@ def read_structures(path: str | PathLike[str]) -> list[Atoms]:
 
     if not Path(path).exists():
         if isinstance(path, str):
-            raise ValueError(f"structures: {path!r} is neither a structure nor the name of a file")
-        raise FileNotFoundError(f"structures: no such file: {str(path)!r}")
+            raise ValueError(f"{path!r} is neither a structure nor the name of a file")
+        raise FileNotFoundError(f"no such file: {str(path)!r}")
     try:
         frames = list(read(path, index=":"))
     except Exception as error:  # ASE's readers raise whatever they meet
-        raise ValueError(f"structures: ASE cannot read {str(path)!r}: {error!r}") from error
+        raise ValueError(f"ASE cannot read {str(path)!r}: {error!r}") from error
     if not frames:
-        raise ValueError(f"structures: no structures in {str(path)!r}")
+        raise ValueError(f"no structures in {str(path)!r}")
     return frames
 
 
 def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     """Return numbers, positions, cell and pbc of a pymatgen object, recognised by its attributes, or a file."""
     if isinstance(item, str | PathLike):
-        frames = read_structures(item)
+        try:
+            frames = read_structures(item)
+        except ValueError as error:
+            raise StructureError(index, None, str(error)) from error
         if len(frames) != 1:
-            raise ValueError(f"structures: structure {index}: {str(item)!r} holds {len(frames)} structures, not one")
+            rule = f"{str(item)!r} holds {len(frames)} structures, not one"
+            raise StructureError(index, None, rule, argument="structures")
         atoms = frames[0]
         return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
     if not hasattr(item, "cart_coords"):
-        raise TypeError(
-            f"structures: structure {index} must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, "
-            f"got {type(item).__name__}"
-        )
+        rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {type(item).__name__}"
+        raise StructureTypeError(index, None, rule, argument="structures")
     if getattr(item, "is_ordered", True) is False:
-        raise ValueError(
-            f"structures: structure {index} is disordered: every site must hold one species with occupancy 1"
-        )
+        rule = "is disordered: every site must hold one species with occupancy 1"
+        raise StructureError(index, None, rule, argument="structures")
     lattice = getattr(item, "lattice", None)
     numbers = np.asarray(item.atomic_numbers)
     positions = np.asarray(item.cart_coords, dtype=np.float64).reshape(-1, 3)
@@ -327,32 +425,26 @@ def _check(batch: Batch, periodic: bool) -> None:
         raise ValueError("structures must hold at least one structure, got an empty Batch")
     empty = np.flatnonzero(batch.offsets[1:] == batch.offsets[:-1])
     if len(empty):
-        raise ValueError(f"structure {empty[0]} must have at least one atom, got none")
+        raise StructureError(empty[0], None, "must have at least one atom, got none")
     problem, structure, atom, other = _core.check_batch(batch.core(), periodic)
     if problem == _core.Problem.none:
         return
     first = int(batch.offsets[structure])
     cell = batch.cells[structure].tolist()
     if problem == _core.Problem.position:
-        raise ValueError(
-            f"structure {structure}, atom {atom}: position must be finite and within 1e7 Å, "
-            f"got {batch.positions[first + atom].tolist()}"
-        )
+        position = batch.positions[first + atom].tolist()
+        raise StructureError(structure, atom, f"position must be finite and within 1e7 Å, got {position}")
     if problem == _core.Problem.number:
-        raise ValueError(
-            f"structure {structure}, atom {atom}: atomic number must be in 1..118, got {batch.numbers[first + atom]}"
-        )
-    if problem == _core.Problem.cell:
-        raise ValueError(f"structure {structure}: cell must be finite and within 1e7 Å, got {cell}")
-    if problem == _core.Problem.no_cell:
-        raise ValueError(
-            f"structure {structure}: a periodic descriptor needs a cell, got none (all lattice vectors are zero)"
-        )
-    if problem == _core.Problem.volume:
-        raise ValueError(f"structure {structure}: cell must have a non-zero volume, got {cell}")
-    distance = (
-        ""
-        if batch.pbc[structure].any()
-        else (f" ({np.linalg.norm(batch.positions[first + atom] - batch.positions[first + other]):.1e} Å apart)")
-    )
-    raise ValueError(f"structure {structure}, atoms {atom} and {other}: atoms must not coincide{distance}")
+        raise StructureError(structure, atom, f"atomic number must be in 1..118, got {batch.numbers[first + atom]}")
+    if problem == _core.Problem.coincident:
+        rule = "atoms must not coincide"
+        if not batch.pbc[structure].any():
+            distance = np.linalg.norm(batch.positions[first + atom] - batch.positions[first + other])
+            rule += f" ({distance:.1e} Å apart)"
+        raise StructureError(structure, None, rule, f"atoms {atom} and {other}")
+    rules = {
+        _core.Problem.cell: f"cell must be finite and within 1e7 Å, got {cell}",
+        _core.Problem.no_cell: "a periodic descriptor needs a cell, got none (all lattice vectors are zero)",
+        _core.Problem.volume: f"cell must have a non-zero volume, got {cell}",
+    }
+    raise StructureError(structure, None, rules[problem])

@@ -21,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import atomprint.pooling
 from atomprint.pooling import LocalFeatures, Pooling
-from atomprint.structures import as_batch
+from atomprint.structures import as_batch, counted_from
 
 METHODS = ("mean", "sum", "max", "min", "std")
 
@@ -559,7 +559,7 @@ def test_a_plan_pools_chunk_by_chunk(by_species, as_sparse):
         values = features[start:stop].values
         part = plan[start:stop](sparse.csr_array(values) if as_sparse else values)
         np.testing.assert_allclose(part.toarray() if as_sparse else part, whole[start:stop], rtol=1e-14)
-    with pytest.raises(ValueError, match="structure 3: features must be finite"):
+    with pytest.raises(ValueError, match="structure 3: features must be finite"), counted_from(2):
         plan[2:4](np.concatenate([np.zeros((4, 1)), np.full((3, 1), np.nan)]))
     matrix = plan.matrix()
     assert matrix.shape == (6 * (3 if by_species else 1) * 2, 19)

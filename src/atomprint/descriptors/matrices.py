@@ -15,7 +15,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Axis, Block, Layout
-from atomprint.structures import Batch, FloatArray, Structures, as_batch
+from atomprint.structures import Batch, FloatArray, StructureError, Structures, as_batch
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
@@ -58,7 +58,7 @@ def _places(batch: Batch, options: _Options) -> tuple[Any, ...]:
 def _check_sizes(batch: Batch, size: int) -> None:
     if len(batch.numbers) > size and (too_many := np.flatnonzero(batch.n_atoms > size)).size:
         s = too_many[0]
-        raise ValueError(f"structure {s}: n_atoms_max must be >= its number of atoms, {batch.n_atoms[s]}, got {size}")
+        raise StructureError(s, None, f"n_atoms_max must be >= its number of atoms, {batch.n_atoms[s]}, got {size}")
 
 
 class _MatrixDescriptor(Descriptor):
@@ -555,10 +555,8 @@ class EwaldSumMatrix(_CrystalMatrix):
             n_points = 4.0 / 3.0 * np.pi * radius**3 / cell
             if n_points.max() > _POINTS_LIMIT:
                 s = int(n_points.argmax())
-                raise ValueError(
-                    f"structure {s}: {name} must reach at most {_POINTS_LIMIT:.0e} lattice points, "
-                    f"got {radius[s]:g}, which reaches {n_points[s]:.0e}"
-                )
+                rule = f"{name} must reach at most {_POINTS_LIMIT:.0e} lattice points, got {radius[s]:g}, which reaches"
+                raise StructureError(s, None, f"{rule} {n_points[s]:.0e}")
         return parameters
 
 

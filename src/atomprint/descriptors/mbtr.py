@@ -17,7 +17,7 @@ from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
 from atomprint.pooling.pooling import Pooling
-from atomprint.structures import Batch, Structures
+from atomprint.structures import Batch, StructureError, Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
@@ -315,10 +315,8 @@ class _Broadened(Descriptor):
 def _check_volumes(batch: Batch) -> None:
     flat = np.flatnonzero(~(np.abs(np.linalg.det(batch.cells)) > 0))
     if len(flat):
-        raise ValueError(
-            f"structure {flat[0]}: normalization 'valle_oganov' needs a cell with a volume, "
-            f"got {batch.cells[flat[0]].tolist()}"
-        )
+        rule = f"normalization 'valle_oganov' needs a cell with a volume, got {batch.cells[flat[0]].tolist()}"
+        raise StructureError(flat[0], None, rule)
 
 
 @public("MBTR", version=1, in_recipes=True)

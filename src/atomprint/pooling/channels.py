@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from atomprint.ragged import locate, offsets_of, owners, split, totals
+from atomprint.structures import StructureError
 
 CHANNEL_METHODS = ("mean", "sum", "covariance")
 
@@ -35,8 +36,6 @@ class ChannelPlan:
         Row of each centre's element in the table.
     table : ndarray of float64, shape (n_species, n_channels)
         Channels of the elements.
-    first : int
-        Index of the first structure in error messages.
     """
 
     kinds: tuple[str, ...]
@@ -44,7 +43,6 @@ class ChannelPlan:
     amounts: npt.NDArray[np.float64]
     rows: npt.NDArray[np.integer[Any]]
     table: npt.NDArray[np.float64]
-    first: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -59,7 +57,6 @@ class ChannelPlan:
             offsets=offsets - offsets[0],
             amounts=self.amounts[own],
             rows=self.rows[own],
-            first=self.first + start,
         )
 
     @property
@@ -130,8 +127,8 @@ class ChannelPlan:
         finite = np.isfinite(out.data if sparse.issparse(out) else out)
         if not finite.all():
             ends = out.indptr if sparse.issparse(out) else np.arange(len(self) + 1) * out.shape[1]
-            s = self.first + locate(ends, int(np.argmin(finite)))[0]
-            raise ValueError(f"structure {s}: features must be finite, and their sum within range")
+            s = locate(ends, int(np.argmin(finite)))[0]
+            raise StructureError(s, None, "features must be finite, and their sum within range")
         return out
 
     def repeat(self, n: int) -> ChannelPlan:

@@ -20,7 +20,7 @@ from atomprint.layout import Meanings, of_centers, symbols_of
 from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.ragged import locate, offsets_of, owners, totals
-from atomprint.structures import is_structure
+from atomprint.structures import StructureError, is_structure
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_species
 
@@ -148,9 +148,8 @@ class LocalFeatures(Sequence[Rows]):
         heaviest = len(chemical_symbols) - 1
         wrong = np.flatnonzero((flat < 0) | (flat > heaviest))
         if len(wrong):
-            raise ValueError(
-                f"numbers: {_place(offsets, wrong[0])}: atomic number must be in 0..{heaviest}, got {flat[wrong[0]]}"
-            )
+            rule = f"atomic number must be in 0..{heaviest}, got {flat[wrong[0]]}"
+            raise _of_centre(offsets, wrong[0], rule, "numbers")
         return cls(values, offsets, flat)
 
 
@@ -401,7 +400,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         self._validate()
         empty = np.flatnonzero(np.diff(offsets) == 0)
         if len(empty):
-            raise ValueError(f"structure {empty[0]} must have at least one centre to pool over, got none")
+            raise StructureError(empty[0], None, "must have at least one centre to pool over, got none")
         weights = self._row_weights(offsets, numbers, atoms, structures)
         methods = self._methods()
         if not self._needs_species():
@@ -410,10 +409,9 @@ class Pooling(TransformerMixin, BaseEstimator):
         given = _atomic_numbers(offsets, numbers, self._species_rule())
         unknown = np.flatnonzero(~np.isin(given, species))
         if len(unknown):
-            raise ValueError(
-                f"{_place(offsets, unknown[0])}: species must be one of "
-                f"{', '.join(symbols_of(self._species()))}, got {chemical_symbols[given[unknown[0]]]}"
-            )
+            known = ", ".join(symbols_of(self._species()))
+            rule = f"species must be one of {known}, got {chemical_symbols[given[unknown[0]]]}"
+            raise _of_centre(offsets, unknown[0], rule)
         if self.channels is not None:
             rows = np.searchsorted(species, given)
             return ChannelPlan(methods, offsets, weights, rows, channel_table(self.channels, self._species())[1])
@@ -432,14 +430,14 @@ class Pooling(TransformerMixin, BaseEstimator):
             weights = _per_centre("weights", self.weights, np.diff(offsets).tolist()).astype(np.float64)
             wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
             if len(wrong):
-                raise ValueError(
-                    f"weights: {_place(offsets, wrong[0])}: weight must be finite and >= 0, got {weights[wrong[0]]}"
-                )
+                rule = f"weight must be finite and >= 0, got {weights[wrong[0]]}"
+                raise _of_centre(offsets, wrong[0], rule, "weights")
             with np.errstate(over="ignore"):
                 sums = totals(weights, offsets)
             wrong = np.flatnonzero(~((sums > 0) & np.isfinite(sums)))
             if len(wrong):
-                raise ValueError(f"weights: structure {wrong[0]}: the sum must be > 0 and finite, got {sums[wrong[0]]}")
+                rule = f"the sum must be > 0 and finite, got {sums[wrong[0]]}"
+                raise StructureError(wrong[0], None, rule, argument="weights")
             return weights
         rule = f"weights={self.weights!r}"
         given = _atomic_numbers(offsets, numbers, rule)
@@ -474,8 +472,6 @@ class PoolingPlan:
         Rows sorted by group.
     weights : ndarray of float64, shape (n_centers,)
         Weights of the rows, in the order of ``order``.
-    first : int
-        Index of the first structure in error messages.
     """
 
     methods: tuple[str, ...]
@@ -483,7 +479,6 @@ class PoolingPlan:
     bounds: npt.NDArray[np.integer[Any]]
     order: npt.NDArray[np.integer[Any]]
     weights: npt.NDArray[np.float64]
-    first: int = 0
 
     def __len__(self) -> int:
         return (len(self.bounds) - 1) // self.n_groups
@@ -494,7 +489,7 @@ class PoolingPlan:
         bounds = self.bounds[start * self.n_groups : stop * self.n_groups + 1]
         a, b = bounds[0], bounds[-1]
         order, weights = self.order[a:b] - a, self.weights[a:b]
-        return PoolingPlan(self.methods, self.n_groups, bounds - a, order, weights, self.first + start)
+        return PoolingPlan(self.methods, self.n_groups, bounds - a, order, weights)
 
     def __call__(self, values: Rows) -> Rows:
         """Pool features.
@@ -521,8 +516,8 @@ class PoolingPlan:
                 entries, rows = out, np.arange(len(self) + 1) * out.shape[1]
         finite = np.isfinite(entries)
         if not finite.all():
-            s = self.first + locate(rows, int(np.argmin(finite)))[0]
-            raise ValueError(f"structure {s}: features must be finite, and their sum within range")
+            s = locate(rows, int(np.argmin(finite)))[0]
+            raise StructureError(s, None, "features must be finite, and their sum within range")
         return out
 
     def matrix(self) -> sparse.csr_array:
@@ -555,7 +550,7 @@ class PoolingPlan:
         first_rows = np.arange(n)[:, None] * len(self.order)
         bounds = np.concatenate([[0], (first_rows + self.bounds[1:]).ravel()])
         order, weights = (first_rows + self.order).ravel(), np.tile(self.weights, n)
-        return PoolingPlan(self.methods, self.n_groups, bounds, order, weights, self.first)
+        return PoolingPlan(self.methods, self.n_groups, bounds, order, weights)
 
     @property
     def is_linear(self) -> bool:
@@ -755,16 +750,14 @@ def _atomic_numbers(offsets: npt.NDArray[Any], numbers: Any, needed_by: str) -> 
         raise ValueError(f"{needed_by} needs the atomic numbers of the centres: give LocalFeatures that have them")
     points = np.flatnonzero(numbers == 0)
     if len(points):
-        raise ValueError(
-            f"{_place(offsets, points[0])}: {needed_by} needs centres that are atoms, got a Cartesian point"
-        )
+        raise _of_centre(offsets, points[0], f"{needed_by} needs centres that are atoms, got a Cartesian point")
     return np.asarray(numbers)
 
 
-def _place(offsets: npt.NDArray[Any], row: int) -> str:
-    """Return the structure and the centre that a row belongs to, in words."""
+def _of_centre(offsets: npt.NDArray[Any], row: int, rule: str, argument: str = "") -> StructureError:
+    """Return the error that the centre of a row does not keep a rule."""
     structure, centre = locate(offsets, row)
-    return f"structure {structure}, centre {centre}"
+    return StructureError(structure, None, rule, f"centre {centre}", argument)
 
 
 def _multiplicities(item: Any, structure: int) -> npt.NDArray[np.float64]:
@@ -774,7 +767,7 @@ def _multiplicities(item: Any, structure: int) -> npt.NDArray[np.float64]:
     if given is not None:
         multiplicities = np.array([np.nan if m is None else m for m in given], dtype=np.float64)
         if not (np.isfinite(multiplicities) & (multiplicities > 0)).all():
-            raise ValueError(f"structure {structure}: wyckoff_multiplicity must be > 0 for every site, got {given}")
+            raise StructureError(structure, None, f"wyckoff_multiplicity must be > 0 for every site, got {given}")
         return multiplicities
     if "spacegroup_kinds" in arrays:
         _, kind, counts = np.unique(arrays["spacegroup_kinds"], return_inverse=True, return_counts=True)
@@ -784,8 +777,10 @@ def _multiplicities(item: Any, structure: int) -> npt.NDArray[np.float64]:
         for sites in item.equivalent_indices:
             multiplicities[sites] = len(sites)
         return multiplicities
-    raise ValueError(
-        f"structure {structure}: weights='multiplicity' needs an array 'wyckoff_multiplicity' or "
+    raise StructureError(
+        structure,
+        None,
+        "weights='multiplicity' needs an array 'wyckoff_multiplicity' or "
         "'spacegroup_kinds' (ASE), or a site property 'wyckoff_multiplicity' or a SymmetrizedStructure "
-        "(pymatgen), got none of them"
+        "(pymatgen), got none of them",
     )

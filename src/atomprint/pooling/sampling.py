@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ase.geometry import complete_cell, minkowski_reduce
 from sklearn.base import BaseEstimator
 
-from atomprint.structures import Batch, Structures, as_batch
+from atomprint.structures import Batch, StructureError, Structures, as_batch
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer, check_real, check_species
 
@@ -247,9 +247,9 @@ def _farthest_atoms(
         return farthest_point(positions, n, start)
     given = structure.cells[0] * pbc[:, None]  # other directions become perpendicular to the periodic ones
     if not np.isfinite(given).all():
-        raise ValueError(f"structure {s}: cell must be finite, got {structure.cells[0].tolist()}")
+        raise StructureError(s, None, f"cell must be finite, got {structure.cells[0].tolist()}")
     if np.linalg.matrix_rank(given, tol=1e-10 * np.abs(given).max(initial=0.0)) < pbc.sum():
-        raise ValueError(f"structure {s}: cell must have a non-zero volume, got {structure.cells[0].tolist()}")
+        raise StructureError(s, None, f"cell must have a non-zero volume, got {structure.cells[0].tolist()}")
     cell, _ = minkowski_reduce(complete_cell(given), pbc)
     inverse = np.linalg.inv(cell)
     safe = 0.25 / (np.linalg.norm(inverse, axis=0)[pbc] ** 2).max()  # square of half the distance of planes

@@ -309,7 +309,7 @@ def test_kinds_of_compositions():
     [
         ([], ValueError, "at least one composition, got none"),
         (3, TypeError, "compositions must be a formula.*got int"),
-        (["H2O", 3], TypeError, "composition 1: must be a formula.*got int"),
+        (["H2O", 3], TypeError, "composition 1 must be a formula.*got int"),
         (["H2O", "Na+"], ValueError, r"composition 1: formula 'Na\+': charges"),
         (["H2O", {"Q": 1}], ValueError, "composition 1: keys must be chemical symbols or atomic numbers, got 'Q'"),
         ([{0: 1}], ValueError, "composition 0: keys must be"),

@@ -325,7 +325,7 @@ def test_the_tolerance():
 def test_a_structure_that_is_not_sound_is_named():
     broken = perovskite()
     broken.positions[2] = np.nan
-    with pytest.raises(ValueError, match="row 2 of the data set: structure 0, atom 2: position must be finite"):
+    with pytest.raises(ValueError, match="row 2 of the data set: atom 2: position must be finite"):
         find_leakage(problem([perovskite("Sr"), perovskite(), broken]), Split([0], [1, 2], (), 0))
 
 

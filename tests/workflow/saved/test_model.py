@@ -667,6 +667,18 @@ def test_chunks_threads_and_progress(model, structures, monkeypatch):
         model.predict(given)
 
 
+def test_one_bad_structure_of_many_costs_no_computation(model, structures, monkeypatch):
+    sizes, kind = [], type(model.pipeline[0])
+    compute = kind._compute
+    monkeypatch.setattr(kind, "_compute", lambda self, call, out: (sizes.append(len(call)), compute(self, call, out)))
+    given = [structures[i % 40] for i in range(100)]
+    given.insert(63, Atoms("Xe"))
+    predictions = model.predict(given, on_error="skip")
+    assert [failure.row for failure in predictions.failures] == [63]
+    assert sizes == [63, 37]
+    np.testing.assert_allclose(predictions.values[:40], model.predict(structures).values, rtol=1e-12)
+
+
 # Training domain ----------------------------------------------------------------------------------------------------
 
 

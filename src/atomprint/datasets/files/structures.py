@@ -15,7 +15,7 @@ from atomprint.chemistry.formula import atomic_number
 from atomprint.datasets.files.cif import crystal_of_cif, crystals_of_cif
 from atomprint.datasets.files.opening import plain_name, read_text
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
-from atomprint.structures import as_batch
+from atomprint.structures import as_batch, reason_of
 
 
 def to_atoms(raw: Any, folder: Path | None = None) -> Atoms:
@@ -50,7 +50,7 @@ def to_atoms(raw: Any, folder: Path | None = None) -> Atoms:
     try:
         batch = as_batch([atoms], periodic=None)
     except (TypeError, ValueError) as error:
-        raise ValueError(str(error).removeprefix("structures: ").removeprefix("structure 0").lstrip(":, ")) from error
+        raise ValueError(reason_of(error)) from error
     return Atoms(numbers=batch.numbers, positions=batch.positions, cell=batch.cells[0], pbc=batch.pbc[0])
 
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.contents import is_composition
 from atomprint.chemistry.elements import PropertyChannels, channel_table, check_channels
-from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
+from atomprint.descriptors.composition.element_property import CompositionError, Compositions, FloatArray, flatten
 from atomprint.layout import Axis, Block, HasLayout, Layout, symbols_of
 from atomprint.ragged import locate, totals
 from atomprint.structures import Batch
@@ -86,10 +86,8 @@ class CompositionChannels(HasLayout, TransformerMixin, BaseEstimator):
         unknown = np.flatnonzero(~np.isin(flat.elements + 1, species))
         if len(unknown):
             which = locate(flat.offsets, unknown[0])[0]
-            raise ValueError(
-                f"composition {which}: species must be one of {', '.join(symbols_of(self._species()))}, got "
-                f"{chemical_symbols[flat.elements[unknown[0]] + 1]}"
-            )
+            known, symbol = symbols_of(self._species()), chemical_symbols[flat.elements[unknown[0]] + 1]
+            raise CompositionError(which, None, f"species must be one of {', '.join(known)}, got {symbol}")
         table = channel_table(self.channels, self._species())[1]
         used = table[np.searchsorted(species, flat.elements + 1)]
         features: FloatArray = totals(flat.fractions[:, None] * used, flat.offsets)

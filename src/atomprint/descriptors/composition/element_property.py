@@ -19,7 +19,7 @@ from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
 from atomprint.layout import Axis, Block, HasLayout, Layout
 from atomprint.ragged import locate, totals
-from atomprint.structures import Batch
+from atomprint.structures import Batch, StructureError
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
 
@@ -318,10 +318,8 @@ class ElementProperty(HasLayout, TransformerMixin, BaseEstimator):
             entry, column = (int(i) for i in np.argwhere(np.isnan(used))[0])
             which = locate(flat.offsets, entry)[0]
             symbol = chemical_symbols[int(flat.elements[entry]) + 1]
-            raise ValueError(
-                f"composition {which}: {names[column]} of {symbol} is not known: choose missing='nan' or 'impute', "
-                "give it in tables, or leave the property out"
-            )
+            rule = f"{names[column]} of {symbol} is not known: choose missing='nan' or 'impute', give it in tables"
+            raise CompositionError(which, None, f"{rule}, or leave the property out")
         if self.missing == "impute":
             known = np.isfinite(table)
             if not known.any(axis=0).all():
@@ -397,6 +395,16 @@ def _pymatgen_table(attribute: str) -> FloatArray:
 # Compositions --------------------------------------------------------------------------------------------------
 
 
+class CompositionError(StructureError):
+    """A composition that cannot be used, as for structures."""
+
+    noun = "composition"
+
+
+class CompositionTypeError(CompositionError, TypeError):
+    """Something in place of a composition that is none."""
+
+
 def flatten(compositions: Compositions) -> _Flat:
     """Read and check compositions."""
     if isinstance(compositions, Batch):
@@ -416,11 +424,11 @@ def flatten(compositions: Compositions) -> _Flat:
     for index, own in enumerate(amounts):
         total = sum(own.values())
         if not total > 0:
-            raise ValueError(f"composition {index}: there must be some of an element, got none")
+            raise CompositionError(index, None, "there must be some of an element, got none")
         for symbol, amount in own.items():
             z = ATOMIC_NUMBERS[symbol]
             if z > N_ELEMENTS:
-                raise ValueError(f"composition {index}: elements must be H to Lr, got {symbol}")
+                raise CompositionError(index, None, f"elements must be H to Lr, got {symbol}")
             if amount > 0:
                 elements.append(z - 1)
                 fractions.append(amount / total)
@@ -432,4 +440,5 @@ def _amounts(item: Any, index: int) -> dict[str, float]:
     try:
         return amounts_of(item)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"composition {index}: {error}") from error
+        kind = CompositionTypeError if isinstance(error, TypeError) else CompositionError
+        raise kind(index, None, str(error)) from error

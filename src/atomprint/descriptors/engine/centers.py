@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from atomprint import _core
 from atomprint.ragged import offsets_of, pick, places
-from atomprint.structures import Batch
+from atomprint.structures import Batch, StructureError
 
 Centers: TypeAlias = Any
 """Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
@@ -148,10 +148,8 @@ def _centers_of_one(
     if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
         wrong = np.flatnonzero((array < 0) | (array >= n_atoms))
         if len(wrong):
-            raise ValueError(
-                f"structure {structure}, centre {wrong[0]}: atom index must be in 0..{n_atoms - 1}, "
-                f"got {array[wrong[0]]}"
-            )
+            rule = f"atom index must be in 0..{n_atoms - 1}, got {array[wrong[0]]}"
+            raise StructureError(structure, None, rule, f"centre {wrong[0]}")
         return array.astype(np.int64), None
     if (
         array.ndim == 2
@@ -161,10 +159,8 @@ def _centers_of_one(
         point = array.astype(np.float64)
         wrong = np.flatnonzero(~(np.abs(point) <= 1e7).all(axis=1))
         if len(wrong):
-            raise ValueError(
-                f"structure {structure}, centre {wrong[0]}: position must be finite and within 1e7 Å, "
-                f"got {point[wrong[0]].tolist()}"
-            )
+            rule = f"position must be finite and within 1e7 Å, got {point[wrong[0]].tolist()}"
+            raise StructureError(structure, None, rule, f"centre {wrong[0]}")
         return np.full(len(point), -1), point
     if array.ndim == 1 and array.dtype.kind in "fb":
         raise TypeError(f"{where} must be integers where they are atom indices, got {given!r}")

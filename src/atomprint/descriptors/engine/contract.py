@@ -23,7 +23,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_p
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import HasLayout
-from atomprint.structures import Batch, Structures, as_batch, as_list
+from atomprint.structures import Batch, StructureError, Structures, as_batch, as_list
 from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, check_species
 
 Features: TypeAlias = Any
@@ -368,7 +368,7 @@ class Descriptor(HasLayout, TransformerMixin, BaseEstimator):
             structure, atom = batch.locate(int(np.argmin(index)))
             symbol = chemical_symbols[int(batch.numbers[int(np.argmin(index))])]
             known = ", ".join(chemical_symbols[z] for z in species)
-            raise ValueError(f"structure {structure}, atom {atom}: species must be one of {known}, got {symbol}")
+            raise StructureError(structure, atom, f"species must be one of {known}, got {symbol}")
         return index
 
     def _dtype(self) -> np.dtype[Any]:

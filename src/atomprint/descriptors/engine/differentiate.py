@@ -21,6 +21,7 @@ from atomprint.descriptors.engine.output import CooRows, CsrRows, DenseRows, arr
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import new_rows, parts
 from atomprint.ragged import owners
+from atomprint.structures import counted_from
 from atomprint.util.validation import check_bool
 
 
@@ -48,10 +49,11 @@ def derivatives(source: Hooks, call: Call, include: Any, exclude: Any, wrt: Any,
     # In runs of 3 * n_features numbers.
     needed = np.sum([row_offsets[name] * (np.prod(axes[name]) // 3) for name in names], axis=0)
     cut = call.sparse or call.progress is not None
-    for _, part in parts(call, needed, 3 * n_features) if cut else [(0, call)]:
+    for start, part in parts(call, needed, 3 * n_features) if cut else [(0, call)]:
         sizes = {"positions": int(part.selection.row_offsets[-1])}
         arrays = {name: rows.open(sizes.get(name, part.n_rows)) for name, rows in results.items()}
-        source._jacobian(part, Derivatives(*map(arrays.get, row_offsets)))
+        with counted_from(start):
+            source._jacobian(part, Derivatives(*map(arrays.get, row_offsets)))
         for name, rows in results.items():
             rows.close(arrays[name])
     found = [arrange(rows, row_offsets[name], shapes[name], call.batch.single) for name, rows in results.items()]
@@ -75,7 +77,8 @@ def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Any, return_descri
             by_atom = np.zeros((len(part.batch.numbers), 3))
             by_strain = None if strain is None else np.zeros((len(part), 3, 3))
             out = None if features is None else features.open(n)
-            source._vjp(part, dense(weights[row : row + n]), Derivatives(by_atom, by_strain, out))
+            with counted_from(start):
+                source._vjp(part, dense(weights[row : row + n]), Derivatives(by_atom, by_strain, out))
             # Added, as the centres of one structure may be in several parts.
             positions[first_atom : first_atom + len(by_atom)] += by_atom
             if strain is not None and by_strain is not None:
@@ -118,7 +121,8 @@ def contract_jacobian(source: Hooks, call: Call, cotangents: Array, out: Derivat
         by_atom = np.zeros((int(selection.row_offsets[-1]), 3, n_features), dtype=cotangents.dtype)
         by_strain = None if out.strain is None else np.zeros((n, 3, 3, n_features), dtype=cotangents.dtype)
         features = None if out.features is None else out.features[row : row + n]
-        source._jacobian(part, Derivatives(by_atom, by_strain, features))
+        with counted_from(start):
+            source._jacobian(part, Derivatives(by_atom, by_strain, features))
         for s in range(len(part)):
             weights = cotangents[row + rows[s] : row + rows[s + 1]]
             own = by_atom[selection.row_offsets[s] : selection.row_offsets[s + 1]]

@@ -19,7 +19,7 @@ from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import Meanings
 from atomprint.pooling.pooling import LocalFeatures, Pooling
-from atomprint.structures import Batch, Structures, as_list
+from atomprint.structures import Batch, StructureError, Structures, as_list
 from atomprint.util.validation import check_bool, check_choice
 
 
@@ -305,7 +305,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         if averages or pooling is not None:
             empty = np.flatnonzero(np.diff(places.offsets) == 0)
             if len(empty):
-                raise ValueError(f"structure {empty[0]} must have at least one centre to average over, got none")
+                raise StructureError(empty[0], None, "must have at least one centre to average over, got none")
         plan = None
         if pooling is not None:
             plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)

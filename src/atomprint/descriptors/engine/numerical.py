@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks
-from atomprint.structures import Batch
+from atomprint.structures import Batch, StructureError
 
 # Steps of the positions in Å, and of the strain.
 _STEPS = {"float64": (5e-4, 1e-4), "float32": (2e-2, 5e-3)}
@@ -62,7 +62,7 @@ class Numerical:
             else:
                 by_atom = out.positions[selection.row_offsets[s] : selection.row_offsets[s + 1]]
                 by_atom = by_atom.reshape(one.n_rows, len(atoms), *by_atom.shape[1:])
-            for difference in self._differences(one, atoms, out.strain is not None):
+            for difference in self._differences(s, one, atoms, out.strain is not None):
                 i, axis = difference.place
                 if not difference.strain:
                     by_atom[:, i, axis] = difference.rows
@@ -76,7 +76,7 @@ class Numerical:
         for s in range(len(call)):
             one, weights = call[s : s + 1], cotangents[rows[s] : rows[s + 1]]
             atoms = np.arange(len(one.batch.numbers))
-            for difference in self._differences(one, atoms, out.strain is not None):
+            for difference in self._differences(s, one, atoms, out.strain is not None):
                 i, axis = difference.place
                 value = np.vdot(weights, difference.rows)
                 if not difference.strain and out.positions is not None:
@@ -84,8 +84,8 @@ class Numerical:
                 elif difference.strain and out.strain is not None:
                     out.strain[s, i, axis] = value
 
-    def _differences(self, one: Call, atoms: Array, strain: bool) -> Iterator[_Difference]:
-        """Yield the derivatives of one structure by the positions of atoms and, if asked for, by the strain."""
+    def _differences(self, s: int, one: Call, atoms: Array, strain: bool) -> Iterator[_Difference]:
+        """Yield the derivatives of structure s by the positions of atoms and, if asked for, by the strain."""
         step, strain_step = _STEPS[one.dtype.name]
         variables = [(False, k, axis) for k in range(len(atoms)) for axis in range(3)]
         variables += [(True, a, b) for a in range(3) for b in range(3)] if strain else []
@@ -102,9 +102,13 @@ class Numerical:
                     else:
                         displacements[p, c, atoms[i], axis] = multiple * step
             by_copy = displacements.reshape(-1, *displacements.shape[2:])
-            copies = moved(self._source, one, by_copy, deformations.reshape(-1, 3, 3))
-            values = np.empty((copies.n_rows, one.n_features_out), dtype=one.dtype)
-            self._compute(copies, values)
+            try:
+                copies = moved(self._source, one, by_copy, deformations.reshape(-1, 3, 3))
+                values = np.empty((copies.n_rows, one.n_features_out), dtype=one.dtype)
+                self._compute(copies, values)
+            except StructureError as error:
+                error.index = s  # not that of the copy
+                raise
             values = values.reshape(len(_STENCIL), len(together), -1, one.n_features_out)
             slopes = sum(weight * values[p].astype(np.float64) for p, (_, weight) in enumerate(_STENCIL))
             for (is_strain, i, axis), rows in zip(together, slopes, strict=True):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from atomprint.descriptors.engine.call import Call, Hooks
 from atomprint.descriptors.engine.output import CsrRows, DenseRows
 from atomprint.ragged import chunks
+from atomprint.structures import counted_from
 
 # Dense scratch for sparse output, and the share of work between two progress messages.
 _CHUNK_BYTES = 16 * 2**20
@@ -29,9 +30,10 @@ def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
     """Compute the features of all rows of a call."""
     rows = new_rows(call)
     whole = not call.sparse and call.plan is None and call.progress is None
-    for _, part in [(0, call)] if whole else parts(call, call.computed, call.n_features):
+    for start, part in [(0, call)] if whole else parts(call, call.computed, call.n_features):
         out = rows.open(part.n_rows)
-        source._compute(part, out)
+        with counted_from(start):
+            source._compute(part, out)
         rows.close(out)
     return rows
 

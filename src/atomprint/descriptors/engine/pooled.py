@@ -11,7 +11,7 @@ import numpy as np
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.pooling.pooling import Plan
-from atomprint.structures import Batch
+from atomprint.structures import Batch, counted_from
 
 _CHUNK_BYTES = 16 * 2**20
 
@@ -45,36 +45,40 @@ class Pooled:
             out.features[:] = plan(found if values is None else values)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
-        n_features, dtype, selection = call.n_features, call.dtype, call.selection
+        firsts, (positions, strain, features) = call.selection.row_offsets, out
         for s in range(len(call)):
-            one = call[s : s + 1]
-            plan = _plan(one)
-            values = None if self._is_linear and out.features is None else self._rows(one)
-            if out.features is not None:
-                out.features[s] = plan(values)[0]
-            terms = list(plan.terms(values))
-            first, last = selection.row_offsets[s : s + 2]
-            n_atoms = int(last - first)
-            outputs = []  # what of this structure is asked for: (n, 3, n_groups, n_methods, n_features)
-            if out.positions is not None:
-                outputs.append(_by_group(out.positions[first:last], plan))
-            if out.strain is not None:
-                outputs.append(_by_group(out.strain[s], plan))
-            n_together = max(1, _CHUNK_BYTES // ((n_atoms + 3) * 3 * n_features * dtype.itemsize))
-            n_centers = int(one.computed[-1])
-            for start in range(0, n_centers, n_together):
-                part = one.run(start, min(start + n_together, n_centers))
-                n = part.n_rows
-                by_atom = None if out.positions is None else np.zeros((n * n_atoms, 3, n_features), dtype=dtype)
-                by_strain = None if out.strain is None else np.zeros((n, 3, 3, n_features), dtype=dtype)
-                self._source._jacobian(part, Derivatives(by_atom, by_strain, None))
-                arrays = [array for array in (by_atom, by_strain) if array is not None]
-                for pooled, array in zip(outputs, arrays, strict=True):
-                    rows = array.reshape(n, -1, 3, n_features)
-                    for i in range(n):
-                        for groups, slopes in terms:
-                            for m, slope in enumerate(slopes):
-                                pooled[:, :, groups[start + i], m] += slope[start + i].astype(dtype) * rows[i]
+            own = Derivatives(
+                None if positions is None else positions[firsts[s] : firsts[s + 1]],
+                None if strain is None else strain[s],
+                None if features is None else features[s : s + 1],
+            )
+            with counted_from(s):
+                self._jacobian_of_one(call[s : s + 1], int(firsts[s + 1] - firsts[s]), own)
+
+    def _jacobian_of_one(self, one: Call, n_atoms: int, out: Derivatives) -> None:
+        """Add the derivatives of one structure by so many atoms and by the strain, and write its features."""
+        plan, n_features, dtype = _plan(one), one.n_features, one.dtype
+        values = None if self._is_linear and out.features is None else self._rows(one)
+        if out.features is not None:
+            out.features[:] = plan(values)
+        terms = list(plan.terms(values))
+        # What is asked for: (n, 3, n_groups, n_methods, n_features).
+        outputs = [_by_group(array, plan) for array in (out.positions, out.strain) if array is not None]
+        n_together = max(1, _CHUNK_BYTES // ((n_atoms + 3) * 3 * n_features * dtype.itemsize))
+        n_centers = int(one.computed[-1])
+        for start in range(0, n_centers, n_together):
+            part = one.run(start, min(start + n_together, n_centers))
+            n = part.n_rows
+            by_atom = None if out.positions is None else np.zeros((n * n_atoms, 3, n_features), dtype=dtype)
+            by_strain = None if out.strain is None else np.zeros((n, 3, 3, n_features), dtype=dtype)
+            self._source._jacobian(part, Derivatives(by_atom, by_strain, None))
+            arrays = [array for array in (by_atom, by_strain) if array is not None]
+            for pooled, array in zip(outputs, arrays, strict=True):
+                rows = array.reshape(n, -1, 3, n_features)
+                for i in range(n):
+                    for groups, slopes in terms:
+                        for m, slope in enumerate(slopes):
+                            pooled[:, :, groups[start + i], m] += slope[start + i].astype(dtype) * rows[i]
 
     def pairs(self, call: Call, blocks: Sequence[PairBlock]) -> list[PairBlock]:
         """Return the blocks of pooled features from those of unpooled ones."""

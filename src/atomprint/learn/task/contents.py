@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.datasets import Dataset
-from atomprint.structures import Batch, as_batch
+from atomprint.structures import Batch, StructureError, as_batch
 
 _Result = TypeVar("_Result")
 
@@ -97,11 +97,6 @@ def batches(structures: Any, rows: Iterable[int], size: int = 1000) -> Iterator[
         items = [structures[int(row)] for row in run]
         try:
             batch = as_batch(items, periodic=None)
-        except ValueError:
-            for row, item in zip(run, items, strict=True):  # to say which it is
-                try:
-                    as_batch([item], periodic=None)
-                except ValueError as error:
-                    raise ValueError(f"row {row} of the data set: {error}") from error
-            raise
+        except StructureError as error:
+            raise ValueError(f"row {run[error.index]} of the data set: {error.reason}") from error
         yield batch

@@ -16,6 +16,7 @@ from atomprint.learn.study.run import plain
 from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import offsets_of
+from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.progress import Progress
 from atomprint.workflow.recipes.features import FeatureSet, joined_parts
 
@@ -31,23 +32,7 @@ def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progre
     """Return the data set without the structures that one of the descriptors refuses, and why it does."""
     failures: dict[int, Failure] = {}
     for given in sets:
-        inputs = inputs_of(dataset)
-        transformer = clone(given.transformer)
-        first = transformer.steps[0][1] if given.pairwise else transformer
-        for start in range(0, len(dataset), _CHUNK):
-            rows = [i for i in range(start, min(start + _CHUNK, len(dataset))) if i not in failures]
-            progress(f"Checking structures for {given.key}", start, len(dataset))
-            try:
-                first.fit_transform([inputs[i] for i in rows])
-            except (ValueError, TypeError):
-                for row in rows:
-                    try:
-                        first.fit_transform([inputs[row]])
-                    except (ValueError, TypeError) as error:
-                        reason = f"{given.key}: {error}".replace("structure 0", "structure").replace(
-                            "composition 0", "composition"
-                        )
-                        failures[row] = Failure(row, dataset.ids[row], "features", reason)
+        _check_structures(given, dataset, failures, progress)
     if not failures:
         return dataset, []
     kept = [i for i in range(len(dataset)) if i not in failures]
@@ -56,6 +41,22 @@ def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progre
         raise ValueError(f"no structure of {dataset.name!r} can be described: {first_failure.reason}")
     found = [failures[row] for row in sorted(failures)]
     return replace(dataset.take(kept), failures=(*dataset.failures, *found)), found
+
+
+def _check_structures(given: FeatureSet, dataset: Dataset, failures: dict[int, Failure], progress: Progress) -> None:
+    """Add the structures that a descriptor refuses to those that have failed already."""
+    inputs, transformer = inputs_of(dataset), clone(given.transformer)
+    first = transformer.steps[0][1] if given.pairwise else transformer
+
+    def compute(run: Sequence[int]) -> None:
+        first.fit_transform([inputs[i] for i in run])
+
+    def failed(row: int, error: Exception) -> None:
+        failures[row] = Failure(row, dataset.ids[row], "features", f"{given.key}: {reason_of(error)}")
+
+    for start in range(0, len(dataset), _CHUNK):
+        progress(f"Checking structures for {given.key}", start, len(dataset))
+        attempt([i for i in range(start, min(start + _CHUNK, len(dataset))) if i not in failures], compute, failed)
 
 
 def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, BaseEstimator]:
@@ -81,8 +82,9 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
     try:
         values = transformer.fit_transform(inputs)
     except (ValueError, TypeError) as error:
-        hint = '; on_error = "skip" in [data] leaves such structures out' if "structure" in str(error) else ""
-        raise type(error)(f"features.{given.key}: {error}{hint}") from error
+        hint = '; on_error = "skip" in [data] leaves such structures out' if isinstance(error, StructureError) else ""
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"features.{given.key}: {error}{hint}") from error
     values = _rows(given, problem, needed, values)
     names = () if given.pairwise else list(transformer.get_feature_names_out())
     return (

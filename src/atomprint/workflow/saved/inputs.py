@@ -12,7 +12,7 @@ from atomprint.chemistry.contents import amounts_of, each_counted, is_compositio
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
 from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.datasets.files.opening import plain_name
-from atomprint.structures import Batch, is_structure, read_structures
+from atomprint.structures import Batch, StructureError, is_structure, read_structures, reason_of
 from atomprint.workflow.saved.domain import Content
 
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -97,13 +97,19 @@ def contents_of(items: Any) -> list[Content]:
 
     Raises
     ------
-    ValueError, TypeError
+    StructureError
         If one cannot be read.
     """
     if isinstance(items, Batch):
         counts = zip(each_counted(items), items.n_atoms.tolist(), strict=True)
         return [Content(_numbers(amounts), n_atoms) for amounts, n_atoms in counts]
-    return [_content(item) for item in items]
+    found = []
+    for s, item in enumerate(items):
+        try:
+            found.append(_content(item))
+        except (ValueError, TypeError) as error:
+            raise StructureError(s, None, reason_of(error)) from error
+    return found
 
 
 def _content(item: Any) -> Content:
@@ -141,7 +147,7 @@ def _frames(path: Path, row: int) -> list[Any]:
     try:
         return list(read_structures(path))
     except (ValueError, OSError) as error:
-        return [Failure(row, path.name, "read", str(error).removeprefix("structures: "))]
+        return [Failure(row, path.name, "read", str(error))]
 
 
 def _numbered(n: int) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from os import PathLike
@@ -19,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
-from atomprint.structures import Batch
+from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
 from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
@@ -44,8 +43,6 @@ _DOMAIN = "domain.npz"
 # Structures whose features are held at once; fewer where those of all their atoms are.
 _CHUNK = 256
 _CHUNK_OF_ATOMS = 32
-# How errors begin that are about the first of the structures given.
-_FIRST = re.compile(r"^(structures: )?(structure|composition) 0(, |: | )")
 
 
 class TrainedModel:
@@ -227,33 +224,28 @@ class TrainedModel:
         blocks: list[_Block] = []
         of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
         step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK
+
+        def compute(run: Sequence[int]) -> _Block:
+            return self._run(pipeline, inputs.part(run[0], run[-1] + 1), run[0])
+
+        def failed(structure: int, error: Exception) -> _Block:
+            reason = reason_of(error)
+            if on_error == "raise":
+                which = f"structure {structure} ({inputs.ids[structure]!r})"
+                raise ValueError(f"{which} cannot be predicted: {reason}") from error
+            return _failed(structure, reason, len(self.card.classes))
+
         for start in range(0, len(inputs), step):
             stop = min(start + step, len(inputs))
-            blocks += self._attempt(pipeline, inputs, start, stop, on_error == "raise")
+            blocks += attempt(range(start, stop), compute, failed)
             progress("Predicting", stop, len(inputs))
         return self._gather(inputs, blocks)
 
-    def _attempt(self, pipeline: Pipeline, inputs: Inputs, start: int, stop: int, strict: bool) -> list[_Block]:
-        """Predict a run of structures; if that fails, its halves, down to those that are to blame."""
-        try:
-            return [self._run(pipeline, inputs.part(start, stop), start)]
-        except (ValueError, TypeError) as error:
-            if stop - start > 1:
-                middle = (start + stop) // 2
-                return [
-                    *self._attempt(pipeline, inputs, start, middle, strict),
-                    *self._attempt(pipeline, inputs, middle, stop, strict),
-                ]
-            reason = _FIRST.sub("", str(error))
-            if strict:
-                raise ValueError(f"structure {start} ({inputs.ids[start]!r}) cannot be predicted: {reason}") from error
-            return [_failed(start, reason, len(self.card.classes))]
-
     def _run(self, pipeline: Pipeline, items: Any, first: int) -> _Block:
         """Predict structures, all or none of them."""
-        for item in () if isinstance(items, Batch) else items:
+        for s, item in enumerate(() if isinstance(items, Batch) else items):
             if isinstance(item, Failure):
-                raise ValueError(item.reason)
+                raise StructureError(s, None, item.reason)
         contents = contents_of(items)
         table, local, n_steps = first_table(pipeline, items)
         structures, atoms = np.arange(len(contents)), None
@@ -262,14 +254,14 @@ class TrainedModel:
                 raise TypeError("pipeline: a model of atoms must begin with a descriptor that gives LocalFeatures")
             counts = np.diff(local.offsets)
             if not counts.all():
-                raise ValueError(f"structure {int(np.argmin(counts))}, none of its atoms is a centre of the descriptor")
+                raise StructureError(int(np.argmin(counts)), None, "none of its atoms is a centre of the descriptor")
             structures, atoms = np.repeat(structures, counts), np.asarray(local.atoms)
         if table.shape[0] != len(structures):
             raise ValueError(f"pipeline: features must have {len(structures)} rows, got {table.shape[0]}")
         values, probabilities = self._evaluate(pipeline[n_steps:], table)
         if not np.isfinite(values).all():
-            worst = int(structures[int(np.argmin(np.isfinite(values)))])
-            raise ValueError(f"structure {worst}: the prediction is not a finite number")
+            worst = structures[np.argmin(np.isfinite(values))]
+            raise StructureError(worst, None, "the prediction is not a finite number")
         in_domain, distance, warnings = self.domain.assess(table, contents, structures, self.feature_names)
         return _Block(first + structures, atoms, values, probabilities, in_domain, distance, warnings, "")
 

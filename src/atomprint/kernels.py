@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import TransformerMixin
 from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
 from sklearn.utils.validation import check_is_fitted
 
 from atomprint import _core
 from atomprint.pooling.pooling import LocalFeatures
 from atomprint.ragged import chunks, locate, offsets_of, totals
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
 
@@ -71,7 +72,7 @@ class _Metric(NamedTuple):
     coef0: float
 
 
-class StructureKernel(TransformerMixin, BaseEstimator):
+class StructureKernel(TransformerMixin, CheckedParameters):
     """Base of the kernels between structures; see :class:`AverageKernel` and :class:`REMatchKernel`.
 
     A kernel is also a transformer: ``fit`` keeps the features of the given structures, ``transform`` compares others
@@ -87,20 +88,6 @@ class StructureKernel(TransformerMixin, BaseEstimator):
     kernel_params: Mapping[str, Any] | None
     normalize_kernel: bool
     n_jobs: int
-
-    def _initialise(self, parameters: dict[str, Any]) -> None:
-        """Keep the constructor's arguments as they are, and check them."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
-        self._validate()
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
-        trial = clone(self)
-        BaseEstimator.set_params(trial, **params)
-        trial._validate()
-        super().set_params(**params)
-        return self
 
     def _validate(self) -> None:
         if not callable(self.metric):

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, column_or_1d
 
 from atomprint.chemistry.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
-from atomprint.descriptors.composition.element_property import Compositions, flatten
+from atomprint.descriptors.composition.contract import Compositions, flatten
 from atomprint.ragged import owners
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.registry import public

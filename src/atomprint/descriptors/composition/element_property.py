@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
-from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states, pauling_electronegativity
-from atomprint.chemistry.formula import ATOMIC_NUMBERS
-from atomprint.layout import Axis, Block, HasLayout, Layout
+from atomprint.descriptors.composition.contract import CompositionDescriptor, CompositionError, Contents, FloatArray
+from atomprint.layout import Axis, Block, Layout
 from atomprint.ragged import locate, totals
-from atomprint.structures import Batch, StructureError
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
-
-Compositions: TypeAlias = Any
-"""One composition, or a sequence of them: a formula, a pymatgen ``Composition``, ``Structure`` or ``Molecule``, an
-``ase.Atoms``, or a dict from symbols or atomic numbers to amounts."""
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 _SHELLS = {"s": 2, "p": 6, "d": 10, "f": 14}
 _ELECTRONS = (
@@ -75,42 +65,34 @@ _PRESETS = MappingProxyType(
 )
 
 
-class _Flat(NamedTuple):
-    """Elements of several compositions, one composition after the other."""
-
-    elements: npt.NDArray[np.int64]  # atomic numbers less one
-    fractions: FloatArray  # that sum to 1 for each composition
-    offsets: npt.NDArray[np.int64]
-
-
-def _minimum(x: FloatArray, flat: _Flat) -> FloatArray:
+def _minimum(x: FloatArray, flat: Contents) -> FloatArray:
     return np.asarray(np.minimum.reduceat(x, flat.offsets[:-1], axis=0))
 
 
-def _maximum(x: FloatArray, flat: _Flat) -> FloatArray:
+def _maximum(x: FloatArray, flat: Contents) -> FloatArray:
     return np.asarray(np.maximum.reduceat(x, flat.offsets[:-1], axis=0))
 
 
-def _range(x: FloatArray, flat: _Flat) -> FloatArray:
+def _range(x: FloatArray, flat: Contents) -> FloatArray:
     return _maximum(x, flat) - _minimum(x, flat)
 
 
-def _mean(x: FloatArray, flat: _Flat) -> FloatArray:
+def _mean(x: FloatArray, flat: Contents) -> FloatArray:
     return totals(flat.fractions[:, None] * x, flat.offsets)
 
 
-def _deviation(x: FloatArray, flat: _Flat) -> FloatArray:
+def _deviation(x: FloatArray, flat: Contents) -> FloatArray:
     means = np.repeat(_mean(x, flat), np.diff(flat.offsets), axis=0)
     return _mean(np.abs(x - means), flat)
 
 
-def _mode(x: FloatArray, flat: _Flat) -> FloatArray:
+def _mode(x: FloatArray, flat: Contents) -> FloatArray:
     largest = np.repeat(np.maximum.reduceat(flat.fractions, flat.offsets[:-1]), np.diff(flat.offsets))
     most = flat.fractions >= largest * (1 - 1e-9)  # fractions that are equal but for rounding are equal
     return _minimum(np.where(most[:, None], x, np.inf), flat)
 
 
-_STATISTICS: Mapping[str, Callable[[FloatArray, _Flat], FloatArray]] = MappingProxyType(
+_STATISTICS: Mapping[str, Callable[[FloatArray, Contents], FloatArray]] = MappingProxyType(
     {
         "minimum": _minimum,
         "maximum": _maximum,
@@ -123,7 +105,7 @@ _STATISTICS: Mapping[str, Callable[[FloatArray, _Flat], FloatArray]] = MappingPr
 
 
 @public("ElementProperty", version=1, in_recipes=True)
-class ElementProperty(HasLayout, TransformerMixin, BaseEstimator):
+class ElementProperty(CompositionDescriptor):
     r"""Statistics over the properties of the elements of a composition; no coordinates are needed.
 
     With the fractions :math:`f_i` (that sum to 1) and properties :math:`x_i` of the elements of a composition, the
@@ -202,79 +184,7 @@ class ElementProperty(HasLayout, TransformerMixin, BaseEstimator):
         missing: str = "raise",
         tables: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        self.properties = properties
-        self.statistics = statistics
-        self.missing = missing
-        self.tables = tables
-        self._validate()
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
-        trial = clone(self)
-        BaseEstimator.set_params(trial, **params)
-        trial._validate()
-        super().set_params(**params)
-        return self
-
-    def create(self, compositions: Compositions) -> FloatArray:
-        """Compute the features.
-
-        Parameters
-        ----------
-        compositions : composition or sequence of compositions
-            Formulas (see :func:`atomprint.chemistry.formula.parse_formula`), pymatgen ``Composition``, ``Structure`` or
-            ``Molecule`` (disordered ones, too), ``ase.Atoms``, dicts from symbols or atomic numbers to amounts, or a
-            :class:`~atomprint.structures.Batch`. Only the ratios of the amounts matter.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_features,) or (n_compositions, n_features)
-            A single composition gives no leading axis; a sequence gives one, whatever its length.
-
-        Raises
-        ------
-        ImportError
-            If a property needs pymatgen, which is not installed.
-        ValueError, TypeError
-            If something is not a composition, or a property of an element is missing; the message names them.
-        """
-        single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
-        flat = flatten(compositions)
-        features = self._features(flat)
-        return features[0] if single else features
-
-    def fit(self, X: Compositions, y: Any = None) -> Self:
-        """Check the parameters and the compositions; nothing is learnt.
-
-        Parameters
-        ----------
-        X : sequence of compositions
-            As for :meth:`create`.
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self._validate()
-        flatten(X)
-        return self
-
-    def transform(self, X: Compositions) -> FloatArray:
-        """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
-        return np.atleast_2d(self.create(X))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.requires_fit = False
-        return tags
-
-    # -----------------------------------------------------------------------------------------------------------
+        self._initialise(locals())
 
     def _layout(self) -> Layout:
         names, statistics = self._names(), tuple(self.statistics)
@@ -311,7 +221,7 @@ class ElementProperty(HasLayout, TransformerMixin, BaseEstimator):
             [_own_table(name, own[name]) if name in own else _known_table(name) for name in self._names()]
         )
 
-    def _features(self, flat: _Flat) -> FloatArray:
+    def _features(self, flat: Contents) -> FloatArray:
         table, names = self._table(), self._names()
         used = table[flat.elements]
         if self.missing == "raise" and np.isnan(used).any():
@@ -390,55 +300,3 @@ def _pymatgen_table(attribute: str) -> FloatArray:
             value = getattr(Element.from_Z(z), attribute)
             values.append(float("nan") if value is None else float(value))
     return np.array(values)
-
-
-# Compositions --------------------------------------------------------------------------------------------------
-
-
-class CompositionError(StructureError):
-    """A composition that cannot be used, as for structures."""
-
-    noun = "composition"
-
-
-class CompositionTypeError(CompositionError, TypeError):
-    """Something in place of a composition that is none."""
-
-
-def flatten(compositions: Compositions) -> _Flat:
-    """Read and check compositions."""
-    if isinstance(compositions, Batch):
-        amounts = each_counted(compositions)
-    else:
-        if is_composition(compositions):
-            compositions = [compositions]
-        elif not isinstance(compositions, Iterable) or isinstance(compositions, bytes):
-            raise TypeError(
-                "compositions must be a formula, a dict, a pymatgen Composition or Structure, an ase.Atoms, or a "
-                f"sequence of these, got {type(compositions).__name__}"
-            )
-        amounts = [_amounts(item, index) for index, item in enumerate(compositions)]
-    if not amounts:
-        raise ValueError("compositions must hold at least one composition, got none")
-    elements, fractions, offsets = [], [], [0]
-    for index, own in enumerate(amounts):
-        total = sum(own.values())
-        if not total > 0:
-            raise CompositionError(index, None, "there must be some of an element, got none")
-        for symbol, amount in own.items():
-            z = ATOMIC_NUMBERS[symbol]
-            if z > N_ELEMENTS:
-                raise CompositionError(index, None, f"elements must be H to Lr, got {symbol}")
-            if amount > 0:
-                elements.append(z - 1)
-                fractions.append(amount / total)
-        offsets.append(len(elements))
-    return _Flat(np.array(elements), np.array(fractions), np.array(offsets))
-
-
-def _amounts(item: Any, index: int) -> dict[str, float]:
-    try:
-        return amounts_of(item)
-    except (ValueError, TypeError) as error:
-        kind = CompositionTypeError if isinstance(error, TypeError) else CompositionError
-        raise kind(index, None, str(error)) from error

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from atomprint.chemistry.contents import is_composition
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
-from atomprint.descriptors.composition.element_property import Compositions, FloatArray, flatten
-from atomprint.layout import Axis, Block, HasLayout, Layout
+from atomprint.descriptors.composition.contract import CompositionDescriptor, Contents, FloatArray
+from atomprint.layout import Axis, Block, Layout
 from atomprint.ragged import split
-from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice
 
@@ -58,7 +55,7 @@ _FINE, _COARSE, _MANY = 1e-5, 1e-3, 5000  # charges closer than this are one; th
 
 
 @public("OxidationStates", version=1, in_recipes=True)
-class OxidationStates(HasLayout, TransformerMixin, BaseEstimator):
+class OxidationStates(CompositionDescriptor):
     r"""Charges that the elements of a composition can have; no coordinates are needed.
 
     Whether a compound conducts depends on whether the oxidation states of its elements can balance, and on the
@@ -110,82 +107,7 @@ class OxidationStates(HasLayout, TransformerMixin, BaseEstimator):
     """
 
     def __init__(self, tables: Any = ("common", "observed")) -> None:
-        self.tables = tables
-        self._validate()
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and check them; nothing is changed if one of them is wrong."""
-        trial = clone(self)
-        BaseEstimator.set_params(trial, **params)
-        trial._validate()
-        super().set_params(**params)
-        return self
-
-    def create(self, compositions: Compositions) -> FloatArray:
-        """Compute the features.
-
-        Parameters
-        ----------
-        compositions : composition or sequence of compositions
-            As for :meth:`ElementProperty.create <atomprint.descriptors.ElementProperty.create>`.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_features,) or (n_compositions, n_features)
-            A single composition gives no leading axis; a sequence gives one, whatever its length.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If something is not a composition of H to Lr; the message names it.
-        """
-        single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
-        flat = flatten(compositions)
-        features = np.empty((len(flat.offsets) - 1, self.get_number_of_features()))
-        known: dict[tuple[bytes, bytes], FloatArray] = {}
-        composition = zip(split(flat.elements, flat.offsets), split(flat.fractions, flat.offsets), strict=True)
-        for row, (elements, fractions) in enumerate(composition):
-            # Polymorphs have the same composition: compute it once.
-            order = np.argsort(elements)
-            elements, fractions = elements[order], fractions[order]
-            key = (elements.tobytes(), fractions.round(12).tobytes())
-            if key not in known:
-                known[key] = self._features(elements + 1, fractions)
-            features[row] = known[key]
-        return features[0] if single else features
-
-    def fit(self, X: Compositions, y: Any = None) -> Self:
-        """Check the parameters and the compositions; nothing is learnt.
-
-        Parameters
-        ----------
-        X : sequence of compositions
-            As for :meth:`create`.
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self._validate()
-        flatten(X)
-        return self
-
-    def transform(self, X: Compositions) -> FloatArray:
-        """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
-        return np.atleast_2d(self.create(X))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.requires_fit = False
-        return tags
-
-    # -----------------------------------------------------------------------------------------------------------
+        self._initialise(locals())
 
     def _layout(self) -> Layout:
         texts = [*_GENERAL, *(f"{table} {name}" for table in self.tables for name in _OF_TABLE)]
@@ -198,7 +120,21 @@ class OxidationStates(HasLayout, TransformerMixin, BaseEstimator):
         for table in self.tables:
             check_choice("tables", table, tuple(_TABLES))
 
-    def _features(self, numbers: npt.NDArray[np.int64], fractions: FloatArray) -> FloatArray:
+    def _features(self, contents: Contents) -> FloatArray:
+        features = np.empty((len(contents.offsets) - 1, self.get_number_of_features()))
+        known: dict[tuple[bytes, bytes], FloatArray] = {}
+        each = (split(values, contents.offsets) for values in (contents.elements, contents.fractions))
+        for row, (elements, fractions) in enumerate(zip(*each, strict=True)):
+            # Polymorphs have the same composition: compute it once.
+            order = np.argsort(elements)
+            elements, fractions = elements[order], fractions[order]
+            key = (elements.tobytes(), fractions.round(12).tobytes())
+            if key not in known:
+                known[key] = self._of_one(elements + 1, fractions)
+            features[row] = known[key]
+        return features
+
+    def _of_one(self, numbers: npt.NDArray[np.int64], fractions: FloatArray) -> FloatArray:
         """Return the features of one composition."""
         chi = _ELECTRONEGATIVITY[numbers - 1]
         found = [_general(numbers, fractions, chi)]

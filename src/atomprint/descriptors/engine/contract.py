@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from atomprint.descriptors.engine import differentiate
@@ -24,13 +24,14 @@ from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError, Structures, as_batch, as_list
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, check_species
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
 
 
-class Descriptor(HasLayout, TransformerMixin, BaseEstimator):
+class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
@@ -44,28 +45,7 @@ class Descriptor(HasLayout, TransformerMixin, BaseEstimator):
     Two Python threads may use one descriptor at once: nothing but ``species_``, set by ``fit``, is ever stored.
     """
 
-    def _initialise(self, parameters: dict[str, Any]) -> None:
-        """Keep the constructor's arguments as they are, and check them."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
-        self._validate()
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
-        trial = clone(self)
-        try:
-            BaseEstimator.set_params(trial, **params)
-        except AttributeError as error:  # a parameter of something that is not there, such as pooling=None
-            raise ValueError(f"set_params: no such parameter: {error}") from error
-        trial._validate()
-        super().set_params(**params)
-        return self
-
     # What a subclass gives -------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _validate(self) -> None:
-        """Check all parameters; raise ``ValueError`` or ``TypeError``."""
 
     @abstractmethod
     def _compute(self, call: Call, out: Array) -> None:

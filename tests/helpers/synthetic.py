@@ -13,8 +13,7 @@ from atomprint.learn.evaluation.nested_choice import Choice
 from atomprint.learn.evaluation.uncertainty import Calibration, Uncertainty
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
-from atomprint.learn.study.run import Study, Trial
-from atomprint.learn.study.study import needs_choice
+from atomprint.learn.study.study import Study, Trial, needs_choice
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import Metric, compute_metrics, primary_metric, spread
 from atomprint.learn.task.problem import Problem

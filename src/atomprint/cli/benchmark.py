@@ -12,7 +12,7 @@ from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, re
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
-    from atomprint.learn.study.run import Study
+    from atomprint.learn.study.study import Study
     from atomprint.learn.task.metrics import Spread
 
 

@@ -13,8 +13,8 @@ import typer
 from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
 
 if TYPE_CHECKING:
-    from atomprint.learn.study.result_table import Row
-    from atomprint.learn.study.run import Study
+    from atomprint.learn.study.result_table import ResultRow
+    from atomprint.learn.study.study import Study
 
 RECIPE = Path("recipe.toml")
 
@@ -123,7 +123,7 @@ def in_style(cells: list[str], role: str) -> list[str]:
 COVERAGE_AND_TIME = ("truth\ninside", "time")
 
 
-def coverage_and_time(row: Row) -> tuple[str, str]:
+def coverage_and_time(row: ResultRow) -> tuple[str, str]:
     """Return the coverage with its range over the folds, and the times of features and models, as cells."""
     coverage = "–"
     if row.coverage.value is not None:

@@ -13,7 +13,8 @@ from atomprint.learn.models.make import MODELS, make_model
 from atomprint.learn.models.search import Interval, Search
 from atomprint.learn.splits.leakage import Leakage, find_leakage
 from atomprint.learn.splits.split import Split, inner_folds, make_split
-from atomprint.learn.study.run import Study, Trial, run_study
+from atomprint.learn.study.run import run_study
+from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.metrics import (
     METRICS,

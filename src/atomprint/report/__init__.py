@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.report.cards import Card, dataset_card, model_card
 from atomprint.report.environment import versions
 from atomprint.report.page import page

@@ -16,13 +16,14 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from atomprint.learn.estimators.ensemble import Ensemble
-from atomprint.learn.models.anatomy import chosen_parameters, unwrap
-from atomprint.learn.study.run import Study
+from atomprint.learn.models.anatomy import chosen_parameters
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
 from atomprint.report.naming import best_title
+from atomprint.util.estimators import unwrap
 
 
 @dataclass(frozen=True)

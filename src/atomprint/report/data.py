@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 
 from atomprint.chemistry.contents import numbers_of
 from atomprint.datasets import Dataset
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import format_number
 from atomprint.learn.task.problem import Problem

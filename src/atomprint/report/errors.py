@@ -11,7 +11,7 @@ from ase.formula import Formula
 from atomprint.chemistry.contents import numbers_of
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.breakdown import BreakdownRow
-from atomprint.learn.study.run import Study, Trial
+from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import format_number
 from atomprint.report import plots

@@ -8,7 +8,7 @@ import numpy as np
 
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
-from atomprint.learn.study.run import Study, Trial
+from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import Content, Html, bold, join, minus, paragraph, tag

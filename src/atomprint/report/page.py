@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from atomprint.learn.models.make import MODELS
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.report.cards import Card, dataset_card, model_card
 from atomprint.report.data import data_section, facts, split_section

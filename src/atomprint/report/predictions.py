@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.report import plots
 from atomprint.report.html import Content, Section, bold, captioned, join, paragraph, tag
 from atomprint.report.naming import best_title, looks_of, lower, rank

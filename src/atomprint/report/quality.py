@@ -9,7 +9,7 @@ import numpy as np
 
 from atomprint.learn.evaluation.evaluate import Fold
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.report import plots
 from atomprint.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 
 _AT_ONCE = 10_000  # rows that are in memory as text at once
 

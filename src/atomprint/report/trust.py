@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from atomprint.learn.evaluation.uncertainty import Uncertainty
-from atomprint.learn.study.run import Study
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.report import plots
 from atomprint.report.html import (

@@ -10,7 +10,8 @@ from sklearn.linear_model import RidgeClassifier
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors.composition.element_property import ElementProperty
 from atomprint.learn import Features, FitError, Problem, conformal, make_model, make_split, meanings_of, run_study
-from atomprint.learn.study.run import count_steps, plain
+from atomprint.learn.study.run import count_steps
+from atomprint.util.plain import plain
 
 METALS = ["Li", "Na", "K", "Mg", "Ca", "Al", "Ti", "Fe", "Ni", "Cu", "Zn", "Ag"]
 ANIONS = ["O", "F", "Cl", "S", "N", "Br"]
@@ -179,7 +180,7 @@ def test_a_study_of_atoms_with_a_single_test_part():
 
 
 def test_predictions_come_one_at_a_time_with_intervals_computed_once(monkeypatch):
-    from atomprint.learn.study import export as summary
+    from atomprint.learn.study import study as summary
 
     problem, features = oxides_and_others()
     models = {"ridge": make_model("ridge"), "tree": make_model("decision_tree", random_state=0)}

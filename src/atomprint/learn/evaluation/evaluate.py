@@ -14,13 +14,15 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, standard_deviation, unwrap
+from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, standard_deviation
 from atomprint.learn.models.search import with_inner_folds, without_inner_folds
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.blocks import with_blocks
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metrics, Spread, compute_metrics, spread
 from atomprint.learn.task.problem import Problem
+from atomprint.util.estimators import unwrap
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_n_jobs
 
@@ -63,6 +65,16 @@ class Fold:
     chosen: dict[str, Any]
     seconds_fit: float
     seconds_predict: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return figures, choices and times in plain types, for JSON."""
+        return {
+            "n_samples": len(self.indices),
+            **self.metrics.to_dict(),
+            "chosen": plain(self.chosen),
+            "seconds_fit": self.seconds_fit,
+            "seconds_predict": self.seconds_predict,
+        }
 
 
 class OutOfFold(NamedTuple):
@@ -150,6 +162,15 @@ class Evaluation:
             return "test part", self.test.indices, self.test.y_pred
         found = self.out_of_fold()
         return "folds", found.indices, found.y_pred
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures of all folds and of the test part in plain types, for JSON."""
+        folds = self.parts()[: len(self.folds)]
+        return {
+            "cross_validation": {k: v.to_dict() for k, v in self.cross_validation.items()},
+            "folds": [{"name": name, **fold.to_dict()} for name, fold in folds],
+            "test": self.test and self.test.to_dict(),
+        }
 
 
 def joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:

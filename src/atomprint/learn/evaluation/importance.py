@@ -11,8 +11,9 @@ import numpy.typing as npt
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
 from atomprint.learn.evaluation.feature_groups import Groups, feature_groups
-from atomprint.learn.models.anatomy import target_scale, unwrap
+from atomprint.learn.models.anatomy import target_scale
 from atomprint.learn.task.blocks import seen_columns
+from atomprint.util.estimators import unwrap
 from atomprint.util.validation import check_choice, check_integer
 
 __all__ = [
@@ -75,6 +76,18 @@ class Importance:
     unit: str
     groups: Mapping[str, list[GroupImportance]]
     n_groups: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return method, unit and figures in plain types, for JSON."""
+        return {
+            "method": self.method,
+            "unit": self.unit,
+            "groups": {
+                way: [{"group": g.label, "mean": g.mean, "std": g.std, "n_features": g.n_features} for g in groups]
+                for way, groups in self.groups.items()
+            },
+            "n_groups": dict(self.n_groups),
+        }
 
 
 class Part(NamedTuple):

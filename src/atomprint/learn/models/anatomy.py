@@ -17,46 +17,15 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LassoCV, RidgeCV
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 from atomprint.learn.estimators.ensemble import Ensemble, EnsembleRegressor
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
-from atomprint.learn.models.catalogue import Calibrated
+from atomprint.util.estimators import Estimator, layers, unwrap
 
 
-def unwrap(model: Any) -> tuple[list[Any], Any]:
-    """Return what stands before the model proper, and this, without searches and transformations of the target.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted model such as :func:`make_model` returns.
-
-    Returns
-    -------
-    transformers : list
-        Fitted transformers of the features.
-    model : estimator
-        The fitted model that sees their result; its targets may be scaled.
-    """
-    before: list[Any] = []
-    while True:
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            before += [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
-            model = model.steps[-1][1]
-        elif isinstance(model, TransformedTargetRegressor) and hasattr(model, "regressor_"):
-            model = model.regressor_
-        elif isinstance(model, Calibrated) and hasattr(model, "calibrated_classifiers_"):
-            model = model.calibrated_classifiers_[0].estimator
-        else:
-            return before, model
-
-
-def innermost(model: Any) -> Iterator[Any]:
+def innermost(model: Estimator) -> Iterator[Any]:
     """Yield the model proper; of an ensemble that of each member, of several seeds that of each seed."""
     _, inner = unwrap(model)
     if isinstance(inner, Ensemble):
@@ -69,26 +38,21 @@ def innermost(model: Any) -> Iterator[Any]:
         yield inner
 
 
-def is_forest(model: Any) -> bool:
+def is_forest(model: Estimator) -> bool:
     """Return whether a model proper is the mean of decision trees that are grown independently of each other."""
     return isinstance(
         model, RandomForestClassifier | RandomForestRegressor | ExtraTreesClassifier | ExtraTreesRegressor
     )
 
 
-def target_scale(model: Any) -> float:
+def target_scale(model: Estimator) -> float:
     """Return by what a fitted regressor divides its targets before the model proper sees them; 1 for not at all."""
-    while not isinstance(model, TransformedTargetRegressor):
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            model = model.steps[-1][1]
-        else:
-            return 1.0
-    return float(model.transformer_.scale_[0]) if isinstance(model.transformer_, StandardScaler) else 1.0
+    scaled = next((layer for layer in layers(model) if isinstance(layer, TransformedTargetRegressor)), None)
+    scaler = None if scaled is None else scaled.transformer_
+    return float(scaler.scale_[0]) if isinstance(scaler, StandardScaler) else 1.0
 
 
-def chosen_parameters(model: Any) -> dict[str, Any]:
+def chosen_parameters(model: Estimator) -> dict[str, Any]:
     """Return the hyperparameters that a fitted model has chosen, by a search or by itself; empty if none.
 
     Those of an ensemble are the weights of its members, such as ``weight of ridge``, and what the members that count
@@ -110,7 +74,7 @@ def chosen_parameters(model: Any) -> dict[str, Any]:
     return chosen | dict(getattr(inner, "best_params_", {}))
 
 
-def standard_deviation(model: Any, X: Any) -> npt.NDArray[np.float64] | None:
+def standard_deviation(model: Estimator, X: Any) -> npt.NDArray[np.float64] | None:
     """Return the standard deviation of predictions by a fitted regressor's own account.
 
     Parameters

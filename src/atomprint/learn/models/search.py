@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.learn.splits.split import Indices, Split, inner_folds
 from atomprint.learn.task.problem import Problem
+from atomprint.util.estimators import named_parts
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
 METHODS = ("none", "grid", "random", "optuna")
@@ -342,7 +343,7 @@ def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Spl
         A clone.
     """
     model = clone(estimator)
-    for owner in _with_steps(model):
+    for owner in (model, *named_parts(model).values()):
         if isinstance(owner, GridSearchCV | RandomizedSearchCV | OptunaSearch):
             n_folds = 5 if owner.cv is None else getattr(owner.cv, "n_splits", owner.cv)
             if isinstance(n_folds, int):  # folds given one by one are left as they are
@@ -366,11 +367,7 @@ def without_inner_folds(fitted: Any, estimator: Any) -> None:
     estimator : estimator
         What it was given.
     """
-    for owner, original in zip(_with_steps(fitted), _with_steps(estimator), strict=True):
+    given = (estimator, *named_parts(estimator).values())
+    for owner, original in zip((fitted, *named_parts(fitted).values()), given, strict=True):
         if isinstance(owner, Ensemble):
             owner.set_params(cv=original.cv)
-
-
-def _with_steps(model: Any) -> tuple[Any, ...]:
-    """Return a model, and its steps if it is a pipeline."""
-    return (model, *(step for _, step in getattr(model, "steps", ())))

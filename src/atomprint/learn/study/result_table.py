@@ -1,24 +1,21 @@
-"""One row for each result of a study: how often its intervals hold the truth, and how long it took."""
+"""Rows of the tables of a study: one for each result, and one for each prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from atomprint.learn.evaluation.evaluate import Evaluation
-from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
+from atomprint.learn.evaluation.uncertainty import Uncertainty
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
 
-if TYPE_CHECKING:
-    from atomprint.learn.study.study import Study
-
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ResultRow:
     """What there is to tell of a result besides its figures of merit.
 
     Parameters
@@ -70,22 +67,37 @@ class Row:
         }
 
 
-def rows_of(study: Study) -> Iterator[Row]:
-    """Yield a row for the baseline, for each model on each set of features and, if nested, for the choice."""
-    of_features = {trial.features.key: trial.features.seconds for trial in study.trials}
-    for features, model, evaluation in study.evaluations():
-        result = evaluation is study.chosen
-        seconds = sum(fold.seconds_fit + fold.seconds_predict for _, fold in evaluation.parts())
-        spent = of_features.get(features, 0.0)
-        if result and study.choice is not None:
-            spent, seconds = sum(of_features.values()), seconds + study.choice.seconds
-        coverage, by_part = Metric(None, "it was not asked for"), {}
-        if study.uncertainty is not None:
-            level = study.uncertainty.level
-            bounds = study.uncertainty if result else conformal(evaluation, study.problem, study.split, level)
-            coverage, by_part = bounds.coverage, coverage_of_parts(bounds, study.problem)
-        role = "baseline" if evaluation is study.baseline else "result" if result else "candidate"
-        yield Row(features, model, evaluation, role, coverage, by_part, spent, seconds)
+def prediction_rows(
+    problem: Problem, features: str, model: str, evaluation: Evaluation, bounds: Uncertainty | None
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each prediction of a result, with its bounds; see :meth:`Study.predictions`."""
+    ids, classes = problem.ids, problem.target.classes
+    place = 0
+    for part, fold in evaluation.parts():
+        for k, sample in enumerate(fold.indices):
+            row: dict[str, Any] = {
+                "dataset": problem.dataset.name,
+                "target": problem.target_name,
+                "unit": problem.target.unit,
+                "features": features,
+                "model": model,
+                "part": part,
+                "id": ids[sample],
+            }
+            if not classes:
+                row |= {"true": float(problem.y[sample]), "predicted": float(fold.y_pred[k])}
+                for name in ("lower", "upper"):
+                    ends = getattr(bounds, name, None)
+                    row[name] = None if ends is None or np.isnan(ends[place]) else float(ends[place])
+            else:
+                row |= {"true": classes[int(problem.y[sample])], "predicted": classes[int(fold.y_pred[k])]}
+                for c, name in enumerate(classes):
+                    p = fold.probabilities
+                    row[f"probability {name}"] = None if p is None else float(p[k, c])
+                sets = bounds.sets if bounds else None
+                row["set"] = None if sets is None else "|".join(np.array(classes)[sets[place]])
+            place += 1
+            yield row
 
 
 def coverage_of_parts(found: Uncertainty, problem: Problem) -> dict[str, Metric]:

@@ -21,14 +21,12 @@ from atomprint.learn.evaluation.uncertainty import conformal
 from atomprint.learn.models.make import MODELS, make_model
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
-from atomprint.learn.study.export import plain
 from atomprint.learn.study.study import Study, Trial, by_keys, needs_choice, score
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_n_jobs
-
-__all__ = ["Features", "Study", "Trial", "count_steps", "plain", "run_study"]
 
 
 def takes_kernel(model: BaseEstimator) -> bool:

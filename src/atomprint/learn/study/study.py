@@ -16,14 +16,15 @@ from atomprint.learn.evaluation.curve import LearningCurve
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.importance import Importance
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE, Choice
-from atomprint.learn.evaluation.uncertainty import Uncertainty
+from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
 from atomprint.learn.splits.leakage import Leakage
 from atomprint.learn.splits.split import Split
-from atomprint.learn.study.export import caveats, predictions, study_to_dict
-from atomprint.learn.study.result_table import Row, rows_of
+from atomprint.learn.study import caveats
+from atomprint.learn.study.result_table import ResultRow, coverage_of_parts, prediction_rows
 from atomprint.learn.task.features import Features
-from atomprint.learn.task.metrics import METRICS, primary_metric
+from atomprint.learn.task.metrics import METRICS, Metric, primary_metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.plain import plain
 
 Indices = npt.NDArray[np.intp]
 
@@ -61,6 +62,29 @@ class Trial:
     shap: Importance | None
     top: list[tuple[str, float]]
     top_model: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return features, figures of all models and importances in plain types, for JSON."""
+        features = self.features
+        return {
+            "features": {
+                "key": features.key,
+                "title": features.title,
+                "description": features.description,
+                "shape": list(getattr(features.values, "shape", [len(features)])),
+                "pairwise": features.pairwise,
+                "seconds": features.seconds,
+                "parameters": plain(features.parameters),
+            },
+            "models": {name: evaluation.to_dict() for name, evaluation in self.evaluations.items()},
+            "best": self.best,
+            "importance": self.importance and {"model": self.best, **self.importance.to_dict()},
+            "shap": self.shap and {"model": self.best, **self.shap.to_dict()},
+            "top_features": {
+                "model": self.top_model,
+                "features": [{"feature": name, "importance": value} for name, value in self.top],
+            },
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +204,14 @@ class Study:
 
     def caveats(self) -> list[str]:
         """Return, in words, what limits how far these results can be trusted."""
-        return caveats(self)
+        models = [(name, e) for trial in self.trials for name, e in trial.evaluations.items()]
+        return [
+            *caveats.of_size(self.problem, self.split),
+            *caveats.of_choice(self.split, self.choice, len(models)),
+            *caveats.of_elements(self.problem, self.split),
+            *self.leakage.sentences(),
+            *caveats.of_probabilities(self.problem, self.split, models, self.models),
+        ]
 
     def evaluations(self) -> Iterator[tuple[str, str, Evaluation]]:
         """Yield features, model and result of the baseline, of all trials and, if nested, of the choice.
@@ -195,9 +226,29 @@ class Study:
             yield CHOSEN, CHOSEN, self.chosen
 
     @cached_property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ResultRow, ...]:
         """A row for each of :meth:`evaluations`: coverage of its intervals, and times."""
-        return tuple(rows_of(self))
+        of_features = {trial.features.key: trial.features.seconds for trial in self.trials}
+        rows = []
+        for features, model, evaluation in self.evaluations():
+            result = evaluation is self.chosen
+            seconds = sum(fold.seconds_fit + fold.seconds_predict for _, fold in evaluation.parts())
+            spent = of_features.get(features, 0.0)
+            if result and self.choice is not None:
+                spent, seconds = sum(of_features.values()), seconds + self.choice.seconds
+            bounds = self._bounds(evaluation)
+            coverage, by_part = Metric(None, "it was not asked for"), {}
+            if bounds is not None:
+                coverage, by_part = bounds.coverage, coverage_of_parts(bounds, self.problem)
+            role = "baseline" if evaluation is self.baseline else "result" if result else "candidate"
+            rows.append(ResultRow(features, model, evaluation, role, coverage, by_part, spent, seconds))
+        return tuple(rows)
+
+    def _bounds(self, evaluation: Evaluation) -> Uncertainty | None:
+        """Return the uncertainty of one of the results, at the level of that of ``chosen``."""
+        if self.uncertainty is None or evaluation is self.chosen:
+            return self.uncertainty
+        return conformal(evaluation, self.problem, self.split, self.uncertainty.level)
 
     def titles_of(self, features: str, model: str) -> tuple[str, str]:
         """Return the titles of keys that :meth:`evaluations` gives; those of the features are empty if it has none."""
@@ -217,14 +268,61 @@ class Study:
             None. For classification ``true`` and ``predicted`` are names of classes, and there are
             ``probability <class>`` and ``set``, the names in the conformal set separated by "|", or None.
         """
-        return predictions(self)
+        for features, model, evaluation in self.evaluations():
+            yield from prediction_rows(self.problem, features, model, evaluation, self._bounds(evaluation))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in plain types, for JSON; there is no nan in them.
 
         Under "split" are the names of the samples of each part; "train" is None where they are those of "folds".
         """
-        return study_to_dict(self)
+        dataset, target, split = self.dataset, self.target, self.split
+        ids = np.array(self.problem.ids)
+        best_trial, best_model = self.best()
+        return {
+            "dataset": {
+                "name": dataset.name,
+                "title": dataset.title,
+                "n_structures": len(dataset),
+                "n_samples": len(self.problem),
+                "description": dataset.description,
+                "source": dataset.source,
+                "licence": dataset.licence,
+            },
+            "target": {
+                "name": self.target_name,
+                "title": target.title,
+                "unit": target.unit,
+                "definition": target.definition,
+                "kind": self.kind,
+                "level": target.level,
+                "classes": list(target.classes),
+            },
+            "question": self.question,
+            "caveats": self.caveats(),
+            "split": {
+                "seed": split.seed,
+                "method": split.method,
+                "description": split.description,
+                "train": None if _cover_train(split) else ids[split.train].tolist(),
+                "test": ids[split.test].tolist(),
+                "fold_names": list(split.fold_names),
+                "folds": [ids[predict].tolist() for _, predict in split.folds],
+            },
+            "leakage": self.leakage.to_dict(),
+            "models": {
+                key: {"title": title, "parameters": self.parameters.get(key, {})} for key, title in self.models.items()
+            },
+            "best": {"features": best_trial.features.key, "model": best_model},
+            "choice": self.choice and self.choice.to_dict(),
+            "chosen": self.chosen.to_dict() if self.nested else None,
+            "baseline": self.baseline.to_dict(),
+            "trials": [trial.to_dict() for trial in self.trials],
+            "learning_curve": self.learning_curve and self.learning_curve.to_dict(),
+            "rows": [row.to_dict() for row in self.rows],
+            "uncertainty": self.uncertainty and self.uncertainty.to_dict(),
+            "breakdown": self.breakdown.to_dict(),
+        }
 
 
 def score(evaluation: Evaluation) -> float:
@@ -247,3 +345,8 @@ def needs_choice(split: Split, n_candidates: int) -> bool:
 def by_keys(trials: Sequence[Trial]) -> dict[tuple[str, str], Evaluation]:
     """Return the results of all trials by the keys of features and model."""
     return {(trial.features.key, name): e for trial in trials for name, e in trial.evaluations.items()}
+
+
+def _cover_train(split: Split) -> bool:
+    """Return whether the predicted samples of the folds are those of the training part: no need to list it then."""
+    return bool(split.folds) and np.array_equal(np.unique(np.concatenate([p for _, p in split.folds])), split.train)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from atomprint.datasets import Target
     from atomprint.learn.evaluation.curve import LearningCurve
     from atomprint.learn.evaluation.evaluate import Evaluation, Fold
-    from atomprint.learn.study.run import Study
+    from atomprint.learn.study.study import Study
 
 _COLUMNS = 4  # panels side by side
 

@@ -14,7 +14,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from atomprint import kernels
 from atomprint.datasets import Dataset
 from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
-from atomprint.learn.study.run import plain
+from atomprint.util.estimators import named_parts
+from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN, import_class, path_of
 from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.recipes.data_traits import periodic_directions
@@ -367,6 +368,4 @@ def build_features(
 
 def joined_parts(transformer: BaseEstimator) -> dict[str, Any]:
     """Return the transformers whose features are joined, by their names; empty if a transformer joins none."""
-    if isinstance(transformer, FeatureUnion):
-        return dict(transformer.transformer_list)
-    return dict(transformer.transformers) if isinstance(transformer, LocalUnion) else {}
+    return {} if isinstance(transformer, Pipeline) else named_parts(transformer)

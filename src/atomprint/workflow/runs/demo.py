@@ -21,11 +21,11 @@ from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.layout import Meanings, symbols_of
 from atomprint.learn.models.make import make_model
 from atomprint.learn.splits.split import make_split
-from atomprint.learn.study.export import plain
 from atomprint.learn.study.run import count_steps, run_study
 from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.problem import Problem
 from atomprint.report import Report
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_n_jobs
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
 from atomprint.datasets import Dataset, Failure
-from atomprint.learn.study.run import plain
 from atomprint.learn.task.features import Features, meanings_of
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import offsets_of
 from atomprint.structures import StructureError, attempt, reason_of
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress
 from atomprint.workflow.recipes.features import FeatureSet, joined_parts
 

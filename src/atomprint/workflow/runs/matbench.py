@@ -17,9 +17,10 @@ from sklearn import metrics as sk
 
 from atomprint.learn.evaluation.nested_choice import CHOSEN
 from atomprint.learn.splits.split import SplitSettings
-from atomprint.learn.study.result_table import Row
-from atomprint.learn.study.run import Study, plain
+from atomprint.learn.study.result_table import ResultRow
+from atomprint.learn.study.study import Study
 from atomprint.util.files import write_atomically
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice
 from atomprint.workflow.recipes.data import DataSection
@@ -80,7 +81,7 @@ class Line(NamedTuple):
     model: str
     given: str
     figure: float
-    row: Row | None
+    row: ResultRow | None
 
 
 def comparison(study: Study, task: str) -> list[Line]:

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.evaluation.evaluate import fit_estimator
-from atomprint.learn.study.run import Study, run_study
+from atomprint.learn.study.run import run_study
+from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
 from atomprint.report import Report, versions
 from atomprint.util.files import write_atomically

@@ -8,13 +8,14 @@ import platform
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
+from atomprint.util.plain import plain
 from atomprint.util.validation import check_choice, check_real
 from atomprint.workflow.saved.container import ModelFileError
-from atomprint.workflow.saved.pipeline import LEVELS, parameters_of
+from atomprint.workflow.saved.pipeline import LEVELS
 
 _PACKAGES = ("atomprint", "numpy", "scipy", "scikit-learn", "ase", "skops")
 # What fitted models are made of: their parts may change with these.
@@ -160,7 +161,7 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card in types of JSON."""
-        return dict(parameters_of(asdict(self)))
+        return dict(plain(self))
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:

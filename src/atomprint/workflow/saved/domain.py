@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.layout import symbols_of
+from atomprint.util.plain import finite_or_none
 from atomprint.workflow.saved.distances import (
     N_NEIGHBORS,
     FloatArray,
@@ -257,7 +258,7 @@ class Domain:
             "n_samples": self.n_samples,
             "distance": self._measure(),
             "level": LEVEL,
-            "threshold": self.threshold if np.isfinite(self.threshold) else None,
+            "threshold": finite_or_none(self.threshold),
             "max_outside": self.max_outside,
         }
 

@@ -19,6 +19,7 @@ from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
 from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
@@ -31,7 +32,6 @@ from atomprint.workflow.saved.pipeline import (
     first_table,
     kernel_of,
     needs_structures,
-    parameters_of,
     table_names,
     with_n_jobs,
 )
@@ -352,7 +352,7 @@ class TrainedModel:
             "kind": self.card.kind,
             "inputs": "structures" if needs_structures(self.pipeline) else "compositions",
             "n_features": self.n_features,
-            "pipeline": parameters_of(self.pipeline),
+            "pipeline": plain(self.pipeline),
             "domain": self.domain.to_dict(),
             "versions": dict(self.versions),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any, NamedTuple, Self
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from atomprint.kernels import StructureKernel
@@ -18,6 +18,7 @@ from atomprint.layout import Meanings
 from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.learn.task.features import meanings_of
 from atomprint.pooling.pooling import LocalFeatures
+from atomprint.util.estimators import NOTHING, Estimator, layers, named_parts, steps_before, with_parts
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_n_jobs
 
@@ -149,14 +150,10 @@ def assemble(features: Any, model: Any, level: str = "structure") -> Pipeline:
     steps: list[tuple[str, Any]] = [("features", features)]
     if check_choice("level", level, LEVELS) == "atom":
         steps.append(("rows", AtomRows()))
-    before: list[Any] = []
-    while True:
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            before += [step for step in model.steps[:-1] if step[1] not in (None, "passthrough")]
-            model = model.steps[-1][1]
-        else:
+    before: list[tuple[str, Estimator]] = []
+    for model in layers(model):  # noqa: B020  # down to the first that is neither a search nor a pipeline
+        before += steps_before(model)
+        if not (isinstance(model, Pipeline) or hasattr(model, "best_estimator_")):
             break
     taken = {name for name, _ in steps} | {"model"}
     for name, step in before:
@@ -199,18 +196,15 @@ def table_names(pipeline: Pipeline, n_steps: int) -> list[str]:
 
 def kernel_of(pipeline: Pipeline, n_steps: int) -> StructureKernel | None:
     """Return the structure kernel that makes the first table, if one does."""
-    step = pipeline.steps[n_steps - 1][1]
-    while isinstance(step, Pipeline):
-        step = step.steps[-1][1]
+    *_, step = layers(pipeline.steps[n_steps - 1][1])
     return step if isinstance(step, StructureKernel) else None
 
 
 def needs_structures(step: Any) -> bool:
     """Return whether formulas are not enough for a pipeline or a transformer."""
-    if isinstance(step, Pipeline):
-        return needs_structures(step.steps[0][1])
-    if isinstance(step, FeatureUnion):
-        return any(needs_structures(part) for _, part in step.transformer_list if part not in ("drop", "passthrough"))
+    parts = [part for part in named_parts(step).values() if part not in NOTHING]
+    if parts:
+        return any(needs_structures(part) for part in (parts[:1] if isinstance(step, Pipeline) else parts))
     return not (hasattr(step, "__sklearn_tags__") and get_tags(step).input_tags.string)
 
 
@@ -220,36 +214,11 @@ def with_n_jobs(step: Any, n_jobs: int) -> Any:
     Fitted arrays are shared with the original.
     """
     check_n_jobs(n_jobs)
+    if named_parts(step):
+        return with_parts(step, lambda part: with_n_jobs(part, n_jobs))
     twin = copy(step)
-    for name in ("steps", "transformer_list", "transformers"):
-        if isinstance(step, Pipeline | FeatureUnion | LocalUnion) and hasattr(step, name):
-            setattr(twin, name, [(key, with_n_jobs(part, n_jobs)) for key, part in getattr(step, name)])
-            return twin
     if isinstance(step, Ensemble) and hasattr(step, "members_"):
         twin.members_ = {key: with_n_jobs(part, n_jobs) for key, part in step.members_.items()}
     elif isinstance(step, BaseEstimator) and hasattr(step, "n_jobs"):
         twin.n_jobs = n_jobs
     return twin
-
-
-def parameters_of(step: Any) -> Any:
-    """Return what a transformer or a model is and its parameters, in types that JSON knows."""
-    if isinstance(step, BaseEstimator):
-        if isinstance(step, Pipeline | FeatureUnion | LocalUnion):
-            parts = getattr(step, "steps", None) or getattr(step, "transformer_list", None) or step.transformers
-            return {key: parameters_of(part) for key, part in parts}
-        given = {key: parameters_of(value) for key, value in step.get_params(deep=False).items()}
-        return {"class": type(step).__name__} | given
-    if isinstance(step, np.ndarray):
-        return step.tolist()
-    if isinstance(step, np.generic):
-        return step.item()
-    if isinstance(step, Mapping):
-        return {str(key): parameters_of(value) for key, value in step.items()}
-    if isinstance(step, set | frozenset):
-        return sorted(map(str, step))
-    if isinstance(step, list | tuple):
-        return [parameters_of(value) for value in step]
-    if isinstance(step, float) and not np.isfinite(step):
-        return str(step)
-    return step if isinstance(step, str | int | float | bool | None) else repr(step)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets.failures import Failure
+from atomprint.util.plain import finite_or_none
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,28 +157,24 @@ class Predictions:
         return [] if self.sets is None else [name for name, own in zip(self.classes, self.sets[i], strict=True) if own]
 
     def _row(self, i: int) -> dict[str, Any]:
-        value = _number(self.values[i])
+        value = finite_or_none(self.values[i])
         row: dict[str, Any] = {"id": self.ids[i], "structure": int(self.structures[i])}
         if self.atoms is not None:
             row["atom"] = int(self.atoms[i])
         row["value"] = self.classes[int(value)] if self.classes and value is not None else value
         if self.lower is not None and self.upper is not None:
-            row |= {"lower": _number(self.lower[i]), "upper": _number(self.upper[i])}
+            row |= {"lower": finite_or_none(self.lower[i]), "upper": finite_or_none(self.upper[i])}
         if self.probabilities is not None:
             row["probabilities"] = {
-                name: _number(p) for name, p in zip(self.classes, self.probabilities[i], strict=True)
+                name: finite_or_none(p) for name, p in zip(self.classes, self.probabilities[i], strict=True)
             }
         if self.sets is not None:
             row["set"] = self._set(i)
         return row | {
             "in_domain": bool(self.in_domain[i]),
-            "distance": _number(self.distance[i]),
+            "distance": finite_or_none(self.distance[i]),
             "warnings": list(self.warnings[i]),
         }
 
 
 _COLUMNS = ("id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "warnings")
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

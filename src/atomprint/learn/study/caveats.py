@@ -1,0 +1,112 @@
+"""What limits how far the results of a study can be trusted, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.layout import symbols_of
+from atomprint.learn.evaluation.evaluate import Evaluation
+from atomprint.learn.evaluation.nested_choice import Choice
+from atomprint.learn.splits.split import Split
+from atomprint.learn.task.contents import compositions_of
+from atomprint.learn.task.problem import Problem
+
+_FEW = 1000  # samples
+_RARE = 5  # structures
+
+
+def of_size(problem: Problem, split: Split) -> Iterator[str]:
+    """Say whether there are few samples, and whether they are atoms of few structures."""
+    n, n_test = len(problem), len(split.test)
+    what = "atoms" if problem.atoms is not None else "samples"
+    if n < _FEW:
+        sizes = sorted({len(predict) for _, predict in split.folds})
+        shown = " or ".join(map(str, sizes)) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"
+        parts = [f"{n_test} are in the test part"] if n_test else []
+        parts += [f"{shown} in each fold"] if sizes else []
+        yield (
+            f"Little data: {n} {what}, of which {' and '.join(parts)}. A single one can move a figure visibly: compare "
+            "differences with the spread over folds, and read nothing into the last digit."
+        )
+    if problem.atoms is not None:
+        n_structures = len(np.unique(problem.structures))
+        yield (
+            f"The {n} atoms belong to {n_structures} structures. Atoms of one structure are much alike, so that they "
+            "are worth less than as many independent samples; they are never divided between training and testing."
+        )
+
+
+def of_choice(split: Split, choice: Choice | None, n_models: int) -> Iterator[str]:
+    """Say on which samples features and models were chosen."""
+    made = choice.description if choice is not None else ""
+    if not split.folds:
+        text = "There is no cross-validation: figures are from a single test part and have no spread"
+        yield f"{text}. The best of {n_models} was {made}." if made else f"{text}."
+    elif made:
+        yield (
+            "There is no test part. For each fold features and model were chosen within its training samples alone, "
+            f"and the predictions of what was chosen are what to judge by ({made}). Figures of single models are for "
+            f"information: picking the best of the {n_models} by them would be a choice on the samples that judge it."
+        )
+
+
+def of_elements(problem: Problem, split: Split) -> Iterator[str]:
+    """Say which elements are rare, or predicted by models that have not seen them."""
+    contains = compositions_of(problem.dataset).contains
+
+    def present(samples: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        return np.asarray(contains[np.unique(problem.structures[samples])].any(axis=0))
+
+    def listed(numbers: npt.NDArray[np.intp]) -> str:
+        return ", ".join(symbols_of(numbers.tolist()))
+
+    if len(split.test):
+        trained, tested = present(split.train), present(split.test)
+        unseen = np.flatnonzero(tested & ~trained)
+        if len(unseen) == np.count_nonzero(tested):
+            yield (
+                "No element of the test part occurs in the training part. Only what is known about elements beforehand "
+                "(their properties) can carry over from one to the other."
+            )
+        elif len(unseen):
+            yield f"In the test part but not in the training part: {listed(unseen)}."
+    missed = np.zeros(contains.shape[1], dtype=bool)
+    for fit, predict in split.folds:
+        missed |= present(predict) & ~present(fit)
+    if missed.any():
+        yield f"Predicted in a fold by a model that had not seen the element: {listed(np.flatnonzero(missed))}."
+    counts = contains[np.unique(problem.structures[split.train])].sum(axis=0)
+    rare = np.flatnonzero((counts > 0) & (counts < _RARE))
+    if 0 < len(rare) < np.count_nonzero(counts) / 2:
+        yield (
+            "Rare elements: "
+            + ", ".join(f"{symbol} ({counts[z]})" for symbol, z in zip(symbols_of(rare.tolist()), rare, strict=True))
+            + f" occur in fewer than {_RARE} training structures (number in parentheses); expect large errors there."
+        )
+
+
+def of_probabilities(
+    problem: Problem, split: Split, evaluations: Sequence[tuple[str, Evaluation]], titles: Mapping[str, str]
+) -> Iterator[str]:
+    """Say which models give no probabilities of classes, and which classes are rare."""
+    if problem.kind != "classification":
+        return
+    without = sorted(
+        {
+            titles[name]
+            for name, evaluation in evaluations
+            if any(fold.probabilities is None for _, fold in evaluation.parts())
+        }
+    )
+    if without:
+        yield (
+            f"No probabilities of classes from: {', '.join(without)}. Areas under curves and sets of classes need "
+            "them, and are not defined there."
+        )
+    counts = np.bincount(problem.y[split.train].astype(np.intp), minlength=len(problem.target.classes))
+    few = [f"{name} ({n})" for name, n in zip(problem.target.classes, counts, strict=True) if n < 2 * _RARE]
+    if few:
+        yield f"Rare classes: {', '.join(few)}, with fewer than {2 * _RARE} training samples (number in parentheses)."

@@ -1,0 +1,79 @@
+"""What is inside estimators that hold others: pipelines, unions, searches, scaled targets, calibrated models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any, TypeAlias
+
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+
+Estimator: TypeAlias = Any
+"""Anything with the methods of scikit-learn's estimators, which share no base class."""
+
+NOTHING = (None, "passthrough", "drop")  # in place of a step
+
+
+def named_parts(estimator: Estimator) -> dict[str, Estimator]:
+    """Return the steps of a pipeline or the transformers of a union by their names; empty for all else."""
+    return dict(getattr(estimator, _attribute(estimator), ()))
+
+
+def with_parts(estimator: Estimator, change: Callable[[Estimator], Estimator]) -> Estimator:
+    """Return a copy of a pipeline or a union each of whose parts is what a function makes of it."""
+    twin = copy(estimator)
+    setattr(twin, _attribute(estimator), [(name, change(part)) for name, part in named_parts(estimator).items()])
+    return twin
+
+
+def layers(model: Estimator) -> Iterator[Estimator]:
+    """Yield a model, then what it hands its work to, and so on, down to the model proper.
+
+    That is the best estimator of a fitted search, the last step of a pipeline, the fitted regressor behind a scaled
+    target, and the fitted classifier behind calibrated probabilities, if there is only one.
+    """
+    while True:
+        yield model
+        if hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, Pipeline):
+            model = model.steps[-1][1]
+        elif isinstance(model, TransformedTargetRegressor) and hasattr(model, "regressor_"):
+            model = model.regressor_
+        elif isinstance(model, CalibratedClassifierCV) and len(getattr(model, "calibrated_classifiers_", ())) == 1:
+            model = model.calibrated_classifiers_[0].estimator
+        else:
+            return
+
+
+def steps_before(layer: Estimator) -> list[tuple[str, Estimator]]:
+    """Return names and transformers before the last step of a pipeline, without those that do nothing."""
+    steps = layer.steps[:-1] if isinstance(layer, Pipeline) else ()
+    return [(name, step) for name, step in steps if step not in NOTHING]
+
+
+def unwrap(model: Estimator) -> tuple[list[Estimator], Estimator]:
+    """Return what stands before the model proper, and this, without searches and transformations of the target.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model such as :func:`~atomprint.learn.make_model` returns.
+
+    Returns
+    -------
+    transformers : list
+        Fitted transformers of the features.
+    model : estimator
+        The fitted model that sees their result; its targets may be scaled.
+    """
+    found = list(layers(model))
+    return [step for layer in found for _, step in steps_before(layer)], found[-1]
+
+
+def _attribute(estimator: Estimator) -> str:
+    """Return where a pipeline or a union, of tables or of local features, keeps its parts; empty for all else."""
+    names = () if isinstance(estimator, ColumnTransformer) else ("steps", "transformer_list", "transformers")
+    return next((name for name in names if hasattr(estimator, name)), "")

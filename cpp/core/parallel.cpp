@@ -9,6 +9,17 @@
 
 namespace atomprint {
 
+namespace {
+
+struct Joined : std::vector<std::thread> { // std::jthread is still experimental on macOS
+    ~Joined() {
+        for (std::thread& thread : *this)
+            thread.join();
+    }
+};
+
+} // namespace
+
 void parallel_for(std::size_t n, int n_threads, const std::function<void(std::size_t, int)>& body) {
     const int workers = static_cast<int>(std::min<std::size_t>(n, std::max(n_threads, 1)));
     if (workers <= 1) {
@@ -30,12 +41,13 @@ void parallel_for(std::size_t n, int n_threads, const std::function<void(std::si
                 error = std::current_exception();
         }
     };
-    std::vector<std::jthread> threads;
-    threads.reserve(static_cast<std::size_t>(workers) - 1);
-    for (int worker = 1; worker < workers; ++worker)
-        threads.emplace_back(work, worker);
-    work(0);
-    threads.clear(); // joins
+    {
+        Joined threads;
+        threads.reserve(static_cast<std::size_t>(workers) - 1);
+        for (int worker = 1; worker < workers; ++worker)
+            threads.emplace_back(work, worker);
+        work(0);
+    }
     if (error)
         std::rethrow_exception(error);
 }

@@ -8,7 +8,7 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomprint.neighbours import pairs
+from atomprint.neighbours import find_around, pairs
 from atomprint.structures import as_batch
 
 
@@ -110,3 +110,27 @@ def test_bad_input():
 def test_far_too_many_images_are_refused():
     with pytest.raises(ValueError, match="structure 0: the cutoff reaches more than 5e7 periodic images"):
         pairs(Atoms("H", cell=[0.01, 0.01, 0.01], pbc=True), 5.0)
+
+
+def test_around_points_and_atoms():
+    structures = [bulk("NaCl", "rocksalt", 5.6), molecule("H2O"), Atoms("H")]
+    structures[0].rattle(0.1, seed=0)
+    batch = as_batch(structures, periodic=None)
+    # Around the atoms: their pairs, and each atom with itself.
+    around, between = find_around(batch, batch.positions, batch.offsets, 4.5), pairs(batch, 4.5)
+    selves = (around.first == around.second) & (around.shifts == 0).all(axis=1)
+    assert selves.sum() == len(batch.numbers)
+    assert not around.distances[selves].any()
+    for name in NAMES:
+        np.testing.assert_allclose(getattr(around, name)[~selves], getattr(between, name), atol=1e-12)
+    # Around points, some far outside the cell, and none in the second structure.
+    points = np.array([[9.0, -7.0, 3.0], [0.1, 0.2, 0.3], [0.0, 0.0, 0.5]])
+    found = find_around(batch, points, np.array([0, 2, 2, 3]), 4.5)
+    for number in (0, 1):
+        probe = structures[0] + Atoms("X", positions=points[number : number + 1])
+        j, distances = neighbor_list("ijd", probe, 4.5)[1:]
+        i = neighbor_list("i", probe, 4.5)
+        own = (found.structures == 0) & (found.first == number)
+        np.testing.assert_allclose(np.sort(found.distances[own]), np.sort(distances[(i == 2) & (j < 2)]), atol=1e-9)
+    assert found.structures[-1] == 2
+    np.testing.assert_allclose(found.vectors[-1], [0, 0, -0.5])

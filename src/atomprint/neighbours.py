@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.ragged import owners
+from atomprint.ragged import offsets_of, owners, places
 from atomprint.structures import Batch, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_real
 
@@ -84,3 +84,38 @@ def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
     structures = owners(batch.offsets)[first]
     distances = np.linalg.norm(vectors, axis=1)
     return Pairs(structures, first - batch.offsets[structures], second, shifts, vectors, distances)
+
+
+def find_around(
+    batch: Batch, points: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], r_cut: float, n_threads: int = 1
+) -> Pairs:
+    """Return pairs of a point and an atom, with the index of the point among those of its structure as ``first``.
+
+    Parameters
+    ----------
+    batch : Batch
+        The structures.
+    points : ndarray, shape (n_points, 3)
+        Positions in Å. A point at the position of an atom is paired with it.
+    offsets : ndarray of int64, shape (n_structures + 1,)
+        Structure ``s`` owns the points ``offsets[s]`` to ``offsets[s + 1]``.
+    r_cut, n_threads
+        As for :func:`pairs`.
+    """
+    # Points are found as if they were atoms, behind those of their structures.
+    n_atoms = np.diff(batch.offsets)
+    both = offsets_of(n_atoms + np.diff(offsets))
+    is_atom = places(both) < np.repeat(n_atoms, np.diff(both))
+    numbers, positions = np.ones(len(is_atom), dtype=batch.numbers.dtype), np.empty((len(is_atom), 3))
+    numbers[is_atom], positions[is_atom], positions[~is_atom] = batch.numbers, batch.positions, points
+    found = find_pairs(Batch(numbers, positions, both, batch.cells, batch.pbc), r_cut, n_threads)
+    before = n_atoms[found.structures]
+    kept = (found.first >= before) & (found.second < before)
+    return Pairs(
+        found.structures[kept],
+        (found.first - before)[kept],
+        found.second[kept],
+        found.shifts[kept],
+        found.vectors[kept],
+        found.distances[kept],
+    )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atomprint import _core
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch
+from atomprint.neighbours import Pairs, find_around
 from atomprint.pooling.pooling import Plan
 from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
@@ -160,6 +161,13 @@ class Call:
             slots=None,
             progress=None,
         )
+
+    def pairs(self, r_cut: float) -> Pairs:
+        """Return the pairs of a centre and an atom within a cutoff, for descriptors that are written in Python.
+
+        The centre is ``first``, by its index among those of its structure. An atom on its own centre is a pair, too.
+        """
+        return find_around(self.batch, self.centers.points, self.centers.offsets, r_cut, self.n_threads)
 
     def core(self) -> tuple[_core.Batch, _core.Centers]:
         """Return what the compiled functions of a descriptor with centres take first."""

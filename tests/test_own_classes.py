@@ -1,0 +1,106 @@
+"""The pages on descriptors and models of one's own: their code runs, exactly as it is printed."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from typer.testing import CliRunner
+
+from atomprint.cli.app import app
+from atomprint.testing import check_derivatives
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture
+def run_page(tmp_path, monkeypatch):
+    """Return a function that carries out a page: it writes the files, runs the code and the commands, in order."""
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+
+    def run(name):
+        names, output = {}, []
+        for language, text in re.findall(r"```(\w+)\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.S):
+            first, _, rest = text.partition("\n")
+            if first.startswith("# "):
+                (tmp_path / first.removeprefix("# ")).write_text(rest, encoding="utf-8")
+            elif language == "python":
+                exec(compile(text, name, "exec"), names)
+            else:
+                output += [_command(line, monkeypatch) for line in text.splitlines()]
+        return names, output
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield run
+    for module in set(sys.modules) - before:
+        if getattr(sys.modules[module], "__file__", None) and str(tmp_path) in sys.modules[module].__file__:
+            del sys.modules[module]
+
+
+def _command(line, monkeypatch):
+    if line.startswith("export "):
+        assert line == "export PYTHONPATH=."
+        return ""
+    program, *arguments = shlex.split(line)
+    assert program == "atomprint"
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return result.output
+
+
+def test_a_descriptor_of_ones_own(run_page, tmp_path, capsys):
+    names, (_, _, predicted, told) = run_page("own-descriptor.md")
+    assert len((tmp_path / "bond_counts.py").read_text().splitlines()) < 120
+    X, dX, molecule = names["X"], names["dX"], names["ethanol"]
+    assert X.shape == (9, 18)
+    assert dX.shape == (9, 9, 3, 18)
+    np.testing.assert_array_equal(names["oxygen"][0], X[2])
+    counts = names["counts"]
+    strained = [molecule.copy() for _ in range(2)]
+    for sign, atoms in zip((1, -1), strained, strict=True):
+        atoms.positions[:, 0] *= 1 + sign * 1e-5
+    low, high = (counts.create(atoms).sum() for atoms in reversed(strained))
+    assert names["gradient"][0, 0] == pytest.approx((high - low) / 2e-5, rel=1e-6)
+    # Every neighbour once: with the last three members of the basis, which are left out, it counts 1 in all.
+    distances = molecule.get_distances(0, range(9))
+    shares = 1 - sum(_binomial(k, 8, (distances / 3) ** 2) for k in (6, 7, 8))
+    assert X[0].sum() == pytest.approx(shares[distances < 3].sum())
+    salt = bulk("NaCl", "rocksalt", 5.6)  # a cell smaller than the cutoff
+    salt.rattle(0.05, seed=1)
+    periodic = type(counts)(species=["Na", "Cl"], r_cut=4.3, periodic=True, pooling="mean")
+    check_derivatives(periodic, salt)
+    check_derivatives(periodic, salt, centers=[[0.3, 0.2, 9.0], [1.0, -4.0, 2.0]])
+    out = capsys.readouterr().out
+    assert "derivatives agree" in out
+    assert "(2, 36) mean BondCounts H k=0" in out
+    assert "'radial shells': ['0–1 Å', '1–2 Å', '2–3 Å']" in out
+    study = json.loads((tmp_path / "run" / "results.json").read_text())["studies"][0]
+    ways = study["trials"][0]["importance"]["groups"]
+    assert {"elements", "radial shells"} <= set(ways)
+    assert "bond_counts.BondCounts" not in predicted
+    assert "BondCounts" in told
+    value = names["model"].predict("new.xyz").values[0]
+    assert f"{value:.4g}" in predicted
+    refused = CliRunner().invoke(app, ["predict", "new.xyz", "--model", "run"])
+    assert refused.exit_code == 1
+    assert "bond_counts.BondCounts" in refused.output
+
+
+def _binomial(k, m, u):
+    from scipy.special import comb
+
+    return comb(m, k) * u**k * (1 - u) ** (m - k)
+
+
+def test_a_model_of_ones_own(run_page, tmp_path):
+    names, (_, _, predicted) = run_page("own-model.md")
+    for value in names["model"].predict(["C2H6O", "CH4"]).values:
+        assert f"{value:.4g}" in predicted
+    study = json.loads((tmp_path / "run" / "results.json").read_text())["studies"][0]
+    assert "element properties" in study["trials"][0]["importance"]["groups"]
+    assert "Smoother" in (tmp_path / "run" / "model-card.md").read_text()

@@ -200,6 +200,13 @@ def test_composition_channels_are_means_over_fractions():
     } - {"descriptors"}  # fmt: skip
 
 
+def test_sums_of_composition_channels_count_atoms():
+    made = CompositionChannels(species=["H", "O"], average=False)
+    np.testing.assert_array_equal(made.create([molecule("H2O"), molecule("H2O2"), "O2"]), [[2, 1], [2, 2], [0, 2]])
+    with pytest.raises(TypeError, match="average must be True or False"):
+        CompositionChannels(average="no")
+
+
 def test_composition_channels_learn_their_species():
     made = CompositionChannels().fit(["TiO2", molecule("H2O")])
     np.testing.assert_allclose(made.transform(["TiO2"]), [[0, 2 / 3, 1 / 3]])

@@ -6,6 +6,7 @@ import pytest
 from ase.build import bulk, molecule
 
 from atomprint.datasets import Dataset, Target
+from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.features import build_features, named_classes, read_features
 from atomprint.workflow.recipes.models import ModelSection
 from atomprint.workflow.recipes.recipe import Recipe
@@ -130,6 +131,31 @@ def test_sections_that_are_missing_are_named(tmp_path):
 def test_overrides_that_are_none(file, change):
     with pytest.raises(ValueError, match="an override must look like"):
         Recipe.read(file, [change])
+
+
+def test_crystals_are_rescaled_where_their_volume_must_not_be_seen():
+    known = DataSection(name="dcdft", target="volume").load()
+    found = DataSection(name="dcdft", target="volume", volume_per_atom=20.0).load()
+    np.testing.assert_allclose([atoms.get_volume() / len(atoms) for atoms in found.structures], 20)
+    for before, after in zip(known.structures, found.structures, strict=True):
+        np.testing.assert_allclose(after.get_scaled_positions(), before.get_scaled_positions(), atol=1e-12)
+    np.testing.assert_array_equal(found.targets["volume"].values, known.targets["volume"].values)
+    with pytest.raises(ValueError, match=r"data.volume_per_atom is for crystals, got .* without a cell"):
+        DataSection(name="g2", volume_per_atom=20.0).load()
+    with pytest.raises(ValueError, match=r"data.volume_per_atom must be > 0, got 0"):
+        DataSection(name="dcdft", volume_per_atom=0.0)
+
+
+def test_titles_of_features_are_for_people(file):
+    recipe = Recipe.read(file, ["features.composition.title=Elements", "features.both.description=All of it"])
+    dataset = DataSection(name="dcdft").load()
+    soap, elements, both = build_features(recipe.features, dataset, "structure", 1)
+    assert (soap.title, elements.title, both.title) == ("soap", "Elements", "both")
+    assert soap.description.startswith("SOAP(r_cut = 4.0")
+    assert both.description == "All of it"
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    with pytest.raises(TypeError, match=r"features.soap.title must be a string, got 3"):
+        Recipe.read(file, ["features.soap.title=3"])
 
 
 ACCURACY = sorted((Path(__file__).parents[3] / "benchmarks" / "accuracy").glob("*.toml"))

@@ -13,7 +13,7 @@ from atomprint.descriptors.composition.contract import CompositionDescriptor, Co
 from atomprint.layout import Axis, Block, Layout, symbols_of
 from atomprint.ragged import locate, totals
 from atomprint.util.registry import public
-from atomprint.util.validation import check_species
+from atomprint.util.validation import check_bool, check_species
 
 
 @public("CompositionChannels", version=1, in_recipes=True)
@@ -21,7 +21,7 @@ class CompositionChannels(CompositionDescriptor):
     r"""Mean of channels of the elements over a composition; no coordinates are needed.
 
     With the fractions :math:`f_i` of the elements of a composition, and the number :math:`e_{ik}` of element i in
-    channel k, the features are :math:`\sum_i f_i e_{ik}`.
+    channel k, the features are :math:`\sum_i f_i e_{ik}`; as a sum, with amounts in place of fractions.
 
     Parameters
     ----------
@@ -29,6 +29,9 @@ class CompositionChannels(CompositionDescriptor):
         The channels; ``"species"`` has one for each element, of which the mean is the element's fraction.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
+    average : bool
+        Whether to take the mean. False: the sum, for properties that grow with size; with ``"species"`` that is the
+        number of atoms of each element.
 
     Attributes
     ----------
@@ -47,7 +50,7 @@ class CompositionChannels(CompositionDescriptor):
     array([0.667, 0.333])
     """
 
-    def __init__(self, channels: Any = "species", species: Any = None) -> None:
+    def __init__(self, channels: Any = "species", species: Any = None, average: bool = True) -> None:
         self._initialise(locals())
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -77,10 +80,12 @@ class CompositionChannels(CompositionDescriptor):
             raise CompositionError(which, None, f"species must be one of {', '.join(known)}, got {symbol}")
         table = channel_table(self.channels, self._species())[1]
         used = table[np.searchsorted(species, contents.elements + 1)]
-        return totals(contents.fractions[:, None] * used, contents.offsets)
+        weights = contents.fractions if self.average else contents.amounts
+        return totals(weights[:, None] * used, contents.offsets)
 
     def _validate(self) -> None:
         check_channels(self.channels)
+        check_bool("average", self.average)
         if self.species is not None:
             channel_table(self.channels, check_species(self.species))
 

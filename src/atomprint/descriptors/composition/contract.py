@@ -28,6 +28,7 @@ class Contents(NamedTuple):
     """Elements of several compositions, one composition after the other."""
 
     elements: npt.NDArray[np.int64]  # atomic numbers less one
+    amounts: FloatArray
     fractions: FloatArray  # that sum to 1 for each composition
     offsets: npt.NDArray[np.int64]
 
@@ -50,7 +51,7 @@ class CompositionDescriptor(HasLayout, TransformerMixin, CheckedParameters):
         compositions : composition or sequence of compositions
             Formulas (see :func:`atomprint.chemistry.formula.parse_formula`), pymatgen ``Composition``, ``Structure`` or
             ``Molecule`` (disordered ones, too), ``ase.Atoms``, dicts from symbols or atomic numbers to amounts, or a
-            :class:`~atomprint.structures.Batch`. Only the ratios of the amounts matter.
+            :class:`~atomprint.structures.Batch`. Only the ratios of the amounts matter, but to sums.
 
         Returns
         -------
@@ -128,7 +129,7 @@ def flatten(compositions: Compositions) -> Contents:
         amounts = [_amounts(item, index) for index, item in enumerate(compositions)]
     if not amounts:
         raise ValueError("compositions must hold at least one composition, got none")
-    elements, fractions, offsets = [], [], [0]
+    elements, given, fractions, offsets = [], [], [], [0]
     for index, own in enumerate(amounts):
         total = sum(own.values())
         if not total > 0:
@@ -139,9 +140,10 @@ def flatten(compositions: Compositions) -> Contents:
                 raise CompositionError(index, None, f"elements must be H to Lr, got {symbol}")
             if amount > 0:
                 elements.append(z - 1)
+                given.append(float(amount))
                 fractions.append(amount / total)
         offsets.append(len(elements))
-    return Contents(np.array(elements), np.array(fractions), np.array(offsets))
+    return Contents(np.array(elements), np.array(given), np.array(fractions), np.array(offsets))
 
 
 def _amounts(item: Any, index: int) -> dict[str, float]:

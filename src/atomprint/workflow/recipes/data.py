@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from ase import Atoms
 
 from atomprint.datasets import REGISTRY, Dataset, load, read_dataset
-from atomprint.util.validation import check_choice, check_integer
+from atomprint.util.validation import check_choice, check_integer, check_real
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ class DataSection:
         Format of the file, if its name does not tell.
     sample : int or None
         Take only so many rows, drawn with the seed: for trying things out.
+    volume_per_atom : float or None
+        What crystals are rescaled to, in Å^3, where their volume must not be seen: because it is the target, above all.
+        New structures must be rescaled in the same way.
     on_error : {"raise", "skip"}
         Whether a row that cannot be used stops the run, or is left out and listed in the report.
     """
@@ -50,6 +54,7 @@ class DataSection:
     classes: tuple[str, ...] = ()
     format: str | None = None
     sample: int | None = None
+    volume_per_atom: float | None = None
     on_error: str = "raise"
 
     def __post_init__(self) -> None:
@@ -57,6 +62,8 @@ class DataSection:
             raise ValueError("data must have a name (of a known data set) or a path (of your own file)")
         if self.sample is not None:
             check_integer("data.sample", self.sample, 1)
+        if self.volume_per_atom is not None:
+            check_real("data.volume_per_atom", self.volume_per_atom, above=0)
         check_choice("data.on_error", self.on_error, ("raise", "skip"))
 
     def load(self, seed: int = 0) -> Dataset:
@@ -75,10 +82,14 @@ class DataSection:
             If there is no such file.
         """
         dataset = self._read() if self.name is None else self._known(self.name)
-        if self.sample is None or self.sample >= len(dataset):
+        if self.sample is not None and self.sample < len(dataset):
+            rows = np.random.default_rng(seed).choice(len(dataset), self.sample, replace=False)
+            dataset = dataset.take(np.sort(rows))
+        if self.volume_per_atom is None:
             return dataset
-        rows = np.random.default_rng(seed).choice(len(dataset), self.sample, replace=False)
-        return dataset.take(np.sort(rows))
+        if dataset.structures is None:
+            raise ValueError(f"data.volume_per_atom is for structures, but data set {dataset.name!r} has none")
+        return replace(dataset, structures=[_rescaled(atoms, self.volume_per_atom) for atoms in dataset.structures])
 
     def target_of(self, dataset: Dataset) -> str:
         """Return the name of the target: the one that is given, or the only one that there is."""
@@ -113,3 +124,13 @@ class DataSection:
             format=self.format,
             on_error=self.on_error,
         )
+
+
+def _rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
+    """Return a copy with another volume; angles and fractional coordinates are kept."""
+    atoms = atoms.copy()
+    volume = atoms.cell.volume
+    if not volume > 0:
+        raise ValueError(f"data.volume_per_atom is for crystals, got {atoms.symbols} without a cell")
+    atoms.set_cell(atoms.cell * (volume_per_atom * len(atoms) / volume) ** (1 / 3), scale_atoms=True)
+    return atoms

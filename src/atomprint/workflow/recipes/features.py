@@ -283,6 +283,8 @@ class JoinSection:
         for part, weight in weights.items():
             check_choice(f"{where}.weights", part, tuple(parts))
             check_real(f"{where}.weights.{part}", weight, above=0)
+        for name in ("title", "description"):
+            typed(entry.get(name, ""), "str", f"{where}.{name}")
         return cls(key, **{**entry, "join": tuple(parts)})
 
     def to_dict(self) -> dict[str, Any]:

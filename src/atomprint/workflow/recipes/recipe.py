@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib import resources
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -82,15 +83,16 @@ class Recipe:
     features : mapping of str to mapping
         ``[features.KEY]``: sets of features to compare. ``type`` names a class of :mod:`atomprint.descriptors` or a
         kernel (with ``descriptor = {type = …}``), other entries are its parameters; or ``join = [KEY, …]`` puts other
-        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers. None given (in a file also
-        ``features = "auto"``): chosen by the form of the data, see :func:`atomprint.workflow.auto_recipe`.
+        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers. ``title`` and ``description`` are
+        for people. None given (in a file also ``features = "auto"``): chosen by the form of the data, see
+        :func:`atomprint.workflow.auto_recipe`.
     models : mapping of str to mapping
         ``[models.KEY]``: models to compare. ``type`` (by default the key) is a name in
         :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search,
         ``blocks`` names those of joined features that the model sees, other entries are parameters. None given (or
         ``models = "auto"``): chosen by the form of the data.
-    title : str
-        Heading of the report.
+    title, question : str
+        Heading of the report, and what is asked of the models.
     seed : int
         Seed of everything that is random.
     n_jobs : int
@@ -106,6 +108,7 @@ class Recipe:
     search: Search = field(default_factory=partial(Search, "none"))
     evaluation: EvaluationSection = EvaluationSection()
     title: str = ""
+    question: str = ""
     seed: int = 0
     n_jobs: int = -1
     output: str = "atomprint-run"
@@ -205,6 +208,12 @@ class Recipe:
             return recipe
         return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
 
+    @classmethod
+    def shipped(cls, name: str, overrides: Iterable[str] = ()) -> Self:
+        """Return a recipe that comes with atomprint; overrides as for :meth:`read`."""
+        with resources.as_file(resources.files("atomprint.workflow") / "recipes" / f"{name}.toml") as path:
+            return cls.read(path, overrides)
+
     def replaced(self, overrides: Iterable[str]) -> Self:
         """Return the recipe with some entries replaced, as for :meth:`read`."""
         table = self.to_dict()
@@ -219,7 +228,7 @@ class Recipe:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""
         result: dict[str, Any] = as_toml(
             {
-                **{name: getattr(self, name) for name in ("title", "seed", "n_jobs", "output")},
+                **{name: getattr(self, name) for name in ("title", "question", "seed", "n_jobs", "output")},
                 **{name: asdict(getattr(self, name)) for name in ("data", "split")},
                 "search": {name: getattr(self.search, name) for name in _OF_SEARCH},
                 "evaluation": asdict(self.evaluation),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +33,7 @@ _FORMAT_VERSION = "0.6"  # of Matbench, whose files these are
 def benchmark_recipe(task: str, overrides: Iterable[str] = ()) -> Recipe:
     """Return the recipe that comes with atomprint for a task of Matbench; overrides as for :meth:`Recipe.read`."""
     check_choice("task", task, tuple(PUBLISHED))
-    folder = resources.files("atomprint.workflow") / "recipes"
-    with resources.as_file(folder / f"{task}.toml") as path:
-        return Recipe.read(path, overrides)
+    return Recipe.shipped(task, overrides)
 
 
 def run_benchmark(

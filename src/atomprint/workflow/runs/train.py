@@ -30,6 +30,7 @@ from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
 
 MODEL_FILE = "model.atomprint"
+_RESCALED = "All crystals were rescaled to {:g} Å^3 per atom: rescale new ones before they are predicted."
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +185,7 @@ def carry_out(plan: Plan, features: Sequence[Features], progress: Progress = sil
             features,
             plan.models,
             plan.split,
+            question=plan.recipe.question,
             titles=plan.titles,
             **evaluation.options(),
             n_jobs=plan.n_jobs if shared else 1,
@@ -216,6 +218,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     metrics = {"cross_validation": {k: v.to_dict() for k, v in found.cross_validation.items()}} if found.folds else {}
     if found.test is not None:
         metrics["test"] = found.test.metrics.to_dict()
+    volume = recipe.data.volume_per_atom
     return TrainedModel.of(
         assemble(transformer, fitted, problem.target.level),
         problem,
@@ -225,7 +228,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
         recipe=recipe.to_toml(),
         seed=recipe.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=study.caveats(),
+        notes=[*study.caveats(), *([] if volume is None else [_RESCALED.format(volume)])],
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -23,9 +22,11 @@ from atomprint.workflow.recipes.sections import (
     AUTO,
     as_toml,
     check_entries,
+    comment,
     entry_types,
     override,
     read_section,
+    toml_text,
     typed,
 )
 
@@ -242,18 +243,7 @@ class Recipe:
 
     def to_toml(self, comments: Iterable[str] = ()) -> str:
         """Return the recipe as the text of a TOML file, defaults included, below comments if there are any."""
-        from atomprint.util.extras import require
-
-        text: str = require("tomli_w", "models").dumps(self.to_dict())
-        return comment(comments) + text
-
-
-def comment(sentences: Iterable[str]) -> str:
-    """Return sentences as comments of a TOML file, each beginning a line."""
-    return "".join(
-        textwrap.fill(" ".join(sentence.split()), 118, initial_indent="# ", subsequent_indent="# ") + "\n"
-        for sentence in sentences
-    )
+        return comment(comments) + toml_text(self.to_dict())
 
 
 _OF_SEARCH = ("method", "n_iter", "n_folds", "scoring")  # a search has a space and a seed besides

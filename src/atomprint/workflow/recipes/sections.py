@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+import tomlkit
+from tomlkit.items import Array, Item, Table
+
 T = TypeVar("T")
 
 AUTO = "auto"
 """What stands in a recipe for features or models that are left to the data."""
 
+_WIDTH = 120  # characters of a line
 _TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 _WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
 
@@ -121,3 +126,58 @@ def as_toml(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_toml(v) for v in value]
     return value
+
+
+def toml_text(tables: Mapping[str, Any]) -> str:
+    """Return entries and tables as the text of a TOML file, to be read and edited: what is short is on a line.
+
+    Tables that hold nothing but tables, such as ``[features]``, have no heading of their own.
+    """
+    document = tomlkit.document()
+    for name, value in sorted(tables.items(), key=lambda entry: isinstance(entry[1], Mapping)):
+        if not isinstance(value, Mapping):
+            document.append(name, _inline(value))
+        elif all(isinstance(entry, Mapping) for entry in value.values()):
+            inner = tomlkit.table(is_super_table=True)
+            for key, entry in value.items():
+                inner.append(key, _long(entry))
+            document.append(name, inner)
+        else:
+            document.append(name, _long(value))
+    return tomlkit.dumps(document)
+
+
+def _long(entries: Mapping[str, Any]) -> Table:
+    """Return a table with a heading; entries that do not fit on a line are tables or have a line for each item."""
+    table = tomlkit.table()
+    for name, value in entries.items():
+        made = _inline(value)
+        if len(f"{name} = {made.as_string()}") > _WIDTH:
+            if isinstance(made, Array):
+                made.multiline(True)
+            elif isinstance(value, Mapping):
+                made = _long(value)
+        table.append(name, made)
+    return table
+
+
+def _inline(value: Any) -> Item:
+    """Return a value on one line."""
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        for name, entry in value.items():
+            table.append(name, _inline(entry))
+        return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        array.extend(map(_inline, value))
+        return array
+    return tomlkit.item(value)
+
+
+def comment(sentences: Iterable[str]) -> str:
+    """Return sentences as comments of a TOML file, each beginning a line."""
+    return "".join(
+        textwrap.fill(" ".join(sentence.split()), 118, initial_indent="# ", subsequent_indent="# ") + "\n"
+        for sentence in sentences
+    )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import tomlkit
 
 from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
-from atomprint.workflow.recipes.recipe import Recipe, comment
+from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.recipes.sections import comment, toml_text
 
 _HEAD = """\
 # A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
@@ -76,8 +77,6 @@ n_repeats = {n_repeats}               # how often features are scrambled for the
 level = {level}                 # share of true values that prediction intervals are to hold
 """
 
-_WIDTH = 120
-
 
 def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> tuple[str, list[str]]:
     """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
@@ -112,16 +111,16 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
             'set on_error = "skip" to leave them out'
         )
     notes.append(why["data"][0])
-    evaluation = recipe.evaluation
+    evaluation, tables = recipe.evaluation, recipe.to_dict()
     parts = [
         _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),
         comment(why["data"]),
         _known(section) if section.path is None else _own(described, relative_to),
         _SPLIT,
         comment(why["features"]),
-        _tables("features", recipe.to_dict()["features"]),
+        toml_text({"features": tables["features"]}) + "\n",
         comment(why["models"]),
-        _tables("models", recipe.to_dict()["models"]),
+        toml_text({"models": tables["models"]}) + "\n",
         _OTHER_MODELS,
         comment(why["search"]),
         _SEARCH,
@@ -157,39 +156,10 @@ def _own(described: DescribedData, relative_to: Path) -> str:
     )
 
 
-def _tables(name: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return tables as text to be read and edited: short arrays and tables on a line."""
-    return "".join(_table(f"{name}.{key}", entry) for key, entry in entries.items())
-
-
-def _table(name: str, entry: Mapping[str, Any]) -> str:
-    lines, inner = [f"[{name}]\n"], []
-    for key, value in entry.items():
-        line = f"{key} = {_inline(value)}\n"
-        if len(line) > _WIDTH and isinstance(value, Mapping):
-            inner.append(_table(f"{name}.{key}", value))
-        elif len(line) > _WIDTH and isinstance(value, list):
-            lines.append(f"{key} = [\n" + "".join(f"    {_inline(item)},\n" for item in value) + "]\n")
-        else:
-            lines.append(line)
-    return "".join([*lines, "\n", *inner])
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_inline, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _quoted(value) if isinstance(value, str) else repr(value)
-
-
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _quoted(text: str) -> str:
     """Return text as a string of TOML."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return tomlkit.item(text).as_string()

@@ -206,7 +206,7 @@ class Batch:
             raise ValueError(f"a Batch can only be sliced with step 1, got {step}: pick() takes any structures")
         stop = max(start, stop)
         first, last = self.offsets[start], self.offsets[stop]
-        return Batch(
+        return _made(
             self.numbers[first:last],
             self.positions[first:last],
             self.offsets[start : stop + 1] - first,
@@ -256,6 +256,21 @@ class Batch:
         cells = np.zeros((1, 3, 3)) if cell is None else np.array(cell, dtype=np.float64).reshape(1, 3, 3)
         periods = np.ascontiguousarray(np.broadcast_to(np.asarray(pbc, dtype=bool), (1, 3)))
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
+
+
+def _made(
+    numbers: npt.NDArray[np.int32],
+    positions: npt.NDArray[np.float64],
+    offsets: npt.NDArray[np.int64],
+    cells: npt.NDArray[np.float64],
+    pbc: npt.NDArray[np.bool_],
+    single: bool = False,
+) -> Batch:
+    """Return a batch of arrays that are known to be right: checks would take a tenth of a small call."""
+    batch = object.__new__(Batch)
+    for name, value in zip(Batch.__slots__, (numbers, positions, offsets, cells, pbc, single), strict=True):
+        object.__setattr__(batch, name, value)
+    return batch
 
 
 def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
@@ -320,7 +335,7 @@ def _gather(structures: Structures, periodic: bool) -> Batch:
         gathered: Any = _core.read_atoms(items, periodic)
         if gathered is not None:
             z, r, firsts, vectors, repeats = gathered
-            return Batch(z, r, firsts, vectors, repeats.view(np.bool_), single)
+            return _made(z, r, firsts, vectors, repeats.view(np.bool_), single)
     numbers, positions, cells, pbc = [], [], [], []
     for index, item in enumerate(items):
         if isinstance(item, Atoms):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.sparse import issparse
 
 from atomprint import _core
-from atomprint.descriptors.engine.arguments import VARIABLES, check_wrt
+from atomprint.descriptors.engine.arguments import VARIABLES, Variables, check_wrt
 from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
@@ -86,7 +86,7 @@ def check_derivatives(
     structures: Structures,
     *,
     centers: Any = None,
-    wrt: Any = VARIABLES,
+    wrt: Variables = VARIABLES,
     attach: bool | Sequence[bool] = (True, False),
     rtol: float | None = None,
     random_state: int = 0,

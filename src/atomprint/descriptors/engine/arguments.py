@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from atomprint.descriptors.engine.call import Call
+from atomprint.descriptors.engine.call import Array, Call, FloatArray, Offsets
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.ragged import locate, places
 from atomprint.structures import Batch
 
 VARIABLES = ("positions", "strain")
 """What features can be differentiated by."""
+
+Variables: TypeAlias = str | Sequence[str]
+"""One or both of them."""
+
+AtomLists: TypeAlias = Sequence[int] | Sequence[Sequence[int] | None] | npt.NDArray[np.integer[Any]] | None
+"""Indices of atoms: one list for all structures, or one for each; None for all atoms, or none."""
 
 LAYOUTS = ("pairs",)
 """Forms of a Jacobian."""
@@ -42,20 +48,19 @@ class Gradient(NamedTuple):
     descriptor: Any = None
 
 
-def as_gradient(batch: Batch, positions: Any, strain: Any, descriptor: Any = None) -> Gradient:
+def as_gradient(
+    batch: Batch, positions: FloatArray | None, strain: FloatArray | None, descriptor: Any = None
+) -> Gradient:
     """Give flat arrays the shape that users see; None stays None."""
-    shapes = {"positions": batch.n_atoms[:, None], "strain": np.empty((len(batch), 0), dtype=np.int64)}
-    offsets = {"positions": batch.offsets, "strain": np.arange(len(batch) + 1)}
-    arrays = {"positions": positions, "strain": strain}
-    shaped = {
-        name: arrange(DenseRows(array), offsets[name], shapes[name], batch.single)
-        for name, array in arrays.items()
-        if array is not None
-    }
-    return Gradient(**shaped, descriptor=descriptor)
+    if batch.single:
+        return Gradient(positions, None if strain is None else strain[0], descriptor)
+    if positions is None:
+        return Gradient(None, strain, descriptor)
+    by_atom = arrange(DenseRows(positions), batch.offsets, batch.n_atoms[:, None], single=False)
+    return Gradient(by_atom, strain, descriptor)
 
 
-def check_wrt(wrt: Any) -> tuple[str, ...]:
+def check_wrt(wrt: Variables) -> tuple[str, ...]:
     """Return the names of the variables, or raise."""
     names = (wrt,) if isinstance(wrt, str) else wrt
     rule = "wrt must be 'positions', 'strain' or a tuple of both"
@@ -70,7 +75,7 @@ def check_wrt(wrt: Any) -> tuple[str, ...]:
 # Which atoms ---------------------------------------------------------------------------------------------------
 
 
-def select_atoms(batch: Batch, include: Any, exclude: Any) -> npt.NDArray[np.int64]:
+def select_atoms(batch: Batch, include: AtomLists, exclude: AtomLists) -> Offsets:
     """Return for each atom its index among the selected atoms of its structure, -1 for those left out.
 
     Parameters
@@ -108,7 +113,7 @@ def _is_list(item: Any) -> bool:
     return hasattr(item, "__len__") and not isinstance(item, str | bytes) and getattr(item, "ndim", 1) > 0
 
 
-def _lists(name: str, given: Any, batch: Batch) -> Sequence[Any]:
+def _lists(name: str, given: Any, batch: Batch) -> Sequence[Sequence[int] | None]:
     """Return one list of atoms, or None, for each structure."""
     if not _is_list(given):
         raise TypeError(f"{name} must be a list of atom indices, or one such list for each structure, got {given!r}")
@@ -125,7 +130,7 @@ def _lists(name: str, given: Any, batch: Batch) -> Sequence[Any]:
     return given
 
 
-def _indices(where: str, given: Any, n_atoms: int) -> npt.NDArray[np.int64]:
+def _indices(where: str, given: Sequence[int], n_atoms: int) -> Offsets:
     for item in given:
         if not isinstance(item, Integral) or isinstance(item, bool | np.bool_):
             raise TypeError(f"{where} must hold atom indices, got {item!r}")
@@ -210,6 +215,6 @@ def _sparse_rows(item: Any, n_features: int) -> sparse.csr_array:
     return sparse.csr_array(sparse.coo_array(item).reshape((n_rows, n_features)))
 
 
-def dense(rows: Any) -> npt.NDArray[Any]:
+def dense(rows: Any) -> Array:
     """Return rows as a contiguous dense array."""
     return np.ascontiguousarray(rows.toarray() if sparse.issparse(rows) else rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -108,6 +108,7 @@ class Call:
     attach: bool = True
     n_threads: int = 1
     progress: str | None = None
+    _selection: Selection | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.batch)
@@ -213,11 +214,15 @@ class Call:
     @property
     def selection(self) -> Selection:
         """The selected atoms, with output rows for the rows of this very call."""
-        if self.slots is None:
-            slots, counts = places(self.batch.offsets), self.batch.n_atoms
-        else:
-            slots, counts = self.slots, np.diff(offsets_of(self.slots >= 0)[self.batch.offsets])
-        return Selection(slots, counts, offsets_of(np.diff(self.rows) * counts))
+        if self._selection is None:
+            if self.slots is None:
+                slots, counts = places(self.batch.offsets), self.batch.n_atoms
+            else:
+                slots, counts = self.slots, np.diff(offsets_of(self.slots >= 0)[self.batch.offsets])
+            found = Selection(slots, counts, offsets_of(np.diff(self.rows) * counts))
+            object.__setattr__(self, "_selection", found)  # needed several times, and not cheap in small calls
+            return found
+        return self._selection
 
 
 class Hooks(Protocol):

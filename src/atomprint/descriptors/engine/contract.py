@@ -15,7 +15,7 @@ from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from atomprint.descriptors.engine import differentiate
-from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, Gradient
+from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.output import arrange
@@ -155,15 +155,15 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     def derivatives(
         self,
         structures: Structures,
-        include: Any = None,
-        exclude: Any = None,
+        include: AtomLists = None,
+        exclude: AtomLists = None,
         method: str = "auto",
         return_descriptor: bool = True,
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
         *,
-        wrt: Any = "positions",
+        wrt: Variables = "positions",
     ) -> Any:
         """Compute the derivatives of all features by the positions of atoms, or by the strain.
 
@@ -208,8 +208,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     def vjp(
         self,
         structures: Structures,
-        cotangents: Any,
-        wrt: Any = VARIABLES,
+        cotangents: Features,
+        wrt: Variables = VARIABLES,
         return_descriptor: bool = False,
         n_jobs: int | None = None,
         only_physical_cores: bool = False,

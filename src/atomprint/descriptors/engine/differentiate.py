@@ -9,7 +9,9 @@ import numpy as np
 from scipy.sparse import issparse
 
 from atomprint.descriptors.engine.arguments import (
+    AtomLists,
     Gradient,
+    Variables,
     as_gradient,
     check_wrt,
     dense,
@@ -25,11 +27,14 @@ from atomprint.structures import counted_from
 from atomprint.util.validation import check_bool
 
 
-def derivatives(source: Hooks, call: Call, include: Any, exclude: Any, wrt: Any, return_descriptor: bool) -> Any:
+def derivatives(
+    source: Hooks, call: Call, include: AtomLists, exclude: AtomLists, wrt: Variables, return_descriptor: bool
+) -> Any:
     """Return what :meth:`Descriptor.derivatives` promises."""
     names = check_wrt(wrt)
     check_bool("return_descriptor", return_descriptor)
-    call = replace(call, slots=select_atoms(call.batch, include, exclude))
+    if include is not None or exclude is not None:
+        call = replace(call, slots=select_atoms(call.batch, include, exclude))
     selection, n_features = call.selection, call.n_features_out
 
     # Each with the output rows of every structure, and their shape.
@@ -60,7 +65,7 @@ def derivatives(source: Hooks, call: Call, include: Any, exclude: Any, wrt: Any,
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Any, return_descriptor: bool) -> Gradient:
+def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_descriptor: bool) -> Gradient:
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), call.batch
     check_bool("return_descriptor", return_descriptor)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.descriptors.engine import differentiate
-from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, Gradient
+from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.centers import Centers, center_batch
 from atomprint.descriptors.engine.contract import Descriptor, Features
@@ -78,8 +78,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         self,
         structures: Structures,
         centers: Centers = None,
-        include: Any = None,
-        exclude: Any = None,
+        include: AtomLists = None,
+        exclude: AtomLists = None,
         method: str = "auto",
         return_descriptor: bool = True,
         attach: bool = False,
@@ -87,7 +87,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         only_physical_cores: bool = False,
         verbose: bool = False,
         *,
-        wrt: Any = "positions",
+        wrt: Variables = "positions",
     ) -> Any:
         """Compute the derivatives of all features by the positions of atoms, or by the strain.
 
@@ -140,9 +140,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def vjp(  # type: ignore[override]  # centres come before what is derived
         self,
         structures: Structures,
-        cotangents: Any,
+        cotangents: Features,
         centers: Centers = None,
-        wrt: Any = VARIABLES,
+        wrt: Variables = VARIABLES,
         attach: bool = True,
         return_descriptor: bool = False,
         n_jobs: int | None = None,

@@ -13,6 +13,7 @@ from scipy import sparse
 from atomprint.descriptors.engine.arguments import (
     VARIABLES,
     Gradient,
+    Variables,
     as_gradient,
     check_wrt,
     dense,
@@ -126,7 +127,7 @@ class PairJacobian:
         n_pairs = sum(map(len, self.blocks))
         return f"PairJacobian({len(self._call)} structures, {n_pairs} pairs, {self.n_features} features)"
 
-    def vjp(self, cotangents: Any, wrt: Any = VARIABLES, attach: bool = True) -> Gradient:
+    def vjp(self, cotangents: Any, wrt: Variables = VARIABLES, attach: bool = True) -> Gradient:
         """Contract with weights on the features.
 
         Parameters
@@ -158,7 +159,7 @@ class PairJacobian:
             np.add.at(strain, block.structures, by_vector[:, :, None] * block.vectors[:, None, :])
         return as_gradient(batch, positions if "positions" in names else None, strain if "strain" in names else None)
 
-    def derivatives(self, wrt: Any = "positions", attach: bool = False) -> Any:
+    def derivatives(self, wrt: Variables = "positions", attach: bool = False) -> Any:
         """Sum over pairs, to dense derivatives by the positions of all atoms or by the strain.
 
         Parameters
@@ -192,7 +193,7 @@ class PairJacobian:
             results.append(arrange(DenseRows(out), offsets, shapes, call.batch.single))
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _names(self, wrt: Any) -> tuple[str, ...]:
+    def _names(self, wrt: Variables) -> tuple[str, ...]:
         names = check_wrt(wrt)
         if "strain" in names and any((block.centers < 0).any() for block in self.blocks):
             raise ValueError(

@@ -29,8 +29,10 @@ def new_rows(call: Call) -> DenseRows | CsrRows:
 def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
     """Compute the features of all rows of a call."""
     rows = new_rows(call)
-    whole = not call.sparse and call.plan is None and call.progress is None
-    for start, part in [(0, call)] if whole else parts(call, call.computed, call.n_features):
+    if isinstance(rows, DenseRows) and call.plan is None and call.progress is None:
+        source._compute(call, rows.array)
+        return rows
+    for start, part in parts(call, call.computed, call.n_features):
         out = rows.open(part.n_rows)
         with counted_from(start):
             source._compute(part, out)

@@ -42,3 +42,9 @@ def crystals() -> list[Atoms]:
     skewed.set_cell(skewed.cell.array + np.array([[0, 0.3, 0], [0.2, 0, 0.4], [0, 0, 0.5]]), scale_atoms=True)
     skewed.positions += [[11.0, -7.0, 3.0], [-9.0, 20.0, 1.0]]
     return [*crystals, skewed]
+
+
+@pytest.fixture
+def plots_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots of reports empty: most of the time of a report, where the test is not about them."""
+    monkeypatch.setattr("atomprint.report.plots.style.svg", lambda figure: b"<svg/>")

@@ -15,6 +15,11 @@ from typer.testing import CliRunner
 from atomprint.cli.app import app
 from atomprint.cli.console import table
 
+QUICK = (
+    "models={extra_trees={n_estimators=10}, ridge={}}",
+    "evaluation.n_repeats=1",
+    "split.n_folds=2",
+)
 METALS = ("Cu", "Ag", "Au", "Al", "Ni", "Pd", "Pt", "Rh", "Ir", "Pb")
 
 
@@ -22,6 +27,10 @@ def run(*arguments, code=0):
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output + str(result.exception)
     return result.output
+
+
+def sets(entries):
+    return [word for entry in entries for word in ("-s", entry)]
 
 
 def cif(atoms, folder):
@@ -60,8 +69,7 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert "Wrote recipe.toml" in run("init", crystals.name, "--target", "volume")
     recipe = tomllib.loads((tmp_path / "recipe.toml").read_text())
     assert recipe["data"]["structure"] == "cif"
-    quick = ("-s", "models.extra_trees.n_estimators=10", "-s", "evaluation.n_repeats=1", "-s", "split.n_folds=2")
-    output = run("train", *quick, "--jobs", "1")
+    output = run("train", *sets(QUICK), "--jobs", "1")
     assert "extremely" in output.lower()
     folder = tmp_path / "atomprint-run"
     for name in ("report.html", "results.json", "predictions.csv", "model.atomprint", "recipe.toml", "run.json"):
@@ -84,11 +92,11 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert "Volume" in run("report", "atomprint-run")
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_the_same_recipe_gives_the_same_numbers(crystals, tmp_path):
     run("init", crystals.name, "--target", "volume")
-    quick = ("-s", "models.extra_trees.n_estimators=10", "-s", "evaluation.n_repeats=1", "-s", "split.n_folds=2")
-    run("train", *quick, "-o", "a")
-    run("train", *quick, "-o", "b", "--jobs", "1")
+    run("train", *sets(QUICK), "-o", "a")
+    run("train", *sets(QUICK), "-o", "b", "--jobs", "1")
 
     def results(folder):
         found = json.loads((tmp_path / folder / "results.json").read_text())
@@ -103,10 +111,12 @@ def test_the_same_recipe_gives_the_same_numbers(crystals, tmp_path):
     assert (tmp_path / "a" / "predictions.csv").read_text() == (tmp_path / "b" / "predictions.csv").read_text()
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(crystals, tmp_path):
     run("init", crystals.name, "--target", "volume")
-    quick = ("-s", "models.extra_trees.n_estimators=5", "-s", "evaluation.n_repeats=1", "-s", "split.n_folds=2")
-    table = run("train", *quick, "-s", "split.test_size=0", "-s", "evaluation.learning_curve=false", "--jobs", "1")
+    table = run(
+        "train", *sets(QUICK), "-s", "split.test_size=0", "-s", "evaluation.learning_curve=false", "--jobs", "1"
+    )
     output = " ".join(table.split())
     for words in (
         "chosen",
@@ -144,8 +154,12 @@ def test_progress_counts_every_step_to_the_end(crystals, tmp_path):
     from atomprint.workflow import Recipe, train
 
     run("init", crystals.name, "--target", "volume")
-    quick = ["models.extra_trees.n_estimators=3", "evaluation.n_repeats=1", "split.n_folds=2", "n_jobs=1"]
-    quick += ["features.composition={type='ElementProperty', properties=['mass']}", "evaluation.learning_curve=false"]
+    quick = [
+        *QUICK,
+        "n_jobs=1",
+        "features.composition={type='ElementProperty', properties=['mass']}",
+        "evaluation.learning_curve=false",
+    ]
     for changes in (["split.test_size=0"], ["evaluation.learning_curve=true"], ["split.n_folds=0"]):
         told = []
         train(Recipe.read(tmp_path / "recipe.toml", [*quick, *changes]), lambda *step, told=told: told.append(step))
@@ -188,14 +202,14 @@ def test_mistakes_end_in_one_line(crystals, tmp_path):
     assert "features.sites: r_cut must be > 0" in run("train", "-s", "features.sites.r_cut=-1", code=1)
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_rows_that_cannot_be_used_are_listed(crystals, tmp_path):
     frame = pd.read_csv(crystals)
     frame.loc[3, "cif"] = "no cif"
     frame.to_csv(crystals, index=False)
     run("init", crystals.name, "--target", "volume")
-    quick = ("-s", "models.extra_trees.n_estimators=5", "-s", "evaluation.n_repeats=1", "-s", "split.n_folds=2")
-    assert "row 3" in run("train", *quick, code=1)
-    run("train", *quick, "-s", "data.on_error=skip")
+    assert "row 3" in run("train", *sets(QUICK), code=1)
+    run("train", *sets(QUICK), "-s", "data.on_error=skip")
     failures = json.loads((tmp_path / "atomprint-run" / "run.json").read_text())["failures"]
     assert [f["row"] for f in failures] == [3]
 

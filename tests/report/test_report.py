@@ -234,6 +234,7 @@ def test_hostile_names_are_text():
     assert "<script" not in report.cards().replace("\\<script", "")
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_hostile_classes_are_text():
     problem = make_problem("classification", n=40, compositions=True)
     problem.dataset.targets["target"] = replace(problem.target, classes=("a", HOSTILE))
@@ -242,6 +243,7 @@ def test_hostile_classes_are_text():
     Page(html)
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_a_figure_that_is_undefined_is_explained_in_a_footnote():
     study = make_study(make_problem(n=10, compositions=True), **ONE)  # folds of one sample
     text = "".join(Page(make_report(study).html()).text)
@@ -272,6 +274,7 @@ def test_a_verdict_without_a_figure_says_why():
     assert verdict(replace(study, trials=[trial])).endswith("How good it is cannot be said: it was not asked for.")
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_a_choice_within_training_parts_is_what_to_judge_by(kind):
     study = make_study(make_problem(kind), test=False, noise=1.2)
@@ -294,6 +297,7 @@ def test_a_choice_within_training_parts_is_what_to_judge_by(kind):
     assert own in card
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_titles_keep_their_capitals():
     problem = make_problem()
     for title, inside in (("Gap in eV from the HOMO", "gap in eV from the HOMO"), ("HOMO energy", "HOMO energy")):
@@ -389,6 +393,7 @@ def test_sentences():
     assert sentence("") == ""
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_structures_in_place_of_features_have_no_columns():
     study = make_study(make_problem(n=20), **ONE)
     trial = study.trials[0]
@@ -397,6 +402,7 @@ def test_structures_in_place_of_features_have_no_columns():
     assert '<td>numbers of a kind</td><td class="n">20</td>' in html
 
 
+@pytest.mark.usefixtures("plots_not_drawn")
 def test_many_folds_are_summed_up():
     study = make_study(make_problem(n=60, compositions=True), folds=20, **ONE)
     text = " ".join(Page(make_report(study).html()).text)

@@ -18,7 +18,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from ase.io import write
-from helpers.shared import SHARED
+from helpers.shared import SHARED, needs_shared
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.files.cif import crystal_of_cif
@@ -26,8 +26,6 @@ from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.files.read import read_dataset
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.summary import failures_table
-
-shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not here")
 
 CRYSTALS = [bulk("NaCl", "rocksalt", 5.64), bulk("Si"), bulk("ZnS", "wurtzite", 3.81, c=6.23)]
 FORMULAS = ("NaCl", "Si", "ZnS")
@@ -714,7 +712,7 @@ def test_long_cells_are_read(tmp_path: Path):
 # The shared data, with the counts of their README
 
 
-@shared
+@needs_shared
 def test_shared_cif_tables():
     dataset = read_dataset(
         SHARED / "mp" / "mp_20_biternary_val.csv.gz",
@@ -727,7 +725,7 @@ def test_shared_cif_tables():
     assert dataset.groups["space group"][0] == "225"
 
 
-@shared
+@needs_shared
 def test_shared_matbench_tables():
     dataset = read_dataset(SHARED / "matbench" / "matbench_expt_gap.json.gz", units={"gap expt": "eV"})
     assert len(dataset) == 4604
@@ -737,7 +735,7 @@ def test_shared_matbench_tables():
     assert metals.targets["is_metal"].classes == ("False", "True")
 
 
-@shared
+@needs_shared
 def test_shared_archives():
     oqmd = SHARED / "oqmd_abx3"
     dataset = read_dataset(oqmd / "OQMD_cif.tar.xz", table=oqmd / "oqmd_bg.csv", units={"band_gap": "eV"})
@@ -750,7 +748,7 @@ def test_shared_archives():
     assert qm7[0]["e"] == -417.031
 
 
-@shared
+@needs_shared
 @pytest.mark.parametrize(
     ("element", "train", "test"), [("Ni", 263, 31), ("Cu", 262, 31), ("Li", 241, 29), ("Si", 214, 25)]
 )

@@ -39,9 +39,7 @@ from atomprint.structures import Batch
 pytest.importorskip("pooch")
 pytest.importorskip("ijson")
 
-from helpers.shared import SHARED
-
-shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"full data sets are not in {SHARED}")
+from helpers.shared import SHARED, needs_shared
 
 
 @pytest.fixture(autouse=True)
@@ -274,6 +272,7 @@ print(peak, sum(array.nbytes for array in batch.arrays()))
 """
 
 
+@pytest.mark.slow
 def test_large_files_are_streamed(tmp_path):
     site = structure_dict(CRYSTALS[3].repeat((4, 2, 1)))
     n, n_atoms = 3000, len(site["sites"])
@@ -517,7 +516,7 @@ def test_zuo2020_faults(tmp_path):
         load_zuo2020("Li", "test", path=path)
 
 
-@shared
+@needs_shared
 @pytest.mark.parametrize(
     ("loader", "n", "id", "published"),
     [  # the dummies of the leaderboard of Matbench: mean absolute errors, eV
@@ -541,7 +540,7 @@ def test_official_folds_give_the_published_dummies(loader, n, id, published):
     assert np.mean(errors) == pytest.approx(published, abs=5e-5)
 
 
-@shared
+@needs_shared
 def test_metallicity_has_classes_and_stratified_folds():
     dataset = load_mp_metallicity(path=SHARED / "matbench")
     assert len(dataset) == 106113
@@ -555,7 +554,7 @@ def test_metallicity_has_classes_and_stratified_folds():
         assert score == pytest.approx(0.5012, abs=0.01)
 
 
-@shared
+@needs_shared
 def test_perovskites_are_cells_of_five_atoms():
     dataset = load_perovskite(path=SHARED / "matbench")
     assert set(dataset.structures.n_atoms) == {5}
@@ -569,7 +568,7 @@ def test_perovskites_are_cells_of_five_atoms():
         assert dataset.structures[i].numbers.tolist() == list(structure.atomic_numbers)
 
 
-@shared
+@needs_shared
 def test_full_qm7():
     dataset = load_qm7(path=SHARED / "qm7")
     assert len(dataset) == 7101
@@ -580,7 +579,7 @@ def test_full_qm7():
     assert dataset.targets["atomization_energy"].values[0] == pytest.approx(-420, abs=5)
 
 
-@shared
+@needs_shared
 @pytest.mark.parametrize(
     ("element", "rows"), [("Ni", (263, 31)), ("Cu", (262, 31)), ("Li", (241, 29)), ("Si", (214, 25))]
 )

@@ -18,6 +18,7 @@ pytest.importorskip("optax")
 SMALL = {"width": 16, "n_layers": 2, "n_epochs": 5, "random_state": 0}
 
 
+@pytest.mark.slow
 @parametrize_with_checks([made(16, 2, n_epochs=30) for made in (ResidualNetworkRegressor, ResidualNetworkClassifier)])
 def test_scikit_learn_agrees(estimator, check):
     with warnings.catch_warnings():

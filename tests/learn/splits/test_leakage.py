@@ -6,7 +6,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111, make_supercell, molecule
 from ase.geometry import get_distances
-from helpers.shared import SHARED
+from helpers.shared import SHARED, needs_shared
 
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.splits.fingerprint import _N_NEIGHBOURS, fingerprint, same_structure
@@ -14,8 +14,6 @@ from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split, make_split
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import as_batch
-
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the large data sets in ../shared/data")
 
 TOLERANCE = 0.05
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from helpers.shared import SHARED
+from helpers.shared import SHARED, needs_shared
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -17,8 +17,6 @@ from atomprint.learn.splits.split import Split, inner_folds, make_split
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import as_batch
-
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the large data sets in ../shared/data")
 
 MATBENCH_SEED = 18012019
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.problems import Failing, atoms_problem, features_of
-from helpers.shared import SHARED
+from helpers.shared import SHARED, needs_shared
 from sklearn.linear_model import RidgeClassifier
 
 from atomprint.datasets import Dataset, Target
@@ -280,7 +280,7 @@ def test_parameters_in_plain_types():
     json.dumps(found, allow_nan=False)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not there")
+@needs_shared
 def test_band_gaps_of_real_compounds_are_predicted_far_better_than_by_chance():
     import gzip
 

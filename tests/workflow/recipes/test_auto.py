@@ -456,6 +456,7 @@ def test_recipes_of_structures_read_as_they_were_chosen(tmp_path):
     assert found["models"] == chosen.models
 
 
+@pytest.mark.slow
 def test_from_a_file_to_a_report(table, tmp_path):
     quick = ("-s", "split.n_folds=2", "-s", "evaluation.learning_curve=false", "-s", "evaluation.n_repeats=1")
     output = run("train", table.name, "--target", "volume", *quick, "--jobs", "1", "-o", "out")
@@ -506,11 +507,11 @@ def molecules_with_values_of_atoms():
 @pytest.mark.parametrize(
     "made",
     [
-        crystals_of_many_elements,
+        pytest.param(crystals_of_many_elements, marks=pytest.mark.slow),
         mixture,
         molecules_with_energies,
         molecules_with_classes,
-        molecules_with_values_of_atoms,
+        pytest.param(molecules_with_values_of_atoms, marks=pytest.mark.slow),
     ],
 )
 def test_what_is_chosen_can_be_carried_out(made, tmp_path):

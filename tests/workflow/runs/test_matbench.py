@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers.shared import SHARED
+from helpers.shared import SHARED, needs_shared
 from helpers.synthetic import make_problem, make_study
 from sklearn.model_selection import KFold
 
@@ -142,7 +142,7 @@ def test_unknown_tasks_are_refused():
         benchmark_recipe("matbench_steel")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data in ../shared/data")
+@needs_shared
 @pytest.mark.parametrize("task", ["matbench_expt_gap"])
 def test_the_baseline_reproduces_the_published_figure(task):
     recipe = composition_recipe(decision_tree={"max_depth": 2})

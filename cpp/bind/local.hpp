@@ -1,9 +1,9 @@
-// The functions of a local calculator, which are the same for all: see local/soap.hpp.
+// The functions of a local calculator, which are the same for all: see local/local.hpp.
 #pragma once
 
 #include "bind/arrays.hpp"
 
-#include "core/scatter.hpp"
+#include "local/local.hpp"
 
 namespace atomprint::bind {
 
@@ -51,7 +51,8 @@ void define_pairs(nb::class_<Calculator>& calculator) {
         .def(
             "touched",
             [](const Calculator& self, int species) {
-                require(species >= 0 && species < self.n_species(), "species must be an index of a species");
+                require(species >= 0 && species < self.species().size(),
+                        "species must be an index of a species");
                 return to_numpy(self.touched(species));
             },
             nb::arg("species"), "Features that depend on the atoms of a species.");
@@ -65,7 +66,7 @@ void define_pair_jacobian(nb::class_<Calculator>& calculator) {
            const In<std::int64_t, nb::ndim<2>>& first, const Integers& value_offsets,
            const Out<T, nb::ndim<1>>& values, int n_threads) {
             require(first.shape(0) == centres.size() &&
-                        first.shape(1) == static_cast<std::size_t>(self.n_species()) &&
+                        first.shape(1) == static_cast<std::size_t>(self.species().size()) &&
                         value_offsets.shape(0) == first.shape(1) + 1 &&
                         static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
                     "first must have shape (n_centres, n_species) and value_offsets end where values do");
@@ -119,35 +120,34 @@ void define_local(nb::class_<Calculator>& calculator) {
             "Write the derivatives of cotangents * features by positions and strain.");
     define_pairs(calculator);
     define_pair_jacobian<T>(calculator);
-    if constexpr (requires { typename Calculator::Dense; })
-        calculator.def(
-            "jacobian",
-            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
-               const Integers& slots, const Integers& row_offsets,
-               const std::optional<Out<T, nb::shape<-1, 3, -1>>>& gradient,
-               const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
-               const std::optional<Rows<T>>& features, int n_threads) {
-                const std::size_t rows = n_rows(self, batch, centres), n = self.n_features();
-                require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
-                        "slots must have one entry for each atom and row_offsets one more than structures");
-                require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
-                                          row_offsets.data()[batch.n_structures] &&
-                                      gradient->shape(2) == n),
-                        "gradient must have shape (n_out, 3, n_features)");
-                require(!strain || (strain->shape(0) == rows && strain->shape(3) == n),
-                        "strain must have shape (n_rows, 3, 3, n_features)");
-                require(!features || (features->shape(0) == rows && features->shape(1) == n),
-                        "features must have shape (n_rows, n_features)");
-                const Centres& places = centres.of(batch);
-                nb::gil_scoped_release release;
-                self.jacobian(batch, places, attach, n_threads,
-                              {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain),
-                               data_of(features)});
-            },
-            nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("slots"), nb::arg("row_offsets"),
-            nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
-            nb::arg("features").noconvert().none(), nb::arg("n_threads"),
-            "Write the derivatives of each feature into zeroed arrays.");
+    calculator.def(
+        "jacobian",
+        [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
+           const Integers& slots, const Integers& row_offsets,
+           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& gradient,
+           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+           const std::optional<Rows<T>>& features, int n_threads) {
+            const std::size_t rows = n_rows(self, batch, centres), n = self.n_features();
+            require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
+                    "slots must have one entry for each atom and row_offsets one more than structures");
+            require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
+                                      row_offsets.data()[batch.n_structures] &&
+                                  gradient->shape(2) == n),
+                    "gradient must have shape (n_out, 3, n_features)");
+            require(!strain || (strain->shape(0) == rows && strain->shape(3) == n),
+                    "strain must have shape (n_rows, 3, 3, n_features)");
+            require(!features || (features->shape(0) == rows && features->shape(1) == n),
+                    "features must have shape (n_rows, n_features)");
+            const Centres& places = centres.of(batch);
+            nb::gil_scoped_release release;
+            self.jacobian(
+                batch, places, attach, n_threads,
+                {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain), data_of(features)});
+        },
+        nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("slots"), nb::arg("row_offsets"),
+        nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(), nb::arg("n_threads"),
+        "Write the derivatives of each feature into zeroed arrays.");
 }
 
 } // namespace atomprint::bind

@@ -117,8 +117,8 @@ void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBloc
 }
 
 template <class T>
-constexpr SoapKernels<T> soap{soap_scratch<T>,  expand<T>,         power<T>,   couple<T>,   backward<T>,
-                              differentiate<T>, harmonics_size<T>, project<T>, gradient<T>, add_scaled<T>};
+constexpr SoapKernels<T> soap{soap_scratch<T>,  expand<T>,         power<T>,   couple<T>,  backward<T>,
+                              differentiate<T>, harmonics_size<T>, project<T>, gradient<T>};
 
 constexpr MatrixKernels matrix_kernels{coulomb_matrix,
                                        sine_matrix,
@@ -150,11 +150,10 @@ extern const Kernels kernels;
 const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       within_cutoff,
                       distances,
-                      soap<double>,
-                      soap<float>,
+                      {{add_scaled<double>}, {add_scaled<float>}},
+                      {soap<double>, soap<float>},
+                      {acsf<double>, acsf<float>},
                       matrix_kernels,
-                      acsf<double>,
-                      acsf<float>,
                       broadening_kernels,
                       similarity_kernels};
 

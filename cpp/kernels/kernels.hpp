@@ -127,6 +127,10 @@ struct SoapKernels {
     void (*gradient)(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
                      std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
                      const double* unit, T* out, std::size_t stride);
+};
+
+template <class T>
+struct VectorKernels {
     // y += factor * x
     void (*add_scaled)(std::size_t n, T factor, const T* x, T* y);
 };
@@ -400,6 +404,21 @@ struct SimilarityKernels {
                    double* scratch, double* value);
 };
 
+// A table of kernels for each type of numbers.
+template <template <class> class Table>
+struct ForTypes {
+    Table<double> f64;
+    Table<float> f32;
+
+    template <class T>
+    __attribute__((always_inline)) const Table<T>& of() const {
+        if constexpr (sizeof(T) == sizeof(double))
+            return f64;
+        else
+            return f32;
+    }
+};
+
 struct Kernels {
     const char* instruction_set;
 
@@ -413,11 +432,10 @@ struct Kernels {
     void (*distances)(const double* r2, std::int32_t n, double inverse_step, std::int32_t n_cells, double* r,
                       std::int32_t* cell);
 
-    SoapKernels<double> soap_f64;
-    SoapKernels<float> soap_f32;
+    ForTypes<VectorKernels> vectors;
+    ForTypes<SoapKernels> soap;
+    ForTypes<AcsfKernels> acsf;
     MatrixKernels matrices;
-    AcsfKernels<double> acsf_f64;
-    AcsfKernels<float> acsf_f32;
     BroadeningKernels broadening;
     SimilarityKernels similarities;
 };

@@ -14,17 +14,6 @@ namespace {
 // Powers up to this one are repeated multiplications.
 constexpr double largest_integer_power = 4096.0;
 
-template <class T>
-const AcsfKernels<T>& acsf_kernels();
-template <>
-const AcsfKernels<double>& acsf_kernels<double>() {
-    return kernels().acsf_f64;
-}
-template <>
-const AcsfKernels<float>& acsf_kernels<float>() {
-    return kernels().acsf_f32;
-}
-
 std::size_t fill_up(std::size_t n, std::size_t lanes) {
     return (n + lanes - 1) / lanes * lanes;
 }
@@ -38,13 +27,18 @@ struct Acsf<T>::Workspace {
     std::vector<std::int32_t> kind;
     // Sorted by species: image, vector from the centre, and where it is among the neighbours of the kernels.
     std::size_t n = 0;
-    std::vector<std::int32_t> image, place, next;
+    std::vector<std::int32_t> image, place, part, next;
     std::vector<double> x, y, z;
     std::vector<AcsfSegment> segments;
 
     std::size_t stride = 0;
     std::vector<double> padded[4], gradient[3], radial_slope;
-    AlignedVector<T> vector, unit, inverse_r, damping, damping_slope, sums, scratch;
+    AlignedVector<T> vector, unit, inverse_r, damping, damping_slope, sums, scratch, compact;
+    AcsfNeighbours<T> view{}; // of them for the kernels
+
+    T scale = 1;
+    bool in_place = true; // whether gradients are written as the kernel does, without gaps
+    std::vector<FeatureRun> runs;
 };
 
 template <class T>
@@ -103,32 +97,30 @@ Acsf<T>::Acsf(AcsfParameters parameters) : p_(std::move(parameters)) {
 
 // The neighbours of a centre, sorted by species.
 template <class T>
-void Acsf<T>::collect(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species,
-                      const Centres& centres, std::int64_t centre) const {
-    const double* const at = centres.points + 3 * centre;
-    Vec3 point{at[0], at[1], at[2]};
-    const auto moved = finder.locate(point);
-    finder.query(point, work.found);
+void Acsf<T>::collect(Workspace& work, const Site& site) const {
+    Vec3 point{site.point[0], site.point[1], site.point[2]};
+    const auto moved = site.finder.locate(point);
+    site.finder.query(point, work.found);
     const Neighbours& found = work.found;
-    const std::int64_t own = centres.atoms[centre];
+    const std::int64_t own = site.atom;
     const auto n_kinds = static_cast<std::size_t>(p_.species.size());
     grow(work.kind, found.n);
-    for (auto* indices : {&work.image, &work.place})
+    for (auto* indices : {&work.image, &work.place, &work.part})
         grow(*indices, found.n);
     for (auto* values : {&work.x, &work.y, &work.z})
         grow(*values, found.n);
     work.next.assign(n_kinds + 1, 0);
     for (std::size_t k = 0; k < found.n; ++k) {
         const auto image = static_cast<std::size_t>(found.index[k]);
-        const std::int32_t atom = finder.atom[image];
-        const bool is_centre =
-            own >= 0 ? atom == own && finder.shift[image] == moved : found.r2[k] < coincidence * coincidence;
-        work.kind[k] = is_centre ? -1 : species[atom];
+        const std::int32_t atom = site.finder.atom[image];
+        const bool is_centre = own >= 0 ? atom == own && site.finder.shift[image] == moved
+                                        : found.r2[k] < coincidence * coincidence;
+        work.kind[k] = is_centre ? -1 : site.kinds[atom];
         if (!is_centre)
-            ++work.next[species[atom] + 1];
+            ++work.next[site.kinds[atom] + 1];
     }
     // Segments of the species that are there, and where each starts among all neighbours.
-    const auto lanes = static_cast<std::size_t>(acsf_kernels<T>().lanes);
+    const auto lanes = static_cast<std::size_t>(kernels().acsf.of<T>().lanes);
     work.segments.clear();
     work.stride = 0;
     for (std::size_t kind = 0; kind < n_kinds; ++kind) {
@@ -150,9 +142,14 @@ void Acsf<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     }
 }
 
+template <class T>
+NeighbourList Acsf<T>::neighbours(const Workspace& work) const {
+    return {work.n, work.image.data(), work.x.data(), work.y.data(), work.z.data()};
+}
+
 // The collected neighbours in the form of the kernels.
 template <class T>
-AcsfNeighbours<T> Acsf<T>::arrange(Workspace& work) const {
+void Acsf<T>::expand(Workspace& work, std::int32_t) const {
     const std::size_t ld = work.stride;
     for (auto& values : work.padded)
         grow(values, ld);
@@ -164,7 +161,7 @@ AcsfNeighbours<T> Acsf<T>::arrange(Workspace& work) const {
         const AcsfSegment& segment = work.segments[part];
         for (std::int32_t i = segment.begin; i < segment.end; ++i, ++k) {
             const double x = work.x[k], y = work.y[k], z = work.z[k];
-            work.place[k] = i;
+            work.place[k] = i, work.part[k] = static_cast<std::int32_t>(part);
             work.padded[0][i] = x, work.padded[1][i] = y, work.padded[2][i] = z;
             work.padded[3][i] = x * x + y * y + z * z;
         }
@@ -174,109 +171,60 @@ AcsfNeighbours<T> Acsf<T>::arrange(Workspace& work) const {
             std::fill(work.padded[c].begin() + segment.end,
                       work.padded[c].begin() + static_cast<std::ptrdiff_t>(end), beyond[c]);
     }
-    return {static_cast<std::int32_t>(work.segments.size()),
-            work.segments.data(),
-            ld,
-            work.padded[0].data(),
-            work.padded[1].data(),
-            work.padded[2].data(),
-            work.padded[3].data(),
-            work.vector.data(),
-            work.unit.data(),
-            work.inverse_r.data(),
-            work.damping.data(),
-            work.damping_slope.data(),
-            work.radial_slope.data(),
-            work.sums.data()};
+    work.view = {static_cast<std::int32_t>(work.segments.size()),
+                 work.segments.data(),
+                 ld,
+                 work.padded[0].data(),
+                 work.padded[1].data(),
+                 work.padded[2].data(),
+                 work.padded[3].data(),
+                 work.vector.data(),
+                 work.unit.data(),
+                 work.inverse_r.data(),
+                 work.damping.data(),
+                 work.damping_slope.data(),
+                 work.radial_slope.data(),
+                 work.sums.data()};
 }
 
 template <class T>
-void Acsf<T>::write_features(Workspace& work, const AcsfNeighbours<T>& neighbours, T* features) const {
-    const auto& kernel = acsf_kernels<T>();
+void Acsf<T>::begin(Workspace& work, std::int32_t, std::size_t) const {
+    grow(work.scratch, kernels().acsf.of<T>().scratch_size(model_));
+}
+
+template <class T>
+const T* Acsf<T>::sum(Workspace& work, std::int32_t, T* features) const {
+    const auto& kernel = kernels().acsf.of<T>();
     std::fill(features, features + n_features_, T(0));
-    kernel.radial(model_, neighbours, features);
+    kernel.radial(model_, work.view, features);
     if (!functions_.empty())
-        kernel.angular(model_, neighbours, work.scratch.data(), features);
+        kernel.angular(model_, work.view, work.scratch.data(), features);
+    return features;
 }
 
 template <class T>
-void Acsf<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
-    const std::vector<std::int32_t> species = p_.species.of(batch);
-    const auto& kernel = acsf_kernels<T>();
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    for_centres(
-        batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
-        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Workspace& work = workspaces[worker];
-            grow(work.scratch, kernel.scratch_size(model_));
-            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                T* const features = out + static_cast<std::size_t>(centre) * n_features_;
-                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
-                const AcsfNeighbours<T> neighbours = arrange(work);
-                write_features(work, neighbours, features);
-            }
-        },
-        [](std::size_t, int) {});
+std::array<const double*, 3> Acsf<T>::backward(Workspace& work, const Site& site, const T* cotangent) const {
+    prepare(work, site, T(1));
+    double* const to[3] = {work.gradient[0].data(), work.gradient[1].data(), work.gradient[2].data()};
+    kernels().acsf.of<T>().backward(model_, work.view, cotangent, work.scratch.data(), to);
+    for (std::size_t k = 0; k < work.n; ++k) // without the gaps between species
+        for (double* const component : to)
+            component[k] = component[work.place[k]];
+    return {to[0], to[1], to[2]};
 }
 
-// Room for derivatives.
 template <class T>
-void Acsf<T>::make_room_for_slopes(Workspace& work) const {
+void Acsf<T>::prepare(Workspace& work, const Site&, T scale) const {
+    work.scale = scale;
     grow(work.damping_slope, work.stride * etas_.size());
     grow(work.radial_slope, work.stride * static_cast<std::size_t>(model_.n_radial()));
     grow(work.sums, 4 * work.stride);
     for (auto& component : work.gradient)
         grow(component, work.stride);
-}
-
-template <class T>
-void Acsf<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
-                  double* positions, double* strain, T* features) const {
-    const std::vector<std::int32_t> species = p_.species.of(batch);
-    const auto& kernel = acsf_kernels<T>();
-    GradientSum gradient(batch, positions, strain);
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    for_centres(
-        batch, centres, 0, batch.n_structures, p_.cutoff, parts_of_sum, n_threads,
-        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Workspace& work = workspaces[worker];
-            grow(work.scratch, kernel.scratch_size(model_));
-            GradientSum::Part sum = gradient.part(run.structure);
-            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
-                make_room_for_slopes(work);
-                const AcsfNeighbours<T> neighbours = arrange(work);
-                const std::size_t row = static_cast<std::size_t>(centre) * n_features_;
-                if (features)
-                    write_features(work, neighbours, features + row);
-                kernel.radial(model_, neighbours, nullptr);
-                double* const to[3] = {work.gradient[0].data(), work.gradient[1].data(),
-                                       work.gradient[2].data()};
-                kernel.backward(model_, neighbours, cotangents + row, work.scratch.data(), to);
-                const std::int64_t own = attach ? centres.atoms[centre] : -1;
-                for (std::size_t k = 0; k < work.n; ++k) {
-                    const std::int32_t i = work.place[k];
-                    const double g[3] = {to[0][i], to[1][i], to[2][i]};
-                    const double d[3] = {work.x[k], work.y[k], work.z[k]};
-                    sum.add(finder.atom[work.image[k]], own, g, d);
-                }
-            }
-            gradient.put(run, std::move(sum));
-        },
-        [&](std::size_t s, int) { gradient.finish(s); });
-}
-
-template <class T>
-PairList Acsf<T>::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    return list_pairs(batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()),
-                      centres, p_.cutoff, n_threads,
-                      [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds,
-                          std::int64_t centre) -> NeighbourList {
-                          Workspace& work = workspaces[worker];
-                          collect(work, finder, kinds, centres, centre);
-                          return {work.n, work.image.data(), work.x.data(), work.y.data(), work.z.data()};
-                      });
+    work.view.damping_slope = work.damping_slope.data();
+    work.view.radial_slope = work.radial_slope.data();
+    work.view.sums = work.sums.data();
+    kernels().acsf.of<T>().radial(model_, work.view, nullptr);
 }
 
 template <class T>
@@ -291,36 +239,41 @@ std::vector<std::array<std::size_t, 2>> Acsf<T>::touched(std::int32_t kind) cons
 }
 
 template <class T>
-void Acsf<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
-                            const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
-    const std::vector<std::int32_t> species = p_.species.of(batch);
-    const auto& kernel = acsf_kernels<T>();
+const std::vector<FeatureRun>& Acsf<T>::runs(Workspace& work, std::int32_t kind, bool compact) const {
     const auto width = static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    for_centres(
-        batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
-        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Workspace& work = workspaces[worker];
-            grow(work.scratch, kernel.scratch_size(model_));
-            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                collect(work, finder, species.data() + batch.offsets[run.structure], centres, centre);
-                make_room_for_slopes(work);
-                const AcsfNeighbours<T> neighbours = arrange(work);
-                kernel.radial(model_, neighbours, nullptr);
-                for (std::int32_t part = 0; part < neighbours.n_segments; ++part) {
-                    const AcsfSegment& segment = work.segments[part];
-                    T* to = values + value_offsets[segment.kind] +
-                            static_cast<std::size_t>(first[centre * p_.species.size() + segment.kind]) * 3 *
-                                width;
-                    for (std::int32_t i = segment.begin; i < segment.end; ++i, to += 3 * width)
-                        kernel.gradient(model_, neighbours, i, part, work.scratch.data(), to, width);
-                }
-            }
-        },
-        [](std::size_t, int) {});
+    grow(work.compact, 3 * width);
+    work.in_place = compact;
+    work.runs.clear();
+    if (compact)
+        work.runs.push_back({0, width});
+    else
+        for (const auto& [begin, end] : touched(kind))
+            work.runs.push_back({begin, end - begin});
+    return work.runs;
+}
+
+template <class T>
+void Acsf<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
+    T* const to = work.in_place ? out : work.compact.data();
+    const auto width = static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
+    kernels().acsf.of<T>().gradient(model_, work.view, work.place[neighbour], work.part[neighbour],
+                                    work.scratch.data(), to, width);
+    for (std::size_t f = 0; work.scale != T(1) && f < 3 * width; ++f)
+        to[f] *= work.scale;
+    if (work.in_place)
+        return;
+    for (std::size_t c = 0; c < 3; ++c) {
+        const T* from = to + c * width;
+        for (const FeatureRun& run : work.runs) {
+            std::copy_n(from, run.length, out + c * stride + run.first);
+            from += run.length;
+        }
+    }
 }
 
 template class Acsf<double>;
+template class LocalCalculator<Acsf<double>, double>;
 template class Acsf<float>;
+template class LocalCalculator<Acsf<float>, float>;
 
 } // namespace atomprint

@@ -6,12 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/aligned.hpp"
-#include "core/batch.hpp"
-#include "core/centres.hpp"
-#include "core/scatter.hpp"
 #include "core/species.hpp"
 #include "kernels/kernels.hpp"
+#include "local/local.hpp"
 
 namespace atomprint {
 
@@ -26,46 +23,34 @@ struct AcsfParameters {
 // The atom that a centre belongs to is no neighbour of it; nor is an atom that sits on a centre which is a
 // point.
 template <class T>
-class Acsf {
+class Acsf : public LocalCalculator<Acsf<T>, T> {
 public:
-    using Real = T;
-
     explicit Acsf(AcsfParameters parameters);
     Acsf(const Acsf&) = delete; // `model_` points into it
     Acsf& operator=(const Acsf&) = delete;
 
     std::size_t n_features() const { return n_features_; }
-    std::int32_t n_species() const { return p_.species.size(); }
-    bool averages() const { return false; }
-
-    // One row for each centre, written entirely. No result depends on the number of threads.
-    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
-
-    // Derivatives of the sum of cotangents * features with respect to the position of each atom, (n_atoms,
-    // 3), and unless null to the strain of each structure, (n_structures, 3, 3), written entirely. With
-    // `attach` a centre with an atom moves with it. Features are written too unless null.
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
-             double* positions, double* strain, T* features) const;
-
-    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
+    const Species& species() const { return p_.species; }
+    double cutoff() const { return p_.cutoff; }
 
     // Features that depend on atoms of a species, as [first, last) runs.
     std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
 
-    // Derivatives with respect to the vectors of a PairList: pair p of species k has the numbers values +
-    // value_offsets[k] + 3 * n_touched * p, component after component.
-    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                       const std::int64_t* value_offsets, T* values) const;
+    // The hooks of local.hpp.
+    struct Workspace;
+    void begin(Workspace& work, std::int32_t n_slots, std::size_t structure) const;
+    void clear(Workspace&, std::int32_t) const {}
+    void collect(Workspace& work, const Site& site) const;
+    NeighbourList neighbours(const Workspace& work) const;
+    void expand(Workspace& work, std::int32_t slot) const;
+    const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
+    void write(Workspace& work, T* features) const { sum(work, 1, features); }
+    std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
+    void prepare(Workspace& work, const Site& site, T scale) const;
+    const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;
+    void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const;
 
 private:
-    struct Workspace;
-
-    void collect(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species,
-                 const Centres& centres, std::int64_t centre) const;
-    AcsfNeighbours<T> arrange(Workspace& work) const;
-    void write_features(Workspace& work, const AcsfNeighbours<T>& neighbours, T* features) const;
-    void make_room_for_slopes(Workspace& work) const;
-
     AcsfParameters p_;
     std::vector<double> etas_;
     std::vector<AcsfPower<T>> powers_;
@@ -74,5 +59,8 @@ private:
     AcsfModel<T> model_;
     std::size_t n_features_;
 };
+
+extern template class LocalCalculator<Acsf<double>, double>;
+extern template class LocalCalculator<Acsf<float>, float>;
 
 } // namespace atomprint

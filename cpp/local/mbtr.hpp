@@ -84,7 +84,6 @@ public:
 
     // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
     // atoms, as those of Acsf.
-    std::int32_t n_species() const { return p_.species.size(); }
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
     std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
     template <class T>

@@ -1,4 +1,3 @@
-// SOAP's features: density expansion, power spectrum, averages.
 #include "local/soap.hpp"
 
 #include <algorithm>
@@ -7,17 +6,16 @@
 #include <numbers>
 #include <stdexcept>
 
-#include "core/checks.hpp"
-#include "local/soap_work.hpp"
+#include "core/pairs.hpp"
 
 namespace atomprint {
 
 namespace {
 
-// Centres whose power spectra are summed in one pass.
-constexpr std::int32_t slots_of_average = 8;
 // Neighbours of a group in a zone from which summing them in the short basis pays.
 constexpr std::int32_t fewest_in_zone = 6;
+// Coefficients of structures that are kept between the passes of an inner average, in bytes.
+constexpr std::size_t memory_of_means = std::size_t{32} << 20;
 
 template <class T>
 constexpr std::int32_t padding = sizeof(T) == 8 ? 4 : 8;
@@ -59,6 +57,45 @@ std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
 
 } // namespace
 
+// The memory of a thread.
+template <class T>
+struct Soap<T>::Workspace {
+    Neighbours found;
+    // As found: where each neighbour goes, and how many went there before it.
+    std::vector<std::int32_t> bin, rank, count, next;
+    std::vector<double> distance;
+    // Sorted into segments: the vector to the neighbour, its length and weight, and the index of the image.
+    std::vector<double> x, y, z, r, weight;
+    std::vector<std::int32_t> image;
+    std::vector<Segment> segments;
+    AlignedVector<T> scratch, coefficients, mixed, features;
+    std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
+    std::vector<char> present;                   // which column groups hold numbers, for any of the slots
+    std::vector<std::int32_t> columns;
+
+    // For derivatives.
+    AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
+    std::vector<Coupling> couplings;
+    std::vector<double> slope, gradient[3];
+    AlignedVector<T> values, slopes, harmonics, projections;
+    std::vector<GradientBlock<T>> blocks;
+    std::vector<FeatureRun> runs;
+    std::vector<T> factor;
+
+    Coefficients<T> view(std::int32_t n_columns) { return {coefficients.data(), first.data(), n_columns}; }
+    Neighbourhood neighbourhood() const {
+        return {static_cast<std::int32_t>(found.n),
+                static_cast<std::int32_t>(segments.size()),
+                x.data(),
+                y.data(),
+                z.data(),
+                r.data(),
+                weight.data(),
+                segments.data(),
+                slope.data()};
+    }
+};
+
 template <class T>
 Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     : p_(std::move(parameters)), zone_of_cell_(radial.zone_of_cell, radial.zone_of_cell + radial.n_cells),
@@ -82,7 +119,7 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     }
     n_groups_ = p_.n_channels == 1 ? 1 : p_.species.size();
     n_pad_ = (n_max + padding<T> - 1) / padding<T> * padding<T>;
-    n_columns_ = (p_.n_channels + (p_.products == SoapParameters::Products::total)) * n_pad_;
+    n_columns_ = (p_.n_channels + (has_total())) * n_pad_;
 
     const auto pad = [&](const double* values, std::size_t rows) {
         AlignedVector<T> padded(rows * n_pad_, T(0));
@@ -138,14 +175,39 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     power_ = {n_max, l_max, n_columns_, prefactor_.data()};
 }
 
+// Set up the memory of a thread.
+template <class T>
+void Soap<T>::begin(Workspace& work, std::int32_t n_slots, std::size_t) const {
+    if (!work.first.empty())
+        return;
+    const std::int32_t n_l = p_.l_max + 1;
+    work.scratch.resize(kernels().soap.of<T>().scratch_size(expansion_) + vector_slack);
+    work.present.assign(static_cast<std::size_t>(std::max(p_.n_channels, n_groups_)), 0);
+    work.coefficients.assign(n_slots * n_coefficients() + work.present.size() + vector_slack, T(0));
+    for (std::int32_t l = 0; l < n_l; ++l) {
+        work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
+        work.mixed_first.push_back(static_cast<std::size_t>(l) * l * n_groups_ * n_pad_);
+    }
+    for (std::int32_t g = 0; g < n_groups_; ++g)
+        work.columns.push_back(g * n_pad_);
+    if (!p_.embedding.empty())
+        work.mixed.resize(static_cast<std::size_t>(n_l) * n_l * n_groups_ * n_pad_ + vector_slack);
+}
+
+template <class T>
+void Soap<T>::clear(Workspace& work, std::int32_t n_slots) const {
+    std::fill(work.present.begin(), work.present.end(), char(0));
+    if (n_slots > 1) // of groups that are not there for all
+        std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
+}
+
 // Neighbours of a point, sorted into segments: by group, and where enough of a group are in one zone, by
 // zone.
 template <class T>
-void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std::int32_t* species,
-                      const double* point) const {
-    Vec3 centre{point[0], point[1], point[2]};
-    finder.locate(centre);
-    finder.query(centre, work.found);
+void Soap<T>::collect(Workspace& work, const Site& site) const {
+    Vec3 centre{site.point[0], site.point[1], site.point[2]};
+    site.finder.locate(centre);
+    site.finder.query(centre, work.found);
     const Neighbours& found = work.found;
     const std::size_t n = found.n;
     if (work.x.size() < n + vector_slack) {
@@ -160,13 +222,13 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     // Bins are (group, zone), zone 0 being none. Few neighbours in a zone join those that use the full table.
     // Counting is the only loop in which a step waits for the one before, so it is kept apart.
     const std::int32_t bins = n_zones_ + 1;
-    const std::int32_t *const index = found.index.data(), *const atom = finder.atom.data();
+    const std::int32_t *const index = found.index.data(), *const atom = site.finder.atom.data();
     std::int32_t *const bin = work.bin.data(), *const rank = work.rank.data();
     for (std::size_t k = 0; k < n; ++k)
         bin[k] = zone_of_cell_[bin[k]] + 1;
     if (n_groups_ > 1)
         for (std::size_t k = 0; k < n; ++k)
-            bin[k] += species[atom[index[k]]] * bins;
+            bin[k] += site.kinds[atom[index[k]]] * bins;
     work.count.assign(static_cast<std::size_t>(n_groups_) * bins, 0);
     std::int32_t* const filled = work.count.data();
     for (std::size_t k = 0; k < n; ++k)
@@ -205,17 +267,22 @@ void Soap<T>::collect(Workspace& work, const NeighbourFinder& finder, const std:
     }
     if (n_groups_ == 1)
         for (std::size_t k = 0; k < n; ++k)
-            work.weight[k] = p_.species_weights[species[atom[work.image[k]]]];
+            work.weight[k] = p_.species_weights[site.kinds[atom[work.image[k]]]];
     if (!p_.weighting.constant())
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] *= p_.weighting(work.r[k]);
+}
+
+template <class T>
+NeighbourList Soap<T>::neighbours(const Workspace& work) const {
+    return {work.found.n, work.image.data(), work.x.data(), work.y.data(), work.z.data()};
 }
 
 // Density coefficients of the collected neighbours into slot `slot`.
 template <class T>
 void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
     const Neighbourhood neighbours = work.neighbourhood();
-    const auto& kernel = soap_kernels<T>();
+    const auto& kernel = kernels().soap.of<T>();
     const Coefficients<T> out = work.view(n_columns_);
     if (p_.embedding.empty()) {
         kernel.expand(expansion_, neighbours, work.scratch.data(), out, slot, work.columns.data());
@@ -265,10 +332,10 @@ void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
 }
 
 template <class T>
-void Soap<T>::write_power(Workspace& work, std::int32_t n_slots, T* features) const {
-    if (p_.products == SoapParameters::Products::total)
+const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const {
+    if (has_total())
         add_total(work, n_slots);
-    const auto& kernel = soap_kernels<T>();
+    const auto& kernel = kernels().soap.of<T>();
     const Coefficients<T> c = work.view(n_columns_);
     const std::size_t total = static_cast<std::size_t>(p_.n_channels) * n_pad_;
     for (std::size_t k = 0; k < blocks_.size(); ++k) {
@@ -282,162 +349,342 @@ void Soap<T>::write_power(Workspace& work, std::int32_t n_slots, T* features) co
             std::memset(features + block.first, 0, (end - block.first) * sizeof(T));
         }
     }
+    return features;
 }
 
-// Set up the memory of a thread for `n_slots` centres at a time.
+// Derivatives ----------------------------------------------------------------------------------------------
+
+// Derivatives of the weights of the collected neighbours.
 template <class T>
-void Soap<T>::prepare(Workspace& work, std::int32_t n_slots) const {
-    const std::int32_t n_l = p_.l_max + 1;
-    work.scratch.resize(soap_kernels<T>().scratch_size(expansion_) + vector_slack);
-    work.coefficients.assign(n_slots * n_coefficients() + vector_slack, T(0));
-    work.present.assign(std::max(p_.n_channels, n_groups_), 0);
-    for (std::int32_t l = 0; l < n_l; ++l) {
-        work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
-        work.mixed_first.push_back(static_cast<std::size_t>(l) * l * n_groups_ * n_pad_);
+void Soap<T>::find_slopes(Workspace& work, const Site& site) const {
+    const std::size_t n = work.found.n;
+    if (work.slope.size() < n) {
+        work.slope.assign(2 * n, 0.0);
+        for (auto& component : work.gradient)
+            component.resize(2 * n);
     }
-    for (std::int32_t g = 0; g < n_groups_; ++g)
-        work.columns.push_back(g * n_pad_);
-    if (!p_.embedding.empty())
-        work.mixed.resize(static_cast<std::size_t>(n_l) * n_l * n_groups_ * n_pad_ + vector_slack);
+    if (p_.weighting.constant())
+        return;
+    for (std::size_t k = 0; k < n; ++k)
+        work.slope[k] = p_.species_weights[site.kind(work.image[k])] *
+                        p_.weighting.template value_and_slope<true>(work.r[k]).second;
+}
+
+// Adjoint of the coefficients in work.coefficients, in the columns of the channels.
+template <class T>
+void Soap<T>::couple(Workspace& work, const T* cotangent) const {
+    if (has_total())
+        add_total(work, 1);
+    work.adjoint.resize(n_coefficients() + vector_slack, T(0));
+    grow(work.couple_scratch, static_cast<std::size_t>(p_.n_max) * n_pad_ + vector_slack);
+    const Coefficients<T> c = work.view(n_columns_),
+                          adjoint{work.adjoint.data(), work.first.data(), n_columns_};
+    const std::int32_t total = p_.n_channels;
+    const auto present = [&](std::int32_t group) { return group == total || work.present[group]; };
+    for (std::int32_t group = 0; group < total + has_total(); ++group) {
+        if (!present(group))
+            continue;
+        work.couplings.clear();
+        for (const Coupling& coupling : couplings_[group])
+            if (present(coupling.partner / n_pad_))
+                work.couplings.push_back(coupling);
+        kernels().soap.of<T>().couple(power_, cotangent, work.couplings.data(),
+                                      static_cast<std::int32_t>(work.couplings.size()), n_pad_, c, adjoint,
+                                      group * n_pad_, work.couple_scratch.data());
+    }
+    if (has_total()) // the total is the sum of the channels
+        for (std::size_t row = 0; row < n_coefficients(); row += n_columns_)
+            for (std::int32_t group = 0; group < total; ++group)
+                if (work.present[group])
+                    for (std::int32_t n = 0; n < n_pad_; ++n)
+                        work.adjoint[row + group * n_pad_ + n] += work.adjoint[row + total * n_pad_ + n];
+    mix_adjoint(work);
+}
+
+// From the adjoint of the channels to that of the species.
+template <class T>
+void Soap<T>::mix_adjoint(Workspace& work) const {
+    if (!mixes())
+        return;
+    const std::size_t n_lm = static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1);
+    work.mixed_adjoint.resize(n_lm * n_groups_ * n_pad_ + vector_slack, T(0));
+    for (std::size_t row = 0; row < n_lm; ++row)
+        for (std::int32_t g = 0; g < n_groups_; ++g) {
+            const T* from = work.adjoint.data() + row * n_columns_;
+            T* to = work.mixed_adjoint.data() + (row * n_groups_ + g) * n_pad_;
+            std::fill(to, to + n_pad_, T(0));
+            for (std::int32_t channel = 0; channel < p_.n_channels; ++channel) {
+                const T factor = static_cast<T>(p_.embedding[g * p_.n_channels + channel]);
+                for (std::int32_t n = 0; n < n_pad_; ++n)
+                    to[n] += factor * from[channel * n_pad_ + n];
+            }
+        }
+}
+
+// From the adjoint to work.gradient, for the collected neighbours.
+template <class T>
+std::array<const double*, 3> Soap<T>::take_back(Workspace& work) const {
+    double* const gradient[3] = {work.gradient[0].data(), work.gradient[1].data(), work.gradient[2].data()};
+    const Coefficients<T> adjoint =
+        mixes() ? Coefficients<T>{work.mixed_adjoint.data(), work.mixed_first.data(), n_groups_ * n_pad_}
+                : Coefficients<T>{work.adjoint.data(), work.first.data(), n_columns_};
+    kernels().soap.of<T>().backward(expansion_, work.neighbourhood(), work.scratch.data(), adjoint,
+                                    work.columns.data(), gradient);
+    return {gradient[0], gradient[1], gradient[2]};
 }
 
 template <class T>
-std::size_t Soap<T>::most_parts(std::size_t numbers) const {
-    return std::clamp<std::size_t>(memory_of_parts / (numbers * sizeof(T)), 1, parts_of_sum);
+std::array<const double*, 3> Soap<T>::backward(Workspace& work, const Site& site, const T* cotangent) const {
+    find_slopes(work, site);
+    couple(work, cotangent);
+    return take_back(work);
+}
+
+// Weight of a species in a channel, or in the total of the channels.
+template <class T>
+double Soap<T>::weight_in(std::int32_t kind, std::int32_t group) const {
+    if (group == p_.n_channels) {
+        double total = 0.0;
+        for (std::int32_t channel = 0; channel < p_.n_channels; ++channel)
+            total += weight_in(kind, channel);
+        return total;
+    }
+    if (mixes())
+        return p_.embedding[kind * p_.n_channels + group];
+    return p_.n_channels == 1 || kind == group ? 1.0
+                                               : 0.0; // a single channel has its weights in the densities
+}
+
+template <class T>
+std::vector<std::array<std::size_t, 2>> Soap<T>::touched(std::int32_t kind) const {
+    std::vector<std::array<std::size_t, 2>> runs;
+    for (std::size_t k = 0; k < blocks_.size(); ++k) {
+        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
+        if (weight_in(kind, blocks_[k].a / n_pad_) == 0.0 && weight_in(kind, blocks_[k].b / n_pad_) == 0.0)
+            continue;
+        if (!runs.empty() && runs.back()[1] == blocks_[k].first)
+            runs.back()[1] = end;
+        else
+            runs.push_back({blocks_[k].first, end});
+    }
+    return runs;
+}
+
+template <class T>
+const std::vector<FeatureRun>& Soap<T>::runs(Workspace& work, std::int32_t kind, bool compact) const {
+    work.blocks.clear(), work.runs.clear();
+    std::size_t at = 0;
+    const auto present = [&](std::int32_t group) { return group == p_.n_channels || work.present[group]; };
+    for (std::size_t k = 0; k < blocks_.size(); ++k) {
+        const PowerBlock& block = blocks_[k];
+        const std::int32_t a = block.a / n_pad_, b = block.b / n_pad_;
+        const double u_a = weight_in(kind, a), u_b = weight_in(kind, b);
+        if (u_a == 0.0 && u_b == 0.0)
+            continue;
+        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
+        // A factor without density contributes nothing, and its columns hold no numbers.
+        const T w_a = present(b) ? static_cast<T>(u_a) : T(0), w_b = present(a) ? static_cast<T>(u_b) : T(0);
+        if (w_a != T(0) || w_b != T(0)) {
+            work.runs.push_back({compact ? at : block.first, end - block.first});
+            work.blocks.push_back({block.a, block.b, w_a, w_b, block.triangular, work.runs.back().first});
+        }
+        at += end - block.first;
+    }
+    return work.runs;
+}
+
+// Values and slopes of the radial functions and harmonics of all collected neighbours.
+template <class T>
+void Soap<T>::prepare(Workspace& work, const Site& site, T scale) const {
+    find_slopes(work, site);
+    if (has_total())
+        add_total(work, 1);
+    const std::size_t n = work.found.n, n_functions = static_cast<std::size_t>(p_.l_max + 1) * n_pad_;
+    const auto enlarge = [](AlignedVector<T>& values, std::size_t size) {
+        if (values.size() < size + vector_slack)
+            values.resize(2 * size + vector_slack);
+    };
+    enlarge(work.values, n * n_functions), enlarge(work.slopes, n * n_functions);
+    enlarge(work.harmonics, kernels().soap.of<T>().harmonics_size(expansion_, static_cast<std::int32_t>(n)));
+    enlarge(work.projections, static_cast<std::size_t>(p_.l_max + 1) * 4 * n_columns_);
+    std::vector<T>& factor = work.factor;
+    factor = prefactor_;
+    for (T& number : factor)
+        number *= scale;
+    kernels().soap.of<T>().differentiate(expansion_, work.neighbourhood(), factor.data(), work.scratch.data(),
+                                         work.values.data(), work.slopes.data(), work.harmonics.data());
+}
+
+template <class T>
+void Soap<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
+    const auto& kernel = kernels().soap.of<T>();
+    const std::size_t n_functions = static_cast<std::size_t>(p_.l_max + 1) * n_pad_;
+    kernel.project(expansion_, work.harmonics.data(), static_cast<std::int32_t>(neighbour),
+                   work.view(n_columns_), work.projections.data());
+    const double r = work.r[neighbour], inverse = r > 0.0 ? 1.0 / r : 0.0;
+    const double unit[3] = {work.x[neighbour] * inverse, work.y[neighbour] * inverse,
+                            work.z[neighbour] * inverse};
+    kernel.gradient(power_, n_pad_, work.blocks.data(), static_cast<std::int32_t>(work.blocks.size()),
+                    work.values.data() + neighbour * n_functions,
+                    work.slopes.data() + neighbour * n_functions, work.projections.data(), unit, out, stride);
+}
+
+// Inner averages -------------------------------------------------------------------------------------------
+
+// Hooks that take the coefficients for features, and after them which groups of columns hold numbers.
+template <class T>
+struct Soap<T>::Density {
+    using Real = T;
+    using Workspace = Soap::Workspace;
+    static constexpr std::int32_t slots = 1;
+    const Soap& soap;
+
+    std::size_t n_features() const {
+        return soap.n_coefficients() + static_cast<std::size_t>(std::max(soap.p_.n_channels, soap.n_groups_));
+    }
+    double cutoff() const { return soap.cutoff(); }
+    void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const { soap.begin(work, n_slots, s); }
+    void clear(Workspace& work, std::int32_t) const { soap.clear(work, 2); }
+    void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
+    void expand(Workspace& work, std::int32_t slot) const { soap.expand(work, slot); }
+    const T* sum(Workspace& work, std::int32_t, T*) const {
+        std::copy(work.present.begin(), work.present.end(),
+                  work.coefficients.begin() + soap.n_coefficients());
+        return work.coefficients.data();
+    }
+    // Make a mean of such features the density of the workspace.
+    void put(Workspace& work, const T* mean) const {
+        const std::size_t n = soap.n_coefficients();
+        std::copy_n(mean, n, work.coefficients.begin());
+        for (std::size_t group = 0; group < work.present.size(); ++group)
+            work.present[group] = mean[n + group] > T(0);
+    }
+};
+
+// Hooks for derivatives of features that are made of the mean density of a structure. They follow from means
+// of Density, or where `adjoint` from the derivatives of a number with respect to the mean coefficients.
+template <class T>
+struct Soap<T>::OfMean {
+    using Real = T;
+    using Workspace = Soap::Workspace;
+    const Soap& soap;
+    bool adjoint;
+    std::size_t first; // structure
+    std::vector<AlignedVector<T>> means{};
+
+    std::size_t n_features() const { return soap.n_features(); }
+    const Species& species() const { return soap.species(); }
+    double cutoff() const { return soap.cutoff(); }
+    auto touched(std::int32_t kind) const { return soap.touched(kind); }
+    void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const {
+        soap.begin(work, n_slots, s);
+        const AlignedVector<T>& mean = means[s - first];
+        if (adjoint)
+            work.adjoint = mean, soap.mix_adjoint(work);
+        else
+            Density{soap}.put(work, mean.data());
+    }
+    void clear(Workspace&, std::int32_t) const {}
+    void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
+    NeighbourList neighbours(const Workspace& work) const { return soap.neighbours(work); }
+    void expand(Workspace&, std::int32_t) const {}
+    void write(Workspace& work, T* features) const { soap.write(work, features); }
+    std::array<const double*, 3> backward(Workspace& work, const Site& site, const T*) const {
+        soap.find_slopes(work, site);
+        return soap.take_back(work);
+    }
+    void prepare(Workspace& work, const Site& site, T scale) const { soap.prepare(work, site, scale); }
+    const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const {
+        return soap.runs(work, kind, compact);
+    }
+    void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
+        soap.gradient(work, neighbour, out, stride);
+    }
+};
+
+// Calls body(hooks, structures) for so many structures at a time that their means fit into memory.
+template <class T>
+template <class Body>
+void Soap<T>::for_means(const Environments& in, int n_threads, const T* cotangents, const Body& body) const {
+    const Density density{*this};
+    const std::size_t n = density.n_features();
+    const std::size_t step = std::clamp<std::size_t>(memory_of_means / (n * sizeof(T)), 1, 1024);
+    for (std::size_t first = in.first; first < in.last; first += step) {
+        Environments part = in;
+        part.first = first, part.last = std::min(first + step, in.last);
+        OfMean hooks{*this, cotangents != nullptr, first};
+        hooks.means.resize(part.last - first);
+        local::mean_over_centres(density, part, n_threads,
+                                 [&](std::size_t s, Workspace& work, const T* mean) {
+                                     if (!cotangents)
+                                         return hooks.means[s - first].assign(mean, mean + n);
+                                     density.put(work, mean);
+                                     couple(work, cotangents + s * n_features_);
+                                     hooks.means[s - first] = work.adjoint;
+                                 });
+        body(hooks, part);
+    }
 }
 
 template <class T>
 void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
-    const std::vector<std::int32_t> species = p_.species.of(batch);
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    const auto workspace = [&](int worker, std::int32_t n_slots) -> Workspace& {
-        Workspace& work = workspaces[worker];
-        if (!work.ready()) {
-            prepare(work, n_slots);
-            work.features.resize(p_.average == Average::outer ? n_features_ + vector_slack : 0);
-        }
-        return work;
-    };
-    const auto kinds = [&](std::size_t structure) { return species.data() + batch.offsets[structure]; };
-
-    if (p_.average == Average::off) {
-        for_centres(
-            batch, centres, 0, batch.n_structures, p_.cutoff, std::size_t(-1) / 2, n_threads,
-            [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-                Workspace& work = workspace(worker, 1);
-                for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                    std::fill(work.present.begin(), work.present.end(), char(0));
-                    collect(work, finder, kinds(run.structure), centres.points + 3 * centre);
-                    expand(work, 0);
-                    write_power(work, 1, out + static_cast<std::size_t>(centre) * n_features_);
-                }
-            },
-            [](std::size_t, int) {});
-        return;
-    }
-    if (p_.average == Average::inner) {
-        sum_coefficients(batch, centres, 0, batch.n_structures, n_threads,
-                         [&](std::size_t s, int worker, const T* mean, const std::vector<char>& present) {
-                             Workspace& work = workspace(worker, 1);
-                             std::copy(mean, mean + n_coefficients(), work.coefficients.begin());
-                             work.present = present;
-                             write_power(work, 1, out + s * n_features_);
-                         });
-        return;
-    }
-    std::vector<std::vector<AlignedVector<T>>> parts(batch.n_structures);
-    std::mutex mutex;
-    const std::size_t most = most_parts(n_features_);
-    for_centres(
-        batch, centres, 0, batch.n_structures, p_.cutoff, most, n_threads,
-        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Workspace& work = workspace(worker, slots_of_average);
-            AlignedVector<T> sum(n_features_, T(0));
-            for (std::int64_t centre = run.begin; centre < run.end; centre += slots_of_average) {
-                std::fill(work.present.begin(), work.present.end(), char(0));
-                std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
-                const auto used =
-                    static_cast<std::int32_t>(std::min<std::int64_t>(slots_of_average, run.end - centre));
-                for (std::int32_t slot = 0; slot < used; ++slot) {
-                    collect(work, finder, kinds(run.structure), centres.points + 3 * (centre + slot));
-                    expand(work, slot);
-                }
-                write_power(work, used, work.features.data());
-                for (std::size_t f = 0; f < n_features_; ++f)
-                    sum[f] += work.features[f];
-            }
-            const std::scoped_lock lock(mutex);
-            parts[run.structure].resize(std::max(parts[run.structure].size(), run.part + 1));
-            parts[run.structure][run.part] = std::move(sum);
-        },
-        [&](std::size_t s, int) {
-            // The last run of a structure adds the parts up, in their order.
-            const T scale = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
-            AlignedVector<T>& total = parts[s][0];
-            for (std::size_t part = 1; part < parts[s].size(); ++part)
-                for (std::size_t f = 0; f < n_features_; ++f)
-                    total[f] += parts[s][part][f];
-            for (std::size_t f = 0; f < n_features_; ++f)
-                out[s * n_features_ + f] = total[f] * scale;
-            std::vector<AlignedVector<T>>().swap(parts[s]);
+    if (p_.average != Average::inner)
+        return Base::compute(batch, centres, n_threads, out);
+    const Density density{*this};
+    this->with(batch, centres, [&](const Environments& in) {
+        local::mean_over_centres(density, in, n_threads, [&](std::size_t s, Workspace& work, const T* mean) {
+            density.put(work, mean);
+            write(work, out + s * n_features_);
         });
+    });
 }
 
-// Calls done(structure, worker, mean, present) with the mean of the coefficients over the centres of each of
-// the structures [first, last), and the column groups that hold numbers.
 template <class T>
-void Soap<T>::sum_coefficients(const Batch& batch, const Centres& centres, std::size_t first,
-                               std::size_t last, int n_threads, const MeanDone& done) const {
-    const std::vector<std::int32_t> species = p_.species.of(batch);
-    struct Sum {
-        AlignedVector<T> values;
-        std::vector<char> present;
-    };
-    std::vector<Workspace> workspaces(std::max(n_threads, 1));
-    std::vector<std::vector<Sum>> sums(last - first);
-    std::mutex mutex;
-    const std::size_t n = n_coefficients();
-    for_centres(
-        batch, centres, first, last, p_.cutoff, most_parts(n), n_threads,
-        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Workspace& work = workspaces[worker];
-            if (!work.ready())
-                prepare(work, 1);
-            Sum sum{AlignedVector<T>(n, T(0)), std::vector<char>(work.present.size(), 0)};
-            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
-                std::fill(work.present.begin(), work.present.end(), char(0));
-                std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
-                collect(work, finder, species.data() + batch.offsets[run.structure],
-                        centres.points + 3 * centre);
-                expand(work, 0);
-                for (std::size_t k = 0; k < n; ++k)
-                    sum.values[k] += work.coefficients[k];
-                for (std::size_t g = 0; g < sum.present.size(); ++g)
-                    sum.present[g] |= work.present[g];
-            }
-            auto& parts = sums[run.structure - first];
-            const std::scoped_lock lock(mutex);
-            parts.resize(std::max(parts.size(), run.part + 1));
-            parts[run.part] = std::move(sum);
-        },
-        [&](std::size_t s, int worker) {
-            auto& parts = sums[s - first];
-            const T scale = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
-            Sum& total = parts[0];
-            for (std::size_t part = 1; part < parts.size(); ++part) {
-                for (std::size_t k = 0; k < n; ++k)
-                    total.values[k] += parts[part].values[k];
-                for (std::size_t g = 0; g < total.present.size(); ++g)
-                    total.present[g] |= parts[part].present[g];
-            }
-            for (std::size_t k = 0; k < n; ++k)
-                total.values[k] *= scale;
-            done(s, worker, total.values.data(), total.present);
-            std::vector<Sum>().swap(parts);
+void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+                  double* positions, double* strain, T* features) const {
+    if (p_.average != Average::inner)
+        return Base::vjp(batch, centres, attach, n_threads, cotangents, positions, strain, features);
+    if (features)
+        compute(batch, centres, n_threads, features);
+    GradientSum gradient(batch, positions, strain);
+    this->with(batch, centres, [&](const Environments& in) {
+        for_means(in, n_threads, cotangents, [&](const OfMean& hooks, const Environments& part) {
+            local::contract(hooks, part, true, attach, n_threads, cotangents, static_cast<T*>(nullptr),
+                            gradient);
         });
+    });
+}
+
+template <class T>
+void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                       JacobianOut<T> out) const {
+    if (p_.average != Average::inner)
+        return Base::jacobian(batch, centres, attach, n_threads, out);
+    if (out.features)
+        compute(batch, centres, n_threads, out.features);
+    out.features = nullptr;
+    this->with(batch, centres, [&](const Environments& in) {
+        for_means(in, n_threads, nullptr, [&](const OfMean& hooks, const Environments& part) {
+            local::differentiate(hooks, part, true, attach, n_threads, out);
+        });
+    });
+}
+
+template <class T>
+void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
+                            const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
+    if (p_.average != Average::inner)
+        return Base::pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
+    this->with(batch, centres, [&](const Environments& in) {
+        for_means(in, n_threads, nullptr, [&](const OfMean& hooks, const Environments& part) {
+            local::differentiate_pairs(hooks, part, true, n_threads, first, value_offsets, values);
+        });
+    });
 }
 
 template class Soap<double>;
+template class LocalCalculator<Soap<double>, double>;
 template class Soap<float>;
+template class LocalCalculator<Soap<float>, float>;
 
 } // namespace atomprint

@@ -74,7 +74,7 @@ def compiled_pairs(calculator: Any, call: Call, species: Sequence[int]) -> list[
     Parameters
     ----------
     calculator : object
-        With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/local/soap.hpp``.
+        With ``pairs``, ``touched`` and ``pair_jacobian``, see ``cpp/local/local.hpp``.
     call : Call
         Structures and centres.
     species : sequence of int

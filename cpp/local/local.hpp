@@ -1,0 +1,479 @@
+// The loops over the centres of a batch, written once for all local descriptors: features and their means,
+// derivatives contracted with weights, of each feature, and by the vectors to neighbours.
+//
+// A descriptor derives from LocalCalculator and gives hooks, which work on one centre at a time in the memory
+// of a thread. They are called in this order, `site` being the centre:
+//
+//   void begin(Workspace&, std::int32_t n_slots, std::size_t structure) const;
+//       Before the first of a run of centres of a structure, with room for n_slots centres.
+//   void clear(Workspace&, std::int32_t n_slots) const;
+//       Before the next n_slots centres (at most `slots`, or one), whose features are written as one sum.
+//   void collect(Workspace&, const Site& site) const;
+//       Find the neighbours. All numbers about neighbours are in the order of neighbours(work).
+//   NeighbourList neighbours(const Workspace&) const;
+//   void expand(Workspace&, std::int32_t slot) const;
+//       What the features are made of, for the centre that was collected.
+//   const T* sum(Workspace&, std::int32_t n_slots, T* features) const;
+//       Features of the expanded centres, added up: in `features`, with vector_slack numbers more, or
+//       wherever they are.
+//   void write(Workspace&, T* features) const;
+//       The same for one centre.
+//
+// For derivatives, after the features of one centre if they are asked for:
+//
+//   std::array<const double*, 3> backward(Workspace&, const Site& site, const T* cotangent) const;
+//       Derivatives of cotangent * features by the vector to each neighbour.
+//   void prepare(Workspace&, const Site& site, T scale) const;
+//       What the derivatives by all neighbours have in common; they are multiplied by scale.
+//   const std::vector<FeatureRun>& runs(Workspace&, std::int32_t kind, bool compact) const;
+//       The features that `gradient` writes for neighbours of a species: among all, or with `compact` among
+//       those that the species touches.
+//   void gradient(Workspace&, std::size_t neighbour, T* out, std::size_t stride) const;
+//       Derivatives of these by the vector to one neighbour: numbers from out + component * stride on.
+//
+// and cutoff(), n_features(), species() and touched(kind), the features that a species touches as [first,
+// last) runs. Features have to be invariant to rotations, and all derivatives are zero by what is not a
+// neighbour.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "core/aligned.hpp"
+#include "core/batch.hpp"
+#include "core/centres.hpp"
+#include "core/dispatch.hpp"
+#include "core/scatter.hpp"
+#include "core/species.hpp"
+
+namespace atomprint {
+
+// The partial sums of one structure take no more than this together, in bytes.
+inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
+// Room behind an array for the last, partly used vector.
+inline constexpr std::size_t vector_slack = 16;
+inline constexpr auto any_number_of_parts = std::size_t(-1) / 2;
+
+// Centres of the structures [first, last) of a batch, and the species of its atoms.
+struct Environments {
+    const Batch& batch;
+    const Centres& centres;
+    const std::int32_t* kinds;
+    std::size_t first, last;
+
+    std::int64_t n_centres(std::size_t s) const { return centres.offsets[s + 1] - centres.offsets[s]; }
+};
+
+// One centre, and where to look for its neighbours.
+struct Site {
+    const NeighbourFinder& finder;
+    const std::int32_t* kinds; // of the atoms of the structure
+    const double* point;
+    std::int64_t atom; // that the centre stands for, or -1
+    std::int64_t centre;
+    std::size_t structure;
+
+    std::int32_t kind(std::int32_t image) const { return kinds[finder.atom[image]]; }
+};
+
+struct FeatureRun {
+    std::size_t first, length;
+};
+
+// Which derivatives to write, and where. Rows of `positions` are numbered as follows: row r of structure s (a
+// centre, or the structure itself where an average is taken) and the atom with slot k have row_offsets[s] + r
+// * n + k, n being the number of atoms of s with a slot.
+template <class T>
+struct JacobianOut {
+    const std::int64_t* slots;       // (n_atoms), -1: no derivative with respect to this atom
+    const std::int64_t* row_offsets; // (n_structures + 1)
+    T* positions;                    // (n_out, 3, n_features), zero; or null
+    T* strain;                       // (n_rows, 3, 3, n_features), zero; or null
+    T* features;                     // (n_rows, n_features), or null
+};
+
+namespace local {
+
+// Calls body(run, work, row, site) for each run of centres and finish(structure, work) after the last one of
+// a structure; site(c) is centre c, and `row` has room for the features of one.
+template <class H, class Body, class Finish>
+void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std::size_t most_parts,
+              int n_threads, const Body& body, const Finish& finish) {
+    struct Memory {
+        typename H::Workspace work;
+        AlignedVector<typename H::Real> row;
+    };
+    std::vector<Memory> memories(static_cast<std::size_t>(std::max(n_threads, 1)));
+    for_centres(
+        in.batch, in.centres, in.first, in.last, hooks.cutoff(), most_parts, n_threads,
+        [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
+            Memory& memory = memories[static_cast<std::size_t>(worker)];
+            hooks.begin(memory.work, n_slots, run.structure);
+            body(run, memory.work, memory.row, [&](std::int64_t c) {
+                return Site{finder,
+                            in.kinds + in.batch.offsets[run.structure],
+                            in.centres.points + 3 * c,
+                            in.centres.atoms[c],
+                            c,
+                            run.structure};
+            });
+        },
+        [&](std::size_t s, int worker) { finish(s, memories[static_cast<std::size_t>(worker)].work); });
+}
+
+template <class H>
+void write_features(const H& hooks, const Environments& in, int n_threads, typename H::Real* out) {
+    const std::size_t n = hooks.n_features();
+    for_runs(
+        hooks, in, 1, any_number_of_parts, n_threads,
+        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
+            for (std::int64_t c = run.begin; c < run.end; ++c) {
+                hooks.clear(work, 1);
+                hooks.collect(work, site(c));
+                hooks.expand(work, 0);
+                hooks.write(work, out + static_cast<std::size_t>(c) * n);
+            }
+        },
+        [](std::size_t, auto&) {});
+}
+
+// Calls done(structure, work, mean) with the mean of the features over the centres of each structure. Runs of
+// centres are added up apart, and the parts of a structure in their order, so that the result does not depend
+// on the number of threads.
+template <class H, class Done>
+void mean_over_centres(const H& hooks, const Environments& in, int n_threads, const Done& done) {
+    using T = typename H::Real;
+    const std::size_t n = hooks.n_features();
+    std::vector<std::vector<AlignedVector<T>>> sums(in.last - in.first);
+    std::mutex mutex;
+    for_runs(
+        hooks, in, H::slots, std::clamp<std::size_t>(memory_of_parts / (n * sizeof(T)), 1, parts_of_sum),
+        n_threads,
+        [&](const CentreRun& run, auto& work, auto& row, const auto& site) {
+            grow(row, n + vector_slack);
+            AlignedVector<T> sum(n, T(0));
+            for (std::int64_t c = run.begin; c < run.end; c += H::slots) {
+                const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(H::slots, run.end - c));
+                hooks.clear(work, H::slots);
+                for (std::int32_t slot = 0; slot < used; ++slot) {
+                    hooks.collect(work, site(c + slot));
+                    hooks.expand(work, slot);
+                }
+                const T* const features = hooks.sum(work, used, row.data());
+                for (std::size_t f = 0; f < n; ++f)
+                    sum[f] += features[f];
+            }
+            auto& parts = sums[run.structure - in.first];
+            const std::scoped_lock lock(mutex);
+            parts.resize(std::max(parts.size(), run.part + 1));
+            parts[run.part] = std::move(sum);
+        },
+        [&](std::size_t s, auto& work) {
+            auto& parts = sums[s - in.first];
+            AlignedVector<T>& total = parts[0];
+            for (std::size_t part = 1; part < parts.size(); ++part)
+                for (std::size_t f = 0; f < n; ++f)
+                    total[f] += parts[part][f];
+            const T scale = T(1) / static_cast<T>(in.n_centres(s));
+            for (std::size_t f = 0; f < n; ++f)
+                total[f] *= scale;
+            done(s, work, total.data());
+            std::vector<AlignedVector<T>>().swap(parts);
+        });
+}
+
+// Derivatives of cotangents * features; the cotangent of a row is that of a centre, or where averages are
+// taken of its structure. Features of centres are written too unless null.
+template <class H>
+void contract(const H& hooks, const Environments& in, bool averages, bool attach, int n_threads,
+              const typename H::Real* cotangents, typename H::Real* features, GradientSum& gradient) {
+    const std::size_t n = hooks.n_features();
+    for_runs(
+        hooks, in, 1, parts_of_sum, n_threads,
+        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
+            GradientSum::Part sum = gradient.part(run.structure);
+            for (std::int64_t c = run.begin; c < run.end; ++c) {
+                const Site at = site(c);
+                hooks.clear(work, 1);
+                hooks.collect(work, at);
+                hooks.expand(work, 0);
+                if (features)
+                    hooks.write(work, features + static_cast<std::size_t>(c) * n);
+                const std::size_t row = averages ? run.structure : static_cast<std::size_t>(c);
+                const auto by = hooks.backward(work, at, cotangents + row * n);
+                const NeighbourList found = hooks.neighbours(work);
+                const std::int64_t own = attach ? at.atom : -1;
+                for (std::size_t k = 0; k < found.n; ++k) {
+                    const double g[3] = {by[0][k], by[1][k], by[2][k]};
+                    const double d[3] = {found.x[k], found.y[k], found.z[k]};
+                    sum.add(at.finder.atom[found.image[k]], own, g, d);
+                }
+            }
+            gradient.put(run, std::move(sum),
+                         averages ? 1.0 / static_cast<double>(in.n_centres(run.structure)) : 1.0);
+        },
+        [&](std::size_t s, auto&) { gradient.finish(s); });
+}
+
+// Dense derivatives of each feature. Where averages are taken one thread does all centres of a structure, and
+// `out` has no features.
+template <class H>
+void differentiate(const H& hooks, const Environments& in, bool averages, bool attach, int n_threads,
+                   const JacobianOut<typename H::Real>& out) {
+    using T = typename H::Real;
+    const std::size_t n = hooks.n_features(), slab = 3 * n;
+    const auto add_scaled = kernels().vectors.of<T>().add_scaled;
+    std::vector<std::int64_t> selected(in.batch.n_structures, 0);
+    for (std::size_t s = 0; s < in.batch.n_structures; ++s)
+        for (std::int64_t atom = in.batch.offsets[s]; atom < in.batch.offsets[s + 1]; ++atom)
+            selected[s] += out.slots[atom] >= 0;
+
+    const auto scale_of = [&](std::size_t s) {
+        return averages ? static_cast<T>(1.0 / static_cast<double>(in.n_centres(s))) : T(1);
+    };
+    const auto add_centre = [&](auto& work, const NeighbourList& found, const Site& at, T* slab_of_one) {
+        const std::int64_t* slots = out.slots + in.batch.offsets[at.structure];
+        const std::int64_t row = averages ? 0 : at.centre - in.centres.offsets[at.structure];
+        const auto of_strain = averages ? at.structure : static_cast<std::size_t>(at.centre);
+        T* const rows = out.positions
+                            ? out.positions + static_cast<std::size_t>(out.row_offsets[at.structure] +
+                                                                       row * selected[at.structure]) *
+                                                  slab
+                            : nullptr;
+        T* const strain = out.strain ? out.strain + of_strain * 3 * slab : nullptr;
+        const std::int64_t own = attach ? at.atom : -1;
+        const std::int64_t own_slot = own >= 0 && rows ? slots[own] : -1;
+        std::int32_t last_kind = -1;
+        const std::vector<FeatureRun>* runs = nullptr;
+        for (std::size_t k = 0; k < found.n; ++k) {
+            const std::int32_t atom = at.finder.atom[found.image[k]];
+            // What moves with the centre does not change it.
+            const std::int64_t slot = rows && atom != own ? slots[atom] : -1;
+            const bool pulls = own_slot >= 0 && atom != own;
+            if (slot < 0 && !pulls && !strain)
+                continue;
+            if (at.kinds[atom] != last_kind)
+                runs = &hooks.runs(work, at.kinds[atom], false);
+            last_kind = at.kinds[atom];
+            // Atoms that no other image or centre has written to take the derivative as it comes.
+            T* const target = slot >= 0 ? rows + static_cast<std::size_t>(slot) * slab : nullptr;
+            bool fresh = target && !averages && slot != own_slot;
+            for (std::size_t before = 0; fresh && before < k; ++before)
+                fresh = at.finder.atom[found.image[before]] != atom;
+            T* const to = fresh ? target : slab_of_one;
+            hooks.gradient(work, k, to, n);
+            const double d[3] = {found.x[k], found.y[k], found.z[k]};
+            for (const FeatureRun& features : *runs)
+                for (std::size_t a = 0; a < 3; ++a) {
+                    const std::size_t at_a = a * n + features.first;
+                    if (target && !fresh)
+                        add_scaled(features.length, T(1), to + at_a, target + at_a);
+                    if (pulls)
+                        add_scaled(features.length, T(-1), to + at_a,
+                                   rows + static_cast<std::size_t>(own_slot) * slab + at_a);
+                    // The sum over all neighbours is symmetric, as the features are invariant to rotations.
+                    for (std::size_t b = a; strain && b < 3; ++b)
+                        add_scaled(features.length, static_cast<T>(d[b]), to + at_a,
+                                   strain + (3 * a + b) * n + features.first);
+                }
+        }
+    };
+    for_runs(
+        hooks, in, 1, averages ? 1 : any_number_of_parts, n_threads,
+        [&](const CentreRun& run, auto& work, auto& row, const auto& site) {
+            grow(row, slab + vector_slack);
+            const std::int64_t* slots = out.slots + in.batch.offsets[run.structure];
+            for (std::int64_t c = run.begin; c < run.end; ++c) {
+                const Site at = site(c);
+                hooks.clear(work, 1);
+                hooks.collect(work, at);
+                const NeighbourList found = hooks.neighbours(work);
+                // Centres that no selected atom is near cost no more than their neighbours, and features.
+                bool needed = out.strain != nullptr;
+                for (std::size_t k = 0; out.positions && !needed && k < found.n; ++k)
+                    needed = slots[at.finder.atom[found.image[k]]] >= 0;
+                if (needed || out.features)
+                    hooks.expand(work, 0);
+                if (out.features)
+                    hooks.write(work, out.features + static_cast<std::size_t>(c) * n);
+                if (!needed)
+                    continue;
+                hooks.prepare(work, at, scale_of(run.structure));
+                add_centre(work, found, at, row.data());
+            }
+        },
+        [](std::size_t, auto&) {});
+    if (!out.strain)
+        return;
+    const auto row_of = [&](std::size_t s) {
+        return averages ? s : static_cast<std::size_t>(in.centres.offsets[s]);
+    };
+    for (std::size_t row = row_of(in.first); row < row_of(in.last); ++row)
+        for (std::size_t a = 0; a < 3; ++a)
+            for (std::size_t b = 0; b < a; ++b) {
+                T* const strain = out.strain + row * 3 * slab;
+                std::copy_n(strain + (3 * b + a) * n, n, strain + (3 * a + b) * n);
+            }
+}
+
+template <class H>
+PairList pairs(const H& hooks, const Environments& in, int n_threads) {
+    std::vector<typename H::Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
+    return list_pairs(
+        in.batch, in.kinds, static_cast<std::size_t>(hooks.species().size()), in.centres, hooks.cutoff(),
+        n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds, std::int64_t c) {
+            auto& work = workspaces[static_cast<std::size_t>(worker)];
+            hooks.collect(work, {finder, kinds, in.centres.points + 3 * c, in.centres.atoms[c], c, 0});
+            return hooks.neighbours(work);
+        });
+}
+
+// Derivatives by the vectors of a PairList, whose `first` is given: pair p of species k has the numbers
+// values + value_offsets[k] + 3 * n_touched * p, component after component.
+template <class H>
+void differentiate_pairs(const H& hooks, const Environments& in, bool averages, int n_threads,
+                         const std::int64_t* first, const std::int64_t* value_offsets,
+                         typename H::Real* values) {
+    using T = typename H::Real;
+    const std::int32_t n_kinds = hooks.species().size();
+    std::vector<std::size_t> widths;
+    for (std::int32_t kind = 0; kind < n_kinds; ++kind) {
+        std::size_t n = 0;
+        for (const auto& [begin, end] : hooks.touched(kind))
+            n += end - begin;
+        widths.push_back(n);
+    }
+    for_runs(
+        hooks, in, 1, any_number_of_parts, n_threads,
+        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
+            const T scale =
+                averages ? static_cast<T>(1.0 / static_cast<double>(in.n_centres(run.structure))) : T(1);
+            for (std::int64_t c = run.begin; c < run.end; ++c) {
+                const Site at = site(c);
+                hooks.clear(work, 1);
+                hooks.collect(work, at);
+                hooks.expand(work, 0);
+                hooks.prepare(work, at, scale);
+                const NeighbourList found = hooks.neighbours(work);
+                std::vector<std::int64_t> next(first + c * n_kinds, first + (c + 1) * n_kinds);
+                std::int32_t last_kind = -1;
+                std::size_t written = 0; // less than the width where species are not there
+                for (std::size_t k = 0; k < found.n; ++k) {
+                    const std::int32_t kind = at.kind(found.image[k]);
+                    const std::size_t width = widths[static_cast<std::size_t>(kind)];
+                    T* const to =
+                        values + value_offsets[kind] + static_cast<std::size_t>(next[kind]++) * 3 * width;
+                    if (kind != last_kind) {
+                        written = 0;
+                        for (const FeatureRun& features : hooks.runs(work, kind, true))
+                            written += features.length;
+                    }
+                    last_kind = kind;
+                    if (written < width)
+                        std::memset(to, 0, 3 * width * sizeof(T));
+                    hooks.gradient(work, k, to, width);
+                }
+            }
+        },
+        [](std::size_t, auto&) {});
+}
+
+} // namespace local
+
+// What is called from outside. Rows are centres; a descriptor D that can average over the centres of a
+// structure has `averages()`, and rows are structures then.
+template <class D, class T>
+class LocalCalculator {
+public:
+    using Real = T;
+    // Centres whose features can be added up faster together.
+    static constexpr std::int32_t slots = 1;
+
+    bool averages() const { return false; }
+
+    // The features, written entirely. No result depends on the number of threads.
+    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
+
+    // Derivatives of the sum of cotangents * features with respect to the position of each atom, (n_atoms,
+    // 3), and unless null to the strain of each structure, (n_structures, 3, 3), written entirely. With
+    // `attach` a centre with an atom moves with it. Features are written too unless null.
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+             double* positions, double* strain, T* features) const;
+
+    // Dense derivatives of each feature.
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                  JacobianOut<T> out) const;
+
+    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
+
+    // Derivatives with respect to the vectors of pairs, see local::differentiate_pairs.
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                       const std::int64_t* value_offsets, T* values) const;
+
+protected:
+    const D& self() const { return static_cast<const D&>(*this); }
+
+    template <class Body>
+    auto with(const Batch& batch, const Centres& centres, const Body& body) const {
+        const std::vector<std::int32_t> kinds = self().species().of(batch);
+        return body(Environments{batch, centres, kinds.data(), 0, batch.n_structures});
+    }
+};
+
+template <class D, class T>
+void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    with(batch, centres, [&](const Environments& in) {
+        const std::size_t n = self().n_features();
+        if (!self().averages())
+            return local::write_features(self(), in, n_threads, out);
+        local::mean_over_centres(self(), in, n_threads, [&](std::size_t s, auto&, const T* mean) {
+            std::copy_n(mean, n, out + s * n);
+        });
+    });
+}
+
+template <class D, class T>
+void LocalCalculator<D, T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                                const T* cotangents, double* positions, double* strain, T* features) const {
+    const bool averages = self().averages();
+    if (features && averages)
+        self().compute(batch, centres, n_threads, features);
+    GradientSum gradient(batch, positions, strain);
+    with(batch, centres, [&](const Environments& in) {
+        local::contract(self(), in, averages, attach, n_threads, cotangents, averages ? nullptr : features,
+                        gradient);
+    });
+}
+
+template <class D, class T>
+void LocalCalculator<D, T>::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                                     JacobianOut<T> out) const {
+    const bool averages = self().averages();
+    if (out.features && averages) {
+        self().compute(batch, centres, n_threads, out.features);
+        out.features = nullptr;
+    }
+    with(batch, centres,
+         [&](const Environments& in) { local::differentiate(self(), in, averages, attach, n_threads, out); });
+}
+
+template <class D, class T>
+PairList LocalCalculator<D, T>::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
+    return with(batch, centres, [&](const Environments& in) { return local::pairs(self(), in, n_threads); });
+}
+
+template <class D, class T>
+void LocalCalculator<D, T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
+                                          const std::int64_t* first, const std::int64_t* value_offsets,
+                                          T* values) const {
+    with(batch, centres, [&](const Environments& in) {
+        local::differentiate_pairs(self(), in, self().averages(), n_threads, first, value_offsets, values);
+    });
+}
+
+} // namespace atomprint

@@ -16,7 +16,7 @@ from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.layout import Block, Layout
 from atomprint.pooling import Pooling
 from atomprint.sampling import CenterSampler
-from atomprint.structures import as_batch
+from atomprint.structures import StructureError, as_batch
 from atomprint.testing import check_derivatives
 from atomprint.util.validation import check_real, check_species
 
@@ -847,6 +847,35 @@ def test_kinks_of_pooling():
     _, (largest, smallest, *_) = plan.slopes(ties)
     assert largest.tolist() == [[1, 0], [0, 1], [0, 0]]
     assert smallest.tolist() == [[0, 1], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("given", [{}, {"sparse": True}, {"pooling": ("mean", "std")}])
+def test_errors_in_parts_and_copies_count_the_structures_that_were_given(given, monkeypatch):
+    class Fussy(Bumps):
+        def _compute(self, call, out):
+            for s in range(len(call)):
+                if 7 in call.batch[s].numbers:
+                    raise StructureError(s, None, "must have no nitrogen")
+            super()._compute(call, out)
+
+        def _pairs(self, call):
+            self._compute(call, np.empty((call.n_rows, call.n_features)))
+            return super()._pairs(call)
+
+    monkeypatch.setattr("atomprint.descriptors.engine.parts._CHUNK_BYTES", 1)
+    structures = [molecule("H2O"), molecule("CO2"), molecule("HCN"), molecule("H2O")]
+    fussy, plain = Fussy(SPECIES, **given), Bumps(SPECIES, **given)
+    X = plain.create(structures)
+    for call in (
+        lambda: fussy.create(structures),
+        lambda: fussy.derivatives(structures),
+        lambda: fussy.derivatives(structures, method="numerical"),
+        lambda: fussy.vjp(structures, X),
+        lambda: fussy.create(structures, verbose=True),
+    ):
+        with pytest.raises(StructureError, match="structure 2 must have no nitrogen") as caught:
+            call()
+        assert caught.value.index == 2
 
 
 # The check itself ----------------------------------------------------------------------------------------------------

@@ -300,21 +300,14 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
     if isinstance(structures, Batch):
         batch = structures
         if periodic is False:
-            batch = Batch(
-                batch.numbers,
-                batch.positions,
-                batch.offsets,
-                np.zeros_like(batch.cells),
-                np.zeros_like(batch.pbc),
-                batch.single,
-            )
+            batch = replace(batch, cells=np.zeros_like(batch.cells), pbc=np.zeros_like(batch.pbc))
     else:
-        batch = _gather(structures, periodic is not False)
+        batch = _flatten(structures, periodic is not False)
     _check(batch, bool(periodic))
     return batch
 
 
-def _gather(structures: Structures, periodic: bool) -> Batch:
+def _flatten(structures: Structures, periodic: bool) -> Batch:
     single = is_structure(structures)
     if isinstance(structures, str | PathLike):
         items: list[Any] = read_structures(structures)

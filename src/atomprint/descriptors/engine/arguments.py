@@ -63,12 +63,9 @@ def as_gradient(
 def check_wrt(wrt: Variables) -> tuple[str, ...]:
     """Return the names of the variables, or raise."""
     names = (wrt,) if isinstance(wrt, str) else wrt
-    rule = "wrt must be 'positions', 'strain' or a tuple of both"
-    if not isinstance(names, tuple | list) or not names or len(set(map(repr, names))) < len(names):
-        raise ValueError(f"{rule}, got {wrt!r}")
-    for name in names:
-        if not isinstance(name, str) or name not in VARIABLES:
-            raise ValueError(f"{rule}, got {wrt!r}")
+    known = isinstance(names, tuple | list) and all(isinstance(name, str) and name in VARIABLES for name in names)
+    if not known or not names or len(set(names)) < len(names):
+        raise ValueError(f"wrt must be 'positions', 'strain' or a tuple of both, got {wrt!r}")
     return tuple(names)
 
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint import kernels
 from atomprint.datasets import Dataset
-from atomprint.descriptors import CompositionChannels, ElementProperty, OxidationStates
+from atomprint.descriptors.composition.contract import CompositionDescriptor
 from atomprint.util.estimators import named_parts
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN, import_class, path_of
@@ -21,8 +21,6 @@ from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.recipes.data_traits import periodic_directions
 from atomprint.workflow.recipes.sections import named_tables, typed
 from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
-
-_OF_COMPOSITIONS = (ElementProperty.__name__, CompositionChannels.__name__, OxidationStates.__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +229,10 @@ class DescriptorSection:
         if not hasattr(transformer, "transform"):
             raise ValueError(f"{where}.type must be a class with fit and transform, got {name!r}")
         if dataset.structures is None and needs_structures(transformer):
+            others = [key for key, known in KNOWN.items() if issubclass(known.cls, CompositionDescriptor)]
             raise ValueError(
                 f"{where}: {name} needs structures, but data set {dataset.name!r} has compositions only; "
-                f"{' and '.join(_OF_COMPOSITIONS)} work without structures"
+                f"{' and '.join(others)} work without structures"
             )
         description = self.made.words() if self.description is None else self.description
         return FeatureSet(self.key, self.title or self.key, description, transformer, pairwise)

@@ -86,19 +86,19 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"features.{given.key}: {error}{hint}") from error
     values = _rows(given, problem, needed, values)
-    names = () if given.pairwise else list(transformer.get_feature_names_out())
+    known = None if given.pairwise else meanings_of(transformer)
     return (
         Features(
             given.key,
             given.title,
             given.description,
             values,
-            names,
+            () if known is None else known.names,
             perf_counter() - start,
             plain(transformer),
             pairwise=given.pairwise,
             blocks=_blocks(transformer),
-            meanings=None if given.pairwise else meanings_of(transformer),
+            meanings=known,
         ),
         transformer,
     )

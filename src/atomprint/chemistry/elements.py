@@ -13,6 +13,7 @@ from ase.data import atomic_masses, chemical_symbols, covalent_radii
 from sklearn.base import BaseEstimator
 
 from atomprint.util.registry import public
+from atomprint.util.types import FloatArray, Indices
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, check_species
 
 N_ELEMENTS = 103
@@ -75,7 +76,7 @@ _HEAVY_RADII = (1.68, 1.68, 1.65, 1.67, 1.73, 1.76, 1.61)
 _NOBLE_GASES = (0, 2, 10, 18, 36, 54, 86, 118)
 
 
-def _periodic_table() -> dict[str, npt.NDArray[np.float64]]:
+def _periodic_table() -> dict[str, FloatArray]:
     """Return what follows from an element's place in the periodic table."""
     numbers = np.arange(1, N_ELEMENTS + 1)
     period = np.searchsorted(_NOBLE_GASES, numbers)
@@ -124,12 +125,12 @@ def ground_states() -> npt.NDArray[np.int64]:
     return shells
 
 
-def pauling_electronegativity() -> npt.NDArray[np.float64]:
+def pauling_electronegativity() -> FloatArray:
     """Return electronegativities of hydrogen to lawrencium, nan for Pm, Eu, Tb and Yb; Allen's for noble gases."""
     return np.array(_ELECTRONEGATIVITY)
 
 
-def _all_properties() -> Mapping[str, npt.NDArray[np.float64]]:
+def _all_properties() -> Mapping[str, FloatArray]:
     numbers = np.arange(1.0, N_ELEMENTS + 1)
     electronegativity = np.array(_ELECTRONEGATIVITY)
     known = np.isfinite(electronegativity)
@@ -150,9 +151,7 @@ def _all_properties() -> Mapping[str, npt.NDArray[np.float64]]:
 _PROPERTIES = _all_properties()
 
 
-def element_properties(
-    species: Sequence[str | int], properties: Sequence[str] = DEFAULT_PROPERTIES
-) -> npt.NDArray[np.float64]:
+def element_properties(species: Sequence[str | int], properties: Sequence[str] = DEFAULT_PROPERTIES) -> FloatArray:
     """Return tabulated properties of elements.
 
     Parameters
@@ -191,7 +190,7 @@ def element_embedding(
     n_channels: int,
     properties: Sequence[str] = DEFAULT_PROPERTIES,
     length_scale: float = 0.7,
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Return one short vector for each element, such that similar elements have similar vectors.
 
     The shorthand of :class:`ElementEmbedding`, which see, for given species.
@@ -261,7 +260,7 @@ class ElementEmbedding(BaseEstimator):
         self.length_scale = length_scale
         self._key()
 
-    def matrix(self, species: Sequence[str | int]) -> npt.NDArray[np.float64]:
+    def matrix(self, species: Sequence[str | int]) -> FloatArray:
         """Return the embedding of given elements.
 
         Parameters
@@ -333,7 +332,7 @@ class PropertyChannels(BaseEstimator):
         self.constant = constant
         self._key()
 
-    def matrix(self, species: Sequence[str | int]) -> npt.NDArray[np.float64]:
+    def matrix(self, species: Sequence[str | int]) -> FloatArray:
         """Return the channels of given elements.
 
         Parameters
@@ -385,7 +384,7 @@ def check_channels(channels: Any) -> tuple[Any, ...]:
     return parts
 
 
-def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str], npt.NDArray[np.float64]]:
+def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str], FloatArray]:
     """Return the channels of elements, side by side.
 
     Parameters
@@ -421,13 +420,13 @@ def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str
     return names, np.column_stack(columns)
 
 
-def _standardised(properties: tuple[str, ...]) -> npt.NDArray[np.float64]:
+def _standardised(properties: tuple[str, ...]) -> FloatArray:
     """Return properties of the whole table with mean 0 and standard deviation 1, (N_ELEMENTS, n_properties)."""
     x = np.column_stack([_PROPERTIES[name] for name in properties])
     return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
 
 
-def element_similarity(properties: Sequence[str], length_scale: float) -> npt.NDArray[np.float64]:
+def element_similarity(properties: Sequence[str], length_scale: float) -> FloatArray:
     """Return the similarity of all elements, H to Lr, as in :class:`ElementEmbedding`: (N_ELEMENTS, N_ELEMENTS)."""
     x = _standardised(_check_properties(properties))
     distance = np.mean((x[:, None] - x) ** 2, axis=2)
@@ -435,7 +434,7 @@ def element_similarity(properties: Sequence[str], length_scale: float) -> npt.ND
 
 
 @lru_cache(maxsize=16)
-def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float) -> npt.NDArray[np.float64]:
+def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float) -> FloatArray:
     """Return the embedding of the whole table, shape (N_ELEMENTS, n_channels)."""
     values, vectors = np.linalg.eigh(element_similarity(properties, length_scale))
     values, vectors = values[::-1][:n_channels], vectors[:, ::-1][:, :n_channels]
@@ -463,7 +462,7 @@ def _check_properties(properties: Any) -> tuple[str, ...]:
     return tuple(properties)
 
 
-def rows_of(species: Sequence[str | int]) -> npt.NDArray[np.intp]:
+def rows_of(species: Sequence[str | int]) -> Indices:
     """Return the rows of elements in the table, in the order in which they are given."""
     heaviest = max(check_species(species))
     if heaviest > N_ELEMENTS:

@@ -18,9 +18,10 @@ from atomprint.chemistry.contents import counted, each_counted, numbers_of
 from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_formula
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
-from atomprint.datasets.target import Indices, Label, Target
+from atomprint.datasets.target import Label, Target
 from atomprint.util.extras import require
 from atomprint.util.lazy import pick
+from atomprint.util.types import Array, Indices, Items
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Dataset:
 
     name: str
     title: str
-    structures: Any
+    structures: Items
     ids: tuple[str, ...]
     targets: Mapping[str, Target]
     description: str
@@ -106,7 +107,7 @@ class Dataset:
     @overload
     def __getitem__(self, key: int) -> Record: ...
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | npt.NDArray[Any]) -> Dataset: ...
+    def __getitem__(self, key: slice | Sequence[int] | Array) -> Dataset: ...
     def __getitem__(self, key: Any) -> Record | Dataset:
         """Return one record for an integer; a data set for a slice, a mask, or a sequence of indices."""
         if isinstance(key, Integral) and not isinstance(key, bool | np.bool_):
@@ -236,7 +237,7 @@ class Dataset:
         return tuple(sorted(set().union(*self._amounts), key=atomic_numbers.__getitem__))
 
     @cached_property
-    def n_atoms(self) -> npt.NDArray[np.intp]:
+    def n_atoms(self) -> Indices:
         """Number of atoms of each structure, shape (n_structures,).
 
         Raises

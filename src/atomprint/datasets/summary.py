@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.target import Label, Target
+from atomprint.util.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Summary:
     n_folds: int
     failures: Mapping[str, int]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return all of it as what JSON can hold."""
         return {**asdict(self), "n_atoms": None if self.n_atoms is None else list(self.n_atoms)}
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Indices = npt.NDArray[np.intp]
-Label = float | str | npt.NDArray[np.float64] | None
+from atomprint.util.types import FloatArray, Indices
+
+Label = float | str | FloatArray | None
 """A value as people read it: a number, the name of a class, a number for each atom, or None if it is not known."""
 
 
@@ -35,7 +36,7 @@ class Target:
         What has the property.
     """
 
-    values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
+    values: FloatArray | npt.NDArray[np.object_]
     unit: str
     title: str
     definition: str

@@ -15,6 +15,7 @@ from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
 from atomprint.util.files import write_atomically
+from atomprint.util.types import JsonObject
 
 __all__ = ["Report", "versions"]
 
@@ -101,7 +102,7 @@ class Report:
     def _model_card(self, study: Study) -> Card:
         return model_card(study, versions(), self.saved_model)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return all results in plain types, for JSON."""
         return {
             "title": self.title,

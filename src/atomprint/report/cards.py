@@ -24,6 +24,7 @@ from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
 from atomprint.report.naming import best_title
 from atomprint.util.estimators import unwrap
+from atomprint.util.types import Estimator
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _groups(study: Study) -> Iterator[str]:
             yield f"By {kind}, largest {label}: {worst}."
 
 
-def _parameters(estimator: Any) -> str:
+def _parameters(estimator: Estimator) -> str:
     """Return what a model is made of, if of several, and what it has chosen, in a few words."""
     _, inner = unwrap(estimator)
     words, told = [], set()

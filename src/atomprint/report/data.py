@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import MAX_ROWS, lower
 from atomprint.structures import Batch
+from atomprint.util.types import Indices, Items
 
 _MAX_SIZES = 5000  # structures that are read to see how large they are
 
@@ -198,8 +199,8 @@ def _left_out(n: int, what: str) -> Html | None:
     return paragraph(f"{n:,} more {what} are in results.json.", class_="note") if n > 0 else None
 
 
-def _n_atoms(dataset: Dataset, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64] | None:
-    structures: Any = dataset.structures
+def _n_atoms(dataset: Dataset, rows: Indices) -> npt.NDArray[np.int64] | None:
+    structures: Items = dataset.structures
     if structures is None:
         return None
     if isinstance(structures, Batch):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from ase.data import chemical_symbols, covalent_radii
 from ase.data.colors import jmol_colors
 
 from atomprint.report.plots import style
 from atomprint.structures import as_batch
+from atomprint.util.types import Array, FloatArray, Indices, Mask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Vectors = npt.NDArray[np.float64]
+Vectors = FloatArray
 
 MAX_ATOMS = 1000
 _BALL = 0.45  # radius of a ball in covalent radii
@@ -74,7 +74,7 @@ def draw_structure(structure: Any, *, size: float = 1.9, highlight: int | None =
     return figure
 
 
-def _draw(ax: Axes, numbers: npt.NDArray[Any], points: Vectors, cell: Vectors | None) -> None:
+def _draw(ax: Axes, numbers: Array, points: Vectors, cell: Vectors | None) -> None:
     """Draw projected atoms, bonds and the cell; the third coordinate points to the eye."""
     radii = _BALL * covalent_radii[numbers]
     depth = points[:, 2]
@@ -145,7 +145,7 @@ def _box(ax: Axes, cell: Vectors) -> Vectors:
     return corners[:, :2]
 
 
-def _legend(figure: Figure, numbers: npt.NDArray[Any], height: float, width: float) -> None:
+def _legend(figure: Figure, numbers: Array, height: float, width: float) -> None:
     """Name the colours below the picture, up to as many elements as fit."""
     elements = sorted(set(numbers.tolist()))
     room = int(width / 0.3)
@@ -162,7 +162,7 @@ def _legend(figure: Figure, numbers: npt.NDArray[Any], height: float, width: flo
         ax.text(x - 0.018, 0.5, label, fontsize=7.5, va="center_baseline", ha="left")
 
 
-def _bonds(points: Vectors, numbers: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def _bonds(points: Vectors, numbers: Array) -> Indices:
     """Return pairs of atoms that are about as close as the sum of their covalent radii.
 
     Where there are nonmetals, what counts are the bonds to them: two metals are not joined.
@@ -179,7 +179,7 @@ def _bonds(points: Vectors, numbers: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return np.asarray(pairs[close])
 
 
-def _with_faces(positions: Vectors, cell: Vectors, pbc: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], Vectors]:
+def _with_faces(positions: Vectors, cell: Vectors, pbc: Mask) -> tuple[Indices, Vectors]:
     """Wrap atoms into the cell, and repeat those on its faces; return which atom each is and where.
 
     The atoms of the cell come first, in their order.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
@@ -15,6 +13,7 @@ from atomprint.report import plots
 from atomprint.report.html import Content, Section, bold, captioned, join, paragraph, tag
 from atomprint.report.naming import best_title, looks_of, lower, rank
 from atomprint.report.plots.style import PALETTE, look
+from atomprint.util.types import Array, FloatArray, Mask
 
 _PANELS = 4  # models of one set of features in a gallery
 
@@ -95,13 +94,13 @@ def _classes(study: Study, id: str) -> Section:
 
 def _curves(
     study: Study,
-) -> tuple[Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]], str, str]:
+) -> tuple[Mapping[str, tuple[Mask, FloatArray]], str, str]:
     """Return truths and scores: of the best model on each set of features, or of each class for more than two."""
     classes, y = study.target.classes, study.problem.y
-    curves: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = {}
+    curves: dict[str, tuple[Mask, FloatArray]] = {}
     where = "test part" if len(study.split.test) else "folds together"
 
-    def scores(evaluation: Evaluation) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    def scores(evaluation: Evaluation) -> tuple[Array, FloatArray | None]:
         found = evaluation.test or evaluation.out_of_fold()
         return y[found.indices].astype(int), found.probabilities
 

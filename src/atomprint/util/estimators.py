@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from typing import Any, TypeAlias
 
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-Estimator: TypeAlias = Any
-"""Anything with the methods of scikit-learn's estimators, which share no base class."""
+from atomprint.util.types import Estimator
 
 NOTHING = (None, "passthrough", "drop")  # in place of a step
 

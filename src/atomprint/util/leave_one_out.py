@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from atomprint.util.types import FloatArray
 
 
 def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[float]) -> tuple[float, float, FloatArray]:

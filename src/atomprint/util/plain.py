@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from atomprint.util.estimators import named_parts
-
-Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
-"""What JSON can hold."""
 
 
 def plain(value: object) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from ase import Atoms
 
 from atomprint.datasets.files.source import Row
 from atomprint.datasets.files.values import kind_of, label_of
+from atomprint.util.types import FloatArray
 
 _MAX_CLASSES = 10
 _ROW_NUMBER = re.compile(r"|#|no|nr|index|idx|row|row_number|number|level_0|unnamed(:_?\d+)?(_level_\d+)?")
@@ -163,7 +163,7 @@ def _kind(name: str, raws: Sequence[Any], rows: Sequence[Row]) -> int | None:
     return None
 
 
-def _counts_rows(values: npt.NDArray[np.float64]) -> bool:
+def _counts_rows(values: FloatArray) -> bool:
     """Return whether values are 0, 1, 2, and so on, or 1, 2, 3, and so on."""
     return len(values) > 2 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
 

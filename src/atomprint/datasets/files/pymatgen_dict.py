@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.chemistry.formula import atomic_number
+from atomprint.util.types import FloatArray
 
 _TOLERANCE = 1e-3  # of occupancies, which files have rounded
 
@@ -17,8 +18,8 @@ class StructureArrays(NamedTuple):
     """Atomic numbers, positions in Å, cell in Å and periodicity of one structure."""
 
     numbers: npt.NDArray[np.int32]
-    positions: npt.NDArray[np.float64]
-    cell: npt.NDArray[np.float64]
+    positions: FloatArray
+    cell: FloatArray
     pbc: tuple[bool, bool, bool]
 
 

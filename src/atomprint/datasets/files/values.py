@@ -9,7 +9,8 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from atomprint.util.types import Array
 
 Classes = Sequence[Any] | Mapping[Any, str]
 """Values of classes in their order, or names of classes by value."""
@@ -61,7 +62,7 @@ class Column(NamedTuple):
         What is wrong in which rows.
     """
 
-    values: npt.NDArray[Any]
+    values: Array
     classes: tuple[str, ...]
     level: str
     bad: Mapping[int, str]

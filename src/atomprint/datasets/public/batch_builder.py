@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.structures import Batch
+from atomprint.util.types import FloatArray
 
 
 class BatchBuilder:
@@ -23,8 +24,8 @@ class BatchBuilder:
     def append(
         self,
         numbers: npt.NDArray[np.int32],
-        positions: npt.NDArray[np.float64],
-        cell: npt.NDArray[np.float64] | None = None,
+        positions: FloatArray,
+        cell: FloatArray | None = None,
         pbc: tuple[bool, bool, bool] = (False, False, False),
     ) -> None:
         """Add a structure; shapes (n_atoms,), (n_atoms, 3) and (3, 3)."""

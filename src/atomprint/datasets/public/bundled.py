@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.target import Target
+from atomprint.util.types import FloatArray
 
 
 def load_g2() -> Dataset:
@@ -65,7 +65,7 @@ def load_dcdft() -> Dataset:
 
     names = tuple(dcdft.names)
 
-    def column(key: str) -> npt.NDArray[np.float64]:
+    def column(key: str) -> FloatArray:
         return np.array([dcdft.data[name][key] for name in names], dtype=np.float64)
 
     method = "All-electron PBE calculation with WIEN2k, at 0 K without zero-point motion, Birch–Murnaghan fit"

@@ -12,7 +12,6 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from types import ModuleType
 
@@ -21,11 +20,10 @@ from atomprint.datasets.public.download import Downloader
 from atomprint.datasets.public.entry import RemoteFile
 from atomprint.datasets.public.registry import entry
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import PathOrStr
 
 _ROUNDS = 3
 _PAUSE_SECONDS = 1.0
-
-PathOrStr = str | PathLike[str]
 
 
 def cache_folder(cache: PathOrStr | None = None) -> Path:

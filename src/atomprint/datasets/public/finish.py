@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,9 @@ from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.public.archives import DataFileError
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.target import Target
+from atomprint.util.types import FloatArray, Indices, Items
 
-Folds = tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]
+Folds = tuple[tuple[Indices, Indices], ...]
 
 
 def check_rest(failures: Failures, n_read: int) -> None:
@@ -24,7 +24,7 @@ def check_rest(failures: Failures, n_read: int) -> None:
         raise DataFileError(f"{failures.place}: none of {len(failures)} rows could be read{first}")
 
 
-def folds_of_kept(folds: Folds, kept: npt.NDArray[np.intp], n_rows: int) -> Folds:
+def folds_of_kept(folds: Folds, kept: Indices, n_rows: int) -> Folds:
     """Return folds of all rows as folds of those that were kept, by their new indices."""
     position = np.full(n_rows, -1, dtype=np.intp)
     position[kept] = np.arange(len(kept))
@@ -36,9 +36,9 @@ def folds_of_kept(folds: Folds, kept: npt.NDArray[np.intp], n_rows: int) -> Fold
 def entry_dataset(
     entry: Entry,
     ids: Sequence[str],
-    values: Mapping[str, npt.NDArray[np.float64]],
+    values: Mapping[str, FloatArray],
     *,
-    structures: Any = None,
+    structures: Items = None,
     compositions: Sequence[str] | None = None,
     groups: Mapping[str, npt.NDArray[np.str_]] | None = None,
     folds: Folds = (),

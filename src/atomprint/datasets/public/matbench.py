@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import check_on_error
-from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
+from atomprint.datasets.public.cache import fetch, find_file
 from atomprint.datasets.public.entry import Entry
 from atomprint.datasets.public.finish import Folds, entry_dataset, folds_of_kept
 from atomprint.datasets.public.matbench_file import Table, read_task
 from atomprint.datasets.public.registry import entry
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import FloatArray, PathOrStr
 
 FOLD_SEED = 18012019
 """Seed of the five shuffled folds of Matbench v0.1."""
@@ -122,7 +122,7 @@ def load_mp_metallicity(
     return load_matbench("mp_is_metal", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)
 
 
-def official_folds(values: npt.NDArray[np.float64], classification: bool) -> Folds:
+def official_folds(values: FloatArray, classification: bool) -> Folds:
     """Return the five folds of Matbench v0.1 for these rows in their order: indices to fit, and to predict.
 
     Source: Dunn et al., npj Comput. Mater. 6, 138 (2020): shuffled folds, stratified for classes, with one seed.

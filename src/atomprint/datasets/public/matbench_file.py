@@ -20,11 +20,12 @@ from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder
-from atomprint.datasets.public.cache import PathOrStr, cache_folder, sha256_of
+from atomprint.datasets.public.cache import cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress
+from atomprint.util.types import FloatArray, Indices, PathOrStr
 
 _FORMAT = 1  # of the copies that load faster; to be raised when what is in them changes
 _ARRAYS = ("positions", "numbers", "offsets", "cells", "pbc")  # in the order of Batch.arrays
@@ -52,8 +53,8 @@ class Table:
     """
 
     inputs: Batch | tuple[str, ...]
-    kept: npt.NDArray[np.intp]
-    values: npt.NDArray[np.float64]
+    kept: Indices
+    values: FloatArray
     failures: tuple[Failure, ...]
     ids: tuple[str, ...] | None = None
     groups: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)

@@ -18,11 +18,12 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failures, check_on_error
 from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
 from atomprint.datasets.public.batch_builder import BatchBuilder
-from atomprint.datasets.public.cache import PathOrStr, fetch, find_file
+from atomprint.datasets.public.cache import fetch, find_file
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest, entry_dataset, folds_of_kept
 from atomprint.datasets.public.registry import HOPV_FUNCTIONALS, entry
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import FloatArray, PathOrStr
 
 _ENERGIES = "hof_qm7.txt"
 _ARCHIVES = ("qm7_xyz.tar.xz", "qm7.tar.gz", "qm7.tar.xz", "qm7_xyz.tar.gz")
@@ -155,7 +156,7 @@ def _xyz_files(folder: Path) -> dict[str, bytes]:
     raise DataFileError(f"{folder} must have the xyz files as {', '.join(_ARCHIVES)} or in a folder qm7")
 
 
-def _parse_xyz(content: bytes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+def _parse_xyz(content: bytes) -> tuple[npt.NDArray[np.int32], FloatArray]:
     lines = content.decode().splitlines()
     n = int(lines[0]) if lines else 0
     if n < 1:
@@ -163,7 +164,7 @@ def _parse_xyz(content: bytes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.fl
     return _parse_atoms(lines[2 : 2 + n], n)
 
 
-def _parse_atoms(lines: list[str], n: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+def _parse_atoms(lines: list[str], n: int) -> tuple[npt.NDArray[np.int32], FloatArray]:
     """Return numbers and positions of lines such as ``C 1.0 2.0 3.0``."""
     words = [line.split() for line in lines]
     if len(words) != n or any(len(word) < 4 for word in words):

@@ -15,10 +15,11 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures, check_on_error
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
-from atomprint.datasets.public.cache import PathOrStr, fetch_file, find_file
+from atomprint.datasets.public.cache import fetch_file, find_file
 from atomprint.datasets.public.finish import Folds, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import PathOrStr
 
 _PARTS = {"train": "training", "test": "test"}
 

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 from sklearn.metrics import mean_absolute_error, recall_score
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,9 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.ensemble_weights import absolute_error_weights, balanced_threshold, likelihood_weights
 from atomprint.util.registry import public
+from atomprint.util.types import Array, Estimator, FloatArray, Samples
 from atomprint.util.validation import check_bool, check_choice
-
-FloatArray = npt.NDArray[np.float64]
 
 __all__ = ["Ensemble", "EnsembleClassifier", "EnsembleRegressor"]
 
@@ -82,7 +80,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
 
     def __init__(
         self,
-        members: Sequence[tuple[str, Any]],
+        members: Sequence[tuple[str, Estimator]],
         combine: str = "weights",
         *,
         n_folds: int = 5,
@@ -99,7 +97,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         self.clip = clip
         self.random_state = random_state
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Samples) -> FloatArray:
         """Predict the targets of samples.
 
         Parameters
@@ -119,23 +117,23 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         check_bool("clip", self.clip)
         super().check_parameters()
 
-    def _check_member(self, name: str, member: Any) -> None:
+    def _check_member(self, name: str, member: Estimator) -> None:
         if is_classifier(member) and not is_regressor(member):
             raise ValueError(f"members must be regressors, but {name!r} is a classifier")
 
-    def _learn_targets(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _learn_targets(self, y: Array) -> Array:
         y = np.asarray(y, dtype=np.float64)
         self.y_min_, self.y_max_ = float(y.min()), float(y.max())
         return y
 
-    def _predictions(self, member: Any, X: Any) -> FloatArray:
+    def _predictions(self, member: Estimator, X: Samples) -> FloatArray:
         guess = np.asarray(member.predict(X), dtype=np.float64)
         return np.clip(guess, self.y_min_, self.y_max_) if self.clip else guess
 
-    def _score(self, guess: FloatArray, truth: npt.NDArray[Any]) -> float:
+    def _score(self, guess: FloatArray, truth: Array) -> float:
         return -float(mean_absolute_error(truth, guess))
 
-    def _best_weights(self, guesses: FloatArray, truth: npt.NDArray[Any]) -> FloatArray:
+    def _best_weights(self, guesses: FloatArray, truth: Array) -> FloatArray:
         return absolute_error_weights(guesses, truth)
 
 
@@ -190,7 +188,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
 
     def __init__(
         self,
-        members: Sequence[tuple[str, Any]],
+        members: Sequence[tuple[str, Estimator]],
         combine: str = "weights",
         *,
         n_folds: int = 5,
@@ -207,13 +205,13 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         self.threshold = threshold
         self.random_state = random_state
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: Samples) -> Array:
         """Predict the classes of samples, shape (n_samples,)."""
         p = self.predict_proba(X)
         places = p.argmax(axis=1) if self.threshold_ is None else (p[:, 1] > self.threshold_).astype(np.intp)
         return np.asarray(self.classes_[places])
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Samples) -> FloatArray:
         """Predict the probabilities of classes, shape (n_samples, n_classes)."""
         weights, guesses = self.member_predictions(X)
         return np.asarray(np.tensordot(weights, guesses, 1))
@@ -229,13 +227,13 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
             check_choice("threshold", self.threshold, ("balanced",))
         super().check_parameters()
 
-    def _check_member(self, name: str, member: Any) -> None:
+    def _check_member(self, name: str, member: Estimator) -> None:
         if is_regressor(member) and not is_classifier(member):
             raise ValueError(f"members must be classifiers, but {name!r} is a regressor")
         if not hasattr(member, "predict_proba"):
             raise ValueError(f"members must give probabilities of classes, but {name!r} has no predict_proba")
 
-    def _learn_targets(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _learn_targets(self, y: Array) -> Array:
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         self.threshold_: float | None = None
@@ -243,28 +241,28 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
             raise ValueError(f"threshold is for two classes, got {len(self.classes_)}: leave it out")
         return y
 
-    def _predictions(self, member: Any, X: Any) -> FloatArray:
+    def _predictions(self, member: Estimator, X: Samples) -> FloatArray:
         given = np.asarray(member.predict_proba(X), dtype=np.float64)
         # A class that is not among the samples of an inner fit has no column of its own.
         p = np.zeros((len(given), len(self.classes_)))
         p[:, np.searchsorted(self.classes_, member.classes_)] = given
         return p
 
-    def _score(self, guess: FloatArray, truth: npt.NDArray[Any]) -> float:
+    def _score(self, guess: FloatArray, truth: Array) -> float:
         if self.threshold is not None:
             return self._best_threshold(guess, truth)[1]
         # The balanced accuracy, which scikit-learn warns of where a class is predicted that does not occur.
         labels, found = np.unique(truth), self.classes_[guess.argmax(axis=1)]
         return float(recall_score(truth, found, labels=labels, average="macro", zero_division=0))
 
-    def _best_weights(self, guesses: FloatArray, truth: npt.NDArray[Any]) -> FloatArray:
+    def _best_weights(self, guesses: FloatArray, truth: Array) -> FloatArray:
         return likelihood_weights(guesses[:, np.arange(len(truth)), np.searchsorted(self.classes_, truth)])
 
-    def _learn_combination(self, guess: FloatArray, truth: npt.NDArray[Any]) -> None:
+    def _learn_combination(self, guess: FloatArray, truth: Array) -> None:
         if self.threshold is not None:
             self.threshold_ = self._best_threshold(guess, truth)[0]
 
-    def _best_threshold(self, guess: FloatArray, truth: npt.NDArray[Any]) -> tuple[float, float]:
+    def _best_threshold(self, guess: FloatArray, truth: Array) -> tuple[float, float]:
         positive = truth == self.classes_[1]
         if positive.all() or not positive.any():
             raise ValueError(f"threshold needs both classes in the inner folds, got only {truth[0]}")

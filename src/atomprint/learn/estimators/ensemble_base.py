@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit, check_cv
-from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d, get_tags, indexable
+from sklearn.utils import Tags, _safe_indexing, assert_all_finite, column_or_1d, get_tags, indexable
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from atomprint.util.types import Array, Estimator, FloatArray, Indices, Samples, Targets
 from atomprint.util.validation import check_choice, check_integer, check_real
-
-FloatArray = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
 
 
 class Ensemble(_BaseComposition):
@@ -26,7 +23,7 @@ class Ensemble(_BaseComposition):
 
     combinations: ClassVar[tuple[str, ...]] = ("weights", "mean", "best")
     criteria: ClassVar[Mapping[str, str]]  # what decides, for those of the combinations that choose
-    members: Sequence[tuple[str, Any]]
+    members: Sequence[tuple[str, Estimator]]
     combine: str
     n_folds: int
     holdout: float
@@ -64,7 +61,7 @@ class Ensemble(_BaseComposition):
             if get_tags(member).input_tags.pairwise:
                 raise ValueError(f"members must take features, but {name!r} takes a kernel between samples")
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Find out how much each member counts, and fit those that count to all samples.
 
         Parameters
@@ -103,7 +100,7 @@ class Ensemble(_BaseComposition):
                 setattr(self, attribute, found)
         return self
 
-    def member_predictions(self, X: Any) -> tuple[FloatArray, FloatArray]:
+    def member_predictions(self, X: Samples) -> tuple[FloatArray, FloatArray]:
         """Return the weights of the members that count, and what each predicts.
 
         Parameters
@@ -138,11 +135,11 @@ class Ensemble(_BaseComposition):
         without = f", without {_listed(left)}" if left else ""
         return f"weighted mean of {_listed(told)}{without}{how}"
 
-    def _fitted(self, name: str, member: Any, X: Any, y: npt.NDArray[Any]) -> Any:
+    def _fitted(self, name: str, member: Estimator, X: Samples, y: Array) -> Any:
         with _named(name):
             return clone(member).fit(X, y)
 
-    def _out_of_fold(self, X: Any, y: npt.NDArray[Any]) -> tuple[Indices, FloatArray]:
+    def _out_of_fold(self, X: Samples, y: Array) -> tuple[Indices, FloatArray]:
         """Return samples, some of which may be missing or occur twice, and what each member predicts for them."""
         folds = list(self._folds(y) if self.cv is None else check_cv(self.cv, y, classifier=False).split(X, y))
         parts = []
@@ -159,7 +156,7 @@ class Ensemble(_BaseComposition):
             parts.append(np.array(guesses))
         return np.concatenate([predict for _, predict in folds]), np.concatenate(parts, axis=1)
 
-    def _folds(self, y: npt.NDArray[Any]) -> Iterator[tuple[Indices, Indices]]:
+    def _folds(self, y: Array) -> Iterator[tuple[Indices, Indices]]:
         """Yield inner folds of samples that are independent of each other."""
         rarest = int(np.unique(y, return_counts=True)[1].min()) if is_classifier(self) else 0
         if self.n_folds == 1:
@@ -171,7 +168,7 @@ class Ensemble(_BaseComposition):
             splitter = dealt(n_folds, shuffle=True, random_state=self.random_state)
         yield from splitter.split(y, y)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         known = [get_tags(member).input_tags for _, member in self.members]
         tags.input_tags.sparse = all(given.sparse for given in known)
@@ -181,26 +178,26 @@ class Ensemble(_BaseComposition):
     # What the two kinds differ in
 
     @abstractmethod
-    def _check_member(self, name: str, member: Any) -> None:
+    def _check_member(self, name: str, member: Estimator) -> None:
         """Raise if a member is of the wrong kind."""
 
     @abstractmethod
-    def _learn_targets(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _learn_targets(self, y: Array) -> Array:
         """Return the targets as members are given them, and keep what there is to know about them."""
 
     @abstractmethod
-    def _predictions(self, member: Any, X: Any) -> FloatArray:
+    def _predictions(self, member: Estimator, X: Samples) -> FloatArray:
         """Return what is combined: numbers, or probabilities of classes."""
 
     @abstractmethod
-    def _score(self, guess: FloatArray, truth: npt.NDArray[Any]) -> float:
+    def _score(self, guess: FloatArray, truth: Array) -> float:
         """Return how good a member is; larger is better."""
 
     @abstractmethod
-    def _best_weights(self, guesses: FloatArray, truth: npt.NDArray[Any]) -> FloatArray:
+    def _best_weights(self, guesses: FloatArray, truth: Array) -> FloatArray:
         """Return weights of members, shape (n_members,)."""
 
-    def _learn_combination(self, guess: FloatArray, truth: npt.NDArray[Any]) -> None:
+    def _learn_combination(self, guess: FloatArray, truth: Array) -> None:
         """Learn from the combined predictions of samples that members have not seen, if there is anything to learn."""
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linprog
 from sklearn.metrics import roc_curve
 
-FloatArray = npt.NDArray[np.float64]
+from atomprint.util.types import FloatArray, Mask
 
 _NEGLIGIBLE = 0.01  # a smaller weight is not worth a fit
 _TINY = 1e-12  # in place of a probability of 0, whose logarithm is not finite
@@ -89,7 +88,7 @@ def likelihood_weights(probabilities: FloatArray) -> FloatArray:
     return _without_the_negligible(weights)
 
 
-def balanced_threshold(probabilities: FloatArray, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def balanced_threshold(probabilities: FloatArray, positive: Mask) -> tuple[float, float]:
     """Return the threshold of a probability that divides two classes with the largest balanced accuracy.
 
     Parameters

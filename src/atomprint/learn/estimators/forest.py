@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.utils import gen_batches
+from sklearn.utils import Tags, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from atomprint.util.registry import public
-
-FloatArray = npt.NDArray[np.float64]
+from atomprint.util.types import FloatArray, Samples
 
 _ENTRIES = 20_000_000  # predictions of single trees that are held at once
 
@@ -35,7 +33,7 @@ class MedianExtraTrees(ExtraTreesRegressor):
     .. [2] N. Meinshausen, "Quantile regression forests", J. Mach. Learn. Res. 7, 983 (2006).
     """
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Samples) -> FloatArray:
         """Predict the median of the target.
 
         Parameters
@@ -49,7 +47,7 @@ class MedianExtraTrees(ExtraTreesRegressor):
         """
         return self.predict_quantile(X, 0.5)
 
-    def predict_quantile(self, X: Any, level: Any) -> FloatArray:
+    def predict_quantile(self, X: Samples, level: Any) -> FloatArray:
         """Predict quantiles of the target.
 
         Parameters
@@ -86,7 +84,7 @@ class MedianExtraTrees(ExtraTreesRegressor):
             quantiles[rows] = found[at, below] + (place - below) * (found[at, above] - found[at, below])
         return quantiles
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = False
         return tags

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.learn.estimators.similarity import (
-    FloatArray,
     candidates,
     check_candidates,
     factorise,
@@ -21,6 +21,7 @@ from atomprint.learn.estimators.similarity import (
     validated,
 )
 from atomprint.util.registry import public
+from atomprint.util.types import FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer
 
 _LOG_NOISE = (-10.0, 2.0)  # range of log10 of the noise, to be compared with 1, the similarity with itself
@@ -82,7 +83,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         self.max_samples = max_samples
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Choose kernel and noise, and condition on the samples.
 
         Parameters
@@ -127,7 +128,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
             self.X_fit_ = self.similarity_.scaled(X)
         return self
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Samples, return_std: bool = False) -> Targets:
         """Predict the targets of samples.
 
         Parameters
@@ -167,7 +168,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
             return mean
         return mean, self.amplitude_ * np.sqrt(np.maximum(variance, self.best_params_["noise"]))
 
-    def _choose(self, X: Any, targets: FloatArray) -> None:
+    def _choose(self, X: Samples, targets: FloatArray) -> None:
         """Set kernel and noise of the largest marginal likelihood."""
         best = -np.inf
         n = len(targets)
@@ -188,7 +189,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
                 self.best_params_ = similarity.parameters() | {"noise": float(10**found.x)}
         self.log_marginal_likelihood_ = best
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = "precomputed" in self.kernels
         tags.input_tags.sparse = not tags.input_tags.pairwise

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_solve
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.learn.estimators.relevance import Choices, Relevance, choose_relevance
 from atomprint.learn.estimators.similarity import (
-    FloatArray,
     candidates,
     check_candidates,
     check_choices,
@@ -25,6 +25,7 @@ from atomprint.learn.estimators.similarity import (
 from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.registry import public
+from atomprint.util.types import FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer, check_real
 
 
@@ -122,7 +123,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         self.n_components = n_components
         self.block_weights = block_weights
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Choose the parameters and learn the weights.
 
         Parameters
@@ -169,7 +170,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
             self.X_fit_ = self.similarity_.scaled(X[self.centers_])
         return self
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Samples) -> FloatArray:
         """Predict the targets of samples.
 
         Parameters
@@ -198,7 +199,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         """Mean distance between training samples."""
         return self.similarity_.unit
 
-    def _relevance(self, X: Any, targets: FloatArray) -> Relevance | None:
+    def _relevance(self, X: Samples, targets: FloatArray) -> Relevance | None:
         """Return how blocks are projected and what they weigh; None if features stay as they are."""
         weighed = not isinstance(self.block_weights, Sequence | np.ndarray) or len(self.block_weights) > 0
         if weighed:
@@ -220,7 +221,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         )
         return choose_relevance(X, targets, blocks, choices, n_components, self.n_search, self.random_state)
 
-    def _choose(self, X: Any, targets: FloatArray, relevance: Relevance | None) -> FloatArray:
+    def _choose(self, X: Samples, targets: FloatArray, relevance: Relevance | None) -> FloatArray:
         """Set the best parameters, and return the weights of these samples."""
         kernels, length_scales, scalings = self.kernels, self.length_scales, self.scalings
         if relevance is not None:
@@ -238,7 +239,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         self.best_score_ = best
         return weights_of_best
 
-    def _project(self, X: Any, targets: FloatArray) -> FloatArray:
+    def _project(self, X: Samples, targets: FloatArray) -> FloatArray:
         r"""Return weights of the centres m for all samples n: :math:`(K_{mn} K_{nm} + \alpha K_{mm})^{-1} K_{mn} y`.
 
         In the eigenvectors of :math:`K_{mm}`, without those whose eigenvalues are so small that products with them,
@@ -261,7 +262,7 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         matrix[np.diag_indices_from(matrix)] += self.best_params_["alpha"]
         return np.asarray(basis @ cho_solve(factorise(matrix), basis.T @ right, check_finite=False))
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = "precomputed" in self.kernels
         tags.input_tags.sparse = not tags.input_tags.pairwise and self.n_components is None

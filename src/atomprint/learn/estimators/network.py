@@ -12,15 +12,15 @@ import numpy.typing as npt
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import Tags, check_random_state, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.extras import require
 from atomprint.util.registry import public
+from atomprint.util.types import Array, FloatArray, Samples, Targets
 from atomprint.util.validation import check_choice, check_integer, check_real
 
-FloatArray = npt.NDArray[np.float64]
 Layers = list[npt.NDArray[np.float32]]  # weights and biases in turn, from the input to the output
 
 _LOSSES = ("absolute_error", "squared_error")
@@ -57,7 +57,7 @@ class _ResidualNetwork(BaseEstimator):
         self.limit = limit
         self.random_state = random_state
 
-    def _train(self, X: Any, targets: npt.NDArray[Any], n_outputs: int, loss: str) -> None:
+    def _train(self, X: Samples, targets: Array, n_outputs: int, loss: str) -> None:
         """Fit the layers to samples."""
         width, n_layers = check_integer("width", self.width, 1), check_integer("n_layers", self.n_layers, 1)
         dropout = check_real("dropout", self.dropout, at_least=0)
@@ -89,10 +89,10 @@ class _ResidualNetwork(BaseEstimator):
             raise ValueError(f"learning_rate must be smaller: training diverged with {self.learning_rate:g}")
         self.n_epochs_ = n_epochs
 
-    def _inputs(self, X: Any) -> npt.NDArray[Any]:
+    def _inputs(self, X: Samples) -> Array:
         return np.clip((X.toarray() if issparse(X) else X) / self.scales_, -self.limit, self.limit)
 
-    def _outputs(self, X: Any) -> FloatArray:
+    def _outputs(self, X: Samples) -> FloatArray:
         """Return what the last layer gives, shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
@@ -102,7 +102,7 @@ class _ResidualNetwork(BaseEstimator):
             outputs[rows] = _forward(layers, self._inputs(X[rows]), expit)
         return outputs
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -198,7 +198,7 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         )
         self.loss = loss
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Fit the network.
 
         Parameters
@@ -217,7 +217,7 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         self._train(X, np.asarray(y, dtype=np.float32)[:, None], 1, loss)
         return self
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Samples) -> FloatArray:
         """Predict the targets of samples.
 
         Parameters
@@ -257,7 +257,7 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
         As there.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Fit the network.
 
         Parameters
@@ -277,17 +277,17 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
         self._train(X, found.astype(np.int32), len(self.classes_), "likelihood")
         return self
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Samples) -> FloatArray:
         """Predict the probabilities of classes, shape (n_samples, n_classes)."""
         return np.asarray(softmax(self._outputs(X), axis=1))
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: Samples) -> Array:
         """Predict the classes of samples, shape (n_samples,)."""
         places = self._outputs(X).argmax(axis=1)
         return np.asarray(self.classes_[places])
 
 
-def _largest(X: Any) -> npt.NDArray[Any]:
+def _largest(X: Samples) -> Array:
     """Return the largest magnitude of each feature."""
     found = abs(X).max(axis=0)
     return found.toarray().ravel() if issparse(found) else found

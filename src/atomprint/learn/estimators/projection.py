@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import eigh
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.registry import public
+from atomprint.util.types import Array, Samples, Targets
 from atomprint.util.validation import check_integer, check_real
 
 _BLOCK = 2048  # rows whose products are added up at once
@@ -51,7 +51,7 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.n_components = n_components
         self.whiten = whiten
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Samples, y: Targets = None) -> Self:
         """Find the components.
 
         Parameters
@@ -90,7 +90,7 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.components_ = (vectors[:, kept] * scales).astype(X.dtype)
         return self
 
-    def transform(self, X: Any) -> npt.NDArray[Any]:
+    def transform(self, X: Samples) -> Array:
         """Return the components of samples, shape (n_samples, n_components_)."""
         check_is_fitted(self)
         X = self._checked(X, reset=False)
@@ -105,7 +105,7 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _n_features_out(self) -> int:
         return self.n_components_
 
-    def _checked(self, X: Any, reset: bool) -> npt.NDArray[Any]:
+    def _checked(self, X: Samples, reset: bool) -> Array:
         return np.asarray(
             validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=2 if reset else 1)
         )

@@ -13,10 +13,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from atomprint.learn.estimators.projection import Projection
-from atomprint.learn.estimators.similarity import KERNELS, FloatArray, subset
+from atomprint.learn.estimators.similarity import KERNELS, subset
 from atomprint.learn.task.blocks import Blocks
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.registry import public
+from atomprint.util.types import FloatArray, Samples
 
 _ROWS = 2048  # rows that are transformed at once
 _N_COMPARED = 1000  # samples by which weights are compared, at most: each comparison takes their number cubed
@@ -47,7 +48,7 @@ class WeightedBlock:
     projection: Projection | None
     factor: float
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Samples) -> Samples:
         """Return the block of these samples, shape (n_samples, n_features of the block or n_components)."""
         Z = self.scaler.transform(X[:, self.start : self.stop])
         return self.factor * (Z if self.projection is None else self.projection.transform(Z))
@@ -71,7 +72,7 @@ class WeightedBlocks:
 
     parts: tuple[WeightedBlock, ...]
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Samples) -> Samples:
         """Return the weighted blocks of samples.
 
         Parameters
@@ -132,7 +133,7 @@ class Relevance(NamedTuple):
 
 
 def choose_relevance(
-    X: Any,
+    X: Samples,
     targets: FloatArray,
     blocks: Blocks,
     choices: Choices,
@@ -195,7 +196,7 @@ class _Comparison:
     """Leave-one-out errors of combinations, each computed once."""
 
     def __init__(
-        self, X: Any, targets: FloatArray, rows: Any, blocks: Blocks, choices: Choices, n_components: int | None
+        self, X: Samples, targets: FloatArray, rows: Any, blocks: Blocks, choices: Choices, n_components: int | None
     ) -> None:
         self.X, self.rows, self.targets = X, rows, targets[rows]
         self.n_components, self.choices = n_components, choices
@@ -344,7 +345,7 @@ class _Comparison:
         return Relevance(WeightedBlocks(tuple(parts)), kernel, near, parameters, self.score(state), len(self.scores))
 
 
-def _scaler(X: Any, with_std: bool) -> StandardScaler:
+def _scaler(X: Samples, with_std: bool) -> StandardScaler:
     """Return what centres features and perhaps scales them; it sees a few rows at a time, as it makes copies."""
     scaler = StandardScaler(with_mean=not sparse.issparse(X), with_std=with_std)
     for rows in gen_batches(X.shape[0], _ROWS):
@@ -352,7 +353,7 @@ def _scaler(X: Any, with_std: bool) -> StandardScaler:
     return scaler
 
 
-def _varies(X: Any) -> bool:
+def _varies(X: Samples) -> bool:
     """Return whether samples differ by more than rounding in any feature."""
     scaler = _scaler(X, with_std=True)
     precision = np.finfo(np.float32 if X.dtype == np.float32 else np.float64).eps

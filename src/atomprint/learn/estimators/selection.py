@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 from sklearn.base import BaseEstimator
@@ -14,9 +13,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.registry import public
+from atomprint.util.types import Array, FloatArray, Indices, Mask, Samples, Targets
 from atomprint.util.validation import check_choice, check_integer
-
-FloatArray = npt.NDArray[np.float64]
 
 _BLOCK = 2048  # rows whose products are added up at once
 _DENSE = 64  # features up to which all eigenvectors are found, which is quicker than iterating for one
@@ -69,7 +67,7 @@ class SelectFeatures(SelectorMixin, BaseEstimator):
         self.n_features = n_features
         self.method = method
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Samples, y: Targets = None) -> Self:
         """Choose the features.
 
         Parameters
@@ -93,14 +91,14 @@ class SelectFeatures(SelectorMixin, BaseEstimator):
         self.chosen_ = choose(_covariance(X), min(wanted, X.shape[1]))
         return self
 
-    def _get_support_mask(self) -> npt.NDArray[np.bool_]:
+    def _get_support_mask(self) -> Mask:
         check_is_fitted(self)
         mask = np.zeros(self.n_features_in_, dtype=bool)
         mask[self.chosen_] = True
         return mask
 
 
-def _covariance(X: npt.NDArray[Any]) -> FloatArray:
+def _covariance(X: Array) -> FloatArray:
     """Return products of centred features, shape (n_features, n_features), divided by the number of samples."""
     mean = X.mean(axis=0, dtype=np.float64)
     products = np.zeros((X.shape[1], X.shape[1]))
@@ -110,7 +108,7 @@ def _covariance(X: npt.NDArray[Any]) -> FloatArray:
     return products / len(X)
 
 
-def _columns(left: FloatArray, n: int) -> npt.NDArray[np.intp]:
+def _columns(left: FloatArray, n: int) -> Indices:
     """Return features by the leading singular vector of what those before leave; ``left`` is used up."""
     least = _LEFT * left.diagonal().max()
     leading = np.ones(len(left))
@@ -136,7 +134,7 @@ def _leading(products: FloatArray, start: FloatArray) -> FloatArray:
     return np.asarray(eigsh(products, k=1, which="LA", v0=start, tol=1e-6)[1][:, 0])
 
 
-def _farthest(products: FloatArray, n: int) -> npt.NDArray[np.intp]:
+def _farthest(products: FloatArray, n: int) -> Indices:
     """Return features, each as far as possible from the nearest of those before."""
     sizes = products.diagonal()
     chosen = [_first_largest(sizes)]

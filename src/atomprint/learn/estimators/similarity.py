@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, solve_triangular
 from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import StandardScaler
@@ -16,9 +15,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
 from atomprint.util.registry import public
+from atomprint.util.types import Estimator, FloatArray, Indices, Samples, Targets
 from atomprint.util.validation import check_choice, check_real
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def _matern52(x: FloatArray) -> FloatArray:
@@ -68,11 +66,11 @@ class Similarity:
     unit: float
     scaler: StandardScaler | None
 
-    def scaled(self, X: Any) -> Any:
+    def scaled(self, X: Samples) -> Samples:
         """Return features as distances are measured between them."""
         return X if self.scaler is None else self.scaler.transform(X)
 
-    def blocks(self, X: Any, fitted: Any) -> Iterator[tuple[slice, FloatArray]]:
+    def blocks(self, X: Samples, fitted: Estimator) -> Iterator[tuple[slice, FloatArray]]:
         """Yield the kernel between samples and the fitted ones (already scaled), some rows at a time.
 
         Parameters
@@ -109,7 +107,7 @@ class Similarity:
         scaling = "none" if self.scaler is None else "standard"
         return {"kernel": self.kernel, "length_scale": self.length_scale, "scaling": scaling}
 
-    def matrix(self, X: Any) -> FloatArray:
+    def matrix(self, X: Samples) -> FloatArray:
         """Return the kernel between all samples, shape (n, n), of features or of a precomputed kernel."""
         out = np.empty((X.shape[0], X.shape[0]))
         for rows, block in self.blocks(X, self.scaled(X)):
@@ -118,7 +116,7 @@ class Similarity:
 
 
 def candidates(
-    X: Any, kernels: Sequence[str], length_scales: Sequence[float], scalings: Sequence[str]
+    X: Samples, kernels: Sequence[str], length_scales: Sequence[float], scalings: Sequence[str]
 ) -> Iterator[tuple[Similarity, FloatArray]]:
     """Yield all choices of a kernel, and the kernel matrix between the rows of X that each gives."""
     if tuple(kernels) == ("precomputed",):
@@ -160,7 +158,7 @@ def check_choices(name: str, choices: Iterable[Any], check: Callable[[str, Any],
         check(name, choice)
 
 
-def validated(model: Any, X: Any, y: Any) -> tuple[Any, FloatArray]:
+def validated(model: Estimator, X: Samples, y: Targets) -> tuple[Any, FloatArray]:
     """Return the features, or the kernel matrix, and the targets that a model is given to fit, checked."""
     pairwise = "precomputed" in model.kernels
     sparse = False if pairwise else "csr"
@@ -172,12 +170,12 @@ def validated(model: Any, X: Any, y: Any) -> tuple[Any, FloatArray]:
     return X, np.asarray(y, dtype=np.float64)
 
 
-def part_of(X: Any, rows: npt.NDArray[np.intp] | slice, pairwise: bool) -> Any:
+def part_of(X: Samples, rows: Indices | slice, pairwise: bool) -> Samples:
     """Return features of some samples, or the kernel between them."""
     return X[rows][:, rows] if pairwise else X[rows]
 
 
-def subset(n: int, size: int, random_state: Any) -> npt.NDArray[np.intp] | slice:
+def subset(n: int, size: int, random_state: Any) -> Indices | slice:
     """Return ``size`` random samples of ``n`` in ascending order, or all of them if there are no more."""
     if n <= size:
         return slice(None)

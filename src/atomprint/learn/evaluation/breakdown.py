@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,7 @@ from atomprint.chemistry.contents import numbers_of
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch
-
-Indices = npt.NDArray[np.intp]
+from atomprint.util.types import Array, Indices, Items, JsonObject, Mask
 
 # A mean of fewer samples says little.
 _FEW = 10
@@ -63,7 +61,7 @@ class BreakdownRow:
         """Whether there are so few samples that the figures say little: fewer than 10."""
         return self.n < _FEW
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {"label": self.label, "n": self.n, "error": self.error, "bias": self.bias, "few": self.few}
 
@@ -83,7 +81,7 @@ class Breakdown:
 
     tables: Mapping[str, Sequence[BreakdownRow]]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {name: [row.to_dict() for row in rows] for name, rows in self.tables.items()}
 
@@ -121,7 +119,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
     contains = compositions_of(problem.dataset).contains[rows]
     regression = problem.kind == "regression"
 
-    def row(label: str, chosen: npt.NDArray[Any]) -> BreakdownRow:
+    def row(label: str, chosen: Array) -> BreakdownRow:
         own = signed[chosen]
         error = np.abs(own).mean() if regression else np.mean(own != 0)
         return BreakdownRow(label, len(own), float(error), float(own.mean()) if regression else None)
@@ -143,7 +141,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
     return Breakdown(tables)
 
 
-def chemistry(contains: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
+def chemistry(contains: Mask) -> npt.NDArray[np.str_]:
     """Return the kind of compound of compositions.
 
     Parameters
@@ -160,7 +158,7 @@ def chemistry(contains: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
         a sulfate and water are oxides.
     """
 
-    def has(*symbols: str) -> npt.NDArray[np.bool_]:
+    def has(*symbols: str) -> Mask:
         return np.asarray(contains[:, [atomic_numbers[symbol] for symbol in symbols]].any(axis=1))
 
     anions = {name: has(*symbols) for name, symbols in _ANIONS.items()}
@@ -173,7 +171,7 @@ def chemistry(contains: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
     return np.asarray(np.select(list(kinds.values()), list(kinds), default="intermetallic"), dtype=np.str_)
 
 
-def _elements_of_atoms(problem: Problem, samples: Indices) -> npt.NDArray[np.bool_]:
+def _elements_of_atoms(problem: Problem, samples: Indices) -> Mask:
     """Return for each sample, which is an atom, a row with its element."""
     assert problem.atoms is not None
     structures, atoms = problem.structures[samples], problem.atoms[samples]
@@ -185,7 +183,7 @@ def _elements_of_atoms(problem: Problem, samples: Indices) -> npt.NDArray[np.boo
     return found
 
 
-def _sizes(structures: Any, rows: Indices) -> npt.NDArray[np.int64]:
+def _sizes(structures: Items, rows: Indices) -> npt.NDArray[np.int64]:
     """Return the number of atoms of some structures."""
     if isinstance(structures, Batch):
         return structures.n_atoms[rows]
@@ -193,7 +191,7 @@ def _sizes(structures: Any, rows: Indices) -> npt.NDArray[np.int64]:
     return np.array([len(numbers_of(structures[row])) for row in present.tolist()], dtype=np.int64)[inverse]
 
 
-def _bins(sizes: npt.NDArray[np.int64]) -> Iterable[tuple[str, npt.NDArray[np.bool_]]]:
+def _bins(sizes: npt.NDArray[np.int64]) -> Iterable[tuple[str, Mask]]:
     """Yield labels and members of bins: single sizes if they are few, else ranges with about as many members."""
     different = np.unique(sizes)
     if len(different) <= _MANY_SIZES:

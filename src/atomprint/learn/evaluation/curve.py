@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -24,9 +22,8 @@ from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, compute_metrics, primary_metric, spread
 from atomprint.learn.task.problem import Problem
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import Indices, JsonObject
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs, check_real
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class LearningCurve:
     features: str
     description: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {
             "metric": self.metric,

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from threadpoolctl import threadpool_limits
@@ -24,9 +23,8 @@ from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_n_jobs
-
-Indices = npt.NDArray[np.intp]
 
 
 class FitError(RuntimeError):
@@ -58,15 +56,15 @@ class Fold:
     """
 
     indices: Indices
-    y_pred: npt.NDArray[Any]
-    probabilities: npt.NDArray[np.float64] | None
-    y_std: npt.NDArray[np.float64] | None
+    y_pred: Array
+    probabilities: FloatArray | None
+    y_std: FloatArray | None
     metrics: Metrics
     chosen: dict[str, Any]
     seconds_fit: float
     seconds_predict: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return figures, choices and times in plain types, for JSON."""
         return {
             "n_samples": len(self.indices),
@@ -86,9 +84,9 @@ class OutOfFold(NamedTuple):
 
     indices: Indices
     folds: Indices  # the fold that each was predicted in, counted from 0
-    y_pred: npt.NDArray[Any]
-    probabilities: npt.NDArray[np.float64] | None
-    y_std: npt.NDArray[np.float64] | None
+    y_pred: Array
+    probabilities: FloatArray | None
+    y_std: FloatArray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +112,9 @@ class Evaluation:
     kind: str
     folds: tuple[Fold, ...]
     test: Fold | None
-    estimator: Any
+    estimator: Estimator
     fold_names: tuple[str, ...] = ()
-    fold_estimators: tuple[Any, ...] = ()
+    fold_estimators: tuple[Estimator, ...] = ()
 
     def parts(self) -> list[tuple[str, Fold]]:
         """Return the folds and the test part, if there is one, with their names: "fold 1", "fold 2", …, "test"."""
@@ -146,7 +144,7 @@ class Evaluation:
             joined([fold.y_std for fold in self.folds]),
         )
 
-    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+    def held_out(self) -> tuple[str, Indices, Array]:
         """Return the predictions to judge the model by: of the test part if there is one, else of all folds.
 
         Returns
@@ -163,7 +161,7 @@ class Evaluation:
         found = self.out_of_fold()
         return "folds", found.indices, found.y_pred
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the figures of all folds and of the test part in plain types, for JSON."""
         folds = self.parts()[: len(self.folds)]
         return {
@@ -173,7 +171,7 @@ class Evaluation:
         }
 
 
-def joined(parts: list[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64] | None:
+def joined(parts: list[FloatArray | None]) -> FloatArray | None:
     """Return what all models of a list gave as one array, or None if one of them gave nothing."""
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if len(known) == len(parts) else None
@@ -331,14 +329,14 @@ def fit_estimator(
         return model
 
 
-def targets(problem: Problem) -> npt.NDArray[Any]:
+def targets(problem: Problem) -> Array:
     """Return targets as models take them: float64, or indices of classes."""
     return problem.y if problem.kind == "regression" else problem.y.astype(np.intp)
 
 
 def predict(
-    model: Any, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    model: Estimator, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
+) -> tuple[Array, FloatArray | None, FloatArray | None]:
     """Predict samples with a fitted model.
 
     Parameters

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC, SVR
 
@@ -27,8 +26,7 @@ from atomprint.learn.models.anatomy import innermost
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
-
-Indices = npt.NDArray[np.intp]
+from atomprint.util.types import Indices, Samples
 
 _N_EXPLAINED = 1000  # samples that are scrambled, at most
 _N_COMPARED = 200  # the same for models that compare each sample with all that they were fitted to
@@ -119,7 +117,7 @@ def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Sp
     return parts, where + (f" ({n} samples of it, drawn at random)" if n < n_all else "")
 
 
-def _dense(X: Any) -> Any:
+def _dense(X: Samples) -> Any:
     return X.toarray() if hasattr(X, "toarray") else X
 
 

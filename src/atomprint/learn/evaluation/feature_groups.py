@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.layout import Meanings
+from atomprint.util.types import Indices
 
-Groups = Mapping[str, npt.NDArray[np.intp]]
+Groups = Mapping[str, Indices]
 """Columns of each group of features, by its label."""
 
 # Ways to group that say nothing if there is only one group.
@@ -61,7 +61,7 @@ def feature_groups(features: Meanings | Iterable[str]) -> dict[str, Groups]:
     pairs = np.sort(merged[known.codes] * n + known.columns)  # some are there twice: n = n' = 1
     group_of, columns = divmod(pairs[np.diff(pairs, prepend=-1) > 0], n)
     ends = np.searchsorted(group_of, np.arange(len(numbers)), side="right")
-    found: dict[str, dict[str, npt.NDArray[np.intp]]] = {"descriptors": {}}
+    found: dict[str, dict[str, Indices]] = {"descriptors": {}}
     unknown = np.ones(len(known.names), dtype=bool)
     for (way, label), own in zip(numbers, np.split(columns, ends), strict=False):
         if label and len(own):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from atomprint.learn.evaluation.feature_groups import Groups, feature_groups
 from atomprint.learn.models.anatomy import target_scale
 from atomprint.learn.task.blocks import seen_columns
 from atomprint.util.estimators import unwrap
+from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_choice, check_integer
 
 __all__ = [
@@ -77,7 +78,7 @@ class Importance:
     groups: Mapping[str, list[GroupImportance]]
     n_groups: Mapping[str, int]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return method, unit and figures in plain types, for JSON."""
         return {
             "method": self.method,
@@ -93,14 +94,14 @@ class Importance:
 class Part(NamedTuple):
     """A fitted model, and features and targets of samples that it has not seen."""
 
-    model: Any
-    X: npt.NDArray[Any]
-    y: npt.NDArray[Any]
+    model: Estimator
+    X: Array
+    y: Array
 
 
 def group_importance(
-    model: Any,
-    X: npt.NDArray[Any],
+    model: Estimator,
+    X: Array,
     y: npt.ArrayLike,
     groups: Groups,
     *,
@@ -175,7 +176,7 @@ def pooled_importance(
     reference = _loss(kind, parts, unscrambled)
     scratch = [part.X.copy() for part in parts]
 
-    def cost(columns: npt.NDArray[np.intp], repeats: int) -> npt.NDArray[np.float64]:
+    def cost(columns: Indices, repeats: int) -> FloatArray:
         """Return by how much the loss grows, for each repeat."""
         if all((part.X[:, columns] == part.X[:1, columns]).all() for part in parts):
             return np.zeros(repeats)  # scrambling changes nothing
@@ -206,7 +207,7 @@ def pooled_importance(
     return sorted(result, key=lambda item: -item.mean)
 
 
-def _loss(kind: str, parts: Sequence[Part], guesses: Sequence[npt.NDArray[Any]]) -> float:
+def _loss(kind: str, parts: Sequence[Part], guesses: Sequence[Array]) -> float:
     truth, guess = np.concatenate([part.y for part in parts]), np.concatenate(guesses)
     if kind == "regression":
         return float(np.mean(np.abs(guess - truth)))
@@ -215,7 +216,7 @@ def _loss(kind: str, parts: Sequence[Part], guesses: Sequence[npt.NDArray[Any]])
 
 
 def shapley_importance(
-    model: Any, X: npt.NDArray[Any], groups: Groups, *, background: npt.NDArray[Any] | None = None
+    model: Estimator, X: Array, groups: Groups, *, background: Array | None = None
 ) -> list[GroupImportance]:
     """Sum Shapley values of features within groups: how far a group moves predictions.
 
@@ -279,14 +280,14 @@ def shapley_importance(
     return sorted(result, key=lambda item: -item.mean)
 
 
-def _is_of_trees(model: Any) -> bool:
+def _is_of_trees(model: Estimator) -> bool:
     if hasattr(model, "tree_") or hasattr(model, "_predictors") or hasattr(model, "get_booster"):
         return True
     parts = np.ravel(getattr(model, "estimators_", []))
     return len(parts) > 0 and hasattr(parts[0], "tree_") and not isinstance(model, BaggingClassifier | BaggingRegressor)
 
 
-def impurity_importance(model: Any) -> npt.NDArray[np.float64] | None:
+def impurity_importance(model: Estimator) -> FloatArray | None:
     """Return the share of each feature in what the splits of a model of trees remove, shape (n_features,).
 
     For a random forest that is the variance or Gini impurity, for XGBoost the gain; 0 for features of blocks that the

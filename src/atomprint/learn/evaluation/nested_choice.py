@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -20,9 +19,8 @@ from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, compute_metrics, primary_metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_integer, check_n_jobs
-
-Indices = npt.NDArray[np.intp]
 
 CHOSEN = "chosen"
 """Key of the choice in place of features and model, where each fold has its own."""
@@ -109,7 +107,7 @@ class Choice:
             folds.append(replace(fold, chosen={"features": features, "model": model, **fold.chosen}))
         return replace(best, folds=tuple(folds), fold_estimators=())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain types, for JSON."""
         return {
             "description": self.description,
@@ -130,7 +128,7 @@ class Choice:
             ],
         }
 
-    def _scores(self) -> npt.NDArray[np.float64]:
+    def _scores(self) -> FloatArray:
         """Return the figures with shape (n_parts, n_candidates), larger ones better."""
         sign = 1.0 if METRICS[self.kind][self.metric].larger_is_better else -1.0
         return np.array([[-np.inf if m.value is None else sign * m.value for m in row] for row in self.figures])

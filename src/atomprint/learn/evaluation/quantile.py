@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,10 @@ from atomprint.learn.splits.groups import GROUPS, group_labels
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import Array, Indices
 
-Indices = npt.NDArray[np.intp]
 
-
-def conformal_quantile(scores: npt.ArrayLike, level: float, groups: npt.NDArray[Any] | None = None) -> Metric:
+def conformal_quantile(scores: npt.ArrayLike, level: float, groups: Array | None = None) -> Metric:
     """Return the smallest score that bounds a new one at a level, or say that there are too few for the level.
 
     Of n scores on their own that is the ceil((n + 1) level)-th smallest. With groups of scores that are alike, each

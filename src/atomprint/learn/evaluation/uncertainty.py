@@ -14,10 +14,8 @@ from atomprint.learn.evaluation.quantile import conformal_quantile, groups_of
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import FloatArray, Indices, JsonObject, Mask
 from atomprint.util.validation import check_real
-
-FloatArray = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
 
 _LEVELS = (0.05, *(round(0.1 * k, 1) for k in range(1, 10)), 0.95, 0.99)
 
@@ -95,7 +93,7 @@ class Uncertainty:
     parts: npt.NDArray[np.str_]
     lower: FloatArray | None
     upper: FloatArray | None
-    sets: npt.NDArray[np.bool_] | None
+    sets: Mask | None
     checked_on: str
     coverage: Metric
     coverage_by_class: Mapping[str, Metric]
@@ -105,7 +103,7 @@ class Uncertainty:
     thresholds: Mapping[str, Metric]
     normalised: Uncertainty | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
         return {
             "level": self.level,
@@ -193,7 +191,7 @@ class _Held(NamedTuple):
 
     name: str
     fold: Fold
-    calibration: npt.NDArray[np.bool_]  # which predictions out of folds
+    calibration: Mask  # which predictions out of folds
 
 
 def _held(evaluation: Evaluation) -> list[_Held]:
@@ -321,11 +319,11 @@ def _sets(evaluation: Evaluation, problem: Problem, split: Split, level: float) 
         labels = y[found.indices]
         scores = 1 - np.asarray(found.probabilities)[np.arange(len(labels)), labels]
 
-    def quantiles(use: npt.NDArray[np.bool_]) -> list[Metric]:
+    def quantiles(use: Mask) -> list[Metric]:
         of_class = [use & (labels == c) for c in range(len(classes))]
         return [conformal_quantile(scores[own], level, None if groups is None else groups[own]) for own in of_class]
 
-    def sets(part: _Held) -> npt.NDArray[np.bool_]:
+    def sets(part: _Held) -> Mask:
         limits = [1.0 if q.value is None else q.value for q in quantiles(part.calibration)]
         return np.asarray(1 - np.asarray(part.fold.probabilities) <= np.array(limits) + 1e-12)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -22,10 +21,11 @@ from sklearn.utils import _safe_indexing
 
 from atomprint.learn.estimators.ensemble import Ensemble, EnsembleRegressor
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
-from atomprint.util.estimators import Estimator, layers, unwrap
+from atomprint.util.estimators import layers, unwrap
+from atomprint.util.types import Estimator, FloatArray, Samples
 
 
-def innermost(model: Estimator) -> Iterator[Any]:
+def innermost(model: Estimator) -> Iterator[Estimator]:
     """Yield the model proper; of an ensemble that of each member, of several seeds that of each seed."""
     _, inner = unwrap(model)
     if isinstance(inner, Ensemble):
@@ -74,7 +74,7 @@ def chosen_parameters(model: Estimator) -> dict[str, Any]:
     return chosen | dict(getattr(inner, "best_params_", {}))
 
 
-def standard_deviation(model: Estimator, X: Any) -> npt.NDArray[np.float64] | None:
+def standard_deviation(model: Estimator, X: Samples) -> FloatArray | None:
     """Return the standard deviation of predictions by a fitted regressor's own account.
 
     Parameters
@@ -110,20 +110,20 @@ def standard_deviation(model: Estimator, X: Any) -> npt.NDArray[np.float64] | No
     return None if found is None else np.asarray(target_scale(model) * found)
 
 
-def _between_members(ensemble: EnsembleRegressor, X: Any) -> npt.NDArray[np.float64] | None:
+def _between_members(ensemble: EnsembleRegressor, X: Samples) -> FloatArray | None:
     if len(ensemble.members_) == 1:
         return standard_deviation(next(iter(ensemble.members_.values())), X)
     weights, guesses = ensemble.member_predictions(X)
     return np.asarray(np.sqrt(weights @ (guesses - weights @ guesses) ** 2))
 
 
-def _between_seeds(bag: BaggingRegressor, X: Any) -> npt.NDArray[np.float64]:
+def _between_seeds(bag: BaggingRegressor, X: Samples) -> FloatArray:
     # One that was imported by its path may give each of its models a part of the features.
     parts = zip(bag.estimators_, bag.estimators_features_, strict=True)
     return np.asarray(np.std([one.predict(_safe_indexing(X, columns, axis=1)) for one, columns in parts], axis=0))
 
 
-def _between_trees(forest: Any, X: Any) -> npt.NDArray[np.float64]:
+def _between_trees(forest: Any, X: Samples) -> FloatArray:
     X = np.asarray(X, dtype=np.float32)  # as trees want it, once
     # About the prediction, which need not be the mean.
     mean, squares = forest.predict(X), np.zeros(len(X))

@@ -25,7 +25,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils import get_tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.fixes import parse_version
 
 from atomprint.learn.estimators.ensemble import EnsembleClassifier, EnsembleRegressor
@@ -37,6 +37,7 @@ from atomprint.learn.estimators.similarity import KERNELS
 from atomprint.learn.models.search import Interval, Space
 from atomprint.util.extras import require
 from atomprint.util.registry import public
+from atomprint.util.types import Estimator
 
 KINDS = ("regression", "classification")
 
@@ -101,7 +102,7 @@ class ModelSpec:
 
     title: str
     description: str
-    make: Callable[[Request], Any]
+    make: Callable[[Request], Estimator]
     space: Space = field(default_factory=dict)
     kinds: tuple[str, ...] = KINDS
     pairwise: bool = False
@@ -115,7 +116,7 @@ class ModelSpec:
 class ScaledTarget(TransformedTargetRegressor):
     """A regressor of targets scaled to mean 0 and standard deviation 1, which also takes kernels between samples."""
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = get_tags(self.regressor).input_tags.pairwise
         return tags
@@ -125,7 +126,7 @@ class ScaledTarget(TransformedTargetRegressor):
 class Calibrated(CalibratedClassifierCV):
     """A classifier with probabilities, which also takes kernels between samples."""
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = get_tags(self.estimator).input_tags.pairwise
         return tags

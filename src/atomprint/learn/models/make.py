@@ -31,6 +31,7 @@ from atomprint.learn.models.catalogue import (
 from atomprint.learn.models.search import Search, Space
 from atomprint.learn.task.blocks import SelectBlocks, check_names
 from atomprint.util.registry import import_class
+from atomprint.util.types import Estimator
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
 
 __all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
@@ -112,7 +113,7 @@ def make_model(
     check_bool("pairwise", pairwise)
     if search is not None and search.method == "none":
         search = None
-    steps: list[tuple[str, Any]] = []
+    steps: list[tuple[str, Estimator]] = []
     if blocks is not None:
         if pairwise:
             raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
@@ -178,11 +179,11 @@ def make_model(
     return model if search is None else _searched(name, model, search, space, kind, prefix)
 
 
-def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Any]]:
+def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Estimator]]:
     """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" with the next seed for another one."""
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not len(given):
         raise TypeError(f"members must be a list of models, each a name or a table with a type, got {given!r}")
-    members: dict[str, Any] = {}
+    members: dict[str, Estimator] = {}
     for entry in given:
         if not isinstance(entry, str | Mapping):
             raise TypeError(f"members must be names of models or tables with a type, got {entry!r}")
@@ -208,7 +209,7 @@ def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> li
     return list(members.items())
 
 
-def _with_seeds(name: str, model: Any, n_seeds: int, random_state: int | None, pairwise: bool) -> Any:
+def _with_seeds(name: str, model: Estimator, n_seeds: int, random_state: int | None, pairwise: bool) -> Estimator:
     """Return the average of several of a model that are fitted to the same samples with different seeds."""
     if isinstance(model, Ensemble) or "random_state" not in model.get_params():
         raise ValueError(
@@ -221,7 +222,7 @@ def _with_seeds(name: str, model: Any, n_seeds: int, random_state: int | None, p
     return made(model, n_estimators=n_seeds, bootstrap=False, random_state=random_state)
 
 
-def _step(name: str, what: str, made: type[Any], given: Any) -> Any:
+def _step(name: str, what: str, made: type[Any], given: Any) -> Estimator:
     """Return the transformer before a model that an entry asks for."""
     if not isinstance(given, Mapping):
         example = next(iter(made().get_params()))
@@ -230,7 +231,7 @@ def _step(name: str, what: str, made: type[Any], given: Any) -> Any:
     return made(**given)
 
 
-def _searched(name: str, model: Any, search: Search, space: Space, kind: str, prefix: str) -> Any:
+def _searched(name: str, model: Estimator, search: Search, space: Space, kind: str, prefix: str) -> Estimator:
     if not space and search.space is None:
         raise ValueError(
             f"search: model {name!r} has no default space"
@@ -240,7 +241,7 @@ def _searched(name: str, model: Any, search: Search, space: Space, kind: str, pr
     return search.wrap(model, space, kind, prefix)
 
 
-def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Any:
+def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Estimator:
     """Return an instance of a class given by its import path."""
     made = import_class("model", path, ("fit", "predict", "get_params"))
     accepted = inspect.signature(made).parameters
@@ -258,7 +259,7 @@ def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, param
     ]
     if missing:
         raise ValueError(f"model {path!r} must be given {', '.join(missing)}")
-    model: Any = made(**own)
+    model: Estimator = made(**own)
     if nested:
         _check_parameters(path, nested, model.get_params())
         model.set_params(**nested)
@@ -268,7 +269,7 @@ def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, param
     return model
 
 
-def _check_pairwise(name: str, model: Any, pairwise: bool) -> None:
+def _check_pairwise(name: str, model: Estimator, pairwise: bool) -> None:
     if name != "dummy" and bool(get_tags(model).input_tags.pairwise) != pairwise:
         raise ValueError(
             f"model {name!r} takes {'no ' if pairwise else ''}kernels between samples with these parameters: "

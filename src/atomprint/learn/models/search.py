@@ -17,14 +17,15 @@ from sklearn.model_selection import (
     check_cv,
     cross_val_score,
 )
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from atomprint.learn.estimators.ensemble import Ensemble
-from atomprint.learn.splits.split import Indices, Split, inner_folds
+from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import named_parts
+from atomprint.util.types import Estimator, Indices, Samples, Targets
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
 METHODS = ("none", "grid", "random", "optuna")
@@ -231,7 +232,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Estimator,
         space: Space,
         *,
         n_iter: int = Search.n_iter,
@@ -246,7 +247,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         self.cv = cv
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Samples, y: Targets) -> Self:
         """Search, and fit the best combination to all samples.
 
         Parameters
@@ -284,26 +285,26 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Samples) -> Targets:
         """Predict with the best model."""
         check_is_fitted(self)
         return self.best_estimator_.predict(X)
 
     @available_if(lambda self: hasattr(getattr(self, "best_estimator_", self.estimator), "predict_proba"))
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Samples) -> Targets:
         """Predict probabilities of classes with the best model."""
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)
 
     @property
-    def classes_(self) -> Any:
+    def classes_(self) -> Targets:
         """Classes of the best model."""
         return self.best_estimator_.classes_
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "best_estimator_")
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         return get_tags(self.estimator)
 
 
@@ -323,7 +324,7 @@ def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:
     return trial.suggest_float(name, values.low, values.high, log=values.log)
 
 
-def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Split) -> Any:
+def with_inner_folds(estimator: Estimator, problem: Problem, train: Indices, like: Split) -> Estimator:
     """Return a model whose search or ensemble, if it has one, works in folds of the same kind as those of a split.
 
     Parameters
@@ -357,7 +358,7 @@ def with_inner_folds(estimator: Any, problem: Problem, train: Indices, like: Spl
     return model
 
 
-def without_inner_folds(fitted: Any, estimator: Any) -> None:
+def without_inner_folds(fitted: Estimator, estimator: Estimator) -> None:
     """Give the ensemble of a fitted model back the folds that it was asked for, which samples do not have a part in.
 
     Parameters

@@ -15,9 +15,7 @@ from atomprint.learn.task.contents import batches, compositions_of
 from atomprint.neighbours import find_pairs
 from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
-
-Indices = npt.NDArray[np.intp]
-FloatArray = npt.NDArray[np.float64]
+from atomprint.util.types import FloatArray, Indices
 
 # Neighbours of each atom that are compared. Close packings differ from the 19th neighbour on; with 64, about one in a
 # hundred pairs of Materials Project that are called the same is not, all of them stackings or within the tolerance.
@@ -94,7 +92,7 @@ def same_structure(one: Fingerprint, other: Fingerprint, tolerance: float) -> bo
     return bool(np.abs(a - b).max() <= tolerance)
 
 
-def find_same(dataset: Dataset, rows: Indices, tolerance: float) -> npt.NDArray[np.intp]:
+def find_same(dataset: Dataset, rows: Indices, tolerance: float) -> Indices:
     """Return all pairs of structures that are the same.
 
     Parameters

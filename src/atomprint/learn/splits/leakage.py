@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.learn.splits.fingerprint import find_same
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import Indices, JsonObject
 from atomprint.util.validation import check_real
-
-Indices = npt.NDArray[np.intp]
 
 # Pairs that are named for each part.
 _N_EXAMPLES = 5
@@ -52,7 +49,7 @@ class LeakagePart:
     examples: tuple[tuple[str, str], ...] = ()
     is_test: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {
             "name": self.name,
@@ -106,7 +103,7 @@ class Leakage:
             )
         return said
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {
             "tolerance": self.tolerance,
@@ -142,7 +139,7 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = _TOLERANC
     dataset = problem.dataset
     formulas = np.unique(compositions_of(dataset).formulas, return_inverse=True)[1]
     parts = split.parts()
-    same: npt.NDArray[np.intp] | None = None
+    same: Indices | None = None
     if dataset.structures is not None:
         used = [part for _, fit, predict in parts for part in (fit, predict)]
         rows = np.unique(problem.structures[np.concatenate(used)]) if used else np.empty(0, dtype=np.intp)
@@ -154,7 +151,7 @@ def _compare(
     problem: Problem,
     split: Split,
     formulas: Indices,
-    same: npt.NDArray[np.intp] | None,
+    same: Indices | None,
     name: str,
     fit: Indices,
     predict: Indices,

@@ -19,7 +19,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-Indices = npt.NDArray[np.intp]
+from atomprint.util.types import FloatArray, Indices, Mask
 
 # Regression is stratified by quantiles of the target: more bins than this make no difference.
 _N_BINS = 10
@@ -123,7 +123,7 @@ class Stratified(Partition):
         Structures whose atoms must stay together; None if samples are on their own.
     """
 
-    def __init__(self, y: npt.NDArray[np.float64], classes: Sequence[str], units: Indices | None) -> None:
+    def __init__(self, y: FloatArray, classes: Sequence[str], units: Indices | None) -> None:
         self.y = y
         self.classes = classes
         self.units = units
@@ -274,7 +274,7 @@ class ElementLeftOut(Partition):
     phrase = "Each element left out in turn: all samples with it are predicted from those without it"
     fewest_folds = 1
 
-    def __init__(self, contains: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, contains: Mask) -> None:
         self.contains = contains
 
     def draw(self, indices: Indices, test_size: float, seed: int) -> Drawn:
@@ -307,7 +307,7 @@ class ElementLeftOut(Partition):
             raise ValueError("group_by 'element' needs elements that some samples have and others lack, got none")
         return found
 
-    def _mixed(self, indices: Indices) -> npt.NDArray[np.bool_]:
+    def _mixed(self, indices: Indices) -> Mask:
         has = self.contains[indices]
         return np.asarray(has.any(axis=0) & ~has.all(axis=0))
 
@@ -325,7 +325,7 @@ class ByTime(Partition):
 
     fewest_folds = 1
 
-    def __init__(self, times: npt.NDArray[np.float64], name: str) -> None:
+    def __init__(self, times: FloatArray, name: str) -> None:
         self.times = times
         self.name = name
         self.phrase = f"Divided by {name}, so that models learn from what came first and are tested on what came later"
@@ -356,7 +356,7 @@ class ByTime(Partition):
         return indices[order], np.flatnonzero(np.diff(self.times[indices][order]) > 0) + 1
 
 
-def parse_times(labels: npt.NDArray[np.str_], name: str, ids: Sequence[str]) -> npt.NDArray[np.float64]:
+def parse_times(labels: npt.NDArray[np.str_], name: str, ids: Sequence[str]) -> FloatArray:
     """Return labels as numbers that sort by time: numbers as they are, or else ISO dates in seconds.
 
     Raises

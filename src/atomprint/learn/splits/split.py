@@ -24,9 +24,8 @@ from atomprint.learn.splits.partition import (
 )
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import Indices
 from atomprint.util.validation import check_choice, check_integer, check_real
-
-Indices = npt.NDArray[np.intp]
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.evaluate import Evaluation
@@ -13,6 +12,7 @@ from atomprint.learn.evaluation.nested_choice import Choice
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import Indices, Mask
 
 _FEW = 1000  # samples
 _RARE = 5  # structures
@@ -57,10 +57,10 @@ def of_elements(problem: Problem, split: Split) -> Iterator[str]:
     """Say which elements are rare, or predicted by models that have not seen them."""
     contains = compositions_of(problem.dataset).contains
 
-    def present(samples: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    def present(samples: Indices) -> Mask:
         return np.asarray(contains[np.unique(problem.structures[samples])].any(axis=0))
 
-    def listed(numbers: npt.NDArray[np.intp]) -> str:
+    def listed(numbers: Indices) -> str:
         return ", ".join(symbols_of(numbers.tolist()))
 
     if len(split.test):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.uncertainty import Uncertainty
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import JsonObject
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class ResultRow:
         known = [metric.value for metric in self.coverage_by_part.values() if metric.value is not None]
         return (min(known), max(known)) if len(known) > 1 else None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain types, for JSON."""
         return {
             "features": self.features,
@@ -69,13 +69,13 @@ class ResultRow:
 
 def prediction_rows(
     problem: Problem, features: str, model: str, evaluation: Evaluation, bounds: Uncertainty | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[JsonObject]:
     """Yield a row for each prediction of a result, with its bounds; see :meth:`Study.predictions`."""
     ids, classes = problem.ids, problem.target.classes
     place = 0
     for part, fold in evaluation.parts():
         for k, sample in enumerate(fold.indices):
-            row: dict[str, Any] = {
+            row: JsonObject = {
                 "dataset": problem.dataset.name,
                 "target": problem.target_name,
                 "unit": problem.target.unit,

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.evaluation.breakdown import Breakdown
@@ -25,8 +24,7 @@ from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, primary_metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.plain import plain
-
-Indices = npt.NDArray[np.intp]
+from atomprint.util.types import Array, Indices, JsonObject
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ class Trial:
     top: list[tuple[str, float]]
     top_model: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return features, figures of all models and importances in plain types, for JSON."""
         features = self.features
         return {
@@ -198,7 +196,7 @@ class Study:
             return trial.evaluations[model]
         return self.choice.assemble(by_keys(self.trials))
 
-    def held_out(self) -> tuple[str, Indices, npt.NDArray[Any]]:
+    def held_out(self) -> tuple[str, Indices, Array]:
         """Return the predictions to judge by; see ``chosen`` and :meth:`Evaluation.held_out`."""
         return self.chosen.held_out()
 
@@ -257,7 +255,7 @@ class Study:
         titles = {trial.features.key: trial.features.title for trial in self.trials}
         return titles.get(features, ""), self.models[model]
 
-    def predictions(self) -> Iterator[dict[str, Any]]:
+    def predictions(self) -> Iterator[JsonObject]:
         """Yield every prediction that was made of a sample that the model had not seen, one at a time.
 
         Yields
@@ -271,7 +269,7 @@ class Study:
         for features, model, evaluation in self.evaluations():
             yield from prediction_rows(self.problem, features, model, evaluation, self._bounds(evaluation))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return all results in plain types, for JSON; there is no nan in them.
 
         Under "split" are the names of the samples of each part; "train" is None where they are those of "folds".

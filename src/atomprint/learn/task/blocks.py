@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.registry import public
+from atomprint.util.types import Estimator, Indices, Mask, Samples, Targets
 
 Blocks = Mapping[str, tuple[int, int]]
 """First and one-past-last column of each block of features, by its name, in the order of the columns."""
@@ -52,7 +53,7 @@ class SelectBlocks(TakesBlocks, SelectorMixin, BaseEstimator):
         self.names = names
         self.blocks = blocks
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Samples, y: Targets = None) -> Self:
         """Find the columns.
 
         Parameters
@@ -74,11 +75,11 @@ class SelectBlocks(TakesBlocks, SelectorMixin, BaseEstimator):
             self.mask_[slice(*known[name])] = True
         return self
 
-    def _get_support_mask(self) -> npt.NDArray[np.bool_]:
+    def _get_support_mask(self) -> Mask:
         check_is_fitted(self)
         return self.mask_
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True  # what is missing is for the steps behind it
@@ -144,7 +145,7 @@ def check_blocks(blocks: Any, n_features: int, where: str = "blocks") -> dict[st
     return found
 
 
-def with_blocks(estimator: Any, blocks: Blocks) -> Any:
+def with_blocks(estimator: Estimator, blocks: Blocks) -> Estimator:
     """Return a model that knows the blocks of the features that it will be given.
 
     Parameters
@@ -183,7 +184,7 @@ def _set_blocks(item: Any, blocks: dict[str, tuple[int, int]]) -> None:
             _set_blocks(value, blocks)
 
 
-def _behind(step: Any, blocks: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+def _behind(step: Estimator, blocks: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """Return the blocks of what a step makes of features; empty if it mixes them."""
     if isinstance(step, Pipeline):
         for _, part in step.steps:
@@ -199,14 +200,14 @@ def _behind(step: Any, blocks: dict[str, tuple[int, int]]) -> dict[str, tuple[in
     return blocks if keeps_columns(step) else {}
 
 
-def keeps_columns(step: Any) -> bool:
+def keeps_columns(step: Estimator) -> bool:
     """Return whether each feature that goes into a transformer comes out of it at the same place."""
     if isinstance(step, SimpleImputer):
         return bool(step.keep_empty_features and not step.add_indicator)
     return step in (None, "passthrough") or isinstance(step, OneToOneFeatureMixin)
 
 
-def seen_columns(steps: Iterable[Any], n_features: int) -> npt.NDArray[np.intp] | None:
+def seen_columns(steps: Iterable[Estimator], n_features: int) -> Indices | None:
     """Return which of the features are left behind fitted transformers; None if these make others of them."""
     columns = np.arange(n_features)
     for step in steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +14,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.datasets import Dataset
 from atomprint.structures import Batch, StructureError, as_batch
+from atomprint.util.types import Items, Mask
 
 _Result = TypeVar("_Result")
 
@@ -35,7 +36,7 @@ class Compositions:
 
     formulas: npt.NDArray[np.str_]
     systems: npt.NDArray[np.str_]
-    contains: npt.NDArray[np.bool_]
+    contains: Mask
 
 
 def once_per_dataset(function: Callable[[Dataset], _Result]) -> Callable[[Dataset], _Result]:
@@ -67,7 +68,7 @@ def compositions_of(dataset: Dataset) -> Compositions:
     return Compositions(np.array(formulas, dtype=np.str_), np.array(systems, dtype=np.str_), contains)
 
 
-def batches(structures: Any, rows: Iterable[int], size: int = 1000) -> Iterator[Batch]:
+def batches(structures: Items, rows: Iterable[int], size: int = 1000) -> Iterator[Batch]:
     """Read some structures of a data set, in runs that fit into memory.
 
     Parameters

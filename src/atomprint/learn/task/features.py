@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint.layout import Meanings
 from atomprint.learn.task.blocks import Blocks, check_blocks, seen_columns
-
-Indices = npt.NDArray[np.intp]
+from atomprint.util.types import Estimator, Indices, Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ class Features:
         """Return the number of samples."""
         return int(self.values.shape[0]) if hasattr(self.values, "shape") else len(self.values)
 
-    def take(self, rows: Indices, fitted: Indices | None = None) -> Any:
+    def take(self, rows: Indices, fitted: Indices | None = None) -> Samples:
         """Return what a model is given for some samples.
 
         Parameters
@@ -99,7 +97,7 @@ class Features:
         return self.values[rows] if hasattr(self.values, "shape") else [self.values[i] for i in rows]
 
 
-def meanings_of(transformer: Any, given: Meanings | None = None) -> Meanings:
+def meanings_of(transformer: Estimator, given: Meanings | None = None) -> Meanings:
     """Return what the features of a fitted transformer are about.
 
     Parameters

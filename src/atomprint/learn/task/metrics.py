@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.util.types import FloatArray, Indices, JsonObject, Mask
 from atomprint.util.validation import check_choice
 
 
@@ -148,7 +149,7 @@ class Metrics:
             for name, metric in self.values.items()
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {name: metric.to_dict() for name, metric in self.values.items()}
 
@@ -302,7 +303,7 @@ class Spread:
         larger = max(abs(mean), std)
         return f"{format_number(mean, like=larger)} ± {format_number(std, like=larger)}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
         return {"mean": self.mean.to_dict(), "std": self.std.to_dict(), "n_folds": self.n}
 
@@ -331,7 +332,7 @@ def format_number(value: float, like: float | None = None) -> str:
     return text.rstrip("0").rstrip(".") if like is None and value == round(value) and decimals else text
 
 
-def _column(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _column(name: str, values: npt.ArrayLike) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} must have shape (n_samples,) with at least one sample, got {array.shape}")
@@ -340,12 +341,12 @@ def _column(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return array
 
 
-def _check_lengths(truth: npt.NDArray[np.float64], guess: npt.NDArray[np.float64]) -> None:
+def _check_lengths(truth: FloatArray, guess: FloatArray) -> None:
     if len(truth) != len(guess):
         raise ValueError(f"y_pred must have as many values as y_true, {len(truth)}, got {len(guess)}")
 
 
-def _r2(truth: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> Metric:
+def _r2(truth: FloatArray, error: FloatArray) -> Metric:
     if len(truth) < 2:
         return Metric(None, f"R² needs at least 2 test samples, got {len(truth)}")
     if truth.min() == truth.max():
@@ -357,9 +358,9 @@ def _r2(truth: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> Metri
 
 
 def _classification(
-    truth: npt.NDArray[np.intp],
-    guess: npt.NDArray[np.intp],
-    scores: npt.NDArray[np.float64] | None,
+    truth: Indices,
+    guess: Indices,
+    scores: FloatArray | None,
     names: tuple[str, ...],
 ) -> dict[str, Metric]:
     # scikit-learn takes a while to import, and regression needs none of this.
@@ -382,7 +383,7 @@ def _classification(
         average, labels = ("binary", None) if two else ("macro", np.union1d(found, said))
         return float(metrics.f1_score(truth, guess, labels=labels, average=average, zero_division=0))
 
-    def over_classes(score: Callable[[npt.NDArray[np.bool_], npt.NDArray[np.float64]], float]) -> float:
+    def over_classes(score: Callable[[Mask, FloatArray], float]) -> float:
         assert scores is not None
         chosen = [1] if two else found
         return float(np.mean([score(truth == k, scores[:, k]) for k in chosen]))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.datasets import Dataset, Target
+from atomprint.util.types import FloatArray, Indices
 from atomprint.util.validation import check_choice
-
-Indices = npt.NDArray[np.intp]
 
 
 def lower(title: str) -> str:
@@ -42,7 +40,7 @@ class Problem:
     target_name: str
     structures: Indices
     atoms: Indices | None
-    y: npt.NDArray[np.float64]
+    y: FloatArray
 
     @classmethod
     def of(cls, dataset: Dataset, target: str) -> Problem:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.learn.task.metrics import format_number
 from atomprint.report.plots import style
+from atomprint.util.types import Array, FloatArray, Mask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,9 +19,7 @@ _MAX_CLASSES = 12  # beyond, a confusion matrix has no room for numbers
 _MAX_POINTS = 400  # of a curve
 
 
-def confusion(
-    panels: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]], classes: Sequence[str], target: str
-) -> Figure:
+def confusion(panels: Mapping[str, tuple[Array, Array]], classes: Sequence[str], target: str) -> Figure:
     """Plot confusion matrices: numbers of samples, coloured by their share of the true class.
 
     Parameters
@@ -65,7 +63,7 @@ def confusion(
 
 
 def discrimination(
-    curves: Mapping[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]],
+    curves: Mapping[str, tuple[Mask, FloatArray]],
     looks: Mapping[str, style.Look],
     positive: str,
 ) -> Figure:
@@ -118,7 +116,7 @@ def reliability(predicted: Any, observed: Any, counts: Any, colour: str, label: 
     return figure
 
 
-def _thinned(ax: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], **options: Any) -> None:
+def _thinned(ax: Axes, x: FloatArray, y: FloatArray, **options: Any) -> None:
     """Draw a curve with at most :data:`_MAX_POINTS` points, spread evenly along its length."""
     if len(x) > _MAX_POINTS:
         along = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])

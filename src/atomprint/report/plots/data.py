@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from ase.data import atomic_numbers
 
 from atomprint.learn.task.metrics import format_number
 from atomprint.report.plots import style
+from atomprint.util.types import Array, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
     return figure
 
 
-def sizes(numbers: npt.NDArray[Any], label: str, what: str = "structures") -> Figure:
+def sizes(numbers: Array, label: str, what: str = "structures") -> Figure:
     """Plot how many structures have how many atoms, or compositions how many elements."""
     with style.figure(2.8, 2.1) as figure:
         ax = figure.subplots()
@@ -168,7 +168,7 @@ def _compact(value: float) -> str:
     return f"{value:.0f}" if value == round(value) else format_number(value)
 
 
-def _class_bars(ax: Any, classes: tuple[str, ...], counts: list[npt.NDArray[Any]], options: dict[str, Any]) -> None:
+def _class_bars(ax: Any, classes: tuple[str, ...], counts: list[Array], options: dict[str, Any]) -> None:
     """Draw a bar for each class, the most frequent ones if there are many."""
     order = np.argsort(-np.sum(counts, axis=0), kind="stable")[:_MAX_CLASSES]
     order = order if len(classes) > _MAX_CLASSES else np.arange(len(classes))
@@ -184,7 +184,7 @@ def _class_bars(ax: Any, classes: tuple[str, ...], counts: list[npt.NDArray[Any]
         ax.set_title(f"the {len(order)} most frequent of {len(classes)} classes", fontsize=8, fontweight="normal")
 
 
-def _without_tails(y: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _without_tails(y: FloatArray) -> tuple[float, float]:
     """Return the range of a histogram: all values, or the inner ones where few outer ones would stretch it fourfold."""
     low, high = float(y.min()), float(y.max())
     inner_low, inner_high = np.percentile(y, [0.5, 99.5]) if len(y) >= 200 else (low, high)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.report.plots import style
+from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def calibration(levels: Sequence[float], observed: Sequence[float], colour: str,
     return figure
 
 
-def widths(half_widths: npt.NDArray[np.float64], errors: npt.NDArray[np.float64], unit: str, colour: str) -> Figure:
+def widths(half_widths: FloatArray, errors: FloatArray, unit: str, colour: str) -> Figure:
     """Plot absolute errors against the half-width of the interval that was given with each prediction."""
     reach = float(np.percentile(np.concatenate([half_widths, errors]), 99.5)) * 1.05 or 1.0
     with style.figure(3.2, 2.9) as figure:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.report.plots import style
+from atomprint.util.types import FloatArray, Indices, Targets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def comparison(study: Study) -> Figure:
 
 
 def parity(
-    y: npt.NDArray[np.float64],
+    y: FloatArray,
     evaluations: Mapping[str, Evaluation],
     target: Target,
     *,
@@ -119,7 +119,7 @@ def parity(
     return figure
 
 
-def residuals(y: npt.NDArray[np.float64], evaluation: Evaluation, target: Target, colour: str) -> Figure:
+def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
     """Plot how errors (predicted minus true) are distributed, and how they depend on the prediction."""
     held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
     truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
@@ -195,8 +195,8 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
 
 def _parity_panel(
     ax: Axes,
-    y: npt.NDArray[np.float64],
-    parts: Mapping[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]],
+    y: FloatArray,
+    parts: Mapping[str, tuple[Indices, FloatArray]],
     look: style.Look,
 ) -> None:
     n_points = sum(len(guess) for _, guess in parts.values())
@@ -221,7 +221,7 @@ def _parity_panel(
         ax.text(0.98, 0.03, f"{n_outside:,} outside", transform=ax.transAxes, ha="right", fontsize=8, color=style.FAINT)
 
 
-def _points(ax: Axes, x: Any, y: Any, look: style.Look, part: str) -> None:
+def _points(ax: Axes, x: Any, y: Targets, look: style.Look, part: str) -> None:
     """Draw a few points: filled for the test part, open for the folds."""
     few = len(x) <= 400
     filled = part == "test"
@@ -232,7 +232,7 @@ def _points(ax: Axes, x: Any, y: Any, look: style.Look, part: str) -> None:
     )  # fmt: skip
 
 
-def _parts(evaluation: Evaluation) -> dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+def _parts(evaluation: Evaluation) -> dict[str, tuple[Indices, FloatArray]]:
     """Return indices and predictions of the cross-validation and of the test part, of those that there are."""
     folds: tuple[Fold, ...] = evaluation.folds
     parts = {}
@@ -259,7 +259,7 @@ def _reference(ax: Axes, baseline: Evaluation, name: str) -> list[float]:
     return [value]
 
 
-def _limits(ax: Axes, seen: npt.NDArray[np.float64], larger_is_better: bool, reference: list[float]) -> None:
+def _limits(ax: Axes, seen: FloatArray, larger_is_better: bool, reference: list[float]) -> None:
     """Show errors from 0 on, and scores up to 1; one model gone wild must not squeeze the others."""
     seen = seen[np.isfinite(seen)]
     if not len(seen):

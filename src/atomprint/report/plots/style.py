@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +164,7 @@ def colours(low: float = 0.12, name: str = "Blues") -> Any:
     return LinearSegmentedColormap.from_list(f"{name} from {low}", mpl.colormaps[name](np.linspace(low, 1.0, 256)))
 
 
-def density(ax: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], gridsize: int = 55) -> Any:
+def density(ax: Axes, x: FloatArray, y: FloatArray, gridsize: int = 55) -> Any:
     """Draw how many points lie where, in hexagons on a logarithmic scale of colours, as pixels."""
     return ax.hexbin(
         x, y, gridsize=gridsize, bins="log", mincnt=1, cmap=colours(), linewidths=0.15, rasterized=True,
@@ -176,7 +177,7 @@ def n_bins(n: int) -> int:
     return int(np.clip(2 * np.sqrt(n), 6, 40))
 
 
-def robust_limits(truth: npt.NDArray[np.float64], guess: npt.NDArray[np.float64]) -> tuple[float, float]:
+def robust_limits(truth: FloatArray, guess: FloatArray) -> tuple[float, float]:
     """Return limits of an axis that hold all true values, and predictions unless they are absurdly far away."""
     low, high = float(truth.min()), float(truth.max())
     reach = 0.5 * ((high - low) or abs(high) or 1.0)

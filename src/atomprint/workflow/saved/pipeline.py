@@ -18,8 +18,9 @@ from atomprint.layout import Meanings
 from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.learn.task.features import meanings_of
 from atomprint.pooling.pooling import LocalFeatures
-from atomprint.util.estimators import NOTHING, Estimator, layers, named_parts, steps_before, with_parts
+from atomprint.util.estimators import NOTHING, layers, named_parts, steps_before, with_parts
 from atomprint.util.registry import public
+from atomprint.util.types import Estimator
 from atomprint.util.validation import check_choice, check_n_jobs
 
 LEVELS = ("structure", "atom")

@@ -20,7 +20,7 @@ from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
 from atomprint.datasets.target import Label, Target
 from atomprint.util.extras import require
-from atomprint.util.lazy import pick
+from atomprint.util.lazy import pick_items
 from atomprint.util.types import Array, Indices, Items
 from atomprint.util.validation import check_choice, check_integer, check_real
 
@@ -137,8 +137,8 @@ class Dataset:
             raise ValueError(f"indices must be different, got {values[np.argmax(counts > 1)]} twice")
         return replace(
             self,
-            structures=pick(self.structures, chosen),
-            compositions=pick(self.compositions, chosen),
+            structures=pick_items(self.structures, chosen),
+            compositions=pick_items(self.compositions, chosen),
             ids=tuple(self.ids[i] for i in chosen),
             targets={name: replace(target, values=target.values[chosen]) for name, target in self.targets.items()},
             groups={name: labels[chosen] for name, labels in self.groups.items()},

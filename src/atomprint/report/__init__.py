@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.learn.study.study import Study
-from atomprint.report.cards import Card, dataset_card, model_card
+from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
@@ -99,7 +99,7 @@ class Report:
         found = [card for study in self.studies for card in (self._model_card(study), dataset_card(study))]
         return "\n".join(card.markdown() for card in found)
 
-    def _model_card(self, study: Study) -> Card:
+    def _model_card(self, study: Study) -> ReportCard:
         return model_card(study, versions(), self.saved_model)
 
     def to_dict(self) -> JsonObject:

@@ -28,7 +28,7 @@ from atomprint.util.types import Estimator
 
 
 @dataclass(frozen=True)
-class Card:
+class ReportCard:
     """A card as headings with sentences below them.
 
     Parameters
@@ -50,7 +50,7 @@ class Card:
         return "\n".join(lines)
 
 
-def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "") -> Card:
+def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "") -> ReportCard:
     """Return the card of the best model of a study.
 
     Parameters
@@ -64,7 +64,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
 
     Returns
     -------
-    Card
+    ReportCard
     """
     trial, model = study.best()
     target = study.target
@@ -97,7 +97,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
             f"Intervals at the level {found.level:g} held the truth for a share of {found.coverage} of the samples "
             f"they were checked on ({found.checked_on}). {sentence(found.assumptions)}"
         )
-    return Card(
+    return ReportCard(
         f"Model card: {study.title}",
         {
             "Model": details,
@@ -119,7 +119,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
     )
 
 
-def dataset_card(study: Study) -> Card:
+def dataset_card(study: Study) -> ReportCard:
     """Return the card of the data set of a study."""
     dataset, problem = study.dataset, study.problem
     what = "compositions" if dataset.structures is None else "structures"
@@ -139,7 +139,7 @@ def dataset_card(study: Study) -> Card:
         else "No row of the source was left out when it was read."
     )
     folds = f"It comes with {len(dataset.folds)} official folds." if dataset.folds else "It has no official folds."
-    return Card(
+    return ReportCard(
         f"Data-set card: {dataset.title}",
         {
             "Motivation": [f"Used here to learn: {lower(study.target.title)}.", *filter(None, [study.question])],

@@ -18,8 +18,8 @@ from atomprint.learn.task.metrics import format_number
 from atomprint.learn.task.problem import Problem
 from atomprint.report import plots
 from atomprint.report.html import (
-    Content,
     Html,
+    Markup,
     Section,
     bullets,
     captioned,
@@ -68,7 +68,7 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
         label = "atoms in the structure"
         pictures.append(captioned(plots.sizes(known.n_atoms, label), "Histogram of the numbers of atoms", note))
     top = ", ".join(f"{symbol} ({n:,})" for symbol, n in list(known.elements.items())[:8])
-    body: list[Content] = [
+    body: list[Markup] = [
         paragraph(dataset.description),
         paragraph(tag("b", target.title), f" ({target.unit})" if target.unit else "", f". {target.definition}"),
         paragraph(
@@ -96,7 +96,7 @@ def split_section(study: Study, id: str) -> Section:
         rows += [(name, f"{n_fit:,}", f"{n_predict:,}") for name, n_fit, n_predict in folds]
     if len(split.test):
         rows.append(("test", f"{len(split.train):,}", f"{len(split.test):,}"))
-    body: list[Content] = [
+    body: list[Markup] = [
         paragraph(split.description),
         paragraph(
             "Every prediction in this report is of a sample that the model had not seen: those of a fold come from a "
@@ -140,7 +140,7 @@ def _leakage(study: Study) -> Html:
     )
 
 
-def _counts(study: Study, known: Facts) -> Iterator[tuple[Content, Content]]:
+def _counts(study: Study, known: Facts) -> Iterator[tuple[Markup, Markup]]:
     """Yield what can be counted, with its name."""
     problem, dataset, target = study.problem, study.dataset, study.target
     n_rows, n_known = len(dataset), len(np.unique(problem.structures))

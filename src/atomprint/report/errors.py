@@ -17,8 +17,8 @@ from atomprint.learn.task.metrics import format_number
 from atomprint.report import plots
 from atomprint.report.drawing import draw_structure
 from atomprint.report.html import (
-    Content,
     Html,
+    Markup,
     Section,
     bold,
     captioned,
@@ -45,7 +45,7 @@ def errors_section(study: Study, id: str) -> Section:
     truth = study.problem.y[indices]
     overall = float(np.mean(y_pred != truth) if wrong else np.mean(np.abs(y_pred - truth)))
     label = "share of wrong predictions" if wrong else with_unit("mean absolute error", study.target.unit)
-    body: list[Content] = [
+    body: list[Markup] = [
         paragraph(
             f"{best_title(study)}, {where}, {len(indices):,} predictions. Bars: {label}, with the number of samples; "
             "the dashed line is that of all samples. Groups of fewer than 10 samples are pale: read little into them."
@@ -112,7 +112,7 @@ def _worst(study: Study) -> Iterator[Html]:
     for p in worst:
         structure = study.dataset.structures[int(problem.structures[p.sample])]
         formula = formulas[p.sample] if _is_crystal(structure) else _molecular_formula(structure)
-        words: list[Content] = [
+        words: list[Markup] = [
             bold(tag("span", ids[p.sample], class_="id")),
             f" {formula}" if formula != ids[p.sample] else None,
             Html("<br>"),
@@ -194,7 +194,7 @@ def importance_section(study: Study, id: str) -> Section | None:
 
 
 def _importance(trial: Trial, study: Study) -> Html | None:
-    pictures: list[Content] = []
+    pictures: list[Markup] = []
     for found, what in ((trial.importance, "Importance"), (trial.shap, "Shapley values")):
         groups = {kind: rows for kind, rows in found.groups.items() if rows} if found is not None else {}
         if found is None or not groups:

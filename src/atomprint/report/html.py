@@ -21,7 +21,7 @@ class Html(str):
     __slots__ = ()
 
 
-Content: TypeAlias = "str | Iterable[Content] | None"
+Markup: TypeAlias = "str | Iterable[Markup] | None"
 """Text, HTML, several of them, or nothing."""
 
 
@@ -58,7 +58,7 @@ class Section:
         return tag("li", tag("a", self.title, href=f"#{self.id}"), below)
 
 
-def join(content: Content) -> Html:
+def join(content: Markup) -> Html:
     """Return content as HTML: text is escaped, items of a sequence follow each other."""
     if content is None:
         return Html()
@@ -69,7 +69,7 @@ def join(content: Content) -> Html:
     return Html("".join(join(item) for item in content))
 
 
-def tag(name: str, *content: Content, **attributes: str | int | None) -> Html:
+def tag(name: str, *content: Markup, **attributes: str | int | None) -> Html:
     """Return an element; ``class_`` is ``class``, and attributes that are None are left out."""
     given = "".join(
         f' {key.rstrip("_")}="{escape(str(value))}"' for key, value in attributes.items() if value is not None
@@ -77,22 +77,22 @@ def tag(name: str, *content: Content, **attributes: str | int | None) -> Html:
     return Html(f"<{name}{given}>{''.join(join(item) for item in content)}</{name}>")
 
 
-def paragraph(*content: Content, class_: str | None = None) -> Html:
+def paragraph(*content: Markup, class_: str | None = None) -> Html:
     """Return a paragraph."""
     return tag("p", *content, class_=class_)
 
 
-def bold(*content: Content) -> Html:
+def bold(*content: Markup) -> Html:
     """Return content that stands out."""
     return tag("b", *content)
 
 
-def bullets(items: Iterable[Content]) -> Html:
+def bullets(items: Iterable[Markup]) -> Html:
     """Return a list."""
     return tag("ul", [tag("li", item) for item in items], class_="bullets")
 
 
-def definitions(entries: Iterable[tuple[Content, Content]]) -> Html:
+def definitions(entries: Iterable[tuple[Markup, Markup]]) -> Html:
     """Return terms and what is to be said of each."""
     return tag("dl", [join((tag("dt", term), tag("dd", words))) for term, words in entries])
 
@@ -103,25 +103,25 @@ def image(figure: Figure, alt: str) -> Html:
     return Html(f'<img src="{data_uri(figure)}" alt="{escape(alt)}" width="{width:.0f}" height="{height:.0f}">')
 
 
-def captioned(figure: Figure, alt: str, *caption: Content) -> Html:
+def captioned(figure: Figure, alt: str, *caption: Markup) -> Html:
     """Return a plot with words below it."""
     words = join(caption)
     return tag("figure", image(figure, alt), tag("figcaption", words) if words else None)
 
 
-def side_by_side(*content: Content) -> Html:
+def side_by_side(*content: Markup) -> Html:
     """Return items beside each other where there is room."""
     return tag("div", *content, class_="row")
 
 
 def table(
-    headers: Sequence[Content],
-    rows: Iterable[Sequence[Content]],
+    headers: Sequence[Markup],
+    rows: Iterable[Sequence[Markup]],
     *,
     numeric_from: int = 99,
     numeric_until: int = 99,
     spans: Sequence[tuple[str, int]] = (),
-    caption: Content = None,
+    caption: Markup = None,
 ) -> Html:
     """Return a table.
 
@@ -139,7 +139,7 @@ def table(
         What the table shows.
     """
 
-    def cells(name: str, row: Sequence[Content]) -> Html:
+    def cells(name: str, row: Sequence[Markup]) -> Html:
         scope = "col" if name == "th" else None
         return join(
             tag("th", cell, scope="row")

@@ -11,7 +11,7 @@ from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
 from atomprint.learn.task.problem import lower
-from atomprint.report.html import Content, Html, bold, join, minus, paragraph, tag
+from atomprint.report.html import Html, Markup, bold, join, minus, paragraph, tag
 from atomprint.report.plots.style import Look, looks
 
 __all__ = [
@@ -97,7 +97,7 @@ class Notes:
         if metric.value is None:
             mark = self.reasons.setdefault(metric.reason, _mark(len(self.reasons)))
             return join(["undefined", tag("sup", mark)])
-        words: Content = minus(str(item))
+        words: Markup = minus(str(item))
         return bold(words) if best else join(words)
 
     def html(self) -> Html:

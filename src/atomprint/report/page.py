@@ -9,12 +9,12 @@ from typing import Any
 from atomprint.learn.models.make import MODELS
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, primary_metric
-from atomprint.report.cards import Card, dataset_card, model_card
+from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.data import data_section, facts, split_section
 from atomprint.report.errors import errors_section, importance_section
 from atomprint.report.html import (
-    Content,
     Html,
+    Markup,
     Section,
     bullets,
     definitions,
@@ -64,7 +64,7 @@ def page(
 
 
 def _summary(studies: Sequence[Study]) -> Html:
-    rows: list[Sequence[Content]] = []
+    rows: list[Sequence[Markup]] = []
     for number, study in enumerate(studies, 1):
         name = primary_metric(study.kind)
         spec = METRICS[study.kind][name]
@@ -145,7 +145,7 @@ def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved
     return Section(id, title, body, [section for section in sections if section is not None])
 
 
-def _card(card: Card) -> Html:
+def _card(card: ReportCard) -> Html:
     entries = [
         (heading, bullets(map(minus, items)) if len(items) > 1 else minus(" ".join(items)))
         for heading, items in card.entries.items()

@@ -10,7 +10,7 @@ from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
 from atomprint.learn.study.study import Study
 from atomprint.report import plots
-from atomprint.report.html import Content, Section, bold, captioned, join, paragraph, tag
+from atomprint.report.html import Markup, Section, bold, captioned, join, paragraph, tag
 from atomprint.report.naming import best_title, looks_of, lower, rank
 from atomprint.report.plots.style import PALETTE, look
 from atomprint.util.types import Array, FloatArray, Mask
@@ -65,7 +65,7 @@ def _classes(study: Study, id: str) -> Section:
     if evaluation.test is not None:
         panels["test part"] = (y[evaluation.test.indices], evaluation.test.y_pred)
     matrix = plots.confusion(panels, target.classes, lower(target.title))
-    body: list[Content] = [
+    body: list[Markup] = [
         captioned(
             matrix,
             f"Confusion matrix of {best_title(study)}",

@@ -12,7 +12,7 @@ from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.report import plots
-from atomprint.report.html import Content, Html, Section, bold, captioned, join, minus, paragraph, table, tag
+from atomprint.report.html import Html, Markup, Section, bold, captioned, join, minus, paragraph, table, tag
 from atomprint.report.naming import MAX_ROWS, Notes, best_title, duration, judged, lower
 
 
@@ -53,7 +53,7 @@ def quality_section(study: Study, id: str) -> Section:
     """Return the section on figures of merit."""
     spec = METRICS[study.kind][primary_metric(study.kind)]
     note = "; for information, not to pick one" if study.choice else ""
-    body: list[Content] = [
+    body: list[Markup] = [
         paragraph(verdict(study), class_="verdict"),
         captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline" + note),
         *_metrics_tables(study),
@@ -204,7 +204,7 @@ def _fold_table(study: Study) -> Html | None:
     chosen = any(_hyperparameters(fold, study.nested) for _, fold in shown)
     rows = []
     for part, fold in shown:
-        row: list[Content] = [
+        row: list[Markup] = [
             tag("span", part, class_="part"),
             f"{len(fold.indices):,}",
             *(notes.cell(fold.metrics[name]) for name in names),

@@ -11,8 +11,8 @@ from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.report import plots
 from atomprint.report.html import (
-    Content,
     Html,
+    Markup,
     Section,
     bold,
     captioned,
@@ -35,7 +35,7 @@ def curve_section(study: Study, id: str) -> Section | None:
     spec = METRICS[study.kind][curve.metric]
     undefined = sorted({s.mean.reason for s in curve.test if s.mean.value is None})
     title = next((t.features.title for t in study.trials if t.features.key == curve.features), curve.features)
-    body: list[Content] = [paragraph(_trend(study))]
+    body: list[Markup] = [paragraph(_trend(study))]
     if any(s.mean.value is not None for s in curve.test):
         body.append(
             captioned(
@@ -82,7 +82,7 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
         return None
     target = study.target
     unit = f" {target.unit}" if target.unit else ""
-    rows: list[tuple[Content, Content, Content]] = []
+    rows: list[tuple[Markup, Markup, Markup]] = []
     notes = Notes()
     kinds = [("as the model's errors suggest", found)]
     if found.normalised is not None:
@@ -92,7 +92,7 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     sets = study.kind == "classification"
     width = "mean number of classes in the set" if sets else f"mean width{f' ({target.unit})' if target.unit else ''}"
     things = "sets of classes" if sets else "intervals"
-    body: list[Content] = [
+    body: list[Markup] = [
         paragraph(f"{sentence(found.method)} {sentence(found.assumptions)}"),
         table((things, f"share that holds the truth (promised: {found.level:g})", width), rows, numeric_from=1),
         notes.html(),

@@ -33,7 +33,7 @@ class Chosen(Sequence[Any]):
         return Chosen(self.items, chosen) if isinstance(key, slice) else self.items[int(chosen)]
 
 
-def pick(items: Any, indices: Indices) -> Any:
+def pick_items(items: Any, indices: Indices) -> Any:
     """Return some items of a sequence: a list of them, what its own method ``pick`` gives, or a :class:`Chosen`."""
     if items is None:
         return None

@@ -3,7 +3,7 @@
 from atomprint.workflow.recipes.auto import AutoRecipe, auto_recipe
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.runs.train import Run, train
-from atomprint.workflow.saved.card import Card, Interval, Training, VersionWarning
+from atomprint.workflow.saved.card import Card, PredictionInterval, Training, VersionWarning
 from atomprint.workflow.saved.container import ModelFileError
 from atomprint.workflow.saved.domain import Domain
 from atomprint.workflow.saved.model import TrainedModel, load_model
@@ -15,9 +15,9 @@ __all__ = [
     "AutoRecipe",
     "Card",
     "Domain",
-    "Interval",
     "LocalUnion",
     "ModelFileError",
+    "PredictionInterval",
     "Predictions",
     "Recipe",
     "Run",

@@ -59,9 +59,9 @@ from atomprint.util.registry import KNOWN, path_of
 from atomprint.workflow import (
     Card,
     Domain,
-    Interval,
     LocalUnion,
     ModelFileError,
+    PredictionInterval,
     TrainedModel,
     Training,
     VersionWarning,
@@ -128,7 +128,7 @@ def problem(structures):
 
 @pytest.fixture(scope="module")
 def model(problem):
-    interval = Interval(0.9, 0.25, method="by hand", coverage=0.88)
+    interval = PredictionInterval(0.9, 0.25, method="by hand", coverage=0.88)
     made = trained(SOAP(**SMALL, average="inner"), Ridge(1e-6), problem, created="2026-01-02T03:04:05", seed=3)
     return TrainedModel(made.pipeline, replace(made.card, interval=interval, recipe="[model]\n"), made.domain)
 
@@ -384,16 +384,16 @@ def test_interval_of_a_study():
         return SimpleNamespace(value=value)
 
     given = SimpleNamespace(level=0.9, half_width=metric(0.5), coverage=metric(0.91), thresholds={}, method="conformal")
-    assert Interval.of(given) == Interval(0.9, 0.5, {}, "conformal", 0.91)
+    assert PredictionInterval.of(given) == PredictionInterval(0.9, 0.5, {}, "conformal", 0.91)
     given.half_width = metric(None)
-    assert Interval.of(given) is None
+    assert PredictionInterval.of(given) is None
     given.thresholds = {"a": metric(0.2), "b": metric(None)}
-    assert Interval.of(given) == Interval(0.9, None, {"a": 0.2}, "conformal", 0.91)
-    assert Interval.of(None) is None
+    assert PredictionInterval.of(given) == PredictionInterval(0.9, None, {"a": 0.2}, "conformal", 0.91)
+    assert PredictionInterval.of(None) is None
     with pytest.raises(ValueError, match="level must be between 0 and 1, got 90"):
-        Interval(90)
+        PredictionInterval(90)
     with pytest.raises(ValueError, match="half_width must be >= 0"):
-        Interval(0.9, -1.0)
+        PredictionInterval(0.9, -1.0)
 
 
 # Predictions --------------------------------------------------------------------------------------------------------
@@ -419,7 +419,9 @@ def test_predictions(model, structures):
 def test_classes(structures):
     problem = problem_of(structures, (np.arange(40) % 2).astype(float), classes=("even", "odd", "never"))
     model = trained(SOAP(**SMALL, average="inner"), LogisticRegression(), problem)
-    model = TrainedModel(model.pipeline, replace(model.card, interval=Interval(0.9, None, {"odd": 0.99})), model.domain)
+    model = TrainedModel(
+        model.pipeline, replace(model.card, interval=PredictionInterval(0.9, None, {"odd": 0.99})), model.domain
+    )
     predictions = model.predict([structures[0], Atoms("He")], on_error="skip")
     assert predictions.probabilities.shape == (2, 3)
     assert predictions.probabilities[0, 2] == 0  # not among the training samples

@@ -19,7 +19,7 @@ from atomprint.datasets.failures import Failures, check_on_error
 from atomprint.datasets.files.folders import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.files.json_files import read_json, read_json_lines
 from atomprint.datasets.files.opening import plain_name
-from atomprint.datasets.files.roles import Names, Roles, check_names, choose_roles, named
+from atomprint.datasets.files.roles import Names, Roles, check_roles, choose_roles, named
 from atomprint.datasets.files.source import Row, Source
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.files.tables import TEXT_TABLES, read_table
@@ -148,7 +148,7 @@ def read_dataset(
     failed = Failures(place.name, on_error)
     entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
     try:
-        check_names(found, roles)
+        check_roles(found, roles)
     except ValueError as error:
         raise ValueError(f"{place.name}: {error}") from error
     columns, bad = _read_columns(entries, roles, units or {}, classes or {}, place.name)

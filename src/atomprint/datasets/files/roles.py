@@ -100,11 +100,11 @@ def choose_roles(
         key = _guess_target(source, roles)
         roles = replace(roles, targets={} if key is None else {key: key})
     # A key for a target or a group may be missing in the first rows and come later.
-    check_names(source, roles if source.noun == "column" else replace(roles, targets={}, groups={}))
+    check_roles(source, roles if source.noun == "column" else replace(roles, targets={}, groups={}))
     return roles
 
 
-def check_names(source: Source, roles: Roles) -> None:
+def check_roles(source: Source, roles: Roles) -> None:
     """Raise if a name is in no row that was met."""
     for argument, names in (
         ("structure", [roles.structure]),

@@ -14,7 +14,7 @@ from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.target import Target
 from atomprint.util.types import FloatArray, Indices, Items
 
-Folds = tuple[tuple[Indices, Indices], ...]
+FoldIndices = tuple[tuple[Indices, Indices], ...]
 
 
 def check_rest(failures: Failures, n_read: int) -> None:
@@ -24,7 +24,7 @@ def check_rest(failures: Failures, n_read: int) -> None:
         raise DataFileError(f"{failures.place}: none of {len(failures)} rows could be read{first}")
 
 
-def folds_of_kept(folds: Folds, kept: Indices, n_rows: int) -> Folds:
+def folds_of_kept(folds: FoldIndices, kept: Indices, n_rows: int) -> FoldIndices:
     """Return folds of all rows as folds of those that were kept, by their new indices."""
     position = np.full(n_rows, -1, dtype=np.intp)
     position[kept] = np.arange(len(kept))
@@ -41,7 +41,7 @@ def entry_dataset(
     structures: Items = None,
     compositions: Sequence[str] | None = None,
     groups: Mapping[str, npt.NDArray[np.str_]] | None = None,
-    folds: Folds = (),
+    folds: FoldIndices = (),
     failures: Sequence[Failure] = (),
     more: Mapping[str, TargetInfo] | None = None,
 ) -> Dataset:

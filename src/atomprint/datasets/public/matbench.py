@@ -8,8 +8,8 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import check_on_error
 from atomprint.datasets.public.cache import fetch, find_file
 from atomprint.datasets.public.entry import Entry
-from atomprint.datasets.public.finish import Folds, entry_dataset, folds_of_kept
-from atomprint.datasets.public.matbench_file import Table, read_task
+from atomprint.datasets.public.finish import FoldIndices, entry_dataset, folds_of_kept
+from atomprint.datasets.public.matbench_file import TaskRows, read_task
 from atomprint.datasets.public.registry import entry
 from atomprint.structures import Batch
 from atomprint.util.progress import Progress, silent
@@ -122,7 +122,7 @@ def load_mp_metallicity(
     return load_matbench("mp_is_metal", path=path, cache=cache, offline=offline, on_error=on_error, progress=progress)
 
 
-def official_folds(values: FloatArray, classification: bool) -> Folds:
+def official_folds(values: FloatArray, classification: bool) -> FoldIndices:
     """Return the five folds of Matbench v0.1 for these rows in their order: indices to fit, and to predict.
 
     Source: Dunn et al., npj Comput. Mater. 6, 138 (2020): shuffled folds, stratified for classes, with one seed.
@@ -134,7 +134,7 @@ def official_folds(values: FloatArray, classification: bool) -> Folds:
     return tuple((np.asarray(fit), np.asarray(predict)) for fit, predict in folds.split(np.zeros(len(y)), y))
 
 
-def _dataset(found: Entry, table: Table) -> Dataset:
+def _dataset(found: Entry, table: TaskRows) -> Dataset:
     ((name, info),) = found.targets.items()
     n = len(table.values)
     task = found.name.replace("_", "-").replace("matbench-", "mb-", 1)

@@ -33,7 +33,7 @@ _GROUPS = {"spg_num": "space group", "crys_sys": "crystal system"}
 
 
 @dataclass(frozen=True)
-class Table:
+class TaskRows:
     """What a file says.
 
     Parameters
@@ -88,11 +88,11 @@ class _Rows:
         if row % 500 == 499:
             self.progress(f"read {self.place.name}", row + 1, self.found.rows)
 
-    def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> Table:
+    def table(self, structure: bool, ids: Sequence[str] | None = None, **groups: Any) -> TaskRows:
         """Return all of them."""
         check_rest(self.failures, len(self.kept))
         self.progress(f"read {self.place.name}", len(self.values), len(self.values))
-        return Table(
+        return TaskRows(
             self.batch.build() if structure else tuple(self.formulas),
             np.array(self.kept, dtype=np.intp),
             np.array(self.values),
@@ -102,7 +102,7 @@ class _Rows:
         )
 
 
-def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress) -> Table:
+def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str, progress: Progress) -> TaskRows:
     """Read a file of a task, or the arrays that were read from it before; see ``load_matbench``."""
     ready = _ready(place, found, cache) if found.kind == "structures" else None
     table = None if ready is None else _load_ready(ready)
@@ -125,7 +125,7 @@ def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str,
     return table
 
 
-def _read_split(file: IO[bytes], rows: _Rows) -> Table:
+def _read_split(file: IO[bytes], rows: _Rows) -> TaskRows:
     """Read ``{"columns": ["structure", "e_form"], "index": [...], "data": [[..., 1.0], ...]}`` as a stream."""
     try:
         import ijson
@@ -144,7 +144,7 @@ def _read_split(file: IO[bytes], rows: _Rows) -> Table:
     return rows.table(columns[of] == "structure")
 
 
-def _read_columns(file: IO[bytes], rows: _Rows) -> Table:
+def _read_columns(file: IO[bytes], rows: _Rows) -> TaskRows:
     """Read ``{"composition": {"0": "NaCl"}, "e_form": {"0": -1.0}}``, pandas' own default, from memory."""
     try:
         data = json.load(file)
@@ -190,7 +190,7 @@ def _ready(place: Path, found: Entry, cache: PathOrStr | None) -> Path | None:
         return None
 
 
-def _save_ready(ready: Path, table: Table) -> None:
+def _save_ready(ready: Path, table: TaskRows) -> None:
     """Keep the arrays, where that is possible: without them it only takes longer."""
     assert isinstance(table.inputs, Batch)
     failures = json.dumps([[f.row, f.id, f.step, f.reason] for f in table.failures])
@@ -203,12 +203,12 @@ def _save_ready(ready: Path, table: Table) -> None:
             os.replace(new, ready)
 
 
-def _load_ready(ready: Path) -> Table | None:
+def _load_ready(ready: Path) -> TaskRows | None:
     """Return the arrays, or None if there are none or they are damaged."""
     try:
         with open(ready, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             positions, numbers, offsets, cells, pbc = (arrays[name] for name in _ARRAYS)
             failures = tuple(Failure(*fields) for fields in json.loads(str(arrays["failures"])))
-            return Table(Batch(numbers, positions, offsets, cells, pbc), arrays["kept"], arrays["values"], failures)
+            return TaskRows(Batch(numbers, positions, offsets, cells, pbc), arrays["kept"], arrays["values"], failures)
     except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
         return None

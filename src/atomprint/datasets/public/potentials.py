@@ -16,7 +16,7 @@ from atomprint.datasets.failures import Failure, Failures, check_on_error
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
 from atomprint.datasets.public.cache import fetch_file, find_file
-from atomprint.datasets.public.finish import Folds, check_rest, entry_dataset
+from atomprint.datasets.public.finish import FoldIndices, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
@@ -100,7 +100,7 @@ def load_zuo2020(
         counts.append(len(structures))
     energies = np.array([atoms.get_potential_energy() for atoms in structures], dtype=np.float64)
     n_atoms = np.array([len(atoms) for atoms in structures], dtype=np.float64)
-    folds: Folds = ((np.arange(counts[0]), np.arange(*counts)),) if part == "all" else ()
+    folds: FoldIndices = ((np.arange(counts[0]), np.arange(*counts)),) if part == "all" else ()
     return entry_dataset(
         found,
         ids,

@@ -34,7 +34,7 @@ from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.estimators.network import ResidualNetworkClassifier, ResidualNetworkRegressor
 from atomprint.learn.estimators.similarity import KERNELS
-from atomprint.learn.models.search import Interval, Space
+from atomprint.learn.models.search import Interval, SearchSpace
 from atomprint.util.extras import require
 from atomprint.util.registry import public
 from atomprint.util.types import Estimator
@@ -103,7 +103,7 @@ class ModelSpec:
     title: str
     description: str
     make: Callable[[Request], Estimator]
-    space: Space = field(default_factory=dict)
+    space: SearchSpace = field(default_factory=dict)
     kinds: tuple[str, ...] = KINDS
     pairwise: bool = False
     imputed: bool = True
@@ -401,6 +401,6 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
 """The models that :func:`make_model` knows."""
 
 # Where the classifier of a name has another hyperparameter than the regressor.
-CLASSIFIER_SPACES: Mapping[str, Space] = MappingProxyType(
+CLASSIFIER_SPACES: Mapping[str, SearchSpace] = MappingProxyType(
     {name: {"C": Interval(1e-4, 1e4, log=True)} for name in ("ridge", "lasso")}
 )

@@ -28,7 +28,7 @@ from atomprint.learn.models.catalogue import (
     Request,
     ScaledTarget,
 )
-from atomprint.learn.models.search import Search, Space
+from atomprint.learn.models.search import Search, SearchSpace
 from atomprint.learn.task.blocks import SelectBlocks, check_names
 from atomprint.util.registry import import_class
 from atomprint.util.types import Estimator
@@ -231,7 +231,7 @@ def _step(name: str, what: str, made: type[Any], given: Any) -> Estimator:
     return made(**given)
 
 
-def _searched(name: str, model: Estimator, search: Search, space: Space, kind: str, prefix: str) -> Estimator:
+def _searched(name: str, model: Estimator, search: Search, space: SearchSpace, kind: str, prefix: str) -> Estimator:
     if not space and search.space is None:
         raise ValueError(
             f"search: model {name!r} has no default space"

@@ -80,7 +80,7 @@ class Interval:
         return sorted({round(v) for v in values}) if self.integer else values.tolist()
 
 
-Space = Mapping[str, "Interval | Sequence[Any]"]
+SearchSpace = Mapping[str, "Interval | Sequence[Any]"]
 """What is tried for each hyperparameter: an :class:`Interval` or a list of choices."""
 
 
@@ -124,7 +124,7 @@ class Search:
         if self.space is not None:
             _read_space(self.space)
 
-    def wrap(self, estimator: BaseEstimator, space: Space, kind: str, prefix: str = "") -> BaseEstimator:
+    def wrap(self, estimator: BaseEstimator, space: SearchSpace, kind: str, prefix: str = "") -> BaseEstimator:
         """Return an estimator that searches in its ``fit``, and then is the best it has found.
 
         Parameters
@@ -170,7 +170,7 @@ class Search:
         )
 
 
-def _read_space(space: Any) -> Space:
+def _read_space(space: Any) -> SearchSpace:
     """Return a search space as it may be written in a recipe, checked."""
     if not isinstance(space, Mapping) or not space:
         raise TypeError(f"space must be a dict with at least one hyperparameter, got {space!r}")
@@ -233,7 +233,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
     def __init__(
         self,
         estimator: Estimator,
-        space: Space,
+        space: SearchSpace,
         *,
         n_iter: int = Search.n_iter,
         scoring: str | None = None,

@@ -27,7 +27,7 @@ class VersionWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class Interval:
+class PredictionInterval:
     """How wide the interval around a prediction is, or which classes are in its set; see ``learn.uncertainty``.
 
     Parameters
@@ -121,7 +121,7 @@ class Card:
         What has the target.
     training : Training
         What the model was trained with.
-    interval : Interval or None
+    interval : PredictionInterval or None
         How sure predictions are.
     metrics : mapping
         How good the model is on samples that it has not seen, as the study reports it; any types of JSON.
@@ -142,7 +142,7 @@ class Card:
     definition: str = ""
     classes: tuple[str, ...] = ()
     level: str = "structure"
-    interval: Interval | None = None
+    interval: PredictionInterval | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = ""
     seed: int | None = None
@@ -178,7 +178,7 @@ class Card:
             if training["target_range"] is not None:
                 training["target_range"] = tuple(training["target_range"])
             own |= {"training": Training(**training), "classes": tuple(own["classes"]), "notes": tuple(own["notes"])}
-            own["interval"] = None if own["interval"] is None else Interval(**own["interval"])
+            own["interval"] = None if own["interval"] is None else PredictionInterval(**own["interval"])
             return cls(**own)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"the card of the model is not complete: {error!r}") from error

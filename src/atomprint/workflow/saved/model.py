@@ -22,7 +22,7 @@ from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
-from atomprint.workflow.saved.card import Card, Interval, Training, check_versions, digest, installed_versions
+from atomprint.workflow.saved.card import Card, PredictionInterval, Training, check_versions, digest, installed_versions
 from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Domain
@@ -156,7 +156,7 @@ class TrainedModel:
                 None if target.classes else (float(y.min()), float(y.max())),
                 {name: int((y == i).sum()) for i, name in enumerate(target.classes)},
             ),
-            interval=Interval.of(uncertainty),
+            interval=PredictionInterval.of(uncertainty),
             metrics=metrics or {},
             recipe=recipe,
             seed=seed,

@@ -9,7 +9,7 @@ from helpers.synthetic import make_problem, make_study
 
 from atomprint.learn.task.metrics import METRICS, Metric
 from atomprint.report import Report, versions
-from atomprint.report.cards import Card, dataset_card, model_card
+from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.html import Html, join, minus, sentence, table, tag
 from atomprint.report.quality import verdict
 from atomprint.util.files import write_atomically
@@ -351,7 +351,7 @@ def test_data_set_card_says_what_is_not_known():
 
 
 def test_cards_are_safe_markdown():
-    text = Card("a\nb", {"Heading": ["*x* [y](z) `c` <i> | \\ # _d_", "line\nbreak"]}).markdown()
+    text = ReportCard("a\nb", {"Heading": ["*x* [y](z) `c` <i> | \\ # _d_", "line\nbreak"]}).markdown()
     assert text.splitlines()[0] == "# a b"
     assert "- \\*x\\* \\[y\\](z) \\`c\\` \\<i\\> \\| \\\\ \\# \\_d\\_" in text
     assert "- line break" in text

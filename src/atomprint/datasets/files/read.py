@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
@@ -15,7 +16,7 @@ from joblib import Parallel, delayed
 
 from atomprint.chemistry.formula import parse_formula, reduced_formula
 from atomprint.datasets.dataset import Dataset
-from atomprint.datasets.failures import Failures, check_on_error
+from atomprint.datasets.failures import Failures
 from atomprint.datasets.files.folders import ARCHIVES, read_database, read_files, read_frames
 from atomprint.datasets.files.json_files import read_json, read_json_lines
 from atomprint.datasets.files.opening import plain_name
@@ -25,6 +26,7 @@ from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.files.tables import TEXT_TABLES, read_table
 from atomprint.datasets.files.values import BadValueError, Classes, Column, label_of, read_column
 from atomprint.datasets.target import Target
+from atomprint.util.types import Indices
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs
 
 FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
@@ -128,9 +130,10 @@ def read_dataset(
     (Atoms(symbols='NaCl', pbc=True, cell=...), array([5. , 5.1, 4.5, 8.7]))
     """
     place = Path(path)
-    check_on_error(on_error)
+    told = _Told(units or {}, titles or {}, definitions or {}, classes or {})
+    failed = Failures(place.name, on_error)
     form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
-    try:
+    with _naming(place):
         roles = choose_roles(
             found,
             targets=None if targets is None else named("targets", targets),
@@ -139,27 +142,16 @@ def read_dataset(
             id_=id,
             groups=named("groups", groups),
         )
-    except ValueError as error:
-        raise ValueError(f"{place.name}: {error}") from error
-    for argument, given in (("units", units), ("titles", titles), ("definitions", definitions), ("classes", classes)):
-        for target in given or {}:
-            check_choice(argument, target, tuple(roles.targets))
-
-    failed = Failures(place.name, on_error)
+    told.check(roles)
     entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
-    try:
+    with _naming(place):
         check_roles(found, roles)
-    except ValueError as error:
-        raise ValueError(f"{place.name}: {error}") from error
-    columns, bad = _read_columns(entries, roles, units or {}, classes or {}, place.name)
-    for row, reason in sorted(bad.items()):
-        failed.add(entries[row].number, entries[row].id, "target", reason)
-    kept = np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
+        columns = _read_columns(entries, roles, told)
+    kept = _kept(entries, columns, roles, failed)
     if len(kept) == 0:
         first = min(failed)
         raise ValueError(f"{place.name}: no row can be read; row {first.row}: {first.step}: {first.reason}")
     entries = [entries[index] for index in kept]
-
     label = plain_name(place.name).split(".")[0] if name is None else name
     return Dataset(
         name=label,
@@ -168,14 +160,7 @@ def read_dataset(
         compositions=None if roles.has_structures else [entry.formula for entry in entries],
         ids=tuple(entry.id for entry in entries),
         targets={
-            target: Target(
-                values=columns[target].values[kept],
-                unit=(units or {}).get(target, ""),
-                title=(titles or {}).get(target, _words(target)),
-                definition=(definitions or {}).get(target, f"{found.noun.capitalize()} {key!r} of {place.name}."),
-                classes=columns[target].classes,
-                level=columns[target].level,
-            )
+            target: told.target(target, columns[target], kept, f"{found.noun.capitalize()} {key!r} of {place.name}.")
             for target, key in roles.targets.items()
         },
         groups={group: np.array([entry.labels[group] for entry in entries], dtype=str) for group in roles.groups},
@@ -183,6 +168,42 @@ def read_dataset(
         source=f"Own data, {place.name}" if source is None else source,
         failures=tuple(sorted(failed)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the caller says of targets, by their names; see :func:`read_dataset`."""
+
+    units: Mapping[str, str]
+    titles: Mapping[str, str]
+    definitions: Mapping[str, str]
+    classes: Mapping[str, Classes]
+
+    def check(self, roles: Roles) -> None:
+        """Raise if something is said of what is no target."""
+        for argument in ("units", "titles", "definitions", "classes"):
+            for target in getattr(self, argument):
+                check_choice(argument, target, tuple(roles.targets))
+
+    def target(self, name: str, column: Column, kept: Indices, definition: str) -> Target:
+        """Return a target with the rows that are kept; ``definition`` is used if none was given."""
+        return Target(
+            values=column.values[kept],
+            unit=self.units.get(name, ""),
+            title=self.titles.get(name, _words(name)),
+            definition=self.definitions.get(name, definition),
+            classes=column.classes,
+            level=column.level,
+        )
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """Put the name of a file before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place.name}: {error}") from error
 
 
 def open_source(
@@ -225,22 +246,28 @@ class _RowError(Exception):
     """What is wrong with a row: step and reason."""
 
 
-def _read_columns(
-    entries: list[_Entry], roles: Roles, units: Mapping[str, str], classes: Mapping[str, Classes], file: str
-) -> tuple[dict[str, Column], dict[int, str]]:
-    """Return the targets of all entries, and which entries have a value that does not fit."""
+def _read_columns(entries: list[_Entry], roles: Roles, told: _Told) -> dict[str, Column]:
+    """Return the targets of all entries."""
     n_atoms = [len(entry.atoms) for entry in entries if entry.atoms is not None] if roles.has_structures else None
     columns: dict[str, Column] = {}
-    bad: dict[int, str] = {}
-    for target, key in roles.targets.items():
+    for target in roles.targets:
         raws = [entry.raws[target] for entry in entries]
         try:
-            columns[target] = read_column(raws, n_atoms, classes.get(target), bool(units.get(target)))
+            columns[target] = read_column(raws, n_atoms, told.classes.get(target), bool(told.units.get(target)))
         except ValueError as error:
-            raise ValueError(f"{file}: target {target!r}: {error}") from error
+            raise ValueError(f"target {target!r}: {error}") from error
+    return columns
+
+
+def _kept(entries: list[_Entry], columns: Mapping[str, Column], roles: Roles, failed: Failures) -> Indices:
+    """Return the entries all of whose targets can be read; the others have failed."""
+    bad: dict[int, str] = {}
+    for target, key in roles.targets.items():
         for row, reason in columns[target].bad.items():
             bad.setdefault(row, f"{key!r}: {reason}")
-    return columns, bad
+    for row, reason in sorted(bad.items()):
+        failed.add(entries[row].number, entries[row].id, "target", reason)
+    return np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
 
 
 def _format(path: Path) -> str:

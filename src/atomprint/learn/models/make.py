@@ -111,30 +111,51 @@ def make_model(
     """
     check_choice("kind", kind, KINDS)
     check_bool("pairwise", pairwise)
-    if search is not None and search.method == "none":
-        search = None
-    steps: list[tuple[str, Estimator]] = []
-    if blocks is not None:
+    n_jobs = check_n_jobs(n_jobs)
+    search = None if search is None or search.method == "none" else search
+    if blocks is not None and pairwise:
+        raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
+    steps = [] if blocks is None else [("select", SelectBlocks(check_names("blocks", blocks)))]
+    space: SearchSpace = {}
+    if _is_known(name):
+        spec = _suited(name, kind, pairwise)
+        space = CLASSIFIER_SPACES.get(name, spec.space) if kind == "classification" else spec.space
         if pairwise:
-            raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
-        steps.append(("select", SelectBlocks(check_names("blocks", blocks))))
+            space = {key: values for key, values in space.items() if key != "gamma"}
+        given = frozenset({*parameters, *((search.space or space) if search else ())})
+        model = spec.make(Request(kind, random_state, n_jobs, pairwise, given))
+        _set_parameters(name, model, parameters, kind, random_state, n_jobs)
+        _check_pairwise(name, model, pairwise)
+        inner = model
+        if check_integer("n_seeds", n_seeds, 1) > 1:
+            model = _with_seeds(name, model, n_seeds, random_state, pairwise)
+        model = _with_targets(spec, model, kind, random_state)
+        if not pairwise:
+            steps += _steps_before(name, spec, selection, projection)
+    else:
+        for what, entry in (("projection", projection), ("selection", selection), ("n_seeds", n_seeds)):
+            if entry not in (None, 1):
+                raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
+        model = inner = _imported(name, kind, random_state, n_jobs, parameters)
+        _check_pairwise(name, model, pairwise)
+    if steps:
+        model = Pipeline([*steps, ("model", model)])
+    return model if search is None else _searched(name, model, search, space, kind, _prefix(model, inner))
+
+
+def _is_known(name: Any) -> bool:
+    """Return whether a model is one of atomprint and not an import path; raise if it is neither."""
     if not isinstance(name, str) or (name not in MODELS and "." not in name):
         close = difflib.get_close_matches(str(name), MODELS, n=1)
         raise ValueError(
             f"model must be one of {', '.join(map(repr, MODELS))}, or an import path such as 'sklearn.svm.NuSVR', "
             f"got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
         )
-    if name not in MODELS:
-        for what, given_before in (("projection", projection), ("selection", selection)):
-            if given_before is not None:
-                raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
-        model = _imported(name, kind, random_state, check_n_jobs(n_jobs), parameters)
-        _check_pairwise(name, model, pairwise)
-        if n_seeds != 1:
-            raise ValueError(f"n_seeds is for the models of atomprint, not for one by its import path, {name!r}")
-        if steps:
-            model = Pipeline([*steps, ("model", model)])
-        return model if search is None else _searched(name, model, search, {}, kind, "model__" if steps else "")
+    return name in MODELS
+
+
+def _suited(name: str, kind: str, pairwise: bool) -> ModelSpec:
+    """Return what is known of a model of atomprint; raise unless it is for the problem and what it is given."""
     spec = MODELS[name]
     for possible, wanted in ((kind in spec.kinds, kind), (spec.pairwise or not pairwise, "a kernel between samples")):
         if not possible:
@@ -144,39 +165,46 @@ def make_model(
                 if kind in other.kinds and (other.pairwise or not pairwise) and key != "dummy"
             ]
             raise ValueError(f"model {name!r} is not for {wanted}: choose one of {', '.join(others)}")
-    space = CLASSIFIER_SPACES.get(name, spec.space) if kind == "classification" else spec.space
-    if pairwise:
-        space = {key: values for key, values in space.items() if key != "gamma"}
-    searched = (search.space or space) if search else ()
-    given = frozenset({*parameters, *searched})
-    model = spec.make(Request(kind, random_state, check_n_jobs(n_jobs), pairwise, given))
+    return spec
+
+
+def _set_parameters(
+    name: str, model: Estimator, parameters: dict[str, Any], kind: str, random_state: int | None, n_jobs: int
+) -> None:
+    """Set checked parameters of a model; those of an ensemble hold its members."""
     _check_parameters(name, parameters, model.get_params())
     if isinstance(model, Ensemble):
-        given_members = parameters.get("members", DEFAULT_MEMBERS[kind])
-        parameters["members"] = _members(given_members, kind, random_state, n_jobs)
-    model.set_params(**parameters)
-    if isinstance(model, Ensemble):
+        members = parameters.get("members", DEFAULT_MEMBERS[kind])
+        model.set_params(**parameters | {"members": _members(members, kind, random_state, n_jobs)})
         model.check_parameters()
-    _check_pairwise(name, model, pairwise)
-    prefix = ""
-    if check_integer("n_seeds", n_seeds, 1) > 1:
-        model, prefix = _with_seeds(name, model, n_seeds, random_state, pairwise), "estimator__"
+    else:
+        model.set_params(**parameters)
+
+
+def _with_targets(spec: ModelSpec, model: Estimator, kind: str, random_state: int | None) -> Estimator:
+    """Return a model with scaled targets, or with probabilities, if it wants these."""
     if spec.target_scaled and kind == "regression":
-        model, prefix = ScaledTarget(model, transformer=StandardScaler()), f"regressor__{prefix}"
-    elif spec.calibrated and kind == "classification":
+        return ScaledTarget(model, transformer=StandardScaler())
+    if spec.calibrated and kind == "classification":
         folds = StratifiedKFold(5, shuffle=True, random_state=random_state)
-        model, prefix = Calibrated(model, cv=folds, ensemble=False), f"estimator__{prefix}"
-    if spec.imputed and not pairwise:
+        return Calibrated(model, cv=folds, ensemble=False)
+    return model
+
+
+def _steps_before(
+    name: str, spec: ModelSpec, selection: Mapping[str, Any] | None, projection: Mapping[str, Any] | None
+) -> list[tuple[str, Estimator]]:
+    """Return what features go through before a model of atomprint sees them."""
+    steps: list[tuple[str, Estimator]] = []
+    if spec.imputed:
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy
             steps.append(("scale", StandardScaler(copy=False)))
-    if selection is not None and not pairwise:
+    if selection is not None:
         steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
-    if projection is not None and not pairwise:
+    if projection is not None:
         steps.append(("project", _step(name, "projection", Projection, projection)))
-    if steps:
-        model, prefix = Pipeline([*steps, ("model", model)]), f"model__{prefix}"
-    return model if search is None else _searched(name, model, search, space, kind, prefix)
+    return steps
 
 
 def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Estimator]]:
@@ -239,6 +267,17 @@ def _searched(name: str, model: Estimator, search: Search, space: SearchSpace, k
             + ": leave search out, or give it a space"
         )
     return search.wrap(model, space, kind, prefix)
+
+
+def _prefix(model: Estimator, inner: Estimator) -> str:
+    """Return what stands before the names of the parameters of the model proper, within what is around it."""
+    if model is inner:
+        return ""
+    if isinstance(model, Pipeline):
+        return f"model__{_prefix(model.steps[-1][1], inner)}"
+    if isinstance(model, ScaledTarget):
+        return f"regressor__{_prefix(model.regressor, inner)}"
+    return f"estimator__{_prefix(model.estimator, inner)}"
 
 
 def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Estimator:

@@ -228,6 +228,11 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
     ------
     ImportError
         If Optuna is not installed.
+
+    Notes
+    -----
+    ``OptunaSearchCV`` would be a further package, optuna-integration, in which it is marked as experimental with a
+    warning; and a list of choices may hold anything here, not only what Optuna can store.
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -16,12 +15,12 @@ from atomprint.learn.evaluation.curve import learning_curve
 from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator
 from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
 from atomprint.learn.evaluation.importance import N_REPEATS
-from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, choose
+from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, Choice, choose
 from atomprint.learn.evaluation.uncertainty import conformal
 from atomprint.learn.models.make import MODELS, make_model
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
-from atomprint.learn.study.study import Study, Trial, by_keys, needs_choice, score
+from atomprint.learn.study.study import Study, Trial, best_of, judged_by, needs_choice, score
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
 from atomprint.util.plain import plain
@@ -104,19 +103,7 @@ def run_study(
     ValueError
         If there is nothing to test, or features do not fit the problem or the models.
     """
-    if not features or not models:
-        raise ValueError(f"there must be features and models, got {len(features)} and {len(models)}")
-    for key, what in (("dummy", "the baseline"), (CHOSEN, "the choice within each training part")):
-        if key in models:
-            raise ValueError(f"models must not have the key {key!r}, which is that of {what}")
-    if not split.folds and len(split.test) == 0:
-        raise ValueError("split must have folds or a test part, got neither")
-    for what, keys in (("features", [given.key for given in features]), ("models", list(models))):
-        if len(set(keys)) < len(keys):
-            raise ValueError(f"{what} must have different keys, got {', '.join(keys)}")
-    options: dict[str, Any] = {"keep_fold_estimators": len(split.test) == 0, "refit": False}
-    for given in features:
-        check_samples(given, problem)
+    _check_given(problem, features, models, split)
     candidates = [candidate for given in features for candidate in _candidates(given, models)]
     tell = Steps(progress, count_steps(len(features), len(candidates), split, curve=curve))
     tell("baseline")
@@ -126,53 +113,27 @@ def run_study(
     choice = None
     if needs_choice(split, len(candidates)):
         choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=tell.part())
+    named = {name: _title(name, titles) for name in ("dummy", *models)}
     trials = []
     for given in features:
-        preferred = "" if choice is None else choice.best_model(given.key)
-        evaluations: dict[str, Evaluation] = {}
-        best = ""
-        for _, name, model in (candidate for candidate in candidates if candidate.features is given):
-            title = f"{given.title}, {_title(name, titles)}"
-            tell(title)
-            evaluations[name] = evaluate(
-                model,
-                given,
-                problem,
-                split,
-                n_jobs,
-                _fits(tell, title),
-                name=f"features {given.key!r}, model {name!r}",
-                **options,
-            )
-            if choice is None:
-                best = max(evaluations, key=lambda key: score(evaluations[key]))
-            else:
-                best = preferred if preferred in evaluations else name
-            # Models of folds are kept no longer than they may be needed; forests of many samples are large.
-            needed = {best, with_impurity(evaluations, best)}
-            for key in evaluations.keys() - needed:
-                evaluations[key] = replace(evaluations[key], fold_estimators=())
+        own = {name: model for of, name, model in candidates if of is given}
+        evaluations, best = _tested(own, given, problem, split, named, choice, n_jobs, tell)
         tell(f"{given.title}, importance")
         importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
         top_model, top = most_used(evaluations, best, given)
         done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
         trials.append(Trial(given, done, best, importance, shapley, top, top_model))
-    if choice is None:
-        trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
-    else:
-        trial = next(trial for trial in trials if trial.features.key == choice.best[0])
-    name = trial.best if choice is None else choice.best[1]
-    model = models[name]
+    trial, name = best_of(trials, choice)
     if trial.evaluations[name].estimator is None:  # for whoever wants to predict with it
         label = f"model {name!r}, all samples"
-        whole = fit_estimator(model, trial.features, problem, split, split.train, label, check_n_jobs(n_jobs))
+        whole = fit_estimator(models[name], trial.features, problem, split, split.train, label, check_n_jobs(n_jobs))
         evaluation = replace(trial.evaluations[name], estimator=whole)
         trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, name: evaluation})
-    judged = trial.evaluations[name] if choice is None else choice.assemble(by_keys(trials))
     learnt = None
     if curve:
         tell("learning curve")
-        learnt = learning_curve(model, trial.features, problem, split, n_jobs=n_jobs, name=name)
+        learnt = learning_curve(models[name], trial.features, problem, split, n_jobs=n_jobs, name=name)
+    judged = judged_by(trials, choice)
     _, indices, y_pred = judged.held_out()
     return Study(
         problem,
@@ -184,10 +145,67 @@ def run_study(
         learnt,
         None if level is None else conformal(judged, problem, split, level),
         break_down(problem, indices, y_pred),
-        {name: _title(name, titles) for name in ("dummy", *models)},
+        named,
         {name: plain(model) for name, model in models.items()},
         choice,
     )
+
+
+def _check_given(
+    problem: Problem, features: Sequence[Features], models: Mapping[str, BaseEstimator], split: Split
+) -> None:
+    """Raise unless there is something to test, under names that can be told apart."""
+    if not features or not models:
+        raise ValueError(f"there must be features and models, got {len(features)} and {len(models)}")
+    for key, what in (("dummy", "the baseline"), (CHOSEN, "the choice within each training part")):
+        if key in models:
+            raise ValueError(f"models must not have the key {key!r}, which is that of {what}")
+    if not split.folds and len(split.test) == 0:
+        raise ValueError("split must have folds or a test part, got neither")
+    for what, keys in (("features", [given.key for given in features]), ("models", list(models))):
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{what} must have different keys, got {', '.join(keys)}")
+    for given in features:
+        check_samples(given, problem)
+
+
+def _tested(
+    models: Mapping[str, BaseEstimator],
+    given: Features,
+    problem: Problem,
+    split: Split,
+    titles: Mapping[str, str],
+    choice: Choice | None,
+    n_jobs: int,
+    tell: Steps,
+) -> tuple[dict[str, Evaluation], str]:
+    """Return the results of models on one set of features, and which of them is to be explained."""
+    preferred = "" if choice is None else choice.best_model(given.key)
+    evaluations: dict[str, Evaluation] = {}
+    best = ""
+    for name, model in models.items():
+        title = f"{given.title}, {titles[name]}"
+        tell(title)
+        evaluations[name] = evaluate(
+            model,
+            given,
+            problem,
+            split,
+            n_jobs,
+            _fits(tell, title),
+            name=f"features {given.key!r}, model {name!r}",
+            keep_fold_estimators=len(split.test) == 0,
+            refit=False,
+        )
+        if choice is None:
+            best = max(evaluations, key=lambda key: score(evaluations[key]))
+        else:
+            best = preferred if preferred in evaluations else name
+        # Models of folds are kept no longer than they may be needed; forests of many samples are large.
+        needed = {best, with_impurity(evaluations, best)}
+        for key in evaluations.keys() - needed:
+            evaluations[key] = replace(evaluations[key], fold_estimators=())
+    return evaluations, best
 
 
 def _candidates(given: Features, models: Mapping[str, BaseEstimator]) -> list[Candidate]:

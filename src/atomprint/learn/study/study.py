@@ -172,11 +172,7 @@ class Study:
         Those chosen most often within the training parts or, where a test part judges, the best by the first figure of
         merit in cross-validation.
         """
-        if self.choice is not None:
-            features, model = self.choice.best
-            return next(trial for trial in self.trials if trial.features.key == features), model
-        trial = max(self.trials, key=lambda trial: score(trial.evaluations[trial.best]))
-        return trial, trial.best
+        return best_of(self.trials, self.choice)
 
     @property
     def nested(self) -> bool:
@@ -191,10 +187,7 @@ class Study:
         within its training samples (named in :attr:`Fold.chosen <atomprint.learn.Fold>`); else the result of
         :meth:`best`.
         """
-        trial, model = self.best()
-        if self.choice is None:
-            return trial.evaluations[model]
-        return self.choice.assemble(by_keys(self.trials))
+        return judged_by(self.trials, self.choice)
 
     def held_out(self) -> tuple[str, Indices, Array]:
         """Return the predictions to judge by; see ``chosen`` and :meth:`Evaluation.held_out`."""
@@ -340,9 +333,21 @@ def needs_choice(split: Split, n_candidates: int) -> bool:
     return n_candidates > 1 and not (split.folds and len(split.test))
 
 
-def by_keys(trials: Sequence[Trial]) -> dict[tuple[str, str], Evaluation]:
-    """Return the results of all trials by the keys of features and model."""
-    return {(trial.features.key, name): e for trial in trials for name, e in trial.evaluations.items()}
+def best_of(trials: Sequence[Trial], choice: Choice | None) -> tuple[Trial, str]:
+    """Return the features and the model to use for new samples; see :meth:`Study.best`."""
+    if choice is not None:
+        features, model = choice.best
+        return next(trial for trial in trials if trial.features.key == features), model
+    trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
+    return trial, trial.best
+
+
+def judged_by(trials: Sequence[Trial], choice: Choice | None) -> Evaluation:
+    """Return the result to judge by; see ``Study.chosen``."""
+    if choice is None:
+        trial, model = best_of(trials, None)
+        return trial.evaluations[model]
+    return choice.assemble({(trial.features.key, name): e for trial in trials for name, e in trial.evaluations.items()})
 
 
 def _cover_train(split: Split) -> bool:

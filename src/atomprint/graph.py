@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atomprint.neighbours import find_pairs
 from atomprint.structures import Structures, as_batch
+from atomprint.util.extras import require
 from atomprint.util.validation import check_bool, check_real
 
 __all__ = ["Graph", "graph"]
@@ -76,10 +77,7 @@ class Graph:
             If NetworkX is not installed.
         """
         check_bool("directed", directed)
-        try:
-            import networkx
-        except ImportError as error:
-            raise ImportError("to_networkx needs NetworkX: pip install atomprint[graph]") from error
+        networkx = require("networkx", "graph", "to_networkx")
         found: Any = networkx.MultiDiGraph() if directed else networkx.MultiGraph()
         found.graph.update(cell=self.cell, pbc=self.pbc, r_cut=self.r_cut)
         for k, (number, position) in enumerate(zip(self.numbers.tolist(), self.positions, strict=True)):

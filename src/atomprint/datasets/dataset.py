@@ -309,7 +309,7 @@ class Dataset:
         if structures and self.structures is None:
             raise ValueError(f"structures: data set {self.name!r} has compositions only, and no structures")
         columns: dict[str, Any] = {}
-        pd = require("pandas", "data")
+        pd = require("pandas", "data", "to_pandas")
         if structures is not False and self.structures is not None:
             columns["structure"] = pd.Series(list(self.structures), dtype=object).to_numpy()
         columns["formula"] = list(self.formulas)

@@ -7,15 +7,15 @@ from importlib.util import find_spec
 from typing import Any
 
 
-def require(module: str, extra: str) -> Any:
-    """Return a module, or raise an ``ImportError`` that says how to install it."""
+def require(module: str, extra: str, by: str = "this") -> Any:
+    """Return a module, or raise an ``ImportError`` that says what needs it and how to install it."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise ImportError(
-            f"this needs {error.name}, which is not installed: pip install 'atomprint[{extra}]'"
+            f"{by} needs {error.name}, which is not installed: pip install 'atomprint[{extra}]'"
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import IO
 from atomprint.datasets.files.opening import BROKEN, open_text, plain_name
 from atomprint.datasets.files.source import Row
 from atomprint.datasets.files.values import is_number
+from atomprint.util.extras import require
 
 TEXT_TABLES = (".csv", ".tsv", ".txt", ".dat")
 
@@ -93,16 +94,12 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
+    parquet = require("pyarrow.parquet", "data", "a Parquet file")
     try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ImportError("a Parquet file needs pyarrow: pip install 'atomprint[data]'") from error
-    try:
-        with ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             # What pandas calls an index without a name.
             columns = [name for name in file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
             for batch in file.iter_batches(batch_size=1000, columns=columns):
                 yield from map(Row, batch.to_pylist())
-    except (ArrowInvalid, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error

@@ -19,6 +19,7 @@ from atomprint.datasets.public.archives import DataFileError
 from atomprint.datasets.public.download import Downloader
 from atomprint.datasets.public.entry import RemoteFile
 from atomprint.datasets.public.registry import entry
+from atomprint.util.extras import require
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 
@@ -168,10 +169,5 @@ def _download(file: RemoteFile, target: Path, mirrors: Sequence[str], progress: 
 
 
 def _pooch() -> ModuleType:
-    try:
-        import pooch
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "public data sets are downloaded with pooch: pip install 'atomprint[data]'"
-        ) from error
+    pooch: ModuleType = require("pooch", "data", "downloading a public data set")
     return pooch

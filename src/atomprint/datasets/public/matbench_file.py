@@ -24,6 +24,7 @@ from atomprint.datasets.public.cache import cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest
 from atomprint.structures import Batch
+from atomprint.util.extras import require
 from atomprint.util.progress import Progress
 from atomprint.util.types import FloatArray, Indices, PathOrStr
 
@@ -127,10 +128,7 @@ def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str,
 
 def _read_split(file: IO[bytes], rows: _Rows) -> TaskRows:
     """Read ``{"columns": ["structure", "e_form"], "index": [...], "data": [[..., 1.0], ...]}`` as a stream."""
-    try:
-        import ijson
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("Matbench files are read with ijson: pip install 'atomprint[data]'") from error
+    ijson = require("ijson", "data", "reading a file of Matbench")
     try:
         columns: list[str] = next(ijson.items(file, "columns"), [])
         of, value = _columns(columns, next(iter(rows.found.targets.values())), rows)
@@ -186,7 +184,7 @@ def _ready(place: Path, found: Entry, cache: PathOrStr | None) -> Path | None:
     """Return where the arrays read from a file are kept; None without pooch, which knows where the cache is."""
     try:
         return cache_folder(cache) / "read" / f"{found.name}-{sha256_of(place)[:16]}-{_FORMAT}.npz"
-    except ModuleNotFoundError:
+    except ImportError:
         return None
 
 

@@ -14,6 +14,7 @@ from atomprint.learn.evaluation.feature_groups import Groups, feature_groups
 from atomprint.learn.models.anatomy import target_scale
 from atomprint.learn.task.blocks import seen_columns
 from atomprint.util.estimators import unwrap
+from atomprint.util.extras import require
 from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_choice, check_integer
 
@@ -249,10 +250,7 @@ def shapley_importance(
         If the model is of another kind: exact values would take too long; or it sees other features, such as principal
         components.
     """
-    try:
-        import shap
-    except ImportError as error:
-        raise ImportError("Shapley values need shap: pip install 'atomprint[shap]'") from error
+    shap = require("shap", "shap", "finding Shapley values")
     transformers, inner = unwrap(model)
     n_features = X.shape[1]
     seen = seen_columns(transformers, n_features)

@@ -192,10 +192,7 @@ def _hist_gradient_boosting(ask: Request) -> Any:
 
 
 def _xgboost(ask: Request) -> Any:
-    try:
-        import xgboost
-    except ImportError as error:
-        raise ImportError("model 'xgboost' needs XGBoost: pip install 'atomprint[xgboost]'") from error
+    xgboost = require("xgboost", "xgboost", "model 'xgboost'")
     made = xgboost.XGBRegressor if ask.regression else xgboost.XGBClassifier
     return made(
         n_estimators=500,

@@ -25,6 +25,7 @@ from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import named_parts
+from atomprint.util.extras import require
 from atomprint.util.types import Estimator, Indices, Samples, Targets
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
@@ -266,7 +267,7 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         -------
         self
         """
-        optuna = _optuna()
+        optuna = require("optuna", "optuna", "search method 'optuna'")
         classifier = get_tags(self.estimator).estimator_type == "classifier"
         cv = check_cv(self.cv, y, classifier=classifier)
         verbosity = optuna.logging.get_verbosity()
@@ -311,14 +312,6 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         return get_tags(self.estimator)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise ImportError("search method 'optuna' needs Optuna: pip install 'atomprint[optuna]'") from error
-    return optuna
 
 
 def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:

@@ -17,6 +17,7 @@ from atomprint.datasets import Dataset
 from atomprint.learn.task.contents import batches, compositions_of, once_per_dataset
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch
+from atomprint.util.extras import require
 from atomprint.util.validation import check_choice
 
 # Ångström within which atoms are symmetric; the usual choice for relaxed structures.
@@ -87,10 +88,7 @@ def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
 @once_per_dataset
 def _symmetry(dataset: Dataset) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]:
     """Return the numbers of the space groups and the prototypes of all structures, empty where there is none."""
-    try:
-        import spglib
-    except ImportError as error:
-        raise ImportError("space groups need spglib: pip install 'atomprint[pymatgen]'") from error
+    spglib = require("spglib", "pymatgen", "finding space groups")
     space_groups, prototypes = [], []
     with _quiet_spglib():
         for batch in batches(dataset.structures, range(len(dataset))):

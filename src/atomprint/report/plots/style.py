@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from atomprint.util.extras import require
 from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
@@ -107,10 +108,7 @@ def figure(width: float, height: float, *, arranged: bool = True) -> Iterator[Fi
 @contextmanager
 def styled() -> Iterator[None]:
     """Set the style of all plots for a while."""
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ImportError("plots need matplotlib, install it with: pip install 'atomprint[report]'") from error
+    mpl = require("matplotlib", "report", "a plot")
     with mpl.rc_context(dict(_STYLE)), warnings.catch_warnings():
         # A name in a script that the font does not have is no reason to have no plot.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)

@@ -8,7 +8,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
+from atomprint.util.extras import require
 from atomprint.util.registry import KNOWN, path_of, public
 from atomprint.workflow.saved.container import ModelFileError
 
@@ -97,7 +97,7 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
     TypeError
         If the pipeline holds something that could not be loaded again.
     """
-    skops = _skops()
+    skops = require("skops.io", "models", "a saved model")
     members: dict[str, bytes] = {}
     allowed = {*map(path_of, (known.cls for known in KNOWN.values())), *_PARTS, *trusted}
     places: dict[int, Any] = {}
@@ -137,7 +137,7 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
         If a member is missing or damaged, holds other types than trusted ones, or classes of atomprint whose numbers
         are others in this version.
     """
-    skops = _skops()
+    skops = require("skops.io", "models", "a saved model")
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
     try:
@@ -172,14 +172,6 @@ def uses_xgboost(pipeline: Pipeline) -> bool:
     return next(_search(pipeline, _is_xgboost), None) is not None
 
 
-def _skops() -> ModuleType:
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError("saved models need skops, which is not installed: pip install 'atomprint[models]'") from error
-    return skops.io
-
-
 def _is_xgboost(item: Any) -> bool:
     kind = type(item)
     return kind.__module__ == "xgboost.sklearn" and kind.__name__ in _XGBOOST
@@ -211,12 +203,7 @@ def _search(item: Any, wanted: Any, seen: set[int] | None = None) -> Iterator[An
 
 
 def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
-    try:
-        import xgboost
-    except ImportError as error:
-        raise ImportError(
-            "this model needs XGBoost, which is not installed: pip install 'atomprint[xgboost]'"
-        ) from error
+    xgboost = require("xgboost", "xgboost", "this model")
     if place.kind not in _XGBOOST or not isinstance(place.parameters, dict):
         raise ModelFileError(f"a model of XGBoost must be one of {', '.join(_XGBOOST)}, got {place.kind!r}")
     model = getattr(xgboost, place.kind)(**place.parameters)

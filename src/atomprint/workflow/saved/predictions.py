@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets.failures import Failure
+from atomprint.util.extras import require
 from atomprint.util.plain import finite_or_none
 
 if TYPE_CHECKING:
@@ -130,10 +131,7 @@ class Predictions:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
+        pd = require("pandas", "data", "to_pandas")
         columns: dict[str, Any] = {"id": list(self.ids)}
         if self.atoms is not None:
             columns |= {"structure": self.structures, "atom": self.atoms}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from string import ascii_lowercase
 
-import numpy as np
-
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study, Trial
-from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
+from atomprint.learn.task.metrics import METRICS, Metric, Spread
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import Html, Markup, bold, join, minus, paragraph, tag
 from atomprint.report.plots.style import Look, looks
@@ -23,7 +21,6 @@ __all__ = [
     "judged",
     "looks_of",
     "lower",
-    "rank",
     "trial_title",
     "unit_of",
 ]
@@ -55,15 +52,6 @@ def looks_of(study: Study) -> dict[str, Look]:
 def colour_of(study: Study, model: str) -> str:
     """Return the colour of a model in all plots of a study."""
     return looks_of(study)[model].colour
-
-
-def rank(study: Study, evaluation: Evaluation) -> float:
-    """Return a number that is small for good models."""
-    name = primary_metric(study.kind)
-    value = judged(evaluation, name)[1].value
-    if value is None:
-        return np.inf
-    return -value if METRICS[study.kind][name].larger_is_better else value
 
 
 def unit_of(study: Study, name: str) -> str:

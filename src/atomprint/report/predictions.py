@@ -8,10 +8,10 @@ import numpy as np
 
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
-from atomprint.learn.study.study import Study
+from atomprint.learn.study.study import Study, score
 from atomprint.report import plots
 from atomprint.report.html import Markup, Section, bold, captioned, join, paragraph, tag
-from atomprint.report.naming import best_title, looks_of, lower, rank
+from atomprint.report.naming import best_title, looks_of, lower
 from atomprint.report.plots.style import PALETTE, look
 from atomprint.util.types import Array, FloatArray, Mask
 
@@ -34,7 +34,7 @@ def _parity(study: Study, id: str) -> Section:
         text = f"Predicted against true {lower(target.title)}: what was chosen within each training part"
         pictures.append(captioned(figure, text, bold(CHOSEN_TITLE)))
     for trial in study.trials:
-        shown = dict(sorted(trial.evaluations.items(), key=lambda item: rank(study, item[1]))[:_PANELS])
+        shown = dict(sorted(trial.evaluations.items(), key=lambda item: -score(item[1]))[:_PANELS])
         shown = {name: e for name, e in trial.evaluations.items() if name in shown}
         left = len(trial.evaluations) - len(shown)
         pictures.append(
@@ -105,7 +105,7 @@ def _curves(
         return y[found.indices].astype(int), found.probabilities
 
     if len(classes) == 2:
-        best_of = sorted(study.trials, key=lambda trial: rank(study, trial.evaluations[trial.best]))[: len(PALETTE)]
+        best_of = sorted(study.trials, key=lambda trial: -score(trial.evaluations[trial.best]))[: len(PALETTE)]
         for trial in best_of:
             truth, probabilities = scores(trial.evaluations[trial.best])
             if probabilities is not None and 0 < truth.sum() < len(truth):

@@ -17,7 +17,8 @@ import pytest
 from helpers.data_server import Server
 
 from atomprint.datasets import REGISTRY, DataFileError, Entry, RemoteFile, cache_folder, extract_archive, fetch
-from atomprint.datasets.public.archives import archive_files, open_compressed
+from atomprint.datasets.files.opening import open_binary
+from atomprint.datasets.public.archives import archive_files
 from atomprint.datasets.public.cache import fetch_file, find_file
 
 pytest.importorskip("pooch")
@@ -350,5 +351,5 @@ def test_files_are_decompressed_by_what_is_in_them(tmp_path):
 
     for compress in (gzip.compress, bz2.compress, lzma.compress, bytes):
         (tmp_path / "file").write_bytes(compress(b"content"))
-        with open_compressed(tmp_path / "file") as file:
+        with open_binary(tmp_path / "file") as file:
             assert file.read() == b"content"

@@ -6,11 +6,13 @@ import bz2
 import gzip
 import lzma
 import zlib
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+from atomprint.util.types import PathOrStr
 
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
 BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
 """What reading raises where a file is no text, is cut off, or its compressed data are wrong."""
@@ -19,19 +21,20 @@ BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
 def plain_name(name: str) -> str:
     """Return the name of a file without the ending of its compression."""
     stem, dot, ending = name.rpartition(".")
-    return stem if dot + ending.lower() in _OPENERS else name
+    return stem if dot + ending.lower() in (".gz", ".bz2", ".xz") else name
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file to read its bytes, decompressed if its name ends in .gz, .bz2 or .xz."""
-    file: IO[bytes] = _OPENERS.get(path.suffix.lower(), open)(path, "rb")
-    return file
+def open_binary(path: PathOrStr) -> IO[bytes]:
+    """Open a file to read its bytes, decompressed if its first bytes say gzip, bzip2 or xz."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
+    return cast(IO[bytes], opener(path, "rb"))
 
 
 def open_text(path: Path) -> IO[str]:
     """Open a file to read its text (UTF-8, with or without a mark of byte order); see :func:`open_binary`."""
-    file: IO[str] = _OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline="")
-    return file
+    return TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
 
 
 def decode(data: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import lzma
 import shutil
@@ -14,13 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, cast
-
-_OPENERS: tuple[tuple[bytes, Any], ...] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ\x00", lzma.open),
-)
+from typing import IO
 
 
 class DataFileError(OSError):
@@ -42,16 +35,6 @@ def damage_reported(path: str | PathLike[str]) -> Iterator[None]:
         if error.errno is None and str(error) == "Invalid data stream":  # all that bz2 says
             raise DataFileError(f"{path} is truncated or damaged ({error}): {AGAIN}") from error
         raise
-
-
-def open_compressed(path: str | PathLike[str]) -> IO[bytes]:
-    """Open a file to read its bytes, decompressed if its first bytes say gzip, bzip2 or xz."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-    for magic, opener in _OPENERS:
-        if start.startswith(magic):
-            return cast(IO[bytes], opener(path, "rb"))
-    return open(path, "rb")
 
 
 def archive_files(path: str | PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets.failures import Failure, Failures
+from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
-from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
+from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
@@ -114,12 +115,12 @@ def read_task(place: Path, found: Entry, cache: PathOrStr | None, on_error: str,
         return table
     rows = _Rows(place, found, on_error, progress)
     with damage_reported(place):
-        with open_compressed(place) as file:
+        with open_binary(place) as file:
             start = file.read(4096).lstrip()
         if not start.startswith(b"{"):
             raise DataFileError(f"{place} must be a JSON file of Matbench, got one that starts with {start[:20]!r}")
         split = start[1:].lstrip().split(b'"')[1:2] in ([b"index"], [b"columns"], [b"data"])
-        with open_compressed(place) as file:
+        with open_binary(place) as file:
             table = (_read_split if split else _read_columns)(file, rows)
     if ready is not None and isinstance(table.inputs, Batch) and table.ids is None:
         _save_ready(ready, table)

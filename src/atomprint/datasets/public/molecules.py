@@ -16,7 +16,8 @@ from ase.units import Bohr, Hartree
 from atomprint.chemistry.formula import atomic_number
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failures, check_on_error
-from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported, open_compressed
+from atomprint.datasets.files.opening import open_binary
+from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import fetch, find_file
 from atomprint.datasets.public.entry import Entry, TargetInfo
@@ -244,7 +245,7 @@ def load_hopv(
         place = find_file(path, (found.files[0].name,))
     failures = Failures(str(place), on_error)
     molecules = list[_Molecule]()
-    with damage_reported(place), open_compressed(place) as file:
+    with damage_reported(place), open_binary(place) as file:
         for row, molecule in enumerate(_read_hopv(file, place)):
             if isinstance(molecule, ValueError):
                 failures.add(row, str(row), "structure", molecule)

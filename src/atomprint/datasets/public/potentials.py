@@ -13,8 +13,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures, check_on_error
+from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
-from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported, open_compressed
+from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported
 from atomprint.datasets.public.cache import fetch_file, find_file
 from atomprint.datasets.public.finish import FoldIndices, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
@@ -114,7 +115,7 @@ def load_zuo2020(
 
 def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
     """Return the structures of a file as they are in it, each with what reads it."""
-    with damage_reported(place), open_compressed(place) as file:
+    with damage_reported(place), open_binary(place) as file:
         content = file.read()
     if ".extxyz" in place.name or ".xyz" in place.name:
         return [(frame, _from_frame) for frame in _frames(content.decode(), place)]

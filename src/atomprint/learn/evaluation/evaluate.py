@@ -231,9 +231,9 @@ def evaluate(
     right, wrong = (is_regressor, is_classifier) if problem.kind == "regression" else (is_classifier, is_regressor)
     if wrong(estimator) and not right(estimator):
         raise ValueError(f"{label} must be one for {problem.kind}, as {problem.title!r} is")
-    fits = [(part, *pair) for part, pair in zip(_fold_names(split), split.folds, strict=True)]
-    if refit or len(split.test):
-        fits.append(("test" if len(split.test) else "training part", split.train, split.test))
+    fits = split.parts()
+    if refit and not len(split.test):
+        fits.append(("training part", split.train, split.test))
     n_threads = check_n_jobs(n_jobs)
     share = cores_for_each(n_threads, len(fits))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
@@ -390,10 +390,6 @@ def _failures(label: str, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise FitError(f"{label}: {doing}: {type(error).__name__}: {error}") from error
-
-
-def _fold_names(split: Split) -> tuple[str, ...]:
-    return tuple(split.fold_names) or tuple(f"fold {i}" for i in range(1, len(split.folds) + 1))
 
 
 def _fit_and_predict(

@@ -165,7 +165,7 @@ def test_targets_of_test_samples_are_not_looked_at():
     values = energies(structures)
     recipe = Recipe.from_dict({"data": {"path": "unused"}, "split": {"n_folds": 3}})
     reference, why = complete(recipe, dataset(structures, values))
-    assert reference.features["soap"].made.parameters["pooling"] == "sum"
+    assert reference.features["soap"].parameters["pooling"] == "sum"
     given = dataset(structures, values)
     split = make_split(Problem.of(given, "y"), "random", test_size=0.2, n_folds=3, seed=0)
     other = values.copy()

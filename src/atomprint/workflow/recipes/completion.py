@@ -54,8 +54,8 @@ def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, R
     if recipe.features:
         del why["features"]
         models = {name: _for_any_features(table) for name, table in models.items()}
-        objects = [section.made for section in recipe.features.values() if isinstance(section, DescriptorSection)]
-        if any("descriptor" in made.parameters for made in objects):
+        single = [section for section in recipe.features.values() if isinstance(section, DescriptorSection)]
+        if any("descriptor" in section.parameters for section in single):
             models, why["models"] = _for_kernels(dataset.targets[target].kind)
     if recipe.models:
         del why["models"]

@@ -83,159 +83,125 @@ def named_classes(entry: Any) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class ObjectSection:
-    """A table with a ``type``: an object by the name of its class, and its parameters.
-
-    Parameters
-    ----------
-    where : str
-        Its place in the recipe, for messages.
-    type : str
-        Name of a class of :mod:`atomprint.descriptors`, a kernel, or a part of these; or the import path of another.
-    parameters : mapping of str to object
-        Its parameters; tables among them that have a type of their own are objects, too.
-    """
-
-    where: str = field(compare=False)
-    type: str
-    parameters: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, table: Mapping[str, Any], where: str) -> Self:
-        """Return the object that a table describes."""
-        given = {name: cls._read(value, f"{where}.{name}") for name, value in table.items() if name != "type"}
-        return cls(where, table["type"], given)
-
-    @classmethod
-    def _read(cls, value: Any, where: str) -> Any:
-        if isinstance(value, Mapping) and "type" in value:
-            return cls.read(value, where)
-        if isinstance(value, list):
-            return [cls._read(item, f"{where}[{number}]") for number, item in enumerate(value)]
-        return value
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table."""
-        return {"type": self.type, **{name: _table(value) for name, value in self.parameters.items()}}
-
-    def words(self) -> str:
-        """Return what it is made of, as one would write a call."""
-        given = ", ".join(f"{name} = {_words(value)}" for name, value in self.parameters.items() if name != "n_jobs")
-        return f"{self.type}({given})"
-
-    def suited_to(self, dataset: Dataset) -> Self:
-        """Return the object with whether it sees periodic images, where that is left to the data."""
-        parameters = dict(self.parameters)
-        if isinstance(parameters.get("descriptor"), ObjectSection):
-            parameters["descriptor"] = parameters["descriptor"].suited_to(dataset)
-        accepted = inspect.signature(class_of(self.type, f"{self.where}.type")).parameters
-        if "periodic" in accepted and "periodic" not in parameters:
-            pbc = periodic_directions(dataset)
-            if pbc.any() and not pbc.all():
-                raise ValueError(
-                    f"{self.where}.periodic must be given: {int(pbc.all(axis=1).sum())} of {len(pbc)} structures "
-                    f"repeat in all directions, {int((~pbc.any(axis=1)).sum())} in none"
-                )
-            parameters["periodic"] = bool(pbc.any())
-        return replace(self, parameters=parameters)
-
-    def build(self, n_jobs: int) -> tuple[BaseEstimator, bool]:
-        """Return the object, and whether it compares structures: then it is a descriptor with a kernel behind it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no such class or parameter, or a value is wrong; the message names the entry.
-        """
-        where, parameters = self.where, dict(self.parameters)
-        cls = class_of(self.type, f"{where}.type")
-        accepted = inspect.signature(cls).parameters
-        local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
-        for name in parameters:
-            if name not in accepted:
-                raise ValueError(
-                    f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
-                )
-        values = {name: _built(value, n_jobs) for name, value in parameters.items()}
-        if "n_jobs" in accepted:
-            values.setdefault("n_jobs", n_jobs)
-        try:
-            made = cls(**values)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{where}: {error}") from error
-        if not issubclass(cls, kernels.StructureKernel):
-            return made, False
-        if not isinstance(local, ObjectSection):
-            raise ValueError(
-                f"{where}.descriptor must give the local descriptor that {cls.__name__} compares, such as "
-                '{type = "SOAP"}'
-            )
-        return Pipeline([("descriptor", local.build(n_jobs)[0]), ("kernel", made)]), True
-
-
-def _table(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_table(item) for item in value]
-    return value.to_dict() if isinstance(value, ObjectSection) else value
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, ObjectSection):
-        return value.words()
-    if isinstance(value, list):
-        return f"[{', '.join(_words(item) for item in value)}]"
-    return str(value).lower() if isinstance(value, bool) else str(plain(value))
-
-
-def _built(value: Any, n_jobs: int) -> Any:
-    if isinstance(value, ObjectSection):
-        return value.build(n_jobs)[0]
-    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping | ObjectSection):
-        return value
-    return tuple(_built(item, n_jobs) for item in value)
-
-
-@dataclass(frozen=True)
 class DescriptorSection:
-    """``[features.KEY]`` with a ``type``: a descriptor or a kernel.
+    """``[features.KEY]`` with a ``type``: a descriptor, or a kernel that compares what a local descriptor gives.
 
     Parameters
     ----------
     key : str
         Its name in the recipe.
-    made : ObjectSection
-        The descriptor.
+    type : str
+        Name of a class of :mod:`atomprint.descriptors`, or of a kernel; or the import path of another class.
+    parameters : mapping of str to object
+        Its parameters; tables among them that have a type of their own are objects, too.
     title, description : str or None
         For reports. Default: the key, and the parameters.
     """
 
     key: str
-    made: ObjectSection
+    type: str
+    parameters: Mapping[str, Any]
     title: str | None = None
     description: str | None = None
 
+    @property
+    def _table(self) -> dict[str, Any]:
+        return {"type": self.type, **self.parameters}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the table."""
-        return {**_titles(self), **self.made.to_dict()}
+        return {**_titles(self), **self._table}
 
     def suited_to(self, dataset: Dataset) -> Self:
-        """Return the section with what it leaves to the data."""
-        return self if dataset.structures is None else replace(self, made=self.made.suited_to(dataset))
+        """Return the section with whether periodic images are seen, where that is left to the data."""
+        if dataset.structures is None:
+            return self
+        return replace(self, parameters=_with_periodic(self._table, f"features.{self.key}", dataset))
 
     def build(self, dataset: Dataset, n_jobs: int) -> FeatureSet:
-        """Return the features, not computed yet."""
-        transformer, pairwise = self.made.build(n_jobs)
-        where, name = self.made.where, self.made.type
+        """Return the features, not computed yet; an error names the entry."""
+        where = f"features.{self.key}"
+        transformer, pairwise = make_object(self._table, where, n_jobs)
         if not hasattr(transformer, "transform"):
-            raise ValueError(f"{where}.type must be a class with fit and transform, got {name!r}")
+            raise ValueError(f"{where}.type must be a class with fit and transform, got {self.type!r}")
         if dataset.structures is None and needs_structures(transformer):
             others = [key for key, known in KNOWN.items() if issubclass(known.cls, CompositionDescriptor)]
             raise ValueError(
-                f"{where}: {name} needs structures, but data set {dataset.name!r} has compositions only; "
+                f"{where}: {self.type} needs structures, but data set {dataset.name!r} has compositions only; "
                 f"{' and '.join(others)} work without structures"
             )
-        description = self.made.words() if self.description is None else self.description
+        description = _in_words(self._table) if self.description is None else self.description
         return FeatureSet(self.key, self.title or self.key, description, transformer, pairwise)
+
+
+def make_object(table: Mapping[str, Any], where: str, n_jobs: int) -> tuple[BaseEstimator, bool]:
+    """Return the object that a table with a type describes, and whether it compares structures.
+
+    Then it is a pipeline of the local ``descriptor`` and the kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such class or parameter, or a value is wrong; the message names the entry.
+    """
+    parameters = {name: value for name, value in table.items() if name != "type"}
+    cls = class_of(table["type"], f"{where}.type")
+    accepted = inspect.signature(cls).parameters
+    local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
+    for name in parameters:
+        if name not in accepted:
+            raise ValueError(
+                f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
+            )
+    values = {name: _made(value, f"{where}.{name}", n_jobs) for name, value in parameters.items()}
+    try:
+        made = cls(**({"n_jobs": n_jobs} if "n_jobs" in accepted else {}) | values)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    if not issubclass(cls, kernels.StructureKernel):
+        return made, False
+    if not isinstance(local, Mapping) or "type" not in local:
+        raise ValueError(
+            f'{where}.descriptor must give the local descriptor that {cls.__name__} compares, such as {{type = "SOAP"}}'
+        )
+    return Pipeline([("descriptor", make_object(local, f"{where}.descriptor", n_jobs)[0]), ("kernel", made)]), True
+
+
+def _made(value: Any, where: str, n_jobs: int) -> Any:
+    if isinstance(value, Mapping) and "type" in value:
+        return make_object(value, where, n_jobs)[0]
+    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping):
+        return value
+    return tuple(_made(item, f"{where}[{number}]", n_jobs) for number, item in enumerate(value))
+
+
+def _with_periodic(table: Mapping[str, Any], where: str, dataset: Dataset) -> dict[str, Any]:
+    """Return the parameters of a table with whether periodic images are seen, if the data tell."""
+    parameters = {name: value for name, value in table.items() if name != "type"}
+    local = parameters.get("descriptor")
+    if isinstance(local, Mapping) and "type" in local:
+        inner = _with_periodic(local, f"{where}.descriptor", dataset)
+        parameters["descriptor"] = {"type": local["type"], **inner}
+    accepted = inspect.signature(class_of(table["type"], f"{where}.type")).parameters
+    if "periodic" in accepted and "periodic" not in parameters:
+        pbc = periodic_directions(dataset)
+        if pbc.any() and not pbc.all():
+            raise ValueError(
+                f"{where}.periodic must be given: {int(pbc.all(axis=1).sum())} of {len(pbc)} structures repeat in all "
+                f"directions, {int((~pbc.any(axis=1)).sum())} in none"
+            )
+        parameters["periodic"] = bool(pbc.any())
+    return parameters
+
+
+def _in_words(value: Any) -> str:
+    """Return a value as one would write it in Python; a table with a type is a call."""
+    if isinstance(value, Mapping) and "type" in value:
+        given = (f"{name} = {_in_words(item)}" for name, item in value.items() if name not in ("type", "n_jobs"))
+        return f"{value['type']}({', '.join(given)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_words, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(plain(value))
 
 
 @dataclass(frozen=True)
@@ -334,14 +300,14 @@ def read_features(value: Any) -> dict[str, FeatureSection]:
         else:
             words = ("title", "description")
             titles = {name: typed(table.pop(name), "str", f"{where}.{name}") for name in words if name in table}
-            sections[key] = DescriptorSection(key, ObjectSection.read(table, where), **titles)
+            sections[key] = DescriptorSection(key, table.pop("type"), table, **titles)
     return sections
 
 
 def build_features(
     sections: Mapping[str, FeatureSection], dataset: Dataset, level: str, n_jobs: int
 ) -> list[FeatureSet]:
-    """Return the features that sections name, not computed yet.
+    """Return the features that sections name, not computed yet; an error names the entry.
 
     Parameters
     ----------
@@ -353,11 +319,6 @@ def build_features(
         Whether there is to be a row for each structure, or for each atom.
     n_jobs : int
         Number of threads of the descriptors; -1 means all cores.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an entry is wrong, or needs structures that the data set does not have; the message names the entry.
     """
     single = {key: section for key, section in sections.items() if isinstance(section, DescriptorSection)}
     sets = {key: section.build(dataset, n_jobs) for key, section in single.items()}

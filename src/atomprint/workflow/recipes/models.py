@@ -57,23 +57,9 @@ class ModelSection:
         return MODELS[self.type].title if self.type in MODELS else self.type.rpartition(".")[2]
 
     def build(self, kind: str, *, pairwise: bool, search: Search, n_jobs: int) -> BaseEstimator:
-        """Return the model, not fitted; a search where there is something to choose that it does not choose itself.
+        """Return the model as :func:`make_model` does; an error names the entry.
 
-        Parameters
-        ----------
-        kind : {"regression", "classification"}
-            Kind of the problem.
-        pairwise : bool
-            Whether it is for kernels between samples.
-        search : Search
-            How to search, and the seed of everything that is random.
-        n_jobs : int
-            Number of threads.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If there is no such model or parameter; the message names the entry.
+        The seed of the search is that of everything random. Models that choose for themselves are not searched.
         """
         searched = self.space is not None or (self.type in MODELS and MODELS[self.type].space)
         try:
@@ -98,21 +84,9 @@ def read_models(value: Any) -> dict[str, ModelSection]:
 def build_models(
     sections: Mapping[str, ModelSection], kind: str, *, pairwise: Collection[bool], search: Search, n_jobs: int
 ) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
-    """Return models, not fitted, and their titles, for features, for kernels, or one of each.
+    """Return models, not fitted, and their titles: for features, for kernels, or one of each.
 
-    Parameters
-    ----------
-    sections : mapping of str to ModelSection
-        The sections.
-    pairwise : collection of bool
-        For each set of features, whether it is a kernel.
-    kind, search, n_jobs
-        See :meth:`ModelSection.build`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an entry is wrong, or no model takes kernels.
+    ``pairwise`` says for each set of features whether it is a kernel; see :meth:`ModelSection.build` for the rest.
     """
     models, titles = {}, {}
     for key, section in sections.items():

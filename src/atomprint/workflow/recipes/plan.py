@@ -89,14 +89,10 @@ class Plan:
     @property
     def n_steps(self) -> int:
         """Number of steps of the study, for whoever shows progress."""
-        pairs = [
-            (given, model)
-            for given in self.features
-            for model in self.models.values()
-            if takes_kernel(model) == given.pairwise
-        ]
+        kernels = [takes_kernel(model) for model in self.models.values()]
+        n_pairs = sum(kernels.count(given.pairwise) for given in self.features)
         curve = bool(self.recipe.evaluation.learning_curve)
-        return count_steps(len(self.features), len(pairs), self.split, curve=curve)
+        return count_steps(len(self.features), n_pairs, self.split, curve=curve)
 
 
 def _check_blocks(models: Mapping[str, BaseEstimator], features: Sequence[FeatureSet]) -> None:

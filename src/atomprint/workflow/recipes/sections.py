@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tomlkit
-from tomlkit.items import Array, Item, Table
+from tomlkit.items import Array, Item
 
 T = TypeVar("T")
 
@@ -23,25 +23,9 @@ _WORDS = {"str": "a string", "int": "an integer", "float": "a number", "bool": "
 
 
 def read_section(cls: type[T], table: Any, where: str, names: Iterable[str] = (), **defaults: Any) -> T:
-    """Return the section that a table describes.
+    """Return the section that a table describes: a dataclass whose fields, or those named, are the entries.
 
-    Parameters
-    ----------
-    cls : type
-        A dataclass, whose fields are the entries.
-    table : mapping
-        The entries.
-    where : str
-        Name of the section, for messages.
-    names : iterable of str
-        Fields that a recipe may give. Default: all.
-    **defaults
-        Values that differ from those of the class.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an entry is unknown, or a value is wrong.
+    An error names the entry after ``where``; ``defaults`` are values that differ from those of the class.
     """
     if not isinstance(table, Mapping):
         raise TypeError(f"{where} must be a table, got {table!r}")
@@ -129,34 +113,21 @@ def as_toml(value: Any) -> Any:
 
 
 def toml_text(tables: Mapping[str, Any]) -> str:
-    """Return entries and tables as the text of a TOML file, to be read and edited: what is short is on a line.
-
-    Tables that hold nothing but tables, such as ``[features]``, have no heading of their own.
-    """
-    document = tomlkit.document()
-    for name, value in sorted(tables.items(), key=lambda entry: isinstance(entry[1], Mapping)):
-        if not isinstance(value, Mapping):
-            document.append(name, _inline(value))
-        elif all(isinstance(entry, Mapping) for entry in value.values()):
-            inner = tomlkit.table(is_super_table=True)
-            for key, entry in value.items():
-                inner.append(key, _long(entry))
-            document.append(name, inner)
-        else:
-            document.append(name, _long(value))
-    return tomlkit.dumps(document)
+    """Return entries and tables as the text of a TOML file, to be read and edited: what is short is on a line."""
+    entries = sorted(tables.items(), key=lambda entry: isinstance(entry[1], Mapping))
+    return tomlkit.dumps(_filled(tomlkit.document(), dict(entries), 0))
 
 
-def _long(entries: Mapping[str, Any]) -> Table:
-    """Return a table with a heading; entries that do not fit on a line are tables or have a line for each item."""
-    table = tomlkit.table()
+def _filled(table: Any, entries: Mapping[str, Any], depth: int) -> Any:
+    """Return a document or table with entries; what does not fit on a line is a table, or has a line for each item."""
     for name, value in entries.items():
         made = _inline(value)
-        if len(f"{name} = {made.as_string()}") > _WIDTH:
-            if isinstance(made, Array):
-                made.multiline(True)
-            elif isinstance(value, Mapping):
-                made = _long(value)
+        long = len(f"{name} = {made.as_string()}") > _WIDTH
+        if isinstance(value, Mapping) and (long or depth < 2):
+            only_tables = depth == 0 and all(isinstance(entry, Mapping) for entry in value.values())
+            made = _filled(tomlkit.table(only_tables), value, depth + 1)
+        elif long and isinstance(made, Array):
+            made.multiline(True)
         table.append(name, made)
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -12,8 +13,16 @@ from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.runs.train import carry_out, describe
 
-RECIPES = ("demo_enthalpy", "demo_volume", "demo_bulk_modulus")
-"""Recipes that come with atomprint, one for each study."""
+_VOLUME = (
+    "data.target=volume",
+    "data.volume_per_atom=20.0",
+    "question=Can the volume be told from the element and the type of structure? The crystals come at the very volume "
+    "that is asked for, so all are first rescaled to 20 Å³ per atom; otherwise the answer would be in the question. "
+    "Each element occurs once, so that models must carry over from other elements: the first set of features has only "
+    "tabulated properties of the element, and no structure.",
+)
+STUDIES = (("demo_enthalpy", ()), ("demo_crystals", _VOLUME), ("demo_crystals", ()))
+"""Recipes that come with atomprint, and entries that are replaced, one for each study."""
 
 _QUICK = (
     "data.sample=40",
@@ -57,7 +66,8 @@ def run_demo(
     """
     start = perf_counter()
     Path(output).mkdir(parents=True, exist_ok=True)  # if this fails, it should do so before the work
-    plans = [Plan.of(_recipe(name, n_jobs, seed, quick)) for name in RECIPES]
+    settings = (f"n_jobs={n_jobs}", f"seed={seed}", *(_QUICK if quick else ()))
+    plans = [Plan.of(_recipe(name, (*settings, *changes), quick)) for name, changes in STUDIES]
     step = Steps(progress, 1 + sum(len(plan.features) + plan.n_steps for plan in plans))
     studies = []
     for plan in plans:
@@ -89,7 +99,7 @@ def run_demo(
     return report, files
 
 
-def _recipe(name: str, n_jobs: int, seed: int, quick: bool) -> Recipe:
-    recipe = Recipe.shipped(name, [f"n_jobs={n_jobs}", f"seed={seed}", *(_QUICK if quick else ())])
+def _recipe(name: str, changes: Sequence[str], quick: bool) -> Recipe:
+    recipe = Recipe.shipped(name, changes)
     soaps = [key for key in recipe.features if key.startswith("soap")]
     return recipe.replaced(f"features.{key}.{entry}" for key in soaps for entry in (_COARSE if quick else ()))

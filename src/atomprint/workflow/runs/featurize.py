@@ -14,7 +14,7 @@ from atomprint.datasets import Dataset, Failure, read_dataset
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
-from atomprint.workflow.recipes.features import DescriptorSection, ObjectSection
+from atomprint.workflow.recipes.features import DescriptorSection
 from atomprint.workflow.recipes.sections import parsed
 from atomprint.workflow.runs.describe import drop_failures, inputs_of
 
@@ -85,8 +85,7 @@ def featurize(
         table[name.strip()] = parsed(value)
     progress("Reading structures", 0, None)
     dataset = read_dataset(path, targets=(), structure=structure, formula=formula, on_error=on_error)
-    made = ObjectSection.read({**table, "type": descriptor}, "features.descriptor")
-    given = DescriptorSection("descriptor", made).suited_to(dataset).build(dataset, n_jobs)
+    given = DescriptorSection("descriptor", descriptor, table).suited_to(dataset).build(dataset, n_jobs)
     if given.pairwise:
         raise ValueError(f"descriptor must not be a kernel, got {descriptor!r}")
     progress(f"Computing {descriptor}", 0, None)

@@ -532,7 +532,7 @@ def test_unknown_species_and_unknown_centres_of_one_structure():
 
 @pytest.mark.parametrize("change", [{}, {"sparse": True}, {"pooling": "mean"}, {"average": "outer", "sparse": True}])
 def test_errors_count_structures_from_the_first_also_where_the_work_is_cut(change, monkeypatch):
-    monkeypatch.setattr("atomprint.descriptors.engine.contract._CHUNK_BYTES", 1)
+    monkeypatch.setattr("atomprint.descriptors.engine.parts._CHUNK_BYTES", 1)
     soap = SOAP(**{**COMMON, "species": ["H", "O"]}, **change)
     structures = [molecule("H2O"), molecule("H2O"), molecule("H2O"), molecule("NH3")]
     with pytest.raises(ValueError, match="structure 3, atom 0: species must be one of H, O, got N"):

@@ -14,7 +14,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Axis, Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.util.registry import public
-from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
+from atomprint.util.validation import check_real, check_species
 
 _LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
 _Rows = tuple[tuple[float, ...], ...]
@@ -106,16 +106,9 @@ class ACSF(LocalDescriptor):
     # -----------------------------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
+        super()._validate()
         check_real("r_cut", self.r_cut, above=0)
         self._parameters()
-        for name in ("periodic", "sparse"):
-            check_bool(name, getattr(self, name))
-        check_dtype(self.dtype)
-        check_n_jobs(self.n_jobs)
-        if self.species is not None:
-            check_species(self.species)
-        if self.pooling is not None and not isinstance(self.pooling, Pooling):
-            Pooling(self.pooling)
 
     def _parameters(self) -> tuple[_Rows, _Rows, _Rows, _Rows]:
         """Return the checked parameters of G2, G3, G4 and G5, one row for each function."""

@@ -18,11 +18,9 @@ from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, as_batch
 from atomprint.util.registry import public
 from atomprint.util.validation import (
-    check_bool,
     check_choice,
     check_dtype,
     check_integer,
-    check_n_jobs,
     check_real,
 )
 
@@ -64,14 +62,6 @@ def _check_sizes(batch: Batch, size: int) -> None:
 class _MatrixDescriptor(Descriptor):
     """What the three matrix descriptors share: padding, permutation, names and shapes."""
 
-    n_atoms_max: int | None
-    permutation: str
-    sigma: float | None
-    seed: int | None
-    sparse: bool
-    dtype: Any
-    n_jobs: int | None
-
     _features: ClassVar[Callable[..., None]]
     """The compiled function that writes the features of a batch."""
     _contracted: ClassVar[Callable[..., None]]
@@ -79,7 +69,20 @@ class _MatrixDescriptor(Descriptor):
     _dense: ClassVar[Callable[..., None]]
     """The compiled function that writes the derivatives of every feature."""
 
+    def __init__(
+        self,
+        n_atoms_max: int | None = None,
+        permutation: str = "sorted_l2",
+        sigma: float | None = None,
+        seed: int | None = None,
+        sparse: bool = False,
+        dtype: Any = "float64",
+        n_jobs: int | None = 1,
+    ) -> None:
+        self._initialise(locals())
+
     def _validate(self) -> None:
+        super()._validate()
         if self.n_atoms_max is not None:
             check_integer("n_atoms_max", self.n_atoms_max, 1, 2**15)
         check_choice("permutation", self.permutation, _PERMUTATIONS)
@@ -91,9 +94,6 @@ class _MatrixDescriptor(Descriptor):
             raise ValueError(f"sigma must be None with permutation={self.permutation!r}, got {self.sigma!r}")
         if self.seed is not None:
             check_integer("seed", self.seed, 0)
-        check_bool("sparse", self.sparse)
-        check_dtype(self.dtype)
-        check_n_jobs(self.n_jobs)
 
     def _known_size(self) -> int | None:
         return self.n_atoms_max if self.n_atoms_max is not None else getattr(self, "n_atoms_max_", None)
@@ -295,18 +295,6 @@ class CoulombMatrix(_MatrixDescriptor):
     _contracted = staticmethod(_core.coulomb_vjp)
     _dense = staticmethod(_core.coulomb_jacobian)
 
-    def __init__(
-        self,
-        n_atoms_max: int | None = None,
-        permutation: str = "sorted_l2",
-        sigma: float | None = None,
-        seed: int | None = None,
-        sparse: bool = False,
-        dtype: Any = "float64",
-        n_jobs: int | None = 1,
-    ) -> None:
-        self._initialise(locals())
-
 
 class _CrystalMatrix(_MatrixDescriptor):
     """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
@@ -347,18 +335,6 @@ class SineMatrix(_CrystalMatrix):
     _features = staticmethod(_core.sine_features)
     _contracted = staticmethod(_core.sine_vjp)
     _dense = staticmethod(_core.sine_jacobian)
-
-    def __init__(
-        self,
-        n_atoms_max: int | None = None,
-        permutation: str = "sorted_l2",
-        sigma: float | None = None,
-        seed: int | None = None,
-        sparse: bool = False,
-        dtype: Any = "float64",
-        n_jobs: int | None = 1,
-    ) -> None:
-        self._initialise(locals())
 
 
 @public("EwaldSumMatrix", version=1, in_recipes=True)

@@ -16,17 +16,13 @@ from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
-from atomprint.pooling.pooling import Pooling
 from atomprint.structures import Batch, StructureError, Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
     check_choice,
-    check_dtype,
     check_integer,
-    check_n_jobs,
     check_real,
-    check_species,
 )
 
 # Name in the core, and number of atoms.
@@ -207,13 +203,9 @@ class _Broadened(Descriptor):
         raise NotImplementedError
 
     def _validate(self) -> None:
+        super()._validate()
         self._terms()
         self._scaling()
-        if self.species is not None:
-            check_species(self.species)
-        check_bool("sparse", self.sparse)
-        check_dtype(self.dtype)
-        check_n_jobs(self.n_jobs)
 
     def _n_features(self) -> int:
         n = len(self._species())
@@ -600,11 +592,6 @@ class LMBTR(_Broadened, LocalDescriptor):
     def _scaling(self) -> tuple[str, bool]:
         normalization = check_choice("normalization", self.normalization, ("none", "l2"))
         return normalization, check_bool("normalize_gaussians", self.normalize_gaussians)
-
-    def _validate(self) -> None:
-        super()._validate()
-        if self.pooling is not None and not isinstance(self.pooling, Pooling):
-            Pooling(self.pooling)
 
     def _pairs(self, call: Call) -> list[PairBlock]:
         ((calculator, _),) = self._calculators()

@@ -12,7 +12,7 @@ from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.neighbours import Pairs, find_pairs
 from atomprint.util.registry import public
-from atomprint.util.validation import check_bool, check_dtype, check_n_jobs, check_real, check_species
+from atomprint.util.validation import check_real
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -87,15 +87,10 @@ class NeighbourStatistics(Descriptor):
         self._initialise(locals())
 
     def _validate(self) -> None:
+        super()._validate()
         r_cut = check_real("r_cut", self.r_cut, above=0)
         if self.cutoff_width is not None and check_real("cutoff_width", self.cutoff_width, above=0) > r_cut:
             raise ValueError(f"cutoff_width must be <= r_cut = {r_cut:g}, got {self.cutoff_width:g}")
-        if self.species is not None:
-            check_species(self.species)
-        check_bool("periodic", self.periodic)
-        check_bool("sparse", self.sparse)
-        check_dtype(self.dtype)
-        check_n_jobs(self.n_jobs)
 
     def _n_features(self) -> int:
         n = len(self._species())

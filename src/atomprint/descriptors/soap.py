@@ -27,11 +27,8 @@ from atomprint.ragged import owners
 from atomprint.structures import Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import (
-    check_bool,
     check_choice,
-    check_dtype,
     check_integer,
-    check_n_jobs,
     check_real,
     check_species,
 )
@@ -179,15 +176,12 @@ class SOAP(LocalDescriptor):
     # -----------------------------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
+        super()._validate()
         check_integer("n_max", self.n_max, 1, 64)
         check_integer("l_max", self.l_max, 0, 40)
         sigma = check_real("sigma", self.sigma, above=0)
         check_choice("rbf", self.rbf, ("gto", "polynomial"))
         check_choice("average", self.average, _AVERAGES)
-        for name in ("periodic", "sparse"):
-            check_bool(name, getattr(self, name))
-        check_dtype(self.dtype)
-        check_n_jobs(self.n_jobs)
         r_cut = self._cutoff()
         if self.rbf == "gto" and r_cut <= 1:
             raise ValueError(f"r_cut must be > 1 for rbf='gto', got {r_cut:g}")
@@ -213,13 +207,8 @@ class SOAP(LocalDescriptor):
                 f"average={self.average!r} and pooling={self.pooling!r} cannot be combined: both make one row for "
                 "each structure"
             )
-        self._pooling_checked()
         # The basis is built here, so that an unstable one is reported at once; it is cached for later.
         _table(self.rbf, int(self.n_max), int(self.l_max), r_cut, sigma, self._reach(), str(np.dtype(self.dtype)))
-
-    def _pooling_checked(self) -> None:
-        if self.pooling is not None and not isinstance(self.pooling, Pooling):
-            Pooling(self.pooling)
 
     def _cutoff(self) -> float:
         """Return r_cut, given or implied by the weighting."""

@@ -25,7 +25,7 @@ from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError, Structures, as_batch, as_list
 from atomprint.util.parameters import CheckedParameters
-from atomprint.util.validation import check_choice, check_dtype, check_n_jobs, check_species
+from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_species
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
@@ -46,6 +46,16 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     """
 
     # What a subclass gives -------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        """Check the parameters that all descriptors have alike; a subclass checks its own, too."""
+        for name in ("periodic", "sparse"):
+            if hasattr(self, name):
+                check_bool(name, getattr(self, name))
+        if getattr(self, "species", None) is not None:
+            check_species(self.species)
+        self._dtype()
+        check_n_jobs(getattr(self, "n_jobs", 1))
 
     @abstractmethod
     def _compute(self, call: Call, out: Array) -> None:

@@ -29,6 +29,12 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     A subclass has the parameters ``centers`` and ``pooling`` and may average by itself (see ``_averages``).
     """
 
+    def _validate(self) -> None:
+        super()._validate()
+        given = getattr(self, "pooling", None)
+        if given is not None and not isinstance(given, Pooling):
+            Pooling(given)
+
     def _averages(self) -> bool:
         """Return whether ``_compute`` itself writes one row for each structure."""
         return False
@@ -95,22 +101,14 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ----------
         structures, centers
             As for :meth:`create`.
-        include, exclude : sequence of int, or sequence of such sequences, optional
-            Indices of the atoms to differentiate by, or of those to leave out. For a sequence of structures one list
-            for all, or one for each, where None stands for all atoms (``include``) or none (``exclude``). Included
-            atoms keep the given order. Only what is selected is computed.
-        method : {"auto", "analytical", "numerical"}
-            Numerical derivatives are central differences of fourth order, with relative errors of about 1e-8 in
-            float64 and 1e-3 in float32. ``"auto"`` takes them, with a warning, where there are no analytical ones.
-        return_descriptor : bool
-            Whether to return the features too.
+        include, exclude, method, return_descriptor, wrt
+            As for :meth:`Descriptor.derivatives`: which atoms, how, and by what. The strain e takes the centres from r
+            to (1 + e) r, too.
         attach : bool
             Whether a centre given as an atom moves with it. Without, all centres are fixed points, as Cartesian ones
             always are. This makes no difference for strain.
         n_jobs, only_physical_cores, verbose
             As for :meth:`create`.
-        wrt : {"positions", "strain"} or tuple of both
-            What to differentiate by. The strain e takes every atom, lattice vector and centre from r to (1 + e) r.
 
         Returns
         -------
@@ -149,24 +147,19 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         only_physical_cores: bool = False,
         verbose: bool = False,
     ) -> Gradient:
-        """Differentiate the sum of features times cotangents: the derivatives, contracted with weights.
+        """Differentiate the sum of features times cotangents, as :meth:`Descriptor.vjp` does, around centres.
 
-        This is what forces and stresses need. The derivatives of single features are never built: besides features
-        and cotangents, memory grows with the number of pairs of neighbours at most.
+        Besides features and cotangents, memory grows with the number of pairs of neighbours at most.
 
         Parameters
         ----------
         structures, centers
             As for :meth:`create`.
-        cotangents : array or list of arrays
-            A weight for each feature, in the shape that :meth:`create` returns; dense or sparse.
-        wrt : {"positions", "strain"} or tuple of both
-            What to differentiate by. The strain e takes every atom, lattice vector and centre from r to (1 + e) r.
+        cotangents, wrt, return_descriptor
+            As for :meth:`Descriptor.vjp`. The strain e takes the centres from r to (1 + e) r, too.
         attach : bool
             Whether a centre given as an atom moves with it, as is right for forces. Without, all centres are fixed
             points, as Cartesian ones always are. This makes no difference for strain.
-        return_descriptor : bool
-            Whether to return the features too.
         n_jobs, only_physical_cores, verbose
             As for :meth:`create`.
 
@@ -179,12 +172,6 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ------
         ValueError, TypeError
             As for :meth:`create`, or if the cotangents or ``wrt`` are not usable, or there are no derivatives.
-
-        Notes
-        -----
-        For an energy that depends on the features X, the cotangents are dE/dX. Then the forces are
-        ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
-        in eV and positive in tension.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
         return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor)

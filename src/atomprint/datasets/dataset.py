@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from sklearn.model_selection import train_test_split
 
 from atomprint.chemistry.contents import counted, each_counted, numbers_of
@@ -21,7 +21,7 @@ from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
 from atomprint.datasets.target import Label, Target
 from atomprint.util.extras import require
 from atomprint.util.lazy import pick_items
-from atomprint.util.types import Array, Indices, Items
+from atomprint.util.types import Array, Indices, Items, Mask
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 if TYPE_CHECKING:
@@ -235,6 +235,14 @@ class Dataset:
     def elements(self) -> tuple[str, ...]:
         """All elements that occur, in the order of their atomic numbers."""
         return tuple(sorted(set().union(*self._amounts), key=atomic_numbers.__getitem__))
+
+    @cached_property
+    def contains(self) -> Mask:
+        """Whether each structure has the element of each atomic number, shape (n_structures, 119); nothing is 0."""
+        found = np.zeros((len(self), len(chemical_symbols)), dtype=bool)
+        for row, amounts in enumerate(self._amounts):
+            found[row, [atomic_numbers[symbol] for symbol in amounts]] = True
+        return found
 
     @cached_property
     def n_atoms(self) -> Indices:

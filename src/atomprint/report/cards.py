@@ -18,7 +18,6 @@ from ase.data import chemical_symbols
 from atomprint.learn.estimators.ensemble import Ensemble
 from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.study.study import Study
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
@@ -186,10 +185,10 @@ def _domain(study: Study) -> list[str]:
     """Return what the training part consists of: the domain in which predictions can be trusted."""
     train = study.split.train
     problem = study.problem
-    found = compositions_of(study.dataset)
+    contains = study.dataset.contains
     rows = np.unique(problem.structures[train])
-    n_formulas = len(np.unique(found.formulas[rows]))
-    elements = [chemical_symbols[z] for z in np.flatnonzero(found.contains[rows].any(axis=0))]
+    n_formulas = len({study.dataset.formulas[row] for row in rows})
+    elements = [chemical_symbols[z] for z in np.flatnonzero(contains[rows].any(axis=0))]
     y = problem.y[train]
     unit = f" {study.target.unit}" if study.target.unit else ""
     if study.target.classes:

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from ase.data import chemical_symbols
 
-from atomprint.chemistry.contents import numbers_of
 from atomprint.datasets import Dataset
 from atomprint.learn.study.study import Study
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import format_number
 from atomprint.learn.task.problem import Problem
 from atomprint.report import plots
@@ -32,7 +29,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import MAX_ROWS, lower
 from atomprint.structures import Batch
-from atomprint.util.types import Indices, Items
+from atomprint.util.types import Indices
 
 _MAX_SIZES = 5000  # structures that are read to see how large they are
 
@@ -42,17 +39,16 @@ class Facts(NamedTuple):
 
     elements: dict[str, int]  # number of structures with each element, the most frequent first
     n_formulas: int
-    n_atoms: npt.NDArray[np.int64] | None  # of structures spread evenly over the data set; None for compositions
+    n_atoms: Indices | None  # of structures spread evenly over the data set; None for compositions
 
 
 def facts(problem: Problem) -> Facts:
     """Count elements, formulas and atoms of the structures that a problem is about."""
     rows = np.unique(problem.structures)
-    found = compositions_of(problem.dataset)
-    counts = found.contains[rows].sum(axis=0)
+    counts = problem.dataset.contains[rows].sum(axis=0)
     order = np.argsort(-counts, kind="stable")
     elements = {chemical_symbols[z]: int(counts[z]) for z in order if counts[z]}
-    return Facts(elements, len(np.unique(found.formulas[rows])), _n_atoms(problem.dataset, rows))
+    return Facts(elements, len({problem.dataset.formulas[row] for row in rows}), _n_atoms(problem.dataset, rows))
 
 
 def data_section(study: Study, known: Facts, id: str) -> Section:
@@ -199,11 +195,8 @@ def _left_out(n: int, what: str) -> Html | None:
     return paragraph(f"{n:,} more {what} are in results.json.", class_="note") if n > 0 else None
 
 
-def _n_atoms(dataset: Dataset, rows: Indices) -> npt.NDArray[np.int64] | None:
-    structures: Items = dataset.structures
-    if structures is None:
+def _n_atoms(dataset: Dataset, rows: Indices) -> Indices | None:
+    if dataset.structures is None:
         return None
-    if isinstance(structures, Batch):
-        return structures.n_atoms[rows]
-    chosen = rows if len(rows) <= _MAX_SIZES else rows[np.linspace(0, len(rows) - 1, _MAX_SIZES).astype(int)]
-    return np.array([len(numbers_of(structures[int(row)])) for row in chosen], dtype=np.int64)
+    few = len(rows) <= _MAX_SIZES or isinstance(dataset.structures, Batch)
+    return dataset.n_atoms[rows if few else rows[np.linspace(0, len(rows) - 1, _MAX_SIZES).astype(int)]]

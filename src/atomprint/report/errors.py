@@ -12,7 +12,6 @@ from atomprint.chemistry.contents import numbers_of
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.breakdown import BreakdownRow
 from atomprint.learn.study.study import Study, Trial
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.metrics import format_number
 from atomprint.report import plots
 from atomprint.report.drawing import draw_structure
@@ -100,7 +99,7 @@ def _worst(study: Study) -> Iterator[Html]:
         return
     yield tag("h4", "Worst predictions ", tag("span", f"({best_title(study)})"))
     problem, unit = study.problem, study.target.unit
-    formulas = compositions_of(study.dataset).formulas[problem.structures]
+    formulas = np.array(study.dataset.formulas, dtype=np.str_)[problem.structures]
     ids = problem.ids
     if study.dataset.structures is None:
         names = [tag("span", ids[p.sample], class_="id") for p in worst]

@@ -8,7 +8,6 @@ from ase.build import molecule
 from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.evaluation.breakdown import break_down, chemistry
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import as_batch
 
@@ -108,7 +107,7 @@ def test_wrong_classes_are_counted():
     ],
 )
 def test_chemistry(formula, kind):
-    assert chemistry(compositions_of(problem(compositions=[formula]).dataset).contains).tolist() == [kind]
+    assert chemistry(problem(compositions=[formula]).dataset.contains).tolist() == [kind]
 
 
 def test_few_samples_are_flagged():

@@ -14,7 +14,6 @@ from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.splits.groups import anonymous_formula, group_labels
 from atomprint.learn.splits.split import Split, inner_folds, make_split
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import as_batch
 
@@ -589,10 +588,9 @@ def test_structures_of_all_kinds_have_the_same_compositions():
         ]
     for structures in kinds.values():
         dataset = problem(structures=structures).dataset
-        found = compositions_of(dataset)
-        assert tuple(found.formulas) == dataset.formulas == ("NaCl", "H6C2O", "NaCl")  # one way to write a formula
-        assert found.systems.tolist() == ["Cl-Na", "C-H-O", "Cl-Na"]
-        assert np.flatnonzero(found.contains[1]).tolist() == [1, 6, 8]
+        assert dataset.formulas == ("NaCl", "H6C2O", "NaCl")  # one way to write a formula
+        assert dataset.chemical_systems == ("Cl-Na", "C-H-O", "Cl-Na")
+        assert np.flatnonzero(dataset.contains[1]).tolist() == [1, 6, 8]
 
 
 def test_a_formula_that_cannot_be_read_is_named():

@@ -10,10 +10,8 @@ import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.chemistry.contents import numbers_of
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
-from atomprint.structures import Batch
-from atomprint.util.types import Array, Indices, Items, JsonObject, Mask
+from atomprint.util.types import Array, Indices, JsonObject, Mask
 
 # A mean of fewer samples says little.
 _FEW = 10
@@ -116,7 +114,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
         raise ValueError(f"y_pred must be finite, got {guess[~np.isfinite(guess)][0]}")
     signed = guess - problem.y[samples]
     rows = problem.structures[samples]
-    contains = compositions_of(problem.dataset).contains[rows]
+    contains = problem.dataset.contains[rows]
     regression = problem.kind == "regression"
 
     def row(label: str, chosen: Array) -> BreakdownRow:
@@ -136,7 +134,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
     n_elements = contains.sum(axis=1)
     tables["number of elements"] = [row(str(n), n_elements == n) for n in np.unique(n_elements)]
     if problem.dataset.structures is not None:
-        sizes = _sizes(problem.dataset.structures, rows)
+        sizes = problem.dataset.n_atoms[rows]
         tables["number of atoms"] = [row(label, chosen) for label, chosen in _bins(sizes)]
     return Breakdown(tables)
 
@@ -183,15 +181,7 @@ def _elements_of_atoms(problem: Problem, samples: Indices) -> Mask:
     return found
 
 
-def _sizes(structures: Items, rows: Indices) -> npt.NDArray[np.int64]:
-    """Return the number of atoms of some structures."""
-    if isinstance(structures, Batch):
-        return structures.n_atoms[rows]
-    present, inverse = np.unique(rows, return_inverse=True)
-    return np.array([len(numbers_of(structures[row])) for row in present.tolist()], dtype=np.int64)[inverse]
-
-
-def _bins(sizes: npt.NDArray[np.int64]) -> Iterable[tuple[str, Mask]]:
+def _bins(sizes: Indices) -> Iterable[tuple[str, Mask]]:
     """Yield labels and members of bins: single sizes if they are few, else ranges with about as many members."""
     different = np.unique(sizes)
     if len(different) <= _MANY_SIZES:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from atomprint.datasets import Dataset
-from atomprint.learn.task.contents import batches, compositions_of
+from atomprint.learn.task.batches import batches
 from atomprint.neighbours import find_pairs
 from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
@@ -109,7 +109,7 @@ def find_same(dataset: Dataset, rows: Indices, tolerance: float) -> Indices:
     ndarray of int, shape (n_pairs, 2)
         Pairs of ``rows``, the smaller one first.
     """
-    formulas = compositions_of(dataset).formulas[rows]
+    formulas = np.array(dataset.formulas, dtype=np.str_)[rows]
     pairs: list[tuple[int, int]] = []
     shared = _shared(formulas)
     batch = _concatenate(list(batches(dataset.structures, rows[shared])))

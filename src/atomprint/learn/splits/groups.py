@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets import Dataset
-from atomprint.learn.task.contents import batches, compositions_of, once_per_dataset
+from atomprint.learn.task.batches import batches, once_per_dataset
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch
 from atomprint.util.extras import require
@@ -68,9 +68,9 @@ def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
     elif group_by == "structure":
         by_structure = np.arange(len(dataset)).astype(np.str_)
     elif group_by == "formula":
-        by_structure = compositions_of(dataset).formulas
+        by_structure = np.array(dataset.formulas, dtype=np.str_)
     elif group_by == "chemical system":
-        by_structure = compositions_of(dataset).systems
+        by_structure = np.array(dataset.chemical_systems, dtype=np.str_)
     elif group_by == "element":
         raise ValueError("group_by 'element' is no partition: a sample belongs to several elements")
     else:

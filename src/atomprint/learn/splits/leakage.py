@@ -9,7 +9,6 @@ import numpy as np
 
 from atomprint.learn.splits.fingerprint import find_same
 from atomprint.learn.splits.split import Split
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.util.types import Indices, JsonObject
 from atomprint.util.validation import check_real
@@ -137,7 +136,7 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = _TOLERANC
     """
     tolerance = check_real("tolerance", tolerance, above=0)
     dataset = problem.dataset
-    formulas = np.unique(compositions_of(dataset).formulas, return_inverse=True)[1]
+    formulas = np.unique(dataset.formulas, return_inverse=True)[1]
     parts = split.parts()
     same: Indices | None = None
     if dataset.structures is not None:

@@ -22,7 +22,6 @@ from atomprint.learn.splits.partition import (
     Stratified,
     parse_times,
 )
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.util.types import Indices
 from atomprint.util.validation import check_choice, check_integer, check_real
@@ -299,7 +298,7 @@ def _partition(problem: Problem | int, method: str, group_by: str | None) -> Par
     assert group_by is not None
     if method == "group":
         if group_by == "element" and group_by not in problem.dataset.groups:
-            return ElementLeftOut(compositions_of(problem.dataset).contains[problem.structures])
+            return ElementLeftOut(problem.dataset.contains[problem.structures])
         return ByGroup(group_labels(problem, group_by), group_by, GROUPS.get(group_by, f"the same {group_by}"))
     if not problem.dataset.groups:
         raise ValueError(f"method 'time' needs groups in the data set, but {problem.dataset.name!r} has none")

@@ -10,7 +10,6 @@ from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import Choice
 from atomprint.learn.splits.split import Split
-from atomprint.learn.task.contents import compositions_of
 from atomprint.learn.task.problem import Problem
 from atomprint.util.types import Indices, Mask
 
@@ -55,7 +54,7 @@ def of_choice(split: Split, choice: Choice | None, n_models: int) -> Iterator[st
 
 def of_elements(problem: Problem, split: Split) -> Iterator[str]:
     """Say which elements are rare, or predicted by models that have not seen them."""
-    contains = compositions_of(problem.dataset).contains
+    contains = problem.dataset.contains
 
     def present(samples: Indices) -> Mask:
         return np.asarray(contains[np.unique(problem.structures[samples])].any(axis=0))

@@ -1,20 +1,17 @@
 #include "bind/arrays.hpp"
 
-#include <tuple>
-
 #include "matrices/matrices.hpp"
-#include "matrices/matrix_gradients.hpp"
 
 namespace atomprint::bind {
 
 namespace {
 
 using Noise = std::optional<In<double, nb::ndim<2>>>;
-using EwaldRows = In<double, nb::shape<-1, 4>>;
+using EwaldRows = std::optional<In<double, nb::shape<-1, 4>>>; // a, r_cut, g_cut, a_strain
 
 template <class T>
-MatrixFeatures<T> matrix_features(const BatchArrays& batch, const Rows<T>& out, std::size_t n_max,
-                                  Permutation permutation, const Noise& noise) {
+MatrixFeatures<T> checked(const BatchArrays& batch, const Rows<T>& out, std::size_t n_max,
+                          Permutation permutation, const Noise& noise) {
     require(out.shape(0) == batch.n_structures &&
                 out.shape(1) == (permutation == Permutation::eigenspectrum ? n_max : n_max * n_max),
             "out must have one row for each structure and one column for each feature");
@@ -24,12 +21,15 @@ MatrixFeatures<T> matrix_features(const BatchArrays& batch, const Rows<T>& out, 
     return {out.data(), n_max, permutation, data_of(noise)};
 }
 
-std::vector<EwaldParameters> ewald_parameters(const BatchArrays& batch, const EwaldRows& parameters) {
-    require(parameters.shape(0) == batch.n_structures, "parameters must have one row for each structure");
-    std::vector<EwaldParameters> sums(batch.n_structures);
-    for (std::size_t s = 0; s < sums.size(); ++s)
-        sums[s] = {parameters(s, 0), parameters(s, 1), parameters(s, 2), parameters(s, 3)};
-    return sums;
+MatrixInput matrix_input(const BatchArrays& batch, MatrixKind kind, const EwaldRows& parameters) {
+    require((kind == MatrixKind::ewald) == parameters.has_value() &&
+                (!parameters || parameters->shape(0) == batch.n_structures),
+            "parameters must have one row for each structure for Ewald sums, and be None for others");
+    MatrixInput in{batch, kind, {}};
+    for (std::size_t s = 0; parameters && s < batch.n_structures; ++s)
+        in.ewald.push_back(
+            {(*parameters)(s, 0), (*parameters)(s, 1), (*parameters)(s, 2), (*parameters)(s, 3)});
+    return in;
 }
 
 // Features that may be left out, next to derivatives of them.
@@ -37,7 +37,7 @@ template <class T>
 MatrixFeatures<T> differentiable(const BatchArrays& batch, const std::optional<Rows<T>>& out,
                                  std::size_t n_max, Permutation permutation) {
     require(permutation != Permutation::random, "the random permutation has no derivatives");
-    return out ? matrix_features<T>(batch, *out, n_max, permutation, {})
+    return out ? checked<T>(batch, *out, n_max, permutation, {})
                : MatrixFeatures<T>{nullptr, n_max, permutation, nullptr};
 }
 
@@ -54,10 +54,10 @@ MatrixGradient<T> matrix_gradient(const BatchArrays& batch, const MatrixFeatures
 }
 
 template <class T>
-MatrixJacobian<T> matrix_jacobian(const BatchArrays& batch, const MatrixFeatures<T>& features,
-                                  const Integers& slots, const Integers& row_offsets,
-                                  const std::optional<Out<T, nb::shape<-1, 3, -1>>>& positions,
-                                  const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain) {
+MatrixJacobian<T> checked_jacobian(const BatchArrays& batch, const MatrixFeatures<T>& features,
+                                   const Integers& slots, const Integers& row_offsets,
+                                   const std::optional<Out<T, nb::shape<-1, 3, -1>>>& positions,
+                                   const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain) {
     require(slots.shape(0) == batch.n_atoms(), "slots must have one entry for each atom");
     require(row_offsets.shape(0) == batch.n_structures + 1,
             "row_offsets must have one entry more than structures");
@@ -76,78 +76,68 @@ MatrixJacobian<T> matrix_jacobian(const BatchArrays& batch, const MatrixFeatures
     return {slots.data(), row_offsets.data(), data_of(positions), data_of(strain)};
 }
 
-constexpr const char* vjp_description = "Write the derivatives of the sum of cotangents * features, by "
-                                        "positions and, unless None, by strain, and "
-                                        "the features unless None.";
-constexpr const char* jacobian_description =
-    "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected "
-    "atoms and by strain, and the features.";
-
-// The three functions of one matrix. `Parameters` is empty, or an array of what differs between structures,
-// with `parameters` as its name.
-template <class T, auto compute, auto vjp, auto jacobian, class... Parameters, class... Names>
-void define_matrix(nb::module_& m, const std::string& name, const char* description,
-                   const Names&... parameters) {
-    static_assert(sizeof...(Parameters) == sizeof...(Names));
-    m.def((name + "_features").c_str(),
-          [](const BatchArrays& batch, const Parameters&... own, const Rows<T>& out, std::size_t n_max,
-             Permutation permutation, const Noise& noise, int n_threads) {
-              const auto features = matrix_features<T>(batch, out, n_max, permutation, noise);
-              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
-              nb::gil_scoped_release release;
-              std::apply([&](const auto&... p) { compute(batch, p.data()..., features, n_threads); },
-                         of_structures);
-          },
-          nb::arg("batch"), parameters..., nb::arg("out").noconvert(), nb::arg("n_atoms_max"),
-          nb::arg("permutation"), nb::arg("noise").none(), nb::arg("n_threads"), description);
-    m.def((name + "_vjp").c_str(),
-          [](const BatchArrays& batch, const Parameters&... own, const In<T, nb::ndim<2>>& cotangents,
-             const AtomGradient& gradient, const StrainGradient& strain,
-             const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-             int n_threads) {
-              const auto values = differentiable<T>(batch, features, n_max, permutation);
-              const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
-              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
-              nb::gil_scoped_release release;
-              std::apply([&](const auto&... p) { vjp(batch, p.data()..., values, out, n_threads); },
-                         of_structures);
-          },
-          nb::arg("batch"), parameters..., nb::arg("cotangents").noconvert(), nb::arg("gradient").noconvert(),
-          nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(),
-          nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("n_threads"), vjp_description);
-    m.def((name + "_jacobian").c_str(),
-          [](const BatchArrays& batch, const Parameters&... own, const Integers& slots,
-             const Integers& row_offsets, const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
-             const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
-             const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-             int n_threads) {
-              const auto values = differentiable<T>(batch, features, n_max, permutation);
-              const auto out = matrix_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
-              const auto of_structures = std::make_tuple(ewald_parameters(batch, own)...);
-              nb::gil_scoped_release release;
-              std::apply([&](const auto&... p) { jacobian(batch, p.data()..., values, out, n_threads); },
-                         of_structures);
-          },
-          nb::arg("batch"), parameters..., nb::arg("slots"), nb::arg("row_offsets"),
-          nb::arg("derivatives").noconvert().none(), nb::arg("strain").noconvert().none(),
-          nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"),
-          nb::arg("n_threads"), jacobian_description);
-}
-
 template <class T>
 void define_matrices(nb::module_& m) {
-    define_matrix<T, coulomb_features<T>, coulomb_vjp<T>, coulomb_jacobian<T>>(
-        m, "coulomb", "Write the Coulomb matrices of a batch.");
-    define_matrix<T, sine_features<T>, sine_vjp<T>, sine_jacobian<T>>(m, "sine",
-                                                                      "Write the sine matrices of a batch.");
-    define_matrix<T, ewald_features<T>, ewald_vjp<T>, ewald_jacobian<T>, EwaldRows>(
-        m, "ewald",
-        "Write the Ewald-sum matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative "
-        "of ln a of each structure.",
-        nb::arg("parameters"));
+    m.def(
+        "matrix_features",
+        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const Rows<T>& out,
+           std::size_t n_max, Permutation permutation, const Noise& noise, int n_threads) {
+            const auto features = checked<T>(batch, out, n_max, permutation, noise);
+            const MatrixInput in = matrix_input(batch, kind, parameters);
+            nb::gil_scoped_release release;
+            matrix_features(in, features, n_threads);
+        },
+        nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("out").noconvert(),
+        nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("noise").none(), nb::arg("n_threads"),
+        "Write the matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative of ln a of "
+        "each "
+        "structure.");
+    m.def(
+        "matrix_vjp",
+        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters,
+           const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
+            const MatrixInput in = matrix_input(batch, kind, parameters);
+            nb::gil_scoped_release release;
+            matrix_vjp(in, values, out, n_threads);
+        },
+        nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("cotangents").noconvert(),
+        nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"),
+        nb::arg("n_threads"),
+        "Write the derivatives of the sum of cotangents * features, by positions and, unless None, by "
+        "strain, and "
+        "the features unless None.");
+    m.def(
+        "matrix_jacobian",
+        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const Integers& slots,
+           const Integers& row_offsets, const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
+           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
+           int n_threads) {
+            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto out = checked_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
+            const MatrixInput in = matrix_input(batch, kind, parameters);
+            nb::gil_scoped_release release;
+            matrix_jacobian(in, values, out, n_threads);
+        },
+        nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("slots"),
+        nb::arg("row_offsets"), nb::arg("derivatives").noconvert().none(),
+        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
+        nb::arg("permutation"), nb::arg("n_threads"),
+        "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of "
+        "selected "
+        "atoms and by strain, and the features.");
 }
 
 const Family family("matrices", [](nb::module_& m) {
+    nb::enum_<MatrixKind>(m, "MatrixKind")
+        .value("coulomb", MatrixKind::coulomb)
+        .value("sine", MatrixKind::sine)
+        .value("ewald", MatrixKind::ewald);
     nb::enum_<Permutation>(m, "Permutation")
         .value("none", Permutation::none)
         .value("sorted_l2", Permutation::sorted_l2)

@@ -6,19 +6,6 @@
 
 namespace atomprint {
 
-#define ATOMPRINT_DECLARE(isa)                                                                               \
-    namespace isa {                                                                                          \
-    extern const Kernels kernels;                                                                            \
-    }
-#ifdef ATOMPRINT_HAVE_v2
-ATOMPRINT_DECLARE(v2)
-ATOMPRINT_DECLARE(avx2)
-ATOMPRINT_DECLARE(avx512)
-#else
-ATOMPRINT_DECLARE(baseline)
-#endif
-#undef ATOMPRINT_DECLARE
-
 namespace {
 
 std::vector<const Kernels*> available() {

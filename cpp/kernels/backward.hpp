@@ -88,7 +88,7 @@ struct BackwardBlock {
 };
 
 // With U_lm = sum_n R_n adjoint_nlm and U'_lm the same with the slopes, adds up the radial sum over U'_lm
-// Y_lm and, by the formulas in harmonics_gradient.hpp, the sum over U_lm grad Y_lm. rows(l) gives the
+// Y_lm and, by the formulas in harmonics.hpp, the sum over U_lm grad Y_lm. rows(l) gives the
 // adjoint's row of m = -l, from which the others follow `stride` apart. N is the number of functions, 0 where
 // it is not known.
 template <class T, int N, class Rows>

@@ -16,45 +16,24 @@
 
 namespace atomprint::ATOMPRINT_ISA {
 
+// clang-format off: each uses those before it
 #include "kernels/simd.hpp"
-
 #include "kernels/filter.hpp"
-
 #include "kernels/radial.hpp"
-
-#include "kernels/radial_gradient.hpp"
-
 #include "kernels/harmonics.hpp"
-
-#include "kernels/harmonics_gradient.hpp"
-
 #include "kernels/expansion.hpp"
-
 #include "kernels/power.hpp"
-
 #include "kernels/backward.hpp"
-
 #include "kernels/pair_gradient.hpp"
-
 #include "kernels/special.hpp"
-
 #include "kernels/matrices.hpp"
-
-#include "kernels/matrix_gradients.hpp"
-
 #include "kernels/ewald.hpp"
-
-#include "kernels/ewald_gradients.hpp"
-
 #include "kernels/eigen.hpp"
-
 #include "kernels/acsf.hpp"
-
 #include "kernels/broadening.hpp"
-
 #include "kernels/triples.hpp"
-
 #include "kernels/rematch.hpp"
+// clang-format on
 
 // Calls f with vectors no wider than a padded number of radial functions asks for.
 template <class T, class F>

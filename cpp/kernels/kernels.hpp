@@ -44,7 +44,7 @@ struct ExpansionModel {
     RadialTable<T> radial;
     std::int32_t n_max, l_max;
     const double* recursion;     // of the harmonics, see harmonics.hpp
-    const T* harmonics_gradient; // see harmonics_gradient.hpp
+    const T* harmonics_gradient; // see harmonics.hpp
 };
 inline constexpr std::int32_t largest_l = 40, largest_n = 64;
 
@@ -112,7 +112,7 @@ struct SoapKernels {
                      const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient);
 
     // For each neighbour i, factor[l] times R_nl and dR_nl / dr, both with its weight, to values and
-    // slopes[i][l][n]; and the harmonics with their gradients, see harmonics_gradient.hpp.
+    // slopes[i][l][n]; and the harmonics with their gradients, see harmonics.hpp.
     void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
                           T* scratch, T* values, T* slopes, T* harmonics);
     // Room for `harmonics` of n neighbours.

@@ -34,3 +34,33 @@ inline void radial_values(const RadialTable<T>& table, const T* coefficients, st
         }
     }
 }
+
+// values[i][f] = w R_f(r) and slopes[i][f] = d/dr (w R_f(r)) for n neighbours at distance r with weight w and
+// its derivative, `stride` apart, the functions in lanes.
+template <class T, int W>
+inline void radial_slopes(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
+                          std::int32_t stride, const double* r, const double* weight,
+                          const double* weight_slope, std::int32_t n, T* values, T* slopes) {
+    using V = Vec<T, W>;
+    for (std::int32_t i = 0; i < n; ++i) {
+        const double s = r[i] * table.inverse_step;
+        std::int32_t cell = static_cast<std::int32_t>(s);
+        cell = cell < table.n_cells ? cell : table.n_cells - 1;
+        const T t = static_cast<T>(s - cell), w = static_cast<T>(weight[i]),
+                dw = static_cast<T>(weight_slope[i]);
+        const T per_step = static_cast<T>(weight[i] * table.inverse_step);
+        const T* c = coefficients + static_cast<std::size_t>(cell) * radial_powers * n_functions;
+        T* value = values + static_cast<std::size_t>(i) * stride;
+        T* slope = slopes + static_cast<std::size_t>(i) * stride;
+        for (std::int32_t f = 0; f < n_functions; f += W) {
+            V v = load<T, W>(c + 5 * n_functions + f), d = v;
+            for (int power = 4; power > 0; --power) {
+                v = v * t + load<T, W>(c + power * n_functions + f);
+                d = d * t + v;
+            }
+            v = v * t + load<T, W>(c + f);
+            store<T, W>(value + f, v * w);
+            store<T, W>(slope + f, d * per_step + v * dw);
+        }
+    }
+}

@@ -39,7 +39,7 @@ std::vector<double> harmonics_recursion(std::int32_t l_max) {
     return values;
 }
 
-// Coefficients of kernels/harmonics_gradient.hpp, for coordinates scaled by `scale`.
+// Coefficients of kernels/harmonics.hpp, for coordinates scaled by `scale`.
 std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
     std::vector<double> values;
     for (int l = 1; l <= l_max; ++l) {

@@ -1,7 +1,10 @@
-// Coulomb, sine and Ewald-sum matrices of a batch of structures.
+// Coulomb, sine and Ewald-sum matrices of a batch of structures, and their derivatives by positions and
+// strain.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "core/batch.hpp"
 #include "matrices/ewald.hpp"
@@ -37,21 +40,56 @@ inline constexpr double equal_norms = 1e-10;
 // Throws std::invalid_argument if a structure has more than n_max atoms.
 void check_sizes(const Batch& batch, std::size_t n_max);
 
-// Z_i Z_j / |r_i - r_j|, diagonal Z_i^2.4 / 2 (Rupp et al., Phys. Rev. Lett. 108 (2012) 058301). No cell.
+// Derivatives of the sum of cotangents * features of each structure.
 template <class T>
-void coulomb_features(const Batch& batch, const MatrixFeatures<T>& out, int n_threads);
+struct MatrixGradient {
+    const T* cotangents; // (n_structures, n_features)
+    double* positions;   // (n_atoms, 3)
+    double* strain;      // (n_structures, 3, 3), or null
+};
 
-// Z_i Z_j / |B sin^2(pi B^-1 (r_i - r_j))|, diagonal as above (Faber et al., Int. J. Quantum Chem. 115 (2015)
-// 1094). Every structure has a cell with volume that repeats along all three vectors.
+// Derivatives of every feature, in arrays that are zero where they are not written. The row for a selected
+// atom of structure s is row_offsets[s] plus its slot; atoms that are not selected have slot -1.
 template <class T>
-void sine_features(const Batch& batch, const MatrixFeatures<T>& out, int n_threads);
+struct MatrixJacobian {
+    const std::int64_t* slots;       // (n_atoms)
+    const std::int64_t* row_offsets; // (n_structures + 1)
+    T* positions;                    // (n_rows, 3, n_features), or null
+    T* strain;                       // (n_structures, 3, 3, n_features), or null
+};
 
-// Electrostatic energy (e^2 / Å) of each pair of nuclei and all their images in a neutralising background,
-// each lattice sum cut off (Faber et al. 2015; Toukmaji & Board, Comput. Phys. Commun. 95 (1996) 73). The
-// diagonal is halved, so that the upper triangle sums to the energy of the cell. Cells as for the sine
-// matrix.
+enum class MatrixKind {
+    // Z_i Z_j / |r_i - r_j|, diagonal Z_i^2.4 / 2 (Rupp et al., Phys. Rev. Lett. 108 (2012) 058301). No cell.
+    coulomb,
+    // Z_i Z_j / |B sin^2(pi B^-1 (r_i - r_j))|, diagonal as above (Faber et al., Int. J. Quantum Chem. 115
+    // (2015) 1094). Every structure has a cell with volume that repeats along all three vectors.
+    sine,
+    // Electrostatic energy (e^2 / Å) of each pair of nuclei and all their images in a neutralising
+    // background,
+    // each lattice sum cut off (Faber et al. 2015; Toukmaji & Board, Comput. Phys. Commun. 95 (1996) 73). The
+    // diagonal is halved, so that the upper triangle sums to the energy of the cell. Cells as for `sine`.
+    ewald,
+};
+
+struct MatrixInput {
+    const Batch& batch;
+    MatrixKind kind;
+    std::vector<EwaldParameters> ewald; // of each structure, for that kind
+};
+
 template <class T>
-void ewald_features(const Batch& batch, const EwaldParameters* parameters, const MatrixFeatures<T>& out,
-                    int n_threads);
+void matrix_features(const MatrixInput& in, const MatrixFeatures<T>& out, int n_threads);
+
+// Under a strain e every position and lattice vector becomes (1 + e) times itself. Derivatives of sorted
+// matrices are those at fixed order; those of eigenvalues are v^T dM v, so that among equal eigenvalues only
+// their sum has a meaning. Those of Ewald-sum matrices are at fixed a, r_cut and g_cut, and at fixed sets of
+// pairs and waves within the cutoffs. The permutation is not `random`. The features are written too, unless
+// features.data is null.
+template <class T>
+void matrix_vjp(const MatrixInput& in, const MatrixFeatures<T>& features, const MatrixGradient<T>& gradient,
+                int n_threads);
+template <class T>
+void matrix_jacobian(const MatrixInput& in, const MatrixFeatures<T>& features,
+                     const MatrixJacobian<T>& jacobian, int n_threads);
 
 } // namespace atomprint

@@ -82,6 +82,9 @@ class Acsf64:
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
 
+    def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """Write the derivatives of each feature into zeroed arrays."""
+
 class Acsf32:
     """Immutable ACSF calculator for one set of parameters."""
 
@@ -109,6 +112,16 @@ class Acsf32:
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
 
+    def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """Write the derivatives of each feature into zeroed arrays."""
+
+class MatrixKind(enum.Enum):
+    coulomb = 0
+
+    sine = 1
+
+    ewald = 2
+
 class Permutation(enum.Enum):
     none = 0
 
@@ -119,78 +132,28 @@ class Permutation(enum.Enum):
     random = 3
 
 @overload
-def coulomb_features(batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None: ...
+def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None: ...
 
 @overload
-def coulomb_features(batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None:
-    """Write the Coulomb matrices of a batch."""
+def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None:
+    """
+    Write the matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative of ln a of each structure.
+    """
 
 @overload
-def coulomb_vjp(batch: Batch, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
 
 @overload
-def coulomb_vjp(batch: Batch, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
     """
     Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the features unless None.
     """
 
 @overload
-def coulomb_jacobian(batch: Batch, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
+def matrix_jacobian(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
 
 @overload
-def coulomb_jacobian(batch: Batch, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
-    """
-    Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected atoms and by strain, and the features.
-    """
-
-@overload
-def sine_features(batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None: ...
-
-@overload
-def sine_features(batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None:
-    """Write the sine matrices of a batch."""
-
-@overload
-def sine_vjp(batch: Batch, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
-
-@overload
-def sine_vjp(batch: Batch, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
-    """
-    Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the features unless None.
-    """
-
-@overload
-def sine_jacobian(batch: Batch, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
-
-@overload
-def sine_jacobian(batch: Batch, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
-    """
-    Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected atoms and by strain, and the features.
-    """
-
-@overload
-def ewald_features(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None: ...
-
-@overload
-def ewald_features(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None:
-    """
-    Write the Ewald-sum matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative of ln a of each structure.
-    """
-
-@overload
-def ewald_vjp(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
-
-@overload
-def ewald_vjp(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
-    """
-    Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the features unless None.
-    """
-
-@overload
-def ewald_jacobian(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
-
-@overload
-def ewald_jacobian(batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)], slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
+def matrix_jacobian(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], derivatives: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
     """
     Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected atoms and by strain, and the features.
     """

@@ -580,12 +580,12 @@ def test_random_has_no_derivative(descriptor):
 def test_core_checks_shapes():
     """Whatever Python passes, the core writes within the arrays."""
     batch = Batch.from_arrays([1, 8], [[0, 0, 0], [0, 0, 1.0]])
-    none, two = _core.Permutation.none, np.array([0, 2])
+    none, coulomb, two = _core.Permutation.none, _core.MatrixKind.coulomb, np.array([0, 2])
     vectors, tensors, slots = np.zeros((2, 3, 4)), np.zeros((1, 3, 3, 4)), np.array([0, 1])
 
     def contract(cotangents=(1, 4), positions=(2, 3), strain=(1, 3, 3), features=(1, 4), size=2):
         arrays = [np.zeros(shape) for shape in (cotangents, positions, strain, features)]
-        _core.coulomb_vjp(batch.core(), *arrays, size, none, 1)
+        _core.matrix_vjp(coulomb, batch.core(), None, *arrays, size, none, 1)
 
     contract()
     for wrong in (
@@ -599,7 +599,9 @@ def test_core_checks_shapes():
             contract(**wrong)
 
     def dense(slots=slots, rows=two, vectors=vectors, tensors=tensors):
-        _core.coulomb_jacobian(batch.core(), slots, rows, vectors, tensors, None, 2, none, 1)
+        _core.matrix_jacobian(
+            _core.MatrixKind.coulomb, batch.core(), None, slots, rows, vectors, tensors, None, 2, none, 1
+        )
 
     dense()
     for wrong in (

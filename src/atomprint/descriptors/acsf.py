@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from atomprint import _core
-from atomprint.descriptors.engine.call import Array, Call, Derivatives
-from atomprint.descriptors.engine.local import LocalDescriptor
-from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
+from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.util.registry import public
@@ -21,7 +19,7 @@ _Rows = tuple[tuple[float, ...], ...]
 
 
 @public("ACSF", version=1, in_recipes=True)
-class ACSF(LocalDescriptor):
+class ACSF(CompiledDescriptor):
     r"""Atom-centred symmetry functions: sums over the neighbours of a centre, and over pairs of them.
 
     With the cutoff function :math:`f(r) = (\cos(\pi r / r_\mathrm{cut}) + 1) / 2`, zero beyond ``r_cut``, the
@@ -174,15 +172,6 @@ class ACSF(LocalDescriptor):
     def _calculator(self) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before."""
         return _calculator(str(self._dtype()), self._species(), float(self.r_cut), *self._parameters())
-
-    def _compute(self, call: Call, out: Array) -> None:
-        self._calculator().compute(*call.core(), out, call.n_threads)
-
-    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        self._calculator().vjp(*call.core(), call.attach, cotangents, *out, call.n_threads)
-
-    def _pairs(self, call: Call) -> list[PairBlock]:
-        return compiled_pairs(self._calculator(), call, self._species())
 
 
 def _rows(name: str, given: Any, columns: tuple[tuple[str, float, float], ...]) -> _Rows:

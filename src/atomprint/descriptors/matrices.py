@@ -48,11 +48,6 @@ class _Options:
         return _Options(*(None if rows is None else rows[key] for rows in (self.noise, self.ewald)))
 
 
-def _places(batch: Batch, options: _Options) -> tuple[Any, ...]:
-    """Return what all compiled functions take first."""
-    return (batch.core(),) if options.ewald is None else (batch.core(), options.ewald)
-
-
 def _check_sizes(batch: Batch, size: int) -> None:
     if len(batch.numbers) > size and (too_many := np.flatnonzero(batch.n_atoms > size)).size:
         s = too_many[0]
@@ -62,12 +57,7 @@ def _check_sizes(batch: Batch, size: int) -> None:
 class _MatrixDescriptor(Descriptor):
     """What the three matrix descriptors share: padding, permutation, names and shapes."""
 
-    _features: ClassVar[Callable[..., None]]
-    """The compiled function that writes the features of a batch."""
-    _contracted: ClassVar[Callable[..., None]]
-    """The compiled function that writes derivatives of the features times cotangents."""
-    _dense: ClassVar[Callable[..., None]]
-    """The compiled function that writes the derivatives of every feature."""
+    _kind: ClassVar[_core.MatrixKind]
 
     def __init__(
         self,
@@ -127,9 +117,13 @@ class _MatrixDescriptor(Descriptor):
             ]
         return Layout(type(self).__name__, [Block((), axes)])
 
+    def _run(self, function: Callable[..., None], batch: Batch, options: _Options, *arguments: Any) -> None:
+        """Call a compiled function with what all of them take first."""
+        function(self._kind, batch.core(), options.ewald, *arguments)
+
     def _compute(self, call: Call, out: Array) -> None:
-        rule = _PERMUTATIONS[self.permutation]
-        self._features(*_places(call.batch, call.options), out, self._size(), rule, call.options.noise, call.n_threads)
+        rule, noise = _PERMUTATIONS[self.permutation], call.options.noise
+        self._run(_core.matrix_features, call.batch, call.options, out, self._size(), rule, noise, call.n_threads)
 
     def _check_differentiable(self) -> None:
         if self.permutation == "random":
@@ -139,12 +133,12 @@ class _MatrixDescriptor(Descriptor):
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         rule = _PERMUTATIONS[self.permutation]
-        self._contracted(*_places(call.batch, call.options), cotangents, *out, self._size(), rule, call.n_threads)
+        self._run(_core.matrix_vjp, call.batch, call.options, cotangents, *out, self._size(), rule, call.n_threads)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
         rule, selection = _PERMUTATIONS[self.permutation], call.selection
         rows = selection.slots, selection.row_offsets
-        self._dense(*_places(call.batch, call.options), *rows, *out, self._size(), rule, call.n_threads)
+        self._run(_core.matrix_jacobian, call.batch, call.options, *rows, *out, self._size(), rule, call.n_threads)
 
     def _options(self, batch: Batch) -> _Options:
         """Return what the core needs besides the batch, after the last check of it."""
@@ -194,7 +188,7 @@ class _MatrixDescriptor(Descriptor):
             raise ValueError(f"structure must be one structure, got {len(batch)} of them")
         n = len(batch.numbers)
         out = np.empty((1, n * n), dtype=check_dtype(self.dtype))
-        self._features(*_places(batch, options), out, n, _PERMUTATIONS["none"], None, 1)
+        self._run(_core.matrix_features, batch, options, out, n, _PERMUTATIONS["none"], None, 1)
         return out.reshape(n, n)
 
     def unflatten(self, features: Features, n_systems: int | None = None) -> npt.NDArray[Any]:
@@ -291,9 +285,7 @@ class CoulombMatrix(_MatrixDescriptor):
     (2, 25)
     """
 
-    _features = staticmethod(_core.coulomb_features)
-    _contracted = staticmethod(_core.coulomb_vjp)
-    _dense = staticmethod(_core.coulomb_jacobian)
+    _kind = _core.MatrixKind.coulomb
 
 
 class _CrystalMatrix(_MatrixDescriptor):
@@ -332,9 +324,7 @@ class SineMatrix(_CrystalMatrix):
     (2, 16)
     """
 
-    _features = staticmethod(_core.sine_features)
-    _contracted = staticmethod(_core.sine_vjp)
-    _dense = staticmethod(_core.sine_jacobian)
+    _kind = _core.MatrixKind.sine
 
 
 @public("EwaldSumMatrix", version=1, in_recipes=True)
@@ -392,9 +382,7 @@ class EwaldSumMatrix(_CrystalMatrix):
     (16,)
     """
 
-    _features = staticmethod(_core.ewald_features)
-    _contracted = staticmethod(_core.ewald_vjp)
-    _dense = staticmethod(_core.ewald_jacobian)
+    _kind = _core.MatrixKind.ewald
 
     def __init__(
         self,

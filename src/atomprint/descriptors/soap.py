@@ -16,8 +16,8 @@ from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
-from atomprint.descriptors.engine.call import Array, Call, Derivatives
-from atomprint.descriptors.engine.local import LocalDescriptor
+from atomprint.descriptors.engine.call import Call
+from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
@@ -58,7 +58,7 @@ _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
 @public("SOAP", version=1, in_recipes=True)
-class SOAP(LocalDescriptor):
+class SOAP(CompiledDescriptor):
     r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
 
     Each atom within reach of a centre carries a Gaussian; the density of each species is expanded in radial
@@ -427,16 +427,6 @@ class SOAP(LocalDescriptor):
             None if self.cutoff_width is None else float(self.cutoff_width),
             self.average,
         )
-
-    def _compute(self, call: Call, out: Array) -> None:
-        self._calculator().compute(*call.core(), out, call.n_threads)
-
-    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        self._calculator().vjp(*call.core(), call.attach, cotangents, *out, call.n_threads)
-
-    def _jacobian(self, call: Call, out: Derivatives) -> None:
-        rows = call.attach, call.selection.slots, call.selection.row_offsets
-        self._calculator().jacobian(*call.core(), *rows, *out, call.n_threads)
 
     def _pairs(self, call: Call) -> list[PairBlock]:
         """Return the derivatives by pairs, without the features of species that a structure does not have."""

@@ -1,0 +1,32 @@
+"""Local descriptors whose numbers come from a compiled calculator: all hooks from that one object."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.local import LocalDescriptor
+from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
+
+
+class CompiledDescriptor(LocalDescriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
+    """A local descriptor with a calculator of the kind that ``cpp/local/local.hpp`` describes."""
+
+    @abstractmethod
+    def _calculator(self) -> Any:
+        """Return the compiled calculator for the parameters, from a cache if they have been used before."""
+
+    def _compute(self, call: Call, out: Array) -> None:
+        self._calculator().compute(*call.core(), out, call.n_threads)
+
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        self._calculator().vjp(*call.core(), call.attach, cotangents, *out, call.n_threads)
+
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        rows = call.attach, call.selection.slots, call.selection.row_offsets
+        self._calculator().jacobian(*call.core(), *rows, *out, call.n_threads)
+
+    def _pairs(self, call: Call) -> Sequence[PairBlock]:
+        return compiled_pairs(self._calculator(), call, self._species())

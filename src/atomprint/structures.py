@@ -212,6 +212,7 @@ class Batch:
             self.offsets[start : stop + 1] - first,
             self.cells[start:stop],
             self.pbc[start:stop],
+            False,
         )
 
     def __iter__(self) -> Iterator[Atoms]:
@@ -258,17 +259,10 @@ class Batch:
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
 
 
-def _made(
-    numbers: npt.NDArray[np.int32],
-    positions: npt.NDArray[np.float64],
-    offsets: npt.NDArray[np.int64],
-    cells: npt.NDArray[np.float64],
-    pbc: npt.NDArray[np.bool_],
-    single: bool = False,
-) -> Batch:
+def _made(*fields: npt.NDArray[Any] | bool) -> Batch:
     """Return a batch of arrays that are known to be right: checks would take a tenth of a small call."""
     batch = object.__new__(Batch)
-    for name, value in zip(Batch.__slots__, (numbers, positions, offsets, cells, pbc, single), strict=True):
+    for name, value in zip(Batch.__slots__, fields, strict=True):
         object.__setattr__(batch, name, value)
     return batch
 

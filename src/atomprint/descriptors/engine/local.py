@@ -31,9 +31,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
 
     def _validate(self) -> None:
         super()._validate()
-        given = getattr(self, "pooling", None)
-        if given is not None and not isinstance(given, Pooling):
-            Pooling(given)
+        self._given_pooling()
 
     def _averages(self) -> bool:
         """Return whether ``_compute`` itself writes one row for each structure."""
@@ -223,7 +221,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             The latter where neither averaging nor pooling makes one row for each structure.
         """
         # Only tables with a row for each structure become data frames where scikit-learn is told to make them.
-        if self._is_global():
+        if self._averages() or self._pooling() is not None:
             return super().transform(X)
         X = as_list(X)
         call = self._call(X)
@@ -251,21 +249,16 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
 
     # -----------------------------------------------------------------------------------------------------------
 
+    def _given_pooling(self) -> Pooling | None:
+        given = getattr(self, "pooling", None)
+        return given if given is None or isinstance(given, Pooling) else Pooling(given)
+
     def _pooling(self) -> Pooling | None:
         """Return the pooling step with its species settled, or None."""
-        given = getattr(self, "pooling", None)
-        if given is None:
-            return None
-        pooling = Pooling(given) if isinstance(given, str | tuple) else given
-        if not isinstance(pooling, Pooling):
-            raise TypeError(f"pooling must be None, the name of a method or a Pooling, got {given!r}")
-        if (pooling.by_species or pooling.channels is not None) and pooling.species is None:
-            params = pooling.get_params(deep=False) | {"species": self._species()}
-            return Pooling(**params)
-        return pooling
-
-    def _is_global(self) -> bool:
-        return self._averages() or getattr(self, "pooling", None) is not None
+        pooling = self._given_pooling()
+        if pooling is None or pooling.species is not None or not (pooling.by_species or pooling.channels is not None):
+            return pooling
+        return Pooling(**pooling.get_params(deep=False) | {"species": self._species()})
 
     def _call(
         self,
@@ -283,12 +276,11 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
         batch, pooling, averages = call.batch, self._pooling(), self._averages()
         chosen = getattr(self, "centers", None) if centers is None else centers
+        single = batch.single
         if callable(chosen):
-            single = batch.single and not isinstance(structures, Batch)
-            chosen = chosen([structures] if single else structures)
-            places = center_batch(batch, chosen, single=False)
-        else:
-            places = center_batch(batch, chosen, single=batch.single)
+            chosen = chosen([structures] if single and not isinstance(structures, Batch) else structures)
+            single = False
+        places = center_batch(batch, chosen, single=single)
         if averages or pooling is not None:
             empty = np.flatnonzero(np.diff(places.offsets) == 0)
             if len(empty):

@@ -7,6 +7,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
@@ -210,6 +211,13 @@ def test_every_default_space_holds_parameters_of_the_model(name, kind, data):
         patch.setattr("sklearn.neural_network._multilayer_perceptron.warnings.warn", lambda *_, **__: None)
         model.fit(data[0], data[1][kind])
     assert set(chosen_parameters(model)) <= set(MODELS[name].space) | {"C"}
+
+
+def test_no_search_is_the_model_as_it_is():
+    plain = make_model("svm", search=Search("none", space={"C": [1.0, 2.0]}))
+    assert type(plain) is Pipeline
+    assert plain.get_params()["model__regressor__C"] == make_model("svm").get_params()["model__regressor__C"]
+    assert Search("none").wrap(plain, {}, "regression") is plain
 
 
 def test_a_grid_over_kernels_slices_both_axes(data):

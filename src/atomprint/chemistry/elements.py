@@ -286,7 +286,6 @@ class ElementEmbedding(BaseEstimator):
         return [f"channel{k + 1}" for k in range(self._key()[0])]
 
     def _key(self) -> tuple[int, tuple[str, ...], float]:
-        """Return the checked parameters."""
         n_channels = check_integer("n_channels", self.n_channels, minimum=1)
         if n_channels > N_ELEMENTS:
             raise ValueError(f"n_channels must be <= {N_ELEMENTS}, the number of elements, got {n_channels}")
@@ -360,7 +359,6 @@ class PropertyChannels(BaseEstimator):
         return ["constant", *properties] if constant else list(properties)
 
     def _key(self) -> tuple[tuple[str, ...], float, bool]:
-        """Return the checked parameters."""
         scale = check_real("scale", self.scale, above=0)
         return _check_properties(self.properties), scale, check_bool("constant", self.constant)
 

@@ -178,7 +178,6 @@ class _Parser:
             self.at += 1  # the dot
 
     def _part(self) -> dict[str, float]:
-        """Read up to a dot or the end."""
         start = self.at
         amounts: dict[str, float] = {}
         stack: list[_Open] = []

@@ -341,7 +341,6 @@ class Dataset:
 
     @cached_property
     def _amounts(self) -> list[dict[str, float]]:
-        """Amount of each element, for each structure."""
         if self.structures is not None:
             return each_counted(self.structures)
         found = []
@@ -374,7 +373,6 @@ class Dataset:
 
     @staticmethod
     def _part_size(name: str, size: float, n: int) -> int:
-        """Return how many of ``n`` structures are in a part."""
         if isinstance(size, Integral):
             return check_integer(name, size, 0)
         share = check_real(name, size, at_least=0)

@@ -6,10 +6,12 @@ from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.evaluation.breakdown import Breakdown, break_down
 from atomprint.learn.evaluation.curve import LearningCurve, learning_curve
 from atomprint.learn.evaluation.evaluate import Evaluation, FitError, Fold, evaluate
-from atomprint.learn.evaluation.importance import Importance, feature_groups, group_importance, top_features
+from atomprint.learn.evaluation.feature_groups import feature_groups
+from atomprint.learn.evaluation.importance import Importance, group_importance, top_features
 from atomprint.learn.evaluation.nested_choice import Choice
 from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
-from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.models.catalogue import MODELS
+from atomprint.learn.models.make import make_model
 from atomprint.learn.models.search import Interval, Search
 from atomprint.learn.splits.leakage import Leakage, find_leakage
 from atomprint.learn.splits.split import Split, inner_folds, make_split

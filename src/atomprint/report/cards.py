@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
@@ -162,7 +162,6 @@ def dataset_card(study: Study) -> ReportCard:
 
 
 def _choice(study: Study) -> Iterator[str]:
-    """Yield how features and model were chosen, and what the results are of, where each fold has its own choice."""
     if study.choice is not None and study.nested:
         n = sum(keys == study.choice.best for keys in study.choice.winners)
         yield (
@@ -207,7 +206,6 @@ def _domain(study: Study) -> list[str]:
 
 
 def _told(study: Study) -> list[str]:
-    """Return the names of the figures of merit that a card gives."""
     return list(METRICS[study.kind])[:4]
 
 
@@ -230,7 +228,6 @@ def _results(study: Study) -> Iterator[str]:
 
 
 def _groups(study: Study) -> Iterator[str]:
-    """Yield the groups with the largest errors, of those large enough to say so."""
     spec = METRICS[study.kind][primary_metric(study.kind)]
     label = "share of wrong predictions" if study.kind == "classification" else spec.title
     unit = f" {study.target.unit}" if spec.in_unit and study.target.unit else ""

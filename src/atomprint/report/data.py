@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from atomprint.datasets import Dataset
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import format_number
-from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.problem import Problem, lower
 from atomprint.report import plots
 from atomprint.report.html import (
     Html,
@@ -27,7 +27,7 @@ from atomprint.report.html import (
     table,
     tag,
 )
-from atomprint.report.naming import MAX_ROWS, lower
+from atomprint.report.naming import MAX_ROWS
 from atomprint.structures import Batch
 from atomprint.util.types import Indices
 
@@ -137,7 +137,6 @@ def _leakage(study: Study) -> Html:
 
 
 def _counts(study: Study, known: Facts) -> Iterator[tuple[Markup, Markup]]:
-    """Yield what can be counted, with its name."""
     problem, dataset, target = study.problem, study.dataset, study.target
     n_rows, n_known = len(dataset), len(np.unique(problem.structures))
     what = "compositions" if dataset.structures is None else "structures"
@@ -172,7 +171,6 @@ def _counts(study: Study, known: Facts) -> Iterator[tuple[Markup, Markup]]:
 
 
 def _failures(dataset: Dataset) -> Html:
-    """Return what was left out, at which step and why."""
     failures = dataset.failures
     if not failures:
         return Html()

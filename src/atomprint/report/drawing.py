@@ -146,7 +146,6 @@ def _box(ax: Axes, cell: Vectors) -> Vectors:
 
 
 def _legend(figure: Figure, numbers: Array, height: float, width: float) -> None:
-    """Name the colours below the picture, up to as many elements as fit."""
     elements = sorted(set(numbers.tolist()))
     room = int(width / 0.3)
     shown = elements if len(elements) <= room else elements[: room - 1]
@@ -226,5 +225,4 @@ def _view_of_molecule(positions: Vectors) -> Vectors:
 
 
 def _mixed(colour: Any, white: float) -> Any:
-    """Return a colour mixed with a share of white."""
     return (1 - white) * np.asarray(colour) + white * _WHITE

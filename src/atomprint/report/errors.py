@@ -92,7 +92,6 @@ class _Prediction(NamedTuple):
 
 
 def _worst(study: Study) -> Iterator[Html]:
-    """Yield the worst predictions: drawn where there are structures, in a table otherwise."""
     worst = list(_worst_predictions(study))
     if not worst:
         yield paragraph("No prediction was wrong.")
@@ -163,7 +162,6 @@ def _molecular_formula(structure: Any) -> str:
 
 
 def _drawn(structure: Any, atom: int | None, formula: str) -> Html:
-    """Return a picture of a structure, or the reason why there is none."""
     try:
         return image(draw_structure(structure, highlight=atom), f"Structure of {formula}")
     except ValueError as error:  # a report is not the place to fail for a picture

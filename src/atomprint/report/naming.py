@@ -12,19 +12,6 @@ from atomprint.learn.task.problem import lower
 from atomprint.report.html import Html, Markup, bold, join, minus, paragraph, tag
 from atomprint.report.plots.style import Look, looks
 
-__all__ = [
-    "MAX_ROWS",
-    "Notes",
-    "best_title",
-    "colour_of",
-    "duration",
-    "judged",
-    "looks_of",
-    "lower",
-    "trial_title",
-    "unit_of",
-]
-
 MAX_ROWS = 15
 """Rows of a table that grows with the data; what is left out is said, and is in results.json."""
 

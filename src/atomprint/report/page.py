@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from atomprint.learn.models.make import MODELS
+from atomprint.learn.models.catalogue import MODELS
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.report.cards import ReportCard, dataset_card, model_card

@@ -9,9 +9,10 @@ import numpy as np
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE
 from atomprint.learn.study.study import Study, score
+from atomprint.learn.task.problem import lower
 from atomprint.report import plots
 from atomprint.report.html import Markup, Section, bold, captioned, join, paragraph, tag
-from atomprint.report.naming import best_title, looks_of, lower
+from atomprint.report.naming import best_title, looks_of
 from atomprint.report.plots.style import PALETTE, look
 from atomprint.util.types import Array, FloatArray, Mask
 

@@ -11,9 +11,10 @@ from atomprint.learn.evaluation.evaluate import Fold
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number, primary_metric
+from atomprint.learn.task.problem import lower
 from atomprint.report import plots
 from atomprint.report.html import Html, Markup, Section, bold, captioned, join, minus, paragraph, table, tag
-from atomprint.report.naming import MAX_ROWS, Notes, best_title, duration, judged, lower
+from atomprint.report.naming import MAX_ROWS, Notes, best_title, duration, judged
 
 
 def models_section(study: Study, id: str) -> Section:
@@ -105,7 +106,6 @@ def verdict(study: Study) -> str:
 
 
 def _next_best(study: Study, name: str) -> str:
-    """Return a warning if the second best model is within the spread over folds."""
     trial, model = study.best()
     best = trial.evaluations[model]
     if len(best.folds) < 2 or study.nested:  # that another one looks better there would be a choice on test folds
@@ -193,7 +193,6 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
 
 
 def _fold_table(study: Study) -> Html | None:
-    """Return the best model part by part, with what it chose."""
     parts = study.chosen.parts()
     if len(parts) < 2:
         return None
@@ -231,7 +230,6 @@ def _unit_of_errors(study: Study) -> str | None:
 
 
 def _hyperparameters(fold: Fold, nested: bool) -> dict[str, Any]:
-    """Return what was chosen in a fold; features and model of a nested choice have their own column."""
     return {key: value for key, value in fold.chosen.items() if not nested or key not in ("features", "model")}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from atomprint.learn.evaluation.uncertainty import Uncertainty
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number
+from atomprint.learn.task.problem import lower
 from atomprint.report import plots
 from atomprint.report.html import (
     Html,
@@ -23,7 +24,7 @@ from atomprint.report.html import (
     side_by_side,
     table,
 )
-from atomprint.report.naming import MAX_ROWS, Notes, colour_of, judged, lower
+from atomprint.report.naming import MAX_ROWS, Notes, colour_of, judged
 
 
 def curve_section(study: Study, id: str) -> Section | None:

@@ -169,7 +169,6 @@ def _counts_rows(values: FloatArray) -> bool:
 
 
 def _one_for_each_atom(name: str, rows: Sequence[Row]) -> bool:
-    """Return whether a key holds a number for each atom."""
     for row in rows:
         values = row.get(name)
         if kind_of(values) == "missing":

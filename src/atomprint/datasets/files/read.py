@@ -247,7 +247,6 @@ class _RowError(Exception):
 
 
 def _read_columns(entries: list[_Entry], roles: Roles, told: _Told) -> dict[str, Column]:
-    """Return the targets of all entries."""
     n_atoms = [len(entry.atoms) for entry in entries if entry.atoms is not None] if roles.has_structures else None
     columns: dict[str, Column] = {}
     for target in roles.targets:
@@ -271,7 +270,6 @@ def _kept(entries: list[_Entry], columns: Mapping[str, Column], roles: Roles, fa
 
 
 def _format(path: Path) -> str:
-    """Return the format of a file by its name."""
     name = path.name.lower()
     if path.is_dir() or name.endswith(ARCHIVES):
         return "files"

@@ -162,7 +162,6 @@ def _read_columns(file: IO[bytes], rows: _Rows) -> TaskRows:
 
 
 def _columns(columns: Sequence[str], info: TargetInfo, rows: _Rows) -> tuple[int, int]:
-    """Return where structures or compositions are, and where the target is."""
     ((name, _),) = rows.found.targets.items()
     kinds = [kind for kind in ("structure", "composition") if kind in columns]
     target = info.column or name

@@ -147,7 +147,6 @@ def _read_qml(place: Path, found: Entry, on_error: str) -> Dataset:
 
 
 def _xyz_files(folder: Path) -> dict[str, bytes]:
-    """Return the content of all xyz files by name, from an archive or a folder."""
     for name in _ARCHIVES:
         if (folder / name).exists():
             with damage_reported(folder / name):

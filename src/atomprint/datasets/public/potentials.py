@@ -129,7 +129,6 @@ def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
 
 
 def _frames(text: str, place: Path) -> list[str]:
-    """Cut an extended xyz file into its frames."""
     lines = text.splitlines(keepends=True)
     frames, at = [], 0
     while at < len(lines):

@@ -17,8 +17,6 @@ from atomprint.util.registry import public
 from atomprint.util.types import Array, Estimator, FloatArray, Samples
 from atomprint.util.validation import check_bool, check_choice
 
-__all__ = ["Ensemble", "EnsembleClassifier", "EnsembleRegressor"]
-
 
 @public("EnsembleRegressor", version=1)
 class EnsembleRegressor(RegressorMixin, Ensemble):

@@ -169,7 +169,6 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return mean, self.amplitude_ * np.sqrt(np.maximum(variance, self.best_params_["noise"]))
 
     def _choose(self, X: Samples, targets: FloatArray) -> None:
-        """Set kernel and noise of the largest marginal likelihood."""
         best = -np.inf
         n = len(targets)
         for similarity, matrix in candidates(X, self.kernels, self.length_scales, self.scalings):

@@ -58,7 +58,6 @@ class _ResidualNetwork(BaseEstimator):
         self.random_state = random_state
 
     def _train(self, X: Samples, targets: Array, n_outputs: int, loss: str) -> None:
-        """Fit the layers to samples."""
         width, n_layers = check_integer("width", self.width, 1), check_integer("n_layers", self.n_layers, 1)
         dropout = check_real("dropout", self.dropout, at_least=0)
         if dropout >= 1:
@@ -93,7 +92,6 @@ class _ResidualNetwork(BaseEstimator):
         return np.clip((X.toarray() if issparse(X) else X) / self.scales_, -self.limit, self.limit)
 
     def _outputs(self, X: Samples) -> FloatArray:
-        """Return what the last layer gives, shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         layers = [part.astype(X.dtype) for part in self.layers_]
@@ -288,7 +286,6 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
 
 
 def _largest(X: Samples) -> Array:
-    """Return the largest magnitude of each feature."""
     found = abs(X).max(axis=0)
     return found.toarray().ravel() if issparse(found) else found
 

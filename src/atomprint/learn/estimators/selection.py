@@ -127,7 +127,6 @@ def _columns(left: FloatArray, n: int) -> Indices:
 
 
 def _leading(products: FloatArray, start: FloatArray) -> FloatArray:
-    """Return the eigenvector of the largest eigenvalue."""
     last = len(products) - 1
     if last < _DENSE:
         return np.asarray(eigh(products, subset_by_index=[last, last])[1][:, 0])

@@ -191,7 +191,6 @@ def _point(
     name: str,
     n_threads: int,
 ) -> tuple[Metric, Metric]:
-    """Return the figure on the samples of the fit, and on those held out."""
     label = f"{name or 'model'}, learning curve"
     try:
         with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread

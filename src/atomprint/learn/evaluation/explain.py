@@ -137,7 +137,6 @@ def _permuted(
 
 
 def _shapley(parts: Sequence[Part], where: str, groups: Mapping[str, Groups], problem: Problem) -> Importance | None:
-    """Return sums of Shapley values for the first model; None if there is no quick way to compute them."""
     model, X, _ = parts[0]
     try:
         found = {way: shapley_importance(model, X[:_N_SHAPLEY], members)[:_N_GROUPS] for way, members in groups.items()}

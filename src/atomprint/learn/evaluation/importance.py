@@ -10,26 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
-from atomprint.learn.evaluation.feature_groups import Groups, feature_groups
+from atomprint.learn.evaluation.feature_groups import Groups
 from atomprint.learn.models.anatomy import target_scale
 from atomprint.learn.task.blocks import seen_columns
 from atomprint.util.estimators import unwrap
 from atomprint.util.extras import require
 from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_choice, check_integer
-
-__all__ = [
-    "N_REPEATS",
-    "GroupImportance",
-    "Groups",
-    "Importance",
-    "feature_groups",
-    "group_importance",
-    "impurity_importance",
-    "pooled_importance",
-    "shapley_importance",
-    "top_features",
-]
 
 N_REPEATS = 5
 """How often a group of features is scrambled, unless one is told otherwise."""

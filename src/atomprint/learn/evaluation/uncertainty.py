@@ -358,7 +358,6 @@ def _groups_out_of_fold(evaluation: Evaluation, problem: Problem, split: Split) 
 
 
 def _reliability(truth: Indices, probabilities: FloatArray) -> Calibration:
-    """Compare predicted probabilities with frequencies, in tenths of the probability."""
     if probabilities.shape[1] == 2:
         predicted, right = probabilities[:, 1], truth == 1
     else:

@@ -19,7 +19,8 @@ from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
-from atomprint.learn.estimators.ensemble import Ensemble, EnsembleRegressor
+from atomprint.learn.estimators.ensemble import EnsembleRegressor
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.util.estimators import layers, unwrap
 from atomprint.util.types import Estimator, FloatArray, Samples

@@ -236,7 +236,6 @@ def _resnet(ask: Request) -> Any:
 
 
 def _ensemble(ask: Request) -> Any:
-    """Return an ensemble without members, which make_model makes."""
     made = EnsembleRegressor if ask.regression else EnsembleClassifier
     return made((), random_state=ask.random_state)
 

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.projection import Projection
 from atomprint.learn.estimators.selection import SelectFeatures
 from atomprint.learn.models.catalogue import (
@@ -33,8 +33,6 @@ from atomprint.learn.task.blocks import SelectBlocks, check_names
 from atomprint.util.registry import import_class
 from atomprint.util.types import Estimator
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
-
-__all__ = ["DEFAULT_MEMBERS", "MODELS", "ModelSpec", "make_model"]
 
 DEFAULT_MEMBERS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
@@ -251,7 +249,6 @@ def _with_seeds(name: str, model: Estimator, n_seeds: int, random_state: int | N
 
 
 def _step(name: str, what: str, made: type[Any], given: Any) -> Estimator:
-    """Return the transformer before a model that an entry asks for."""
     if not isinstance(given, Mapping):
         example = next(iter(made().get_params()))
         raise TypeError(f"{what} must be a table of parameters such as {example}, got {given!r}")
@@ -281,7 +278,6 @@ def _prefix(model: Estimator, inner: Estimator) -> str:
 
 
 def _imported(path: str, kind: str, random_state: int | None, n_jobs: int, parameters: Mapping[str, Any]) -> Estimator:
-    """Return an instance of a class given by its import path."""
     made = import_class("model", path, ("fit", "predict", "get_params"))
     accepted = inspect.signature(made).parameters
     nested = {key: value for key, value in parameters.items() if "__" in key}

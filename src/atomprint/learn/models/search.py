@@ -21,7 +21,7 @@ from sklearn.utils import Tags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import named_parts

@@ -282,7 +282,6 @@ def inner_folds(
 
 
 def _partition(problem: Problem | int, method: str, group_by: str | None) -> Partition:
-    """Return the way of dividing samples that a method names."""
     if (group_by is not None) != (method in ("group", "time")):
         rule = "name what keeps samples together" if method == "group" else "name a group that gives the time"
         rule = rule if method in ("group", "time") else "be None"

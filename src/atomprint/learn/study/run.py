@@ -17,7 +17,8 @@ from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, Choice, choose
 from atomprint.learn.evaluation.uncertainty import conformal
-from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.models.catalogue import MODELS
+from atomprint.learn.models.make import make_model
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study.study import Study, Trial, best_of, judged_by, needs_choice, score
@@ -209,7 +210,6 @@ def _tested(
 
 
 def _candidates(given: Features, models: Mapping[str, BaseEstimator]) -> list[Candidate]:
-    """Return features with each of the models that take them."""
     suited = [Candidate(given, name, m) for name, m in models.items() if takes_kernel(m) == given.pairwise]
     if not suited:
         raise ValueError(

@@ -169,7 +169,6 @@ def with_blocks(estimator: Estimator, blocks: Blocks) -> Estimator:
 
 
 def _set_blocks(item: Any, blocks: dict[str, tuple[int, int]]) -> None:
-    """Set the blocks of an estimator and of all within it."""
     if isinstance(item, Pipeline):
         for _, step in item.steps:
             _set_blocks(step, blocks)

@@ -146,7 +146,6 @@ def _place(z: int, first: float) -> tuple[float, int]:
 
 
 def _compact_tick(value: float, position: int | None = None) -> str:
-    """Return the label of a tick."""
     return f"{value:g}" if abs(value) < 1e4 else _compact(value)
 
 
@@ -169,7 +168,6 @@ def _compact(value: float) -> str:
 
 
 def _class_bars(ax: Any, classes: tuple[str, ...], counts: list[Array], options: dict[str, Any]) -> None:
-    """Draw a bar for each class, the most frequent ones if there are many."""
     order = np.argsort(-np.sum(counts, axis=0), kind="stable")[:_MAX_CLASSES]
     order = order if len(classes) > _MAX_CLASSES else np.arange(len(classes))
     left = np.zeros(len(order))

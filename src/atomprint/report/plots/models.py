@@ -222,7 +222,6 @@ def _parity_panel(
 
 
 def _points(ax: Axes, x: Any, y: Targets, look: style.Look, part: str) -> None:
-    """Draw a few points: filled for the test part, open for the folds."""
     few = len(x) <= 400
     filled = part == "test"
     ax.scatter(
@@ -272,6 +271,5 @@ def _limits(ax: Axes, seen: FloatArray, larger_is_better: bool, reference: list[
 
 
 def _words(kind: str, name: str) -> str:
-    """Return an error in words, and a score by its name."""
     spec = METRICS[kind][name]
     return spec.title if spec.larger_is_better else spec.description.partition(",")[0]

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
-from atomprint.learn.models.make import MODELS, make_model
+from atomprint.learn.models.catalogue import MODELS
+from atomprint.learn.models.make import make_model
 from atomprint.learn.models.search import Search
 from atomprint.workflow.recipes.sections import named_tables
 

@@ -15,7 +15,7 @@ from sklearn.utils import get_tags
 
 from atomprint.kernels import StructureKernel
 from atomprint.layout import Meanings
-from atomprint.learn.estimators.ensemble import Ensemble
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.task.features import meanings_of
 from atomprint.pooling.pooling import LocalFeatures
 from atomprint.util.estimators import NOTHING, layers, named_parts, steps_before, with_parts

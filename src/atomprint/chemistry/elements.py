@@ -250,10 +250,7 @@ class ElementEmbedding(BaseEstimator):
     """
 
     def __init__(
-        self,
-        n_channels: int = 8,
-        properties: Sequence[str] = DEFAULT_PROPERTIES,
-        length_scale: float = 0.7,
+        self, n_channels: int = 8, properties: Sequence[str] = DEFAULT_PROPERTIES, length_scale: float = 0.7
     ) -> None:
         self.n_channels = n_channels
         self.properties = properties

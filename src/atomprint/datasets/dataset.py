@@ -161,14 +161,7 @@ class Dataset:
         """Return the data set with only those structures of which a target is known (for one atom at least)."""
         return self.take(self.targets[check_choice("target", target, tuple(self.targets))].known)
 
-    def split(
-        self,
-        *,
-        valid: float = 0.1,
-        test: float = 0.1,
-        target: str | None = None,
-        seed: int = 0,
-    ) -> DatasetSplit:
+    def split(self, *, valid: float = 0.1, test: float = 0.1, target: str | None = None, seed: int = 0) -> DatasetSplit:
         """Return three data sets, drawn at random, to train, to choose and to test models.
 
         Parameters

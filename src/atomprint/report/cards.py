@@ -153,7 +153,7 @@ def dataset_card(study: Study) -> ReportCard:
             "Preprocessing": [failures, used],
             "Uses": [
                 "Suits models of the properties above for similar substances. How substances were chosen is up to the "
-                "source; shares of elements and classes here say nothing of their shares in nature.",
+                "source; shares of elements and classes here say nothing of their shares in nature."
             ],
             "Distribution": [f"Licence: {_licence(study)}", "Look at the source for how to cite it."],
             "Maintenance": ["By its source. This card describes the copy that was read for this report."],

@@ -123,11 +123,7 @@ def _leakage(study: Study) -> Html:
         [
             tag("h4", "What the parts share"),
             bullets(sentences),
-            table(
-                ("part", "predicted", "formula also fitted to", "structure also fitted to"),
-                rows,
-                numeric_from=1,
-            ),
+            table(("part", "predicted", "formula also fitted to", "structure also fitted to"), rows, numeric_from=1),
             _left_out(len(parts) - len(rows), "folds"),
             paragraph("For example: ", "; ".join(" and ".join(map(str, pair)) for pair in pairs), class_="note")
             if pairs

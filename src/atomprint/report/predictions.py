@@ -93,9 +93,7 @@ def _classes(study: Study, id: str) -> Section:
     return Section(id, "Predicted and true classes", join(body))
 
 
-def _curves(
-    study: Study,
-) -> tuple[Mapping[str, tuple[Mask, FloatArray]], str, str]:
+def _curves(study: Study) -> tuple[Mapping[str, tuple[Mask, FloatArray]], str, str]:
     """Return truths and scores: of the best model on each set of features, or of each class for more than two."""
     classes, y = study.target.classes, study.problem.y
     curves: dict[str, tuple[Mask, FloatArray]] = {}

@@ -213,13 +213,7 @@ def _fold_table(study: Study) -> Html | None:
         rows.append([*row, _chosen(fold, study.nested)] if chosen else row)
     headers = ["part", "samples", *(METRICS[study.kind][name].title for name in names)]
     words = [*(["chosen for it"] if study.nested else []), *(["chosen hyperparameters"] if chosen else [])]
-    body = table(
-        [*headers, *words],
-        rows,
-        numeric_from=1,
-        numeric_until=len(headers),
-        caption=_unit_of_errors(study),
-    )
+    body = table([*headers, *words], rows, numeric_from=1, numeric_until=len(headers), caption=_unit_of_errors(study))
     left = len(parts) - len(shown)
     more = paragraph(f"{left:,} more folds are in results.json.", class_="note") if left else None
     return join([tag("h4", "Part by part ", tag("span", f"({best_title(study)})")), body, notes.html(), more])

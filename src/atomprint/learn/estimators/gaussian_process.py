@@ -12,14 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from atomprint.learn.estimators.similarity import (
-    candidates,
-    check_candidates,
-    factorise,
-    part_of,
-    subset,
-    validated,
-)
+from atomprint.learn.estimators.similarity import candidates, check_candidates, factorise, part_of, subset, validated
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer

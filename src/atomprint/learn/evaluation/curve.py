@@ -10,13 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.evaluation.evaluate import (
-    FitError,
-    check_samples,
-    cores_for_each,
-    fit_estimator,
-    predict,
-)
+from atomprint.learn.evaluation.evaluate import FitError, check_samples, cores_for_each, fit_estimator, predict
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, compute_metrics, primary_metric, spread

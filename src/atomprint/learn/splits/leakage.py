@@ -147,13 +147,7 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = _TOLERANC
 
 
 def _compare(
-    problem: Problem,
-    split: Split,
-    formulas: Indices,
-    same: Indices | None,
-    name: str,
-    fit: Indices,
-    predict: Indices,
+    problem: Problem, split: Split, formulas: Indices, same: Indices | None, name: str, fit: Indices, predict: Indices
 ) -> LeakagePart:
     fitted, predicted = problem.structures[fit], problem.structures[predict]
     n = len(problem.dataset)
@@ -178,13 +172,7 @@ def _compare(
         (ids[one], ids[other]) for one, other in zip(predicted.tolist(), partner.tolist(), strict=True) if other >= 0
     )
     return LeakagePart(
-        name,
-        len(fit),
-        len(predict),
-        n_formula,
-        n_structure,
-        tuple(pairs)[:_N_EXAMPLES],
-        is_test=predict is split.test,
+        name, len(fit), len(predict), n_formula, n_structure, tuple(pairs)[:_N_EXAMPLES], is_test=predict is split.test
     )
 
 

@@ -12,12 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
-from sklearn.model_selection import (
-    KFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    train_test_split,
-)
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from atomprint.util.types import FloatArray, Indices, Mask
 

@@ -358,10 +358,7 @@ def _r2(truth: FloatArray, error: FloatArray) -> Metric:
 
 
 def _classification(
-    truth: Indices,
-    guess: Indices,
-    scores: FloatArray | None,
-    names: tuple[str, ...],
+    truth: Indices, guess: Indices, scores: FloatArray | None, names: tuple[str, ...]
 ) -> dict[str, Metric]:
     # scikit-learn takes a while to import, and regression needs none of this.
     from sklearn import metrics

@@ -63,9 +63,7 @@ def confusion(panels: Mapping[str, tuple[Array, Array]], classes: Sequence[str],
 
 
 def discrimination(
-    curves: Mapping[str, tuple[Mask, FloatArray]],
-    looks: Mapping[str, style.Look],
-    positive: str,
+    curves: Mapping[str, tuple[Mask, FloatArray]], looks: Mapping[str, style.Look], positive: str
 ) -> Figure:
     """Plot ROC curves and precision-recall curves.
 

@@ -21,10 +21,7 @@ _LARGEST = 12  # groups shown
 
 
 def importance(
-    groups: Mapping[str, Sequence[GroupImportance]],
-    label: str,
-    colour: str,
-    n_groups: Mapping[str, int] | None = None,
+    groups: Mapping[str, Sequence[GroupImportance]], label: str, colour: str, n_groups: Mapping[str, int] | None = None
 ) -> Figure:
     """Plot what scrambling each group of features costs, one panel for each way to group them.
 

@@ -193,12 +193,7 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
     return figure
 
 
-def _parity_panel(
-    ax: Axes,
-    y: FloatArray,
-    parts: Mapping[str, tuple[Indices, FloatArray]],
-    look: style.Look,
-) -> None:
+def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, FloatArray]], look: style.Look) -> None:
     n_points = sum(len(guess) for _, guess in parts.values())
     if n_points > style.MANY:
         shown = "test" if "test" in parts else next(iter(parts))

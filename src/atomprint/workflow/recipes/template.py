@@ -12,7 +12,7 @@ from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.recipes.sections import comment, toml_text
+from atomprint.workflow.recipes.sections import as_toml, comment, toml_text
 
 _HEAD = """\
 # A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
@@ -49,9 +49,9 @@ target = {target}
 
 _SPLIT = """\
 [split]
-method = "random"           # or "stratified", "group", "time", "official"
-test_size = 0.2             # set aside, and predicted once; 0 for cross-validation alone
-n_folds = 5                 # cross-validation within the rest, by which models are compared
+method = "{split.method}"           # or "stratified", "group", "time", "official"
+test_size = {split.test_size}             # set aside, and predicted once; 0 for cross-validation alone
+n_folds = {split.n_folds}                 # cross-validation within the rest, by which models are compared
 # group_by = "formula"      # for "group": or "chemical system", "element" (each left out in turn), "space group" …
 
 """
@@ -65,16 +65,16 @@ _OTHER_MODELS = """\
 
 _SEARCH = """\
 [search]
-method = "none"             # "grid", "random" or "optuna": hyperparameters chosen within each training part
-# n_iter = 20
+method = "{search.method}"             # "grid", "random" or "optuna": hyperparameters chosen within each training part
+# n_iter = {search.n_iter}
 
 """
 
 _EVALUATION = """\
 [evaluation]
 learning_curve = {learning_curve}
-n_repeats = {n_repeats}               # how often features are scrambled for their importance
-level = {level}                 # share of true values that prediction intervals are to hold
+n_repeats = {evaluation.n_repeats}               # how often features are scrambled for their importance
+level = {evaluation.level}                 # share of true values that prediction intervals are to hold
 """
 
 
@@ -116,20 +116,16 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),
         comment(why["data"]),
         _known(section) if section.path is None else _own(described, relative_to),
-        _SPLIT,
+        _SPLIT.format(split=recipe.split),
         comment(why["features"]),
         toml_text({"features": tables["features"]}) + "\n",
         comment(why["models"]),
         toml_text({"models": tables["models"]}) + "\n",
         _OTHER_MODELS,
         comment(why["search"]),
-        _SEARCH,
+        _SEARCH.format(search=recipe.search),
         comment(why["evaluation"]),
-        _EVALUATION.format(
-            learning_curve=str(evaluation.learning_curve).lower(),
-            n_repeats=evaluation.n_repeats,
-            level=evaluation.level,
-        ),
+        _EVALUATION.format(evaluation=evaluation, learning_curve=str(evaluation.learning_curve).lower()),
     ]
     return "".join(parts), notes
 
@@ -140,15 +136,11 @@ def _known(section: DataSection) -> str:
 
 def _own(described: DescribedData, relative_to: Path) -> str:
     section = described.section
-    columns = "".join(
-        f"{name} = {_quoted(value)}\n"
-        for name, value in (("structure", section.structure), ("formula", section.formula), ("id", section.id))
-        if value is not None
-    )
+    columns = {"structure": section.structure, "formula": section.formula, "id": section.id}
     others = described.others[:5]
     return _OWN_DATA.format(
         path=_quoted(Path(os.path.relpath(str(section.path), relative_to)).as_posix()),
-        columns=columns,
+        columns=toml_text(as_toml(columns)),
         target=_quoted(str(section.target)),
         target_note=f"    # or {', '.join(map(_printable, others))}" if others else "",
         unit=_quoted(section.unit or ""),

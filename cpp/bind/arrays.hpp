@@ -6,6 +6,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -66,10 +67,22 @@ private:
     Pbc pbc_;
 };
 
+// Weights of centres, with the arrays that hold them.
+class RowWeightArrays : public RowWeights {
+public:
+    RowWeightArrays(Integers offsets, Integers rows, In<double, nb::ndim<1>> values, std::size_t n_rows);
+
+    std::size_t n_centres() const { return offsets_.shape(0) - 1; }
+
+private:
+    Integers offsets_, rows_;
+    In<double, nb::ndim<1>> values_;
+};
+
 // Centres of the structures of a batch, with the arrays that hold them.
 class CentreArrays : public Centres {
 public:
-    CentreArrays(Positions points, Integers atoms, Integers offsets);
+    CentreArrays(Positions points, Integers atoms, Integers offsets, std::optional<RowWeightArrays> weights);
 
     std::size_t size() const { return points_.shape(0); }
     // Centres in the numbers of the structures of this batch, or std::invalid_argument.
@@ -81,6 +94,7 @@ public:
 private:
     Positions points_;
     Integers atoms_, offsets_;
+    std::optional<RowWeightArrays> weights_;
 };
 
 // A file that binds a family of functions has one of these; the module defines what they name.

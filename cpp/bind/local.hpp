@@ -25,10 +25,21 @@ inline nb::object to_numpy(const std::vector<std::array<std::size_t, 2>>& runs) 
     return to_numpy(std::move(numbers), {n});
 }
 
-template <class Calculator>
-std::size_t n_rows(const Calculator& self, const BatchArrays& batch, const CentreArrays& centres) {
-    return self.averages() ? batch.n_structures : centres.size();
-}
+// Rows of the features, and numbers in a row: of centres, or of structures where there are averages or
+// weights.
+struct Shape {
+    std::size_t rows, columns;
+
+    Shape(const BatchArrays& batch, const CentreArrays& centres, bool averages, std::size_t n_features)
+        : rows(averages || centres.weights ? batch.n_structures : centres.size()),
+          columns(n_features * (centres.weights ? centres.weights.n_rows : 1)) {
+        require(!(averages && centres.weights), "averages have no rows of centres");
+    }
+    template <class Array>
+    bool fits(const Array& array) const {
+        return array.shape(0) == rows && array.shape(array.ndim() - 1) == columns;
+    }
+};
 
 // The list of pairs, and the features that a species touches.
 template <class Calculator>
@@ -87,7 +98,7 @@ void define_local(nb::class_<Calculator>& calculator) {
             "compute",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
                const Rows<T>& out, int n_threads) {
-                require(out.shape(0) == n_rows(self, batch, centres) && out.shape(1) == self.n_features(),
+                require(Shape(batch, centres, self.averages(), self.n_features()).fits(out),
                         "out must have shape (n_rows, n_features)");
                 const Centres& places = centres.of(batch);
                 nb::gil_scoped_release release;
@@ -100,11 +111,8 @@ void define_local(nb::class_<Calculator>& calculator) {
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
                const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient,
                const StrainGradient& strain, const std::optional<Rows<T>>& features, int n_threads) {
-                const auto fits = [&](const auto& rows) {
-                    return rows.shape(0) == n_rows(self, batch, centres) &&
-                           rows.shape(1) == self.n_features();
-                };
-                require(fits(cotangents) && (!features || fits(*features)),
+                const Shape shape(batch, centres, self.averages(), self.n_features());
+                require(shape.fits(cotangents) && (!features || shape.fits(*features)),
                         "cotangents and features must have shape (n_rows, n_features)");
                 require(gradient.shape(0) == batch.n_atoms() &&
                             (!strain || strain->shape(0) == batch.n_structures),
@@ -127,17 +135,15 @@ void define_local(nb::class_<Calculator>& calculator) {
            const std::optional<Out<T, nb::shape<-1, 3, -1>>>& gradient,
            const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
            const std::optional<Rows<T>>& features, int n_threads) {
-            const std::size_t rows = n_rows(self, batch, centres), n = self.n_features();
+            const Shape shape(batch, centres, self.averages(), self.n_features());
             require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
                     "slots must have one entry for each atom and row_offsets one more than structures");
             require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
                                       row_offsets.data()[batch.n_structures] &&
-                                  gradient->shape(2) == n),
+                                  gradient->shape(2) == shape.columns),
                     "gradient must have shape (n_out, 3, n_features)");
-            require(!strain || (strain->shape(0) == rows && strain->shape(3) == n),
-                    "strain must have shape (n_rows, 3, 3, n_features)");
-            require(!features || (features->shape(0) == rows && features->shape(1) == n),
-                    "features must have shape (n_rows, n_features)");
+            require(!strain || shape.fits(*strain), "strain must have shape (n_rows, 3, 3, n_features)");
+            require(!features || shape.fits(*features), "features must have shape (n_rows, n_features)");
             const Centres& places = centres.of(batch);
             nb::gil_scoped_release release;
             self.jacobian(

@@ -17,13 +17,21 @@ struct Input {
         : batch(batch), n_rows(batch.n_structures) {
         require(self.local() == (given != nullptr), "centres must be given for the local form alone");
         if (given)
-            centres = given->of(batch), n_rows = given->size();
+            centres = given->of(batch);
+        if (given && !centres.weights)
+            n_rows = given->size();
+    }
+
+    // Where the features of the term are, in arrays with so many numbers in a row.
+    MbtrColumns columns(const Mbtr& self, std::size_t width, std::size_t first) const {
+        require(!centres.weights || (width == self.n_features() * centres.weights.n_rows && first == 0),
+                "pooled rows must hold the features of the term");
+        width /= centres.weights ? centres.weights.n_rows : 1;
+        require(first <= width && self.n_features() <= width - first,
+                "rows must hold the features of the term");
+        return {width, first};
     }
 };
-
-void check_columns(const Mbtr& self, std::size_t width, std::size_t first) {
-    require(first <= width && self.n_features() <= width - first, "rows must hold the features of the term");
-}
 
 template <class T>
 void define_functions(nb::class_<Mbtr>& term) {
@@ -32,10 +40,10 @@ void define_functions(nb::class_<Mbtr>& term) {
         [](const Mbtr& self, const BatchArrays& batch, const CentreArrays* centres, std::size_t first,
            const Rows<T>& out, int n_threads) {
             const Input in(self, batch, centres);
-            check_columns(self, out.shape(1), first);
+            const MbtrColumns columns = in.columns(self, out.shape(1), first);
             require(out.shape(0) == in.n_rows, "out must have one row for each structure or centre");
             nb::gil_scoped_release release;
-            self.compute(batch, in.centres, n_threads, {out.shape(1), first}, out.data());
+            self.compute(batch, in.centres, n_threads, columns, out.data());
         },
         nb::arg("batch"), nb::arg("centers").none(), nb::arg("first"), nb::arg("out").noconvert(),
         nb::arg("n_threads"), "Write the features of the term to the columns from `first` on.");
@@ -46,7 +54,7 @@ void define_functions(nb::class_<Mbtr>& term) {
            const StrainGradient& strain, const std::optional<Rows<T>>& features, int n_threads) {
             const Input in(self, batch, centres);
             const std::size_t width = cotangents.shape(1);
-            check_columns(self, width, first);
+            const MbtrColumns columns = in.columns(self, width, first);
             require(cotangents.shape(0) == in.n_rows &&
                         (!features || (features->shape(0) == in.n_rows && features->shape(1) == width)),
                     "cotangents and features must have shape (n_rows, n_features)");
@@ -54,7 +62,7 @@ void define_functions(nb::class_<Mbtr>& term) {
                         (!strain || strain->shape(0) == batch.n_structures),
                     "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
             nb::gil_scoped_release release;
-            self.vjp<T>(batch, in.centres, attach, n_threads, {width, first},
+            self.vjp<T>(batch, in.centres, attach, n_threads, columns,
                         {cotangents.data(), gradient.data(), data_of(strain), data_of(features)});
         },
         nb::arg("batch"), nb::arg("centers").none(), nb::arg("first"), nb::arg("attach"),
@@ -69,7 +77,8 @@ void define_functions(nb::class_<Mbtr>& term) {
            const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
            const std::optional<Rows<T>>& features, int n_threads) {
             const Input in(self, batch, centres);
-            check_columns(self, width, first);
+            require(!in.centres.weights, "dense derivatives are those of single centres");
+            const MbtrColumns columns = in.columns(self, width, first);
             require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
                     "slots must have one entry for each atom and row_offsets one more than structures");
             require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
@@ -82,7 +91,7 @@ void define_functions(nb::class_<Mbtr>& term) {
                     "features must have shape (n_rows, n_features)");
             nb::gil_scoped_release release;
             self.jacobian<T>(
-                batch, in.centres, attach, n_threads, {width, first},
+                batch, in.centres, attach, n_threads, columns,
                 {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain), data_of(features)});
         },
         nb::arg("batch"), nb::arg("centers").none(), nb::arg("first"), nb::arg("width"), nb::arg("attach"),

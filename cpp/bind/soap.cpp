@@ -34,16 +34,12 @@ void define_parameters(nb::module_& m) {
         .value("all", SoapParameters::Products::all)
         .value("diagonal", SoapParameters::Products::diagonal)
         .value("total", SoapParameters::Products::total);
-    nb::enum_<Average>(parameters, "Average")
-        .value("off", Average::off)
-        .value("inner", Average::inner)
-        .value("outer", Average::outer);
     parameters.def(
         "__init__",
         [](SoapParameters* self, int n_max, int l_max, const std::vector<std::int32_t>& species,
            double cutoff, const Weighting& weighting, std::vector<double> species_weights,
            const std::optional<In<double, nb::ndim<2>>>& embedding, SoapParameters::Products products,
-           Average average) {
+           bool averages) {
             const auto n_species = static_cast<std::int32_t>(species.size());
             new (self) SoapParameters{
                 n_max,
@@ -56,11 +52,11 @@ void define_parameters(nb::module_& m) {
                           : std::vector<double>{},
                 embedding ? static_cast<std::int32_t>(embedding->shape(1)) : n_species,
                 products,
-                average};
+                averages};
         },
         nb::kw_only(), nb::arg("n_max"), nb::arg("l_max"), nb::arg("species"), nb::arg("cutoff"),
         nb::arg("weighting"), nb::arg("species_weights"), nb::arg("embedding").none(), nb::arg("products"),
-        nb::arg("average"));
+        nb::arg("averages"));
 }
 
 template <class T>

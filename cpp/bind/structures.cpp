@@ -28,13 +28,31 @@ BatchArrays::BatchArrays(Positions positions, Numbers numbers, Integers offsets,
         require(Batch::offsets[s] <= Batch::offsets[s + 1], "offsets must not decrease");
 }
 
-CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets)
-    : Centres{points.data(), atoms.data(), offsets.data()}, points_(std::move(points)),
-      atoms_(std::move(atoms)), offsets_(std::move(offsets)) {
+RowWeightArrays::RowWeightArrays(Integers offsets, Integers rows, In<double, nb::ndim<1>> values,
+                                 std::size_t n_rows)
+    : RowWeights{offsets.data(), rows.data(), values.data(), n_rows}, offsets_(std::move(offsets)),
+      rows_(std::move(rows)), values_(std::move(values)) {
+    const std::size_t n = offsets_.shape(0);
+    require(n >= 1 && RowWeights::offsets[0] == 0 && rows_.shape(0) == values_.shape(0) &&
+                RowWeights::offsets[n - 1] == static_cast<std::int64_t>(rows_.shape(0)),
+            "weights must have a row each, and offsets from 0 to their number");
+    for (std::size_t k = 0; k + 1 < n; ++k)
+        require(RowWeights::offsets[k] <= RowWeights::offsets[k + 1], "offsets of weights must not decrease");
+    for (std::size_t k = 0; k < rows_.shape(0); ++k)
+        require(RowWeights::rows[k] >= 0 && static_cast<std::size_t>(RowWeights::rows[k]) < n_rows,
+                "rows of weights must be below n_rows");
+}
+
+CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets,
+                           std::optional<RowWeightArrays> weights)
+    : Centres{points.data(), atoms.data(), offsets.data(), weights ? *weights : RowWeights{}},
+      points_(std::move(points)), atoms_(std::move(atoms)), offsets_(std::move(offsets)),
+      weights_(std::move(weights)) {
     const std::size_t n = offsets_.shape(0);
     require(n >= 1 && Centres::offsets[0] == 0 && atoms_.shape(0) == size() &&
                 Centres::offsets[n - 1] == static_cast<std::int64_t>(size()),
             "centres must have an atom each, and offsets from 0 to their number");
+    require(!weights_ || weights_->n_centres() == size(), "there must be weights for each centre");
     for (std::size_t s = 0; s + 1 < n; ++s)
         require(Centres::offsets[s] <= Centres::offsets[s + 1], "offsets of centres must not decrease");
 }
@@ -78,9 +96,13 @@ void define(nb::module_& m) {
     nb::class_<BatchArrays>(m, "Batch", "Structures as flat arrays, which are shared and not copied.")
         .def(nb::init<Positions, BatchArrays::Numbers, Integers, BatchArrays::Cells, BatchArrays::Pbc>(),
              nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"));
+    nb::class_<RowWeightArrays>(m, "RowWeights",
+                                "Which rows of its structure each centre goes to, and with which weights.")
+        .def(nb::init<Integers, Integers, In<double, nb::ndim<1>>, std::size_t>(), nb::arg("offsets"),
+             nb::arg("rows"), nb::arg("values"), nb::arg("n_rows"));
     nb::class_<CentreArrays>(m, "Centers", "Centres of the structures of a batch: points with their atoms.")
-        .def(nb::init<Positions, Integers, Integers>(), nb::arg("points"), nb::arg("atoms"),
-             nb::arg("offsets"));
+        .def(nb::init<Positions, Integers, Integers, std::optional<RowWeightArrays>>(), nb::arg("points"),
+             nb::arg("atoms"), nb::arg("offsets"), nb::arg("weights") = nb::none());
     nb::enum_<Problem>(m, "Problem")
         .value("none", Problem::none)
         .value("position", Problem::position)

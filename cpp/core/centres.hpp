@@ -17,11 +17,40 @@
 
 namespace atomprint {
 
+// Which rows of its structure a centre's features go to, with which weights: a sparse matrix, by centres.
+struct RowWeights {
+    const std::int64_t* offsets = nullptr; // (n_centres + 1)
+    const std::int64_t* rows = nullptr;    // (offsets[n_centres]), below n_rows
+    const double* values = nullptr;
+    std::size_t n_rows = 0; // of each structure; 0: every centre has a row of its own
+
+    explicit operator bool() const { return n_rows > 0; }
+    // Whether a centre goes to one row only.
+    bool is_single(std::int64_t centre) const {
+        return n_rows > 0 && offsets[centre + 1] - offsets[centre] == 1;
+    }
+
+    // Negative, zero or positive: some order of centres in which those with the same weights are equal.
+    int compare(std::int64_t a, std::int64_t b) const {
+        const std::int64_t i = offsets[a], j = offsets[b], n = offsets[a + 1] - i, m = offsets[b + 1] - j;
+        if (n != m)
+            return n < m ? -1 : 1;
+        for (std::int64_t k = 0; k < n; ++k) {
+            if (rows[i + k] != rows[j + k])
+                return rows[i + k] < rows[j + k] ? -1 : 1;
+            if (values[i + k] != values[j + k])
+                return values[i + k] < values[j + k] ? -1 : 1;
+        }
+        return 0;
+    }
+};
+
 // Where to compute: points with the atom each belongs to, or -1.
 struct Centres {
     const double* points;        // (n_centres, 3)
     const std::int64_t* atoms;   // (n_centres), index within the structure
     const std::int64_t* offsets; // (n_structures + 1)
+    RowWeights weights{};
 };
 
 inline constexpr std::size_t centres_per_task = 32;

@@ -54,9 +54,7 @@ public:
         return Part(static_cast<std::size_t>(batch_.offsets[structure + 1] - batch_.offsets[structure]));
     }
 
-    void put(const CentreRun& run, Part&& part, double scale = 1.0) {
-        for (double& number : part.numbers_)
-            number *= scale;
+    void put(const CentreRun& run, Part&& part) {
         const std::scoped_lock lock(mutex_);
         auto& parts = parts_[run.structure];
         parts.resize(std::max(parts.size(), run.part + 1));

@@ -1,5 +1,5 @@
-// The loops over the centres of a batch, written once for all local descriptors: features and their means,
-// derivatives contracted with weights, of each feature, and by the vectors to neighbours.
+// The loops over the centres of a batch, written once for all local descriptors: features and their sums with
+// weights, derivatives contracted with cotangents, of each feature, and by the vectors to neighbours.
 //
 // A descriptor derives from LocalCalculator and gives hooks, which work on one centre at a time in the memory
 // of a thread. They are called in this order, `site` being the centre:
@@ -48,13 +48,12 @@
 #include "core/batch.hpp"
 #include "core/centres.hpp"
 #include "core/dispatch.hpp"
+#include "core/pooling.hpp"
 #include "core/scatter.hpp"
 #include "core/species.hpp"
 
 namespace atomprint {
 
-// The partial sums of one structure take no more than this together, in bytes.
-inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
 // Room behind an array for the last, partly used vector.
 inline constexpr std::size_t vector_slack = 16;
 inline constexpr auto any_number_of_parts = std::size_t(-1) / 2;
@@ -65,8 +64,6 @@ struct Environments {
     const Centres& centres;
     const std::int32_t* kinds;
     std::size_t first, last;
-
-    std::int64_t n_centres(std::size_t s) const { return centres.offsets[s + 1] - centres.offsets[s]; }
 };
 
 // One centre, and where to look for its neighbours.
@@ -86,8 +83,10 @@ struct FeatureRun {
 };
 
 // Which derivatives to write, and where. Rows of `positions` are numbered as follows: row r of structure s (a
-// centre, or the structure itself where an average is taken) and the atom with slot k have row_offsets[s] + r
-// * n + k, n being the number of atoms of s with a slot.
+// centre, or the structure itself where centres have weights) and the atom with slot k have row_offsets[s] +
+// r
+// * n + k, n being the number of atoms of s with a slot. With weights n_features is that of all rows of a
+// structure, one after the other.
 template <class T>
 struct JacobianOut {
     const std::int64_t* slots;       // (n_atoms), -1: no derivative with respect to this atom
@@ -99,22 +98,26 @@ struct JacobianOut {
 
 namespace local {
 
-// Calls body(run, work, row, site) for each run of centres and finish(structure, work) after the last one of
-// a structure; site(c) is centre c, and `row` has room for the features of one.
+// Memory of a thread: that of the hooks, room for the features of a centre, and an order of centres.
+template <class H>
+struct Memory {
+    typename H::Workspace work;
+    AlignedVector<typename H::Real> row;
+    std::vector<std::int64_t> order;
+};
+
+// Calls body(run, memory, site) for each run of centres and finish(structure, work) after the last one of a
+// structure; site(c) is centre c.
 template <class H, class Body, class Finish>
 void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std::size_t most_parts,
               int n_threads, const Body& body, const Finish& finish) {
-    struct Memory {
-        typename H::Workspace work;
-        AlignedVector<typename H::Real> row;
-    };
-    std::vector<Memory> memories(static_cast<std::size_t>(std::max(n_threads, 1)));
+    std::vector<Memory<H>> memories(static_cast<std::size_t>(std::max(n_threads, 1)));
     for_centres(
         in.batch, in.centres, in.first, in.last, hooks.cutoff(), most_parts, n_threads,
         [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
-            Memory& memory = memories[static_cast<std::size_t>(worker)];
+            Memory<H>& memory = memories[static_cast<std::size_t>(worker)];
             hooks.begin(memory.work, n_slots, run.structure);
-            body(run, memory.work, memory.row, [&](std::int64_t c) {
+            body(run, memory, [&](std::int64_t c) {
                 return Site{finder,
                             in.kinds + in.batch.offsets[run.structure],
                             in.centres.points + 3 * c,
@@ -131,115 +134,112 @@ void write_features(const H& hooks, const Environments& in, int n_threads, typen
     const std::size_t n = hooks.n_features();
     for_runs(
         hooks, in, 1, any_number_of_parts, n_threads,
-        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
+        [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             for (std::int64_t c = run.begin; c < run.end; ++c) {
-                hooks.clear(work, 1);
-                hooks.collect(work, site(c));
-                hooks.expand(work, 0);
-                hooks.write(work, out + static_cast<std::size_t>(c) * n);
+                hooks.clear(memory.work, 1);
+                hooks.collect(memory.work, site(c));
+                hooks.expand(memory.work, 0);
+                hooks.write(memory.work, out + static_cast<std::size_t>(c) * n);
             }
         },
         [](std::size_t, auto&) {});
 }
 
-// Calls done(structure, work, mean) with the mean of the features over the centres of each structure. Runs of
-// centres are added up apart, and the parts of a structure in their order, so that the result does not depend
-// on the number of threads.
+// Calls done(structure, work, sums) with the weighted sums over the centres of each structure.
 template <class H, class Done>
-void mean_over_centres(const H& hooks, const Environments& in, int n_threads, const Done& done) {
-    using T = typename H::Real;
-    const std::size_t n = hooks.n_features();
-    std::vector<std::vector<AlignedVector<T>>> sums(in.last - in.first);
-    std::mutex mutex;
+void pool(const H& hooks, const Environments& in, int n_threads, const Done& done) {
+    WeightedSums sums(in.last, in.centres.weights, hooks.n_features());
     for_runs(
-        hooks, in, H::slots, std::clamp<std::size_t>(memory_of_parts / (n * sizeof(T)), 1, parts_of_sum),
-        n_threads,
-        [&](const CentreRun& run, auto& work, auto& row, const auto& site) {
-            grow(row, n + vector_slack);
-            AlignedVector<T> sum(n, T(0));
-            for (std::int64_t c = run.begin; c < run.end; c += H::slots) {
-                const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(H::slots, run.end - c));
-                hooks.clear(work, H::slots);
-                for (std::int32_t slot = 0; slot < used; ++slot) {
-                    hooks.collect(work, site(c + slot));
-                    hooks.expand(work, slot);
-                }
-                const T* const features = hooks.sum(work, used, row.data());
-                for (std::size_t f = 0; f < n; ++f)
-                    sum[f] += features[f];
-            }
-            auto& parts = sums[run.structure - in.first];
-            const std::scoped_lock lock(mutex);
-            parts.resize(std::max(parts.size(), run.part + 1));
-            parts[run.part] = std::move(sum);
+        hooks, in, H::slots, sums.most_parts(), n_threads,
+        [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
+            grow(memory.row, hooks.n_features() + vector_slack);
+            auto part = sums.part();
+            for_alike(in.centres.weights, run, H::slots, memory.order,
+                      [&](const std::int64_t* members, std::size_t used) {
+                          hooks.clear(memory.work, H::slots);
+                          for (std::size_t slot = 0; slot < used; ++slot) {
+                              hooks.collect(memory.work, site(members[slot]));
+                              hooks.expand(memory.work, static_cast<std::int32_t>(slot));
+                          }
+                          sums.add(
+                              part, members[0],
+                              hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data()));
+                      });
+            sums.put(run, std::move(part));
         },
-        [&](std::size_t s, auto& work) {
-            auto& parts = sums[s - in.first];
-            AlignedVector<T>& total = parts[0];
-            for (std::size_t part = 1; part < parts.size(); ++part)
-                for (std::size_t f = 0; f < n; ++f)
-                    total[f] += parts[part][f];
-            const T scale = T(1) / static_cast<T>(in.n_centres(s));
-            for (std::size_t f = 0; f < n; ++f)
-                total[f] *= scale;
-            done(s, work, total.data());
-            std::vector<AlignedVector<T>>().swap(parts);
-        });
+        [&](std::size_t s, auto& work) { done(s, work, sums.take(s)); });
 }
 
-// Derivatives of cotangents * features; the cotangent of a row is that of a centre, or where averages are
-// taken of its structure. Features of centres are written too unless null.
+// Derivatives of cotangents * features; rows are centres, or those of structures where centres have weights.
+// Features of centres are written too unless null.
 template <class H>
-void contract(const H& hooks, const Environments& in, bool averages, bool attach, int n_threads,
+void contract(const H& hooks, const Environments& in, bool attach, int n_threads,
               const typename H::Real* cotangents, typename H::Real* features, GradientSum& gradient) {
     const std::size_t n = hooks.n_features();
+    const Cotangents<typename H::Real> weights(in.centres.weights, n, cotangents);
     for_runs(
         hooks, in, 1, parts_of_sum, n_threads,
-        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
+        [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             GradientSum::Part sum = gradient.part(run.structure);
-            for (std::int64_t c = run.begin; c < run.end; ++c) {
-                const Site at = site(c);
-                hooks.clear(work, 1);
-                hooks.collect(work, at);
-                hooks.expand(work, 0);
+            const auto add_centre = [&](const Site& at, const typename H::Real* cotangent) {
+                hooks.clear(memory.work, 1);
+                hooks.collect(memory.work, at);
+                hooks.expand(memory.work, 0);
                 if (features)
-                    hooks.write(work, features + static_cast<std::size_t>(c) * n);
-                const std::size_t row = averages ? run.structure : static_cast<std::size_t>(c);
-                const auto by = hooks.backward(work, at, cotangents + row * n);
-                const NeighbourList found = hooks.neighbours(work);
+                    hooks.write(memory.work, features + static_cast<std::size_t>(at.centre) * n);
+                const auto by = hooks.backward(memory.work, at, cotangent);
+                const NeighbourList found = hooks.neighbours(memory.work);
                 const std::int64_t own = attach ? at.atom : -1;
                 for (std::size_t k = 0; k < found.n; ++k) {
                     const double g[3] = {by[0][k], by[1][k], by[2][k]};
                     const double d[3] = {found.x[k], found.y[k], found.z[k]};
                     sum.add(at.finder.atom[found.image[k]], own, g, d);
                 }
-            }
-            gradient.put(run, std::move(sum),
-                         averages ? 1.0 / static_cast<double>(in.n_centres(run.structure)) : 1.0);
+            };
+            for_alike(in.centres.weights, run, any_number_of_parts, memory.order,
+                      [&](const std::int64_t* members, std::size_t used) {
+                          const auto* const own = weights.of(run.structure, members[0], memory.row);
+                          for (std::size_t k = 0; k < used; ++k)
+                              add_centre(site(members[k]), own);
+                      });
+            gradient.put(run, std::move(sum));
         },
         [&](std::size_t s, auto&) { gradient.finish(s); });
 }
 
-// Dense derivatives of each feature. Where averages are taken one thread does all centres of a structure, and
+// A weight that is the only one of its centre goes into all derivatives from the start.
+template <class T>
+T scale_of(const RowWeights& weights, std::int64_t centre) {
+    return weights.is_single(centre) ? static_cast<T>(weights.values[weights.offsets[centre]]) : T(1);
+}
+
+// Dense derivatives of each feature. Where centres have weights one thread does all those of a structure, and
 // `out` has no features.
 template <class H>
-void differentiate(const H& hooks, const Environments& in, bool averages, bool attach, int n_threads,
+void differentiate(const H& hooks, const Environments& in, bool attach, int n_threads,
                    const JacobianOut<typename H::Real>& out) {
     using T = typename H::Real;
-    const std::size_t n = hooks.n_features(), slab = 3 * n;
+    const RowWeights& weights = in.centres.weights;
+    const bool together = static_cast<bool>(weights);
+    const std::size_t n = hooks.n_features(), width = n * (together ? weights.n_rows : 1), slab = 3 * width;
     const auto add_scaled = kernels().vectors.of<T>().add_scaled;
     std::vector<std::int64_t> selected(in.batch.n_structures, 0);
     for (std::size_t s = 0; s < in.batch.n_structures; ++s)
         for (std::int64_t atom = in.batch.offsets[s]; atom < in.batch.offsets[s + 1]; ++atom)
             selected[s] += out.slots[atom] >= 0;
 
-    const auto scale_of = [&](std::size_t s) {
-        return averages ? static_cast<T>(1.0 / static_cast<double>(in.n_centres(s))) : T(1);
+    // Where the features of a centre go in a row, and the weights that they still need.
+    const auto for_places = [&](std::int64_t centre, const auto& body) {
+        if (!together)
+            return body(std::size_t{0}, T(1));
+        for (std::int64_t k = weights.offsets[centre]; k < weights.offsets[centre + 1]; ++k)
+            body(static_cast<std::size_t>(weights.rows[k]) * n,
+                 weights.is_single(centre) ? T(1) : static_cast<T>(weights.values[k]));
     };
     const auto add_centre = [&](auto& work, const NeighbourList& found, const Site& at, T* slab_of_one) {
         const std::int64_t* slots = out.slots + in.batch.offsets[at.structure];
-        const std::int64_t row = averages ? 0 : at.centre - in.centres.offsets[at.structure];
-        const auto of_strain = averages ? at.structure : static_cast<std::size_t>(at.centre);
+        const std::int64_t row = together ? 0 : at.centre - in.centres.offsets[at.structure];
+        const auto of_strain = together ? at.structure : static_cast<std::size_t>(at.centre);
         T* const rows = out.positions
                             ? out.positions + static_cast<std::size_t>(out.row_offsets[at.structure] +
                                                                        row * selected[at.structure]) *
@@ -262,7 +262,7 @@ void differentiate(const H& hooks, const Environments& in, bool averages, bool a
             last_kind = at.kinds[atom];
             // Atoms that no other image or centre has written to take the derivative as it comes.
             T* const target = slot >= 0 ? rows + static_cast<std::size_t>(slot) * slab : nullptr;
-            bool fresh = target && !averages && slot != own_slot;
+            bool fresh = target && !together && slot != own_slot;
             for (std::size_t before = 0; fresh && before < k; ++before)
                 fresh = at.finder.atom[found.image[before]] != atom;
             T* const to = fresh ? target : slab_of_one;
@@ -270,23 +270,28 @@ void differentiate(const H& hooks, const Environments& in, bool averages, bool a
             const double d[3] = {found.x[k], found.y[k], found.z[k]};
             for (const FeatureRun& features : *runs)
                 for (std::size_t a = 0; a < 3; ++a) {
-                    const std::size_t at_a = a * n + features.first;
-                    if (target && !fresh)
-                        add_scaled(features.length, T(1), to + at_a, target + at_a);
-                    if (pulls)
-                        add_scaled(features.length, T(-1), to + at_a,
-                                   rows + static_cast<std::size_t>(own_slot) * slab + at_a);
-                    // The sum over all neighbours is symmetric, as the features are invariant to rotations.
-                    for (std::size_t b = a; strain && b < 3; ++b)
-                        add_scaled(features.length, static_cast<T>(d[b]), to + at_a,
-                                   strain + (3 * a + b) * n + features.first);
+                    const T* const from = to + a * n + features.first;
+                    for_places(at.centre, [&](std::size_t place, T weight) {
+                        const std::size_t first = place + features.first;
+                        if (target && !fresh)
+                            add_scaled(features.length, weight, from, target + a * width + first);
+                        if (pulls)
+                            add_scaled(features.length, -weight, from,
+                                       rows + static_cast<std::size_t>(own_slot) * slab + a * width + first);
+                        // The sum over all neighbours is symmetric, as the features are invariant to
+                        // rotations.
+                        for (std::size_t b = a; strain && b < 3; ++b)
+                            add_scaled(features.length, weight * static_cast<T>(d[b]), from,
+                                       strain + (3 * a + b) * width + first);
+                    });
                 }
         }
     };
     for_runs(
-        hooks, in, 1, averages ? 1 : any_number_of_parts, n_threads,
-        [&](const CentreRun& run, auto& work, auto& row, const auto& site) {
-            grow(row, slab + vector_slack);
+        hooks, in, 1, together ? 1 : any_number_of_parts, n_threads,
+        [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
+            auto& work = memory.work;
+            grow(memory.row, 3 * n + vector_slack);
             const std::int64_t* slots = out.slots + in.batch.offsets[run.structure];
             for (std::int64_t c = run.begin; c < run.end; ++c) {
                 const Site at = site(c);
@@ -303,21 +308,21 @@ void differentiate(const H& hooks, const Environments& in, bool averages, bool a
                     hooks.write(work, out.features + static_cast<std::size_t>(c) * n);
                 if (!needed)
                     continue;
-                hooks.prepare(work, at, scale_of(run.structure));
-                add_centre(work, found, at, row.data());
+                hooks.prepare(work, at, scale_of<T>(weights, c));
+                add_centre(work, found, at, memory.row.data());
             }
         },
         [](std::size_t, auto&) {});
     if (!out.strain)
         return;
     const auto row_of = [&](std::size_t s) {
-        return averages ? s : static_cast<std::size_t>(in.centres.offsets[s]);
+        return together ? s : static_cast<std::size_t>(in.centres.offsets[s]);
     };
     for (std::size_t row = row_of(in.first); row < row_of(in.last); ++row)
         for (std::size_t a = 0; a < 3; ++a)
             for (std::size_t b = 0; b < a; ++b) {
                 T* const strain = out.strain + row * 3 * slab;
-                std::copy_n(strain + (3 * b + a) * n, n, strain + (3 * a + b) * n);
+                std::copy_n(strain + (3 * b + a) * width, width, strain + (3 * a + b) * width);
             }
 }
 
@@ -334,11 +339,11 @@ PairList pairs(const H& hooks, const Environments& in, int n_threads) {
 }
 
 // Derivatives by the vectors of a PairList, whose `first` is given: pair p of species k has the numbers
-// values + value_offsets[k] + 3 * n_touched * p, component after component.
+// values + value_offsets[k] + 3 * n_touched * p, component after component, times the weight of the centre if
+// it has one only.
 template <class H>
-void differentiate_pairs(const H& hooks, const Environments& in, bool averages, int n_threads,
-                         const std::int64_t* first, const std::int64_t* value_offsets,
-                         typename H::Real* values) {
+void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, const std::int64_t* first,
+                         const std::int64_t* value_offsets, typename H::Real* values) {
     using T = typename H::Real;
     const std::int32_t n_kinds = hooks.species().size();
     std::vector<std::size_t> widths;
@@ -350,15 +355,14 @@ void differentiate_pairs(const H& hooks, const Environments& in, bool averages, 
     }
     for_runs(
         hooks, in, 1, any_number_of_parts, n_threads,
-        [&](const CentreRun& run, auto& work, auto&, const auto& site) {
-            const T scale =
-                averages ? static_cast<T>(1.0 / static_cast<double>(in.n_centres(run.structure))) : T(1);
+        [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
+            auto& work = memory.work;
             for (std::int64_t c = run.begin; c < run.end; ++c) {
                 const Site at = site(c);
                 hooks.clear(work, 1);
                 hooks.collect(work, at);
                 hooks.expand(work, 0);
-                hooks.prepare(work, at, scale);
+                hooks.prepare(work, at, scale_of<T>(in.centres.weights, c));
                 const NeighbourList found = hooks.neighbours(work);
                 std::vector<std::int64_t> next(first + c * n_kinds, first + (c + 1) * n_kinds);
                 std::int32_t last_kind = -1;
@@ -385,8 +389,8 @@ void differentiate_pairs(const H& hooks, const Environments& in, bool averages, 
 
 } // namespace local
 
-// What is called from outside. Rows are centres; a descriptor D that can average over the centres of a
-// structure has `averages()`, and rows are structures then.
+// What is called from outside. Rows are centres, or structures where centres have weights. A descriptor D
+// that can average over the centres of a structure by itself has `averages()`, and rows are structures then.
 template <class D, class T>
 class LocalCalculator {
 public:
@@ -428,11 +432,11 @@ protected:
 template <class D, class T>
 void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
     with(batch, centres, [&](const Environments& in) {
-        const std::size_t n = self().n_features();
-        if (!self().averages())
+        if (!centres.weights)
             return local::write_features(self(), in, n_threads, out);
-        local::mean_over_centres(self(), in, n_threads, [&](std::size_t s, auto&, const T* mean) {
-            std::copy_n(mean, n, out + s * n);
+        local::pool(self(), in, n_threads, [&](std::size_t s, auto&, const WeightedSums::Part& sums) {
+            std::transform(sums.begin(), sums.end(), out + s * sums.size(),
+                           [](double number) { return static_cast<T>(number); });
         });
     });
 }
@@ -440,26 +444,25 @@ void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, 
 template <class D, class T>
 void LocalCalculator<D, T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
                                 const T* cotangents, double* positions, double* strain, T* features) const {
-    const bool averages = self().averages();
-    if (features && averages)
-        self().compute(batch, centres, n_threads, features);
+    if (features && centres.weights) {
+        compute(batch, centres, n_threads, features);
+        features = nullptr;
+    }
     GradientSum gradient(batch, positions, strain);
     with(batch, centres, [&](const Environments& in) {
-        local::contract(self(), in, averages, attach, n_threads, cotangents, averages ? nullptr : features,
-                        gradient);
+        local::contract(self(), in, attach, n_threads, cotangents, features, gradient);
     });
 }
 
 template <class D, class T>
 void LocalCalculator<D, T>::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
                                      JacobianOut<T> out) const {
-    const bool averages = self().averages();
-    if (out.features && averages) {
-        self().compute(batch, centres, n_threads, out.features);
+    if (out.features && centres.weights) {
+        compute(batch, centres, n_threads, out.features);
         out.features = nullptr;
     }
     with(batch, centres,
-         [&](const Environments& in) { local::differentiate(self(), in, averages, attach, n_threads, out); });
+         [&](const Environments& in) { local::differentiate(self(), in, attach, n_threads, out); });
 }
 
 template <class D, class T>
@@ -472,7 +475,7 @@ void LocalCalculator<D, T>::pair_jacobian(const Batch& batch, const Centres& cen
                                           const std::int64_t* first, const std::int64_t* value_offsets,
                                           T* values) const {
     with(batch, centres, [&](const Environments& in) {
-        local::differentiate_pairs(self(), in, self().averages(), n_threads, first, value_offsets, values);
+        local::differentiate_pairs(self(), in, n_threads, first, value_offsets, values);
     });
 }
 

@@ -13,6 +13,7 @@
 #include "core/dispatch.hpp"
 #include "core/pairs.hpp"
 #include "core/parallel.hpp"
+#include "core/pooling.hpp"
 
 namespace atomprint {
 
@@ -131,7 +132,7 @@ struct MbtrWorker {
     std::vector<std::int32_t> row, place;
     AlignedVector<double> gradient[3], slopes[12], window[2];
     Rows features, adjoint;
-    std::vector<double> scratch;
+    std::vector<double> scratch, centre, sums;
 
     void begin(const Mbtr& mbtr, const Structure& s, const std::int32_t* kinds, const double* points,
                std::size_t n_points) {
@@ -657,10 +658,21 @@ std::size_t Mbtr::n_slots() const {
 template <class T>
 void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
                    T* out) const {
+    const WeightedSums sums(0, centres.weights, columns.width);
     for_rows(*this, batch, centres, false, n_threads,
-             [&](MbtrWorker& worker, std::size_t, std::size_t row, const auto& stars) {
+             [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  worker.sum_features(stars);
-                 worker.write_features(out + row * columns.width + columns.first);
+                 if (!centres.weights)
+                     return worker.write_features(out + row * columns.width + columns.first);
+                 const auto centre = static_cast<std::int64_t>(row);
+                 if (centre == centres.offsets[s])
+                     worker.sums = sums.part();
+                 worker.centre.resize(n_features());
+                 worker.write_features(worker.centre.data());
+                 sums.add(worker.sums, centre, worker.centre.data());
+                 if (centre + 1 == centres.offsets[s + 1])
+                     std::transform(worker.sums.begin(), worker.sums.end(), out + s * worker.sums.size(),
+                                    [](double number) { return static_cast<T>(number); });
              });
 }
 
@@ -668,13 +680,19 @@ template <class T>
 void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
                const MbtrColumns& columns, const MbtrGradient<T>& out) const {
     const bool l2 = p_.normalization == Normalization::l2;
+    const Cotangents<T> weights(centres.weights, columns.width, out.cotangents);
+    T* const features = centres.weights ? nullptr : out.features;
+    if (out.features && centres.weights)
+        compute(batch, centres, n_threads, columns, out.features);
     for_rows(*this, batch, centres, attach, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
-                 const std::size_t at = row * columns.width + columns.first;
-                 const double length = l2 || out.features ? worker.sum_features(stars) : 1.0;
-                 if (out.features)
-                     worker.write_features(out.features + at);
-                 worker.contract(stars, out.cotangents + at, length, out.positions + 3 * batch.offsets[s],
+                 const double length = l2 || features ? worker.sum_features(stars) : 1.0;
+                 if (features)
+                     worker.write_features(features + row * columns.width + columns.first);
+                 std::vector<T> pulled_back;
+                 const T* cotangents = weights.of(s, static_cast<std::int64_t>(row), pulled_back);
+                 worker.contract(stars, cotangents + columns.first, length,
+                                 out.positions + 3 * batch.offsets[s],
                                  out.strain ? out.strain + 9 * s : nullptr);
              });
 }

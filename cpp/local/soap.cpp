@@ -553,11 +553,13 @@ struct Soap<T>::Density {
         return work.coefficients.data();
     }
     // Make a mean of such features the density of the workspace.
-    void put(Workspace& work, const T* mean) const {
+    template <class Mean>
+    void put(Workspace& work, const Mean& mean) const {
         const std::size_t n = soap.n_coefficients();
-        std::copy_n(mean, n, work.coefficients.begin());
+        for (std::size_t k = 0; k < n; ++k)
+            work.coefficients[k] = static_cast<T>(mean[k]);
         for (std::size_t group = 0; group < work.present.size(); ++group)
-            work.present[group] = mean[n + group] > T(0);
+            work.present[group] = mean[n + group] > 0;
     }
 };
 
@@ -582,7 +584,7 @@ struct Soap<T>::OfMean {
         if (adjoint)
             work.adjoint = mean, soap.mix_adjoint(work);
         else
-            Density{soap}.put(work, mean.data());
+            Density{soap}.put(work, mean);
     }
     void clear(Workspace&, std::int32_t) const {}
     void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
@@ -605,80 +607,84 @@ struct Soap<T>::OfMean {
 // Calls body(hooks, structures) for so many structures at a time that their means fit into memory.
 template <class T>
 template <class Body>
-void Soap<T>::for_means(const Environments& in, int n_threads, const T* cotangents, const Body& body) const {
+void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_threads, const T* cotangents,
+                        const Body& body) const {
+    const MeanWeights weights(centres, batch.n_structures);
+    Centres weighted = centres;
+    weighted.weights = weights;
     const Density density{*this};
     const std::size_t n = density.n_features();
     const std::size_t step = std::clamp<std::size_t>(memory_of_means / (n * sizeof(T)), 1, 1024);
-    for (std::size_t first = in.first; first < in.last; first += step) {
-        Environments part = in;
-        part.first = first, part.last = std::min(first + step, in.last);
-        OfMean hooks{*this, cotangents != nullptr, first};
-        hooks.means.resize(part.last - first);
-        local::mean_over_centres(density, part, n_threads,
-                                 [&](std::size_t s, Workspace& work, const T* mean) {
-                                     if (!cotangents)
-                                         return hooks.means[s - first].assign(mean, mean + n);
-                                     density.put(work, mean);
-                                     couple(work, cotangents + s * n_features_);
-                                     hooks.means[s - first] = work.adjoint;
-                                 });
-        body(hooks, part);
-    }
+    this->with(batch, weighted, [&](Environments in) {
+        for (std::size_t first = 0; first < batch.n_structures; first += step) {
+            in.first = first, in.last = std::min(first + step, batch.n_structures);
+            OfMean hooks{*this, cotangents != nullptr, first};
+            hooks.means.resize(in.last - first);
+            local::pool(
+                density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
+                    if (!cotangents)
+                        return hooks.means[s - first].assign(mean.begin(), mean.end());
+                    density.put(work, mean);
+                    couple(work, cotangents + s * n_features_);
+                    for (T& number : work.adjoint) // the coefficients of a centre are a share of the mean
+                        number /= static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
+                    hooks.means[s - first] = work.adjoint;
+                });
+            body(hooks, in);
+        }
+    });
 }
 
 template <class T>
 void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
-    if (p_.average != Average::inner)
+    if (!p_.averages)
         return Base::compute(batch, centres, n_threads, out);
+    const MeanWeights weights(centres, batch.n_structures);
+    Centres weighted = centres;
+    weighted.weights = weights;
     const Density density{*this};
-    this->with(batch, centres, [&](const Environments& in) {
-        local::mean_over_centres(density, in, n_threads, [&](std::size_t s, Workspace& work, const T* mean) {
-            density.put(work, mean);
-            write(work, out + s * n_features_);
-        });
+    this->with(batch, weighted, [&](const Environments& in) {
+        local::pool(density, in, n_threads,
+                    [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
+                        density.put(work, mean);
+                        write(work, out + s * n_features_);
+                    });
     });
 }
 
 template <class T>
 void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
                   double* positions, double* strain, T* features) const {
-    if (p_.average != Average::inner)
+    if (!p_.averages)
         return Base::vjp(batch, centres, attach, n_threads, cotangents, positions, strain, features);
     if (features)
         compute(batch, centres, n_threads, features);
     GradientSum gradient(batch, positions, strain);
-    this->with(batch, centres, [&](const Environments& in) {
-        for_means(in, n_threads, cotangents, [&](const OfMean& hooks, const Environments& part) {
-            local::contract(hooks, part, true, attach, n_threads, cotangents, static_cast<T*>(nullptr),
-                            gradient);
-        });
+    for_means(batch, centres, n_threads, cotangents, [&](const OfMean& hooks, const Environments& in) {
+        local::contract(hooks, in, attach, n_threads, cotangents, static_cast<T*>(nullptr), gradient);
     });
 }
 
 template <class T>
 void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
                        JacobianOut<T> out) const {
-    if (p_.average != Average::inner)
+    if (!p_.averages)
         return Base::jacobian(batch, centres, attach, n_threads, out);
     if (out.features)
         compute(batch, centres, n_threads, out.features);
     out.features = nullptr;
-    this->with(batch, centres, [&](const Environments& in) {
-        for_means(in, n_threads, nullptr, [&](const OfMean& hooks, const Environments& part) {
-            local::differentiate(hooks, part, true, attach, n_threads, out);
-        });
+    for_means(batch, centres, n_threads, nullptr, [&](const OfMean& hooks, const Environments& in) {
+        local::differentiate(hooks, in, attach, n_threads, out);
     });
 }
 
 template <class T>
 void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
                             const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
-    if (p_.average != Average::inner)
+    if (!p_.averages)
         return Base::pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
-    this->with(batch, centres, [&](const Environments& in) {
-        for_means(in, n_threads, nullptr, [&](const OfMean& hooks, const Environments& part) {
-            local::differentiate_pairs(hooks, part, true, n_threads, first, value_offsets, values);
-        });
+    for_means(batch, centres, n_threads, nullptr, [&](const OfMean& hooks, const Environments& in) {
+        local::differentiate_pairs(hooks, in, n_threads, first, value_offsets, values);
     });
 }
 

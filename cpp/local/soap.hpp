@@ -14,8 +14,6 @@
 
 namespace atomprint {
 
-enum class Average : int { off, inner, outer };
-
 struct SoapParameters {
     enum class Products : int { all, diagonal, total }; // channel pairs; equal channels; channel and sum
 
@@ -28,7 +26,8 @@ struct SoapParameters {
     std::vector<double> embedding;
     std::int32_t n_channels;
     Products products;
-    Average average;
+    bool averages; // whether features are those of the mean of the coefficients over the centres of a
+                   // structure
 };
 
 // Radial functions for r in [0, cutoff) as in RadialTable, without padding; zone_of_cell is -1 outside all
@@ -51,9 +50,9 @@ public:
     std::size_t n_features() const { return n_features_; }
     const Species& species() const { return p_.species; }
     double cutoff() const { return p_.cutoff; }
-    bool averages() const { return p_.average != Average::off; }
+    bool averages() const { return p_.averages; }
 
-    // As those of LocalCalculator; an inner average is taken over the coefficients of the density.
+    // As those of LocalCalculator; averages are taken over the coefficients of the density.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
              double* positions, double* strain, T* features) const;
@@ -95,7 +94,8 @@ private:
     void mix_adjoint(Workspace& work) const;
     std::array<const double*, 3> take_back(Workspace& work) const;
     template <class Body>
-    void for_means(const Environments& in, int n_threads, const T* cotangents, const Body& body) const;
+    void for_means(const Batch& batch, const Centres& centres, int n_threads, const T* cotangents,
+                   const Body& body) const;
 
     SoapParameters p_;
     AlignedVector<T> table_, short_table_, zone_basis_, zone_transposed_;

@@ -22,10 +22,17 @@ class Batch:
 
     def __init__(self, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], numbers: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], pbc: Annotated[NDArray[numpy.bool_], dict(shape=(None, 3), order='C', device='cpu', writable=False)]) -> None: ...
 
+class RowWeights:
+    """
+    Which rows of its structure each centre goes to, and with which weights.
+    """
+
+    def __init__(self, offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], n_rows: int) -> None: ...
+
 class Centers:
     """Centres of the structures of a batch: points with their atoms."""
 
-    def __init__(self, points: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], atoms: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+    def __init__(self, points: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], atoms: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weights: RowWeights | None = None) -> None: ...
 
 class Problem(enum.Enum):
     none = 0
@@ -284,7 +291,7 @@ class Weighting:
 class SoapParameters:
     """What a SOAP calculator is made for."""
 
-    def __init__(self, *, n_max: int, l_max: int, species: Sequence[int], cutoff: float, weighting: Weighting, species_weights: Sequence[float], embedding: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, products: SoapParameters.Products, average: SoapParameters.Average) -> None: ...
+    def __init__(self, *, n_max: int, l_max: int, species: Sequence[int], cutoff: float, weighting: Weighting, species_weights: Sequence[float], embedding: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, products: SoapParameters.Products, averages: bool) -> None: ...
 
     class Products(enum.Enum):
         all = 0
@@ -292,13 +299,6 @@ class SoapParameters:
         diagonal = 1
 
         total = 2
-
-    class Average(enum.Enum):
-        off = 0
-
-        inner = 1
-
-        outer = 2
 
 class Soap64:
     """Immutable SOAP calculator for one set of parameters."""

@@ -561,6 +561,6 @@ def test_a_plan_pools_chunk_by_chunk(by_species, as_sparse):
         np.testing.assert_allclose(part.toarray() if as_sparse else part, whole[start:stop], rtol=1e-14)
     with pytest.raises(ValueError, match="structure 3: features must be finite"), counted_from(2):
         plan[2:4](np.concatenate([np.zeros((4, 1)), np.full((3, 1), np.nan)]))
-    matrix = plan.matrix()
+    matrix = plan.row_weights().matrix(features.offsets)
     assert matrix.shape == (6 * (3 if by_species else 1) * 2, 19)
     np.testing.assert_allclose((matrix @ features.values).reshape(6, -1), whole, rtol=1e-14, atol=1e-15)

@@ -84,6 +84,8 @@ class ACSF(CompiledDescriptor):
     (3, 12)
     """
 
+    _pools = ("_compute", "_vjp", "_pairs")
+
     def __init__(
         self,
         r_cut: float,

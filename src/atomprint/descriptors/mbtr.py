@@ -565,6 +565,7 @@ class LMBTR(_Broadened, LocalDescriptor):
     """
 
     _local = True
+    _pools = ("_compute", "_vjp")
 
     def __init__(
         self,

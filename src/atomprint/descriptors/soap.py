@@ -22,7 +22,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
-from atomprint.pooling.pooling import Pooling
+from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import Structures
 from atomprint.util.registry import public
@@ -33,11 +33,8 @@ from atomprint.util.validation import (
     check_species,
 )
 
-_AVERAGES = {
-    "off": _core.SoapParameters.Average.off,
-    "inner": _core.SoapParameters.Average.inner,
-    "outer": _core.SoapParameters.Average.outer,
-}
+_AVERAGES = ("off", "inner", "outer")
+_MEAN = Pooling("mean")
 _MODES = ("off", "mu2", "mu1nu1", "crossover")
 _PRODUCTS = {
     "off": _core.SoapParameters.Products.all,
@@ -150,6 +147,8 @@ class SOAP(CompiledDescriptor):
     >>> soap.create(molecule("H2O")).shape
     (3, 952)
     """
+
+    _pools = ("_compute", "_vjp", "_jacobian", "_pairs")
 
     def __init__(
         self,
@@ -390,7 +389,10 @@ class SOAP(CompiledDescriptor):
         }[mode]()
 
     def _averages(self) -> bool:
-        return self.average != "off"
+        return self.average == "inner"
+
+    def _reduction(self) -> Pooling | None:
+        return _MEAN if self.average == "outer" else self._pooling()
 
     def _calculator(self, species: tuple[int, ...] | None = None) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before.
@@ -425,7 +427,7 @@ class SOAP(CompiledDescriptor):
             _PRODUCTS[mode],
             weighting,
             None if self.cutoff_width is None else float(self.cutoff_width),
-            self.average,
+            self._averages(),
         )
 
     def _pairs(self, call: Call) -> list[PairBlock]:
@@ -440,7 +442,8 @@ class SOAP(CompiledDescriptor):
             structures = np.flatnonzero((present == members).all(axis=1))
             part = batch.pick(structures)
             own = tuple(z for z, there in zip(species, members, strict=True) if there)
-            these = replace(call, batch=part, centers=call.centers.pick(structures))
+            plan = call.plan.pick(structures) if isinstance(call.plan, PoolingPlan) else None
+            these = replace(call, batch=part, centers=call.centers.pick(structures), plan=plan)
             found = compiled_pairs(self._calculator(own), these, own)
             columns = self._columns(members)
             blocks += [
@@ -553,7 +556,7 @@ def _calculator(
     products: _core.SoapParameters.Products,
     weighting: _Weighting,
     cutoff_width: float | None,
-    average: str,
+    averages: bool,
 ) -> Any:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
     table = _table(rbf, n_max, l_max, r_cut, sigma, reach, dtype)
@@ -568,7 +571,7 @@ def _calculator(
         species_weights=species_weights,
         embedding=mixing if mixing.size else None,
         products=products,
-        average=_AVERAGES[average],
+        averages=averages,
     )
     build = _core.Soap64 if dtype == "float64" else _core.Soap32
     return build(parameters, table, zoned.short_table, zoned.basis, zoned.of_cell)

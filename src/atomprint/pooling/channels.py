@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from atomprint.ragged import locate, offsets_of, owners, split, totals
-from atomprint.structures import StructureError
+from atomprint.pooling.weights import Entries, RowWeights, check_finite
+from atomprint.ragged import offsets_of, totals
 
 CHANNEL_METHODS = ("mean", "sum", "covariance")
 
@@ -60,13 +59,8 @@ class ChannelPlan:
         )
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """Reductions within each group: a weighted sum."""
-        return ("sum",)
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups of each structure: for each channel one for each method."""
+    def n_rows(self) -> int:
+        """Number of pooled rows of each structure: for each channel one for each method."""
         return self.table.shape[1] * len(self.kinds)
 
     @property
@@ -74,8 +68,8 @@ class ChannelPlan:
         """Whether pooled features are weighted sums, with weights that do not depend on the features."""
         return True
 
-    def weights(self) -> npt.NDArray[np.float64]:
-        """Return the weight of each centre in each group, shape (n_centers, n_groups)."""
+    def row_weights(self) -> RowWeights:
+        """Return the pooling as a sparse matrix."""
         channels = self.table[self.rows]
         counts = np.diff(self.offsets)
         shares = (self.amounts / np.repeat(totals(self.amounts, self.offsets), counts))[:, None]
@@ -88,18 +82,10 @@ class ChannelPlan:
             else:
                 means = totals(shares * channels, self.offsets)
                 parts.append(shares * (channels - np.repeat(means, counts, axis=0)))
-        return np.stack(parts, axis=2).reshape(len(channels), -1)
-
-    def matrix(self) -> sparse.csr_array:
-        """Return the matrix that pools features, shape (n_structures * n_groups, n_centers)."""
-        weights, counts = self.weights(), np.diff(self.offsets)
-        # Each structure has a block of n_groups rows and as many columns as centres.
-        indices = np.concatenate(
-            [np.tile(rows, self.n_groups) for rows in split(np.arange(len(weights)), self.offsets)]
-        )
-        values = np.concatenate([own.T.ravel() for own in split(weights, self.offsets)])
-        bounds = offsets_of(np.repeat(counts, self.n_groups))
-        return sparse.csr_array((values, indices, bounds), shape=(len(self) * self.n_groups, len(weights)))
+        weights = np.stack(parts, axis=2).reshape(len(channels), -1)
+        centers, rows = np.nonzero(weights)
+        offsets = offsets_of(np.count_nonzero(weights, axis=1))
+        return RowWeights(offsets, rows, weights[centers, rows], self.n_rows)
 
     def __call__(self, values: Any) -> Any:
         """Pool features.
@@ -111,24 +97,15 @@ class ChannelPlan:
 
         Returns
         -------
-        ndarray or scipy.sparse.csr_array, shape (n_structures, n_groups * n_features)
+        ndarray or scipy.sparse.csr_array, shape (n_structures, n_rows * n_features)
 
         Raises
         ------
         ValueError
             If features are not finite, or too large to be added; the message names the structure.
         """
-        dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
-        given = sparse.csr_array(values) if sparse.issparse(values) else values
-        with np.errstate(invalid="ignore", over="ignore"):  # what these would warn of is found below
-            out = (self.matrix() @ given).reshape((len(self), -1)).astype(dtype)
-        if sparse.issparse(out):
-            out = sparse.csr_array(out)
-        finite = np.isfinite(out.data if sparse.issparse(out) else out)
-        if not finite.all():
-            ends = out.indptr if sparse.issparse(out) else np.arange(len(self) + 1) * out.shape[1]
-            s = locate(ends, int(np.argmin(finite)))[0]
-            raise StructureError(s, None, "features must be finite, and their sum within range")
+        out = self.row_weights().pool(values, self.offsets)
+        check_finite(out)
         return out
 
     def repeat(self, n: int) -> ChannelPlan:
@@ -141,19 +118,6 @@ class ChannelPlan:
             rows=np.tile(self.rows, n),
         )
 
-    def terms(
-        self, values: npt.NDArray[Any] | None = None
-    ) -> Iterator[tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]]]]:
-        """Yield for each group the derivatives of pooled features by the features of each centre.
-
-        Yields
-        ------
-        groups : ndarray of int64, shape (n_centers,)
-            Group, counted over all structures, to which a centre contributes.
-        slopes : list of one ndarray of float64, shape (n_centers, 1)
-            The derivative of the pooled features of this group.
-        """
-        weights = self.weights()
-        structure = owners(self.offsets)
-        for g in range(self.n_groups):
-            yield structure * self.n_groups + g, [weights[:, g, None]]
+    def entries(self, values: Any = None) -> Iterator[Entries]:
+        """Yield the derivatives of pooled features, which do not depend on these."""
+        yield self.row_weights().entries()

@@ -19,7 +19,8 @@ from atomprint.chemistry.elements import channel_table, check_channels
 from atomprint.layout import Meanings, of_centers, symbols_of
 from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
-from atomprint.ragged import locate, offsets_of, owners, totals
+from atomprint.pooling.weights import Entries, RowWeights, check_finite
+from atomprint.ragged import locate, offsets_of, owners, pick, totals
 from atomprint.structures import StructureError, is_structure
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_species
@@ -370,6 +371,9 @@ class Pooling(TransformerMixin, BaseEstimator):
             raise ValueError("method 'covariance' needs channels: it is that of the features with the channels")
         return tuple(check_choice("method", method, known) for method in methods)
 
+    def _needs_numbers(self) -> bool:
+        return self._needs_species() or isinstance(self.weights, str)
+
     def _needs_species(self) -> bool:
         return self.by_species or self.channels is not None
 
@@ -503,47 +507,42 @@ class PoolingPlan:
         -------
         ndarray or scipy.sparse.csr_array, shape (n_structures, n_features_out)
         """
-        dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):  # what these would warn of is found below
-            if sparse.issparse(values):
-                pooled = (self.matrix() @ sparse.csr_array(values)).reshape((len(self), -1))
-                out = sparse.csr_array(pooled.astype(dtype))
-                entries, rows = out.data, out.indptr
-            else:
-                groups = np.zeros((len(self.bounds) - 1, len(self.methods), values.shape[1]), dtype=dtype)
+        if self.is_linear:
+            out = self.row_weights().pool(values, self.bounds[:: self.n_groups])
+        elif sparse.issparse(values):
+            method = next(method for method in self.methods if not _METHODS[method].linear)
+            raise ValueError(f"method must be 'mean' or 'sum' for sparse features, got {method!r}")
+        else:
+            dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
+            groups = np.zeros((len(self.bounds) - 1, len(self.methods), values.shape[1]), dtype=dtype)
+            with np.errstate(invalid="ignore", over="ignore"):  # what these would warn of is found below
                 self._reduce(values, groups)
-                out = groups.reshape(len(self), -1)
-                entries, rows = out, np.arange(len(self) + 1) * out.shape[1]
-        finite = np.isfinite(entries)
-        if not finite.all():
-            s = locate(rows, int(np.argmin(finite)))[0]
-            raise StructureError(s, None, "features must be finite, and their sum within range")
+            out = groups.reshape(len(self), -1)
+        check_finite(out)
         return out
 
-    def matrix(self) -> sparse.csr_array:
-        """Return the matrix that pools features, where all methods are linear.
+    def row_weights(self) -> RowWeights:
+        """Return the pooling as a sparse matrix, where all methods are linear: one row for each group and method."""
+        counts, n_methods = np.diff(self.bounds), len(self.methods)
+        sums = _nonzero(np.add.reduceat(np.append(self.weights, 0.0), self.bounds[:-1]) * (counts > 0))
+        shares = self.weights / np.repeat(sums, counts)
+        values = np.empty((len(self.order), n_methods))
+        for m, method in enumerate(self.methods):
+            values[self.order, m] = shares if method == "mean" else self.weights
+        rows = np.empty((len(self.order), n_methods), dtype=np.int64)
+        rows[self.order] = (owners(self.bounds) % self.n_groups * n_methods)[:, None] + np.arange(n_methods)
+        return RowWeights(np.arange(len(self.order) + 1) * n_methods, rows.ravel(), values.ravel(), self.n_rows)
 
-        Returns
-        -------
-        scipy.sparse.csr_array, shape (n_structures * n_groups * n_methods, n_centers)
-            Its product with the features has for each structure, for each group, one row for each method.
+    def pick(self, structures: npt.NDArray[np.int64]) -> PoolingPlan:
+        """Return the plan for the structures with these ascending indices, where there is one group in each."""
+        assert self.n_groups == 1
+        rows, bounds = pick(self.bounds.astype(np.int64), structures)
+        return PoolingPlan(self.methods, 1, bounds, np.arange(bounds[-1]), self.weights[rows])
 
-        Raises
-        ------
-        ValueError
-            If a method is not linear.
-        """
-        shape = (len(self.bounds) - 1, len(self.order))
-        sums = sparse.csr_array((self.weights, self.order, self.bounds), shape=shape)
-        totals = np.repeat(_nonzero(sums.sum(axis=1)), np.diff(self.bounds))
-        means = sparse.csr_array((self.weights / totals, self.order, self.bounds), shape=shape)
-        parts = []
-        for method in self.methods:
-            if method not in ("mean", "sum"):
-                raise ValueError(f"method must be 'mean' or 'sum' for sparse features, got {method!r}")
-            parts.append(means if method == "mean" else sums)
-        by_group = np.arange(len(parts) * len(self) * self.n_groups).reshape(len(parts), -1).T.ravel()
-        return sparse.csr_array(sparse.vstack(parts, format="csr")[by_group])
+    @property
+    def n_rows(self) -> int:
+        """Number of pooled rows of each structure: one for each group and method."""
+        return self.n_groups * len(self.methods)
 
     def repeat(self, n: int) -> PoolingPlan:
         """Return the plan for ``n`` copies of all structures, one after the other."""
@@ -557,8 +556,8 @@ class PoolingPlan:
         """Whether pooled features are weighted sums, with weights that do not depend on the features."""
         return all(_METHODS[method].linear for method in self.methods)
 
-    def slopes(self, values: npt.NDArray[Any] | None) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]]]:
-        """Return the derivatives of pooled features by the features of each centre.
+    def entries(self, values: npt.NDArray[Any] | None = None) -> Iterator[Entries]:
+        """Yield the derivatives of pooled features by the features of each centre, method by method.
 
         ``"max"`` and ``"min"`` follow the centre that attains the value, the first one where several do: there they
         have a kink, and no derivative. So has ``"std"`` where it is zero; its derivative is taken as zero there,
@@ -568,31 +567,19 @@ class PoolingPlan:
         ----------
         values : ndarray, shape (n_centers, n_features), or None
             Features of all centres; not needed where the plan is linear.
-
-        Returns
-        -------
-        groups : ndarray of int64, shape (n_centers,)
-            Group, counted over all structures, that each centre belongs to.
-        slopes : list of ndarray of float64, each of shape (n_centers, n_features) or (n_centers, 1)
-            For each method, the derivative of the pooled features of this group.
         """
-        groups = np.empty(len(self.order), dtype=np.int64)
-        groups[self.order] = owners(self.bounds)
         if values is None:
-            values = np.empty((len(self.order), 0))
-        slopes = [
-            np.empty((len(self.order), 1 if _METHODS[method].linear else values.shape[1])) for method in self.methods
-        ]
+            yield self.row_weights().entries()
+            return
+        n_centers, n_methods = len(self.order), len(self.methods)
+        group = np.empty(n_centers, dtype=np.int64)
+        group[self.order] = owners(self.bounds) % self.n_groups
+        slopes = [np.empty((n_centers, 1 if _METHODS[name].linear else values.shape[1])) for name in self.methods]
         for _, rows in self._equal_groups(values):
             for slope, method in zip(slopes, self.methods, strict=True):
                 slope[rows.rows] = _METHODS[method].slope(rows)
-        return groups, slopes
-
-    def terms(
-        self, values: npt.NDArray[Any] | None
-    ) -> Iterator[tuple[npt.NDArray[np.int64], list[npt.NDArray[np.float64]]]]:
-        """Yield what :meth:`slopes` returns: there is one group only to which a centre contributes."""
-        yield self.slopes(values)
+        for m, slope in enumerate(slopes):
+            yield np.arange(n_centers), group * n_methods + m, slope
 
     def _reduce(self, values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
         """Write the pooled features to ``out``, shape (n_structures * n_groups, n_methods, n_features)."""

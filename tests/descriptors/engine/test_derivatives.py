@@ -837,14 +837,15 @@ def test_kinks_of_pooling():
     x = soap_like.create(atoms)
     values = np.vstack([x[:1], x[:1] * (1 + 1e-16), x[:1] * (1 - 1e-16)])
     plan = Pooling(("max", "min", "std", "mean"))._plan(np.array([0, 3]))
-    groups, (largest, smallest, deviation, mean) = plan.slopes(values)
-    assert groups.tolist() == [0, 0, 0]
+    centers, rows, (largest, smallest, deviation, mean) = zip(*plan.entries(values), strict=True)
+    assert [each.tolist() for each in centers] == [[0, 1, 2]] * 4
+    assert [each.tolist() for each in rows] == [[k] * 3 for k in range(4)]
     np.testing.assert_array_equal(largest.sum(axis=0), 1)
     np.testing.assert_array_equal(smallest.sum(axis=0), 1)
     np.testing.assert_array_equal(deviation, 0)
     np.testing.assert_allclose(mean, 1 / 3)
     ties = np.array([[1.0, 2.0], [1.0, 3.0], [0.0, 3.0]])
-    _, (largest, smallest, *_) = plan.slopes(ties)
+    largest, smallest, *_ = (slopes for _, _, slopes in plan.entries(ties))
     assert largest.tolist() == [[1, 0], [0, 1], [0, 0]]
     assert smallest.tolist() == [[0, 1], [0, 0], [1, 0]]
 

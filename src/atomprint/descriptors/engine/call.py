@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -84,7 +85,8 @@ class Call:
     averages : bool
         Whether ``_compute`` writes one row for each structure although there are centres.
     plan : Plan, optional
-        Makes one row for each structure out of those that ``_compute`` writes. Hooks of descriptors never see it.
+        Makes one row for each structure out of those that ``_compute`` writes. Only hooks that a descriptor names in
+        ``_pools`` see it, where it is linear, and apply it themselves.
     slots : ndarray of int64, shape (n_atoms,), optional
         Atoms to differentiate by, see :class:`Selection`; None for all.
     attach : bool
@@ -172,7 +174,7 @@ class Call:
 
     def core(self) -> tuple[_core.Batch, _core.Centers]:
         """Return what the compiled functions of a descriptor with centres take first."""
-        return self.batch.core(), self.centers.core()
+        return self.batch.core(), self.centers.core(None if self.plan is None else self.plan.row_weights().core())
 
     @property
     def has_centers(self) -> bool:
@@ -209,7 +211,7 @@ class Call:
     @property
     def n_features_out(self) -> int:
         """Number of features of a row of the result."""
-        return self.n_features * (1 if self.plan is None else self.plan.n_groups * len(self.plan.methods))
+        return self.n_features * (1 if self.plan is None else self.plan.n_rows)
 
     @property
     def selection(self) -> Selection:
@@ -227,6 +229,9 @@ class Call:
 
 class Hooks(Protocol):
     """What computes features and derivatives: a descriptor, or what is put around one. See :class:`Descriptor`."""
+
+    @property
+    def _pools(self) -> Collection[str]: ...
 
     def _options(self, batch: Batch) -> Any: ...
 

@@ -52,9 +52,9 @@ class CenterBatch:
         """Return a run of centres of the only structure."""
         return CenterBatch(self.points[start:stop], self.atoms[start:stop], np.array([0, stop - start]))
 
-    def core(self) -> _core.Centers:
+    def core(self, weights: _core.RowWeights | None = None) -> _core.Centers:
         """Return the arrays as the compiled functions take them."""
-        return _core.Centers(self.points, self.atoms, self.offsets)
+        return _core.Centers(self.points, self.atoms, self.offsets, weights)
 
     def moved(
         self, displacements: npt.NDArray[np.float64], deformations: npt.NDArray[np.float64], attach: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
@@ -44,6 +44,10 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     -----
     Two Python threads may use one descriptor at once: nothing but ``species_``, set by ``fit``, is ever stored.
     """
+
+    # Names of the hooks that apply linear poolings by themselves: they take calls with a ``plan``, and write to or read
+    # from arrays of pooled features.
+    _pools: Collection[str] = ()
 
     # What a subclass gives -------------------------------------------------------------------------------------
 

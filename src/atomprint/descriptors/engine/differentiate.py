@@ -73,7 +73,7 @@ def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_
     positions = np.zeros((len(batch.numbers), 3))
     strain = np.zeros((len(batch), 3, 3)) if "strain" in names else None
     features = new_rows(call) if return_descriptor else None
-    if call.progress is None and call.plan is None and not issparse(weights) and not isinstance(features, CsrRows):
+    if call.progress is None and not issparse(weights) and not isinstance(features, CsrRows):
         source._vjp(call, weights, Derivatives(positions, strain, None if features is None else features.array))
     else:
         row = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -209,8 +210,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         self._check_differentiable()
         if not self._has_pairs():
             raise ValueError(f"{type(self).__name__} has no derivatives by pairs: call derivatives or vjp")
-        blocks = self._pairs(replace(call, plan=None))
-        return PairJacobian(blocks if call.plan is None else Pooled(self, call.plan).pairs(call, blocks), call)
+        blocks = self._pairs(call) if call.plan is None else Pooled(self, call.plan).pairs(call, self._pairs)
+        return PairJacobian(blocks, call)
 
     def transform(self, X: Structures) -> Features:
         """Compute the descriptor of a sequence of structures; see :meth:`create`.
@@ -221,7 +222,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             The latter where neither averaging nor pooling makes one row for each structure.
         """
         # Only tables with a row for each structure become data frames where scikit-learn is told to make them.
-        if self._averages() or self._pooling() is not None:
+        if self._averages() or self._reduction() is not None:
             return super().transform(X)
         X = as_list(X)
         call = self._call(X)
@@ -251,7 +252,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
 
     def _given_pooling(self) -> Pooling | None:
         given = getattr(self, "pooling", None)
-        return given if given is None or isinstance(given, Pooling) else Pooling(given)
+        if given is None or isinstance(given, Pooling):
+            return given
+        return _named(given) if isinstance(given, str) else Pooling(given)
 
     def _pooling(self) -> Pooling | None:
         """Return the pooling step with its species settled, or None."""
@@ -259,6 +262,10 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         if pooling is None or pooling.species is not None or not (pooling.by_species or pooling.channels is not None):
             return pooling
         return Pooling(**pooling.get_params(deep=False) | {"species": self._species()})
+
+    def _reduction(self) -> Pooling | None:
+        """Return what makes one row of a structure: the pooling step, or a mean that names do not tell of."""
+        return self._pooling()
 
     def _call(
         self,
@@ -274,7 +281,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         if isinstance(structures, Iterator):
             structures = list(structures)  # read again by samplers and poolings
         call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
-        batch, pooling, averages = call.batch, self._pooling(), self._averages()
+        batch, pooling, averages = call.batch, self._reduction(), self._averages()
         chosen = getattr(self, "centers", None) if centers is None else centers
         single = batch.single
         if callable(chosen):
@@ -287,5 +294,12 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
                 raise StructureError(empty[0], None, "must have at least one centre to average over, got none")
         plan = None
         if pooling is not None:
-            plan = pooling._plan(places.offsets, places.numbers(batch), places.atoms, structures)
+            numbers = places.numbers(batch) if pooling._needs_numbers() else None
+            plan = pooling._plan(places.offsets, numbers, places.atoms, structures)
         return replace(call, centers=places, averages=averages, plan=plan, attach=check_bool("attach", attach))
+
+
+@lru_cache(maxsize=32)
+def _named(method: str) -> Pooling:
+    """Return the pooling by a method, which nobody changes."""
+    return Pooling(method)

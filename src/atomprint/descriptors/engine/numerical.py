@@ -40,6 +40,8 @@ def moved(source: Hooks, one: Call, displacements: FloatArray, deformations: Flo
 class Numerical:
     """The hooks of a descriptor without analytical derivatives: the features of moved copies of each structure."""
 
+    _pools = ()
+
     def __init__(self, source: Hooks) -> None:
         self._source = source
 

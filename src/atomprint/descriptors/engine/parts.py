@@ -29,7 +29,7 @@ def new_rows(call: Call) -> DenseRows | CsrRows:
 def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
     """Compute the features of all rows of a call."""
     rows = new_rows(call)
-    if isinstance(rows, DenseRows) and call.plan is None and call.progress is None:
+    if isinstance(rows, DenseRows) and call.progress is None:
         source._compute(call, rows.array)
         return rows
     for start, part in parts(call, call.computed, call.n_features):

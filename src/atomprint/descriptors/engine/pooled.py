@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,10 @@ import numpy as np
 
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.pairs import PairBlock
-from atomprint.pooling.pooling import Plan
+from atomprint.descriptors.engine.parts import parts
+from atomprint.pooling.pooling import Plan, PoolingPlan
+from atomprint.pooling.weights import check_finite
+from atomprint.ragged import owners
 from atomprint.structures import Batch, counted_from
 
 _CHUNK_BYTES = 16 * 2**20
@@ -19,32 +22,64 @@ _CHUNK_BYTES = 16 * 2**20
 class Pooled:
     """The hooks of a descriptor with a pooling around it, for calls that have a plan."""
 
+    _pools = ("_compute", "_vjp", "_jacobian")
+
     def __init__(self, source: Hooks, plan: Plan) -> None:
         self._source = source
         self._is_linear = plan.is_linear
+        self._own = source._pools if plan.is_linear else ()  # hooks that pool by themselves
 
     def _options(self, batch: Batch) -> Any:
         return self._source._options(batch)
 
     def _compute(self, call: Call, out: Array) -> None:
-        out[:] = _plan(call)(self._rows(call))
+        if "_compute" in self._own:
+            self._source._compute(call, out)
+            check_finite(out)
+            return
+        for start, part in parts(call, call.computed, call.n_features):
+            with counted_from(start):
+                out[start : start + len(part)] = _plan(part)(self._rows(part))
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        plan = _plan(call)
-        # Where the pooling is linear, features come with the derivatives; else they are needed first.
-        values = None if self._is_linear else self._rows(call)
-        by_group = _by_group(cotangents, plan)
-        by_group = by_group.reshape(-1, *by_group.shape[2:])
-        rows = np.zeros((int(call.computed[-1]), call.n_features), dtype=cotangents.dtype)
-        for groups, slopes in plan.terms(values):
-            for m, slope in enumerate(slopes):
-                rows += slope.astype(rows.dtype, copy=False) * by_group[groups, m]
+        if "_vjp" in self._own:
+            self._source._vjp(call, cotangents, out)
+            if out.features is not None:
+                check_finite(out.features)
+            return
+        assert out.positions is not None
+        offsets = call.batch.offsets
+        for start, part in parts(call, call.computed, call.n_features):
+            own = slice(start, start + len(part))
+            arrays = Derivatives(
+                out.positions[offsets[own.start] : offsets[own.stop]],
+                None if out.strain is None else out.strain[own],
+                None if out.features is None else out.features[own],
+            )
+            with counted_from(start):
+                self._vjp_of_part(part, cotangents[own], arrays)
+
+    def _vjp_of_part(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        plan, offsets = _plan(call), call.centers.offsets
+        by_row = _by_row(cotangents, plan).reshape(-1, call.n_features)
+        if self._is_linear:  # features come with the derivatives; else they are needed first
+            values = None
+            rows = np.ascontiguousarray(plan.row_weights().matrix(offsets).T @ by_row, dtype=cotangents.dtype)
+        else:
+            values = self._rows(call)
+            rows = np.zeros((int(offsets[-1]), call.n_features), dtype=cotangents.dtype)
+            structure = owners(offsets) * plan.n_rows
+            for _, row, slopes in plan.entries(values):  # each of all centres
+                rows += slopes.astype(rows.dtype, copy=False) * by_row[structure + row]
         found = np.empty_like(rows) if values is None and out.features is not None else None
         self._source._vjp(replace(call, plan=None), rows, out._replace(features=found))
         if out.features is not None:
             out.features[:] = plan(found if values is None else values)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
+        if "_jacobian" in self._own:
+            self._source._jacobian(call, out)
+            return
         firsts, (positions, strain, features) = call.selection.row_offsets, out
         for s in range(len(call)):
             own = Derivatives(
@@ -61,9 +96,9 @@ class Pooled:
         values = None if self._is_linear and out.features is None else self._rows(one)
         if out.features is not None:
             out.features[:] = plan(values)
-        terms = list(plan.terms(values))
-        # What is asked for: (n, 3, n_groups, n_methods, n_features).
-        outputs = [_by_group(array, plan) for array in (out.positions, out.strain) if array is not None]
+        entries = list(plan.entries(None if self._is_linear else values))
+        # What is asked for: (n, 3, n_rows, n_features).
+        outputs = [_by_row(array, plan) for array in (out.positions, out.strain) if array is not None]
         n_together = max(1, _CHUNK_BYTES // ((n_atoms + 3) * 3 * n_features * dtype.itemsize))
         n_centers = int(one.computed[-1])
         for start in range(0, n_centers, n_together):
@@ -75,34 +110,34 @@ class Pooled:
             arrays = [array for array in (by_atom, by_strain) if array is not None]
             for pooled, array in zip(outputs, arrays, strict=True):
                 rows = array.reshape(n, -1, 3, n_features)
-                for i in range(n):
-                    for groups, slopes in terms:
-                        for m, slope in enumerate(slopes):
-                            pooled[:, :, groups[start + i], m] += slope[start + i].astype(dtype) * rows[i]
+                for centers, places, slopes in entries:
+                    for k in range(*np.searchsorted(centers, (start, start + n)).tolist()):
+                        pooled[:, :, places[k]] += slopes[k].astype(dtype) * rows[centers[k] - start]
 
-    def pairs(self, call: Call, blocks: Sequence[PairBlock]) -> list[PairBlock]:
-        """Return the blocks of pooled features from those of unpooled ones."""
+    def pairs(self, call: Call, hook: Callable[[Call], Sequence[PairBlock]]) -> Sequence[PairBlock]:
+        """Return the derivatives of pooled features by pairs, from the hook that returns those of unpooled ones."""
         plan, n_features = _plan(call), call.n_features
-        terms = list(plan.terms(None if self._is_linear else self._rows(call)))
+        if "_pairs" in self._own and isinstance(plan, PoolingPlan) and plan.n_rows == 1:
+            return hook(call)
+        blocks = hook(replace(call, plan=None))
+        entries = list(plan.entries(None if self._is_linear else self._rows(call)))
         pooled = []
         for block in blocks:
             center = call.computed[block.structures] + block.centers
-            for groups, slopes in terms:
-                group = groups[center] % plan.n_groups
-                for g in np.unique(group):
-                    own = np.flatnonzero(group == g)
-                    at = center[own]
-                    parts = [
-                        block.values[own]
-                        * (slope[at] if slope.shape[1] == 1 else slope[np.ix_(at, block.features)])[:, None]
-                        for slope in slopes
-                    ]
-                    first = (g * len(slopes) + np.arange(len(slopes))) * n_features
+            for centers, places, slopes in entries:
+                for row in np.unique(places):
+                    entry = np.full(int(call.computed[-1]), -1)
+                    chosen = np.flatnonzero(places == row)
+                    entry[centers[chosen]] = chosen
+                    own = np.flatnonzero(entry[center] >= 0)
+                    slope = slopes[entry[center[own]]]
+                    if slope.shape[1] > 1:
+                        slope = slope[:, block.features]
                     pooled.append(
                         replace(
                             block,
-                            features=(first[:, None] + block.features).ravel(),
-                            values=np.concatenate(parts, axis=2, dtype=block.values.dtype),
+                            features=row * n_features + block.features,
+                            values=(block.values[own] * slope[:, None]).astype(block.values.dtype),
                             structures=block.structures[own],
                             centers=block.centers[own],
                             atoms=block.atoms[own],
@@ -124,7 +159,6 @@ def _plan(call: Call) -> Plan:
     return call.plan
 
 
-def _by_group(pooled: Array, plan: Plan) -> Array:
-    """Return a view of pooled features whose last axis is split, (..., n_groups, n_methods, n_features)."""
-    n_parts = plan.n_groups * len(plan.methods)
-    return pooled.reshape(*pooled.shape[:-1], plan.n_groups, len(plan.methods), pooled.shape[-1] // n_parts)
+def _by_row(pooled: Array, plan: Plan) -> Array:
+    """Return a view of pooled features whose last axis is split, (..., n_rows, n_features)."""
+    return pooled.reshape(*pooled.shape[:-1], plan.n_rows, pooled.shape[-1] // plan.n_rows)

@@ -1,0 +1,145 @@
+// Sums over centres with weights, made as the features of centres come, and the way back of their
+// derivatives.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <numeric>
+#include <vector>
+
+#include "core/centres.hpp"
+
+namespace atomprint {
+
+// The partial sums of one structure take no more than this together, in bytes.
+inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
+
+// Calls body(members, n) for all centres of a run: those with the same weights together, `most` at a time,
+// and without weights one by one.
+template <class Body>
+void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most,
+               std::vector<std::int64_t>& order, const Body& body) {
+    if (!weights) {
+        for (std::int64_t centre = run.begin; centre < run.end; ++centre)
+            body(&centre, std::size_t{1});
+        return;
+    }
+    order.resize(static_cast<std::size_t>(run.end - run.begin));
+    std::iota(order.begin(), order.end(), run.begin);
+    const auto before = [&](std::int64_t a, std::int64_t b) { return weights.compare(a, b) < 0; };
+    if (!std::is_sorted(order.begin(), order.end(), before))
+        std::stable_sort(order.begin(), order.end(), before);
+    for (std::size_t first = 0, last; first < order.size(); first = last) {
+        last = first + 1;
+        while (last < order.size() && last - first < most && weights.compare(order[first], order[last]) == 0)
+            ++last;
+        body(order.data() + first, last - first);
+    }
+}
+
+// For each structure the sums of the features of its centres times their weights, (n_rows, n_features). Runs
+// of centres add them up apart, and the parts of a structure are added in their order: the result does not
+// depend on the number of threads.
+class WeightedSums {
+public:
+    using Part = std::vector<double>;
+
+    WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features)
+        : weights_(weights), n_features_(n_features), parts_(n_structures) {}
+
+    Part part() const { return Part(weights_.n_rows * n_features_, 0.0); }
+    std::size_t most_parts() const {
+        const std::size_t size = sizeof(double) * weights_.n_rows * n_features_;
+        return std::clamp<std::size_t>(memory_of_parts / size, 1, parts_of_sum);
+    }
+
+    // Add features, or their sum over several centres with the weights of this one.
+    template <class T>
+    void add(Part& part, std::int64_t centre, const T* features) const {
+        for (std::int64_t k = weights_.offsets[centre]; k < weights_.offsets[centre + 1]; ++k) {
+            double* const to = part.data() + static_cast<std::size_t>(weights_.rows[k]) * n_features_;
+            const double weight = weights_.values[k];
+            for (std::size_t f = 0; f < n_features_; ++f)
+                to[f] += weight * static_cast<double>(features[f]);
+        }
+    }
+
+    void put(const CentreRun& run, Part&& part) {
+        const std::scoped_lock lock(mutex_);
+        auto& parts = parts_[run.structure];
+        parts.resize(std::max(parts.size(), run.part + 1));
+        parts[run.part] = std::move(part);
+    }
+
+    // The sums of a structure, after its last run.
+    Part take(std::size_t structure) {
+        std::vector<Part> parts;
+        parts.swap(parts_[structure]);
+        for (std::size_t part = 1; part < parts.size(); ++part)
+            for (std::size_t k = 0; k < parts[0].size(); ++k)
+                parts[0][k] += parts[part][k];
+        return std::move(parts[0]);
+    }
+
+private:
+    RowWeights weights_;
+    std::size_t n_features_;
+    std::vector<std::vector<Part>> parts_; // of each structure
+    std::mutex mutex_;
+};
+
+// Weights on the features of centres: as given, or those on the rows of their structures.
+template <class T>
+class Cotangents {
+public:
+    Cotangents(const RowWeights& weights, std::size_t n_features, const T* given)
+        : weights_(weights), n_features_(n_features), given_(given) {}
+
+    // Those of one centre; `row` may be used to keep them.
+    template <class Row>
+    const T* of(std::size_t structure, std::int64_t centre, Row& row) const {
+        if (!weights_)
+            return given_ + static_cast<std::size_t>(centre) * n_features_;
+        const T* const own = given_ + structure * weights_.n_rows * n_features_;
+        const std::int64_t begin = weights_.offsets[centre], end = weights_.offsets[centre + 1];
+        row.resize(n_features_);
+        if (begin == end)
+            std::fill(row.begin(), row.end(), T(0));
+        for (std::int64_t k = begin; k < end; ++k) {
+            const T* const from = own + static_cast<std::size_t>(weights_.rows[k]) * n_features_;
+            const T weight = static_cast<T>(weights_.values[k]);
+            for (std::size_t f = 0; f < n_features_; ++f)
+                row[f] = weight * from[f] + (k == begin ? T(0) : row[f]);
+        }
+        return row.data();
+    }
+
+private:
+    RowWeights weights_;
+    std::size_t n_features_;
+    const T* given_;
+};
+
+// The weights of a mean over the centres of each structure.
+struct MeanWeights : RowWeights {
+    MeanWeights(const Centres& centres, std::size_t n_structures)
+        : offsets_(static_cast<std::size_t>(centres.offsets[n_structures]) + 1),
+          rows_(offsets_.size() - 1, 0) {
+        std::iota(offsets_.begin(), offsets_.end(), 0);
+        for (std::size_t s = 0; s < n_structures; ++s) {
+            const auto n = static_cast<std::size_t>(centres.offsets[s + 1] - centres.offsets[s]);
+            values_.insert(values_.end(), n, 1.0 / static_cast<double>(n));
+        }
+        static_cast<RowWeights&>(*this) = {offsets_.data(), rows_.data(), values_.data(), 1};
+    }
+    MeanWeights(const MeanWeights&) = delete; // it points into itself
+    MeanWeights& operator=(const MeanWeights&) = delete;
+
+private:
+    std::vector<std::int64_t> offsets_, rows_;
+    std::vector<double> values_;
+};
+
+} // namespace atomprint

@@ -194,12 +194,13 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
             solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i,
                                   nb.y + i, nb.z + i, ones, n, harmonics);
             if (zone)
-                radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, n_functions, padded,
-                                    nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
-                                    slopes_by_neighbour);
+                radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, n_functions,
+                                             padded, nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
+                                             slopes_by_neighbour);
             else
-                radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, padded, nb.r + i,
-                                    nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
+                radial_functions<T, W, true>(model.radial, model.radial.coefficients, n_functions, padded,
+                                             nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
+                                             slopes_by_neighbour);
             // Lanes without a neighbour hold what was there before and are not read in the end.
             for (std::int32_t f = 0; f < padded; f += Y) {
                 transpose<T, Y>(by_neighbour + f, padded, values + f * Y, Y);

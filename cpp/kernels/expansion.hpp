@@ -125,8 +125,8 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
             const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
             const bool begun = segment->begin < i, complete = end == segment->end;
             if (segment->zone < 0) {
-                radial_values<T, W>(model.radial, model.radial.coefficients, n_functions, nb.r + i, n,
-                                    radial);
+                radial_functions<T, W, false>(model.radial, model.radial.coefficients, n_functions,
+                                              n_functions, nb.r + i, nullptr, nullptr, n, radial, nullptr);
                 Product<T> p{
                     radial,  static_cast<std::size_t>(n_functions),   harmonics, Y, y_first + (i - start), n,
                     nullptr, static_cast<std::size_t>(out.n_columns), begun};
@@ -138,8 +138,8 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
                 }
                 written = true;
             } else {
-                radial_values<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, nb.r + i, n,
-                                    radial);
+                radial_functions<T, Z, false>(model.radial, model.radial.short_coefficients, zone_rank,
+                                              zone_rank, nb.r + i, nullptr, nullptr, n, radial, nullptr);
                 Product<T> p{radial,
                              zone_rank,
                              harmonics,

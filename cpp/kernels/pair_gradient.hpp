@@ -24,8 +24,8 @@ void zone_functions(const ExpansionModel<T>& model, const Neighbourhood& nb, std
         q_first[q] = q;
     for (std::int32_t i = begin; i < end; i += expansion_chunk) {
         const std::int32_t n = end - i < expansion_chunk ? end - i : expansion_chunk;
-        radial_slopes<T, Z>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank, nb.r + i,
-                            nb.weight + i, nb.slope + i, n, scratch, short_slopes);
+        radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank,
+                                     nb.r + i, nb.weight + i, nb.slope + i, n, scratch, short_slopes);
         const std::size_t first = static_cast<std::size_t>(i) * n_functions;
         Product<T> p{nullptr, static_cast<std::size_t>(n_pad),       nullptr, zone_rank, q_first, zone_rank,
                      nullptr, static_cast<std::size_t>(n_functions), false};
@@ -55,9 +55,9 @@ void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb,
         const Segment& s = nb.segments[k];
         const std::size_t first = static_cast<std::size_t>(s.begin) * n_functions;
         if (s.zone < 0)
-            radial_slopes<T, W>(model.radial, model.radial.coefficients, n_functions, n_functions,
-                                nb.r + s.begin, nb.weight + s.begin, nb.slope + s.begin, s.end - s.begin,
-                                values + first, slopes + first);
+            radial_functions<T, W, true>(model.radial, model.radial.coefficients, n_functions, n_functions,
+                                         nb.r + s.begin, nb.weight + s.begin, nb.slope + s.begin,
+                                         s.end - s.begin, values + first, slopes + first);
         else
             zone_functions<T, W>(model, nb, s.zone, s.begin, s.end, scratch, values, slopes);
     }

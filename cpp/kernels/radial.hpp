@@ -1,4 +1,5 @@
-// Evaluation of tabulated radial functions. Included inside the namespace of one instruction set.
+// Evaluation of tabulated radial functions and their slopes. Included inside the namespace of one instruction
+// set.
 #pragma once
 
 inline void distances(const double* r2, std::int32_t n, double inverse_step, std::int32_t n_cells, double* r,
@@ -10,11 +11,13 @@ inline void distances(const double* r2, std::int32_t n, double inverse_step, std
     }
 }
 
-// values[i][f] for n neighbours at distance r: one row of coefficients for each neighbour, the functions in
-// lanes.
-template <class T, int W>
-inline void radial_values(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
-                          const double* r, std::int32_t n, T* values) {
+// For n neighbours at distance r: R_f(r) to values[i][f], or with slopes w R_f(r) and d/dr of it, for a
+// weight w with its derivative. Rows are `stride` apart: one row of coefficients for each neighbour, the
+// functions in lanes.
+template <class T, int W, bool with_slopes>
+inline void radial_functions(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
+                             std::int32_t stride, const double* r, const double* weight,
+                             const double* weight_slope, std::int32_t n, T* values, T* slopes) {
     using V = Vec<T, W>;
     for (std::int32_t i = 0; i < n; ++i) {
         const double s = r[i] * table.inverse_step;
@@ -22,45 +25,23 @@ inline void radial_values(const RadialTable<T>& table, const T* coefficients, st
         cell = cell < table.n_cells ? cell : table.n_cells - 1;
         const T t = static_cast<T>(s - cell);
         const T* c = coefficients + static_cast<std::size_t>(cell) * radial_powers * n_functions;
-        T* out = values + static_cast<std::size_t>(i) * n_functions;
-        for (std::int32_t f = 0; f < n_functions; f += W) {
-            V v = load<T, W>(c + 5 * n_functions + f);
-            v = v * t + load<T, W>(c + 4 * n_functions + f);
-            v = v * t + load<T, W>(c + 3 * n_functions + f);
-            v = v * t + load<T, W>(c + 2 * n_functions + f);
-            v = v * t + load<T, W>(c + 1 * n_functions + f);
-            v = v * t + load<T, W>(c + f);
-            store<T, W>(out + f, v);
-        }
-    }
-}
-
-// values[i][f] = w R_f(r) and slopes[i][f] = d/dr (w R_f(r)) for n neighbours at distance r with weight w and
-// its derivative, `stride` apart, the functions in lanes.
-template <class T, int W>
-inline void radial_slopes(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
-                          std::int32_t stride, const double* r, const double* weight,
-                          const double* weight_slope, std::int32_t n, T* values, T* slopes) {
-    using V = Vec<T, W>;
-    for (std::int32_t i = 0; i < n; ++i) {
-        const double s = r[i] * table.inverse_step;
-        std::int32_t cell = static_cast<std::int32_t>(s);
-        cell = cell < table.n_cells ? cell : table.n_cells - 1;
-        const T t = static_cast<T>(s - cell), w = static_cast<T>(weight[i]),
-                dw = static_cast<T>(weight_slope[i]);
-        const T per_step = static_cast<T>(weight[i] * table.inverse_step);
-        const T* c = coefficients + static_cast<std::size_t>(cell) * radial_powers * n_functions;
-        T* value = values + static_cast<std::size_t>(i) * stride;
-        T* slope = slopes + static_cast<std::size_t>(i) * stride;
+        T* const value = values + static_cast<std::size_t>(i) * stride;
         for (std::int32_t f = 0; f < n_functions; f += W) {
             V v = load<T, W>(c + 5 * n_functions + f), d = v;
             for (int power = 4; power > 0; --power) {
                 v = v * t + load<T, W>(c + power * n_functions + f);
-                d = d * t + v;
+                if constexpr (with_slopes)
+                    d = d * t + v;
             }
             v = v * t + load<T, W>(c + f);
-            store<T, W>(value + f, v * w);
-            store<T, W>(slope + f, d * per_step + v * dw);
+            if constexpr (with_slopes) {
+                const T w = static_cast<T>(weight[i]), dw = static_cast<T>(weight_slope[i]);
+                const T per_step = static_cast<T>(weight[i] * table.inverse_step);
+                store<T, W>(value + f, v * w);
+                store<T, W>(slopes + static_cast<std::size_t>(i) * stride + f, d * per_step + v * dw);
+            } else {
+                store<T, W>(value + f, v);
+            }
         }
     }
 }

@@ -28,15 +28,11 @@ def demo(
         raise typer.BadParameter("must not be 0: give a number of threads, or -1 for all cores", param_hint="--jobs")
     with messages():
         require("matplotlib", "report")
-        _demo(output, jobs, seed, quick)
+        from atomprint.workflow.runs.demo import run_demo
 
-
-def _demo(output: Path, jobs: int, seed: int, quick: bool) -> None:
-    from atomprint.workflow.runs.demo import run_demo
-
-    with progress_bar() as progress:
-        report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, progress=progress)
-    for study in report.studies:
-        show_study(study)
-    console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")
-    console.print(f"Report: [bold]{files['report.html'].resolve()}[/bold]", soft_wrap=True)
+        with progress_bar() as progress:
+            report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, progress=progress)
+        for study in report.studies:
+            show_study(study)
+        console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")
+        console.print(f"Report: [bold]{files['report.html'].resolve()}[/bold]", soft_wrap=True)

@@ -66,12 +66,8 @@ def train(
             for note in described.notes:
                 console.print(note, markup=False)
             given = Recipe.of(described, changes or ())
-        if output is not None:
-            given = replace(given, output=str(output))
-        if seed is not None:
-            given = replace(given, seed=seed)
-        if jobs is not None:
-            given = replace(given, n_jobs=jobs)
+        options: dict[str, Any] = {"output": output and str(output), "seed": seed, "n_jobs": jobs}
+        given = replace(given, **{name: value for name, value in options.items() if value is not None})
         if target is not None:
             given = replace(given, data=replace(given.data, target=target))
         # If there is no place for the results, that should be known before the work.

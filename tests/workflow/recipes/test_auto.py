@@ -214,7 +214,6 @@ def form(**changes):
         "n_samples": 1000,
         "n_structures": 1000,
         "elements": ("H", "C", "O"),
-        "n_formulas": 900,
         "level": "structure",
         "kind": "regression",
         "n_classes": 0,

@@ -101,10 +101,6 @@ def recipe_for_form(form: Form) -> AutoRecipe:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Features
-
-
 def _features_for(form: Form) -> Described:
     """Return the features for a form."""
     if form.inputs == "compositions":
@@ -285,10 +281,6 @@ def _basis(form: Form, n_rows: int, copies: int) -> tuple[int, int]:
     return n_max, l_max
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Evaluation
-
-
 def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:
     """Return what is found out about the best model, and why."""
     learning_curve, n_repeats = next(tuple(rest) for limit, *rest in _EVALUATION if form.n_samples <= limit)
@@ -299,10 +291,6 @@ def _evaluation_for(form: Form) -> tuple[dict[str, Any], str]:
         + ("both are quick." if learning_curve else "these would take most of the time.")
     )
     return {"learning_curve": learning_curve, "n_repeats": n_repeats, "shap": False, "level": 0.9}, why
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Words
 
 
 def _species_in_words(form: Form) -> str:

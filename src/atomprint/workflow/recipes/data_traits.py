@@ -32,8 +32,6 @@ class Form:
         Number of samples, and of the structures (or compositions) that they are or belong to.
     elements : tuple of str
         Elements that occur.
-    n_formulas : int
-        Number of different reduced formulas.
     level : {"structure", "atom"}
         What has the target.
     kind : {"regression", "classification"}
@@ -50,7 +48,6 @@ class Form:
     n_samples: int
     n_structures: int
     elements: tuple[str, ...]
-    n_formulas: int
     level: str
     kind: str
     n_classes: int
@@ -116,7 +113,6 @@ class Form:
             n_samples=len(problem),
             n_structures=len(used),
             elements=used.elements,
-            n_formulas=len(set(used.formulas)),
             level=problem.target.level,
             kind=problem.kind,
             n_classes=len(problem.target.classes),

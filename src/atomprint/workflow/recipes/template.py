@@ -115,7 +115,9 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
     parts = [
         _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),
         comment(why["data"]),
-        _known(section) if section.path is None else _own(described, relative_to),
+        _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
+        if section.path is None
+        else _own(described, relative_to),
         _SPLIT.format(split=recipe.split),
         comment(why["features"]),
         toml_text({"features": tables["features"]}) + "\n",
@@ -128,10 +130,6 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         _EVALUATION.format(evaluation=evaluation, learning_curve=str(evaluation.learning_curve).lower()),
     ]
     return "".join(parts), notes
-
-
-def _known(section: DataSection) -> str:
-    return _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
 
 
 def _own(described: DescribedData, relative_to: Path) -> str:

@@ -126,24 +126,28 @@ def train(recipe: Recipe, progress: Progress = silent) -> Run:
     ImportError
         If something needs a package that is not installed; the message says how to install it.
     """
-    clock = _Clock()
+    start, seconds = perf_counter(), dict[str, float]()
+
+    def lap(name: str) -> None:
+        seconds[name] = perf_counter() - start - sum(seconds.values())
+
     progress("Reading data", 0, None)
     plan = Plan.of(recipe)
-    clock.lap("data")
+    lap("data")
     plan, features, transformers = describe(plan, progress)
-    clock.lap("features")
+    lap("features")
     tell = Steps(progress, plan.n_steps + 1)
     study = carry_out(plan, features, tell.part())
-    clock.lap("models")
+    lap("models")
     trial, name = study.best()
     tell(f"{plan.titles[name]} on all {len(plan.problem)} samples")
     transformer = transformers[features.index(trial.features)]
     model = _final_model(plan.recipe, study, plan.models[name], transformer)
-    clock.lap("final model")
+    lap("final model")
     progress("Done", tell.total, tell.total)
     peak = peak_memory()
-    report = _report(plan, study, clock.seconds, peak)
-    return Run(plan.recipe, study, model, report, clock.seconds, plan.reasons, peak)
+    report = _report(plan, study, seconds, peak)
+    return Run(plan.recipe, study, model, report, seconds, plan.reasons, peak)
 
 
 def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Features], list[BaseEstimator]]:
@@ -191,19 +195,6 @@ def carry_out(plan: Plan, features: Sequence[Features], progress: Progress = sil
             n_jobs=plan.n_jobs if shared else 1,
             progress=progress,
         )
-
-
-class _Clock:
-    """Seconds between laps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = perf_counter()
-        self.seconds[name] = now - self._last
-        self._last = now
 
 
 def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:

@@ -19,7 +19,7 @@ class TargetSummary:
     Parameters
     ----------
     title, unit, kind, level : str
-        See :class:`~atomprint.datasets.dataset.Target`.
+        See :class:`~atomprint.datasets.Target`.
     n_known, n_unknown : int
         For how many structures it is known, and for how many not.
     minimum, median, maximum : float or None
@@ -74,7 +74,7 @@ class Summary:
     Parameters
     ----------
     name, title, licence : str
-        See :class:`~atomprint.datasets.dataset.Dataset`.
+        See :class:`~atomprint.datasets.Dataset`.
     kind : {"structures", "compositions"}
         What it has of each row.
     n : int

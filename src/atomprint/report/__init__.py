@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
 from atomprint.util.files import write_atomically
-from atomprint.util.types import JsonObject
+from atomprint.util.types import JsonObject, PathOrStr
 
 __all__ = ["Report", "versions"]
 
@@ -54,7 +53,7 @@ class Report:
         if not self.studies:
             raise ValueError("studies must hold at least one study, got none")
 
-    def write(self, folder: str | os.PathLike[str]) -> dict[str, Path]:
+    def write(self, folder: PathOrStr) -> dict[str, Path]:
         """Write ``report.html``, ``results.json``, ``predictions.csv`` and ``model-card.md`` to a folder.
 
         Each file is complete before it gets its name: nobody ever sees half of one.

@@ -10,7 +10,7 @@ from ase.data.colors import jmol_colors
 
 from atomprint.report.plots import style
 from atomprint.structures import as_batch
-from atomprint.util.types import Array, FloatArray, Indices, Mask
+from atomprint.util.types import Array, FloatArray, Indices, Mask, Structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _NONMETALS = (1, 2, *range(5, 11), *range(14, 19), *range(32, 37), *range(51, 55
 _WHITE = np.ones(3)
 
 
-def draw_structure(structure: Any, *, size: float = 1.9, highlight: int | None = None) -> Figure:
+def draw_structure(structure: Structure, *, size: float = 1.9, highlight: int | None = None) -> Figure:
     """Draw a structure.
 
     Molecules lie flat on the page as far as they are flat; crystals are seen from the front, turned a little to the

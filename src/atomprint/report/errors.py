@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase.formula import Formula
@@ -31,6 +31,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import best_title, colour_of, trial_title
 from atomprint.report.plots.style import with_unit
+from atomprint.util.types import Structure
 
 _BARS = 14  # groups in one plot
 _WORST = 8  # predictions shown
@@ -151,17 +152,17 @@ def _worst_predictions(study: Study) -> Iterator[_Prediction]:
         yield _Prediction(int(indices[i]), classes[int(truth[i])], classes[int(y_pred[i])], words)
 
 
-def _is_crystal(structure: Any) -> bool:
+def _is_crystal(structure: Structure) -> bool:
     return bool(np.any(getattr(structure, "pbc", hasattr(structure, "lattice"))))
 
 
-def _molecular_formula(structure: Any) -> str:
+def _molecular_formula(structure: Structure) -> str:
     """Return the formula with all atoms: C6H6, not CH."""
     symbols = list(symbols_of(numbers_of(structure).tolist()))
     return str(Formula.from_list(symbols).format("hill" if "C" in symbols else "metal"))
 
 
-def _drawn(structure: Any, atom: int | None, formula: str) -> Html:
+def _drawn(structure: Structure, atom: int | None, formula: str) -> Html:
     try:
         return image(draw_structure(structure, highlight=atom), f"Structure of {formula}")
     except ValueError as error:  # a report is not the place to fail for a picture

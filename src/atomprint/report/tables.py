@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any
 
 from atomprint.learn.study.study import Study
+from atomprint.util.types import JsonObject
 
 _AT_ONCE = 10_000  # rows that are in memory as text at once
 
@@ -18,7 +18,7 @@ def predictions_csv(studies: Sequence[Study]) -> Iterator[str]:
 
     Studies of different kinds have different columns; a cell is empty where a study does not have the column.
     """
-    tables: list[Iterable[dict[str, Any]]] = []
+    tables: list[Iterable[JsonObject]] = []
     columns: dict[str, None] = {}
     for study in studies:
         rows = study.predictions()

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from atomprint.util.types import PathOrStr
+
 
 @contextmanager
-def written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+def written_atomically(path: PathOrStr) -> Iterator[Path]:
     """Give a temporary name beside a file, and rename it when the block ends; remove it if that fails.
 
     Yields
@@ -42,7 +44,7 @@ def written_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_atomically(path: str | os.PathLike[str], text: str | Iterable[str]) -> None:
+def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
     """Write a text file in UTF-8 under a temporary name beside it, and rename it when it is complete.
 
     Parameters

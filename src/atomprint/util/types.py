@@ -24,6 +24,9 @@ Samples: TypeAlias = Any
 Targets: TypeAlias = Any
 """What estimators learn: array-like of numbers or classes, or nothing."""
 
+Structure: TypeAlias = Any
+"""One structure of any kind that descriptors take: of ASE, of pymatgen."""
+
 Items: TypeAlias = Any
 """A sequence of structures of any kind that descriptors take, or a :class:`~atomprint.structures.Batch`."""
 

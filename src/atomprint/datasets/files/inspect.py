@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 
 from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
 from atomprint.datasets.files.read import open_source
 from atomprint.datasets.files.roles import choose_roles
 from atomprint.datasets.files.values import kind_of
+from atomprint.util.types import PathOrStr
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,7 @@ class FileContents:
     n_rows: int
 
 
-def inspect_file(
-    path: str | PathLike[str], *, structure: str | None = None, formula: str | None = None
-) -> FileContents:
+def inspect_file(path: PathOrStr, *, structure: str | None = None, formula: str | None = None) -> FileContents:
     """Look at the first rows of a file, a folder or an archive.
 
     Parameters

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,14 +25,14 @@ from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.files.tables import TEXT_TABLES, read_table
 from atomprint.datasets.files.values import BadValueError, Classes, Column, label_of, read_column
 from atomprint.datasets.target import Target
-from atomprint.util.types import Indices
+from atomprint.util.types import Indices, PathOrStr
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs
 
 FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
 
 
 def read_dataset(
-    path: str | PathLike[str],
+    path: PathOrStr,
     *,
     targets: Names | None = None,
     structure: str | None = None,
@@ -44,7 +43,7 @@ def read_dataset(
     titles: Mapping[str, str] | None = None,
     definitions: Mapping[str, str] | None = None,
     classes: Mapping[str, Classes] | None = None,
-    table: str | PathLike[str] | None = None,
+    table: PathOrStr | None = None,
     on_error: str = "raise",
     format: str | None = None,
     limit: int | None = None,
@@ -86,7 +85,7 @@ def read_dataset(
         Column of names, which must differ. None is the name that a row has by itself (its file, its index), else the
         only column with a usual name, else the number of the row, which ``""`` asks for.
     groups : str, sequence or mapping
-        Columns of labels, such as ``"space group"``, see :class:`~atomprint.datasets.dataset.Dataset`.
+        Columns of labels, such as ``"space group"``, see :class:`~atomprint.datasets.Dataset`.
     units, titles, definitions : mapping of str to str, optional
         Of targets, by their names. A target with a unit must be a number. Titles are made from names by default.
     classes : mapping of str to (sequence or mapping), optional
@@ -210,7 +209,7 @@ def open_source(
     path: Path,
     *,
     format: str | None = None,
-    table: str | PathLike[str] | None = None,
+    table: PathOrStr | None = None,
     structure: str | None = None,
     limit: int | None = None,
 ) -> tuple[str, Source]:
@@ -279,9 +278,7 @@ def _format(path: Path) -> str:
     return {".json": "json", ".jsonl": "json lines", ".ndjson": "json lines", ".db": "ase db"}.get(ending, "frames")
 
 
-def _open(
-    path: Path, form: str, table: str | PathLike[str] | None, column: str | None, notes: list[str]
-) -> Iterator[Row]:
+def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, notes: list[str]) -> Iterator[Row]:
     if form == "files":
         return read_files(path, None if table is None else Path(table), column, notes)
     if table is not None:

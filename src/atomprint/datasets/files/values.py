@@ -53,7 +53,7 @@ class Column(NamedTuple):
     Parameters
     ----------
     values : ndarray
-        As in :class:`~atomprint.datasets.dataset.Target`; nan or None at bad rows too.
+        As in :class:`~atomprint.datasets.Target`; nan or None at bad rows too.
     classes : tuple of str
         Names of the classes; empty for numbers.
     level : {"structure", "atom"}

@@ -11,9 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
+
+from atomprint.util.types import PathOrStr
 
 
 class DataFileError(OSError):
@@ -25,7 +26,7 @@ AGAIN = "get it again (if it is in the cache, delete it first)"
 
 
 @contextmanager
-def damage_reported(path: str | PathLike[str]) -> Iterator[None]:
+def damage_reported(path: PathOrStr) -> Iterator[None]:
     """Turn what readers of compressed files raise at damaged ones into a :class:`DataFileError` that names the file."""
     try:
         yield
@@ -37,7 +38,7 @@ def damage_reported(path: str | PathLike[str]) -> Iterator[None]:
         raise
 
 
-def archive_files(path: str | PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
+def archive_files(path: PathOrStr) -> Iterator[tuple[str, IO[bytes]]]:
     """Give name and content of each file in a tar archive (compressed or not) or a zip archive, in its order.
 
     Nothing is written. Contents must be read before the next one is asked for.
@@ -68,7 +69,7 @@ def archive_files(path: str | PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
                 yield name, tar_content
 
 
-def extract_archive(path: str | PathLike[str], folder: str | PathLike[str]) -> Path:
+def extract_archive(path: PathOrStr, folder: PathOrStr) -> Path:
     """Write the files of an archive into a new folder; all of them, or nothing.
 
     Parameters
@@ -107,7 +108,7 @@ def extract_archive(path: str | PathLike[str], folder: str | PathLike[str]) -> P
     return target
 
 
-def _checked(name: str, path: str | PathLike[str]) -> str:
+def _checked(name: str, path: PathOrStr) -> str:
     """Return a member's name, or raise where it leads out of the folder, on any system."""
     posix = PurePosixPath(name.replace("\\", "/"))
     if posix.is_absolute() or ".." in posix.parts or PureWindowsPath(name).drive:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.util.progress import Progress, silent
+from atomprint.util.types import PathOrStr
 
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
 _CHUNK = 1 << 16
@@ -35,7 +36,7 @@ class Downloader:
         self.part, self.keep, self.progress = part, keep, progress
         self.resumed = False
 
-    def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: Any = None) -> None:
+    def __call__(self, url: str, output_file: PathOrStr, pooch: Any = None) -> None:
         """Download a file; called by pooch."""
         own = Path(output_file)
         if self.keep and self.part.exists():

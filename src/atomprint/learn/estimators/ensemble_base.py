@@ -135,7 +135,7 @@ class Ensemble(_BaseComposition):
         without = f", without {_listed(left)}" if left else ""
         return f"weighted mean of {_listed(told)}{without}{how}"
 
-    def _fitted(self, name: str, member: Estimator, X: Samples, y: Array) -> Any:
+    def _fitted(self, name: str, member: Estimator, X: Samples, y: Array) -> Estimator:
         with _named(name):
             return clone(member).fit(X, y)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ _WARM_UP = 0.1  # share of the steps in which the learning rate grows
 _MEMORY = 0.04  # share of the steps over which weights are averaged
 _MAX_NORM = 1.0  # of the gradient
 _ROWS = 4096  # predicted at once
+
+Jax: TypeAlias = Any
+"""Arrays of JAX or of NumPy, or lists and states of them."""
 
 
 class _ResidualNetwork(BaseEstimator):
@@ -300,9 +303,9 @@ def _first_layers(random: np.random.RandomState, widths: list[int]) -> Layers:
     return layers
 
 
-def _forward(layers: Any, inputs: Any, sigmoid: Callable[..., Any], drop: Callable[..., Any] | None = None) -> Any:
+def _forward(layers: Jax, inputs: Jax, sigmoid: Callable[..., Any], drop: Callable[..., Any] | None = None) -> Jax:
     """Return the outputs for inputs, both NumPy's or both JAX's."""
-    hidden: Any = None
+    hidden: Jax = None
     for number in range(0, len(layers) - 2, 2):
         z = (inputs if hidden is None else hidden) @ layers[number] + layers[number + 1]
         new = z * sigmoid(z)
@@ -315,10 +318,10 @@ def _forward(layers: Any, inputs: Any, sigmoid: Callable[..., Any], drop: Callab
 class _State(NamedTuple):
     """What changes from step to step of the training."""
 
-    layers: Any
-    averages: Any
-    optimiser: Any
-    key: Any
+    layers: Jax
+    averages: Jax
+    optimiser: Jax
+    key: Jax
 
 
 def _learning_rates(n_steps: int, largest: float) -> npt.NDArray[np.float32]:
@@ -337,8 +340,8 @@ def _trainer(loss: str, dropout: float, weight_decay: float) -> tuple[Callable[.
         optax.clip_by_global_norm(_MAX_NORM), optax.scale_by_adam(), optax.add_decayed_weights(weight_decay)
     )
 
-    def mean_loss(layers: Any, inputs: Any, targets: Any, key: Any) -> Any:
-        def drop(hidden: Any, number: int) -> Any:
+    def mean_loss(layers: Jax, inputs: Jax, targets: Jax, key: Jax) -> Jax:
+        def drop(hidden: Jax, number: int) -> Jax:
             stays = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, hidden.shape)
             return hidden * stays / (1 - dropout)
 
@@ -353,7 +356,7 @@ def _trainer(loss: str, dropout: float, weight_decay: float) -> tuple[Callable[.
         return _State(layers, layers, optimiser.init(layers), jax.random.key(seed))
 
     @jax.jit
-    def step(state: _State, inputs: Any, targets: Any, rate: Any, renewed: Any) -> _State:
+    def step(state: _State, inputs: Jax, targets: Jax, rate: Jax, renewed: Jax) -> _State:
         key, now = jax.random.split(state.key)
         gradient = jax.grad(mean_loss)(state.layers, inputs, targets, now)
         changes, optimiser_state = optimiser.update(gradient, state.optimiser, state.layers)

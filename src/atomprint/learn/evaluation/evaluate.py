@@ -287,7 +287,7 @@ def fit_estimator(
     train: Indices,
     label: str = "",
     n_jobs: int = 1,
-) -> Any:
+) -> Estimator:
     """Fit a clone of a model to some samples, and to nothing else.
 
     Parameters
@@ -402,7 +402,7 @@ def _fit_and_predict(
     label: str,
     keep: bool,
     n_threads: int,
-) -> tuple[Fold | None, Any]:
+) -> tuple[Fold | None, Estimator]:
     with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
         start = perf_counter()
         model = fit_estimator(estimator, features, problem, split, train, label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -117,7 +116,7 @@ def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Sp
     return parts, where + (f" ({n} samples of it, drawn at random)" if n < n_all else "")
 
 
-def _dense(X: Samples) -> Any:
+def _dense(X: Samples) -> Samples:
     return X.toarray() if hasattr(X, "toarray") else X
 
 

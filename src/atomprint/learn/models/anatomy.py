@@ -124,7 +124,7 @@ def _between_seeds(bag: BaggingRegressor, X: Samples) -> FloatArray:
     return np.asarray(np.std([one.predict(_safe_indexing(X, columns, axis=1)) for one, columns in parts], axis=0))
 
 
-def _between_trees(forest: Any, X: Samples) -> FloatArray:
+def _between_trees(forest: Estimator, X: Samples) -> FloatArray:
     X = np.asarray(X, dtype=np.float32)  # as trees want it, once
     # About the prediction, which need not be the mean.
     mean, squares = forest.predict(X), np.zeros(len(X))

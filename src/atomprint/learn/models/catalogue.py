@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import sklearn
@@ -132,21 +131,21 @@ class Calibrated(CalibratedClassifierCV):
         return tags
 
 
-def _dummy(ask: Request) -> Any:
+def _dummy(ask: Request) -> Estimator:
     return DummyRegressor(strategy="mean") if ask.regression else DummyClassifier(strategy="prior")
 
 
-def _linear(ask: Request) -> Any:
+def _linear(ask: Request) -> Estimator:
     return LinearRegression() if ask.regression else LogisticRegression(C=np.inf, max_iter=1000)
 
 
-def _ridge(ask: Request) -> Any:
+def _ridge(ask: Request) -> Estimator:
     if not ask.regression:
         return LogisticRegression(max_iter=1000)
     return Ridge() if "alpha" in ask.given else RidgeCV(alphas=np.logspace(-4, 4, 17))
 
 
-def _lasso(ask: Request) -> Any:
+def _lasso(ask: Request) -> Estimator:
     if not ask.regression:
         # The penalty was named in another way before 1.8.
         new = parse_version(sklearn.__version__) >= parse_version("1.8")
@@ -158,40 +157,40 @@ def _lasso(ask: Request) -> Any:
     return LassoCV(cv=folds, max_iter=10_000, tol=1e-3)
 
 
-def _k_neighbors(ask: Request) -> Any:
+def _k_neighbors(ask: Request) -> Estimator:
     made = KNeighborsRegressor if ask.regression else KNeighborsClassifier
     return made(n_neighbors=5, weights="distance", n_jobs=ask.n_jobs)
 
 
-def _svm(ask: Request) -> Any:
+def _svm(ask: Request) -> Estimator:
     kernel = "precomputed" if ask.pairwise else "rbf"
     if ask.regression:
         return SVR(kernel=kernel, C=10.0, epsilon=0.05, cache_size=500)
     return SVC(kernel=kernel, C=10.0, cache_size=500)
 
 
-def _decision_tree(ask: Request) -> Any:
+def _decision_tree(ask: Request) -> Estimator:
     made = DecisionTreeRegressor if ask.regression else DecisionTreeClassifier
     return made(min_samples_leaf=5, random_state=ask.random_state)
 
 
-def _random_forest(ask: Request) -> Any:
+def _random_forest(ask: Request) -> Estimator:
     made = RandomForestRegressor if ask.regression else RandomForestClassifier
     return made(n_estimators=200, max_features="sqrt", random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 
-def _extra_trees(ask: Request) -> Any:
+def _extra_trees(ask: Request) -> Estimator:
     if ask.regression:
         return MedianExtraTrees(300, max_features=0.5, random_state=ask.random_state, n_jobs=ask.n_jobs)
     return ExtraTreesClassifier(300, max_features=0.3, random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 
-def _hist_gradient_boosting(ask: Request) -> Any:
+def _hist_gradient_boosting(ask: Request) -> Estimator:
     made = HistGradientBoostingRegressor if ask.regression else HistGradientBoostingClassifier
     return made(max_iter=300, learning_rate=0.05, min_samples_leaf=10, random_state=ask.random_state)
 
 
-def _xgboost(ask: Request) -> Any:
+def _xgboost(ask: Request) -> Estimator:
     xgboost = require("xgboost", "xgboost", "model 'xgboost'")
     made = xgboost.XGBRegressor if ask.regression else xgboost.XGBClassifier
     return made(
@@ -206,17 +205,17 @@ def _xgboost(ask: Request) -> Any:
     )
 
 
-def _kernel_ridge(ask: Request) -> Any:
+def _kernel_ridge(ask: Request) -> Estimator:
     kernels = ("precomputed",) if ask.pairwise else tuple(KERNELS)
     return KernelRidgeCV(kernels, random_state=ask.random_state)
 
 
-def _gaussian_process(ask: Request) -> Any:
+def _gaussian_process(ask: Request) -> Estimator:
     kernels = ("precomputed",) if ask.pairwise else tuple(KERNELS)
     return GaussianProcess(kernels, random_state=ask.random_state)
 
 
-def _mlp(ask: Request) -> Any:
+def _mlp(ask: Request) -> Estimator:
     made = MLPRegressor if ask.regression else MLPClassifier
     return made(
         hidden_layer_sizes=(128, 64),
@@ -228,14 +227,14 @@ def _mlp(ask: Request) -> Any:
     )
 
 
-def _resnet(ask: Request) -> Any:
+def _resnet(ask: Request) -> Estimator:
     for module in ("jax", "optax"):  # now, and not after features were computed
         require(module, "neural")
     made = ResidualNetworkRegressor if ask.regression else ResidualNetworkClassifier
     return made(random_state=ask.random_state)
 
 
-def _ensemble(ask: Request) -> Any:
+def _ensemble(ask: Request) -> Estimator:
     made = EnsembleRegressor if ask.regression else EnsembleClassifier
     return made((), random_state=ask.random_state)
 

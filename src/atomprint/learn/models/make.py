@@ -56,7 +56,7 @@ def make_model(
     blocks: Sequence[str] | None = None,
     n_seeds: int = 1,
     **parameters: Any,
-) -> Any:
+) -> Estimator:
     """Return a model that is not fitted yet.
 
     Parameters

@@ -50,7 +50,7 @@ class Features:
     key: str
     title: str
     description: str
-    values: Any
+    values: Samples
     names: Sequence[str]
     seconds: float
     parameters: Mapping[str, Any]

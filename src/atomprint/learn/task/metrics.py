@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.util.types import FloatArray, Indices, JsonObject, Mask
+from atomprint.util.types import FloatArray, Indices, Json, JsonObject, Mask
 from atomprint.util.validation import check_choice
 
 
@@ -33,7 +32,7 @@ class Metric:
     def __str__(self) -> str:
         return self.reason if self.value is None else format_number(self.value)
 
-    def to_dict(self) -> Any:
+    def to_dict(self) -> Json:
         """Return the value, or ``{"undefined": reason}``, for JSON."""
         return {"undefined": self.reason} if self.value is None else self.value
 

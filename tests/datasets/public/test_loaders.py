@@ -512,7 +512,7 @@ def test_zuo2020_faults(tmp_path):
     path.write_text(text.replace("energy=", "other=", 1))
     assert "energy is missing" in load_zuo2020("Li", "test", path=path, on_error="skip").failures[0].reason
     path.write_text(text[: len(text) - 110])
-    with pytest.raises(DataFileError, match="it ends within a structure"):
+    with pytest.raises(DataFileError, match="but the file ends before"):
         load_zuo2020("Li", "test", path=path)
 
 

@@ -15,6 +15,7 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures, check_on_error
 from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
+from atomprint.datasets.files.structures import frame_of_xyz, split_xyz
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported
 from atomprint.datasets.public.cache import fetch_file, find_file
 from atomprint.datasets.public.finish import FoldIndices, check_rest, entry_dataset
@@ -118,7 +119,10 @@ def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
     with damage_reported(place), open_binary(place) as file:
         content = file.read()
     if ".extxyz" in place.name or ".xyz" in place.name:
-        return [(frame, _from_frame) for frame in _frames(content.decode(), place)]
+        try:
+            return [(frame, _from_frame) for frame in split_xyz(content.decode().splitlines(keepends=True))]
+        except ValueError as error:
+            raise DataFileError(f"{place} is truncated or damaged ({error}): {AGAIN}") from error
     try:
         data = json.loads(content)
     except ValueError as error:
@@ -128,30 +132,9 @@ def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
     return [(item, _from_record) for item in data]
 
 
-def _frames(text: str, place: Path) -> list[str]:
-    lines = text.splitlines(keepends=True)
-    frames, at = [], 0
-    while at < len(lines):
-        if not lines[at].strip().isdigit():
-            raise DataFileError(f"{place}, line {at + 1}: expected a number of atoms, got {lines[at].strip()!r:.60}")
-        end = at + int(lines[at]) + 2
-        if end > len(lines):
-            raise DataFileError(f"{place} is truncated: it ends within a structure")
-        frames.append("".join(lines[at:end]))
-        at = end
-    return frames
-
-
 def _from_frame(text: str) -> tuple[Atoms, str]:
     """Read a frame of extended xyz, whose forces may be called force."""
-    from io import StringIO
-
-    from ase.io import read
-
-    try:
-        read_atoms = read(StringIO(text), format="extxyz")
-    except Exception as error:  # ASE's readers raise whatever they meet
-        raise ValueError(f"ASE cannot read the frame: {error!r}") from error
+    read_atoms = frame_of_xyz(text)
     results = {} if read_atoms.calc is None else read_atoms.calc.results
     arrays = read_atoms.arrays
     if "energy" not in results:

@@ -125,12 +125,13 @@ def write_submission(path: str | Path, study: Study, task: str) -> None:
     task : str
         Its task.
     """
-    trial, model = study.best()
+    ids, (trial, model) = study.problem.ids, study.best()
+    to_plain: Callable[[Any], Any] = bool if study.problem.kind == "classification" else float
     keys = (CHOSEN, CHOSEN) if study.nested else (trial.features.key, model)
     parameters = {**dict(zip(("features", "model"), keys, strict=True)), "software": "atomprint"}
     results = {
         f"fold_{number}": {
-            "data": dict(_predictions(study, fold.indices, fold.y_pred)),
+            "data": {ids[i]: to_plain(value) for i, value in zip(fold.indices, fold.y_pred, strict=True)},
             "parameters": _frozen({**parameters, **plain(fold.chosen)}),
             "scores": _scores(study, fold.indices, fold.y_pred),
         }
@@ -158,28 +159,21 @@ def write_submission(path: str | Path, study: Study, task: str) -> None:
     write_atomically(path, json.dumps(document))
 
 
-def _predictions(study: Study, indices: npt.NDArray[np.intp], y_pred: npt.NDArray[Any]) -> list[tuple[str, Any]]:
-    ids = study.problem.ids
-    to_plain: Callable[[Any], Any] = bool if study.problem.kind == "classification" else float
-    return [(ids[i], to_plain(value)) for i, value in zip(indices, y_pred, strict=True)]
-
-
 def _scores(study: Study, indices: npt.NDArray[np.intp], y_pred: npt.NDArray[Any]) -> dict[str, float]:
     """Return the figures that Matbench computes, by its names."""
     truth = study.problem.y[indices]
+    scores: Mapping[str, Callable[..., Any]] = {
+        "mae": sk.mean_absolute_error,
+        "rmse": sk.root_mean_squared_error,
+        "mape": _relative_error,
+        "max_error": sk.max_error,
+    }
     if study.problem.kind == "classification":
-        scores: Mapping[str, Callable[..., Any]] = {
+        scores = {
             "accuracy": sk.accuracy_score,
             "balanced_accuracy": sk.balanced_accuracy_score,
             "f1": sk.f1_score,
             "rocauc": sk.roc_auc_score,  # of the labels
-        }
-    else:
-        scores = {
-            "mae": sk.mean_absolute_error,
-            "rmse": sk.root_mean_squared_error,
-            "mape": _relative_error,
-            "max_error": sk.max_error,
         }
     return {name: float(score(truth, y_pred)) for name, score in scores.items()}
 

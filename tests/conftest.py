@@ -8,6 +8,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0")
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
 
 import numpy as np
 import pytest
@@ -16,6 +18,31 @@ from ase.build import bulk, molecule
 from helpers.rocksalts import rocksalts  # noqa: F401
 
 from atomprint.testing import instruction_set, instruction_sets
+
+
+@contextmanager
+def _skipped_where_a_package_is_missing() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        name = (error if isinstance(error, ModuleNotFoundError) else error.__cause__ or error).name
+        if not name or PathFinder.find_spec(name.partition(".")[0]) is not None:
+            raise
+        pytest.skip(f"needs {name}, which is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Skip each test that needs an optional package which is missing, and no others."""
+    with _skipped_where_a_package_is_missing():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: object) -> Iterator[None]:
+    """Skip the tests of a fixture that needs such a package."""
+    with _skipped_where_a_package_is_missing():
+        return (yield)
 
 
 @pytest.fixture(params=instruction_sets())

@@ -5,7 +5,6 @@ import tomllib
 from io import StringIO
 
 import numpy as np
-import pandas as pd
 import pytest
 from ase.build import bulk
 from ase.io import write
@@ -42,6 +41,8 @@ def cif(atoms, folder):
 @pytest.fixture
 def crystals(tmp_path, monkeypatch):
     """A CSV file with a CIF column, as a user might have it."""
+    import pandas as pd
+
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     rows = []
@@ -66,6 +67,8 @@ def test_tables_do_not_break_names_letter_by_letter():
 
 
 def test_the_path_of_a_new_user(crystals, tmp_path):
+    import pandas as pd
+
     assert "Wrote recipe.toml" in run("init", crystals.name, "--target", "volume")
     recipe = tomllib.loads((tmp_path / "recipe.toml").read_text())
     assert recipe["data"]["structure"] == "cif"
@@ -113,6 +116,8 @@ def test_the_same_recipe_gives_the_same_numbers(crystals, tmp_path):
 
 @pytest.mark.usefixtures("plots_not_drawn")
 def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(crystals, tmp_path):
+    import pandas as pd
+
     run("init", crystals.name, "--target", "volume")
     table = run(
         "train", *sets(QUICK), "-s", "split.test_size=0", "-s", "evaluation.learning_curve=false", "--jobs", "1"
@@ -204,6 +209,8 @@ def test_mistakes_end_in_one_line(crystals, tmp_path):
 
 @pytest.mark.usefixtures("plots_not_drawn")
 def test_rows_that_cannot_be_used_are_listed(crystals, tmp_path):
+    import pandas as pd
+
     frame = pd.read_csv(crystals)
     frame.loc[3, "cif"] = "no cif"
     frame.to_csv(crystals, index=False)
@@ -215,6 +222,8 @@ def test_rows_that_cannot_be_used_are_listed(crystals, tmp_path):
 
 
 def test_features_as_a_table(crystals, tmp_path):
+    import pandas as pd
+
     run("featurize", crystals.name, "-o", "out.csv", "-d", "ElementProperty", "-s", "properties=['mass']")
     found = pd.read_csv(tmp_path / "out.csv")
     assert len(found) == 40

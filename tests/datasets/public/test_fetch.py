@@ -21,8 +21,6 @@ from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.public.archives import archive_files
 from atomprint.datasets.public.cache import fetch_file, find_file
 
-pytest.importorskip("pooch")
-
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 

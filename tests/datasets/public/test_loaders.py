@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 from helpers.data_server import Server
+from helpers.shared import SHARED, needs_shared
 from scipy.io import savemat
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import balanced_accuracy_score
@@ -35,11 +36,6 @@ from atomprint.datasets import (
 )
 from atomprint.descriptors import SineMatrix
 from atomprint.structures import Batch
-
-pytest.importorskip("pooch")
-pytest.importorskip("ijson")
-
-from helpers.shared import SHARED, needs_shared
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import json
 import tomllib
 
 import numpy as np
-import pandas as pd
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -356,6 +355,8 @@ def test_a_recipe_that_leaves_things_open_says_so(tmp_path):
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     """A file with columns as people have them; the formation energy is to be predicted."""
+    import pandas as pd
+
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     n, names = 40, ("NaCl", "KBr", "LiF", "MgO", "CaO", "Al2O3", "SiO2", "TiO2", "ZnS", "GaAs")
@@ -402,6 +403,8 @@ def test_columns_are_ranked(table):
     ],
 )
 def test_units_are_guessed_from_names(tmp_path, name, unit):
+    import pandas as pd
+
     path = tmp_path / "table.csv"
     pd.DataFrame({"formula": ["NaCl", "KBr"], name: [1.0, 2.5]}).to_csv(path, index=False)
     found = inspect_file(path)
@@ -457,6 +460,8 @@ def test_recipes_of_structures_read_as_they_were_chosen(tmp_path):
 
 @pytest.mark.slow
 def test_from_a_file_to_a_report(table, tmp_path):
+    import pandas as pd
+
     quick = ("-s", "split.n_folds=2", "-s", "evaluation.learning_curve=false", "-s", "evaluation.n_repeats=1")
     output = run("train", table.name, "--target", "volume", *quick, "--jobs", "1", "-o", "out")
     assert "40 compositions of" in output

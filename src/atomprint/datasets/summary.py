@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.target import Label, Target
+from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject
 
 
@@ -111,7 +112,7 @@ class Summary:
 
     def to_dict(self) -> JsonObject:
         """Return all of it as what JSON can hold."""
-        return {**asdict(self), "n_atoms": None if self.n_atoms is None else list(self.n_atoms)}
+        return dict(plain(self))
 
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.n} {self.kind}"]

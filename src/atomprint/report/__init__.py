@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
 from atomprint.util.files import write_atomically
+from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject, PathOrStr
 
 __all__ = ["Report", "versions"]
@@ -109,8 +110,5 @@ class Report:
             "settings": dict(self.settings),
             "recipe": self.recipe,
             "reasons": list(self.reasons),
-            "studies": [
-                study.to_dict() | {"failures": [asdict(failure) for failure in study.dataset.failures]}
-                for study in self.studies
-            ],
+            "studies": [study.to_dict() | {"failures": plain(study.dataset.failures)} for study in self.studies],
         }

@@ -20,6 +20,7 @@ from atomprint.learn.task.features import Features
 from atomprint.report import Report, versions
 from atomprint.util.files import write_atomically
 from atomprint.util.memory import peak_memory
+from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.recipes.features import named_classes
@@ -90,10 +91,7 @@ class Run:
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
             "peak_memory_gb": self.peak_memory,
             "rows": [row.to_dict() for row in self.study.rows],
-            "failures": [
-                {"row": f.row, "id": f.id, "step": f.step, "reason": f.reason}
-                for f in self.study.problem.dataset.failures
-            ],
+            "failures": plain(self.study.dataset.failures),
         }
         for name, text in (
             ("recipe.toml", self.recipe.to_toml(self.reasons)),

@@ -6,32 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atomprint.datasets.dataset import Dataset
-from atomprint.datasets.public.bundled import load_dcdft, load_g2
-from atomprint.datasets.public.matbench import (
-    load_bandgap,
-    load_matbench,
-    load_mp_formation_energy,
-    load_mp_metallicity,
-    load_perovskite,
-)
-from atomprint.datasets.public.molecules import load_hopv, load_qm7
-from atomprint.datasets.public.potentials import load_zuo2020
+from atomprint.datasets.public import bundled, matbench, molecules, potentials
 from atomprint.datasets.public.registry import entry
 
 LOADERS: Mapping[str, Callable[..., Dataset]] = {
-    loader.__name__: loader
-    for loader in (
-        load_bandgap,
-        load_dcdft,
-        load_g2,
-        load_hopv,
-        load_matbench,
-        load_mp_formation_energy,
-        load_mp_metallicity,
-        load_perovskite,
-        load_qm7,
-        load_zuo2020,
-    )
+    name: loader
+    for module in (bundled, matbench, molecules, potentials)
+    for name, loader in vars(module).items()
+    if name.startswith("load_")
 }
 """The loaders that the registry names."""
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold, check_cv, cross_val_score
-from sklearn.utils import Tags, check_random_state, get_tags
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import check_random_state
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import named_parts
 from atomprint.util.extras import require
-from atomprint.util.types import Estimator, Indices, Samples, Targets
+from atomprint.util.types import Estimator, Indices
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
 METHODS = ("none", "grid", "random", "optuna")
@@ -189,7 +188,7 @@ def _read_space(space: Any) -> SearchSpace:
     return found
 
 
-class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
+class OptunaSearch(BaseSearchCV):
     """Search for hyperparameters with Optuna's tree-structured Parzen estimator, in the manner of scikit-learn.
 
     Parameters
@@ -207,17 +206,6 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
     random_state : int, optional
         Seed of the sampler.
 
-    Attributes
-    ----------
-    best_estimator_ : estimator
-        The best combination, fitted to all samples.
-    best_params_ : dict
-        The best combination.
-    best_score_ : float
-        Its mean score over the folds.
-    trials_ : list of (dict, float)
-        What was tried, and the scores.
-
     Raises
     ------
     ImportError
@@ -225,8 +213,9 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    ``OptunaSearchCV`` would be a further package, optuna-integration, in which it is marked as experimental with a
-    warning; and a list of choices may hold anything here, not only what Optuna can store.
+    Attributes are those of scikit-learn's ``GridSearchCV``. ``OptunaSearchCV`` would be a further package,
+    optuna-integration, in which it is marked as experimental with a warning; and a list of choices may hold anything
+    here, not only what Optuna can store.
     """
 
     def __init__(
@@ -239,72 +228,25 @@ class OptunaSearch(MetaEstimatorMixin, BaseEstimator):
         cv: Any = Search.n_folds,
         random_state: int | None = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator, scoring=scoring, cv=cv, error_score="raise")
         self.space = space
         self.n_iter = n_iter
-        self.scoring = scoring
-        self.cv = cv
         self.random_state = random_state
 
-    def fit(self, X: Samples, y: Targets) -> Self:
-        """Search, and fit the best combination to all samples.
-
-        Parameters
-        ----------
-        X : array or sequence, shape (n_samples, ...)
-            Features.
-        y : array of shape (n_samples,)
-            Targets.
-
-        Returns
-        -------
-        self
-        """
+    def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
+        """Try what Optuna proposes, one combination after the other."""
         optuna = require("optuna", "optuna", "search method 'optuna'")
-        classifier = get_tags(self.estimator).estimator_type == "classifier"
-        cv = check_cv(self.cv, y, classifier=classifier)
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            study = optuna.create_study(
-                direction="maximize", sampler=optuna.samplers.TPESampler(seed=self.random_state)
-            )
-            tried = []
+            sampler = optuna.samplers.TPESampler(seed=self.random_state)
+            study = optuna.create_study(direction="maximize", sampler=sampler)
             for _ in range(self.n_iter):
                 trial = study.ask()
                 parameters = {name: _suggest(trial, name, values) for name, values in self.space.items()}
-                model = clone(self.estimator).set_params(**parameters)
-                score = float(cross_val_score(model, X, y, cv=cv, scoring=self.scoring, error_score="raise").mean())
-                study.tell(trial, score)
-                tried.append((parameters, score))
+                study.tell(trial, float(evaluate_candidates([parameters])["mean_test_score"][-1]))
         finally:
             optuna.logging.set_verbosity(verbosity)
-        self.trials_ = tried
-        self.best_params_, self.best_score_ = max(tried, key=lambda entry: entry[1])
-        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
-        return self
-
-    def predict(self, X: Samples) -> Targets:
-        """Predict with the best model."""
-        check_is_fitted(self)
-        return self.best_estimator_.predict(X)
-
-    @available_if(lambda self: hasattr(getattr(self, "best_estimator_", self.estimator), "predict_proba"))
-    def predict_proba(self, X: Samples) -> Targets:
-        """Predict probabilities of classes with the best model."""
-        check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
-
-    @property
-    def classes_(self) -> Targets:
-        """Classes of the best model."""
-        return self.best_estimator_.classes_
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "best_estimator_")
-
-    def __sklearn_tags__(self) -> Tags:
-        return get_tags(self.estimator)
 
 
 def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:
@@ -336,7 +278,7 @@ def with_inner_folds(estimator: Estimator, problem: Problem, train: Indices, lik
     """
     model = clone(estimator)
     for owner in (model, *named_parts(model).values()):
-        if isinstance(owner, GridSearchCV | RandomizedSearchCV | OptunaSearch):
+        if isinstance(owner, BaseSearchCV):
             n_folds = 5 if owner.cv is None else getattr(owner.cv, "n_splits", owner.cv)
             if isinstance(n_folds, int):  # folds given one by one are left as they are
                 owner.set_params(cv=inner_folds(problem, train, like, n_folds))

@@ -86,8 +86,9 @@ public:
 
     std::size_t size() const { return points_.shape(0); }
     // Centres in the numbers of the structures of this batch, or std::invalid_argument.
-    const Centres& of(const BatchArrays& batch) const {
-        require(offsets_.shape(0) == batch.n_structures + 1, "centres must have offsets for each structure");
+    const Centres& of(const BatchArrays& batch, bool given = true) const {
+        require(offsets_.shape(0) == batch.n_structures + 1 || !given,
+                "centres must have offsets for each structure");
         return *this;
     }
 
@@ -95,6 +96,54 @@ private:
     Positions points_;
     Integers atoms_, offsets_;
     std::optional<RowWeightArrays> weights_;
+};
+
+template <class T>
+using DenseGradient = std::optional<Out<T, nb::shape<-1, 3, -1>>>; // (n_out, 3, n_features)
+template <class T>
+using DenseStrain = std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>; // (n_rows, 3, 3, n_features)
+
+// What the results of a call have to look like.
+struct Shape {
+    const BatchArrays& batch;
+    std::size_t rows, columns;
+    bool of_centres = false; // of which a structure may have none
+
+    template <class Array>
+    bool fits(const Array& array) const {
+        return array.shape(0) == rows && array.shape(array.ndim() - 1) == columns;
+    }
+    template <class Array>
+    bool fits(const std::optional<Array>& array) const {
+        return !array || fits(*array);
+    }
+
+    template <class Cotangents, class Features>
+    void check_contracted(const Cotangents& cotangents, const AtomGradient& gradient,
+                          const StrainGradient& strain, const Features& features) const {
+        require(fits(cotangents) && fits(features),
+                "cotangents and features must have shape (n_rows, n_features)");
+        require(gradient.shape(0) == batch.n_atoms() && (!strain || strain->shape(0) == batch.n_structures),
+                "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+    }
+
+    template <class Gradient, class Strain, class Features>
+    void check_dense(const Integers& slots, const Integers& row_offsets, const Gradient& gradient,
+                     const Strain& strain, const Features& features) const {
+        require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
+                "slots must have one entry for each atom and row_offsets one more than structures");
+        require(fits(strain) && fits(features) && (!gradient || gradient->shape(2) == columns),
+                "features, gradient and strain must have shapes (n_rows, n_features), (n_out, 3, n_features) "
+                "and (n_rows, 3, 3, n_features)");
+        for (std::size_t s = 0; gradient && s < batch.n_structures; ++s) {
+            const std::int64_t first = row_offsets.data()[s], end = row_offsets.data()[s + 1];
+            require(0 <= first && first <= end && end <= static_cast<std::int64_t>(gradient->shape(0)),
+                    "row_offsets must have no smaller number after a larger, nor rows that gradient lacks");
+            for (auto i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i)
+                require(slots.data()[i] < end - first || (of_centres && first == end),
+                        "slots must have numbers within the rows of the structure");
+        }
+    }
 };
 
 // A file that binds a family of functions has one of these; the module defines what they name.

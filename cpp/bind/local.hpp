@@ -25,30 +25,73 @@ inline nb::object to_numpy(const std::vector<std::array<std::size_t, 2>>& runs) 
     return to_numpy(std::move(numbers), {n});
 }
 
-// Rows of the features, and numbers in a row: of centres, or of structures where there are averages or
-// weights.
-struct Shape {
-    std::size_t rows, columns;
-
-    Shape(const BatchArrays& batch, const CentreArrays& centres, bool averages, std::size_t n_features)
-        : rows(averages || centres.weights ? batch.n_structures : centres.size()),
-          columns(n_features * (centres.weights ? centres.weights.n_rows : 1)) {
-        require(!(averages && centres.weights), "averages have no rows of centres");
-    }
-    template <class Array>
-    bool fits(const Array& array) const {
-        return array.shape(0) == rows && array.shape(array.ndim() - 1) == columns;
-    }
-};
-
-// The list of pairs, and the features that a species touches.
+// All but MBTR have centres.
 template <class Calculator>
-void define_pairs(nb::class_<Calculator>& calculator) {
-    calculator
+bool has_centres(const Calculator& self) {
+    if constexpr (requires { self.local(); })
+        return self.local();
+    return true;
+}
+
+// Rows are centres, or structures where there are averages or weights.
+template <class Calculator>
+Shape shape_of(const Calculator& self, const BatchArrays& batch, const CentreArrays& centres) {
+    const bool weights(centres.weights), averages = self.averages();
+    require(!(averages && weights), "averages have no rows of centres");
+    return {batch, averages || weights ? batch.n_structures : centres.size(),
+            self.n_features() * (weights ? centres.weights.n_rows : 1), !averages && !weights};
+}
+
+template <class Calculator>
+void define_local(nb::class_<Calculator>& calculator) {
+    using T = typename Calculator::Real;
+    calculator.def_prop_ro("n_features", &Calculator::n_features)
+        .def(
+            "compute",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
+               const Rows<T>& out, int n_threads) {
+                require(shape_of(self, batch, centres).fits(out), "out must have shape (n_rows, n_features)");
+                const Centres& places = centres.of(batch, has_centres(self));
+                nb::gil_scoped_release release;
+                self.compute(batch, places, n_threads, out.data());
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+            "Write the features of all centres or structures to `out`.")
+        .def(
+            "vjp",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
+               const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient,
+               const StrainGradient& strain, const std::optional<Rows<T>>& features, int n_threads) {
+                shape_of(self, batch, centres).check_contracted(cotangents, gradient, strain, features);
+                const Centres& places = centres.of(batch, has_centres(self));
+                nb::gil_scoped_release release;
+                self.vjp(batch, places, attach, n_threads, cotangents.data(), gradient.data(),
+                         data_of(strain), data_of(features));
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents"),
+            nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
+            nb::arg("features").noconvert().none(), nb::arg("n_threads"),
+            "Write the derivatives of cotangents * features by positions and strain.")
+        .def(
+            "jacobian",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
+               const Integers& slots, const Integers& row_offsets, const DenseGradient<T>& gradient,
+               const DenseStrain<T>& strain, const std::optional<Rows<T>>& features, int n_threads) {
+                shape_of(self, batch, centres).check_dense(slots, row_offsets, gradient, strain, features);
+                const Centres& places = centres.of(batch, has_centres(self));
+                nb::gil_scoped_release release;
+                self.jacobian(batch, places, attach, n_threads,
+                              {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain),
+                               data_of(features)});
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("slots"), nb::arg("row_offsets"),
+            nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
+            nb::arg("features").noconvert().none(), nb::arg("n_threads"),
+            "Write the derivatives of each feature into zeroed arrays.")
         .def(
             "pairs",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, int n_threads) {
-                const Centres& places = centres.of(batch);
+                const Centres& places = centres.of(batch, has_centres(self));
                 PairList list;
                 {
                     nb::gil_scoped_release release;
@@ -66,94 +109,25 @@ void define_pairs(nb::class_<Calculator>& calculator) {
                         "species must be an index of a species");
                 return to_numpy(self.touched(species));
             },
-            nb::arg("species"), "Features that depend on the atoms of a species.");
-}
-
-template <class T, class Calculator>
-void define_pair_jacobian(nb::class_<Calculator>& calculator) {
-    calculator.def(
-        "pair_jacobian",
-        [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
-           const In<std::int64_t, nb::ndim<2>>& first, const Integers& value_offsets,
-           const Out<T, nb::ndim<1>>& values, int n_threads) {
-            require(first.shape(0) == centres.size() &&
-                        first.shape(1) == static_cast<std::size_t>(self.species().size()) &&
-                        value_offsets.shape(0) == first.shape(1) + 1 &&
-                        static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
-                    "first must have shape (n_centres, n_species) and value_offsets end where values do");
-            const Centres& places = centres.of(batch);
-            nb::gil_scoped_release release;
-            self.pair_jacobian(batch, places, n_threads, first.data(), value_offsets.data(), values.data());
-        },
-        nb::arg("batch"), nb::arg("centers"), nb::arg("first"), nb::arg("value_offsets"),
-        nb::arg("values").noconvert(), nb::arg("n_threads"),
-        "Write the derivatives of the features by the vectors of `pairs`.");
-}
-
-template <class Calculator>
-void define_local(nb::class_<Calculator>& calculator) {
-    using T = typename Calculator::Real;
-    calculator.def_prop_ro("n_features", &Calculator::n_features)
+            nb::arg("species"), "Features that depend on the atoms of a species.")
         .def(
-            "compute",
+            "pair_jacobian",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
-               const Rows<T>& out, int n_threads) {
-                require(Shape(batch, centres, self.averages(), self.n_features()).fits(out),
-                        "out must have shape (n_rows, n_features)");
-                const Centres& places = centres.of(batch);
+               const In<std::int64_t, nb::ndim<2>>& first, const Integers& value_offsets,
+               const Out<T, nb::ndim<1>>& values, int n_threads) {
+                require(first.shape(0) == centres.size() &&
+                            first.shape(1) == static_cast<std::size_t>(self.species().size()) &&
+                            value_offsets.shape(0) == first.shape(1) + 1 &&
+                            static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
+                        "first must have shape (n_centres, n_species) and value_offsets end where values do");
+                const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.compute(batch, places, n_threads, out.data());
+                self.pair_jacobian(batch, places, n_threads, first.data(), value_offsets.data(),
+                                   values.data());
             },
-            nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
-            "Write the features of all centres or structures to `out`.")
-        .def(
-            "vjp",
-            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
-               const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient,
-               const StrainGradient& strain, const std::optional<Rows<T>>& features, int n_threads) {
-                const Shape shape(batch, centres, self.averages(), self.n_features());
-                require(shape.fits(cotangents) && (!features || shape.fits(*features)),
-                        "cotangents and features must have shape (n_rows, n_features)");
-                require(gradient.shape(0) == batch.n_atoms() &&
-                            (!strain || strain->shape(0) == batch.n_structures),
-                        "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
-                const Centres& places = centres.of(batch);
-                nb::gil_scoped_release release;
-                self.vjp(batch, places, attach, n_threads, cotangents.data(), gradient.data(),
-                         data_of(strain), data_of(features));
-            },
-            nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents"),
-            nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
-            nb::arg("features").noconvert().none(), nb::arg("n_threads"),
-            "Write the derivatives of cotangents * features by positions and strain.");
-    define_pairs(calculator);
-    define_pair_jacobian<T>(calculator);
-    calculator.def(
-        "jacobian",
-        [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
-           const Integers& slots, const Integers& row_offsets,
-           const std::optional<Out<T, nb::shape<-1, 3, -1>>>& gradient,
-           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
-           const std::optional<Rows<T>>& features, int n_threads) {
-            const Shape shape(batch, centres, self.averages(), self.n_features());
-            require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
-                    "slots must have one entry for each atom and row_offsets one more than structures");
-            require(!gradient || (static_cast<std::int64_t>(gradient->shape(0)) ==
-                                      row_offsets.data()[batch.n_structures] &&
-                                  gradient->shape(2) == shape.columns),
-                    "gradient must have shape (n_out, 3, n_features)");
-            require(!strain || shape.fits(*strain), "strain must have shape (n_rows, 3, 3, n_features)");
-            require(!features || shape.fits(*features), "features must have shape (n_rows, n_features)");
-            const Centres& places = centres.of(batch);
-            nb::gil_scoped_release release;
-            self.jacobian(
-                batch, places, attach, n_threads,
-                {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain), data_of(features)});
-        },
-        nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("slots"), nb::arg("row_offsets"),
-        nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
-        nb::arg("features").noconvert().none(), nb::arg("n_threads"),
-        "Write the derivatives of each feature into zeroed arrays.");
+            nb::arg("batch"), nb::arg("centers"), nb::arg("first"), nb::arg("value_offsets"),
+            nb::arg("values").noconvert(), nb::arg("n_threads"),
+            "Write the derivatives of the features by the vectors of `pairs`.");
 }
 
 } // namespace atomprint::bind

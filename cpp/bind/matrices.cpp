@@ -42,41 +42,6 @@ MatrixFeatures<T> differentiable(const BatchArrays& batch, const std::optional<R
 }
 
 template <class T>
-MatrixGradient<T> matrix_gradient(const BatchArrays& batch, const MatrixFeatures<T>& features,
-                                  const In<T, nb::ndim<2>>& cotangents, const AtomGradient& positions,
-                                  const StrainGradient& strain) {
-    require(cotangents.shape(0) == batch.n_structures && cotangents.shape(1) == features.n_features(),
-            "cotangents must have shape (n_structures, n_features)");
-    require(positions.shape(0) == batch.n_atoms(), "the gradient must have one row for each atom");
-    require(!strain || strain->shape(0) == batch.n_structures,
-            "strain must have one matrix for each structure");
-    return {cotangents.data(), positions.data(), data_of(strain)};
-}
-
-template <class T>
-MatrixJacobian<T> checked_jacobian(const BatchArrays& batch, const MatrixFeatures<T>& features,
-                                   const Integers& slots, const Integers& row_offsets,
-                                   const std::optional<Out<T, nb::shape<-1, 3, -1>>>& positions,
-                                   const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain) {
-    require(slots.shape(0) == batch.n_atoms(), "slots must have one entry for each atom");
-    require(row_offsets.shape(0) == batch.n_structures + 1,
-            "row_offsets must have one entry more than structures");
-    if (positions) {
-        require(positions->shape(2) == features.n_features(), "positions must have all features");
-        for (std::size_t s = 0; s < batch.n_structures; ++s) {
-            const std::int64_t first = row_offsets.data()[s], end = row_offsets.data()[s + 1];
-            require(0 <= first && first <= end && end <= static_cast<std::int64_t>(positions->shape(0)),
-                    "row_offsets must not decrease and stay within the rows of positions");
-            for (auto i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i)
-                require(slots.data()[i] < end - first, "slots must stay within the rows of the structure");
-        }
-    }
-    require(!strain || (strain->shape(0) == batch.n_structures && strain->shape(3) == features.n_features()),
-            "strain must have shape (n_structures, 3, 3, n_features)");
-    return {slots.data(), row_offsets.data(), data_of(positions), data_of(strain)};
-}
-
-template <class T>
 void define_matrices(nb::module_& m) {
     m.def(
         "matrix_features",
@@ -99,7 +64,9 @@ void define_matrices(nb::module_& m) {
            const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
            int n_threads) {
             const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = matrix_gradient<T>(batch, values, cotangents, gradient, strain);
+            Shape{batch, batch.n_structures, values.n_features()}.check_contracted(cotangents, gradient,
+                                                                                   strain, features);
+            const MatrixGradient<T> out{cotangents.data(), gradient.data(), data_of(strain)};
             const MatrixInput in = matrix_input(batch, kind, parameters);
             nb::gil_scoped_release release;
             matrix_vjp(in, values, out, n_threads);
@@ -114,12 +81,14 @@ void define_matrices(nb::module_& m) {
     m.def(
         "matrix_jacobian",
         [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const Integers& slots,
-           const Integers& row_offsets, const std::optional<Out<T, nb::shape<-1, 3, -1>>>& derivatives,
-           const std::optional<Out<T, nb::shape<-1, 3, 3, -1>>>& strain,
+           const Integers& row_offsets, const DenseGradient<T>& derivatives, const DenseStrain<T>& strain,
            const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
            int n_threads) {
             const auto values = differentiable<T>(batch, features, n_max, permutation);
-            const auto out = checked_jacobian<T>(batch, values, slots, row_offsets, derivatives, strain);
+            Shape{batch, batch.n_structures, values.n_features()}.check_dense(slots, row_offsets, derivatives,
+                                                                              strain, features);
+            const MatrixJacobian<T> out{slots.data(), row_offsets.data(), data_of(derivatives),
+                                        data_of(strain)};
             const MatrixInput in = matrix_input(batch, kind, parameters);
             nb::gil_scoped_release release;
             matrix_jacobian(in, values, out, n_threads);

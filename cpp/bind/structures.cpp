@@ -49,8 +49,10 @@ CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets,
       points_(std::move(points)), atoms_(std::move(atoms)), offsets_(std::move(offsets)),
       weights_(std::move(weights)) {
     const std::size_t n = offsets_.shape(0);
-    require(n >= 1 && Centres::offsets[0] == 0 && atoms_.shape(0) == size() &&
-                Centres::offsets[n - 1] == static_cast<std::int64_t>(size()),
+    require(atoms_.shape(0) == size() &&
+                (n == 0 ? size() == 0
+                        : Centres::offsets[0] == 0 &&
+                              Centres::offsets[n - 1] == static_cast<std::int64_t>(size())),
             "centres must have an atom each, and offsets from 0 to their number");
     require(!weights_ || weights_->n_centres() == size(), "there must be weights for each centre");
     for (std::size_t s = 0; s + 1 < n; ++s)

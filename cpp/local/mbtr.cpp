@@ -678,22 +678,23 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
 
 template <class T>
 void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-               const MbtrColumns& columns, const MbtrGradient<T>& out) const {
+               const MbtrColumns& columns, const T* cotangents, double* positions, double* strain,
+               T* features) const {
     const bool l2 = p_.normalization == Normalization::l2;
-    const Cotangents<T> weights(centres.weights, columns.width, out.cotangents);
-    T* const features = centres.weights ? nullptr : out.features;
-    if (out.features && centres.weights)
-        compute(batch, centres, n_threads, columns, out.features);
+    const Cotangents<T> weights(centres.weights, columns.width, cotangents);
+    if (features && centres.weights) {
+        compute(batch, centres, n_threads, columns, features);
+        features = nullptr;
+    }
     for_rows(*this, batch, centres, attach, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  const double length = l2 || features ? worker.sum_features(stars) : 1.0;
                  if (features)
                      worker.write_features(features + row * columns.width + columns.first);
                  std::vector<T> pulled_back;
-                 const T* cotangents = weights.of(s, static_cast<std::int64_t>(row), pulled_back);
-                 worker.contract(stars, cotangents + columns.first, length,
-                                 out.positions + 3 * batch.offsets[s],
-                                 out.strain ? out.strain + 9 * s : nullptr);
+                 const T* own = weights.of(s, static_cast<std::int64_t>(row), pulled_back);
+                 worker.contract(stars, own + columns.first, length, positions + 3 * batch.offsets[s],
+                                 strain ? strain + 9 * s : nullptr);
              });
 }
 
@@ -754,7 +755,7 @@ struct PairsOfCentre {
 
 template <class T>
 void Mbtr::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                    const MbtrColumns& columns, const MbtrJacobian<T>& out) const {
+                    const MbtrColumns& columns, const JacobianOut<T>& out) const {
     const bool need =
         p_.normalization == Normalization::l2 || p_.normalization == Normalization::valle_oganov;
     for_rows(*this, batch, centres, attach, n_threads,
@@ -867,10 +868,10 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
 
 #define ATOMPRINT_INSTANTIATE(T)                                                                             \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;            \
-    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&,                     \
-                            const MbtrGradient<T>&) const;                                                   \
+    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, const T*, double*,  \
+                            double*, T*) const;                                                              \
     template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&,                \
-                                 const MbtrJacobian<T>&) const;                                              \
+                                 const JacobianOut<T>&) const;                                               \
     template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*,                \
                                       const std::int64_t*, T*) const;
 ATOMPRINT_INSTANTIATE(double)

@@ -7,13 +7,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <stdexcept>
+#include <vector>
 
 #include "core/aligned.hpp"
-#include "core/batch.hpp"
-#include "core/centres.hpp"
-#include "core/scatter.hpp"
-#include "core/species.hpp"
 #include "kernels/kernels.hpp"
+#include "local/local.hpp"
 
 namespace atomprint {
 
@@ -43,24 +43,7 @@ struct MbtrColumns {
     std::size_t width, first;
 };
 
-// As for the other descriptors; derivatives are added to the arrays. Null means not asked for.
-template <class T>
-struct MbtrGradient {
-    const T* cotangents; // (n_rows, width)
-    double* positions;   // (n_atoms, 3)
-    double* strain;      // (n_structures, 3, 3), or null
-    T* features;         // (n_rows, width), or null
-};
-template <class T>
-struct MbtrJacobian {
-    const std::int64_t* slots;       // (n_atoms)
-    const std::int64_t* row_offsets; // (n_structures + 1)
-    T* positions;                    // (n_out, 3, width), or null
-    T* strain;                       // (n_rows, 3, 3, width), or null
-    T* features;                     // (n_rows, width), or null
-};
-
-// Immutable. `species` are indices of the atoms' species from 0, `centres` the rows of the local form.
+// One term, immutable; `centres` are the rows of the local form. Derivatives are added to the arrays.
 class Mbtr {
 public:
     explicit Mbtr(const MbtrParameters& parameters);
@@ -77,10 +60,11 @@ public:
                  T* out) const;
     template <class T>
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-             const MbtrColumns& columns, const MbtrGradient<T>& out) const;
+             const MbtrColumns& columns, const T* cotangents, double* positions, double* strain,
+             T* features) const;
     template <class T>
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                  const MbtrColumns& columns, const MbtrJacobian<T>& out) const;
+                  const MbtrColumns& columns, const JacobianOut<T>& out) const;
 
     // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
     // atoms, as those of Acsf.
@@ -100,6 +84,69 @@ private:
     TripleRule rule_;
 
     friend struct MbtrWorker;
+};
+
+// The terms of MBTR side by side, or that of LMBTR, with what LocalCalculator has. Without the local form
+// rows are structures, and centres are not read.
+template <class T>
+class MbtrTerms {
+public:
+    using Real = T;
+
+    explicit MbtrTerms(const std::vector<MbtrParameters>& terms) {
+        for (const MbtrParameters& parameters : terms)
+            n_features_ += terms_.emplace_back(parameters).n_features();
+    }
+    MbtrTerms(const MbtrTerms&) = delete;
+    MbtrTerms& operator=(const MbtrTerms&) = delete;
+
+    std::size_t n_features() const { return n_features_; }
+    const Species& species() const { return terms_.front().species(); }
+    bool local() const { return terms_.front().local(); }
+    bool averages() const { return !local(); }
+    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const {
+        return terms_.front().touched(kind);
+    }
+
+    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+        for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
+            term.compute(batch, centres, n_threads, columns, out);
+        });
+    }
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
+             double* positions, double* strain, T* features) const {
+        for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
+            term.vjp(batch, centres, attach, n_threads, columns, cotangents, positions, strain, features);
+        });
+    }
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                  const JacobianOut<T>& out) const {
+        if (centres.weights)
+            throw std::invalid_argument("dense derivatives are those of single centres");
+        for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
+            term.jacobian(batch, centres, attach, n_threads, columns, out);
+        });
+    }
+    PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const {
+        return terms_.front().pairs(batch, centres, n_threads);
+    }
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                       const std::int64_t* value_offsets, T* values) const {
+        terms_.front().pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
+    }
+
+private:
+    template <class Call>
+    void for_terms(const Call& call) const {
+        MbtrColumns columns{n_features_, 0};
+        for (const Mbtr& term : terms_) {
+            call(term, columns);
+            columns.first += term.n_features();
+        }
+    }
+
+    std::deque<Mbtr> terms_; // which do not move
+    std::size_t n_features_ = 0;
 };
 
 } // namespace atomprint

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 
 from atomprint import _core
-from atomprint.descriptors.engine.call import Array, Call, Derivatives
-from atomprint.descriptors.engine.contract import Descriptor
-from atomprint.descriptors.engine.local import LocalDescriptor
-from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
+from atomprint.descriptors.engine.compiled import Compiled, CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
 from atomprint.structures import Batch, StructureError, Structures
 from atomprint.util.registry import public
@@ -103,25 +100,33 @@ class _Term:
 
 @lru_cache(maxsize=32)
 def _calculator(
-    term: _Term, normalization: str, normalize_gaussians: bool, local: bool, species: tuple[int, ...]
-) -> _core.Mbtr:
+    dtype: str,
+    terms: tuple[_Term, ...],
+    normalization: str,
+    normalize_gaussians: bool,
+    local: bool,
+    species: tuple[int, ...],
+) -> Any:
     """Return the compiled calculator: immutable, shared by all descriptors with these parameters."""
-    parameters = _core.MbtrParameters(
-        geometry=_GEOMETRIES[term.geometry][0],
-        weighting=_WEIGHTINGS[term.weighting][0],
-        normalization=_NORMALIZATIONS[normalization],
-        local=local,
-        species=species,
-        n=term.n,
-        minimum=term.minimum,
-        spacing=term.spacing,
-        sigma=term.sigma,
-        height=1.0 if normalize_gaussians else term.sigma * float(np.sqrt(2 * np.pi)),
-        scale=term.scale,
-        cutoff=term.cutoff,
-        sharpness=term.sharpness,
-    )
-    return _core.Mbtr(parameters)
+    parameters = [
+        _core.MbtrParameters(
+            geometry=_GEOMETRIES[term.geometry][0],
+            weighting=_WEIGHTINGS[term.weighting][0],
+            normalization=_NORMALIZATIONS[normalization],
+            local=local,
+            species=species,
+            n=term.n,
+            minimum=term.minimum,
+            spacing=term.spacing,
+            sigma=term.sigma,
+            height=1.0 if normalize_gaussians else term.sigma * float(np.sqrt(2 * np.pi)),
+            scale=term.scale,
+            cutoff=term.cutoff,
+            sharpness=term.sharpness,
+        )
+        for term in terms
+    ]
+    return (_core.Mbtr64 if dtype == "float64" else _core.Mbtr32)(parameters)
 
 
 def _check_keys(name: str, given: Any, required: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
@@ -183,7 +188,7 @@ def _check_term(given: Mapping[str, Any], where: str, periodic: bool, orders: Se
     return replace(term, weighting=kind, cutoff=values["r_cut"], sharpness=sharpness)
 
 
-class _Broadened(Descriptor):
+class _Broadened(Compiled):
     """What MBTR, Valle-Oganov fingerprints and LMBTR share: terms, their layout, and the calls of the core."""
 
     species: Any
@@ -274,34 +279,8 @@ class _Broadened(Descriptor):
 
     # The core -------------------------------------------------------------------------------------------------------
 
-    def _calculators(self) -> list[tuple[Any, int]]:
-        """Return the compiled calculator of each term, and the first of its features."""
-        species, first, found = self._species(), 0, []
-        normalization, normalize_gaussians = self._scaling()
-        for term in self._terms():
-            found.append((_calculator(term, normalization, normalize_gaussians, self._local, species), first))
-            first += term.n_features(len(species), self._local)
-        return found
-
-    def _places(self, call: Call) -> tuple[_core.Batch, _core.Centers | None]:
-        """Return what the compiled functions take first: structures, and the centres of the local form."""
-        return call.core() if self._local else (call.batch.core(), None)
-
-    def _compute(self, call: Call, out: Array) -> None:
-        places = self._places(call)
-        for calculator, first in self._calculators():
-            calculator.compute(*places, first, out, call.n_threads)
-
-    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        places = self._places(call)
-        for calculator, first in self._calculators():
-            calculator.vjp(*places, first, call.attach, cotangents, *out, call.n_threads)
-
-    def _jacobian(self, call: Call, out: Derivatives) -> None:
-        places, selection = self._places(call), call.selection
-        rows = call.n_features, call.attach, selection.slots, selection.row_offsets
-        for calculator, first in self._calculators():
-            calculator.jacobian(*places, first, *rows, *out, call.n_threads)
+    def _calculator(self) -> Any:
+        return _calculator(str(self._dtype()), self._terms(), *self._scaling(), self._local, self._species())
 
 
 def _check_volumes(batch: Batch) -> None:
@@ -522,7 +501,7 @@ class ValleOganov(_Broadened):
 
 
 @public("LMBTR", version=1, in_recipes=True)
-class LMBTR(_Broadened, LocalDescriptor):
+class LMBTR(_Broadened, CompiledDescriptor):
     r"""Many-body tensor representation around centres.
 
     As :class:`MBTR`, but only with pairs and triples of which one atom is the centre of the row. In these it is a
@@ -593,7 +572,3 @@ class LMBTR(_Broadened, LocalDescriptor):
     def _scaling(self) -> tuple[str, bool]:
         normalization = check_choice("normalization", self.normalization, ("none", "l2"))
         return normalization, check_bool("normalize_gaussians", self.normalize_gaussians)
-
-    def _pairs(self, call: Call) -> list[PairBlock]:
-        ((calculator, _),) = self._calculators()
-        return compiled_pairs(calculator, call, self._species())

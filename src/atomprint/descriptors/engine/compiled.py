@@ -1,4 +1,4 @@
-"""Local descriptors whose numbers come from a compiled calculator: all hooks from that one object."""
+"""Descriptors whose numbers come from a compiled calculator: all hooks from that one object."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 
 
-class CompiledDescriptor(LocalDescriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
-    """A local descriptor with a calculator of the kind that ``cpp/local/local.hpp`` describes."""
+class Compiled(Descriptor):
+    """A descriptor with a calculator that ``cpp/bind/local.hpp`` binds."""
 
     @abstractmethod
     def _calculator(self) -> Any:
@@ -27,6 +28,10 @@ class CompiledDescriptor(LocalDescriptor, auto_wrap_output_keys=None):  # type: 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
         rows = call.attach, call.selection.slots, call.selection.row_offsets
         self._calculator().jacobian(*call.core(), *rows, *out, call.n_threads)
+
+
+class CompiledDescriptor(Compiled, LocalDescriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
+    """A local descriptor with such a calculator, which ``cpp/local/local.hpp`` describes."""
 
     def _pairs(self, call: Call) -> Sequence[PairBlock]:
         return compiled_pairs(self._calculator(), call, self._species())

@@ -29,10 +29,7 @@ def list_() -> None:
 
 
 @app.command()
-def fetch(
-    names: Annotated[list[str], typer.Argument(help="Data sets to download.")],
-    offline: Offline = False,
-) -> None:
+def fetch(names: Annotated[list[str], typer.Argument(help="Data sets to download.")], offline: Offline = False) -> None:
     """Download data sets to the cache, for later use without network."""
     with messages():
         from atomprint.datasets import fetch as download

@@ -49,10 +49,7 @@ def predict(
         loaded = load_model(_model_file(model), trusted=trust or ())
         with progress_bar() as progress:
             found = loaded.predict(
-                structures,
-                on_error="skip" if skip else "raise",
-                n_jobs=-1 if jobs is None else jobs,
-                progress=progress,
+                structures, on_error="skip" if skip else "raise", n_jobs=-1 if jobs is None else jobs, progress=progress
             )
         if output is not None:
             if output.suffix == ".json":

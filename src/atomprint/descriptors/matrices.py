@@ -17,12 +17,7 @@ from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, as_batch
 from atomprint.util.registry import public
-from atomprint.util.validation import (
-    check_choice,
-    check_dtype,
-    check_integer,
-    check_real,
-)
+from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
 
 PerStructure: TypeAlias = float | Sequence[float] | npt.NDArray[Any] | None
 """One number for all structures, or a sequence with one for each; None stands for the constructor's value."""

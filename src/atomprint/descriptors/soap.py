@@ -26,12 +26,7 @@ from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import Structures
 from atomprint.util.registry import public
-from atomprint.util.validation import (
-    check_choice,
-    check_integer,
-    check_real,
-    check_species,
-)
+from atomprint.util.validation import check_choice, check_integer, check_real, check_species
 
 _AVERAGES = ("off", "inner", "outer")
 _MEAN = Pooling("mean")

@@ -51,12 +51,7 @@ class ChannelPlan:
         start, stop, _ = structures.indices(len(self))
         offsets = self.offsets[start : stop + 1]
         own = slice(offsets[0], offsets[-1])
-        return replace(
-            self,
-            offsets=offsets - offsets[0],
-            amounts=self.amounts[own],
-            rows=self.rows[own],
-        )
+        return replace(self, offsets=offsets - offsets[0], amounts=self.amounts[own], rows=self.rows[own])
 
     @property
     def n_rows(self) -> int:
@@ -112,10 +107,7 @@ class ChannelPlan:
         """Return the plan for ``n`` copies of all structures, one after the other."""
         ends = (np.arange(n)[:, None] * self.offsets[-1] + self.offsets[1:]).ravel()
         return replace(
-            self,
-            offsets=np.concatenate([[0], ends]),
-            amounts=np.tile(self.amounts, n),
-            rows=np.tile(self.rows, n),
+            self, offsets=np.concatenate([[0], ends]), amounts=np.tile(self.amounts, n), rows=np.tile(self.rows, n)
         )
 
     def entries(self, values: Any = None) -> Iterator[Entries]:

@@ -210,10 +210,7 @@ def farthest_point(features: npt.ArrayLike, n: int, start: int = 0) -> npt.NDArr
 
 
 def _farthest(
-    count: int,
-    n: int,
-    start: int,
-    squares: Callable[[int, npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    count: int, n: int, start: int, squares: Callable[[int, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.int64]:
     """Choose ``n`` of ``count`` points.
 

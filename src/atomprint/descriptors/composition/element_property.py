@@ -93,14 +93,7 @@ def _mode(x: FloatArray, flat: Contents) -> FloatArray:
 
 
 _STATISTICS: Mapping[str, Callable[[FloatArray, Contents], FloatArray]] = MappingProxyType(
-    {
-        "minimum": _minimum,
-        "maximum": _maximum,
-        "range": _range,
-        "mean": _mean,
-        "deviation": _deviation,
-        "mode": _mode,
-    }
+    {"minimum": _minimum, "maximum": _maximum, "range": _range, "mean": _mean, "deviation": _deviation, "mode": _mode}
 )
 
 

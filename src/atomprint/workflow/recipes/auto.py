@@ -150,12 +150,7 @@ def _many_elements(form: Form) -> Described:
     """Return what there is, how it is arranged, and which elements are where."""
     properties = ["period", "group", "valence_p", "valence_d", "electronegativity", "covalent_radius"]
     channels = [
-        {
-            "type": "PropertyChannels",
-            "properties": [*properties, "ionization_energy"],
-            "scale": 0.9,
-            "constant": False,
-        },
+        {"type": "PropertyChannels", "properties": [*properties, "ionization_energy"], "scale": 0.9, "constant": False},
         {"type": "ElementEmbedding", "n_channels": min(24, len(form.elements) - 1), "length_scale": 0.4},
         "species",
     ]

@@ -35,12 +35,7 @@ _COARSE = ("n_max=2", "l_max=1")
 
 
 def run_demo(
-    output: str | os.PathLike[str],
-    *,
-    n_jobs: int = -1,
-    seed: int = 0,
-    quick: bool = False,
-    progress: Progress = silent,
+    output: str | os.PathLike[str], *, n_jobs: int = -1, seed: int = 0, quick: bool = False, progress: Progress = silent
 ) -> tuple[Report, dict[str, Path]]:
     """Train and test models of molecules and crystals, and write a report.
 

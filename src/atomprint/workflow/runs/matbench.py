@@ -37,11 +37,7 @@ def benchmark_recipe(task: str, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def run_benchmark(
-    task: str,
-    *,
-    recipe: Recipe | None = None,
-    path: str | None = None,
-    progress: Progress = silent,
+    task: str, *, recipe: Recipe | None = None, path: str | None = None, progress: Progress = silent
 ) -> Run:
     """Test models on the official five folds of a task of Matbench.
 

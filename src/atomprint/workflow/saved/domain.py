@@ -107,12 +107,7 @@ class Domain:
 
     @classmethod
     def fit(
-        cls,
-        X: Any,
-        contents: Collection[Content],
-        groups: npt.ArrayLike | None = None,
-        *,
-        kernel: bool = False,
+        cls, X: Any, contents: Collection[Content], groups: npt.ArrayLike | None = None, *, kernel: bool = False
     ) -> Self:
         """Learn the domain from training samples.
 
@@ -167,13 +162,7 @@ class Domain:
             space,
         )
 
-    def assess(
-        self,
-        X: Any,
-        contents: Sequence[Content],
-        structures: Indices,
-        names: Sequence[str] = (),
-    ) -> Assessment:
+    def assess(self, X: Any, contents: Sequence[Content], structures: Indices, names: Sequence[str] = ()) -> Assessment:
         """Compare samples with the training set.
 
         Parameters

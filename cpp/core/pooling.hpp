@@ -90,6 +90,27 @@ private:
     std::mutex mutex_;
 };
 
+// Write the sums of a structure to the rows of all, or throw where they are not finite numbers.
+template <class T>
+void write_sums(std::size_t structure, const WeightedSums::Part& sums, T* out) {
+    T* const to = out + structure * sums.size();
+    constexpr std::size_t lanes = 8;
+    T zero[lanes] = {}; // as long as all numbers are finite
+    const auto put = [&](std::size_t k, std::size_t lane) {
+        const T number = static_cast<T>(sums[k]);
+        to[k] = number;
+        zero[lane] += number - number;
+    };
+    std::size_t first = 0;
+    for (; first + lanes <= sums.size(); first += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            put(first + lane, lane);
+    for (; first < sums.size(); ++first)
+        put(first, 0);
+    if (!std::all_of(zero, zero + lanes, [](T number) { return number == T(0); }))
+        throw StructureError(structure, "features must be finite, and their sum within range");
+}
+
 // Weights on the features of centres: as given, or those on the rows of their structures.
 template <class T>
 class Cotangents {

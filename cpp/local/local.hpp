@@ -434,10 +434,8 @@ void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, 
     with(batch, centres, [&](const Environments& in) {
         if (!centres.weights)
             return local::write_features(self(), in, n_threads, out);
-        local::pool(self(), in, n_threads, [&](std::size_t s, auto&, const WeightedSums::Part& sums) {
-            std::transform(sums.begin(), sums.end(), out + s * sums.size(),
-                           [](double number) { return static_cast<T>(number); });
-        });
+        local::pool(self(), in, n_threads,
+                    [&](std::size_t s, auto&, const WeightedSums::Part& sums) { write_sums(s, sums, out); });
     });
 }
 

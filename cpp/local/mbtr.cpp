@@ -671,8 +671,7 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
                  worker.write_features(worker.centre.data());
                  sums.add(worker.sums, centre, worker.centre.data());
                  if (centre + 1 == centres.offsets[s + 1])
-                     std::transform(worker.sums.begin(), worker.sums.end(), out + s * worker.sums.size(),
-                                    [](double number) { return static_cast<T>(number); });
+                     write_sums(s, worker.sums, out);
              });
 }
 

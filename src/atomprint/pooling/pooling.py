@@ -402,9 +402,9 @@ class Pooling(TransformerMixin, BaseEstimator):
     ) -> Plan:
         """Check everything that can be checked before there are features; see :class:`LocalFeatures`."""
         self._validate()
-        empty = np.flatnonzero(np.diff(offsets) == 0)
-        if len(empty):
-            raise StructureError(empty[0], None, "must have at least one centre to pool over, got none")
+        counts = offsets[1:] - offsets[:-1]
+        if not counts.all():
+            raise StructureError(int(np.argmin(counts)), None, "must have at least one centre to pool over, got none")
         weights = self._row_weights(offsets, numbers, atoms, structures)
         methods = self._methods()
         if not self._needs_species():
@@ -523,15 +523,20 @@ class PoolingPlan:
 
     def row_weights(self) -> RowWeights:
         """Return the pooling as a sparse matrix, where all methods are linear: one row for each group and method."""
-        counts, n_methods = np.diff(self.bounds), len(self.methods)
-        sums = _nonzero(np.add.reduceat(np.append(self.weights, 0.0), self.bounds[:-1]) * (counts > 0))
+        counts, n_centers, n_methods = self.bounds[1:] - self.bounds[:-1], len(self.order), len(self.methods)
+        if self.n_groups == 1:
+            sums = _nonzero(totals(self.weights, self.bounds))
+        else:  # some may be empty
+            sums = _nonzero(np.add.reduceat(np.append(self.weights, 0.0), self.bounds[:-1]) * (counts > 0))
         shares = self.weights / np.repeat(sums, counts)
-        values = np.empty((len(self.order), n_methods))
-        for m, method in enumerate(self.methods):
-            values[self.order, m] = shares if method == "mean" else self.weights
-        rows = np.empty((len(self.order), n_methods), dtype=np.int64)
+        columns = [shares if method == "mean" else self.weights for method in self.methods]
+        offsets = np.arange(n_centers + 1) * n_methods
+        if self.n_rows == 1:  # most often
+            return RowWeights(offsets, np.zeros(n_centers, dtype=np.int64), columns[0], 1)
+        values, rows = np.empty((n_centers, n_methods)), np.empty((n_centers, n_methods), dtype=np.int64)
+        values[self.order] = np.stack(columns, axis=1)
         rows[self.order] = (owners(self.bounds) % self.n_groups * n_methods)[:, None] + np.arange(n_methods)
-        return RowWeights(np.arange(len(self.order) + 1) * n_methods, rows.ravel(), values.ravel(), self.n_rows)
+        return RowWeights(offsets, rows.ravel(), values.ravel(), self.n_rows)
 
     def pick(self, structures: npt.NDArray[np.int64]) -> PoolingPlan:
         """Return the plan for the structures with these ascending indices, where there is one group in each."""

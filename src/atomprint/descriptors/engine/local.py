@@ -288,10 +288,10 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             chosen = chosen([structures] if single and not isinstance(structures, Batch) else structures)
             single = False
         places = center_batch(batch, chosen, single=single)
-        if averages or pooling is not None:
-            empty = np.flatnonzero(np.diff(places.offsets) == 0)
-            if len(empty):
-                raise StructureError(empty[0], None, "must have at least one centre to average over, got none")
+        counts = places.offsets[1:] - places.offsets[:-1]
+        if (averages or pooling is not None) and not counts.all():
+            empty = int(np.argmin(counts))
+            raise StructureError(empty, None, "must have at least one centre to average over, got none")
         plan = None
         if pooling is not None:
             numbers = places.numbers(batch) if pooling._needs_numbers() else None

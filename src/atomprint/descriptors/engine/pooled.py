@@ -12,7 +12,6 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.descriptors.engine.parts import parts
 from atomprint.pooling.pooling import Plan, PoolingPlan
-from atomprint.pooling.weights import check_finite
 from atomprint.ragged import owners
 from atomprint.structures import Batch, counted_from
 
@@ -35,7 +34,6 @@ class Pooled:
     def _compute(self, call: Call, out: Array) -> None:
         if "_compute" in self._own:
             self._source._compute(call, out)
-            check_finite(out)
             return
         for start, part in parts(call, call.computed, call.n_features):
             with counted_from(start):
@@ -44,8 +42,6 @@ class Pooled:
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         if "_vjp" in self._own:
             self._source._vjp(call, cotangents, out)
-            if out.features is not None:
-                check_finite(out.features)
             return
         assert out.positions is not None
         offsets = call.batch.offsets

@@ -15,8 +15,8 @@ from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
 from sklearn.utils.validation import check_is_fitted
 
 from atomprint import _core
-from atomprint.pooling.pooling import LocalFeatures
-from atomprint.ragged import chunks, locate, offsets_of, totals
+from atomprint.pooling.pooling import LocalFeatures, Pooling
+from atomprint.ragged import chunks, locate, offsets_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
@@ -604,11 +604,8 @@ def _dense(rows: Any) -> FloatArray:
 
 def _means(X: _Centers) -> FloatArray:
     """Return the mean features of every structure."""
-    if sparse.issparse(X.values):
-        weights = np.repeat(1 / X.counts, X.counts)
-        average = sparse.csr_array((weights, np.arange(len(weights)), X.offsets), shape=(len(X), len(weights)))
-        return np.asarray((average @ X.values).toarray())
-    return np.asarray(totals(X.values, X.offsets) / X.counts[:, None])
+    means = Pooling("mean")._plan(X.offsets).row_weights().matrix(X.offsets) @ X.values
+    return np.asarray(means.toarray() if sparse.issparse(means) else means)
 
 
 def _finite(values: FloatArray, name: str) -> FloatArray:

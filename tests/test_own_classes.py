@@ -1,8 +1,11 @@
 """The pages on descriptors and models of one's own: their code runs, exactly as it is printed."""
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from ase.build import bulk
 from typer.testing import CliRunner
 
 from atomprint.cli.app import app
-from atomprint.testing import check_derivatives
+from atomprint.testing import check_derivatives, instruction_sets
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -104,3 +107,35 @@ def test_a_model_of_ones_own(run_page, tmp_path):
     study = json.loads((tmp_path / "run" / "results.json").read_text())["studies"][0]
     assert "element properties" in study["trials"][0]["importance"]["groups"]
     assert "Smoother" in (tmp_path / "run" / "model-card.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_descriptor_of_ones_own_in_cpp(tmp_path):
+    pytest.importorskip("nanobind")
+    if shutil.which("cmake") is None or shutil.which("ninja") is None:
+        pytest.skip("needs cmake and ninja")
+    root, page = DOCS.parent, (DOCS / "own-cpp-descriptor.md").read_text(encoding="utf-8")
+    for folder in ("cpp", "src"):
+        shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("_core*.so", "__pycache__"))
+    files = re.findall(r"^`([\w/.]+)`\n```\w+\n(.*?)```", page, re.S | re.M)
+    assert len(files) == 5
+    for name, text in files:
+        assert not (tmp_path / name).exists()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (line,) = re.findall(r"foreach\(name [\w ]+\)", page)
+    cmake, changes = re.subn(r"foreach\(name [\w ]+\)", line, (root / "CMakeLists.txt").read_text(encoding="utf-8"))
+    assert changes == 1
+    (tmp_path / "CMakeLists.txt").write_text(cmake.replace("-O3", "-O1"), encoding="utf-8")  # sooner built
+    for command in (
+        ["cmake", "-S", tmp_path, "-B", tmp_path / "build", "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"],
+        ["cmake", "--build", tmp_path / "build"],
+        ["cmake", "--install", tmp_path / "build", "--prefix", tmp_path / "src"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warning:" not in done.stdout
+    (check,) = re.findall(r"## Check it\n+```python\n(.*?)```", page, re.S)
+    paths = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=paths, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("derivatives agree") == 2 * len(instruction_sets())

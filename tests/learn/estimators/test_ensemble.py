@@ -517,7 +517,6 @@ def test_intervals_can_follow_the_spread_between_members(numbers):
 
 
 def test_recipe_with_an_ensemble(tmp_path):
-    pytest.importorskip("skops")
     from atomprint.workflow import Recipe, load_model, train
 
     rng = np.random.default_rng(0)

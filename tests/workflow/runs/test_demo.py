@@ -2,7 +2,6 @@ import csv
 import json
 import subprocess
 import sys
-from importlib import util
 
 import numpy as np
 import pytest
@@ -157,18 +156,6 @@ def test_output_that_cannot_be_made(tmp_path, capsys):
     code, _, err = run(["demo", "--output", str(tmp_path / "file" / "folder")], capsys)
     assert code == 1
     assert err.startswith("atomprint: ")
-
-
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_the_command_line_says_what_it_needs(missing, capsys, monkeypatch):
-    found = util.find_spec
-    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else found(name))
-    code, _, err = run(["demo"], capsys)
-    assert code == 1
-    assert err == (
-        f"atomprint: the command line needs {missing}, which is not installed. "
-        "Install it with: pip install 'atomprint[cli]'\n"
-    )
 
 
 def test_a_missing_extra_is_named_before_the_work(tmp_path, capsys, monkeypatch):

@@ -405,8 +405,6 @@ class TrainedModel:
 
         Raises
         ------
-        ImportError
-            If skops is not installed.
         TypeError
             If the pipeline holds something that is not safe to load.
         OSError
@@ -475,7 +473,7 @@ def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> Tra
         If it is not a saved model, is damaged or was changed, holds types that are not trusted, was written by an
         incompatible version, or its parts do not fit together.
     ImportError
-        If skops or XGBoost is needed and not installed.
+        If XGBoost is needed and not installed.
 
     Warns
     -----

@@ -92,12 +92,11 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
 
     Raises
     ------
-    ImportError
-        If skops is not installed.
     TypeError
         If the pipeline holds something that could not be loaded again.
     """
-    skops = require("skops.io", "models", "a saved model")
+    from skops import io as skops
+
     members: dict[str, bytes] = {}
     allowed = {*map(path_of, (known.cls for known in KNOWN.values())), *_PARTS, *trusted}
     places: dict[int, Any] = {}
@@ -132,12 +131,13 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
     Raises
     ------
     ImportError
-        If skops or XGBoost is needed and not installed.
+        If XGBoost is needed and not installed.
     ModelFileError
         If a member is missing or damaged, holds other types than trusted ones, or classes of atomprint whose numbers
         are others in this version.
     """
-    skops = require("skops.io", "models", "a saved model")
+    from skops import io as skops
+
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
     try:

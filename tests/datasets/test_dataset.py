@@ -11,7 +11,6 @@ from ase.data import chemical_symbols
 from atomprint.chemistry.formula import chemical_system, reduced_formula
 from atomprint.datasets import Dataset, Target, load_dcdft, load_g2
 from atomprint.datasets.failures import Failure
-from atomprint.datasets.summary import failures_table
 from atomprint.structures import as_batch
 
 
@@ -266,15 +265,12 @@ def test_summary_counts_what_there_is(mixed: Dataset):
     assert "none" in nothing
 
 
-def test_preview_and_failures_are_tables(mixed: Dataset):
+def test_a_preview_is_a_table(mixed: Dataset):
     lines = mixed.preview(2).splitlines()
     assert lines[0].split("  ")[0] == "id"
     assert "gap (eV)" in lines[0]
     assert lines[2].split() == ["a", "H2O", "3", "1", "no", "2", "of", "3", "atoms", "x"]
     assert lines[3].split() == ["b", "NaCl", "2", "?", "yes", "?", "y"]
-    assert failures_table(mixed.failures).splitlines()[2].split() == ["3", "z", "structure", "no", "atoms"]
-    assert failures_table([mixed.failures[0]] * 3, limit=1).endswith("... and 2 more")
-    assert failures_table(mixed[:0].failures[:0]) == "no row was left out"
 
 
 def test_data_frames(mixed: Dataset):

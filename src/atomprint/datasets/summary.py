@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atomprint.datasets.failures import Failure
 from atomprint.datasets.target import Label, Target
 from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject
@@ -140,24 +139,6 @@ class Summary:
                 values = f"{target.minimum:.6g} to {target.maximum:.6g}, median {target.median:.6g}"
             rows.append((name, target.unit, known, str(target.n_unknown), values))
         return rows
-
-
-def failures_table(failures: Sequence[Failure], limit: int | None = 20) -> str:
-    """Return which rows were left out, at which step and why, as a table of text.
-
-    Parameters
-    ----------
-    failures : sequence of Failure
-        Those of a data set that was read with ``on_error="skip"``.
-    limit : int or None
-        How many rows to show at most; None for all.
-    """
-    if not failures:
-        return "no row was left out"
-    shown = failures[:limit]
-    table = text_table(("row", "id", "step", "reason"), [(str(f.row), f.id, f.step, f.reason) for f in shown])
-    more = len(failures) - len(shown)
-    return f"{table}\n... and {more} more" if more else table
 
 
 def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -211,6 +211,7 @@ def start(server: Server, cache: Path) -> subprocess.Popen[bytes]:
 
 
 def test_real_ctrl_c_and_two_processes_at_once(server, tmp_path):
+    pytest.importorskip("pooch")
     server.hold_at = 200_000  # the process waits for the rest, however slow or fast the machine is
     process = start(server, tmp_path)
     while not any(file.stat().st_size > 65_536 for file in tmp_path.iterdir()):
@@ -235,6 +236,7 @@ def test_real_ctrl_c_and_two_processes_at_once(server, tmp_path):
 
 
 def test_many_threads_at_once(server, tmp_path):
+    pytest.importorskip("pooch")
     server.hold_at = 100_000
     places = []
     threads = [
@@ -243,6 +245,7 @@ def test_many_threads_at_once(server, tmp_path):
     for thread in threads:
         thread.start()
     while len(server.requests) < len(threads):  # each is in the middle of it
+        assert all(thread.is_alive() for thread in threads)
         time.sleep(0.01)
     server.go_on.set()
     for thread in threads:

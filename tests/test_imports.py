@@ -1,11 +1,13 @@
 """The layout holds: no circles of imports, and nothing imports what is built on it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from helpers.imports import arrows, back_arrows, circles
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
 
 # From the bottom up: no room imports from one further down this list.
 ROOMS = [
@@ -79,3 +81,14 @@ def test_a_planted_circle_is_found(planted):
 def test_a_planted_arrow_back_is_found(planted):
     (planted / "atomprint/util/third.py").write_text("from atomprint.cli import main\n")
     assert back_arrows(arrows(planted), ROOMS) == [("atomprint.util.third", "atomprint.cli")]
+
+
+def test_contributing_draws_what_there_is():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.split("```")[1]
+    assert len(drawing.splitlines()) <= 30
+    folders = {path.name for path in (ROOT / "cpp").iterdir()} | {room.split(".")[1] for room in ROOMS[2:]}
+    assert {name for name in folders if not re.search(rf"\b{name}\b", drawing)} == set()
+    places = (ROOT, SOURCE / "atomprint", SOURCE / "atomprint" / "descriptors")
+    for name in re.findall(r"`([\w/]+\.(?:py|cpp|hpp))`", text):
+        assert any((place / name).is_file() for place in places), name

@@ -16,7 +16,7 @@ inline nb::tuple to_numpy(PairList&& list, std::size_t n_centres) {
 }
 
 // All numbers of [first, last) runs.
-inline nb::object to_numpy(const std::vector<std::array<std::size_t, 2>>& runs) {
+inline nb::object to_numpy(const std::vector<FeatureRun>& runs) {
     std::vector<std::int64_t> numbers;
     for (const auto& [begin, end] : runs)
         for (std::size_t f = begin; f < end; ++f)

@@ -228,11 +228,11 @@ void Acsf<T>::prepare(Workspace& work, const Site&, T scale) const {
 }
 
 template <class T>
-std::vector<std::array<std::size_t, 2>> Acsf<T>::touched(std::int32_t kind) const {
-    const auto run = [](std::int32_t first, std::int32_t n) {
-        return std::array{static_cast<std::size_t>(first), static_cast<std::size_t>(first + n)};
+std::vector<FeatureRun> Acsf<T>::touched(std::int32_t kind) const {
+    const auto run = [](std::int32_t first, std::int32_t n) -> FeatureRun {
+        return {static_cast<std::size_t>(first), static_cast<std::size_t>(first + n)};
     };
-    std::vector<std::array<std::size_t, 2>> runs{run(kind * model_.n_radial(), model_.n_radial())};
+    std::vector<FeatureRun> runs{run(kind * model_.n_radial(), model_.n_radial())};
     for (std::int32_t other = 0; other < p_.species.size(); ++other)
         runs.push_back(run(model_.first_of(kind, other), model_.n_functions));
     return runs;
@@ -240,22 +240,19 @@ std::vector<std::array<std::size_t, 2>> Acsf<T>::touched(std::int32_t kind) cons
 
 template <class T>
 const std::vector<FeatureRun>& Acsf<T>::runs(Workspace& work, std::int32_t kind, bool compact) const {
-    const auto width = static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
-    grow(work.compact, 3 * width);
     work.in_place = compact;
-    work.runs.clear();
     if (compact)
-        work.runs.push_back({0, width});
+        work.runs.assign(1, {0, width()});
     else
-        for (const auto& [begin, end] : touched(kind))
-            work.runs.push_back({begin, end - begin});
+        work.runs = touched(kind);
+    grow(work.compact, 3 * width());
     return work.runs;
 }
 
 template <class T>
 void Acsf<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
     T* const to = work.in_place ? out : work.compact.data();
-    const auto width = static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
+    const std::size_t width = this->width();
     kernels().acsf.of<T>().gradient(model_, work.view, work.place[neighbour], work.part[neighbour],
                                     work.scratch.data(), to, width);
     for (std::size_t f = 0; work.scale != T(1) && f < 3 * width; ++f)
@@ -265,8 +262,8 @@ void Acsf<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size
     for (std::size_t c = 0; c < 3; ++c) {
         const T* from = to + c * width;
         for (const FeatureRun& run : work.runs) {
-            std::copy_n(from, run.length, out + c * stride + run.first);
-            from += run.length;
+            std::copy_n(from, run.length(), out + c * stride + run.first);
+            from += run.length();
         }
     }
 }

@@ -34,23 +34,26 @@ public:
     double cutoff() const { return p_.cutoff; }
 
     // Features that depend on atoms of a species, as [first, last) runs.
-    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
+    std::vector<FeatureRun> touched(std::int32_t kind) const;
 
     // The hooks of local.hpp.
     struct Workspace;
     void begin(Workspace& work, std::int32_t n_slots, std::size_t structure) const;
-    void clear(Workspace&, std::int32_t) const {}
     void collect(Workspace& work, const Site& site) const;
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
-    void write(Workspace& work, T* features) const { sum(work, 1, features); }
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
     const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;
     void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const;
 
 private:
+    // Features that a species touches.
+    std::size_t width() const {
+        return static_cast<std::size_t>(model_.n_radial() + p_.species.size() * model_.n_functions);
+    }
+
     AcsfParameters p_;
     std::vector<double> etas_;
     std::vector<AcsfPower<T>> powers_;

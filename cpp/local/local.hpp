@@ -2,7 +2,8 @@
 // weights, derivatives contracted with cotangents, of each feature, and by the vectors to neighbours.
 //
 // A descriptor derives from LocalCalculator and gives hooks, which work on one centre at a time in the memory
-// of a thread. They are called in this order, `site` being the centre:
+// of a thread, its Workspace. They are called in this order, `site` being the centre; begin, clear and write
+// are there already:
 //
 //   void begin(Workspace&, std::int32_t n_slots, std::size_t structure) const;
 //       Before the first of a run of centres of a structure, with room for n_slots centres.
@@ -31,9 +32,8 @@
 //   void gradient(Workspace&, std::size_t neighbour, T* out, std::size_t stride) const;
 //       Derivatives of these by the vector to one neighbour: numbers from out + component * stride on.
 //
-// and cutoff(), n_features(), species() and touched(kind), the features that a species touches as [first,
-// last) runs. Features have to be invariant to rotations, and all derivatives are zero by what is not a
-// neighbour.
+// and cutoff(), n_features(), species() and touched(kind), the features that a species touches. Features have
+// to be invariant to rotations, and all derivatives are zero by what is not a neighbour.
 #pragma once
 
 #include <algorithm>
@@ -78,8 +78,11 @@ struct Site {
     std::int32_t kind(std::int32_t image) const { return kinds[finder.atom[image]]; }
 };
 
+// The features [first, last).
 struct FeatureRun {
-    std::size_t first, length;
+    std::size_t first, last;
+
+    std::size_t length() const { return last - first; }
 };
 
 // Which derivatives to write, and where. Rows of `positions` are numbered as follows: row r of structure s (a
@@ -274,14 +277,14 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
                     for_places(at.centre, [&](std::size_t place, T weight) {
                         const std::size_t first = place + features.first;
                         if (target && !fresh)
-                            add_scaled(features.length, weight, from, target + a * width + first);
+                            add_scaled(features.length(), weight, from, target + a * width + first);
                         if (pulls)
-                            add_scaled(features.length, -weight, from,
+                            add_scaled(features.length(), -weight, from,
                                        rows + static_cast<std::size_t>(own_slot) * slab + a * width + first);
                         // The sum over all neighbours is symmetric, as the features are invariant to
                         // rotations.
                         for (std::size_t b = a; strain && b < 3; ++b)
-                            add_scaled(features.length, weight * static_cast<T>(d[b]), from,
+                            add_scaled(features.length(), weight * static_cast<T>(d[b]), from,
                                        strain + (3 * a + b) * width + first);
                     });
                 }
@@ -375,7 +378,7 @@ void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, 
                     if (kind != last_kind) {
                         written = 0;
                         for (const FeatureRun& features : hooks.runs(work, kind, true))
-                            written += features.length;
+                            written += features.length();
                     }
                     last_kind = kind;
                     if (written < width)
@@ -399,6 +402,15 @@ public:
     static constexpr std::int32_t slots = 1;
 
     bool averages() const { return false; }
+
+    template <class Workspace>
+    void begin(Workspace&, std::int32_t, std::size_t) const {}
+    template <class Workspace>
+    void clear(Workspace&, std::int32_t) const {}
+    template <class Workspace>
+    void write(Workspace& work, T* features) const {
+        self().sum(work, 1, features);
+    }
 
     // The features, written entirely. No result depends on the number of threads.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;

@@ -822,8 +822,8 @@ std::vector<std::size_t> Mbtr::touched_slots(std::int32_t kind) const {
     return slots;
 }
 
-std::vector<std::array<std::size_t, 2>> Mbtr::touched(std::int32_t kind) const {
-    std::vector<std::array<std::size_t, 2>> runs;
+std::vector<FeatureRun> Mbtr::touched(std::int32_t kind) const {
+    std::vector<FeatureRun> runs;
     const auto n = static_cast<std::size_t>(p_.n);
     for (const std::size_t slot : touched_slots(kind))
         runs.push_back({slot * n, (slot + 1) * n});

@@ -69,7 +69,7 @@ public:
     // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
     // atoms, as those of Acsf.
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
-    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
+    std::vector<FeatureRun> touched(std::int32_t kind) const;
     template <class T>
     void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
                        const std::int64_t* value_offsets, T* values) const;
@@ -104,9 +104,7 @@ public:
     const Species& species() const { return terms_.front().species(); }
     bool local() const { return terms_.front().local(); }
     bool averages() const { return !local(); }
-    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const {
-        return terms_.front().touched(kind);
-    }
+    std::vector<FeatureRun> touched(std::int32_t kind) const { return terms_.front().touched(kind); }
 
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
         for_terms([&](const Mbtr& term, const MbtrColumns& columns) {

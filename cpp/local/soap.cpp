@@ -456,14 +456,14 @@ double Soap<T>::weight_in(std::int32_t kind, std::int32_t group) const {
 }
 
 template <class T>
-std::vector<std::array<std::size_t, 2>> Soap<T>::touched(std::int32_t kind) const {
-    std::vector<std::array<std::size_t, 2>> runs;
+std::vector<FeatureRun> Soap<T>::touched(std::int32_t kind) const {
+    std::vector<FeatureRun> runs;
     for (std::size_t k = 0; k < blocks_.size(); ++k) {
         const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
         if (weight_in(kind, blocks_[k].a / n_pad_) == 0.0 && weight_in(kind, blocks_[k].b / n_pad_) == 0.0)
             continue;
-        if (!runs.empty() && runs.back()[1] == blocks_[k].first)
-            runs.back()[1] = end;
+        if (!runs.empty() && runs.back().last == blocks_[k].first)
+            runs.back().last = end;
         else
             runs.push_back({blocks_[k].first, end});
     }
@@ -485,8 +485,9 @@ const std::vector<FeatureRun>& Soap<T>::runs(Workspace& work, std::int32_t kind,
         // A factor without density contributes nothing, and its columns hold no numbers.
         const T w_a = present(b) ? static_cast<T>(u_a) : T(0), w_b = present(a) ? static_cast<T>(u_b) : T(0);
         if (w_a != T(0) || w_b != T(0)) {
-            work.runs.push_back({compact ? at : block.first, end - block.first});
-            work.blocks.push_back({block.a, block.b, w_a, w_b, block.triangular, work.runs.back().first});
+            const std::size_t first = compact ? at : block.first;
+            work.runs.push_back({first, first + end - block.first});
+            work.blocks.push_back({block.a, block.b, w_a, w_b, block.triangular, first});
         }
         at += end - block.first;
     }
@@ -531,31 +532,49 @@ void Soap<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size
 
 // Inner averages -------------------------------------------------------------------------------------------
 
-// Hooks that take the coefficients for features, and after them which groups of columns hold numbers.
+// Hooks that do what SOAP's do.
 template <class T>
-struct Soap<T>::Density {
+struct Soap<T>::Same {
     using Real = T;
     using Workspace = Soap::Workspace;
     static constexpr std::int32_t slots = 1;
     const Soap& soap;
 
-    std::size_t n_features() const {
-        return soap.n_coefficients() + static_cast<std::size_t>(std::max(soap.p_.n_channels, soap.n_groups_));
-    }
+    std::size_t n_features() const { return soap.n_features(); }
+    const Species& species() const { return soap.species(); }
     double cutoff() const { return soap.cutoff(); }
+    auto touched(std::int32_t kind) const { return soap.touched(kind); }
     void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const { soap.begin(work, n_slots, s); }
-    void clear(Workspace& work, std::int32_t) const { soap.clear(work, 2); }
     void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
+    NeighbourList neighbours(const Workspace& work) const { return soap.neighbours(work); }
     void expand(Workspace& work, std::int32_t slot) const { soap.expand(work, slot); }
+    void write(Workspace& work, T* features) const { soap.write(work, features); }
+    void prepare(Workspace& work, const Site& site, T scale) const { soap.prepare(work, site, scale); }
+    auto& runs(Workspace& work, std::int32_t kind, bool compact) const {
+        return soap.runs(work, kind, compact);
+    }
+    void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
+        soap.gradient(work, neighbour, out, stride);
+    }
+};
+
+// But with the coefficients as features, and after them which groups of columns hold numbers.
+template <class T>
+struct Soap<T>::Density : Same {
+    std::size_t n_features() const {
+        return this->soap.n_coefficients() +
+               static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.n_groups_));
+    }
+    void clear(Workspace& work, std::int32_t) const { this->soap.clear(work, 2); }
     const T* sum(Workspace& work, std::int32_t, T*) const {
         std::copy(work.present.begin(), work.present.end(),
-                  work.coefficients.begin() + soap.n_coefficients());
+                  work.coefficients.begin() + this->soap.n_coefficients());
         return work.coefficients.data();
     }
     // Make a mean of such features the density of the workspace.
     template <class Mean>
     void put(Workspace& work, const Mean& mean) const {
-        const std::size_t n = soap.n_coefficients();
+        const std::size_t n = this->soap.n_coefficients();
         for (std::size_t k = 0; k < n; ++k)
             work.coefficients[k] = static_cast<T>(mean[k]);
         for (std::size_t group = 0; group < work.present.size(); ++group)
@@ -563,44 +582,26 @@ struct Soap<T>::Density {
     }
 };
 
-// Hooks for derivatives of features that are made of the mean density of a structure. They follow from means
-// of Density, or where `adjoint` from the derivatives of a number with respect to the mean coefficients.
+// But for features that are made of the mean density of a structure. Their derivatives follow from means of
+// Density, or where `adjoint` from the derivatives of a number with respect to the mean coefficients.
 template <class T>
-struct Soap<T>::OfMean {
-    using Real = T;
-    using Workspace = Soap::Workspace;
-    const Soap& soap;
+struct Soap<T>::OfMean : Same {
     bool adjoint;
     std::size_t first; // structure
     std::vector<AlignedVector<T>> means{};
 
-    std::size_t n_features() const { return soap.n_features(); }
-    const Species& species() const { return soap.species(); }
-    double cutoff() const { return soap.cutoff(); }
-    auto touched(std::int32_t kind) const { return soap.touched(kind); }
     void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const {
-        soap.begin(work, n_slots, s);
-        const AlignedVector<T>& mean = means[s - first];
+        this->soap.begin(work, n_slots, s);
         if (adjoint)
-            work.adjoint = mean, soap.mix_adjoint(work);
+            work.adjoint = means[s - first], this->soap.mix_adjoint(work);
         else
-            Density{soap}.put(work, mean);
+            Density{{this->soap}}.put(work, means[s - first]);
     }
     void clear(Workspace&, std::int32_t) const {}
-    void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
-    NeighbourList neighbours(const Workspace& work) const { return soap.neighbours(work); }
     void expand(Workspace&, std::int32_t) const {}
-    void write(Workspace& work, T* features) const { soap.write(work, features); }
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T*) const {
-        soap.find_slopes(work, site);
-        return soap.take_back(work);
-    }
-    void prepare(Workspace& work, const Site& site, T scale) const { soap.prepare(work, site, scale); }
-    const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const {
-        return soap.runs(work, kind, compact);
-    }
-    void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
-        soap.gradient(work, neighbour, out, stride);
+        this->soap.find_slopes(work, site);
+        return this->soap.take_back(work);
     }
 };
 
@@ -612,13 +613,13 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
     const MeanWeights weights(centres, batch.n_structures);
     Centres weighted = centres;
     weighted.weights = weights;
-    const Density density{*this};
+    const Density density{{*this}};
     const std::size_t n = density.n_features();
     const std::size_t step = std::clamp<std::size_t>(memory_of_means / (n * sizeof(T)), 1, 1024);
     this->with(batch, weighted, [&](Environments in) {
         for (std::size_t first = 0; first < batch.n_structures; first += step) {
             in.first = first, in.last = std::min(first + step, batch.n_structures);
-            OfMean hooks{*this, cotangents != nullptr, first};
+            OfMean hooks{{*this}, cotangents != nullptr, first};
             hooks.means.resize(in.last - first);
             local::pool(
                 density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
@@ -642,12 +643,12 @@ void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads,
     const MeanWeights weights(centres, batch.n_structures);
     Centres weighted = centres;
     weighted.weights = weights;
-    const Density density{*this};
+    const Density density{{*this}};
     this->with(batch, weighted, [&](const Environments& in) {
         local::pool(density, in, n_threads,
                     [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
                         density.put(work, mean);
-                        write(work, out + s * n_features_);
+                        this->write(work, out + s * n_features_);
                     });
     });
 }

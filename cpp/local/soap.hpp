@@ -62,7 +62,7 @@ public:
                        const std::int64_t* value_offsets, T* values) const;
 
     // Features that depend on atoms of a species, as [first, last) runs.
-    std::vector<std::array<std::size_t, 2>> touched(std::int32_t kind) const;
+    std::vector<FeatureRun> touched(std::int32_t kind) const;
 
     // The hooks of local.hpp.
     struct Workspace;
@@ -72,13 +72,13 @@ public:
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
-    void write(Workspace& work, T* features) const { sum(work, 1, features); }
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
     const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;
     void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const;
 
 private:
+    struct Same;    // hooks that forward
     struct Density; // hooks for the coefficients as features
     struct OfMean;  // hooks for the derivatives of the features of a mean density
     std::size_t n_coefficients() const {

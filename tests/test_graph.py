@@ -134,7 +134,7 @@ def test_packages_that_are_absent(monkeypatch):
     for name in ("networkx", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
     found = graph(molecule("H2O"), 2.0)
-    with pytest.raises(ImportError, match="to_networkx needs NetworkX"):
+    with pytest.raises(ImportError, match="to_networkx needs networkx, which is not"):
         found.to_networkx()
     with pytest.raises(ImportError, match="to_pyg needs PyTorch Geometric"):
         found.to_pyg()

@@ -22,7 +22,6 @@ Structures: TypeAlias = Any
 file that ASE reads, or a :class:`Batch`."""
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
-IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
 T = TypeVar("T")
 

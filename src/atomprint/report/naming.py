@@ -7,7 +7,7 @@ from string import ascii_lowercase
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study, Trial
-from atomprint.learn.task.metrics import METRICS, Metric, Spread
+from atomprint.learn.task.metrics import Metric, Spread
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import Html, Markup, bold, join, minus, paragraph, tag
 from atomprint.report.plots.style import Look, looks
@@ -39,11 +39,6 @@ def looks_of(study: Study) -> dict[str, Look]:
 def colour_of(study: Study, model: str) -> str:
     """Return the colour of a model in all plots of a study."""
     return looks_of(study)[model].colour
-
-
-def unit_of(study: Study, name: str) -> str:
-    """Return the unit of a figure of merit, to follow its name."""
-    return f" ({study.target.unit})" if METRICS[study.kind][name].in_unit and study.target.unit else ""
 
 
 def duration(seconds: float) -> str:

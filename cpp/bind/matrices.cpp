@@ -9,16 +9,18 @@ namespace {
 using Noise = std::optional<In<double, nb::ndim<2>>>;
 using EwaldRows = std::optional<In<double, nb::shape<-1, 4>>>; // a, r_cut, g_cut, a_strain
 
+// Features may be left out next to derivatives of them.
 template <class T>
-MatrixFeatures<T> checked(const BatchArrays& batch, const Rows<T>& out, std::size_t n_max,
-                          Permutation permutation, const Noise& noise) {
-    require(out.shape(0) == batch.n_structures &&
-                out.shape(1) == (permutation == Permutation::eigenspectrum ? n_max : n_max * n_max),
+MatrixFeatures<T> checked(const BatchArrays& batch, const std::optional<Rows<T>>& out, std::size_t n_max,
+                          Permutation permutation, const Noise& noise = {}) {
+    const MatrixFeatures<T> features{data_of(out), n_max, permutation, data_of(noise)};
+    require(Shape{batch, batch.n_structures, features.n_features()}.fits(out),
             "out must have one row for each structure and one column for each feature");
-    require(permutation != Permutation::random || noise, "noise must be given for the random permutation");
+    require(permutation != Permutation::random || noise,
+            "the random permutation must have noise, and has no derivatives");
     require(!noise || (noise->shape(0) == batch.n_structures && noise->shape(1) == n_max),
             "noise must have shape (n_structures, n_atoms_max)");
-    return {out.data(), n_max, permutation, data_of(noise)};
+    return features;
 }
 
 MatrixInput matrix_input(const BatchArrays& batch, MatrixKind kind, const EwaldRows& parameters) {
@@ -30,15 +32,6 @@ MatrixInput matrix_input(const BatchArrays& batch, MatrixKind kind, const EwaldR
         in.ewald.push_back(
             {(*parameters)(s, 0), (*parameters)(s, 1), (*parameters)(s, 2), (*parameters)(s, 3)});
     return in;
-}
-
-// Features that may be left out, next to derivatives of them.
-template <class T>
-MatrixFeatures<T> differentiable(const BatchArrays& batch, const std::optional<Rows<T>>& out,
-                                 std::size_t n_max, Permutation permutation) {
-    require(permutation != Permutation::random, "the random permutation has no derivatives");
-    return out ? checked<T>(batch, *out, n_max, permutation, {})
-               : MatrixFeatures<T>{nullptr, n_max, permutation, nullptr};
 }
 
 template <class T>
@@ -54,8 +47,7 @@ void define_matrices(nb::module_& m) {
         },
         nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("out").noconvert(),
         nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("noise").none(), nb::arg("n_threads"),
-        "Write the matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative of ln a of "
-        "each "
+        "Write the matrices of a batch; parameters are a, r_cut, g_cut and d ln a / d strain of each "
         "structure.");
     m.def(
         "matrix_vjp",
@@ -63,7 +55,7 @@ void define_matrices(nb::module_& m) {
            const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
            const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
            int n_threads) {
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto values = checked<T>(batch, features, n_max, permutation);
             Shape{batch, batch.n_structures, values.n_features()}.check_contracted(cotangents, gradient,
                                                                                    strain, features);
             const MatrixGradient<T> out{cotangents.data(), gradient.data(), data_of(strain)};
@@ -84,7 +76,7 @@ void define_matrices(nb::module_& m) {
            const Integers& row_offsets, const DenseGradient<T>& derivatives, const DenseStrain<T>& strain,
            const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
            int n_threads) {
-            const auto values = differentiable<T>(batch, features, n_max, permutation);
+            const auto values = checked<T>(batch, features, n_max, permutation);
             Shape{batch, batch.n_structures, values.n_features()}.check_dense(slots, row_offsets, derivatives,
                                                                               strain, features);
             const MatrixJacobian<T> out{slots.data(), row_offsets.data(), data_of(derivatives),

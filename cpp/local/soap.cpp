@@ -662,7 +662,9 @@ void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n
         compute(batch, centres, n_threads, features);
     GradientSum gradient(batch, positions, strain);
     for_means(batch, centres, n_threads, cotangents, [&](const OfMean& hooks, const Environments& in) {
-        local::contract(hooks, in, attach, n_threads, cotangents, static_cast<T*>(nullptr), gradient);
+        const Environments plain{batch, centres, in.kinds, in.first,
+                                 in.last}; // the adjoints hold the weights
+        local::contract(hooks, plain, attach, n_threads, cotangents, static_cast<T*>(nullptr), gradient);
     });
 }
 

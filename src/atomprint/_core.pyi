@@ -144,7 +144,7 @@ def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArra
 @overload
 def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_atoms_max: int, permutation: Permutation, noise: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, n_threads: int) -> None:
     """
-    Write the matrices of a batch; parameters are a, r_cut, g_cut and the strain derivative of ln a of each structure.
+    Write the matrices of a batch; parameters are a, r_cut, g_cut and d ln a / d strain of each structure.
     """
 
 @overload

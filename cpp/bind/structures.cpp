@@ -82,12 +82,14 @@ nb::tuple first_problem(const BatchArrays& batch, bool need_cell) {
     return nb::make_tuple(finding.problem, finding.structure, finding.atom, finding.other);
 }
 
-nb::tuple pairs_within(const BatchArrays& batch, double cutoff, int n_threads) {
+nb::tuple pairs_within(const BatchArrays& batch, const CentreArrays& centres, double cutoff, bool with_own,
+                       int n_threads) {
     require(cutoff > 0.0, "cutoff must be > 0");
+    const Centres& places = centres.of(batch);
     PairList list;
     {
         nb::gil_scoped_release release;
-        list = neighbour_pairs(batch, cutoff, n_threads);
+        list = neighbour_pairs(batch, places, cutoff, with_own, n_threads);
     }
     const std::size_t n = list.centre.size();
     return nb::make_tuple(to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
@@ -118,9 +120,11 @@ void define(nb::module_& m) {
           "any is not as ASE makes it.");
     m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
           "First problem of a batch as (problem, structure, atom, other atom).");
-    m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("cutoff"), nb::arg("n_threads"),
-          "Pairs of atoms within the cutoff, sorted: (atom in the batch, other in its structure, shift, "
-          "vector).");
+    m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"),
+          nb::arg("with_own"), nb::arg("n_threads"),
+          "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own "
+          "an "
+          "atom on its own centre is one, too.");
 }
 
 const Family family("structures", define);

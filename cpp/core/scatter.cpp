@@ -1,51 +1,53 @@
 #include "core/scatter.hpp"
 
-#include <numeric>
 #include <tuple>
+
+#include "core/aligned.hpp"
 
 namespace atomprint {
 
-PairList neighbour_pairs(const Batch& batch, double cutoff, int n_threads) {
-    const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
-    std::vector<std::int64_t> atoms(n_atoms);
-    for (std::size_t s = 0; s < batch.n_structures; ++s)
-        std::iota(atoms.begin() + batch.offsets[s], atoms.begin() + batch.offsets[s + 1], 0);
-    const std::vector<std::int32_t> one_kind(n_atoms, 0);
+NeighbourList AtomsAround::find(const NeighbourFinder& finder, const Centres& centres, std::int64_t centre,
+                                bool with_own, bool sorted) {
+    Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1], centres.points[3 * centre + 2]};
+    const auto moved = finder.locate(point);
+    finder.query(point, found);
+    const std::int64_t own = centres.atoms[centre];
+    const auto image_of = [&](std::int32_t k) { return static_cast<std::size_t>(found.index[k]); };
+    kept.clear();
+    for (std::int32_t k = 0; k < static_cast<std::int32_t>(found.n); ++k) {
+        const std::size_t i = image_of(k);
+        const bool is_own = own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved
+                                     : found.r2[k] < coincidence * coincidence;
+        if (with_own || !is_own)
+            kept.push_back(k);
+    }
+    const auto before = [&](std::int32_t a, std::int32_t b) {
+        const std::size_t i = image_of(a), j = image_of(b);
+        return std::tie(finder.atom[i], finder.shift[i]) < std::tie(finder.atom[j], finder.shift[j]);
+    };
+    if (sorted && !std::is_sorted(kept.begin(), kept.end(), before)) // as they are where there are few images
+        std::sort(kept.begin(), kept.end(), before);
+    const std::vector<double>* const from[3] = {&found.x, &found.y, &found.z};
+    grow(image, kept.size());
+    for (std::size_t n = 0; n < kept.size(); ++n)
+        image[n] = found.index[kept[n]];
+    for (std::size_t c = 0; c < 3; ++c) {
+        grow(vector[c], kept.size());
+        for (std::size_t n = 0; n < kept.size(); ++n)
+            vector[c][n] = (*from[c])[kept[n]];
+    }
+    return {kept.size(), image.data(), vector[0].data(), vector[1].data(), vector[2].data()};
+}
 
-    struct Workspace {
-        OtherAtoms found, sorted;
-        std::vector<std::int32_t> order;
-    };
-    std::vector<Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
-    const auto collect = [&](int worker, const NeighbourFinder& finder, const std::int32_t*,
-                             std::int64_t centre) {
-        auto& [found, sorted, order] = workspaces[static_cast<std::size_t>(worker)];
-        const NeighbourList list =
-            found.around(finder, {batch.positions, atoms.data(), batch.offsets}, centre);
-        order.resize(list.n);
-        std::iota(order.begin(), order.end(), 0);
-        const auto before = [&](std::int32_t a, std::int32_t b) {
-            const auto i = static_cast<std::size_t>(list.image[a]),
-                       j = static_cast<std::size_t>(list.image[b]);
-            return std::tie(finder.atom[i], finder.shift[i]) < std::tie(finder.atom[j], finder.shift[j]);
-        };
-        if (std::is_sorted(order.begin(), order.end(), before)) // as it is where there are few images
-            return list;
-        std::sort(order.begin(), order.end(), before);
-        sorted.image.resize(list.n);
-        for (auto* values : {&sorted.found.x, &sorted.found.y, &sorted.found.z})
-            values->resize(list.n);
-        for (std::size_t k = 0; k < list.n; ++k) {
-            const auto from = static_cast<std::size_t>(order[k]);
-            sorted.image[k] = list.image[from];
-            sorted.found.x[k] = list.x[from], sorted.found.y[k] = list.y[from],
-            sorted.found.z[k] = list.z[from];
-        }
-        return NeighbourList{list.n, sorted.image.data(), sorted.found.x.data(), sorted.found.y.data(),
-                             sorted.found.z.data()};
-    };
-    return list_pairs(batch, one_kind.data(), 1, {batch.positions, atoms.data(), batch.offsets}, cutoff,
-                      n_threads, collect);
+PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
+                         int n_threads) {
+    const std::vector<std::int32_t> one_kind(static_cast<std::size_t>(batch.offsets[batch.n_structures]), 0);
+    std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
+    return list_pairs(
+        batch, one_kind.data(), 1, centres, cutoff, n_threads,
+        [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+            return around[static_cast<std::size_t>(worker)].find(finder, centres, centre, with_own, true);
+        });
 }
 
 } // namespace atomprint

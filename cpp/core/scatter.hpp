@@ -99,29 +99,15 @@ struct NeighbourList {
     const double *x, *y, *z;
 };
 
-// What is found around a centre without the atom that it stands for, or that a point is on top of.
-struct OtherAtoms {
+// What is found around a centre, but unless `with_own` without the atom that it stands for, or that a point
+// is on top of; sorted by atoms and shifts if that is asked for.
+struct AtomsAround {
     Neighbours found;
-    std::vector<std::int32_t> image;
+    std::vector<std::int32_t> kept, image;
+    std::vector<double> vector[3];
 
-    NeighbourList around(const NeighbourFinder& finder, const Centres& centres, std::int64_t centre) {
-        Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1],
-                   centres.points[3 * centre + 2]};
-        const auto moved = finder.locate(point);
-        finder.query(point, found);
-        const std::int64_t own = centres.atoms[centre];
-        std::size_t n = 0;
-        image.resize(found.n);
-        for (std::size_t k = 0; k < found.n; ++k) {
-            const auto i = static_cast<std::size_t>(found.index[k]);
-            if (own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved
-                         : found.r2[k] < coincidence * coincidence)
-                continue;
-            image[n] = found.index[k];
-            found.x[n] = found.x[k], found.y[n] = found.y[k], found.z[n] = found.z[k], ++n;
-        }
-        return {n, image.data(), found.x.data(), found.y.data(), found.z.data()};
-    }
+    NeighbourList find(const NeighbourFinder& finder, const Centres& centres, std::int64_t centre,
+                       bool with_own = false, bool sorted = false);
 };
 
 // List all pairs; collect(worker, finder, kinds, centre) returns the neighbours of a centre. Within a
@@ -187,7 +173,8 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
     return list;
 }
 
-// All pairs of atoms within the cutoff, sorted by the first atom, the second one and its shift.
-PairList neighbour_pairs(const Batch& batch, double cutoff, int n_threads);
+// All pairs of a centre and an atom within the cutoff, sorted by centre, atom and shift.
+PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
+                         int n_threads);
 
 } // namespace atomprint

@@ -790,11 +790,11 @@ double Mbtr::reach() const {
 PairList Mbtr::pairs(const Batch& batch, const Centres& centres, int n_threads) const {
     if (!p_.local)
         throw std::invalid_argument("only the local form has pairs");
-    std::vector<OtherAtoms> others(static_cast<std::size_t>(std::max(n_threads, 1)));
+    std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
     return list_pairs(
         batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
         n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            return others[static_cast<std::size_t>(worker)].around(finder, centres, centre);
+            return around[static_cast<std::size_t>(worker)].find(finder, centres, centre);
         });
 }
 

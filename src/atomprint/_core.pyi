@@ -57,9 +57,9 @@ def read_atoms(items: list, periodic: bool) -> object:
 def check_batch(batch: Batch, need_cell: bool) -> tuple:
     """First problem of a batch as (problem, structure, atom, other atom)."""
 
-def neighbour_pairs(batch: Batch, cutoff: float, n_threads: int) -> tuple:
+def neighbour_pairs(batch: Batch, centers: Centers, cutoff: float, with_own: bool, n_threads: int) -> tuple:
     """
-    Pairs of atoms within the cutoff, sorted: (atom in the batch, other in its structure, shift, vector).
+    Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too.
     """
 
 class Acsf64:

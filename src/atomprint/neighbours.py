@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.ragged import offsets_of, owners, places
+from atomprint.ragged import owners, places
 from atomprint.structures import Batch, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_real
 
@@ -80,10 +80,7 @@ def pairs(structures: Structures, r_cut: float, n_jobs: int = 1) -> Pairs:
 
 def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
     """Return what :func:`pairs` does, for structures that have been checked."""
-    first, second, shifts, vectors = _core.neighbour_pairs(batch.core(), r_cut, n_threads)
-    structures = owners(batch.offsets)[first]
-    distances = np.linalg.norm(vectors, axis=1)
-    return Pairs(structures, first - batch.offsets[structures], second, shifts, vectors, distances)
+    return _search(batch, batch.positions, places(batch.offsets), batch.offsets, r_cut, n_threads)
 
 
 def find_around(
@@ -102,20 +99,19 @@ def find_around(
     r_cut, n_threads
         As for :func:`pairs`.
     """
-    # Points are found as if they were atoms, behind those of their structures.
-    n_atoms = np.diff(batch.offsets)
-    both = offsets_of(n_atoms + np.diff(offsets))
-    is_atom = places(both) < np.repeat(n_atoms, np.diff(both))
-    numbers, positions = np.ones(len(is_atom), dtype=batch.numbers.dtype), np.empty((len(is_atom), 3))
-    numbers[is_atom], positions[is_atom], positions[~is_atom] = batch.numbers, batch.positions, points
-    found = find_pairs(Batch(numbers, positions, both, batch.cells, batch.pbc), r_cut, n_threads)
-    before = n_atoms[found.structures]
-    kept = (found.first >= before) & (found.second < before)
-    return Pairs(
-        found.structures[kept],
-        (found.first - before)[kept],
-        found.second[kept],
-        found.shifts[kept],
-        found.vectors[kept],
-        found.distances[kept],
-    )
+    return _search(batch, points, None, offsets, r_cut, n_threads)
+
+
+def _search(
+    batch: Batch,
+    points: npt.NDArray[np.float64],
+    atoms: npt.NDArray[np.int64] | None,
+    offsets: npt.NDArray[np.int64],
+    r_cut: float,
+    n_threads: int,
+) -> Pairs:
+    """Return the pairs of points and atoms; the points may stand for atoms, which are not paired with themselves."""
+    centers = _core.Centers(points, np.full(len(points), -1) if atoms is None else atoms, offsets)
+    first, second, shifts, vectors = _core.neighbour_pairs(batch.core(), centers, r_cut, atoms is None, n_threads)
+    structures = owners(offsets)[first]
+    return Pairs(structures, first - offsets[structures], second, shifts, vectors, np.linalg.norm(vectors, axis=1))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.data import atomic_masses
 from ase.spacegroup import crystal
 from hypothesis import given, settings
@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import atomprint.pooling
+from atomprint.descriptors import ACSF, LMBTR, SOAP
 from atomprint.pooling import LocalFeatures, Pooling
 from atomprint.structures import as_batch, counted_from
 
@@ -564,3 +565,61 @@ def test_a_plan_pools_chunk_by_chunk(by_species, as_sparse):
     matrix = plan.row_weights().matrix(features.offsets)
     assert matrix.shape == (6 * (3 if by_species else 1) * 2, 19)
     np.testing.assert_allclose((matrix @ features.values).reshape(6, -1), whole, rtol=1e-14, atol=1e-15)
+
+
+# -------------------------------------------------------------------------------- in the core
+
+POOLINGS = [
+    "mean",
+    ("sum", "mean"),
+    Pooling("mean", by_species=True),
+    Pooling(("mean", "sum"), weights="mass", by_species=True),
+    Pooling(("mean", "covariance"), channels="species"),
+]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("name", ["soap", "acsf", "lmbtr"])
+def test_linear_poolings_in_the_core_are_their_matrix(name, pooling):
+    # Enough atoms for several partial sums; a structure without one of the elements; centres of its own for each.
+    rng = np.random.default_rng(0)
+    large, small = bulk("NaCl", "rocksalt", 5.6, cubic=True).repeat(2), bulk("Na")
+    large.positions += rng.normal(0, 0.1, large.positions.shape)
+    structures, centers = [large, small], [None, [[0.3, 0.2, 0.1]] if pooling == "mean" else [0]]
+    descriptor = {
+        "soap": lambda **p: SOAP(r_cut=3.0, n_max=2, l_max=2, species=["Na", "Cl"], periodic=True, **p),
+        "acsf": lambda **p: ACSF(r_cut=3.0, g2_params=[[1, 1]], species=["Na", "Cl"], periodic=True, **p),
+        "lmbtr": lambda **p: LMBTR(
+            geometry={"function": "distance"},
+            grid={"min": 1, "max": 4, "n": 5, "sigma": 0.3},
+            weighting={"function": "exp", "r_cut": 3.5, "threshold": 1e-2},
+            species=["Na", "Cl"],
+            periodic=True,
+            **p,
+        ),
+    }[name]
+    pooled, plain = descriptor(pooling=pooling), descriptor()
+    plan = pooled._call(structures, centers=centers).plan
+    matrix = plan.row_weights().matrix(np.array([0, 64, 65]))
+    rows = np.concatenate(plain.create(structures, centers))
+    found = pooled.create(structures, centers)
+    np.testing.assert_allclose(found, (matrix @ rows).reshape(2, -1), rtol=1e-11, atol=1e-11 * np.abs(rows).max())
+    weights = rng.normal(size=found.shape)
+    gradient = pooled.vjp(structures, weights, centers, return_descriptor=True)
+    np.testing.assert_array_equal(gradient.descriptor, found)
+    back = matrix.T @ weights.reshape(matrix.shape[0], -1)
+    expected = plain.vjp(structures, [back[:64], back[64:]], centers)
+    for a, b in zip(gradient.positions, expected.positions, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-11 * max(1, np.abs(b).max()))
+    np.testing.assert_allclose(gradient.strain, expected.strain, atol=1e-11 * np.abs(expected.strain).max())
+    again = pooled.vjp(structures, weights, centers, return_descriptor=True, n_jobs=2)
+    np.testing.assert_array_equal(again.descriptor, found)
+    np.testing.assert_array_equal(again.positions[0], gradient.positions[0])
+
+
+def test_sums_in_the_core_that_are_too_large():
+    weights = [np.ones(2), np.full(2, 8e307)]
+    soap = SOAP(r_cut=3.0, n_max=2, l_max=1, species=["H"], pooling=Pooling("sum", weights=weights))
+    hydrogen = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]])
+    with pytest.raises(ValueError, match="structure 1: features must be finite, and their sum within range"):
+        soap.create([hydrogen, hydrogen])

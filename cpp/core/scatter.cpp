@@ -6,12 +6,11 @@
 
 namespace atomprint {
 
-NeighbourList AtomsAround::find(const NeighbourFinder& finder, const Centres& centres, std::int64_t centre,
+NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* point, std::int64_t own,
                                 bool with_own, bool sorted) {
-    Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1], centres.points[3 * centre + 2]};
-    const auto moved = finder.locate(point);
-    finder.query(point, found);
-    const std::int64_t own = centres.atoms[centre];
+    Vec3 located{point[0], point[1], point[2]};
+    const auto moved = finder.locate(located);
+    finder.query(located, found);
     const auto image_of = [&](std::int32_t k) { return static_cast<std::size_t>(found.index[k]); };
     kept.clear();
     for (std::int32_t k = 0; k < static_cast<std::int32_t>(found.n); ++k) {
@@ -46,7 +45,8 @@ PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cuto
     return list_pairs(
         batch, one_kind.data(), 1, centres, cutoff, n_threads,
         [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            return around[static_cast<std::size_t>(worker)].find(finder, centres, centre, with_own, true);
+            return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
+                                                                 centres.atoms[centre], with_own, true);
         });
 }
 

@@ -99,14 +99,14 @@ struct NeighbourList {
     const double *x, *y, *z;
 };
 
-// What is found around a centre, but unless `with_own` without the atom that it stands for, or that a point
-// is on top of; sorted by atoms and shifts if that is asked for.
+// What is found around a point, but unless `with_own` without the atom `own` that it stands for, or where
+// that is -1 an atom that it is on top of; sorted by atoms and shifts if that is asked for.
 struct AtomsAround {
     Neighbours found;
     std::vector<std::int32_t> kept, image;
     std::vector<double> vector[3];
 
-    NeighbourList find(const NeighbourFinder& finder, const Centres& centres, std::int64_t centre,
+    NeighbourList find(const NeighbourFinder& finder, const double* point, std::int64_t own,
                        bool with_own = false, bool sorted = false);
 };
 

@@ -794,7 +794,8 @@ PairList Mbtr::pairs(const Batch& batch, const Centres& centres, int n_threads) 
     return list_pairs(
         batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
         n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            return around[static_cast<std::size_t>(worker)].find(finder, centres, centre);
+            return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
+                                                                 centres.atoms[centre]);
         });
 }
 

@@ -627,8 +627,9 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
                         return hooks.means[s - first].assign(mean.begin(), mean.end());
                     density.put(work, mean);
                     couple(work, cotangents + s * n_features_);
+                    const T share = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
                     for (T& number : work.adjoint) // the coefficients of a centre are a share of the mean
-                        number /= static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
+                        number *= share;
                     hooks.means[s - first] = work.adjoint;
                 });
             body(hooks, in);

@@ -69,6 +69,7 @@ def test_damaged_copies_are_replaced(server, tmp_path):
 
 
 def test_file_without_published_hash_is_reported(server, tmp_path):
+    pytest.importorskip("pooch")
     with pytest.warns(UserWarning, match=f"could not be verified.*found SHA-256 {SHA256}"):
         fetch_file(remote(server, None), cache=tmp_path)
     fetch_file(remote(server, None), cache=tmp_path, offline=True)  # no second warning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -85,6 +86,8 @@ def test_formulas_electrons_and_ionic_character():
 
 def test_tables_agree_with_pymatgen():
     periodic_table = pytest.importorskip("pymatgen.core.periodic_table")
+    if version("pymatgen") < "2026":
+        pytest.skip("older tables are others")
     for z in range(1, 104):
         element = periodic_table.Element.from_Z(z)
         assert set(COMMON.get(z, ())) == set(element.common_oxidation_states)

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -39,15 +38,13 @@ void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most
     }
 }
 
-// For each structure the sums of the features of its centres times their weights, (n_rows, n_features). Runs
-// of centres add them up apart, and the parts of a structure are added in their order: the result does not
-// depend on the number of threads.
-class WeightedSums {
+// For each structure the sums of the features of its centres times their weights, (n_rows, n_features).
+class WeightedSums : public SumsOfRuns {
 public:
     using Part = std::vector<double>;
 
     WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features)
-        : weights_(weights), n_features_(n_features), parts_(n_structures) {}
+        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features) {}
 
     Part part() const { return Part(weights_.n_rows * n_features_, 0.0); }
     std::size_t most_parts() const {
@@ -66,28 +63,9 @@ public:
         }
     }
 
-    void put(const CentreRun& run, Part&& part) {
-        const std::scoped_lock lock(mutex_);
-        auto& parts = parts_[run.structure];
-        parts.resize(std::max(parts.size(), run.part + 1));
-        parts[run.part] = std::move(part);
-    }
-
-    // The sums of a structure, after its last run.
-    Part take(std::size_t structure) {
-        std::vector<Part> parts;
-        parts.swap(parts_[structure]);
-        for (std::size_t part = 1; part < parts.size(); ++part)
-            for (std::size_t k = 0; k < parts[0].size(); ++k)
-                parts[0][k] += parts[part][k];
-        return std::move(parts[0]);
-    }
-
 private:
     RowWeights weights_;
     std::size_t n_features_;
-    std::vector<std::vector<Part>> parts_; // of each structure
-    std::mutex mutex_;
 };
 
 // Write the sums of a structure to the rows of all, or throw where they are not finite numbers.

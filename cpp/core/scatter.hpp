@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "core/centres.hpp"
@@ -16,12 +15,11 @@
 namespace atomprint {
 
 // Derivatives of a sum over centres, (n_atoms, 3) by positions and unless null (n_structures, 3, 3) by
-// strain. Runs of centres add them up apart, and the parts of a structure are added in their order: the
-// result does not depend on the number of threads.
+// strain.
 class GradientSum {
 public:
     GradientSum(const Batch& batch, double* positions, double* strain)
-        : batch_(batch), positions_(positions), strain_(strain), parts_(batch.n_structures) {
+        : batch_(batch), positions_(positions), strain_(strain), sums_(batch.n_structures) {
         std::fill(positions, positions + 3 * batch.offsets[batch.n_structures], 0.0);
         if (strain)
             std::fill(strain, strain + strain_numbers * batch.n_structures, 0.0);
@@ -54,23 +52,16 @@ public:
         return Part(static_cast<std::size_t>(batch_.offsets[structure + 1] - batch_.offsets[structure]));
     }
 
-    void put(const CentreRun& run, Part&& part) {
-        const std::scoped_lock lock(mutex_);
-        auto& parts = parts_[run.structure];
-        parts.resize(std::max(parts.size(), run.part + 1));
-        parts[run.part] = std::move(part.numbers_);
-    }
+    void put(const CentreRun& run, Part&& part) { sums_.put(run, std::move(part.numbers_)); }
 
     // After the last run of a structure.
     void finish(std::size_t s) {
         const std::int64_t begin = 3 * batch_.offsets[s], n = 3 * batch_.offsets[s + 1] - begin;
-        for (const std::vector<double>& part : parts_[s]) {
-            for (std::int64_t k = 0; k < n; ++k)
-                positions_[begin + k] += part[k];
-            for (std::size_t k = 0; strain_ && k < strain_numbers; ++k)
-                strain_[strain_numbers * s + k] += part[n + k];
-        }
-        std::vector<std::vector<double>>().swap(parts_[s]);
+        const std::vector<double> sum = sums_.take(s);
+        for (std::int64_t k = 0; k < n; ++k)
+            positions_[begin + k] += sum[k];
+        for (std::size_t k = 0; strain_ && k < strain_numbers; ++k)
+            strain_[strain_numbers * s + k] += sum[n + k];
     }
 
 private:
@@ -78,8 +69,7 @@ private:
 
     Batch batch_;
     double *positions_, *strain_;
-    std::vector<std::vector<std::vector<double>>> parts_; // of each structure
-    std::mutex mutex_;
+    SumsOfRuns sums_;
 };
 
 // All pairs of a centre and an atom within reach of it, sorted by species of the atom, then by centre.

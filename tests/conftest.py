@@ -34,14 +34,14 @@ def _skipped_where_a_package_is_missing() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Skip each test that needs an optional package which is missing, and no others."""
+    """Skip a test that needs an optional package which is missing, and no others."""
     with _skipped_where_a_package_is_missing():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: object) -> Iterator[None]:
-    """Skip the tests of a fixture that needs such a package."""
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Skip a test whose fixtures need such a package."""
     with _skipped_where_a_package_is_missing():
         return (yield)
 

@@ -23,6 +23,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.fixture
 def run_page(tmp_path, monkeypatch):
     """Return a function that carries out a page: it writes the files, runs the code and the commands, in order."""
+    pytest.importorskip("matplotlib")  # for the reports of its runs
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
 

@@ -156,8 +156,9 @@ def test_any_estimator_by_its_import_path():
         "sklearn.ensemble.BaggingRegressor", random_state=3, n_jobs=2, estimator=KernelRidge(), estimator__alpha=0.5
     )
     assert (model.random_state, model.n_jobs, model.estimator.alpha) == (3, 2, 0.5)
-    assert make_model("xgboost.XGBRegressor", max_depth=2).max_depth == 2
     assert make_model("sklearn.svm.SVR", pairwise=True, kernel="precomputed").kernel == "precomputed"
+    pytest.importorskip("xgboost")
+    assert make_model("xgboost.XGBRegressor", max_depth=2).max_depth == 2
 
 
 def test_extras_that_are_missing_are_named(monkeypatch):

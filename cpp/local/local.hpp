@@ -301,8 +301,9 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
                 hooks.clear(work, 1);
                 hooks.collect(work, at);
                 const NeighbourList found = hooks.neighbours(work);
-                // Centres that no selected atom is near cost no more than their neighbours, and features.
-                bool needed = out.strain != nullptr;
+                // Centres that no selected atom is near or moves cost no more than their neighbours, and
+                // features.
+                bool needed = out.strain || (out.positions && attach && at.atom >= 0 && slots[at.atom] >= 0);
                 for (std::size_t k = 0; out.positions && !needed && k < found.n; ++k)
                     needed = slots[at.finder.atom[found.image[k]]] >= 0;
                 if (needed || out.features)

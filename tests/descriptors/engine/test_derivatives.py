@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -286,26 +287,29 @@ def test_lists_single_structures_and_threads(name, descriptor):
 
 def test_selected_atoms_are_slices(name, descriptor):
     atoms = structures_for(name)
-    everything = descriptor.derivatives(atoms, return_descriptor=False)
-    place = everything[0].ndim - 3  # the axis of the atoms, in a list of arrays or without the leading axis
-    for s, one in enumerate(atoms):
-        last = len(one) - 1
-        for change, kept in (
-            ({"include": [last, 0]}, [last, 0] if last else [0]),
-            ({"exclude": [0]}, list(range(1, last + 1))),
-            ({"include": []}, []),
-            ({"exclude": []}, list(range(last + 1))),
-        ):
-            if last == 0 and change == {"include": [last, 0]}:
-                continue
-            found = descriptor.derivatives(one, **change, return_descriptor=False)
-            np.testing.assert_allclose(found, np.take(everything[s], kept, axis=place), atol=1e-13)
-    both = descriptor.derivatives(atoms, include=[[0], None, [1]], return_descriptor=False)
-    for s, kept in enumerate(([0], range(len(atoms[1])), [1])):
-        np.testing.assert_allclose(both[s], np.take(everything[s], list(kept), axis=place), atol=1e-13)
-    same = descriptor.derivatives(atoms, include=[0], return_descriptor=False)
-    for s in range(len(atoms)):
-        np.testing.assert_allclose(same[s], np.take(everything[s], [0], axis=place), atol=1e-13)
+    for given in ({}, {"attach": True}) if isinstance(descriptor, LocalDescriptor) else ({},):
+        derivatives = partial(descriptor.derivatives, return_descriptor=False, **given)
+        everything = derivatives(atoms)
+        place = everything[0].ndim - 3  # the axis of the atoms, in a list of arrays or without the leading axis
+        for s, one in enumerate(atoms):
+            last = len(one) - 1
+            for change, kept in (
+                ({"include": [0]}, [0]),
+                ({"include": [last, 0]}, [last, 0] if last else [0]),
+                ({"exclude": [0]}, list(range(1, last + 1))),
+                ({"include": []}, []),
+                ({"exclude": []}, list(range(last + 1))),
+            ):
+                if last == 0 and change == {"include": [last, 0]}:
+                    continue
+                found = derivatives(one, **change)
+                np.testing.assert_allclose(found, np.take(everything[s], kept, axis=place), atol=1e-13)
+        both = derivatives(atoms, include=[[0], None, [1]])
+        for s, kept in enumerate(([0], range(len(atoms[1])), [1])):
+            np.testing.assert_allclose(both[s], np.take(everything[s], list(kept), axis=place), atol=1e-13)
+        same = derivatives(atoms, include=[0])
+        for s in range(len(atoms)):
+            np.testing.assert_allclose(same[s], np.take(everything[s], [0], axis=place), atol=1e-13)
 
 
 def test_numerical_derivatives_agree(name, descriptor):

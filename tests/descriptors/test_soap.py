@@ -547,6 +547,10 @@ def test_impossible_cells():
     soap = SOAP(species=["Na"], r_cut=4.0, periodic=True)
     with pytest.raises(ValueError, match="structure 1: the cutoff reaches more than 5e7 periodic images"):
         soap.create([bulk("Na"), Atoms("Na", cell=[0.02, 0.02, 0.02], pbc=True)])
+    salt = SOAP(species=["Na", "Cl"], r_cut=4.0, n_max=1, l_max=0, periodic=True)
+    for call in (salt.create, salt.jacobian):  # the latter takes structures of the same species together
+        with pytest.raises(ValueError, match="structure 1: the cutoff reaches more than 5e7 periodic images"):
+            call([bulk("NaCl", "rocksalt", 5.6), Atoms("Na", cell=[0.02, 0.02, 0.02], pbc=True)])
     for cell in ([1e-7] * 3, [1e200] * 3):
         with pytest.raises(ValueError, match="structure 0: cell must"):
             soap.create(Atoms("Na", cell=cell, pbc=True))

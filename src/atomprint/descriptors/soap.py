@@ -24,7 +24,7 @@ from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, z
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import owners
-from atomprint.structures import Structures
+from atomprint.structures import StructureError, Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer, check_real, check_species
 
@@ -439,7 +439,11 @@ class SOAP(CompiledDescriptor):
             own = tuple(z for z, there in zip(species, members, strict=True) if there)
             plan = call.plan.pick(structures) if isinstance(call.plan, PoolingPlan) else None
             these = replace(call, batch=part, centers=call.centers.pick(structures), plan=plan)
-            found = compiled_pairs(self._calculator(own), these, own)
+            try:
+                found = compiled_pairs(self._calculator(own), these, own)
+            except StructureError as error:
+                error.index = int(structures[error.index])
+                raise
             columns = self._columns(members)
             blocks += [
                 replace(block, features=columns[block.features], structures=structures[block.structures])

@@ -178,6 +178,13 @@ def test_statistics_are_those_of_ase_neighbours(atoms, cutoff_width):
         np.testing.assert_allclose(found[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
+def test_errors_name_the_structure():
+    statistics = NeighbourStatistics(r_cut=8.0, species=["Na"], periodic=True)
+    for call in (statistics.create, statistics.derivatives):
+        with pytest.raises(ValueError, match="structure 1: the cutoff reaches more than 5e7 periodic images"):
+            call([bulk("Na"), Atoms("Na", cell=[0.02, 0.02, 0.02], pbc=True)])
+
+
 def test_location():
     descriptor = NeighbourStatistics(species=["Na", "Cl"])
     names = descriptor.get_feature_names_out()

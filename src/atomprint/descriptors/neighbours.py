@@ -11,6 +11,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.neighbours import Pairs, find_pairs
+from atomprint.structures import counted_from
 from atomprint.util.registry import public
 from atomprint.util.validation import check_real
 
@@ -124,12 +125,14 @@ class NeighbourStatistics(Descriptor):
 
     def _compute(self, call: Call, out: Array) -> None:
         for s in range(len(call)):
-            out[s] = self._statistics(call[s : s + 1])[0]
+            with counted_from(s):
+                out[s] = self._statistics(call[s : s + 1])[0]
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:
         selection = call.selection
         for s in range(len(call)):
-            values, pairs, slopes = self._statistics(call[s : s + 1])
+            with counted_from(s):
+                values, pairs, slopes = self._statistics(call[s : s + 1])
             if out.features is not None:
                 out.features[s] = values
             unit = pairs.vectors / pairs.distances[:, None]

@@ -607,6 +607,13 @@ def test_tables(model, tmp_path):
     np.testing.assert_array_equal(found.values, of_formulas.predict(["NaBr", "KF"]).values)
     with pytest.raises(ValueError, match="the model needs structures, data set 'new' has only compositions"):
         model.predict(path)
+    path.write_text("id;formula\nbad;Na(\na;NaBr\n;Qq\nb;KF\n")
+    with pytest.raises(ValueError, match=r"structure 0 \('bad'\) cannot be predicted: formula 'Na\('"):
+        of_formulas.predict(path)
+    some = of_formulas.predict(path, on_error="skip")
+    assert list(some.ids) == ["bad", "a", "2", "b"]
+    assert [failure.row for failure in some.failures] == [0, 2]
+    np.testing.assert_allclose(some.values[[1, 3]], found.values, rtol=1e-9)
 
 
 def test_files(model, structures, tmp_path):
@@ -995,6 +1002,10 @@ def test_other_numbers_and_unknown_names_are_refused(saved, monkeypatch):
         with_schema(saved, schema.replace(old, new))
         with pytest.raises(ModelFileError, match=message):
             load_model(saved)
+    opened = schema.replace('"SOAP:1", "__module__": "atomprint"', '"SOAP", "__module__": "atomprint.descriptors.soap"')
+    with_schema(saved, '{"unused": {"__class__": "SOAP:1", "__module__": "atomprint"}, ' + opened[1:])
+    with pytest.raises(ModelFileError, match=r"not trusted, .*SOAP"):
+        load_model(saved)
 
 
 def test_what_could_not_be_loaded_is_not_saved(structures, problem, tmp_path):

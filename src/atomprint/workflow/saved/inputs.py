@@ -75,7 +75,7 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
         return Inputs(given, _numbered(len(given)))
     given = [given] if _is_one(given) else list(given)
     if len(given) == 1 and _is_table(given[0]):
-        return read_inputs(read_dataset(given[0], targets=()), structures)
+        return _rows_of(read_dataset(given[0], targets=(), on_error="skip"), structures)
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
@@ -89,6 +89,18 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
             items.append(item)
     if not items:
         raise ValueError("structures must hold at least one structure or composition, got none")
+    return Inputs(items, ids)
+
+
+def _rows_of(table: Dataset, structures: bool) -> Inputs:
+    """Return the rows of a table, those that could not be read in their places."""
+    read = read_inputs(table, structures)
+    if not table.failures:
+        return read
+    items, ids = list(read.items), list(read.ids)
+    for failure in table.failures:  # from the first to the last
+        items.insert(failure.row, failure)
+        ids.insert(failure.row, failure.id)
     return Inputs(items, ids)
 
 

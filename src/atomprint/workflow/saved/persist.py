@@ -250,9 +250,11 @@ def _private(data: bytes) -> tuple[bytes, set[str]]:
         If there is no such class, or its numbers are of another version.
     """
     found: set[str] = set()
+    by_path: set[str] = set()  # without a version that could be compared
 
     def edit(node: dict[str, Any]) -> None:
         if node.get("__module__") != _OWN:
+            by_path.add(f"{node.get('__module__')}.{node.get('__class__')}")
             return
         name, _, version = node["__class__"].partition(":")
         known = KNOWN.get(name)
@@ -268,7 +270,7 @@ def _private(data: bytes) -> tuple[bytes, set[str]]:
         found.add(path)
         node["__module__"], _, node["__class__"] = path.rpartition(".")
 
-    return _edited(data, edit, {}), found
+    return _edited(data, edit, {}), found - by_path
 
 
 def _edited(data: bytes, edit: Callable[[dict[str, Any]], None], files: Mapping[str, str]) -> bytes:

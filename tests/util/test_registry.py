@@ -76,3 +76,14 @@ def test_classes_by_import_path():
     ):
         with pytest.raises(ValueError, match=message):
             import_class("type", path, ("get_params",))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("def (", "invalid syntax"), ("nothing", "name 'nothing' is not defined"), ("raise RuntimeError('no')", "no")],
+)
+def test_modules_that_cannot_be_run_are_named(tmp_path, monkeypatch, text, reason):
+    (tmp_path / "broken_module.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"type 'broken_module.Mine' cannot be imported: {reason}"):
+        import_class("type", "broken_module.Mine", ("get_params",))

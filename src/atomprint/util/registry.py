@@ -82,7 +82,7 @@ def import_class(what: str, path: str, methods: Sequence[str]) -> type[Any]:
     module, _, attribute = path.rpartition(".")
     try:
         made: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a module of somebody else may raise anything
         raise ValueError(f"{what} {path!r} cannot be imported: {error}") from error
     if not inspect.isclass(made) or not all(hasattr(made, method) for method in methods):
         *others, last = methods

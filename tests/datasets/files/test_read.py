@@ -488,6 +488,11 @@ def test_bad_structures_are_refused_with_a_reason(text: Any, message: str):
         to_atoms(text)
 
 
+def test_occupancies_may_be_text():
+    site = {"species": [{"element": "Fe", "occu": "1"}], "abc": [0, 0, 0]}
+    assert to_atoms({"lattice": {"matrix": np.eye(3).tolist()}, "sites": [site]}).symbols.get_chemical_formula() == "Fe"
+
+
 # Columns
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
+from sklearn.base import BaseEstimator
 
 from atomprint.datasets import Dataset, Target
+from atomprint.learn.models.search import Search
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.features import build_features, named_classes, read_features
 from atomprint.workflow.recipes.models import ModelSection
@@ -100,6 +102,9 @@ def test_entries_can_be_replaced(file, change, found):
         ),
         ('join = ["soap", "composition"]', 'join = ["soap", "composition"]\nr_cut = 1', "takes no parameters .* r_cut"),
         ('type = "SOAP"', "", "features.soap must have either a type"),
+        ('type = "SOAP"', 'type = ["SOAP"]', r"recipe.toml: features.soap.type must be a string, got \['SOAP'\]"),
+        ("[models.ridge]", "[models.mine]\ntype = ['ridge']", r"models.mine.type must be a string, got \['ridge'\]"),
+        ("[models.ridge]", "[models.ridge]\ntitle = 3", "models.ridge.title must be a string, got 3"),
         ("[models.ridge]", "[split]\ntest_size = -0.1", "split.test_size must be >= 0"),
         ("[models.ridge]", "[split]\nmethod = 3", "split.method must be a string, got 3"),
         ("[models.ridge]", "[evaluation]\nlevel = 1.0", "evaluation.level must be between 0 and 1, got 1.0"),
@@ -200,6 +205,32 @@ def test_types_that_cannot_be_had_are_named(entry, message):
     dataset = Dataset("toy", "Toy", None, ("a",), {"y": Target(np.ones(1), "", "", "")}, "", "", ("H2O",), licence="")
     with pytest.raises(ValueError, match=message):
         build_features(read_features({"mine": entry}), dataset, "structure", 1)
+
+
+class _TwoArgumentsError(ValueError):
+    def __init__(self, what, why):
+        super().__init__(f"{what}: {why}")
+
+
+class RefusesToBeMade(BaseEstimator):
+    def __init__(self):
+        raise _TwoArgumentsError("sorry", "not today")
+
+    def fit(self, X, y=None):
+        return self
+
+    predict = fit
+
+
+def test_errors_of_classes_of_others_are_told_whatever_they_are_made_from():
+    dataset = Dataset("toy", "Toy", None, ("a",), {"y": Target(np.ones(1), "", "", "")}, "", "", ("H2O",), licence="")
+    path = f"{__name__}.RefusesToBeMade"
+    with pytest.raises(ValueError, match=r"features.mine: sorry: not today"):
+        build_features(read_features({"mine": {"type": path}}), dataset, "structure", 1)
+    with pytest.raises(ValueError, match=r"models.mine: sorry: not today"):
+        ModelSection.read("mine", {"type": path}).build("regression", pairwise=False, search=Search("none"), n_jobs=1)
+    with pytest.raises(ValueError, match=r"features.mine.centers.type must be one of .*, got \['SOAP'\]"):
+        build_features(read_features({"mine": {"type": "SOAP", "centers": {"type": ["SOAP"]}}}), dataset, "atom", 1)
 
 
 def test_classes_of_others_that_a_recipe_names():

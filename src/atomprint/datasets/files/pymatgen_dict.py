@@ -68,7 +68,7 @@ def read_pymatgen_dict(data: Any, *, periodic: bool = False) -> StructureArrays:
 
 
 def _atomic_number(species: Any, at: int) -> int:
-    if len(species) != 1 or abs(species[0]["occu"] - 1) > _TOLERANCE:
+    if len(species) != 1 or abs(float(species[0]["occu"]) - 1) > _TOLERANCE:
         shares = {item["element"]: item["occu"] for item in species}
         raise ValueError(f"this structure is disordered: site {at} is {shares}, not one element")
     try:

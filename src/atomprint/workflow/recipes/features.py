@@ -53,7 +53,7 @@ def class_of(name: Any, where: str) -> type[Any]:
         If there is no such class; the message names the entry.
     """
     known = {key: found.cls for key, found in KNOWN.items() if found.in_recipes}
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     if isinstance(name, str) and "." in name:
         return import_class(where, name, ("get_params",))
@@ -74,7 +74,7 @@ def named_classes(entry: Any) -> Iterator[str]:
             yield from named_classes(item)
     elif isinstance(entry, Mapping):
         for key, value in entry.items():
-            if key == "type" and "." in value:
+            if key == "type" and isinstance(value, str) and "." in value:
                 yield path_of(import_class(key, value, ()))
             elif key == "members":
                 yield from named_classes([{"type": item} if isinstance(item, str) else item for item in value])
@@ -156,8 +156,9 @@ def make_object(table: Mapping[str, Any], where: str, n_jobs: int) -> tuple[Base
     values = {name: _made(value, f"{where}.{name}", n_jobs) for name, value in parameters.items()}
     try:
         made = cls(**({"n_jobs": n_jobs} if "n_jobs" in accepted else {}) | values)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{where}: {error}") from error
+    except (ValueError, TypeError) as error:  # of a class of others also one that is made from other arguments
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}: {error}") from error
     if not issubclass(cls, kernels.StructureKernel):
         return made, False
     if not isinstance(local, Mapping) or "type" not in local:
@@ -298,9 +299,9 @@ def read_features(value: Any) -> dict[str, FeatureSection]:
         if "join" in table:
             sections[key] = JoinSection.read(key, table, [other for other in single if other != key])
         else:
-            words = ("title", "description")
-            titles = {name: typed(table.pop(name), "str", f"{where}.{name}") for name in words if name in table}
-            sections[key] = DescriptorSection(key, table.pop("type"), table, **titles)
+            words = ("type", "title", "description")
+            given = {name: typed(table.pop(name), "str", f"{where}.{name}") for name in words if name in table}
+            sections[key] = DescriptorSection(key, parameters=table, **given)
     return sections
 
 

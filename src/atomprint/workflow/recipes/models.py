@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from atomprint.learn.models.catalogue import MODELS
 from atomprint.learn.models.make import make_model
 from atomprint.learn.models.search import Search
-from atomprint.workflow.recipes.sections import named_tables
+from atomprint.workflow.recipes.sections import named_tables, typed
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class ModelSection:
     @classmethod
     def read(cls, key: str, table: Mapping[str, Any]) -> Self:
         """Return the section that a table describes."""
-        own = {name: table.get(name) for name in ("title", "space")}
-        parameters = {name: value for name, value in table.items() if name not in ("type", *own)}
-        return cls(key, table.get("type", key), parameters, **own)
+        given = {name: typed(table[name], "str", f"models.{key}.{name}") for name in ("type", "title") if name in table}
+        parameters = {name: value for name, value in table.items() if name not in ("type", "title", "space")}
+        return cls(key, parameters=parameters, space=table.get("space"), **{"type": key, **given})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table."""
@@ -73,8 +73,9 @@ class ModelSection:
                 pairwise=pairwise,
                 **self.parameters,
             )
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"models.{self.key}: {error}") from error
+        except (ValueError, TypeError) as error:  # of a class of others also one that is made from other arguments
+            made = TypeError if isinstance(error, TypeError) else ValueError
+            raise made(f"models.{self.key}: {error}") from error
 
 
 def read_models(value: Any) -> dict[str, ModelSection]:

@@ -81,13 +81,13 @@ class Recipe:
     ----------
     data, split, search, evaluation
         The sections of these names.
-    features : mapping of str to mapping
-        ``[features.KEY]``: sets of features to compare. ``type`` names a class of :mod:`atomprint.descriptors` or a
-        kernel (with ``descriptor = {type = …}``), other entries are its parameters; or ``join = [KEY, …]`` puts other
-        sets beside each other, ``weights = {KEY = …}`` multiplied by these numbers. ``title`` and ``description`` are
-        for people. None given (in a file also ``features = "auto"``): chosen by the form of the data, see
-        :func:`atomprint.workflow.auto_recipe`.
-    models : mapping of str to mapping
+    features : mapping of str to FeatureSection
+        ``[features.KEY]``, as :meth:`from_dict` makes them of tables: sets of features to compare. ``type`` names a
+        class of :mod:`atomprint.descriptors`, another by its import path, or a kernel (with ``descriptor = {type =
+        …}``), other entries are its parameters; or ``join = [KEY, …]`` puts other sets beside each other, ``weights =
+        {KEY = …}`` multiplied by these numbers. ``title`` and ``description`` are for people. None given (in a file
+        also ``features = "auto"``): chosen by the form of the data, see :func:`atomprint.workflow.auto_recipe`.
+    models : mapping of str to ModelSection
         ``[models.KEY]``: models to compare. ``type`` (by default the key) is a name in
         :data:`atomprint.learn.MODELS` or the import path of an estimator; ``space`` gives choices to the search,
         ``blocks`` names those of joined features that the model sees, other entries are parameters. None given (or

@@ -237,3 +237,17 @@ def test_classes_of_others_that_a_recipe_names():
     models = {"svm": {}, "mine": {"type": "ensemble", "members": ["ridge", "sklearn.svm.SVR", {"type": "dummy"}]}}
     features = {"soap": {"type": "SOAP", "centers": {"type": "sklearn.svm.NuSVR"}}, "all": {"join": ["a.b"]}}
     assert list(named_classes([features, models])) == ["sklearn.svm._classes.NuSVR", "sklearn.svm._classes.SVR"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "where"),
+    [
+        ({"models": {"ridge": {}}}, "models.ridge"),
+        ({"features": {"soap": {"type": "SOAP"}}}, "features.soap"),
+        ({"split": {"n_folds": 3}}, "split"),
+        ({"data": {"path": "x.csv"}}, "data"),
+    ],
+)
+def test_tables_in_place_of_sections_are_refused_with_the_way(sections, where):
+    with pytest.raises(TypeError, match=rf"{where} must be a section: Recipe.from_dict makes them of tables, got \{{"):
+        Recipe(**{"data": DataSection(path="x.csv"), **sections})

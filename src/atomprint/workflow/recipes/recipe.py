@@ -115,6 +115,12 @@ class Recipe:
     output: str = "atomprint-run"
 
     def __post_init__(self) -> None:
+        tables = [("data", self.data), ("split", self.split), ("search", self.search), ("evaluation", self.evaluation)]
+        tables += [(f"features.{key}", section) for key, section in self.features.items()]
+        tables += [(f"models.{key}", section) for key, section in self.models.items()]
+        for where, section in tables:
+            if isinstance(section, Mapping):
+                raise TypeError(f"{where} must be a section: Recipe.from_dict makes them of tables, got {section!r}")
         check_integer("seed", self.seed, 0, 2**32 - 1)
         check_n_jobs(self.n_jobs)
         for key, model in self.models.items():

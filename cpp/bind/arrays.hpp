@@ -87,8 +87,11 @@ public:
     std::size_t size() const { return points_.shape(0); }
     // Centres in the numbers of the structures of this batch, or std::invalid_argument.
     const Centres& of(const BatchArrays& batch, bool given = true) const {
-        require(offsets_.shape(0) == batch.n_structures + 1 || !given,
-                "centres must have offsets for each structure");
+        require(offsets_.shape(0) == batch.n_structures + 1 || !given, "centres must have offsets for each structure");
+        for (std::size_t s = 0; given && s < batch.n_structures; ++s)
+            for (auto c = Centres::offsets[s]; c < Centres::offsets[s + 1]; ++c)
+                require(atoms[c] < batch.offsets[s + 1] - batch.offsets[s],
+                        "the atom of a centre must be one of its structure");
         return *this;
     }
 
@@ -119,22 +122,21 @@ struct Shape {
     }
 
     template <class Cotangents, class Features>
-    void check_contracted(const Cotangents& cotangents, const AtomGradient& gradient,
-                          const StrainGradient& strain, const Features& features) const {
-        require(fits(cotangents) && fits(features),
-                "cotangents and features must have shape (n_rows, n_features)");
+    void check_contracted(const Cotangents& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
+                          const Features& features) const {
+        require(fits(cotangents) && fits(features), "cotangents and features must have shape (n_rows, n_features)");
         require(gradient.shape(0) == batch.n_atoms() && (!strain || strain->shape(0) == batch.n_structures),
                 "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
     }
 
     template <class Gradient, class Strain, class Features>
-    void check_dense(const Integers& slots, const Integers& row_offsets, const Gradient& gradient,
-                     const Strain& strain, const Features& features) const {
+    void check_dense(const Integers& slots, const Integers& row_offsets, const Gradient& gradient, const Strain& strain,
+                     const Features& features) const {
         require(slots.shape(0) == batch.n_atoms() && row_offsets.shape(0) == batch.n_structures + 1,
                 "slots must have one entry for each atom and row_offsets one more than structures");
         require(fits(strain) && fits(features) && (!gradient || gradient->shape(2) == columns),
-                "features, gradient and strain must have shapes (n_rows, n_features), (n_out, 3, n_features) "
-                "and (n_rows, 3, 3, n_features)");
+                "features, gradient and strain must have shapes (n_rows, n_features), (n_out, 3, n_features) and "
+                "(n_rows, 3, 3, n_features)");
         for (std::size_t s = 0; gradient && s < batch.n_structures; ++s) {
             const std::int64_t first = row_offsets.data()[s], end = row_offsets.data()[s + 1];
             require(0 <= first && first <= end && end <= static_cast<std::int64_t>(gradient->shape(0)),
@@ -149,9 +151,7 @@ struct Shape {
 // A file that binds a family of functions has one of these; the module defines what they name.
 class Family {
 public:
-    Family(const char* name, void (*define)(nb::module_&)) : name(name), define(define) {
-        all().push_back(this);
-    }
+    Family(const char* name, void (*define)(nb::module_&)) : name(name), define(define) { all().push_back(this); }
     static std::vector<const Family*>& all() {
         static std::vector<const Family*> families;
         return families;

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
+from atomprint import _core
 from atomprint.descriptors import SOAP, CoulombMatrix, EwaldSumMatrix
 from atomprint.pooling import LocalFeatures, Pooling
 
@@ -322,3 +323,12 @@ def test_pooled_descriptor_in_a_model():
     structures = [molecule(m) for m in ("H2O", "NH3", "CH4", "CO2")]
     model = make_pipeline(SOAP(**SMALL), Pooling(("mean", "max")), DummyRegressor())
     assert model.fit(structures, [1.0, 2.0, 3.0, 4.0]).predict(structures).tolist() == [2.5] * 4
+
+
+def test_the_core_refuses_a_centre_on_an_atom_that_its_structure_lacks():
+    call = SOAP(**SMALL)._call([molecule("H2O"), molecule("NH3")])
+    batch, points = call.batch, call.centers.points
+    for atoms in ([0, 1, 3, 0, 1, 2, 3], [0, 1, 10**6, 0, 1, 2, 3]):
+        centers = _core.Centers(points, np.array(atoms), batch.offsets)
+        with pytest.raises(ValueError, match="the atom of a centre must be one of its structure"):
+            _core.neighbour_pairs(batch.core(), centers, 2.0, False, 1)

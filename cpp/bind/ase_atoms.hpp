@@ -86,8 +86,7 @@ inline bool read_atoms(const nanobind::list& items, bool periodic, AseArrays& ou
         out.offsets.push_back(static_cast<std::int64_t>(out.numbers.size()));
         if (!periodic)
             continue;
-        const nb::object vectors = nb::getattr(nb::getattr(item, cell), array),
-                         repeats = nb::getattr(item, pbc);
+        const nb::object vectors = nb::getattr(nb::getattr(item, cell), array), repeats = nb::getattr(item, pbc);
         const auto* rows = static_cast<const double*>(ase::data_of(vectors, "f", 8, {3, 3}, any));
         const auto* flags = static_cast<const std::uint8_t*>(ase::data_of(repeats, "b", 1, {3}, any));
         if (!rows || !flags)

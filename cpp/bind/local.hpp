@@ -9,9 +9,9 @@ namespace atomprint::bind {
 
 inline nb::tuple to_numpy(PairList&& list, std::size_t n_centres) {
     const std::size_t n = list.centre.size(), n_kinds = list.kind_offsets.size() - 1;
-    return nb::make_tuple(to_numpy(std::move(list.kind_offsets), {n_kinds + 1}),
-                          to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
-                          to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}),
+    return nb::make_tuple(to_numpy(std::move(list.kind_offsets), {n_kinds + 1}), to_numpy(std::move(list.centre), {n}),
+                          to_numpy(std::move(list.atom), {n}), to_numpy(std::move(list.shift), {n, 3}),
+                          to_numpy(std::move(list.vector), {n, 3}),
                           to_numpy(std::move(list.first), {n_centres, n_kinds}));
 }
 
@@ -48,8 +48,8 @@ void define_local(nb::class_<Calculator>& calculator) {
     calculator.def_prop_ro("n_features", &Calculator::n_features)
         .def(
             "compute",
-            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
-               const Rows<T>& out, int n_threads) {
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, const Rows<T>& out,
+               int n_threads) {
                 require(shape_of(self, batch, centres).fits(out), "out must have shape (n_rows, n_features)");
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
@@ -60,13 +60,13 @@ void define_local(nb::class_<Calculator>& calculator) {
         .def(
             "vjp",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
-               const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient,
-               const StrainGradient& strain, const std::optional<Rows<T>>& features, int n_threads) {
+               const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
+               const std::optional<Rows<T>>& features, int n_threads) {
                 shape_of(self, batch, centres).check_contracted(cotangents, gradient, strain, features);
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.vjp(batch, places, attach, n_threads, cotangents.data(), gradient.data(),
-                         data_of(strain), data_of(features));
+                self.vjp(batch, places, attach, n_threads, cotangents.data(), gradient.data(), data_of(strain),
+                         data_of(features));
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents"),
             nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
@@ -80,9 +80,9 @@ void define_local(nb::class_<Calculator>& calculator) {
                 shape_of(self, batch, centres).check_dense(slots, row_offsets, gradient, strain, features);
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.jacobian(batch, places, attach, n_threads,
-                              {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain),
-                               data_of(features)});
+                self.jacobian(
+                    batch, places, attach, n_threads,
+                    {slots.data(), row_offsets.data(), data_of(gradient), data_of(strain), data_of(features)});
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("slots"), nb::arg("row_offsets"),
             nb::arg("gradient").noconvert().none(), nb::arg("strain").noconvert().none(),
@@ -100,13 +100,12 @@ void define_local(nb::class_<Calculator>& calculator) {
                 return to_numpy(std::move(list), centres.size());
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("n_threads"),
-            "Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first "
-            "pair of each centre among those of a species).")
+            "Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first pair of "
+            "each centre among those of a species).")
         .def(
             "touched",
             [](const Calculator& self, int species) {
-                require(species >= 0 && species < self.species().size(),
-                        "species must be an index of a species");
+                require(species >= 0 && species < self.species().size(), "species must be an index of a species");
                 return to_numpy(self.touched(species));
             },
             nb::arg("species"), "Features that depend on the atoms of a species.")
@@ -122,8 +121,7 @@ void define_local(nb::class_<Calculator>& calculator) {
                         "first must have shape (n_centres, n_species) and value_offsets end where values do");
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.pair_jacobian(batch, places, n_threads, first.data(), value_offsets.data(),
-                                   values.data());
+                self.pair_jacobian(batch, places, n_threads, first.data(), value_offsets.data(), values.data());
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("first"), nb::arg("value_offsets"),
             nb::arg("values").noconvert(), nb::arg("n_threads"),

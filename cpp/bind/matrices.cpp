@@ -29,8 +29,7 @@ MatrixInput matrix_input(const BatchArrays& batch, MatrixKind kind, const EwaldR
             "parameters must have one row for each structure for Ewald sums, and be None for others");
     MatrixInput in{batch, kind, {}};
     for (std::size_t s = 0; parameters && s < batch.n_structures; ++s)
-        in.ewald.push_back(
-            {(*parameters)(s, 0), (*parameters)(s, 1), (*parameters)(s, 2), (*parameters)(s, 3)});
+        in.ewald.push_back({(*parameters)(s, 0), (*parameters)(s, 1), (*parameters)(s, 2), (*parameters)(s, 3)});
     return in;
 }
 
@@ -47,51 +46,43 @@ void define_matrices(nb::module_& m) {
         },
         nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("out").noconvert(),
         nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("noise").none(), nb::arg("n_threads"),
-        "Write the matrices of a batch; parameters are a, r_cut, g_cut and d ln a / d strain of each "
-        "structure.");
+        "Write the matrices of a batch; parameters are a, r_cut, g_cut and d ln a / d strain of each structure.");
     m.def(
         "matrix_vjp",
-        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters,
-           const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
+        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const In<T, nb::ndim<2>>& cotangents,
+           const AtomGradient& gradient, const StrainGradient& strain, const std::optional<Rows<T>>& features,
+           std::size_t n_max, Permutation permutation, int n_threads) {
             const auto values = checked<T>(batch, features, n_max, permutation);
-            Shape{batch, batch.n_structures, values.n_features()}.check_contracted(cotangents, gradient,
-                                                                                   strain, features);
+            Shape{batch, batch.n_structures, values.n_features()}.check_contracted(cotangents, gradient, strain,
+                                                                                   features);
             const MatrixGradient<T> out{cotangents.data(), gradient.data(), data_of(strain)};
             const MatrixInput in = matrix_input(batch, kind, parameters);
             nb::gil_scoped_release release;
             matrix_vjp(in, values, out, n_threads);
         },
         nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("cotangents").noconvert(),
-        nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
-        nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"),
-        nb::arg("n_threads"),
-        "Write the derivatives of the sum of cotangents * features, by positions and, unless None, by "
-        "strain, and "
-        "the features unless None.");
+        nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(),
+        nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("n_threads"),
+        "Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the "
+        "features unless None.");
     m.def(
         "matrix_jacobian",
         [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const Integers& slots,
            const Integers& row_offsets, const DenseGradient<T>& derivatives, const DenseStrain<T>& strain,
-           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation,
-           int n_threads) {
+           const std::optional<Rows<T>>& features, std::size_t n_max, Permutation permutation, int n_threads) {
             const auto values = checked<T>(batch, features, n_max, permutation);
-            Shape{batch, batch.n_structures, values.n_features()}.check_dense(slots, row_offsets, derivatives,
-                                                                              strain, features);
-            const MatrixJacobian<T> out{slots.data(), row_offsets.data(), data_of(derivatives),
-                                        data_of(strain)};
+            Shape{batch, batch.n_structures, values.n_features()}.check_dense(slots, row_offsets, derivatives, strain,
+                                                                              features);
+            const MatrixJacobian<T> out{slots.data(), row_offsets.data(), data_of(derivatives), data_of(strain)};
             const MatrixInput in = matrix_input(batch, kind, parameters);
             nb::gil_scoped_release release;
             matrix_jacobian(in, values, out, n_threads);
         },
-        nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("slots"),
-        nb::arg("row_offsets"), nb::arg("derivatives").noconvert().none(),
-        nb::arg("strain").noconvert().none(), nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"),
-        nb::arg("permutation"), nb::arg("n_threads"),
-        "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of "
-        "selected "
-        "atoms and by strain, and the features.");
+        nb::arg("kind"), nb::arg("batch"), nb::arg("parameters").none(), nb::arg("slots"), nb::arg("row_offsets"),
+        nb::arg("derivatives").noconvert().none(), nb::arg("strain").noconvert().none(),
+        nb::arg("features").noconvert().none(), nb::arg("n_atoms_max"), nb::arg("permutation"), nb::arg("n_threads"),
+        "Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected atoms "
+        "and by strain, and the features.");
 }
 
 const Family family("matrices", [](nb::module_& m) {

@@ -32,8 +32,7 @@ NB_MODULE(_core, m) {
     const auto key = [](const bind::Family* f) {
         return std::make_pair(std::strcmp(f->name, "structures") != 0, std::string(f->name));
     };
-    std::sort(families.begin(), families.end(),
-              [&](const auto* a, const auto* b) { return key(a) < key(b); });
+    std::sort(families.begin(), families.end(), [&](const auto* a, const auto* b) { return key(a) < key(b); });
     for (const bind::Family* family : families)
         family->define(m);
 }

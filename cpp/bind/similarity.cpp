@@ -36,8 +36,7 @@ nb::tuple compare(const LocalKernel& kernel, const In<double, nb::ndim<1>>& prod
 
 const Family family("similarity", [](nb::module_& m) {
     nb::class_<LocalKernel> kernel(m, "LocalKernel",
-                                   "Similarity of two centres, from the scalar product of "
-                                   "their features.");
+                                   "Similarity of two centres, from the scalar product of their features.");
     nb::enum_<LocalKernel::Kind>(kernel, "Kind")
         .value("given", LocalKernel::given)
         .value("polynomial", LocalKernel::polynomial)
@@ -56,8 +55,8 @@ const Family family("similarity", [](nb::module_& m) {
     m.def("compare_structures", &compare, nb::arg("kernel"), nb::arg("products"), nb::arg("pairs"),
           nb::arg("x_squares"), nb::arg("y_squares"), nb::arg("alpha").none(), nb::arg("threshold"),
           nb::arg("out").noconvert(), nb::arg("n_threads"),
-          "Write the mean similarity of the centres of each pair of structures, or with alpha that of their "
-          "best match; returns the first problem as (match, pair).");
+          "Write the mean similarity of the centres of each pair of structures, or with alpha that of their best "
+          "match; returns the first problem as (match, pair).");
 });
 
 } // namespace

@@ -28,8 +28,7 @@ BatchArrays::BatchArrays(Positions positions, Numbers numbers, Integers offsets,
         require(Batch::offsets[s] <= Batch::offsets[s + 1], "offsets must not decrease");
 }
 
-RowWeightArrays::RowWeightArrays(Integers offsets, Integers rows, In<double, nb::ndim<1>> values,
-                                 std::size_t n_rows)
+RowWeightArrays::RowWeightArrays(Integers offsets, Integers rows, In<double, nb::ndim<1>> values, std::size_t n_rows)
     : RowWeights{offsets.data(), rows.data(), values.data(), n_rows}, offsets_(std::move(offsets)),
       rows_(std::move(rows)), values_(std::move(values)) {
     const std::size_t n = offsets_.shape(0);
@@ -43,16 +42,13 @@ RowWeightArrays::RowWeightArrays(Integers offsets, Integers rows, In<double, nb:
                 "rows of weights must be below n_rows");
 }
 
-CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets,
-                           std::optional<RowWeightArrays> weights)
+CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets, std::optional<RowWeightArrays> weights)
     : Centres{points.data(), atoms.data(), offsets.data(), weights ? *weights : RowWeights{}},
-      points_(std::move(points)), atoms_(std::move(atoms)), offsets_(std::move(offsets)),
-      weights_(std::move(weights)) {
+      points_(std::move(points)), atoms_(std::move(atoms)), offsets_(std::move(offsets)), weights_(std::move(weights)) {
     const std::size_t n = offsets_.shape(0);
     require(atoms_.shape(0) == size() &&
                 (n == 0 ? size() == 0
-                        : Centres::offsets[0] == 0 &&
-                              Centres::offsets[n - 1] == static_cast<std::int64_t>(size())),
+                        : Centres::offsets[0] == 0 && Centres::offsets[n - 1] == static_cast<std::int64_t>(size())),
             "centres must have an atom each, and offsets from 0 to their number");
     require(!weights_ || weights_->n_centres() == size(), "there must be weights for each centre");
     for (std::size_t s = 0; s + 1 < n; ++s)
@@ -67,10 +63,10 @@ nb::object atoms_to_numpy(const nb::list& items, bool periodic) {
         return nb::none();
     const std::size_t n = items.size(), n_atoms = found.numbers.size();
     found.cells.resize(9 * n), found.pbc.resize(3 * n); // zero where they were not asked for
-    return nb::make_tuple(
-        to_numpy(std::move(found.numbers), {n_atoms}), to_numpy(std::move(found.positions), {n_atoms, 3}),
-        to_numpy(std::move(found.offsets), {n + 1}), to_numpy(std::move(found.cells), {n, 3, 3}),
-        to_numpy(std::move(found.pbc), {n, 3}));
+    return nb::make_tuple(to_numpy(std::move(found.numbers), {n_atoms}),
+                          to_numpy(std::move(found.positions), {n_atoms, 3}),
+                          to_numpy(std::move(found.offsets), {n + 1}), to_numpy(std::move(found.cells), {n, 3, 3}),
+                          to_numpy(std::move(found.pbc), {n, 3}));
 }
 
 nb::tuple first_problem(const BatchArrays& batch, bool need_cell) {
@@ -102,8 +98,8 @@ void define(nb::module_& m) {
              nb::arg("positions"), nb::arg("numbers"), nb::arg("offsets"), nb::arg("cells"), nb::arg("pbc"));
     nb::class_<RowWeightArrays>(m, "RowWeights",
                                 "Which rows of its structure each centre goes to, and with which weights.")
-        .def(nb::init<Integers, Integers, In<double, nb::ndim<1>>, std::size_t>(), nb::arg("offsets"),
-             nb::arg("rows"), nb::arg("values"), nb::arg("n_rows"));
+        .def(nb::init<Integers, Integers, In<double, nb::ndim<1>>, std::size_t>(), nb::arg("offsets"), nb::arg("rows"),
+             nb::arg("values"), nb::arg("n_rows"));
     nb::class_<CentreArrays>(m, "Centers", "Centres of the structures of a batch: points with their atoms.")
         .def(nb::init<Positions, Integers, Integers, std::optional<RowWeightArrays>>(), nb::arg("points"),
              nb::arg("atoms"), nb::arg("offsets"), nb::arg("weights") = nb::none());
@@ -116,15 +112,14 @@ void define(nb::module_& m) {
         .value("volume", Problem::volume)
         .value("coincident", Problem::coincident);
     m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("periodic"),
-          "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if "
-          "any is not as ASE makes it.");
+          "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is "
+          "not as ASE makes it.");
     m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
           "First problem of a batch as (problem, structure, atom, other atom).");
     m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"),
           nb::arg("with_own"), nb::arg("n_threads"),
-          "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own "
-          "an "
-          "atom on its own centre is one, too.");
+          "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "
+          "on its own centre is one, too.");
 }
 
 const Family family("structures", define);

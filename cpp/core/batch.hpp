@@ -28,8 +28,8 @@ struct Batch {
 
     Structure operator[](std::size_t s) const {
         const auto first = offsets[s];
-        return {positions + 3 * first, numbers + first, static_cast<std::size_t>(offsets[s + 1] - first),
-                cells + 9 * s, pbc + 3 * s};
+        return {positions + 3 * first, numbers + first, static_cast<std::size_t>(offsets[s + 1] - first), cells + 9 * s,
+                pbc + 3 * s};
     }
 };
 

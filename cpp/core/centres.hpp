@@ -26,9 +26,7 @@ struct RowWeights {
 
     explicit operator bool() const { return n_rows > 0; }
     // Whether a centre goes to one row only.
-    bool is_single(std::int64_t centre) const {
-        return n_rows > 0 && offsets[centre + 1] - offsets[centre] == 1;
-    }
+    bool is_single(std::int64_t centre) const { return n_rows > 0 && offsets[centre + 1] - offsets[centre] == 1; }
 
     // Negative, zero or positive: some order of centres in which those with the same weights are equal.
     int compare(std::int64_t a, std::int64_t b) const {
@@ -68,9 +66,8 @@ struct CentreRun {
 // number of threads, at most `most_parts` for each structure. Calls body(run, finder, worker) for each run,
 // and finish(structure, worker) after the last run of a structure; structures without centres are left out.
 template <class Body, class Finish>
-void for_centres(const Batch& batch, const Centres& centres, std::size_t first, std::size_t last,
-                 double cutoff, std::size_t most_parts, int n_threads, const Body& body,
-                 const Finish& finish) {
+void for_centres(const Batch& batch, const Centres& centres, std::size_t first, std::size_t last, double cutoff,
+                 std::size_t most_parts, int n_threads, const Body& body, const Finish& finish) {
     struct Site {
         std::once_flag once;
         std::unique_ptr<NeighbourFinder> finder;
@@ -85,8 +82,7 @@ void for_centres(const Batch& batch, const Centres& centres, std::size_t first, 
         const auto parts = std::min<std::int64_t>((n + centres_per_task - 1) / centres_per_task,
                                                   static_cast<std::int64_t>(most_parts));
         for (std::int64_t k = 0; k < parts; ++k)
-            runs.push_back(
-                {s, begin + n * k / parts, begin + n * (k + 1) / parts, static_cast<std::size_t>(k)});
+            runs.push_back({s, begin + n * k / parts, begin + n * (k + 1) / parts, static_cast<std::size_t>(k)});
         sites[s - first].left = static_cast<int>(parts);
     }
     parallel_for(runs.size(), n_threads, [&](std::size_t index, int worker) {
@@ -96,11 +92,10 @@ void for_centres(const Batch& batch, const Centres& centres, std::size_t first, 
             const std::int64_t begin = centres.offsets[run.structure];
             const auto n = static_cast<std::size_t>(centres.offsets[run.structure + 1] - begin);
             try {
-                site.finder = std::make_unique<NeighbourFinder>(batch[run.structure],
-                                                                centres.points + 3 * begin, n, cutoff);
+                site.finder =
+                    std::make_unique<NeighbourFinder>(batch[run.structure], centres.points + 3 * begin, n, cutoff);
             } catch (const TooManyImages& error) {
-                throw StructureError(run.structure,
-                                     std::string(error.what()) + ": r_cut is too large for this cell");
+                throw StructureError(run.structure, std::string(error.what()) + ": r_cut is too large for this cell");
             }
         });
         body(run, *site.finder, worker);

@@ -15,9 +15,8 @@ std::vector<const Kernels*> available() {
     sets.push_back(&v2::kernels);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
         sets.push_back(&avx2::kernels);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512cd"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
         sets.push_back(&avx512::kernels);
 #else
     sets.push_back(&baseline::kernels);
@@ -32,8 +31,7 @@ const Kernels* find(const std::string& name) {
             return set;
         names += std::string(names.empty() ? "" : ", ") + set->instruction_set;
     }
-    throw std::invalid_argument("instruction set must be one of " + names + " on this machine, got '" + name +
-                                "'");
+    throw std::invalid_argument("instruction set must be one of " + names + " on this machine, got '" + name + "'");
 }
 
 std::atomic<const Kernels*>& current() {

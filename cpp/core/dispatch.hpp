@@ -23,23 +23,23 @@ void use_instruction_set(const std::string& name);
 #else
 #define ATOMPRINT_FOR_SETS(f, ...) f(baseline, __VA_ARGS__)
 #endif
-#define ATOMPRINT_DECLARE(isa, Table, name)                                                                  \
-    namespace isa {                                                                                          \
-    extern const Table name;                                                                                 \
+#define ATOMPRINT_DECLARE(isa, Table, name)                                                                            \
+    namespace isa {                                                                                                    \
+    extern const Table name;                                                                                           \
     }
-#define ATOMPRINT_CHOOSE(isa, Table, name)                                                                   \
-    if (&kernels() == &isa::kernels)                                                                         \
+#define ATOMPRINT_CHOOSE(isa, Table, name)                                                                             \
+    if (&kernels() == &isa::kernels)                                                                                   \
         return isa::name;
 
 ATOMPRINT_FOR_SETS(ATOMPRINT_DECLARE, Kernels, kernels)
 
 // Declares a table of kernels that a file of its own defines in the namespace of each instruction set, and a
 // function name##_in_use() that returns the one in use.
-#define ATOMPRINT_KERNELS(Table, name)                                                                       \
-    ATOMPRINT_FOR_SETS(ATOMPRINT_DECLARE, Table, name)                                                       \
-    inline const Table& name##_in_use() {                                                                    \
-        ATOMPRINT_FOR_SETS(ATOMPRINT_CHOOSE, Table, name)                                                    \
-        throw std::logic_error("unknown instruction set");                                                   \
+#define ATOMPRINT_KERNELS(Table, name)                                                                                 \
+    ATOMPRINT_FOR_SETS(ATOMPRINT_DECLARE, Table, name)                                                                 \
+    inline const Table& name##_in_use() {                                                                              \
+        ATOMPRINT_FOR_SETS(ATOMPRINT_CHOOSE, Table, name)                                                              \
+        throw std::logic_error("unknown instruction set");                                                             \
     }
 
 } // namespace atomprint

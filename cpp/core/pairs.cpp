@@ -29,8 +29,7 @@ void permute(std::vector<T>& values, const std::vector<std::int32_t>& order) {
 
 } // namespace
 
-NeighbourFinder::NeighbourFinder(const Structure& structure, const double* points, std::size_t n_points,
-                                 double cutoff)
+NeighbourFinder::NeighbourFinder(const Structure& structure, const double* points, std::size_t n_points, double cutoff)
     : lattice_(structure) {
     const double reach = cutoff * (1.0 - cutoff_margin);
     cutoff_squared_ = reach * reach;
@@ -148,9 +147,9 @@ void NeighbourFinder::query(const Vec3& point, Neighbours& found) const {
             for (auto* values : {&found.x, &found.y, &found.z, &found.r2})
                 values->resize(2 * need);
         }
-        found.n = filter(
-            x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
-            {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
+        found.n =
+            filter(x.data(), y.data(), z.data(), begin, end, point.data(), cutoff_squared_,
+                   {found.index.data(), found.x.data(), found.y.data(), found.z.data(), found.r2.data()}, found.n);
     };
     if (edge_[0] == 0.0)
         return scan(0, static_cast<std::int32_t>(x.size()));

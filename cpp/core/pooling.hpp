@@ -18,8 +18,8 @@ inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
 // Calls body(members, n) for all centres of a run: those with the same weights together, `most` at a time,
 // and without weights one by one.
 template <class Body>
-void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most,
-               std::vector<std::int64_t>& order, const Body& body) {
+void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most, std::vector<std::int64_t>& order,
+               const Body& body) {
     if (!weights) {
         for (std::int64_t centre = run.begin; centre < run.end; ++centre)
             body(&centre, std::size_t{1});
@@ -124,8 +124,7 @@ private:
 // The weights of a mean over the centres of each structure.
 struct MeanWeights : RowWeights {
     MeanWeights(const Centres& centres, std::size_t n_structures)
-        : offsets_(static_cast<std::size_t>(centres.offsets[n_structures]) + 1),
-          rows_(offsets_.size() - 1, 0) {
+        : offsets_(static_cast<std::size_t>(centres.offsets[n_structures]) + 1), rows_(offsets_.size() - 1, 0) {
         std::iota(offsets_.begin(), offsets_.end(), 0);
         for (std::size_t s = 0; s < n_structures; ++s) {
             const auto n = static_cast<std::size_t>(centres.offsets[s + 1] - centres.offsets[s]);

@@ -6,8 +6,8 @@
 
 namespace atomprint {
 
-NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* point, std::int64_t own,
-                                bool with_own, bool sorted) {
+NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* point, std::int64_t own, bool with_own,
+                                bool sorted) {
     Vec3 located{point[0], point[1], point[2]};
     const auto moved = finder.locate(located);
     finder.query(located, found);
@@ -15,8 +15,8 @@ NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* poi
     kept.clear();
     for (std::int32_t k = 0; k < static_cast<std::int32_t>(found.n); ++k) {
         const std::size_t i = image_of(k);
-        const bool is_own = own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved
-                                     : found.r2[k] < coincidence * coincidence;
+        const bool is_own =
+            own >= 0 ? finder.atom[i] == own && finder.shift[i] == moved : found.r2[k] < coincidence * coincidence;
         if (with_own || !is_own)
             kept.push_back(k);
     }
@@ -38,16 +38,14 @@ NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* poi
     return {kept.size(), image.data(), vector[0].data(), vector[1].data(), vector[2].data()};
 }
 
-PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
-                         int n_threads) {
+PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own, int n_threads) {
     const std::vector<std::int32_t> one_kind(static_cast<std::size_t>(batch.offsets[batch.n_structures]), 0);
     std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
-    return list_pairs(
-        batch, one_kind.data(), 1, centres, cutoff, n_threads,
-        [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
-                                                                 centres.atoms[centre], with_own, true);
-        });
+    return list_pairs(batch, one_kind.data(), 1, centres, cutoff, n_threads,
+                      [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+                          return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
+                                                                               centres.atoms[centre], with_own, true);
+                      });
 }
 
 } // namespace atomprint

@@ -78,8 +78,7 @@ struct PairList {
     std::vector<std::int64_t> centre, atom; // index in the batch's centres; index within the structure
     std::vector<std::int64_t> shift;        // (n, 3), lattice translation added to the atom's position
     std::vector<double> vector;             // (n, 3), from the centre to the atom, Å
-    std::vector<std::int64_t>
-        first; // (n_centres, n_species), where a centre's pairs start among their species'
+    std::vector<std::int64_t> first;        // (n_centres, n_species), where a centre's pairs start among their species'
 };
 
 // The neighbours of one centre, in the descriptor's own order: images and the vectors to them.
@@ -96,15 +95,15 @@ struct AtomsAround {
     std::vector<std::int32_t> kept, image;
     std::vector<double> vector[3];
 
-    NeighbourList find(const NeighbourFinder& finder, const double* point, std::int64_t own,
-                       bool with_own = false, bool sorted = false);
+    NeighbourList find(const NeighbourFinder& finder, const double* point, std::int64_t own, bool with_own = false,
+                       bool sorted = false);
 };
 
 // List all pairs; collect(worker, finder, kinds, centre) returns the neighbours of a centre. Within a
 // species the pairs of a centre keep their order.
 template <class Collect>
-PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds,
-                    const Centres& centres, double cutoff, int n_threads, const Collect& collect) {
+PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds, const Centres& centres,
+                    double cutoff, int n_threads, const Collect& collect) {
     const auto n_centres = static_cast<std::size_t>(centres.offsets[batch.n_structures]);
     PairList list;
     list.first.assign(n_centres * n_kinds, 0);
@@ -115,16 +114,15 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
             [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
                 const std::int32_t* kinds = species + batch.offsets[run.structure];
                 for (std::int64_t centre = run.begin; centre < run.end; ++centre)
-                    body(collect(worker, finder, kinds, centre), static_cast<std::size_t>(centre), finder,
-                         kinds);
+                    body(collect(worker, finder, kinds, centre), static_cast<std::size_t>(centre), finder, kinds);
             },
             [](std::size_t, int) {});
     };
-    for_all([&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder,
-                const std::int32_t* kinds) {
-        for (std::size_t k = 0; k < found.n; ++k)
-            ++list.first[centre * n_kinds + kinds[finder.atom[found.image[k]]]];
-    });
+    for_all(
+        [&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder, const std::int32_t* kinds) {
+            for (std::size_t k = 0; k < found.n; ++k)
+                ++list.first[centre * n_kinds + kinds[finder.atom[found.image[k]]]];
+        });
     std::int64_t total = 0;
     for (std::size_t kind = 0; kind < n_kinds; ++kind) {
         list.kind_offsets.push_back(total);
@@ -140,31 +138,29 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
     list.kind_offsets.push_back(total);
     const auto n = static_cast<std::size_t>(total);
     list.centre.resize(n), list.atom.resize(n), list.shift.resize(3 * n), list.vector.resize(3 * n);
-    for_all([&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder,
-                const std::int32_t* kinds) {
-        const auto own = list.first.begin() + static_cast<std::ptrdiff_t>(centre * n_kinds);
-        std::vector<std::int64_t> at(own, own + static_cast<std::ptrdiff_t>(n_kinds));
-        Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1],
-                   centres.points[3 * centre + 2]};
-        const auto moved = finder.locate(point);
-        for (std::size_t k = 0; k < found.n; ++k) {
-            const auto image = static_cast<std::size_t>(found.image[k]);
-            const std::int32_t kind = kinds[finder.atom[image]];
-            const auto to = static_cast<std::size_t>(list.kind_offsets[kind] + at[kind]++);
-            list.centre[to] = static_cast<std::int64_t>(centre);
-            list.atom[to] = finder.atom[image];
-            const double d[3] = {found.x[k], found.y[k], found.z[k]};
-            for (int c = 0; c < 3; ++c) {
-                list.shift[3 * to + c] = finder.shift[image][c] - moved[c];
-                list.vector[3 * to + c] = d[c];
+    for_all(
+        [&](const NeighbourList& found, std::size_t centre, const NeighbourFinder& finder, const std::int32_t* kinds) {
+            const auto own = list.first.begin() + static_cast<std::ptrdiff_t>(centre * n_kinds);
+            std::vector<std::int64_t> at(own, own + static_cast<std::ptrdiff_t>(n_kinds));
+            Vec3 point{centres.points[3 * centre], centres.points[3 * centre + 1], centres.points[3 * centre + 2]};
+            const auto moved = finder.locate(point);
+            for (std::size_t k = 0; k < found.n; ++k) {
+                const auto image = static_cast<std::size_t>(found.image[k]);
+                const std::int32_t kind = kinds[finder.atom[image]];
+                const auto to = static_cast<std::size_t>(list.kind_offsets[kind] + at[kind]++);
+                list.centre[to] = static_cast<std::int64_t>(centre);
+                list.atom[to] = finder.atom[image];
+                const double d[3] = {found.x[k], found.y[k], found.z[k]};
+                for (int c = 0; c < 3; ++c) {
+                    list.shift[3 * to + c] = finder.shift[image][c] - moved[c];
+                    list.vector[3 * to + c] = d[c];
+                }
             }
-        }
-    });
+        });
     return list;
 }
 
 // All pairs of a centre and an atom within the cutoff, sorted by centre, atom and shift.
-PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
-                         int n_threads);
+PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own, int n_threads);
 
 } // namespace atomprint

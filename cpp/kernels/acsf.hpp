@@ -29,8 +29,8 @@ ATOMPRINT_INLINE Double cutoff_function(Double u, Double& slope) {
 ATOMPRINT_INLINE Float cutoff_function(Float u, Float& slope) {
     constexpr float cosine[] = {0.9999999991255941f, -0.23370050635000808f, 0.019968606683529573f,
                                 -0.0008935362638850763f, 2.3601070669035426e-05f};
-    constexpr float sine[] = {-2.467401089701598f, 1.014677502139394f, -0.12517663770336385f,
-                              0.007342138701600825f, -0.0002382507178761011f};
+    constexpr float sine[] = {-2.467401089701598f, 1.014677502139394f, -0.12517663770336385f, 0.007342138701600825f,
+                              -0.0002382507178761011f};
     const Float c = (1.0f - u) * polynomial(cosine, u);
     slope = c * polynomial(sine, u);
     return c * c;
@@ -201,8 +201,7 @@ struct AcsfPairs {
         V plus{}, minus{};
         s = V{}, cosine = V{};
         unroll<3>([&](auto c) {
-            const V uj = broadcast<T, W>(neighbours.unit[c * ld + j]),
-                    uk = load<T, W>(neighbours.unit + c * ld + k);
+            const V uj = broadcast<T, W>(neighbours.unit[c * ld + j]), uk = load<T, W>(neighbours.unit + c * ld + k);
             dj[c] = broadcast<T, W>(neighbours.vector[c * ld + j]);
             dk[c] = load<T, W>(neighbours.vector + c * ld + k);
             // 1 + cos and 1 - cos, without cancellation.
@@ -263,9 +262,8 @@ void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours
                         if (term.near)
                             value *= pairs.near * pairs.damping(term);
                         for (std::int32_t f = term.begin; f < term.end; ++f)
-                            store<T, W>(sums + f * W,
-                                        load<T, W>(sums + f * W) +
-                                            load<T, W>(powers + model.functions[f].power * W) * value);
+                            store<T, W>(sums + f * W, load<T, W>(sums + f * W) +
+                                                          load<T, W>(powers + model.functions[f].power * W) * value);
                     }
                 }
             }
@@ -277,8 +275,8 @@ void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours
 // The derivative by the vector to j has a part along d_j itself, for each pair with the slope of the damping
 // of j, with `by_s` and `turn`, and the part `cross` d_k; and likewise that by the vector to k.
 template <class T>
-void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents,
-                   T* scratch, double* const* gradient) {
+void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents, T* scratch,
+                   double* const* gradient) {
     constexpr int W = lanes<T>;
     using V = Vec<T, W>;
     const std::size_t ld = neighbours.stride;
@@ -308,13 +306,14 @@ void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbour
                             value += weight * load<T, W>(powers + model.functions[f].power * W);
                             slope += weight * load<T, W>(slopes + model.functions[f].power * W);
                         }
-                        const T *const damping = neighbours.damping + term.index * ld,
-                                       *const damping_slope = neighbours.damping_slope + term.index * ld;
+                        const T *const damping = neighbours.damping + term.index * ld, *const damping_slope =
+                                                                                           neighbours.damping_slope +
+                                                                                           term.index * ld;
                         V p_k = load<T, W>(damping + k) * keep, dp_k = load<T, W>(damping_slope + k) * keep;
                         if (term.near) {
                             const V e = pairs.damping(term), q = e * pairs.near;
-                            by_s += value * (damping[j] * p_k) *
-                                    (e * (pairs.near_slope - (T(2) * term.eta) * pairs.near));
+                            by_s +=
+                                value * (damping[j] * p_k) * (e * (pairs.near_slope - (T(2) * term.eta) * pairs.near));
                             p_k *= q, dp_k *= q;
                         }
                         by_cosine += slope * (damping[j] * p_k);
@@ -351,8 +350,8 @@ void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbour
 }
 
 template <class T>
-void acsf_gradient(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, std::int32_t i,
-                   std::int32_t segment, T* scratch, T* out, std::size_t width) {
+void acsf_gradient(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, std::int32_t i, std::int32_t segment,
+                   T* scratch, T* out, std::size_t width) {
     constexpr int W = lanes<T>;
     using V = Vec<T, W>;
     const std::size_t ld = neighbours.stride;

@@ -6,8 +6,7 @@
 // The block of cotangents of one coupling and one l as matrix[n of the partner][n of the group], n_pad
 // columns.
 template <class T, int W>
-inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n_max, std::int32_t n_pad,
-                            T* matrix) {
+inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n_max, std::int32_t n_pad, T* matrix) {
     if (coupling.triangular) {
         for (std::int32_t n = 0; n < n_max; ++n) {
             matrix[n * n_pad + n] = *g + *g;
@@ -31,9 +30,9 @@ inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n
 }
 
 template <class T, int W>
-void couple_with(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
-                 std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
-                 const Coefficients<T>& adjoint, std::int32_t column, T* scratch) {
+void couple_with(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
+                 std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
+                 T* scratch) {
     const std::int32_t n_max = model.n_max;
     const std::size_t triangle = static_cast<std::size_t>(n_max) * (n_max + 1) / 2;
     const std::size_t square = static_cast<std::size_t>(n_max) * n_max;
@@ -104,8 +103,7 @@ inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& blo
         const T* const middle = rows(l) + l * stride;
         const T* const here = block.harmonics + static_cast<std::size_t>(l * l + l) * Y;
         const T* const below = block.harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
-        const auto h = [&](std::int32_t m)
-                           __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
+        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
         {
             V u{}, du{};
             for (std::int32_t k = 0; k < n; ++k) {
@@ -153,8 +151,8 @@ inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& blo
 }
 
 template <class T, int W>
-void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
-                   const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient) {
+void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& adjoint,
+                   const std::int32_t* column, double* const* gradient) {
     constexpr int Y = lanes<T>;
     constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;
     const std::int32_t n_l = model.l_max + 1, n_lm = n_l * n_l, n_pad = model.radial.n_pad;
@@ -177,8 +175,7 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
                          short_adjoint, zone_rank, false};
             for (std::int32_t l = 0; l < n_l; ++l) {
                 p.radial = model.radial.zone_transposed +
-                           static_cast<std::size_t>(l * model.radial.n_zones + segment.zone) * model.n_max *
-                               zone_rank;
+                           static_cast<std::size_t>(l * model.radial.n_zones + segment.zone) * model.n_max * zone_rank;
                 p.harmonics = rows + adjoint.first[l];
                 multiply<T, Z>(p, 2 * l + 1, zone_rank);
                 p.out += (2 * l + 1) * zone_rank;
@@ -191,16 +188,15 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
         T* const slopes = values + static_cast<std::size_t>(padded) * Y;
         for (std::int32_t i = segment.begin; i < segment.end; i += Y) {
             const std::int32_t n = segment.end - i < Y ? segment.end - i : Y;
-            solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i,
-                                  nb.y + i, nb.z + i, ones, n, harmonics);
+            solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + i, nb.y + i,
+                                  nb.z + i, ones, n, harmonics);
             if (zone)
-                radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, n_functions,
-                                             padded, nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
-                                             slopes_by_neighbour);
-            else
-                radial_functions<T, W, true>(model.radial, model.radial.coefficients, n_functions, padded,
+                radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, n_functions, padded,
                                              nb.r + i, nb.weight + i, nb.slope + i, n, by_neighbour,
                                              slopes_by_neighbour);
+            else
+                radial_functions<T, W, true>(model.radial, model.radial.coefficients, n_functions, padded, nb.r + i,
+                                             nb.weight + i, nb.slope + i, n, by_neighbour, slopes_by_neighbour);
             // Lanes without a neighbour hold what was there before and are not read in the end.
             for (std::int32_t f = 0; f < padded; f += Y) {
                 transpose<T, Y>(by_neighbour + f, padded, values + f * Y, Y);
@@ -211,16 +207,13 @@ void backward_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* s
                                          zone ? zone_rank : model.n_max, harmonics};
             if (zone)
                 contract<T, zone_rank>(
-                    model, block, [&](std::int32_t l) { return short_adjoint + l * l * zone_rank; },
-                    zone_rank, sums);
+                    model, block, [&](std::int32_t l) { return short_adjoint + l * l * zone_rank; }, zone_rank, sums);
             else if (model.n_max == 8)
                 contract<T, 8>(
-                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns,
-                    sums);
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
             else
                 contract<T, 0>(
-                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns,
-                    sums);
+                    model, block, [&](std::int32_t l) { return rows + adjoint.first[l]; }, adjoint.n_columns, sums);
             T lane[4][Y];
             unroll<4>([&](auto a) { store<T, Y>(lane[a], sums[a]); });
             for (std::int32_t j = 0; j < n; ++j) {

@@ -22,9 +22,8 @@ ATOMPRINT_INLINE bool find_window(const BroadeningTable& table, double value, Wi
     const std::int32_t first = static_cast<std::int32_t>(floor) - reach, last = first + 2 * reach + 1;
     window.begin = first > 0 ? first : 0;
     window.end = last < table.n ? last : table.n;
-    window.coefficient = table.coefficients +
-                         static_cast<std::size_t>(cell) * broadening_powers * table.stride +
-                         (window.begin - first);
+    window.coefficient =
+        table.coefficients + static_cast<std::size_t>(cell) * broadening_powers * table.stride + (window.begin - first);
     return true;
 }
 
@@ -57,14 +56,12 @@ inline void broaden(const BroadeningTable& table, std::size_t n, const double* v
         double* to = rows + static_cast<std::size_t>(row[i]) * table.row_stride;
         const double* c = w.coefficient;
         for (std::int32_t k = w.begin; k < w.end; k += L, c += L)
-            store<double, L>(to + k,
-                             load<double, L>(to + k) + weight[i] * window_values(c, table.stride, w.t));
+            store<double, L>(to + k, load<double, L>(to + k) + weight[i] * window_values(c, table.stride, w.t));
     }
 }
 
-inline void broaden_adjoint(const BroadeningTable& table, std::size_t n, const double* value,
-                            const double* weight, const std::int32_t* row, const double* rows, double* sum,
-                            double* slope) {
+inline void broaden_adjoint(const BroadeningTable& table, std::size_t n, const double* value, const double* weight,
+                            const std::int32_t* row, const double* rows, double* sum, double* slope) {
     constexpr int L = lanes<double>;
     for (std::size_t i = 0; i < n; ++i) {
         sum[i] = slope[i] = 0.0;
@@ -76,8 +73,7 @@ inline void broaden_adjoint(const BroadeningTable& table, std::size_t n, const d
         Double sums{}, slopes{};
         for (std::int32_t k = w.begin; k < w.end; k += L, c += L) {
             Double derivative;
-            const Double v = window_values(c, table.stride, w.t, derivative),
-                         weights = load<double, L>(from + k);
+            const Double v = window_values(c, table.stride, w.t, derivative), weights = load<double, L>(from + k);
             sums += weights * v;
             slopes += weights * derivative;
         }

@@ -7,8 +7,8 @@
 // the eigenvectors, reflection i stays in row i as u, with zeros after its i numbers, and 1 / h in
 // `inverse_hs`, or 0 where there is nothing to reflect.
 template <bool keep>
-inline void tridiagonalise(double* matrix, std::size_t n, std::size_t ld, double* diagonal,
-                           double* off_diagonal, double* u, double* q, double* inverse_hs) {
+inline void tridiagonalise(double* matrix, std::size_t n, std::size_t ld, double* diagonal, double* off_diagonal,
+                           double* u, double* q, double* inverse_hs) {
     constexpr int L = lanes<double>;
     for (std::size_t i = n - 1; i > 0; --i) {
         double* row = matrix + i * ld;
@@ -50,8 +50,8 @@ inline void tridiagonalise(double* matrix, std::size_t n, std::size_t ld, double
         for (std::size_t j = 0; j < i; ++j)
             for (std::size_t k = 0; k < end; k += L) {
                 double* to = matrix + j * ld + k;
-                store<double, L>(to, load<double, L>(to) -
-                                         (u[j] * load<double, L>(q + k) + q[j] * load<double, L>(u + k)));
+                store<double, L>(to,
+                                 load<double, L>(to) - (u[j] * load<double, L>(q + k) + q[j] * load<double, L>(u + k)));
             }
     }
     diagonal[0] = matrix[0];
@@ -69,16 +69,15 @@ inline bool tridiagonal_eigenvalues(double* d, double* e, std::size_t n, double*
     for (std::size_t l = 0; l < n; ++l)
         for (int iteration = 0;; ++iteration) {
             std::size_t m = l; // e[m] is the first negligible coupling from l on
-            while (m + 1 < n && !(__builtin_fabs(e[m]) <=
-                                  epsilon * (__builtin_fabs(d[m]) + __builtin_fabs(d[m + 1])) + negligible))
+            while (m + 1 < n &&
+                   !(__builtin_fabs(e[m]) <= epsilon * (__builtin_fabs(d[m]) + __builtin_fabs(d[m + 1])) + negligible))
                 ++m;
             if (m == l)
                 break;
             if (iteration == 60)
                 return false;
             const double half = (d[l + 1] - d[l]) / (2.0 * e[l]);
-            double g =
-                d[m] - d[l] + e[l] / (half + __builtin_copysign(__builtin_sqrt(half * half + 1.0), half));
+            double g = d[m] - d[l] + e[l] / (half + __builtin_copysign(__builtin_sqrt(half * half + 1.0), half));
             double s = 1.0, c = 1.0, p = 0.0;
             std::size_t i = m;
             for (; i > l; --i) { // chase the bulge upwards
@@ -126,8 +125,7 @@ inline double normalise(double* matrix, std::size_t n, std::size_t ld) {
 
 // Eigenvalues of a symmetric matrix, in no particular order; the matrix is destroyed. `scratch` has room for
 // 5 * ld numbers. Returns false if the iteration does not converge.
-inline bool symmetric_eigenvalues(double* matrix, std::size_t n, std::size_t ld, double* values,
-                                  double* scratch) {
+inline bool symmetric_eigenvalues(double* matrix, std::size_t n, std::size_t ld, double* values, double* scratch) {
     const double up = normalise(matrix, n, ld);
     if (up == 0.0) {
         for (std::size_t i = 0; i < n; ++i)
@@ -137,9 +135,8 @@ inline bool symmetric_eigenvalues(double* matrix, std::size_t n, std::size_t ld,
     double* off_diagonal = scratch;
     tridiagonalise<false>(matrix, n, ld, values, off_diagonal, scratch + ld, scratch + 2 * ld, nullptr);
     off_diagonal[n - 1] = 0.0;
-    const bool converged =
-        tridiagonal_eigenvalues(values, off_diagonal, n, scratch + 3 * ld, scratch + 4 * ld,
-                                [](std::size_t, std::size_t, const double*, const double*) {});
+    const bool converged = tridiagonal_eigenvalues(values, off_diagonal, n, scratch + 3 * ld, scratch + 4 * ld,
+                                                   [](std::size_t, std::size_t, const double*, const double*) {});
     for (std::size_t i = 0; i < n; ++i)
         values[i] *= up;
     return converged;
@@ -147,8 +144,8 @@ inline bool symmetric_eigenvalues(double* matrix, std::size_t n, std::size_t ld,
 
 // Multiply the reflections that tridiagonalise kept, the last one applied first: rows of the product times
 // the matrix times its transpose is tridiagonal.
-inline void accumulate_reflections(const double* matrix, std::size_t n, std::size_t ld,
-                                   const double* inverse_h, double* vectors) {
+inline void accumulate_reflections(const double* matrix, std::size_t n, std::size_t ld, const double* inverse_h,
+                                   double* vectors) {
     constexpr int L = lanes<double>;
     for (std::size_t k = 0; k < n * ld; ++k)
         vectors[k] = 0.0;
@@ -193,8 +190,8 @@ ATOMPRINT_INLINE void rotate_columns(double* vectors, std::size_t ld, std::size_
 // Eigenvalues and eigenvectors of a symmetric matrix, in no particular order: row k of `vectors`, which has
 // the shape of the matrix, belongs to values[k]. They are orthonormal to rounding, whether eigenvalues are
 // equal or not. The matrix is destroyed; `scratch` has room for 6 * ld numbers.
-inline bool symmetric_eigenvectors(double* matrix, std::size_t n, std::size_t ld, double* values,
-                                   double* vectors, double* scratch) {
+inline bool symmetric_eigenvectors(double* matrix, std::size_t n, std::size_t ld, double* values, double* vectors,
+                                   double* scratch) {
     constexpr int L = lanes<double>, together = 4;
     const double up = normalise(matrix, n, ld);
     double *off_diagonal = scratch, *inverse_h = scratch + 3 * ld;
@@ -207,15 +204,15 @@ inline bool symmetric_eigenvectors(double* matrix, std::size_t n, std::size_t ld
     tridiagonalise<true>(matrix, n, ld, values, off_diagonal, scratch + ld, scratch + 2 * ld, inverse_h);
     off_diagonal[n - 1] = 0.0;
     accumulate_reflections(matrix, n, ld, inverse_h, vectors);
-    const bool converged = tridiagonal_eigenvalues(
-        values, off_diagonal, n, scratch + 4 * ld, scratch + 5 * ld,
-        [&](std::size_t l, std::size_t m, const double* cosines, const double* sines) {
-            std::size_t k = 0;
-            for (; k + together * L <= ld; k += together * L)
-                rotate_columns<together>(vectors + k, ld, l, m, cosines, sines);
-            for (; k < ld; k += L)
-                rotate_columns<1>(vectors + k, ld, l, m, cosines, sines);
-        });
+    const bool converged =
+        tridiagonal_eigenvalues(values, off_diagonal, n, scratch + 4 * ld, scratch + 5 * ld,
+                                [&](std::size_t l, std::size_t m, const double* cosines, const double* sines) {
+                                    std::size_t k = 0;
+                                    for (; k + together * L <= ld; k += together * L)
+                                        rotate_columns<together>(vectors + k, ld, l, m, cosines, sines);
+                                    for (; k < ld; k += L)
+                                        rotate_columns<1>(vectors + k, ld, l, m, cosines, sines);
+                                });
     for (std::size_t i = 0; i < n; ++i)
         values[i] *= up;
     return converged;

@@ -3,8 +3,8 @@
 #pragma once
 
 // Squares of |shift + d| below the limit; may write one vector beyond the last.
-ATOMPRINT_INLINE std::size_t squares_below(const LatticePoints& shifts, double dx, double dy, double dz,
-                                           double limit, double* squares) {
+ATOMPRINT_INLINE std::size_t squares_below(const LatticePoints& shifts, double dx, double dy, double dz, double limit,
+                                           double* squares) {
     const std::size_t n = shifts.n;
     std::size_t found = 0, k = 0;
 #if defined(__AVX512F__)
@@ -29,8 +29,8 @@ ATOMPRINT_INLINE std::size_t squares_below(const LatticePoints& shifts, double d
 }
 
 // Vector from atom i to the nearest image of atom j, or nearly.
-ATOMPRINT_INLINE void nearest_image(const MatrixAtoms& atoms, const double* cell, std::size_t i,
-                                    std::size_t j, double* d) {
+ATOMPRINT_INLINE void nearest_image(const MatrixAtoms& atoms, const double* cell, std::size_t i, std::size_t j,
+                                    double* d) {
     const std::size_t ld = atoms.stride;
     const double *x = atoms.position, *y = x + ld, *z = y + ld;
     const double *fa = atoms.fractional, *fb = fa + ld, *fc = fb + ld;
@@ -43,8 +43,8 @@ ATOMPRINT_INLINE void nearest_image(const MatrixAtoms& atoms, const double* cell
 
 // Upper triangle of sum over shifts T of erfc(a r) / r with r = |r_j - r_i + T| <= r_cut; T = 0 is left out
 // where i = j. `shifts` hold all that can matter, zero first.
-inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts,
-                       double r_cut, double a, double* squares, std::int32_t* counts, double* matrix) {
+inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts, double r_cut,
+                       double a, double* squares, std::int32_t* counts, double* matrix) {
     const std::size_t n = atoms.n, ld = atoms.stride;
     const double limit = r_cut * r_cut * (1.0 + 2.0 * ewald_margin);
     const LatticePoints others{shifts.x + 1, shifts.y + 1, shifts.z + 1, shifts.n - 1};
@@ -67,8 +67,8 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
                 squares[filled + k] = 1.0; // so that the last vector is whole
             Double gaussian;
             for (std::size_t k = 0; k < filled; k += lanes<double>)
-                store<double, lanes<double>>(
-                    squares + k, erfc_over_r(load<double, lanes<double>>(squares + k), a, gaussian));
+                store<double, lanes<double>>(squares + k,
+                                             erfc_over_r(load<double, lanes<double>>(squares + k), a, gaussian));
             for (const double* term = squares; first <= j; ++first) {
                 double sum = 0.0;
                 for (const double* end = term + counts[first]; term < end; ++term)
@@ -127,8 +127,8 @@ inline void wave_panel(const double* const* tables, const std::int32_t* index, c
 }
 
 // Panels of a block of waves, for all tiles of atoms. `tables` has room for one tile.
-inline void wave_panels(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n,
-                        double* tables, double* panels) {
+inline void wave_panels(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n, double* tables,
+                        double* panels) {
     const std::size_t ld = atoms.stride, n_tiles = ld / matrix_tile;
     for (std::size_t t = 0; t < n_tiles; ++t) {
         const double* table[3];
@@ -144,8 +144,8 @@ inline void wave_panels(const MatrixAtoms& atoms, const Waves& waves, std::size_
 }
 
 // Add left^T right, of two arrays with `depth` rows, to one tile of a matrix.
-ATOMPRINT_INLINE void add_tile(const double* left, std::size_t left_ld, const double* right,
-                               std::size_t right_ld, std::size_t depth, double* matrix, std::size_t ld) {
+ATOMPRINT_INLINE void add_tile(const double* left, std::size_t left_ld, const double* right, std::size_t right_ld,
+                               std::size_t depth, double* matrix, std::size_t ld) {
     constexpr int L = lanes<double>, columns = matrix_tile / L, rows = L; // eight sums in registers
     for (std::size_t r0 = 0; r0 < matrix_tile; r0 += rows) {
         Double sum[rows][columns]{};
@@ -200,14 +200,14 @@ ATOMPRINT_INLINE Double erfc_slope(Double r2, double a, Double& of_a) {
 
 // Append to sum.found, which holds n already, the images of atom j within the cutoff of atom i, without i
 // itself; returns how many it holds then.
-ATOMPRINT_INLINE std::size_t find_images(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i,
-                                         std::size_t j, std::size_t n) {
+ATOMPRINT_INLINE std::size_t find_images(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i, std::size_t j,
+                                         std::size_t n) {
     const double limit = sum.r_cut * sum.r_cut * (1.0 + 2.0 * ewald_margin);
     double d[3];
     nearest_image(atoms, sum.cell, i, j, d);
     const double point[3] = {-d[0], -d[1], -d[2]};
-    return within_cutoff(sum.shifts.x, sum.shifts.y, sum.shifts.z, i == j,
-                         static_cast<std::int32_t>(sum.shifts.n), point, limit, sum.found, n);
+    return within_cutoff(sum.shifts.x, sum.shifts.y, sum.shifts.z, i == j, static_cast<std::int32_t>(sum.shifts.n),
+                         point, limit, sum.found, n);
 }
 
 // Calls visit(k, x, y, z, s, t) for vectors of the first n images from k on: their distance vectors, and the
@@ -223,15 +223,14 @@ ATOMPRINT_INLINE void for_each_image(const RealSum& sum, std::size_t n, const Vi
     for (std::size_t k = 0; k < n; k += L) {
         Double of_a;
         const Double slope = erfc_slope(load<double, L>(found.r2 + k), sum.a, of_a);
-        visit(k, load<double, L>(found.x + k), load<double, L>(found.y + k), load<double, L>(found.z + k),
-              slope, of_a);
+        visit(k, load<double, L>(found.x + k), load<double, L>(found.y + k), load<double, L>(found.z + k), slope, of_a);
     }
 }
 
 // Add the derivatives of the sum of weights * sum over all elements.
 template <bool with_strain>
-inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
-                            double* gradient, double* strain) {
+inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const double* weights, double* gradient,
+                            double* strain) {
     constexpr int L = lanes<double>;
     const std::size_t n = atoms.n, ld = atoms.stride;
     Double total[6]{}, total_a{};
@@ -247,20 +246,19 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
             filled = end;
             if (filled < ewald_run && j + 1 < n)
                 continue;
-            for_each_image(sum, filled,
-                           [&](std::size_t k, Double x, Double y, Double z, Double s, Double of_a) {
-                               const Double weight_k = load<double, L>(sum.weight + k);
-                               s *= weight_k;
-                               const Double px = s * x, py = s * y, pz = s * z;
-                               if constexpr (with_strain) {
-                                   total_a += weight_k * of_a;
-                                   total[0] += px * x, total[1] += py * y, total[2] += pz * z;
-                                   total[3] += py * z, total[4] += px * z, total[5] += px * y;
-                               }
-                               store<double, L>(sum.found.x + k, px);
-                               store<double, L>(sum.found.y + k, py);
-                               store<double, L>(sum.found.z + k, pz);
-                           });
+            for_each_image(sum, filled, [&](std::size_t k, Double x, Double y, Double z, Double s, Double of_a) {
+                const Double weight_k = load<double, L>(sum.weight + k);
+                s *= weight_k;
+                const Double px = s * x, py = s * y, pz = s * z;
+                if constexpr (with_strain) {
+                    total_a += weight_k * of_a;
+                    total[0] += px * x, total[1] += py * y, total[2] += pz * z;
+                    total[3] += py * z, total[4] += px * z, total[5] += px * y;
+                }
+                store<double, L>(sum.found.x + k, px);
+                store<double, L>(sum.found.y + k, py);
+                store<double, L>(sum.found.z + k, pz);
+            });
             for (std::size_t k = 0; first <= j; ++first) {
                 double pull[3]{};
                 for (const std::size_t last = k + static_cast<std::size_t>(sum.counts[first]); k < last; ++k)
@@ -282,8 +280,8 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
             strain[v] -= sum_of_lanes(total[v]) + (v < 3 ? sum.a_strain * sum_of_lanes(total_a) : 0.0);
 }
 
-inline void ewald_real_contract(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
-                                double* gradient, double* strain) {
+inline void ewald_real_contract(const MatrixAtoms& atoms, const RealSum& sum, const double* weights, double* gradient,
+                                double* strain) {
     if (strain)
         contract_images<true>(atoms, sum, weights, gradient, strain);
     else
@@ -310,17 +308,15 @@ inline void ewald_real_row(const MatrixAtoms& atoms, const RealSum& sum, std::si
                 vectors[c * ld + j] += i == j ? 0.0 : sum_of_lanes(g[c]);
         if (strains)
             for (int v = 0; v < 6; ++v)
-                strains[v * ld + j] -=
-                    sum_of_lanes(total[v]) + (v < 3 ? sum.a_strain * sum_of_lanes(total_a) : 0.0);
+                strains[v * ld + j] -= sum_of_lanes(total[v]) + (v < 3 ? sum.a_strain * sum_of_lanes(total_a) : 0.0);
     }
 }
 
 // One tile of atoms i. For each wave, the products of the weights with the cosines and sines of all atoms j
 // stay in registers until they have met those of i.
 template <bool with_strain>
-inline void contract_waves(const MatrixAtoms& atoms, const double* weights, const double* panels,
-                           std::size_t tile, std::size_t n_waves, const double* slope, double* gradient,
-                           Double* total) {
+inline void contract_waves(const MatrixAtoms& atoms, const double* weights, const double* panels, std::size_t tile,
+                           std::size_t n_waves, const double* slope, double* gradient, Double* total) {
     constexpr int L = lanes<double>, columns = matrix_tile / L, together = L < 8 ? L / 2 : 4;
     static_assert(wave_group % together == 0);
     constexpr std::size_t panel_size = 2 * matrix_tile * ewald_block;
@@ -329,8 +325,7 @@ inline void contract_waves(const MatrixAtoms& atoms, const double* weights, cons
     for (std::size_t w = 0; w < n_waves; w += together) {
         Double sum[2 * together][columns]{};
         for (std::size_t j = 0; j < atoms.n; ++j) {
-            const double* wave =
-                panels + panel_size * (j / matrix_tile) + 2 * matrix_tile * w + j % matrix_tile;
+            const double* wave = panels + panel_size * (j / matrix_tile) + 2 * matrix_tile * w + j % matrix_tile;
             Double b[columns];
             for (int c = 0; c < columns; ++c)
                 b[c] = load<double, L>(weights + j * ld + first + L * c);
@@ -377,11 +372,9 @@ inline void ewald_reciprocal_contract(const MatrixAtoms& atoms, const Waves& wav
                 panels[2 * matrix_tile * ewald_block * t + k] = 0.0;
         for (std::size_t t = 0; t < n_tiles; ++t)
             if (strain)
-                contract_waves<true>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient,
-                                     total);
+                contract_waves<true>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient, total);
             else
-                contract_waves<false>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient,
-                                      total);
+                contract_waves<false>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient, total);
     }
     if (strain)
         for (int v = 0; v < 6; ++v)

@@ -24,9 +24,8 @@ template <class T, int W, int N, int M>
 void accumulate(const Product<T>& p) {
     using V = Vec<T, W>;
     V c[M][N];
-    unroll<M * N>([&](auto k) {
-        c[k / N][k % N] = p.add ? load<T, W>(p.out + k / N * p.out_stride + k % N * W) : V{};
-    });
+    unroll<M * N>(
+        [&](auto k) { c[k / N][k % N] = p.add ? load<T, W>(p.out + k / N * p.out_stride + k % N * W) : V{}; });
     const T* radial = p.radial;
     for (std::int32_t i = 0; i < p.n; ++i) {
         const T* y = p.harmonics + p.y_first[i];
@@ -63,8 +62,7 @@ inline __attribute__((always_inline)) void accumulate_rows(Product<T>& p, std::i
 
 // All rows and columns; n_columns a multiple of W.
 template <class T, int W>
-inline __attribute__((always_inline)) void multiply(Product<T>& p, std::int32_t rows,
-                                                    std::int32_t n_columns) {
+inline __attribute__((always_inline)) void multiply(Product<T>& p, std::int32_t rows, std::int32_t n_columns) {
     const T* const radial = p.radial;
     T* const out = p.out;
     for (std::int32_t v = n_columns / W; v > 0;) {
@@ -94,8 +92,8 @@ std::size_t expansion_scratch(const ExpansionModel<T>& model) {
 }
 
 template <class T, int W>
-void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
-                 const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column) {
+void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch, const Coefficients<T>& out,
+                 std::int32_t centre, const std::int32_t* column) {
     constexpr int Y = lanes<T>;
     constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank; // lanes of the short basis
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
@@ -119,17 +117,16 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
     std::int32_t merged = 0; // zones summed but not taken to the full basis yet
     for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
         const std::int32_t stop = start + expansion_chunk < nb.n ? start + expansion_chunk : nb.n;
-        solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start,
-                              nb.y + start, nb.z + start, nb.weight + start, stop - start, harmonics);
+        solid_harmonics<T, Y>(model.l_max, model.recursion, model.radial.inverse_r_max, nb.x + start, nb.y + start,
+                              nb.z + start, nb.weight + start, stop - start, harmonics);
         for (std::int32_t i = start; i < stop;) {
             const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
             const bool begun = segment->begin < i, complete = end == segment->end;
             if (segment->zone < 0) {
-                radial_functions<T, W, false>(model.radial, model.radial.coefficients, n_functions,
-                                              n_functions, nb.r + i, nullptr, nullptr, n, radial, nullptr);
-                Product<T> p{
-                    radial,  static_cast<std::size_t>(n_functions),   harmonics, Y, y_first + (i - start), n,
-                    nullptr, static_cast<std::size_t>(out.n_columns), begun};
+                radial_functions<T, W, false>(model.radial, model.radial.coefficients, n_functions, n_functions,
+                                              nb.r + i, nullptr, nullptr, n, radial, nullptr);
+                Product<T> p{radial,  static_cast<std::size_t>(n_functions),   harmonics, Y, y_first + (i - start), n,
+                             nullptr, static_cast<std::size_t>(out.n_columns), begun};
                 for (std::int32_t l = 0; l <= model.l_max; ++l) {
                     p.out = rows_of(l);
                     multiply<T, W>(p, 2 * l + 1, n_pad);
@@ -138,8 +135,8 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
                 }
                 written = true;
             } else {
-                radial_functions<T, Z, false>(model.radial, model.radial.short_coefficients, zone_rank,
-                                              zone_rank, nb.r + i, nullptr, nullptr, n, radial, nullptr);
+                radial_functions<T, Z, false>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank,
+                                              nb.r + i, nullptr, nullptr, n, radial, nullptr);
                 Product<T> p{radial,
                              zone_rank,
                              harmonics,
@@ -161,9 +158,8 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
                                  nullptr,   static_cast<std::size_t>(out.n_columns),
                                  written};
                     for (std::int32_t l = 0; l <= model.l_max; ++l) {
-                        q.radial =
-                            model.radial.zone_basis +
-                            static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
+                        q.radial = model.radial.zone_basis +
+                                   static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
                         q.out = rows_of(l);
                         multiply<T, W>(q, 2 * l + 1, n_pad);
                         q.harmonics += (2 * l + 1) * zone_rank;

@@ -19,8 +19,7 @@ inline std::size_t within_cutoff(const double* x, const double* y, const double*
         const __m512d r2 = _mm512_fmadd_pd(dx, dx, _mm512_fmadd_pd(dy, dy, _mm512_mul_pd(dz, dz)));
         const __mmask8 hit = _mm512_mask_cmp_pd_mask(valid, r2, vl, _CMP_LT_OQ);
         if (hit != 0) {
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.index + n),
-                                _mm256_maskz_compress_epi32(hit, index));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.index + n), _mm256_maskz_compress_epi32(hit, index));
             _mm512_storeu_pd(to.x + n, _mm512_maskz_compress_pd(hit, dx));
             _mm512_storeu_pd(to.y + n, _mm512_maskz_compress_pd(hit, dy));
             _mm512_storeu_pd(to.z + n, _mm512_maskz_compress_pd(hit, dz));

@@ -62,8 +62,8 @@ inline void solid_harmonics_blocks(std::int32_t l_max, const double* recursion, 
 }
 
 template <class T, int W>
-void solid_harmonics(std::int32_t l_max, const double* recursion, double scale, const double* x,
-                     const double* y, const double* z, const double* weight, std::int32_t n, T* values) {
+void solid_harmonics(std::int32_t l_max, const double* recursion, double scale, const double* x, const double* y,
+                     const double* z, const double* weight, std::int32_t n, T* values) {
     const std::size_t block = static_cast<std::size_t>(l_max + 1) * (l_max + 1) * W;
     for (; n > W; n -= 2 * W) {
         solid_harmonics_blocks<T, W, 2>(l_max, recursion, scale, x, y, z, weight, values);
@@ -90,8 +90,8 @@ void solid_harmonics(std::int32_t l_max, const double* recursion, double scale, 
 // the coordinates in them. Values go to out[block][l * l + l + m][component][lane], the components being the
 // gradient and the harmonic itself; `scratch` has room for two blocks of harmonics.
 template <class T, int W>
-void harmonics_with_gradients(const ExpansionModel<T>& model, const double* x, const double* y,
-                              const double* z, std::int32_t n, T* scratch, T* out) {
+void harmonics_with_gradients(const ExpansionModel<T>& model, const double* x, const double* y, const double* z,
+                              std::int32_t n, T* scratch, T* out) {
     using V = Vec<T, W>;
     const std::int32_t l_max = model.l_max;
     const std::size_t n_lm = static_cast<std::size_t>(l_max + 1) * (l_max + 1);
@@ -100,8 +100,8 @@ void harmonics_with_gradients(const ExpansionModel<T>& model, const double* x, c
         one = 1.0;
     for (std::int32_t start = 0; start < n; start += 2 * W) {
         const std::int32_t taken = n - start < 2 * W ? n - start : 2 * W;
-        solid_harmonics<T, W>(l_max, model.recursion, model.radial.inverse_r_max, x + start, y + start,
-                              z + start, ones, taken, scratch);
+        solid_harmonics<T, W>(l_max, model.recursion, model.radial.inverse_r_max, x + start, y + start, z + start, ones,
+                              taken, scratch);
         for (std::int32_t done = 0; done < taken; done += W) {
             const T* const plain = scratch + static_cast<std::size_t>(done / W) * n_lm * W;
             T* const block = out + static_cast<std::size_t>((start + done) / W) * n_lm * 4 * W;

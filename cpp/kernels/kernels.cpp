@@ -56,9 +56,9 @@ std::size_t soap_scratch(const ExpansionModel<T>& model) {
 }
 
 template <class T>
-void couple(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
-            std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
-            const Coefficients<T>& adjoint, std::int32_t column, T* scratch) {
+void couple(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
+            std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
+            T* scratch) {
     with_columns<T>(n_pad, [&]<int W>() {
         couple_with<T, W>(model, cotangent, couplings, n_couplings, n_pad, c, adjoint, column, scratch);
     });
@@ -67,29 +67,26 @@ void couple(const PowerModel<T>& model, const T* cotangent, const Coupling* coup
 template <class T>
 void backward(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
               const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient) {
-    with_columns<T>(model.radial.n_pad, [&]<int W>() {
-        backward_with<T, W>(model, neighbours, scratch, adjoint, column, gradient);
-    });
+    with_columns<T>(model.radial.n_pad,
+                    [&]<int W>() { backward_with<T, W>(model, neighbours, scratch, adjoint, column, gradient); });
 }
 
 template <class T>
-void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
-                   T* scratch, T* values, T* slopes, T* harmonics) {
+void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor, T* scratch,
+                   T* values, T* slopes, T* harmonics) {
     with_columns<T>(model.radial.n_pad, [&]<int W>() {
         differentiate_with<T, W>(model, neighbours, factor, scratch, values, slopes, harmonics);
     });
 }
 
 template <class T>
-void project(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c,
-             T* out) {
+void project(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c, T* out) {
     with_columns<T>(model.radial.n_pad, [&]<int W>() { project_with<T, W>(model, harmonics, i, c, out); });
 }
 
 template <class T>
-void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
-              std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
-              const double* unit, T* out, std::size_t stride) {
+void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks, std::int32_t n_blocks,
+              const T* values, const T* slopes, const T* projections, const double* unit, T* out, std::size_t stride) {
     with_columns<T>(n_pad, [&]<int W>() {
         gradient_with<T, W>(model, n_pad, blocks, n_blocks, values, slopes, projections, unit, out, stride);
     });
@@ -122,8 +119,8 @@ constexpr AcsfKernels<T> acsf{lanes<T>,        acsf_scratch<T>,  acsf_radial<T>,
 constexpr BroadeningKernels broadening_kernels{broaden, broaden_adjoint, broaden_one,
                                                triples, triple_contract, triple_slopes};
 
-constexpr SimilarityKernels similarity_kernels{padded_length, local_similarities, sum_of_similarities,
-                                               match_scratch, best_match};
+constexpr SimilarityKernels similarity_kernels{padded_length, local_similarities, sum_of_similarities, match_scratch,
+                                               best_match};
 
 extern const Kernels kernels;
 const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),

@@ -71,9 +71,8 @@ struct Coefficients {
 
 // Features that couple the columns of one group to those of a partner.
 struct Coupling {
-    std::int32_t partner; // first column
-    std::int32_t
-        transposed; // whether the rows n of the feature block belong to the group, not to the partner
+    std::int32_t partner;    // first column
+    std::int32_t transposed; // whether the rows n of the feature block belong to the group, not to the partner
     std::int32_t triangular; // group and partner are the same, and only n' >= n is a feature
     std::size_t first;       // feature where the block starts
 };
@@ -98,14 +97,14 @@ struct SoapKernels {
                    const Coefficients<T>& out, std::int32_t centre, const std::int32_t* column);
     // features[block] = prefactor_l * sum over rows of c_a c_b, rows being those of the first n_centres
     // centres.
-    void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
-                  std::int32_t n_centres, T* features);
+    void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
+                  T* features);
 
     // adjoint[column onwards] = derivative of cotangent * features with respect to the coefficients of the
     // group in these columns, for one centre; `scratch` has room for n_max * n_pad numbers.
-    void (*couple)(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings,
-                   std::int32_t n_couplings, std::int32_t n_pad, const Coefficients<T>& c,
-                   const Coefficients<T>& adjoint, std::int32_t column, T* scratch);
+    void (*couple)(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
+                   std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
+                   T* scratch);
     // For each neighbour the derivative of sum(adjoint * coefficients) with respect to the vector to it, with
     // the adjoint of its group in the columns column[group] onwards.
     void (*backward)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
@@ -113,20 +112,20 @@ struct SoapKernels {
 
     // For each neighbour i, factor[l] times R_nl and dR_nl / dr, both with its weight, to values and
     // slopes[i][l][n]; and the harmonics with their gradients, see harmonics.hpp.
-    void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor,
-                          T* scratch, T* values, T* slopes, T* harmonics);
+    void (*differentiate)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor, T* scratch,
+                          T* values, T* slopes, T* harmonics);
     // Room for `harmonics` of n neighbours.
     std::size_t (*harmonics_size)(const ExpansionModel<T>& model, std::int32_t n);
     // out[l][a][column] = sum over m of the gradient (a = 0 .. 2) and value (3) of Y_lm of neighbour i times
     // the coefficients of the rows (l, m).
-    void (*project)(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i,
-                    const Coefficients<T>& c, T* out);
+    void (*project)(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c,
+                    T* out);
     // The derivative of one centre's features with respect to the vector to one neighbour: numbers `first`
     // onwards of out[component * stride], for each block. `values` and `slopes` are those of this neighbour
     // times the prefactor of l; `unit` is the direction to it.
     void (*gradient)(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
-                     std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
-                     const double* unit, T* out, std::size_t stride);
+                     std::int32_t n_blocks, const T* values, const T* slopes, const T* projections, const double* unit,
+                     T* out, std::size_t stride);
 };
 
 template <class T>
@@ -197,8 +196,8 @@ struct MatrixKernels {
     // Write to, respectively add to, the upper triangle the two sums of the Ewald matrix for unit charges.
     // `squares` has room for ewald_run + shifts.n + 64 numbers, `counts` for atoms.n, `tables` for
     // 2 * matrix_tile * (3 + sum of waves.largest), `panels` for 2 * ewald_block * atoms.stride.
-    void (*ewald_real)(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts,
-                       double r_cut, double a, double* squares, std::int32_t* counts, double* matrix);
+    void (*ewald_real)(const MatrixAtoms& atoms, const double* cell, const LatticePoints& shifts, double r_cut,
+                       double a, double* squares, std::int32_t* counts, double* matrix);
     void (*ewald_reciprocal)(const MatrixAtoms& atoms, const Waves& waves, double* tables, double* panels,
                              double* matrix);
     // See eigen.hpp.
@@ -210,16 +209,15 @@ struct MatrixKernels {
     // weights that are zero in the padding: by positions to `gradient` (3, stride), by strain to `strain` (6)
     // unless it is null. `row` gives those of the elements of atom i with all atoms: by the position of i in
     // `vectors` (3, stride), zero for the diagonal, and by strain in `strains` (6, stride), each unless null.
-    void (*coulomb_contract)(const MatrixAtoms& atoms, const double* weights, double* gradient,
-                             double* strain);
+    void (*coulomb_contract)(const MatrixAtoms& atoms, const double* weights, double* gradient, double* strain);
     void (*coulomb_row)(const MatrixAtoms& atoms, std::size_t i, double* vectors, double* strains);
-    void (*sine_contract)(const MatrixAtoms& atoms, const double* cell, const double* inverse,
-                          const double* weights, double* gradient, double* strain);
+    void (*sine_contract)(const MatrixAtoms& atoms, const double* cell, const double* inverse, const double* weights,
+                          double* gradient, double* strain);
     void (*sine_row)(const MatrixAtoms& atoms, const double* cell, const double* inverse, std::size_t i,
                      double* vectors, double* strains);
     // For unit charges; the row is added. `slope` is (waves.n + wave_group, wave_slopes), zero at the end.
-    void (*ewald_real_contract)(const MatrixAtoms& atoms, const RealSum& sum, const double* weights,
-                                double* gradient, double* strain);
+    void (*ewald_real_contract)(const MatrixAtoms& atoms, const RealSum& sum, const double* weights, double* gradient,
+                                double* strain);
     void (*ewald_real_row)(const MatrixAtoms& atoms, const RealSum& sum, std::size_t i, double* vectors,
                            double* strains);
     void (*ewald_reciprocal_contract)(const MatrixAtoms& atoms, const Waves& waves, const double* slope,
@@ -227,8 +225,8 @@ struct MatrixKernels {
                                       double* strain);
     // amplitude * (cosine, sine) of n waves from `begin` on: [tile of atoms][wave][cosine, sine][atom], with
     // room for ewald_block waves in each tile.
-    void (*wave_panels)(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n,
-                        double* tables, double* panels);
+    void (*wave_panels)(const MatrixAtoms& atoms, const Waves& waves, std::size_t begin, std::size_t n, double* tables,
+                        double* panels);
     // Add left^T right to one tile of a matrix; both have `depth` rows of matrix_tile numbers.
     void (*add_product)(const double* left, std::size_t left_ld, const double* right, std::size_t right_ld,
                         std::size_t depth, double* matrix, std::size_t ld);
@@ -308,8 +306,8 @@ struct AcsfKernels {
     // Sums of the functions of two neighbours, to zeroed features.
     void (*angular)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, T* features);
     // Derivative of cotangents * features by the vector to each neighbour.
-    void (*backward)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents,
-                     T* scratch, double* const* gradient);
+    void (*backward)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents, T* scratch,
+                     double* const* gradient);
     // Derivative of the features that neighbour i of a segment touches, numbers of `width` each for x, y and
     // z: the radial functions of its species, then the angular ones with each species.
     void (*gradient)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, std::int32_t i,
@@ -336,7 +334,7 @@ inline constexpr std::size_t row_slack = 8;
 struct Star {
     std::size_t n;
     const double *vector[3], *unit[3], *r; // Å, and the direction
-    const double *factor, *growth; // each neighbour's part in a weight, and the derivative of its logarithm
+    const double *factor, *growth;         // each neighbour's part in a weight, and the derivative of its logarithm
 };
 inline constexpr std::size_t star_slack = 8;
 
@@ -358,8 +356,8 @@ struct BroadeningKernels {
                     const std::int32_t* row, const double* rows, double* sum, double* slope);
     // The Gaussian at one value, and its derivative, on the points [begin, end) that it reaches; false if
     // none. Both have room for `stride` numbers.
-    bool (*one)(const BroadeningTable& table, double value, std::int32_t* begin, std::int32_t* end,
-                double* values, double* slopes);
+    bool (*one)(const BroadeningTable& table, double value, std::int32_t* begin, std::int32_t* end, double* values,
+                double* slopes);
 
     // The triples of neighbour p with each q in [first, n).
     void (*triples)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first, double* value,
@@ -367,8 +365,7 @@ struct BroadeningKernels {
     // Add to the gradient by the vectors to p and q the derivatives of the weight times `sum` and of the
     // value times weight * slope. Weights, sums and slopes are zero in the slack.
     void (*triple_contract)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first,
-                            const double* weight, const double* sum, const double* slope,
-                            double* const* gradient);
+                            const double* weight, const double* sum, const double* slope, double* const* gradient);
     // Twelve arrays: the derivatives of the value by the vector to p, by that to q, and those of the
     // logarithm of the weight.
     void (*triple_slopes)(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first,
@@ -392,16 +389,15 @@ struct SimilarityKernels {
     std::size_t (*padded)(std::size_t m);
     // Of n by m centres. `products` has rows of `ld` numbers; the squares are those of the lengths of the
     // features, read with `rbf` only; y_squares can be read up to similarity_tile numbers beyond its end.
-    void (*local)(const LocalKernel& kernel, const double* products, std::size_t ld, std::size_t n,
-                  std::size_t m, const double* x_squares, const double* y_squares, double* out,
-                  std::size_t stride);
+    void (*local)(const LocalKernel& kernel, const double* products, std::size_t ld, std::size_t n, std::size_t m,
+                  const double* x_squares, const double* y_squares, double* out, std::size_t stride);
     double (*sum)(const double* c, std::size_t n, std::size_t m, std::size_t stride);
     // Write to `value` the sum of P_ij C_ij for the P with uniform marginals that has the smallest sum of
     // P_ij (1 - C_ij + alpha ln P_ij) (Cuturi, Adv. Neural Inf. Process. Syst. 26 (2013) 2292; De et al.,
     // Phys. Chem. Chem. Phys. 18 (2016) 13754). `scratch` has room for scratch_size(n, m) numbers.
     std::size_t (*scratch_size)(std::size_t n, std::size_t m);
-    Match (*match)(const double* c, std::size_t n, std::size_t m, double alpha, double threshold,
-                   double* scratch, double* value);
+    Match (*match)(const double* c, std::size_t n, std::size_t m, double alpha, double threshold, double* scratch,
+                   double* value);
 };
 
 // A table of kernels for each type of numbers.

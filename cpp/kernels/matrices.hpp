@@ -61,8 +61,7 @@ struct SinePairs {
             pair.square += v[c] * v[c];
         }
         for (int k = 0; with_slopes && k < 3; ++k) {
-            const Double along =
-                turn[k] * (v[0] * cell[3 * k] + v[1] * cell[3 * k + 1] + v[2] * cell[3 * k + 2]);
+            const Double along = turn[k] * (v[0] * cell[3 * k] + v[1] * cell[3 * k + 1] + v[2] * cell[3 * k + 2]);
             for (int c = 0; c < 3; ++c)
                 pair.direction[c] += along * inverse[3 * k + c];
         }
@@ -76,15 +75,14 @@ inline void fill_matrix(const MatrixAtoms& atoms, const Pairs& pairs, double* ma
     for (std::size_t i = 0; i < atoms.n; ++i)
         for (std::size_t j = 0; j < atoms.stride; j += lanes<double>) {
             const Pair pair = pairs(i, j);
-            store<double, lanes<double>>(matrix + i * atoms.stride + j,
-                                         pair.charges / square_root(pair.square));
+            store<double, lanes<double>>(matrix + i * atoms.stride + j, pair.charges / square_root(pair.square));
         }
 }
 
 // Add the derivatives of the sum of weights * matrix over all elements.
 template <bool with_strain, class Pairs>
-inline void contract_pairs(const MatrixAtoms& atoms, const Pairs& pairs, const double* weights,
-                           double* gradient, double* strain) {
+inline void contract_pairs(const MatrixAtoms& atoms, const Pairs& pairs, const double* weights, double* gradient,
+                           double* strain) {
     constexpr int L = lanes<double>;
     const std::size_t ld = atoms.stride;
     Double total[6]{};
@@ -114,8 +112,7 @@ inline void contract_pairs(const MatrixAtoms& atoms, const Pairs& pairs, const d
 }
 
 template <class Pairs>
-inline void pair_row(const MatrixAtoms& atoms, const Pairs& pairs, std::size_t i, double* vectors,
-                     double* strains) {
+inline void pair_row(const MatrixAtoms& atoms, const Pairs& pairs, std::size_t i, double* vectors, double* strains) {
     constexpr int L = lanes<double>;
     const std::size_t ld = atoms.stride;
     for (std::size_t j = 0; j < ld; j += L) {
@@ -126,8 +123,7 @@ inline void pair_row(const MatrixAtoms& atoms, const Pairs& pairs, std::size_t i
                 store<double, L>(vectors + c * ld + j, -factor * s.direction[c]);
         if (strains)
             for (int v = 0; v < 6; ++v)
-                store<double, L>(strains + v * ld + j,
-                                 factor * s.stretch[voigt[v][0]] * s.stretch[voigt[v][1]]);
+                store<double, L>(strains + v * ld + j, factor * s.stretch[voigt[v][0]] * s.stretch[voigt[v][1]]);
     }
 }
 
@@ -139,8 +135,7 @@ inline void sine_matrix(const MatrixAtoms& atoms, const double* cell, double* ma
     fill_matrix(atoms, SinePairs<false>{atoms, cell, nullptr}, matrix);
 }
 
-inline void coulomb_contract(const MatrixAtoms& atoms, const double* weights, double* gradient,
-                             double* strain) {
+inline void coulomb_contract(const MatrixAtoms& atoms, const double* weights, double* gradient, double* strain) {
     const auto contract = strain ? contract_pairs<true, CoulombPairs> : contract_pairs<false, CoulombPairs>;
     contract(atoms, {atoms}, weights, gradient, strain);
 }
@@ -149,10 +144,9 @@ inline void coulomb_row(const MatrixAtoms& atoms, std::size_t i, double* vectors
     pair_row(atoms, CoulombPairs{atoms}, i, vectors, strains);
 }
 
-inline void sine_contract(const MatrixAtoms& atoms, const double* cell, const double* inverse,
-                          const double* weights, double* gradient, double* strain) {
-    const auto contract =
-        strain ? contract_pairs<true, SinePairs<true>> : contract_pairs<false, SinePairs<true>>;
+inline void sine_contract(const MatrixAtoms& atoms, const double* cell, const double* inverse, const double* weights,
+                          double* gradient, double* strain) {
+    const auto contract = strain ? contract_pairs<true, SinePairs<true>> : contract_pairs<false, SinePairs<true>>;
     contract(atoms, {atoms, cell, inverse}, weights, gradient, strain);
 }
 

@@ -14,8 +14,8 @@
 // Radial functions of the neighbours [begin, end) of a zone, from the short basis: the same functions as in
 // the expansion and backwards, so that all derivatives agree to rounding.
 template <class T, int W>
-void zone_functions(const ExpansionModel<T>& model, const Neighbourhood& nb, std::int32_t zone,
-                    std::int32_t begin, std::int32_t end, T* scratch, T* values, T* slopes) {
+void zone_functions(const ExpansionModel<T>& model, const Neighbourhood& nb, std::int32_t zone, std::int32_t begin,
+                    std::int32_t end, T* scratch, T* values, T* slopes) {
     constexpr int Z = lanes<T> < zone_rank ? lanes<T> : zone_rank;
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
     T* const short_slopes = scratch + expansion_chunk * zone_rank;
@@ -24,14 +24,14 @@ void zone_functions(const ExpansionModel<T>& model, const Neighbourhood& nb, std
         q_first[q] = q;
     for (std::int32_t i = begin; i < end; i += expansion_chunk) {
         const std::int32_t n = end - i < expansion_chunk ? end - i : expansion_chunk;
-        radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank,
-                                     nb.r + i, nb.weight + i, nb.slope + i, n, scratch, short_slopes);
+        radial_functions<T, Z, true>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank, nb.r + i,
+                                     nb.weight + i, nb.slope + i, n, scratch, short_slopes);
         const std::size_t first = static_cast<std::size_t>(i) * n_functions;
         Product<T> p{nullptr, static_cast<std::size_t>(n_pad),       nullptr, zone_rank, q_first, zone_rank,
                      nullptr, static_cast<std::size_t>(n_functions), false};
         for (std::int32_t l = 0; l <= model.l_max; ++l) {
-            p.radial = model.radial.zone_basis +
-                       static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
+            p.radial =
+                model.radial.zone_basis + static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
             p.harmonics = scratch, p.out = values + first + l * n_pad;
             multiply<T, W>(p, n, n_pad);
             p.harmonics = short_slopes, p.out = slopes + first + l * n_pad;
@@ -48,16 +48,16 @@ std::size_t pair_scratch(const ExpansionModel<T>& model) {
 }
 
 template <class T, int W>
-void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, const T* factor, T* scratch,
-                        T* values, T* slopes, T* harmonics) {
+void differentiate_with(const ExpansionModel<T>& model, const Neighbourhood& nb, const T* factor, T* scratch, T* values,
+                        T* slopes, T* harmonics) {
     const std::int32_t n_functions = model.radial.n_pad * (model.l_max + 1);
     for (std::int32_t k = 0; k < nb.n_segments; ++k) {
         const Segment& s = nb.segments[k];
         const std::size_t first = static_cast<std::size_t>(s.begin) * n_functions;
         if (s.zone < 0)
             radial_functions<T, W, true>(model.radial, model.radial.coefficients, n_functions, n_functions,
-                                         nb.r + s.begin, nb.weight + s.begin, nb.slope + s.begin,
-                                         s.end - s.begin, values + first, slopes + first);
+                                         nb.r + s.begin, nb.weight + s.begin, nb.slope + s.begin, s.end - s.begin,
+                                         values + first, slopes + first);
         else
             zone_functions<T, W>(model, nb, s.zone, s.begin, s.end, scratch, values, slopes);
     }
@@ -78,8 +78,8 @@ std::size_t harmonics_size(const ExpansionModel<T>& model, std::int32_t n) {
 }
 
 template <class T, int W>
-void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i,
-                  const Coefficients<T>& c, T* out) {
+void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c,
+                  T* out) {
     constexpr int Y = lanes<T>;
     const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
     std::int32_t y_first[2 * largest_l + 1];
@@ -105,8 +105,7 @@ void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32
 // Rows n of the sum over k < K of s_k[n] v_k[n'], n' >= n only where Triangular; returns what follows them.
 template <class T, int W, int K, bool Triangular>
 inline __attribute__((always_inline)) T* outer_products(std::int32_t n_max, const T* const (&s)[K],
-                                                        const T (&v)[K][largest_n + W], T* out,
-                                                        const T* end) {
+                                                        const T (&v)[K][largest_n + W], T* out, const T* end) {
     const auto piece = [&](std::int32_t n, std::int32_t column) __attribute__((always_inline)) {
         Vec<T, W> row{};
         unroll<K>([&](auto k) { row += s[k][n] * load<T, W>(v[k] + column); });
@@ -136,13 +135,12 @@ inline __attribute__((always_inline)) T* outer_products(std::int32_t n_max, cons
 enum class Touched { rows, columns, both };
 
 template <class T, int W, bool Triangular, Touched Which>
-void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>& block,
-                    const T* values, const T* slopes, const T* projections, const double* unit, T* out,
-                    std::size_t stride) {
+void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>& block, const T* values,
+                    const T* slopes, const T* projections, const double* unit, T* out, std::size_t stride) {
     const std::int32_t n_max = model.n_max;
     const std::size_t n_columns = model.n_columns;
-    const std::size_t per_l = Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2
-                                         : static_cast<std::size_t>(n_max) * n_max;
+    const std::size_t per_l =
+        Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2 : static_cast<std::size_t>(n_max) * n_max;
     for (int component = 0; component < 3; ++component) {
         T* to = out + component * stride + block.first;
         const T* const end = to + per_l * (model.l_max + 1);
@@ -160,8 +158,8 @@ void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const Gradie
                 T v[4][largest_n + W];
                 scaled(gradient + block.b, block.u_a, v[0]), scaled(value + block.b, block.u_a * e, v[1]);
                 scaled(f, block.u_b, v[2]), scaled(df, block.u_b * e, v[3]);
-                to = outer_products<T, W, 4, Triangular>(n_max, {f, df, gradient + block.a, value + block.a},
-                                                         v, to, end);
+                to = outer_products<T, W, 4, Triangular>(n_max, {f, df, gradient + block.a, value + block.a}, v, to,
+                                                         end);
             } else {
                 T v[2][largest_n + W];
                 constexpr bool rows = Which == Touched::rows;
@@ -176,13 +174,13 @@ void gradient_block(const PowerModel<T>& model, std::int32_t n_pad, const Gradie
 
 template <class T, int W>
 void gradient_with(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks,
-                   std::int32_t n_blocks, const T* values, const T* slopes, const T* projections,
-                   const double* unit, T* out, std::size_t stride) {
+                   std::int32_t n_blocks, const T* values, const T* slopes, const T* projections, const double* unit,
+                   T* out, std::size_t stride) {
     for (std::int32_t k = 0; k < n_blocks; ++k) {
         const GradientBlock<T>& block = blocks[k];
         const auto write = [&]<bool Triangular, Touched Which>() {
-            gradient_block<T, W, Triangular, Which>(model, n_pad, block, values, slopes, projections, unit,
-                                                    out, stride);
+            gradient_block<T, W, Triangular, Which>(model, n_pad, block, values, slopes, projections, unit, out,
+                                                    stride);
         };
         if (block.triangular)
             write.template operator()<true, Touched::both>();

@@ -22,9 +22,8 @@ inline __attribute__((always_inline)) void store_row(T* out, Vec<T, W> v, std::i
 enum class Rows { full, shift, descend };
 
 template <class T, int W, int N, int R, Rows Kind>
-inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, std::size_t stride,
-                                                        std::int32_t rows, T scale, std::int32_t row_length,
-                                                        T* const* out, const T* end) {
+inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, std::size_t stride, std::int32_t rows,
+                                                        T scale, std::int32_t row_length, T* const* out, const T* end) {
     using V = Vec<T, W>;
     V p[R][N];
     unroll<R * N>([&](auto k) { p[k / N][k % N] = V{}; });
@@ -57,8 +56,8 @@ inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, 
 // ones go piece by piece and are then stored exactly (no `end`), since the start of the next row is written
 // already.
 template <class T, int W, int R, bool Triangular>
-inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale,
-                         std::int32_t length, T* out, const T* end) {
+inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale, std::int32_t length,
+                         T* out, const T* end) {
     constexpr Rows Kind = Triangular ? Rows::shift : Rows::full;
     T* row[R];
     for (int r = 0; r < R; ++r) {
@@ -83,12 +82,12 @@ inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_
 }
 
 template <class T, int W, bool Triangular>
-void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
-                std::int32_t n_centres, T* features) {
+void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
+                T* features) {
     const std::int32_t n_max = model.n_max;
     const std::size_t stride = model.n_columns;
-    const std::size_t per_l = Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2
-                                         : static_cast<std::size_t>(n_max) * n_max;
+    const std::size_t per_l =
+        Triangular ? static_cast<std::size_t>(n_max) * (n_max + 1) / 2 : static_cast<std::size_t>(n_max) * n_max;
     T* out = features + block.first;
     const T* const end = out + per_l * (model.l_max + 1);
     for (std::int32_t l = 0; l <= model.l_max; ++l) {
@@ -97,9 +96,8 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
         for (std::int32_t n = 0; n < n_max;) {
             const std::int32_t length = Triangular ? n_max - n : n_max;
             const auto strip = [&]<int R>() {
-                product_rows<T, W, R, Triangular>(matrix + block.a + n,
-                                                  matrix + block.b + (Triangular ? n : 0), stride, rows,
-                                                  model.prefactor[l], length, out, end);
+                product_rows<T, W, R, Triangular>(matrix + block.a + n, matrix + block.b + (Triangular ? n : 0), stride,
+                                                  rows, model.prefactor[l], length, out, end);
                 out += Triangular ? R * length - R * (R - 1) / 2 : R * length;
                 n += R;
             };
@@ -117,8 +115,8 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
 }
 
 template <class T, int W>
-void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
-               std::int32_t n_centres, T* features) {
+void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
+               T* features) {
     if (block.triangular)
         power_with<T, W, true>(model, block, c, n_centres, features);
     else
@@ -127,8 +125,8 @@ void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coeffi
 
 // Vectors no wider than the number of radial functions asks for, as in the expansion.
 template <class T>
-void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
-           std::int32_t n_centres, T* features) {
+void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
+           T* features) {
     constexpr int W = lanes<T>;
     const auto padded = [&](std::int32_t w) { return (model.n_max + w - 1) / w * w; };
     if constexpr (vector_bytes > 32)

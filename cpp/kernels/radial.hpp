@@ -16,8 +16,8 @@ inline void distances(const double* r2, std::int32_t n, double inverse_step, std
 // functions in lanes.
 template <class T, int W, bool with_slopes>
 inline void radial_functions(const RadialTable<T>& table, const T* coefficients, std::int32_t n_functions,
-                             std::int32_t stride, const double* r, const double* weight,
-                             const double* weight_slope, std::int32_t n, T* values, T* slopes) {
+                             std::int32_t stride, const double* r, const double* weight, const double* weight_slope,
+                             std::int32_t n, T* values, T* slopes) {
     using V = Vec<T, W>;
     for (std::int32_t i = 0; i < n; ++i) {
         const double s = r[i] * table.inverse_step;

@@ -26,8 +26,8 @@ ATOMPRINT_INLINE Double power_of(Double base, double exponent) {
 }
 
 template <class F>
-ATOMPRINT_INLINE void map_products(const double* products, std::size_t ld, std::size_t n, std::size_t m,
-                                   double* out, std::size_t stride, F&& f) {
+ATOMPRINT_INLINE void map_products(const double* products, std::size_t ld, std::size_t n, std::size_t m, double* out,
+                                   std::size_t stride, F&& f) {
     constexpr std::size_t W = lanes<double>;
     for (std::size_t i = 0; i < n; ++i) {
         const double* from = products + i * ld;
@@ -44,9 +44,8 @@ ATOMPRINT_INLINE void map_products(const double* products, std::size_t ld, std::
     }
 }
 
-void local_similarities(const LocalKernel& kernel, const double* products, std::size_t ld, std::size_t n,
-                        std::size_t m, const double* x_squares, const double* y_squares, double* out,
-                        std::size_t stride) {
+void local_similarities(const LocalKernel& kernel, const double* products, std::size_t ld, std::size_t n, std::size_t m,
+                        const double* x_squares, const double* y_squares, double* out, std::size_t stride) {
     constexpr std::size_t W = lanes<double>;
     const double gamma = kernel.gamma, coef0 = kernel.coef0, degree = kernel.degree;
     switch (kernel.kind) {
@@ -127,8 +126,8 @@ std::size_t match_scratch(std::size_t n, std::size_t m) {
     return n * m_pad + m * n_pad + n_pad + m_pad;
 }
 
-Match best_match(const double* c, std::size_t n, std::size_t m, double alpha, double threshold,
-                 double* scratch, double* value) {
+Match best_match(const double* c, std::size_t n, std::size_t m, double alpha, double threshold, double* scratch,
+                 double* value) {
     constexpr std::size_t W = lanes<double>;
     const std::size_t n_pad = padded_length(n), m_pad = padded_length(m);
     double *k = scratch, *transposed = k + n * m_pad, *u = transposed + m * n_pad, *v = u + n_pad;
@@ -203,8 +202,7 @@ Match best_match(const double* c, std::size_t n, std::size_t m, double alpha, do
     for (std::size_t i = 0; i < n; ++i) {
         Double row{};
         for (std::size_t j = 0; j < m_pad; j += W)
-            row += load<double, W>(k + i * m_pad + j) * load<double, W>(c + i * m_pad + j) *
-                   load<double, W>(v + j);
+            row += load<double, W>(k + i * m_pad + j) * load<double, W>(c + i * m_pad + j) * load<double, W>(v + j);
         total += u[i] * sum_of_lanes(row);
     }
     *value = total;

@@ -63,9 +63,8 @@ ATOMPRINT_INLINE Double exponential(Double x) {
 
 // The same for -87 <= x <= 88. Relative error 1e-7.
 ATOMPRINT_INLINE Float exponential(Float x) {
-    constexpr float c[] = {0.9999999999595482f,   1.0000000377274485f,  0.5000000107749384f,
-                           0.16666415477235322f,  0.04166621827440191f, 0.008375128890467473f,
-                           0.0013948580818093912f};
+    constexpr float c[] = {0.9999999999595482f,  1.0000000377274485f,   0.5000000107749384f,   0.16666415477235322f,
+                           0.04166621827440191f, 0.008375128890467473f, 0.0013948580818093912f};
     constexpr float log2_e = 1.4426950408889634f, shift = 12582912.0f; // 1.5 * 2^23
     constexpr float ln2_high = 0.693145751953125f, ln2_low = 1.428606820309417e-06f;
     x = x < -87.0f ? broadcast<float, lanes<float>>(-87.0f) : x;
@@ -93,8 +92,7 @@ ATOMPRINT_INLINE Double logarithm(Double x) {
     return __builtin_convertvector(e, Double) * 0.6931471805599453 + z * polynomial(c, z * z);
 }
 ATOMPRINT_INLINE Float logarithm(Float x) {
-    constexpr float c[] = {1.9999999986229533f, 0.6666681585046943f, 0.39974804113549556f,
-                           0.29925440514971435f};
+    constexpr float c[] = {1.9999999986229533f, 0.6666681585046943f, 0.39974804113549556f, 0.29925440514971435f};
     const Integer32 bits = __builtin_bit_cast(Integer32, x), e = (bits - 0x3f3504f3) >> 23;
     const Float m = __builtin_bit_cast(Float, bits - (e << 23)), z = (m - 1.0f) / (m + 1.0f);
     return __builtin_convertvector(e, Float) * 0.6931471805599453f + z * polynomial(c, z * z);

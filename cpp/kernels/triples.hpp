@@ -59,8 +59,7 @@ inline void triples(const Star& star, const TripleRule& rule, std::size_t p, std
             // From the sine of half the angle, or half its supplement, where the cosine has few digits of it.
             Double half{};
             for (int c = 0; c < 3; ++c) {
-                const Double d =
-                    legs.unit_q[c] - (x < 0.0 ? Double{} - legs.unit_p[c] : Double{} + legs.unit_p[c]);
+                const Double d = legs.unit_q[c] - (x < 0.0 ? Double{} - legs.unit_p[c] : Double{} + legs.unit_p[c]);
                 half += d * d;
             }
             const Double magnitude = x < 0.0 ? -x : x;
@@ -111,8 +110,7 @@ struct TripleSlopes {
 };
 
 inline void triple_contract(const Star& star, const TripleRule& rule, std::size_t p, std::size_t first,
-                            const double* weight, const double* sum, const double* slope,
-                            double* const* gradient) {
+                            const double* weight, const double* sum, const double* slope, double* const* gradient) {
     constexpr int L = lanes<double>;
     Double total[3]{};
     for (std::size_t q = first; q < star.n; q += L) {

@@ -62,9 +62,7 @@ Acsf<T>::Acsf(AcsfParameters parameters) : p_(std::move(parameters)) {
                 throw std::invalid_argument("angular functions need eta >= 0, zeta >= 1 and |lambda| <= 1");
             const std::int32_t index = index_of(etas_, eta);
             const std::int32_t power = index_of(powers, std::array<double, 2>{zeta, lambda});
-            const auto same = [&](const AcsfTerm<T>& term) {
-                return term.index == index && term.near == near;
-            };
+            const auto same = [&](const AcsfTerm<T>& term) { return term.index == index && term.near == near; };
             const auto term = std::find_if(terms_.begin(), terms_.end(), same);
             if (term == terms_.end()) {
                 terms_.push_back({index, static_cast<T>(eta), near, 0, 0});
@@ -82,9 +80,8 @@ Acsf<T>::Acsf(AcsfParameters parameters) : p_(std::move(parameters)) {
     for (const auto& [zeta, lambda] : powers) {
         const bool integer = zeta == std::floor(zeta) && zeta <= largest_integer_power;
         powers_.push_back({lambda < 0.0 ? -1 : 1, static_cast<T>((1.0 - std::abs(lambda)) / 2.0),
-                           static_cast<T>(std::abs(lambda) / 4.0),
-                           integer ? static_cast<std::int32_t>(zeta) - 1 : -1, static_cast<T>(zeta - 1.0),
-                           static_cast<T>(zeta * lambda)});
+                           static_cast<T>(std::abs(lambda) / 4.0), integer ? static_cast<std::int32_t>(zeta) - 1 : -1,
+                           static_cast<T>(zeta - 1.0), static_cast<T>(zeta * lambda)});
     }
     const auto size = [](const auto& values) { return static_cast<std::int32_t>(values.size()); };
     model_ = {p_.cutoff,        size(p_.g2),       size(p_.g3),
@@ -113,8 +110,8 @@ void Acsf<T>::collect(Workspace& work, const Site& site) const {
     for (std::size_t k = 0; k < found.n; ++k) {
         const auto image = static_cast<std::size_t>(found.index[k]);
         const std::int32_t atom = site.finder.atom[image];
-        const bool is_centre = own >= 0 ? atom == own && site.finder.shift[image] == moved
-                                        : found.r2[k] < coincidence * coincidence;
+        const bool is_centre =
+            own >= 0 ? atom == own && site.finder.shift[image] == moved : found.r2[k] < coincidence * coincidence;
         work.kind[k] = is_centre ? -1 : site.kinds[atom];
         if (!is_centre)
             ++work.next[site.kinds[atom] + 1];
@@ -168,8 +165,8 @@ void Acsf<T>::expand(Workspace& work, std::int32_t) const {
         const std::size_t end =
             part + 1 < work.segments.size() ? static_cast<std::size_t>(work.segments[part + 1].begin) : ld;
         for (int c = 0; c < 4; ++c)
-            std::fill(work.padded[c].begin() + segment.end,
-                      work.padded[c].begin() + static_cast<std::ptrdiff_t>(end), beyond[c]);
+            std::fill(work.padded[c].begin() + segment.end, work.padded[c].begin() + static_cast<std::ptrdiff_t>(end),
+                      beyond[c]);
     }
     work.view = {static_cast<std::int32_t>(work.segments.size()),
                  work.segments.data(),
@@ -253,8 +250,8 @@ template <class T>
 void Acsf<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
     T* const to = work.in_place ? out : work.compact.data();
     const std::size_t width = this->width();
-    kernels().acsf.of<T>().gradient(model_, work.view, work.place[neighbour], work.part[neighbour],
-                                    work.scratch.data(), to, width);
+    kernels().acsf.of<T>().gradient(model_, work.view, work.place[neighbour], work.part[neighbour], work.scratch.data(),
+                                    to, width);
     for (std::size_t f = 0; work.scale != T(1) && f < 3 * width; ++f)
         to[f] *= work.scale;
     if (work.in_place)

@@ -112,8 +112,8 @@ struct Memory {
 // Calls body(run, memory, site) for each run of centres and finish(structure, work) after the last one of a
 // structure; site(c) is centre c.
 template <class H, class Body, class Finish>
-void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std::size_t most_parts,
-              int n_threads, const Body& body, const Finish& finish) {
+void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std::size_t most_parts, int n_threads,
+              const Body& body, const Finish& finish) {
     std::vector<Memory<H>> memories(static_cast<std::size_t>(std::max(n_threads, 1)));
     for_centres(
         in.batch, in.centres, in.first, in.last, hooks.cutoff(), most_parts, n_threads,
@@ -164,9 +164,8 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                               hooks.collect(memory.work, site(members[slot]));
                               hooks.expand(memory.work, static_cast<std::int32_t>(slot));
                           }
-                          sums.add(
-                              part, members[0],
-                              hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data()));
+                          sums.add(part, members[0],
+                                   hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data()));
                       });
             sums.put(run, std::move(part));
         },
@@ -176,8 +175,8 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
 // Derivatives of cotangents * features; rows are centres, or those of structures where centres have weights.
 // Features of centres are written too unless null.
 template <class H>
-void contract(const H& hooks, const Environments& in, bool attach, int n_threads,
-              const typename H::Real* cotangents, typename H::Real* features, GradientSum& gradient) {
+void contract(const H& hooks, const Environments& in, bool attach, int n_threads, const typename H::Real* cotangents,
+              typename H::Real* features, GradientSum& gradient) {
     const std::size_t n = hooks.n_features();
     const Cotangents<typename H::Real> weights(in.centres.weights, n, cotangents);
     for_runs(
@@ -243,11 +242,11 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
         const std::int64_t* slots = out.slots + in.batch.offsets[at.structure];
         const std::int64_t row = together ? 0 : at.centre - in.centres.offsets[at.structure];
         const auto of_strain = together ? at.structure : static_cast<std::size_t>(at.centre);
-        T* const rows = out.positions
-                            ? out.positions + static_cast<std::size_t>(out.row_offsets[at.structure] +
-                                                                       row * selected[at.structure]) *
-                                                  slab
-                            : nullptr;
+        T* const rows =
+            out.positions
+                ? out.positions +
+                      static_cast<std::size_t>(out.row_offsets[at.structure] + row * selected[at.structure]) * slab
+                : nullptr;
         T* const strain = out.strain ? out.strain + of_strain * 3 * slab : nullptr;
         const std::int64_t own = attach ? at.atom : -1;
         const std::int64_t own_slot = own >= 0 && rows ? slots[own] : -1;
@@ -319,9 +318,7 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
         [](std::size_t, auto&) {});
     if (!out.strain)
         return;
-    const auto row_of = [&](std::size_t s) {
-        return together ? s : static_cast<std::size_t>(in.centres.offsets[s]);
-    };
+    const auto row_of = [&](std::size_t s) { return together ? s : static_cast<std::size_t>(in.centres.offsets[s]); };
     for (std::size_t row = row_of(in.first); row < row_of(in.last); ++row)
         for (std::size_t a = 0; a < 3; ++a)
             for (std::size_t b = 0; b < a; ++b) {
@@ -333,13 +330,13 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
 template <class H>
 PairList pairs(const H& hooks, const Environments& in, int n_threads) {
     std::vector<typename H::Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
-    return list_pairs(
-        in.batch, in.kinds, static_cast<std::size_t>(hooks.species().size()), in.centres, hooks.cutoff(),
-        n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds, std::int64_t c) {
-            auto& work = workspaces[static_cast<std::size_t>(worker)];
-            hooks.collect(work, {finder, kinds, in.centres.points + 3 * c, in.centres.atoms[c], c, 0});
-            return hooks.neighbours(work);
-        });
+    return list_pairs(in.batch, in.kinds, static_cast<std::size_t>(hooks.species().size()), in.centres, hooks.cutoff(),
+                      n_threads,
+                      [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds, std::int64_t c) {
+                          auto& work = workspaces[static_cast<std::size_t>(worker)];
+                          hooks.collect(work, {finder, kinds, in.centres.points + 3 * c, in.centres.atoms[c], c, 0});
+                          return hooks.neighbours(work);
+                      });
 }
 
 // Derivatives by the vectors of a PairList, whose `first` is given: pair p of species k has the numbers
@@ -374,8 +371,7 @@ void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, 
                 for (std::size_t k = 0; k < found.n; ++k) {
                     const std::int32_t kind = at.kind(found.image[k]);
                     const std::size_t width = widths[static_cast<std::size_t>(kind)];
-                    T* const to =
-                        values + value_offsets[kind] + static_cast<std::size_t>(next[kind]++) * 3 * width;
+                    T* const to = values + value_offsets[kind] + static_cast<std::size_t>(next[kind]++) * 3 * width;
                     if (kind != last_kind) {
                         written = 0;
                         for (const FeatureRun& features : hooks.runs(work, kind, true))
@@ -423,8 +419,7 @@ public:
              double* positions, double* strain, T* features) const;
 
     // Dense derivatives of each feature.
-    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                  JacobianOut<T> out) const;
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
 
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
 
@@ -472,8 +467,7 @@ void LocalCalculator<D, T>::jacobian(const Batch& batch, const Centres& centres,
         compute(batch, centres, n_threads, out.features);
         out.features = nullptr;
     }
-    with(batch, centres,
-         [&](const Environments& in) { local::differentiate(self(), in, attach, n_threads, out); });
+    with(batch, centres, [&](const Environments& in) { local::differentiate(self(), in, attach, n_threads, out); });
 }
 
 template <class D, class T>

@@ -50,8 +50,7 @@ struct StarAtoms {
     AlignedVector<double> vector[3], unit[3], r, factor, growth;
 
     void clear() { n = 0; }
-    void add(std::int32_t a, std::int32_t k, const Shift& shift, const Vec3& v, double length, double f,
-             double g) {
+    void add(std::int32_t a, std::int32_t k, const Shift& shift, const Vec3& v, double length, double f, double g) {
         const std::size_t need = n + 1 + star_slack;
         if (r.size() < need) {
             atoms.resize(2 * need), kinds.resize(2 * need), shifts.resize(2 * need);
@@ -231,8 +230,7 @@ struct MbtrWorker {
         const std::int32_t name = attach && atom >= 0 ? atom : fixed;
         own.clear();
         own.atom = name, own.kind = 0, own.first_only = false;
-        gather(at, own,
-               [&](std::int32_t a, const Shift& shift, double) { return a == self && shift == of_self; });
+        gather(at, own, [&](std::int32_t a, const Shift& shift, double) { return a == self && shift == of_self; });
         own.finish();
         visit(own);
         if (p->order() == 2)
@@ -243,8 +241,8 @@ struct MbtrWorker {
             star.clear();
             star.atom = middle, star.kind = own.kinds[k], star.shift = own.shifts[k];
             star.first_only = true;
-            star.add(name, 0, {}, {-own.vector[0][k], -own.vector[1][k], -own.vector[2][k]}, own.r[k],
-                     own.factor[k], own.growth[k]);
+            star.add(name, 0, {}, {-own.vector[0][k], -own.vector[1][k], -own.vector[2][k]}, own.r[k], own.factor[k],
+                     own.growth[k]);
             for (std::size_t m = 0; m < others.n; ++m) {
                 Shift shift = own.shifts[k];
                 for (std::size_t c = 0; c < 3; ++c)
@@ -282,10 +280,8 @@ struct MbtrWorker {
     std::size_t triple_slot(std::int32_t middle, std::int32_t a, std::int32_t b) const {
         const auto n = static_cast<std::size_t>(p->species.size()) + p->local;
         if (p->local && middle > 0) // one end is the centre, of kind 0
-            return n * (n + 1) / 2 + static_cast<std::size_t>(middle - 1) * n +
-                   static_cast<std::size_t>(a + b);
-        return static_cast<std::size_t>(middle) * n * (n + 1) / 2 +
-               triangle(a, b, static_cast<std::int32_t>(n));
+            return n * (n + 1) / 2 + static_cast<std::size_t>(middle - 1) * n + static_cast<std::size_t>(a + b);
+        return static_cast<std::size_t>(middle) * n * (n + 1) / 2 + triangle(a, b, static_cast<std::int32_t>(n));
     }
 
     // Calls with_terms(p, first, last) after values, weights and rows of the terms [first, last) of a star
@@ -353,8 +349,8 @@ struct MbtrWorker {
         const auto broaden = kernels().broadening.broaden;
         stars([&](const StarAtoms& s) {
             terms(s, find, [&](std::size_t, std::size_t first, std::size_t last) {
-                broaden(owner->table_, last - first, value.data() + first, weight.data() + first,
-                        row.data() + first, features.data.data());
+                broaden(owner->table_, last - first, value.data() + first, weight.data() + first, row.data() + first,
+                        features.data.data());
             });
         });
         double square = 0.0;
@@ -405,8 +401,7 @@ struct MbtrWorker {
             const T* c = cotangents + slot * n;
             const double scale = l2 ? 1.0 / length : slot_scale(slot);
             const double* y =
-                l2 ? features.data.data() + static_cast<std::size_t>(features.of_slot[slot]) * stride
-                   : nullptr;
+                l2 ? features.data.data() + static_cast<std::size_t>(features.of_slot[slot]) * stride : nullptr;
             for (std::size_t x = 0; x < n; ++x)
                 to[x] = scale * (static_cast<double>(c[x]) - (l2 ? along * y[x] : 0.0));
             std::fill(to + n, to + stride, 0.0);
@@ -424,13 +419,11 @@ struct MbtrWorker {
             const Star view = s.star();
             terms(s, find, [&](std::size_t k, std::size_t first, std::size_t last) {
                 kernel.adjoint(owner->table_, last - first, value.data() + first, weight.data() + first,
-                               row.data() + first, adjoint.data.data(), sum.data() + first,
-                               slope.data() + first);
+                               row.data() + first, adjoint.data.data(), sum.data() + first, slope.data() + first);
                 for (std::size_t q = first; q < last; ++q)
                     energy += weight[q] * sum[q];
                 if (p->order() == 3)
-                    kernel.triple_contract(view, owner->rule_, k, first, weight.data(), sum.data(),
-                                           slope.data(), to);
+                    kernel.triple_contract(view, owner->rule_, k, first, weight.data(), sum.data(), slope.data(), to);
                 else
                     for (std::size_t q = first; q < last; ++q) {
                         const double g = weight[q] * (s.growth[q] * sum[q] + value_slope[q] * slope[q]);
@@ -484,8 +477,8 @@ struct MbtrWorker {
                     kernel.triple_slopes(view, owner->rule_, ready = k, first, to);
                 for (std::size_t q = first; q < last; ++q) {
                     std::int32_t begin, end;
-                    if (weight[q] == 0.0 || !kernel.one(owner->table_, value[q], &begin, &end,
-                                                        window[0].data(), window[1].data()))
+                    if (weight[q] == 0.0 ||
+                        !kernel.one(owner->table_, value[q], &begin, &end, window[0].data(), window[1].data()))
                         continue;
                     const auto slot = static_cast<std::size_t>(row[q]);
                     const std::size_t at = slot * n + static_cast<std::size_t>(begin);
@@ -525,8 +518,7 @@ struct MbtrWorker {
                             by[0][c] = w * slopes[9 + c][q], by[1][c] = w * slopes[3 + c][q];
                     } else {
                         for (std::size_t c = 0; c < 3; ++c)
-                            by[0][c] = w * s.growth[q] * s.unit[c][q],
-                            by[1][c] = w * value_slope[q] * s.unit[c][q];
+                            by[0][c] = w * s.growth[q] * s.unit[c][q], by[1][c] = w * value_slope[q] * s.unit[c][q];
                     }
                     add_vector(q, by);
                     add_atom(s.n, s.atom, s.shift, total);
@@ -560,8 +552,7 @@ struct MbtrWorker {
         const auto n = static_cast<std::size_t>(p->n);
         for (std::size_t k = 0; k < features.slots.size(); ++k)
             for (std::size_t x = 0; x < n; ++x)
-                f(static_cast<std::size_t>(features.slots[k]) * n + x,
-                  features.data[k * owner->table_.row_stride + x]);
+                f(static_cast<std::size_t>(features.slots[k]) * n + x, features.data[k * owner->table_.row_stride + x]);
     }
 };
 
@@ -590,8 +581,8 @@ void for_rows(const Mbtr& mbtr, const Batch& batch, const Centres& centres, bool
             worker.begin(mbtr, structure, own_species, centres.points + 3 * first, last - first);
             for (std::size_t row = first; row < last; ++row)
                 body(worker, s, row, [&](const auto& visit) {
-                    worker.stars_of_centre(centres.points + 3 * row,
-                                           static_cast<std::int32_t>(centres.atoms[row]), attach, visit);
+                    worker.stars_of_centre(centres.points + 3 * row, static_cast<std::int32_t>(centres.atoms[row]),
+                                           attach, visit);
                 });
         } catch (const TooManyImages& error) {
             throw StructureError(s, std::string(error.what()) +
@@ -621,8 +612,7 @@ Mbtr::Mbtr(const MbtrParameters& parameters) : p_(parameters) {
             const double middle = (cell + 0.5) * step;
             const double edge[2] = {(o - table_.reach) * dx / sigma - middle,
                                     (o - table_.reach + 1) * dx / sigma - middle};
-            double* c = coefficients_.data() +
-                        static_cast<std::size_t>(cell) * broadening_powers * table_.stride +
+            double* c = coefficients_.data() + static_cast<std::size_t>(cell) * broadening_powers * table_.stride +
                         static_cast<std::size_t>(o);
             const double scale = p_.height / dx;
             c[0] = scale * normal_between(edge[0], edge[1]);
@@ -676,9 +666,8 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
 }
 
 template <class T>
-void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-               const MbtrColumns& columns, const T* cotangents, double* positions, double* strain,
-               T* features) const {
+void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
+               const T* cotangents, double* positions, double* strain, T* features) const {
     const bool l2 = p_.normalization == Normalization::l2;
     const Cotangents<T> weights(centres.weights, columns.width, cotangents);
     if (features && centres.weights) {
@@ -723,9 +712,7 @@ struct PairsOfCentre {
         std::size_t kind;
         T* values;
 
-        bool operator<(const Pair& other) const {
-            return std::tie(atom, shift) < std::tie(other.atom, other.shift);
-        }
+        bool operator<(const Pair& other) const { return std::tie(atom, shift) < std::tie(other.atom, other.shift); }
     };
     std::vector<Pair> pairs; // sorted
     const std::vector<std::vector<std::size_t>>& column;
@@ -741,8 +728,7 @@ struct PairsOfCentre {
     std::int32_t find(std::int32_t atom, const Shift& shift) const {
         const Pair wanted{atom, shift, 0, nullptr};
         const auto found = std::lower_bound(pairs.begin(), pairs.end(), wanted);
-        return found == pairs.end() || wanted < *found ? -1
-                                                       : static_cast<std::int32_t>(found - pairs.begin());
+        return found == pairs.end() || wanted < *found ? -1 : static_cast<std::int32_t>(found - pairs.begin());
     }
     std::pair<T*, std::size_t> at(std::int32_t k, std::size_t slot) const {
         const Pair& pair = pairs[static_cast<std::size_t>(k)];
@@ -753,21 +739,19 @@ struct PairsOfCentre {
 } // namespace
 
 template <class T>
-void Mbtr::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                    const MbtrColumns& columns, const JacobianOut<T>& out) const {
-    const bool need =
-        p_.normalization == Normalization::l2 || p_.normalization == Normalization::valle_oganov;
+void Mbtr::jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
+                    const JacobianOut<T>& out) const {
+    const bool need = p_.normalization == Normalization::l2 || p_.normalization == Normalization::valle_oganov;
     for_rows(*this, batch, centres, attach, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  const double length = need || out.features ? worker.sum_features(stars) : 1.0;
                  if (out.features)
                      worker.write_features(out.features + row * columns.width + columns.first);
                  const std::int64_t* slots = out.slots + batch.offsets[s];
-                 const auto selected = static_cast<std::size_t>(std::count_if(
-                     slots, slots + batch[s].n_atoms, [](std::int64_t slot) { return slot >= 0; }));
+                 const auto selected = static_cast<std::size_t>(
+                     std::count_if(slots, slots + batch[s].n_atoms, [](std::int64_t slot) { return slot >= 0; }));
                  const std::size_t first_row = p_.local ? static_cast<std::size_t>(centres.offsets[s]) : s;
-                 const std::size_t start =
-                     static_cast<std::size_t>(out.row_offsets[s]) + (row - first_row) * selected;
+                 const std::size_t start = static_cast<std::size_t>(out.row_offsets[s]) + (row - first_row) * selected;
                  const std::size_t width = columns.width;
                  T* const strain = out.strain ? out.strain + 9 * row * width + columns.first : nullptr;
                  const SelectedAtoms<T> rows{out.positions ? out.positions + 3 * start * width + columns.first
@@ -791,12 +775,12 @@ PairList Mbtr::pairs(const Batch& batch, const Centres& centres, int n_threads) 
     if (!p_.local)
         throw std::invalid_argument("only the local form has pairs");
     std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
-    return list_pairs(
-        batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
-        n_threads, [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
-            return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
-                                                                 centres.atoms[centre]);
-        });
+    return list_pairs(batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
+                      n_threads,
+                      [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+                          return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
+                                                                               centres.atoms[centre]);
+                      });
 }
 
 // Combinations of species whose features an atom of this one changes, in their order.
@@ -856,8 +840,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
                                                       : first[(centre + 1) * n_kinds + kind];
                      for (std::int64_t k = begin; k < end; ++k)
                          rows.add(list, static_cast<std::size_t>(list.kind_offsets[kind] + k), kind,
-                                  values + value_offsets[kind] +
-                                      static_cast<std::size_t>(k) * 3 * width[kind]);
+                                  values + value_offsets[kind] + static_cast<std::size_t>(k) * 3 * width[kind]);
                  }
                  std::sort(rows.pairs.begin(), rows.pairs.end());
                  worker.differentiate(stars, rows, 0, static_cast<T*>(nullptr));
@@ -866,14 +849,14 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
              });
 }
 
-#define ATOMPRINT_INSTANTIATE(T)                                                                             \
-    template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;            \
-    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, const T*, double*,  \
-                            double*, T*) const;                                                              \
-    template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&,                \
-                                 const JacobianOut<T>&) const;                                               \
-    template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*,                \
-                                      const std::int64_t*, T*) const;
+#define ATOMPRINT_INSTANTIATE(T)                                                                                       \
+    template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;                      \
+    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, const T*, double*, double*,   \
+                            T*) const;                                                                                 \
+    template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&, const JacobianOut<T>&)   \
+        const;                                                                                                         \
+    template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*, const std::int64_t*, T*) \
+        const;
 ATOMPRINT_INSTANTIATE(double)
 ATOMPRINT_INSTANTIATE(float)
 #undef ATOMPRINT_INSTANTIATE

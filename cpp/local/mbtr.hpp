@@ -31,8 +31,8 @@ struct MbtrParameters {
     double minimum, spacing; // of the grid
     double sigma, height;    // of the Gaussians: width, and area
     double scale;            // of the exponential, 1/Å
-    double cutoff; // of distances in Å, infinite without weights; for angles with exponential weights
-                   // the perimeter is below twice as much
+    double cutoff;           // of distances in Å, infinite without weights; for angles with exponential weights
+                             // the perimeter is below twice as much
     double sharpness;
 
     int order() const { return geometry == Geometry::atomic_number ? 1 : geometry < Geometry::angle ? 2 : 3; }
@@ -56,15 +56,13 @@ public:
     const Species& species() const { return p_.species; }
 
     template <class T>
-    void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
-                 T* out) const;
+    void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns, T* out) const;
     template <class T>
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-             const MbtrColumns& columns, const T* cotangents, double* positions, double* strain,
-             T* features) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
+             const T* cotangents, double* positions, double* strain, T* features) const;
     template <class T>
-    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                  const MbtrColumns& columns, const JacobianOut<T>& out) const;
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
+                  const JacobianOut<T>& out) const;
 
     // Of the local form: atoms around centres, what a species touches, and derivatives by the vectors to the
     // atoms, as those of Acsf.

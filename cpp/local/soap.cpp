@@ -46,10 +46,8 @@ std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
         const double k = scale * std::sqrt((2.0 * l + 1.0) / (2.0 * l - 1.0));
         for (int m = 0; m <= l; ++m) {
             values.push_back(k * std::sqrt(double(l - m) * (l + m)));
-            values.push_back(0.5 * k * std::sqrt(double(l - m) * (l - m - 1)) *
-                             (m == 0 ? std::numbers::sqrt2 : 1.0));
-            values.push_back(0.5 * k * std::sqrt(double(l + m) * (l + m - 1)) *
-                             (m == 1 ? std::numbers::sqrt2 : 1.0));
+            values.push_back(0.5 * k * std::sqrt(double(l - m) * (l - m - 1)) * (m == 0 ? std::numbers::sqrt2 : 1.0));
+            values.push_back(0.5 * k * std::sqrt(double(l + m) * (l + m - 1)) * (m == 1 ? std::numbers::sqrt2 : 1.0));
         }
     }
     return values;
@@ -104,12 +102,10 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     const std::int32_t n_max = p_.n_max, l_max = p_.l_max, n_l = l_max + 1;
     if (n_max < 1 || n_max > largest_n || l_max < 0 || l_max > largest_l || p_.species.size() < 1 ||
         p_.n_channels < 1 || n_cells < 1 || !(p_.cutoff > 0.0))
-        throw std::invalid_argument(
-            "SOAP needs n_max in 1..64, l_max in 0..40, species, a table and a cutoff > 0");
+        throw std::invalid_argument("SOAP needs n_max in 1..64, l_max in 0..40, species, a table and a cutoff > 0");
     if (p_.species_weights.size() != static_cast<std::size_t>(p_.species.size()) ||
-        (p_.embedding.empty()
-             ? p_.n_channels != p_.species.size()
-             : p_.embedding.size() != static_cast<std::size_t>(p_.species.size()) * p_.n_channels))
+        (p_.embedding.empty() ? p_.n_channels != p_.species.size()
+                              : p_.embedding.size() != static_cast<std::size_t>(p_.species.size()) * p_.n_channels))
         throw std::invalid_argument("species weights and embedding must have one row for each species");
     // With one channel the mixing is a weight for each neighbour, and all species share one density.
     if (p_.n_channels == 1) {
@@ -166,8 +162,8 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             add_block(a, p_.n_channels);
             break;
         }
-    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), zone_transposed_.data(), n_cells,
-                   n_zones_, n_pad_, n_cells / p_.cutoff, 1.0 / p_.cutoff},
+    expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), zone_transposed_.data(), n_cells, n_zones_,
+                   n_pad_, n_cells / p_.cutoff, 1.0 / p_.cutoff},
                   n_max,
                   l_max,
                   recursion_.data(),
@@ -257,8 +253,7 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
             std::fill(work.weight.begin() + begin, work.weight.begin() + at, p_.species_weights[group]);
     }
     const std::int32_t* const next = work.next.data();
-    double *const x = work.x.data(), *const y = work.y.data(), *const z = work.z.data(),
-                  *const r = work.r.data();
+    double *const x = work.x.data(), *const y = work.y.data(), *const z = work.z.data(), *const r = work.r.data();
     for (std::size_t k = 0; k < n; ++k) {
         const std::int32_t to = next[bin[k]] + rank[k];
         x[to] = found.x[k], y[to] = found.y[k], z[to] = found.z[k];
@@ -320,8 +315,7 @@ void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
     const std::int32_t n_channels = p_.n_channels;
     for (std::int32_t l = 0; l <= p_.l_max; ++l)
         for (std::int32_t row = 0; row < n_slots * (2 * l + 1); ++row) {
-            T* columns =
-                work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * n_columns_;
+            T* columns = work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * n_columns_;
             T* total = columns + n_channels * n_pad_;
             std::fill(total, total + n_pad_, T(0));
             for (std::int32_t k = 0; k < n_channels; ++k)
@@ -377,8 +371,7 @@ void Soap<T>::couple(Workspace& work, const T* cotangent) const {
         add_total(work, 1);
     work.adjoint.resize(n_coefficients() + vector_slack, T(0));
     grow(work.couple_scratch, static_cast<std::size_t>(p_.n_max) * n_pad_ + vector_slack);
-    const Coefficients<T> c = work.view(n_columns_),
-                          adjoint{work.adjoint.data(), work.first.data(), n_columns_};
+    const Coefficients<T> c = work.view(n_columns_), adjoint{work.adjoint.data(), work.first.data(), n_columns_};
     const std::int32_t total = p_.n_channels;
     const auto present = [&](std::int32_t group) { return group == total || work.present[group]; };
     for (std::int32_t group = 0; group < total + has_total(); ++group) {
@@ -428,8 +421,8 @@ std::array<const double*, 3> Soap<T>::take_back(Workspace& work) const {
     const Coefficients<T> adjoint =
         mixes() ? Coefficients<T>{work.mixed_adjoint.data(), work.mixed_first.data(), n_groups_ * n_pad_}
                 : Coefficients<T>{work.adjoint.data(), work.first.data(), n_columns_};
-    kernels().soap.of<T>().backward(expansion_, work.neighbourhood(), work.scratch.data(), adjoint,
-                                    work.columns.data(), gradient);
+    kernels().soap.of<T>().backward(expansion_, work.neighbourhood(), work.scratch.data(), adjoint, work.columns.data(),
+                                    gradient);
     return {gradient[0], gradient[1], gradient[2]};
 }
 
@@ -451,8 +444,7 @@ double Soap<T>::weight_in(std::int32_t kind, std::int32_t group) const {
     }
     if (mixes())
         return p_.embedding[kind * p_.n_channels + group];
-    return p_.n_channels == 1 || kind == group ? 1.0
-                                               : 0.0; // a single channel has its weights in the densities
+    return p_.n_channels == 1 || kind == group ? 1.0 : 0.0; // a single channel has its weights in the densities
 }
 
 template <class T>
@@ -520,14 +512,13 @@ template <class T>
 void Soap<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
     const auto& kernel = kernels().soap.of<T>();
     const std::size_t n_functions = static_cast<std::size_t>(p_.l_max + 1) * n_pad_;
-    kernel.project(expansion_, work.harmonics.data(), static_cast<std::int32_t>(neighbour),
-                   work.view(n_columns_), work.projections.data());
+    kernel.project(expansion_, work.harmonics.data(), static_cast<std::int32_t>(neighbour), work.view(n_columns_),
+                   work.projections.data());
     const double r = work.r[neighbour], inverse = r > 0.0 ? 1.0 / r : 0.0;
-    const double unit[3] = {work.x[neighbour] * inverse, work.y[neighbour] * inverse,
-                            work.z[neighbour] * inverse};
+    const double unit[3] = {work.x[neighbour] * inverse, work.y[neighbour] * inverse, work.z[neighbour] * inverse};
     kernel.gradient(power_, n_pad_, work.blocks.data(), static_cast<std::int32_t>(work.blocks.size()),
-                    work.values.data() + neighbour * n_functions,
-                    work.slopes.data() + neighbour * n_functions, work.projections.data(), unit, out, stride);
+                    work.values.data() + neighbour * n_functions, work.slopes.data() + neighbour * n_functions,
+                    work.projections.data(), unit, out, stride);
 }
 
 // Inner averages -------------------------------------------------------------------------------------------
@@ -550,9 +541,7 @@ struct Soap<T>::Same {
     void expand(Workspace& work, std::int32_t slot) const { soap.expand(work, slot); }
     void write(Workspace& work, T* features) const { soap.write(work, features); }
     void prepare(Workspace& work, const Site& site, T scale) const { soap.prepare(work, site, scale); }
-    auto& runs(Workspace& work, std::int32_t kind, bool compact) const {
-        return soap.runs(work, kind, compact);
-    }
+    auto& runs(Workspace& work, std::int32_t kind, bool compact) const { return soap.runs(work, kind, compact); }
     void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
         soap.gradient(work, neighbour, out, stride);
     }
@@ -567,8 +556,7 @@ struct Soap<T>::Density : Same {
     }
     void clear(Workspace& work, std::int32_t) const { this->soap.clear(work, 2); }
     const T* sum(Workspace& work, std::int32_t, T*) const {
-        std::copy(work.present.begin(), work.present.end(),
-                  work.coefficients.begin() + this->soap.n_coefficients());
+        std::copy(work.present.begin(), work.present.end(), work.coefficients.begin() + this->soap.n_coefficients());
         return work.coefficients.data();
     }
     // Make a mean of such features the density of the workspace.
@@ -621,17 +609,16 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
             in.first = first, in.last = std::min(first + step, batch.n_structures);
             OfMean hooks{{*this}, cotangents != nullptr, first};
             hooks.means.resize(in.last - first);
-            local::pool(
-                density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
-                    if (!cotangents)
-                        return hooks.means[s - first].assign(mean.begin(), mean.end());
-                    density.put(work, mean);
-                    couple(work, cotangents + s * n_features_);
-                    const T share = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
-                    for (T& number : work.adjoint) // the coefficients of a centre are a share of the mean
-                        number *= share;
-                    hooks.means[s - first] = work.adjoint;
-                });
+            local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
+                if (!cotangents)
+                    return hooks.means[s - first].assign(mean.begin(), mean.end());
+                density.put(work, mean);
+                couple(work, cotangents + s * n_features_);
+                const T share = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
+                for (T& number : work.adjoint) // the coefficients of a centre are a share of the mean
+                    number *= share;
+                hooks.means[s - first] = work.adjoint;
+            });
             body(hooks, in);
         }
     });
@@ -646,11 +633,10 @@ void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads,
     weighted.weights = weights;
     const Density density{{*this}};
     this->with(batch, weighted, [&](const Environments& in) {
-        local::pool(density, in, n_threads,
-                    [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
-                        density.put(work, mean);
-                        this->write(work, out + s * n_features_);
-                    });
+        local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
+            density.put(work, mean);
+            this->write(work, out + s * n_features_);
+        });
     });
 }
 
@@ -663,8 +649,7 @@ void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n
         compute(batch, centres, n_threads, features);
     GradientSum gradient(batch, positions, strain);
     for_means(batch, centres, n_threads, cotangents, [&](const OfMean& hooks, const Environments& in) {
-        const Environments plain{batch, centres, in.kinds, in.first,
-                                 in.last}; // the adjoints hold the weights
+        const Environments plain{batch, centres, in.kinds, in.first, in.last}; // the adjoints hold the weights
         local::contract(hooks, plain, attach, n_threads, cotangents, static_cast<T*>(nullptr), gradient);
     });
 }
@@ -683,8 +668,8 @@ void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, 
 }
 
 template <class T>
-void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
-                            const std::int64_t* first, const std::int64_t* value_offsets, T* values) const {
+void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
+                            const std::int64_t* value_offsets, T* values) const {
     if (!p_.averages)
         return Base::pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
     for_means(batch, centres, n_threads, nullptr, [&](const OfMean& hooks, const Environments& in) {

@@ -56,8 +56,7 @@ public:
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
              double* positions, double* strain, T* features) const;
-    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                  JacobianOut<T> out) const;
+    void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
     void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
                        const std::int64_t* value_offsets, T* values) const;
 
@@ -81,9 +80,7 @@ private:
     struct Same;    // hooks that forward
     struct Density; // hooks for the coefficients as features
     struct OfMean;  // hooks for the derivatives of the features of a mean density
-    std::size_t n_coefficients() const {
-        return static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1) * n_columns_;
-    }
+    std::size_t n_coefficients() const { return static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1) * n_columns_; }
     bool mixes() const { return !p_.embedding.empty(); }
     bool has_total() const { return p_.products == SoapParameters::Products::total; }
     double weight_in(std::int32_t kind, std::int32_t group) const;

@@ -15,9 +15,8 @@ struct Weighting {
     enum class Kind : int { none, poly, pow, exp, exp_decay };
     Kind kind = Kind::none;
     double c = 1.0, d = 1.0, m = 1.0, r0 = 1.0;
-    std::optional<double> own; // weight of an atom on the centre; none: as any other
-    std::optional<std::pair<double, double>>
-        fade; // where a cosine begins to take the density to zero, and has
+    std::optional<double> own;                     // weight of an atom on the centre; none: as any other
+    std::optional<std::pair<double, double>> fade; // where a cosine begins to take the density to zero, and has
 
     bool constant() const { return kind == Kind::none && !own && !fade; }
     double operator()(double r) const { return value_and_slope<false>(r).first; }

@@ -36,8 +36,7 @@ void half_sphere(const std::array<Vec3, 3>& basis, double radius, const char* na
         estimate *= 2.0 * radius / component[m][m] + 1.0;
     }
     if (!(estimate < points_limit))
-        throw std::length_error(std::string(name) +
-                                " is too large for the cell: more than 1e8 lattice points");
+        throw std::length_error(std::string(name) + " is too large for the cell: more than 1e8 lattice points");
 
     // The range of index m in which (offset + index * step)^2 <= rest.
     const auto range = [](double offset, double step, double rest) {
@@ -131,9 +130,8 @@ void EwaldSums::make_room_for_waves(std::size_t stride) {
 
 void EwaldSums::fill(const MatrixAtoms& atoms, double* matrix) {
     grow(squares_, ewald_run + x_.size() + 64), grow(counts_, atoms.n);
-    kernels().matrices.ewald_real(atoms, lattice_->cell.front().data(),
-                                  {x_.data(), y_.data(), z_.data(), x_.size()}, parameters_.r_cut,
-                                  parameters_.a, squares_.data(), counts_.data(), matrix);
+    kernels().matrices.ewald_real(atoms, lattice_->cell.front().data(), {x_.data(), y_.data(), z_.data(), x_.size()},
+                                  parameters_.r_cut, parameters_.a, squares_.data(), counts_.data(), matrix);
     make_room_for_waves(atoms.stride);
     kernels().matrices.ewald_reciprocal(atoms, waves(), tables_.data(), panels_.data(), matrix);
 }
@@ -174,8 +172,8 @@ void EwaldSums::contract(const MatrixAtoms& atoms, const double* weights, double
     find_slopes();
     kernels().matrices.ewald_real_contract(atoms, real_sum(atoms.n), weights, gradient, strain);
     make_room_for_waves(atoms.stride);
-    kernels().matrices.ewald_reciprocal_contract(atoms, waves(), slope_.data(), weights, tables_.data(),
-                                                 panels_.data(), gradient, strain);
+    kernels().matrices.ewald_reciprocal_contract(atoms, waves(), slope_.data(), weights, tables_.data(), panels_.data(),
+                                                 gradient, strain);
 }
 
 void EwaldSums::rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, double* vectors,
@@ -193,8 +191,8 @@ void EwaldSums::rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size
 
 // One block of waves, as products of matrices: each row of the result is a sum over cosines and sines of the
 // atoms j, weighted with numbers that belong to i.
-void EwaldSums::add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n,
-                              std::size_t begin, double* vectors, double* strains) {
+void EwaldSums::add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, std::size_t begin,
+                              double* vectors, double* strains) {
     const std::size_t n_waves = std::min(ewald_block, amplitude_.size() - begin);
     const std::size_t panel = 2 * matrix_tile * ewald_block;
     kernels().matrices.wave_panels(atoms, waves(), begin, n_waves, tables_.data(), panels_.data());
@@ -219,9 +217,8 @@ void EwaldSums::add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, 
             }
             for (std::size_t j = 0; j < atoms.stride; j += matrix_tile) {
                 std::fill_n(tile, matrix_tile * matrix_tile, 0.0);
-                kernels().matrices.add_product(left_.data(), matrix_tile,
-                                               panels_.data() + panel * (j / matrix_tile), matrix_tile,
-                                               2 * n_waves, tile, matrix_tile);
+                kernels().matrices.add_product(left_.data(), matrix_tile, panels_.data() + panel * (j / matrix_tile),
+                                               matrix_tile, 2 * n_waves, tile, matrix_tile);
                 for (std::size_t r = 0; r < in_tile; ++r)
                     for (std::size_t k = 0; k < matrix_tile; ++k)
                         out[(first + r) * atoms.stride + j + k] += tile[matrix_tile * r + k];
@@ -230,15 +227,13 @@ void EwaldSums::add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, 
     };
     if (vectors)
         add(3, vectors,
-            [](const double* slope, std::size_t c, double cosine, double sine, double& of_cosine,
-               double& of_sine) {
+            [](const double* slope, std::size_t c, double cosine, double sine, double& of_cosine, double& of_sine) {
                 of_cosine = -slope[c] * sine;
                 of_sine = slope[c] * cosine;
             });
     if (strains)
         add(6, strains,
-            [](const double* slope, std::size_t v, double cosine, double sine, double& of_cosine,
-               double& of_sine) {
+            [](const double* slope, std::size_t v, double cosine, double sine, double& of_cosine, double& of_sine) {
                 of_cosine = slope[3 + v] * cosine;
                 of_sine = slope[3 + v] * sine;
             });

@@ -35,8 +35,7 @@ public:
     // Derivatives: as the members of the same name in matrix_kinds.hpp, but always added. Under strain, T
     // stretches with the cell, G with its inverse; the sums run over the same T and G.
     void contract(const MatrixAtoms& atoms, const double* weights, double* gradient, double* strain);
-    void rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, double* vectors,
-              double* strains);
+    void rows(const MatrixAtoms& atoms, const std::int32_t* of, std::size_t n, double* vectors, double* strains);
 
 private:
     std::array<Vec3, 3> reciprocal() const;

@@ -61,12 +61,11 @@ void prepare(Worker<Kind>& worker, const Structure& structure, std::size_t s, co
 }
 
 // Add left^T right, of arrays with `depth` rows and whole tiles, to out; the upper triangle only if asked.
-void add_product(const double* left, std::size_t n_left, const double* right, std::size_t n_right,
-                 std::size_t depth, double* out, bool upper = false) {
+void add_product(const double* left, std::size_t n_left, const double* right, std::size_t n_right, std::size_t depth,
+                 double* out, bool upper = false) {
     for (std::size_t i = 0; i < n_left; i += matrix_tile)
         for (std::size_t j = upper ? i : 0; j < n_right; j += matrix_tile)
-            kernels().matrices.add_product(left + i, n_left, right + j, n_right, depth, out + i * n_right + j,
-                                           n_right);
+            kernels().matrices.add_product(left + i, n_left, right + j, n_right, depth, out + i * n_right + j, n_right);
 }
 
 // Calls visit(i, j) for all j > i, in an order that reads both triangles along cache lines.
@@ -96,8 +95,7 @@ void weigh_elements(Worker<Kind>& worker, const MatrixFeatures<T>& features, con
                 worker.scaled[from + i] = static_cast<double>(cotangents[k]) * w.vectors[from + i];
         }
         add_product(worker.scaled.data(), ld, w.vectors.data(), ld, n, weights, true);
-        for_upper_triangle(n,
-                           [&](std::size_t i, std::size_t j) { weights[j * ld + i] = weights[i * ld + j]; });
+        for_upper_triangle(n, [&](std::size_t i, std::size_t j) { weights[j * ld + i] = weights[i * ld + j]; });
         return;
     }
     for (std::size_t p = 0; p < n; ++p) {
@@ -111,15 +109,15 @@ void weigh_elements(Worker<Kind>& worker, const MatrixFeatures<T>& features, con
 }
 
 template <class T, class Kind>
-std::vector<Worker<Kind>> make_workers(const Batch& batch, const Kind& kind,
-                                       const MatrixFeatures<T>& features, int n_threads) {
+std::vector<Worker<Kind>> make_workers(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features,
+                                       int n_threads) {
     check_sizes(batch, features.n_max);
     return {static_cast<std::size_t>(std::max(n_threads, 1)), Worker<Kind>(kind)};
 }
 
 template <class T, class Kind>
-void vjp(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features,
-         const MatrixGradient<T>& out, int n_threads) {
+void vjp(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features, const MatrixGradient<T>& out,
+         int n_threads) {
     auto workers = make_workers(batch, kind, features, n_threads);
     parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int index) {
         Worker<Kind>& worker = workers[static_cast<std::size_t>(index)];
@@ -175,8 +173,8 @@ const double* project(Worker<Kind>& worker, const double* rows, std::size_t n_ro
 }
 
 template <class T, class Kind>
-void jacobian(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features,
-              const MatrixJacobian<T>& out, int n_threads) {
+void jacobian(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features, const MatrixJacobian<T>& out,
+              int n_threads) {
     const std::size_t n_features = features.n_features(), n_max = features.n_max;
     const bool spectrum = features.permutation == Permutation::eigenspectrum;
     auto workers = make_workers(batch, kind, features, n_threads);
@@ -192,8 +190,7 @@ void jacobian(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& fea
             grow(worker.scaled, n * ld);
             for (std::size_t j = 0; j < n; ++j)
                 for (std::size_t k = 0; k < ld; ++k)
-                    worker.scaled[j * ld + k] =
-                        k < n ? w.vectors[static_cast<std::size_t>(w.order[k]) * ld + j] : 0.0;
+                    worker.scaled[j * ld + k] = k < n ? w.vectors[static_cast<std::size_t>(w.order[k]) * ld + j] : 0.0;
         } else {
             for (std::size_t p = 0; p < n; ++p)
                 place[static_cast<std::size_t>(w.order[p])] = p;
@@ -211,8 +208,7 @@ void jacobian(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& fea
                     rows = project(worker, rows, 3 * n_rows, basis);
                 for (std::size_t r = 0; r < n_rows; ++r) {
                     const auto i = static_cast<std::size_t>(worker.atoms[first + r]);
-                    T* to = out.positions +
-                            3 * n_features * static_cast<std::size_t>(out.row_offsets[s] + slots[i]);
+                    T* to = out.positions + 3 * n_features * static_cast<std::size_t>(out.row_offsets[s] + slots[i]);
                     for (std::size_t c = 0; c < 3; ++c, to += n_features) {
                         const double* row = rows + (3 * r + c) * ld;
                         if (spectrum) // i stands in a row and in a column
@@ -281,8 +277,7 @@ void with_kind(const MatrixInput& in, const Body& body) {
 void check_sizes(const Batch& batch, std::size_t n_max) {
     for (std::size_t s = 0; s < batch.n_structures; ++s)
         if (batch[s].n_atoms > n_max)
-            throw std::invalid_argument("structure " + std::to_string(s) +
-                                        " has more atoms than n_atoms_max");
+            throw std::invalid_argument("structure " + std::to_string(s) + " has more atoms than n_atoms_max");
 }
 
 template <class T>
@@ -297,16 +292,15 @@ void matrix_vjp(const MatrixInput& in, const MatrixFeatures<T>& features, const 
 }
 
 template <class T>
-void matrix_jacobian(const MatrixInput& in, const MatrixFeatures<T>& features,
-                     const MatrixJacobian<T>& derivatives, int n_threads) {
+void matrix_jacobian(const MatrixInput& in, const MatrixFeatures<T>& features, const MatrixJacobian<T>& derivatives,
+                     int n_threads) {
     with_kind(in, [&](const auto& kind) { jacobian(in.batch, kind, features, derivatives, n_threads); });
 }
 
-#define ATOMPRINT_INSTANTIATE(T)                                                                             \
-    template void matrix_features(const MatrixInput&, const MatrixFeatures<T>&, int);                        \
-    template void matrix_vjp(const MatrixInput&, const MatrixFeatures<T>&, const MatrixGradient<T>&, int);   \
-    template void matrix_jacobian(const MatrixInput&, const MatrixFeatures<T>&, const MatrixJacobian<T>&,    \
-                                  int);
+#define ATOMPRINT_INSTANTIATE(T)                                                                                       \
+    template void matrix_features(const MatrixInput&, const MatrixFeatures<T>&, int);                                  \
+    template void matrix_vjp(const MatrixInput&, const MatrixFeatures<T>&, const MatrixGradient<T>&, int);             \
+    template void matrix_jacobian(const MatrixInput&, const MatrixFeatures<T>&, const MatrixJacobian<T>&, int);
 ATOMPRINT_INSTANTIATE(double)
 ATOMPRINT_INSTANTIATE(float)
 #undef ATOMPRINT_INSTANTIATE

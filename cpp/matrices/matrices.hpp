@@ -28,9 +28,7 @@ struct MatrixFeatures {
     Permutation permutation;
     const double* noise; // (n_structures, n_max); read with `random` only
 
-    std::size_t n_features() const {
-        return permutation == Permutation::eigenspectrum ? n_max : n_max * n_max;
-    }
+    std::size_t n_features() const { return permutation == Permutation::eigenspectrum ? n_max : n_max * n_max; }
 };
 
 // Where row norms differ by less than this fraction the rows count as equal and keep their order. It is far
@@ -89,7 +87,7 @@ template <class T>
 void matrix_vjp(const MatrixInput& in, const MatrixFeatures<T>& features, const MatrixGradient<T>& gradient,
                 int n_threads);
 template <class T>
-void matrix_jacobian(const MatrixInput& in, const MatrixFeatures<T>& features,
-                     const MatrixJacobian<T>& jacobian, int n_threads);
+void matrix_jacobian(const MatrixInput& in, const MatrixFeatures<T>& features, const MatrixJacobian<T>& jacobian,
+                     int n_threads);
 
 } // namespace atomprint

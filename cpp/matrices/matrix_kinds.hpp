@@ -137,14 +137,12 @@ public:
                 strain[v] += total * background_ * (1.0 + 2.0 * a_strain_) + of_self;
     }
 
-    void rows(const MatrixWorkspace& w, const std::int32_t* atoms, std::size_t n, double* vectors,
-              double* strains) {
+    void rows(const MatrixWorkspace& w, const std::int32_t* atoms, std::size_t n, double* vectors, double* strains) {
         if (vectors)
             std::fill_n(vectors, 3 * n * w.stride, 0.0);
         if (strains)
             for (std::size_t r = 0; r < 6 * n; ++r)
-                std::fill_n(strains + r * w.stride, w.stride,
-                            r % 6 < 3 ? background_ * (1.0 + 2.0 * a_strain_) : 0.0);
+                std::fill_n(strains + r * w.stride, w.stride, r % 6 < 3 ? background_ * (1.0 + 2.0 * a_strain_) : 0.0);
         sums_.rows(w.atoms(), atoms, n, vectors, strains);
         for (std::size_t r = 0; r < n; ++r) {
             const auto i = static_cast<std::size_t>(atoms[r]);

@@ -95,8 +95,7 @@ private:
             norms[i] = std::sqrt(std::inner_product(row, row + n, row, 0.0)) + (noise ? noise[i] : 0.0);
         }
         const auto begin = order.begin(), end = begin + static_cast<std::ptrdiff_t>(n);
-        std::sort(begin, end,
-                  [&](auto a, auto b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
+        std::sort(begin, end, [&](auto a, auto b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
         for (auto first = begin; first != end;) { // runs of rows that are equal but for rounding
             auto last = first + 1;
             while (last != end && norms[*(last - 1)] - norms[*last] <= equal_norms * std::abs(norms[*last]))
@@ -111,23 +110,20 @@ private:
         bool converged;
         if (eigenvectors) {
             grow(vectors, stride * stride);
-            converged = kernels().matrices.eigenvectors(matrix.data(), n, stride, values.data(),
-                                                        vectors.data(), scratch.data());
+            converged = kernels().matrices.eigenvectors(matrix.data(), n, stride, values.data(), vectors.data(),
+                                                        scratch.data());
         } else {
-            converged =
-                kernels().matrices.eigenvalues(matrix.data(), n, stride, values.data(), scratch.data());
+            converged = kernels().matrices.eigenvalues(matrix.data(), n, stride, values.data(), scratch.data());
         }
         if (!converged)
-            throw std::runtime_error("structure " + std::to_string(structure) +
-                                     ": the eigenvalues did not converge");
+            throw std::runtime_error("structure " + std::to_string(structure) + ": the eigenvalues did not converge");
         const auto before = [](double a, double b) {
             return std::abs(a) != std::abs(b) ? std::abs(a) > std::abs(b) : a > b;
         };
         const auto size = static_cast<std::ptrdiff_t>(n);
         if (eigenvectors) {
-            std::sort(order.begin(), order.begin() + size, [&](auto a, auto b) {
-                return values[a] != values[b] ? before(values[a], values[b]) : a < b;
-            });
+            std::sort(order.begin(), order.begin() + size,
+                      [&](auto a, auto b) { return values[a] != values[b] ? before(values[a], values[b]) : a < b; });
             std::copy_n(values.begin(), n, scratch.begin());
             for (std::size_t k = 0; k < n; ++k)
                 values[k] = scratch[order[k]];

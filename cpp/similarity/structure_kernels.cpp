@@ -18,8 +18,8 @@ constexpr std::size_t run = 16;
 
 } // namespace
 
-Mismatch compare_structures(const Comparison& comparison, const LocalKernel& kernel,
-                            std::optional<double> alpha, double threshold, double* out, int n_threads) {
+Mismatch compare_structures(const Comparison& comparison, const LocalKernel& kernel, std::optional<double> alpha,
+                            double threshold, double* out, int n_threads) {
     const SimilarityKernels& kernels = atomprint::kernels().similarities;
     struct Scratch {
         AlignedVector<double> c, rest;
@@ -37,8 +37,7 @@ Mismatch compare_structures(const Comparison& comparison, const LocalKernel& ker
                       squares ? comparison.x_squares + pair.x : nullptr,
                       squares ? comparison.y_squares + pair.y : nullptr, own.c.data(), stride);
         if (!alpha) {
-            out[p] =
-                kernels.sum(own.c.data(), n, m, stride) / (static_cast<double>(n) * static_cast<double>(m));
+            out[p] = kernels.sum(own.c.data(), n, m, stride) / (static_cast<double>(n) * static_cast<double>(m));
             return std::isfinite(out[p]) ? Match::found : Match::not_finite;
         }
         grow(own.rest, kernels.scratch_size(n, m));

@@ -30,7 +30,7 @@ struct Mismatch {
 };
 
 // Write one number for each pair: the mean of the local similarities, or with alpha that of the best match.
-Mismatch compare_structures(const Comparison& comparison, const LocalKernel& kernel,
-                            std::optional<double> alpha, double threshold, double* out, int n_threads);
+Mismatch compare_structures(const Comparison& comparison, const LocalKernel& kernel, std::optional<double> alpha,
+                            double threshold, double* out, int n_threads);
 
 } // namespace atomprint

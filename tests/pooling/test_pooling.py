@@ -101,6 +101,7 @@ def test_local_features_from_arrays():
     assert np.shares_memory(stacked.values, cube)
     mixed = LocalFeatures.from_arrays([sparse.csr_array(np.eye(2)), np.ones((1, 2)), sparse.coo_array(np.eye(2))])
     assert isinstance(mixed.values, sparse.csr_array)
+    assert mixed.values.indices.dtype == mixed.values.indptr.dtype == np.int32
     np.testing.assert_array_equal(mixed[2].toarray(), np.eye(2))
     numbered = LocalFeatures.from_arrays([[[1.0]], [[2.0], [3.0]]], numbers=[[8], [0, 1]])
     np.testing.assert_array_equal(numbered.numbers, [8, 0, 1])
@@ -256,6 +257,7 @@ def test_sparse_is_dense(methods, by_species, weighted):
     as_sparse = LocalFeatures(sparse.csr_array(features.values), features.offsets, features.numbers)
     pooled = pooling.transform(as_sparse)
     assert isinstance(pooled, sparse.csr_array)
+    assert pooled.indices.dtype == pooled.indptr.dtype == np.int32
     assert pooled.dtype == np.float32
     # One rounding to float32.
     np.testing.assert_allclose(pooled.toarray(), pooling.transform(features), rtol=1.3e-7)

@@ -22,6 +22,7 @@ from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.pooling.weights import Entries, RowWeights, check_finite
 from atomprint.ragged import locate, offsets_of, owners, pick, totals
 from atomprint.structures import StructureError, is_structure
+from atomprint.util.indices import narrowed
 from atomprint.util.registry import public
 from atomprint.util.validation import check_bool, check_choice, check_species
 
@@ -135,7 +136,7 @@ class LocalFeatures(Sequence[Rows]):
                     )
             counts = [part.shape[0] for part in parts]
             if any(sparse.issparse(part) for part in parts):
-                values = sparse.csr_array(sparse.vstack(parts, format="csr"))
+                values = narrowed(sparse.csr_array(sparse.vstack(parts, format="csr")))
             else:
                 values = np.concatenate(parts) if parts else np.empty((0, 0))
         if not counts:

@@ -11,6 +11,7 @@ from scipy import sparse
 from atomprint import _core
 from atomprint.ragged import locate, owners
 from atomprint.structures import StructureError
+from atomprint.util.indices import narrowed
 
 
 class RowWeights(NamedTuple):
@@ -53,7 +54,7 @@ class RowWeights(NamedTuple):
         given = sparse.csr_array(values) if sparse.issparse(values) else values
         with np.errstate(invalid="ignore", over="ignore"):  # what these would warn of is found by check_finite
             pooled = (self.matrix(center_offsets) @ given).reshape((len(center_offsets) - 1, -1)).astype(dtype)
-        return sparse.csr_array(pooled) if sparse.issparse(pooled) else pooled
+        return narrowed(sparse.csr_array(pooled)) if sparse.issparse(pooled) else pooled
 
     def entries(self) -> Entries:
         """Return the weights as the derivatives of pooled features; see :data:`Entries`."""

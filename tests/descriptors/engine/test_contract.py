@@ -40,6 +40,15 @@ def rows(X) -> list[np.ndarray]:
     return [x.toarray() if sparse.issparse(x) else np.asarray(x) for x in X]
 
 
+def index_types(X) -> set[str]:
+    """Return the types of the indices of all sparse arrays in a result."""
+    if isinstance(X, list | tuple):
+        return set().union(*map(index_types, X))
+    if isinstance(X, LocalFeatures):
+        return index_types([X.values, *X])
+    return {part.dtype.name for part in ((X.indices, X.indptr) if X.format == "csr" else X.coords)}
+
+
 def test_shapes_names_and_dtypes(name, descriptor):
     structures = some_structures(name)
     X = descriptor.create(structures)
@@ -96,9 +105,16 @@ def test_two_python_threads_may_share_a_descriptor(name, descriptor):
 
 def test_sparse_is_the_same(name, descriptor):
     structures = some_structures(name)
-    X = clone(descriptor).set_params(sparse=True).create(structures)
+    given = clone(descriptor).set_params(sparse=True)
+    X = given.create(structures)
     for x, y in zip(rows(X), rows(descriptor.create(structures)), strict=True):
         np.testing.assert_array_equal(x, y)
+    assert index_types([X, given.create(structures[0]), given.create(structures[:1] * 2)]) == {"int32"}
+    assert index_types(given.fit(structures).transform(structures)) == {"int32"}
+    if name not in DEPENDS_ON_PLACE:
+        assert index_types([given.derivatives(structures[:k], wrt=("positions", "strain")) for k in (1, 3)]) == {
+            "int32"
+        }
 
 
 def test_structures_are_not_changed(name, descriptor):

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from atomprint.util.indices import narrowed
+
 
 class Result(Protocol):
     """Rows of numbers that are written in their order."""
@@ -74,13 +76,13 @@ class CsrRows:
         if self._whole is None:
             ends = np.concatenate(self._ends)
             shape = (len(ends) - 1, self._n_features)
-            self._whole = sparse.csr_array((self._data, self._indices, ends), shape=shape)
+            self._whole = narrowed(sparse.csr_array((self._data, self._indices, ends), shape=shape))
         return self._whole
 
     def part(self, start: int, stop: int, shape: Sequence[int]) -> Any:
         """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
         rows = self.array if stop - start == self.array.shape[0] else self.array[start:stop]
-        return rows if len(shape) == 1 else sparse.coo_array(rows).reshape((*shape, self._n_features))
+        return rows if len(shape) == 1 else narrowed(sparse.coo_array(rows).reshape((*shape, self._n_features)))
 
 
 class CooRows:
@@ -113,7 +115,7 @@ class CooRows:
         entries = slice(*np.searchsorted(self._coords[0][0], [start, stop]))
         row, *others = self._coords[0][:, entries]
         places = np.unravel_index(row - start, tuple(shape)) if len(shape) else ()
-        return sparse.coo_array((self._values[0][entries], (*places, *others)), shape=(*shape, *self._tail))
+        return narrowed(sparse.coo_array((self._values[0][entries], (*places, *others)), shape=(*shape, *self._tail)))
 
 
 def arrange(result: Result, offsets: npt.NDArray[np.integer[Any]], shapes: npt.NDArray[Any], single: bool) -> Any:

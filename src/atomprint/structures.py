@@ -373,26 +373,21 @@ def as_list(structures: Structures) -> Structures:
 
 
 def read_structures(path: str | PathLike[str]) -> list[Atoms]:
-    """Return all structures in a file that ASE reads.
+    """Return all structures in a file, a folder or an archive, as :func:`~atomprint.datasets.read_dataset` reads them.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, ASE cannot read it, or there are no structures in it.
+        If there is no such file, something in it cannot be read or is no structure in which each site holds one atom,
+        or there is nothing in it; the message says what, and in which row.
     """
-    from ase.io import read
+    from atomprint.formats.reading import structures_of
 
     if not Path(path).exists():
         if isinstance(path, str):
             raise ValueError(f"{path!r} is neither a structure nor the name of a file")
         raise FileNotFoundError(f"no such file: {str(path)!r}")
-    try:
-        frames = list(read(path, index=":"))
-    except Exception as error:  # ASE's readers raise whatever they meet
-        raise ValueError(f"ASE cannot read {str(path)!r}: {error!r}") from error
-    if not frames:
-        raise ValueError(f"no structures in {str(path)!r}")
-    return frames
+    return structures_of(Path(path))
 
 
 def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:

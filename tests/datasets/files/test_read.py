@@ -21,10 +21,10 @@ from ase.io import write
 from helpers.shared import SHARED, needs_shared
 
 from atomprint.datasets.dataset import Dataset
-from atomprint.datasets.files.cif import crystal_of_cif
-from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.files.read import read_dataset
 from atomprint.datasets.files.structures import to_atoms
+from atomprint.formats.cif import crystal_of_cif
+from atomprint.formats.pymatgen_dict import read_pymatgen_dict
 
 CRYSTALS = [bulk("NaCl", "rocksalt", 5.64), bulk("Si"), bulk("ZnS", "wurtzite", 3.81, c=6.23)]
 FORMULAS = ("NaCl", "Si", "ZnS")

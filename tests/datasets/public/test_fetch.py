@@ -17,9 +17,9 @@ import pytest
 from helpers.data_server import Server
 
 from atomprint.datasets import REGISTRY, DataFileError, Entry, RemoteFile, cache_folder, extract_archive, fetch
-from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.public.archives import archive_files
 from atomprint.datasets.public.cache import fetch_file, find_file
+from atomprint.formats.opening import open_binary
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

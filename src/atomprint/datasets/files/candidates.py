@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomprint.datasets.files.source import Row
-from atomprint.datasets.files.values import kind_of, label_of
+from atomprint.formats.source import Row
+from atomprint.formats.values import kind_of, label_of
 from atomprint.util.types import FloatArray
 
 _MAX_CLASSES = 10

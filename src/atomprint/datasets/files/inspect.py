@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
-from atomprint.datasets.files.read import open_source
-from atomprint.datasets.files.roles import choose_roles
-from atomprint.datasets.files.values import kind_of
+from atomprint.formats.reading import open_source
+from atomprint.formats.roles import choose_roles
+from atomprint.formats.values import kind_of
 from atomprint.util.types import PathOrStr
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,20 +14,16 @@ from joblib import Parallel, delayed
 
 from atomprint.chemistry.formula import parse_formula, reduced_formula
 from atomprint.datasets.dataset import Dataset
-from atomprint.datasets.failures import Failures
-from atomprint.datasets.files.folders import ARCHIVES, read_database, read_files, read_frames
-from atomprint.datasets.files.json_files import read_json, read_json_lines
-from atomprint.datasets.files.opening import plain_name
-from atomprint.datasets.files.roles import Names, Roles, check_roles, choose_roles, named
-from atomprint.datasets.files.source import Row, Source
+from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.files.structures import to_atoms
-from atomprint.datasets.files.tables import TEXT_TABLES, read_table
-from atomprint.datasets.files.values import BadValueError, Classes, Column, label_of, read_column
 from atomprint.datasets.target import Target
+from atomprint.formats.opening import plain_name
+from atomprint.formats.reading import open_source
+from atomprint.formats.roles import Names, Roles, check_roles, choose_roles, named
+from atomprint.formats.source import Row, Source
+from atomprint.formats.values import BadValueError, Classes, Column, label_of, read_column
 from atomprint.util.types import Indices, PathOrStr
-from atomprint.util.validation import check_choice, check_integer, check_n_jobs
-
-FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
+from atomprint.util.validation import check_choice, check_n_jobs
 
 
 def read_dataset(
@@ -169,6 +164,37 @@ def read_dataset(
     )
 
 
+def read_items(
+    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, table: PathOrStr | None = None
+) -> list[tuple[str, Atoms | str | Failure]]:
+    """Return names and structures, or else formulas, of what :func:`read_dataset` reads from a path.
+
+    Parameters
+    ----------
+    path, structure, formula, table
+        See :func:`read_dataset`.
+
+    Returns
+    -------
+    list of (str, (Atoms, str or Failure))
+        A row that cannot be read is in its place. Without a name of its own a row has its number.
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        If there is no such file, or no row of it can be found.
+    """
+    place = Path(path)
+    _, found = open_source(place, table=table, structure=structure)
+    with _naming(place):
+        roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
+    failed = Failures(place.name, "skip")
+    entries = _read_entries(found, roles, place.parent, failed, 1)
+    rows = [(e.number, e.id, e.formula if e.atoms is None else e.atoms) for e in entries]
+    items = [*rows, *((failure.row, failure.id, failure) for failure in failed)]
+    return [(name, item) for _, name, item in sorted(items, key=lambda item: item[0])]
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What the caller says of targets, by their names; see :func:`read_dataset`."""
@@ -203,30 +229,6 @@ def _naming(place: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{place.name}: {error}") from error
-
-
-def open_source(
-    path: Path,
-    *,
-    format: str | None = None,
-    table: PathOrStr | None = None,
-    structure: str | None = None,
-    limit: int | None = None,
-) -> tuple[str, Source]:
-    """Return the format of a file, and its rows, of which the first are read; see :func:`read_dataset`."""
-    if not path.exists():
-        raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
-    form = _format(path) if format is None else check_choice("format", format, FORMATS)
-    notes: list[str] = []
-    rows = _open(path, form, table, structure or None, notes)
-    if limit is not None:
-        rows = islice(rows, check_integer("limit", limit, 1))
-    found = Source(rows, "column" if form == "table" else "key", notes)
-    if not found.first:
-        raise ValueError(f"{path.name} has no rows")
-    if not found.names and (problem := found.first[0].problem):  # nothing to choose from
-        raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
-    return form, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,31 +268,6 @@ def _kept(entries: list[_Entry], columns: Mapping[str, Column], roles: Roles, fa
     for row, reason in sorted(bad.items()):
         failed.add(entries[row].number, entries[row].id, "target", reason)
     return np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
-
-
-def _format(path: Path) -> str:
-    name = path.name.lower()
-    if path.is_dir() or name.endswith(ARCHIVES):
-        return "files"
-    ending = Path(plain_name(name)).suffix
-    if ending in TEXT_TABLES or ending == ".parquet":
-        return "table"
-    return {".json": "json", ".jsonl": "json lines", ".ndjson": "json lines", ".db": "ase db"}.get(ending, "frames")
-
-
-def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, notes: list[str]) -> Iterator[Row]:
-    if form == "files":
-        return read_files(path, None if table is None else Path(table), column, notes)
-    if table is not None:
-        raise ValueError(f"table is for a folder or an archive of files, and {path.name} is neither")
-    readers = {
-        "table": read_table,
-        "frames": read_frames,
-        "json": read_json,
-        "json lines": read_json_lines,
-        "ase db": read_database,
-    }
-    return readers[form](path)
 
 
 def _read_entries(source: Source, roles: Roles, folder: Path, failed: Failures, n_jobs: int) -> list[_Entry]:

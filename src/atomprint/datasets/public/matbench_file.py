@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from atomprint.chemistry.formula import parse_formula
 from atomprint.datasets.failures import Failure, Failures
-from atomprint.datasets.files.opening import open_binary
-from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import cache_folder, sha256_of
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest
+from atomprint.formats.opening import open_binary
+from atomprint.formats.pymatgen_dict import read_pymatgen_dict
 from atomprint.structures import Batch
 from atomprint.util.extras import require
 from atomprint.util.progress import Progress

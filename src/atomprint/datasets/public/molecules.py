@@ -16,13 +16,13 @@ from ase.units import Bohr, Hartree
 from atomprint.chemistry.formula import atomic_number
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failures, check_on_error
-from atomprint.datasets.files.opening import open_binary
 from atomprint.datasets.public.archives import AGAIN, DataFileError, archive_files, damage_reported
 from atomprint.datasets.public.batch_builder import BatchBuilder
 from atomprint.datasets.public.cache import fetch, find_file
 from atomprint.datasets.public.entry import Entry, TargetInfo
 from atomprint.datasets.public.finish import check_rest, entry_dataset, folds_of_kept
 from atomprint.datasets.public.registry import HOPV_FUNCTIONALS, entry
+from atomprint.formats.opening import open_binary
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import FloatArray, PathOrStr
 

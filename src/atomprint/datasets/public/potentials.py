@@ -13,13 +13,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures, check_on_error
-from atomprint.datasets.files.opening import open_binary
-from atomprint.datasets.files.pymatgen_dict import read_pymatgen_dict
-from atomprint.datasets.files.structures import frame_of_xyz, split_xyz
 from atomprint.datasets.public.archives import AGAIN, DataFileError, damage_reported
 from atomprint.datasets.public.cache import fetch_file, find_file
 from atomprint.datasets.public.finish import FoldIndices, check_rest, entry_dataset
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
+from atomprint.formats.opening import open_binary
+from atomprint.formats.pymatgen_dict import read_pymatgen_dict
+from atomprint.formats.structures import frame_of_xyz, split_xyz
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 

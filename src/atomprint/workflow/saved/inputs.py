@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition, numbers_of
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
-from atomprint.datasets import Dataset, Failure, read_dataset
-from atomprint.datasets.files.opening import plain_name
-from atomprint.structures import Batch, StructureError, is_structure, read_structures, reason_of
+from atomprint.datasets import Dataset, Failure
+from atomprint.datasets.files.read import read_items
+from atomprint.formats.opening import plain_name
+from atomprint.structures import Batch, StructureError, is_structure, reason_of
 from atomprint.workflow.saved.domain import Content
 
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -74,16 +75,13 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     if isinstance(given, Batch):
         return Inputs(given, _numbered(len(given)))
     given = [given] if _is_one(given) else list(given)
-    if len(given) == 1 and _is_table(given[0]):
-        return _rows_of(read_dataset(given[0], targets=(), on_error="skip"), structures)
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
         if isinstance(item, str | PathLike) and (structures or isinstance(item, PathLike) or Path(item).exists()):
-            for path in _files(Path(item), alone=len(given) == 1):
-                frames = _frames(path, len(items))
-                ids += [path.name] if len(frames) == 1 else [f"{path.name}#{i}" for i in range(len(frames))]
-                items += frames
+            for name, found in _of_path(Path(item), structures, len(given) == 1):
+                ids.append(name)
+                items.append(replace(found, row=len(items)) if isinstance(found, Failure) else found)
         else:
             ids.append(item if isinstance(item, str) else str(len(items)))
             items.append(item)
@@ -92,16 +90,24 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     return Inputs(items, ids)
 
 
-def _rows_of(table: Dataset, structures: bool) -> Inputs:
-    """Return the rows of a table, those that could not be read in their places."""
-    read = read_inputs(table, structures)
-    if not table.failures:
-        return read
-    items, ids = list(read.items), list(read.ids)
-    for failure in table.failures:  # from the first to the last
-        items.insert(failure.row, failure)
-        ids.insert(failure.row, failure.id)
-    return Inputs(items, ids)
+def _of_path(path: Path, structures: bool, alone: bool) -> list[tuple[str, Any]]:
+    """Return names and structures or formulas of what is at a path; if it is one of several, what is wrong with it."""
+    if alone and not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}, and nothing but structures can be predicted")
+    many = path.is_dir() or (alone and _is_table(path))
+    try:
+        found = read_items(path)
+        if structures and any(isinstance(item, str) for _, item in found):
+            raise ValueError(f"the model needs structures, data set {path.stem!r} has only compositions")
+    except (ValueError, OSError) as error:
+        if alone and many:
+            raise
+        return [(path.name, Failure(0, path.name, "read", str(error)))]
+    if many:
+        return found
+    if len(found) == 1 and found[0][0] == "0":
+        return [(path.name, found[0][1])]
+    return [(f"{path.name}#{name}", item) for name, item in found]
 
 
 def contents_of(items: Any) -> list[Content]:
@@ -137,29 +143,8 @@ def _is_one(given: Any) -> bool:
     return isinstance(given, PathLike) or is_structure(given) or is_composition(given)
 
 
-def _is_table(given: Any) -> bool:
-    """Return whether this is a path of a table, compressed or not."""
-    if not isinstance(given, str | PathLike) or not Path(given).is_file():
-        return False
-    return Path(plain_name(str(given))).suffix.lower() in _TABLES
-
-
-def _files(path: Path, alone: bool) -> list[Path]:
-    if alone and not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}, and nothing but structures can be predicted")
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if not files:
-        raise ValueError(f"there is no file in {str(path)!r}")
-    return files
-
-
-def _frames(path: Path, row: int) -> list[Any]:
-    try:
-        return list(read_structures(path))
-    except (ValueError, OSError) as error:
-        return [Failure(row, path.name, "read", str(error))]
+def _is_table(path: Path) -> bool:
+    return Path(plain_name(path.name)).suffix.lower() in _TABLES
 
 
 def _numbered(n: int) -> list[str]:

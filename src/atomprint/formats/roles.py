@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atomprint.chemistry.formula import parse_formula
-from atomprint.datasets.files.source import Source
-from atomprint.datasets.files.values import kind_of
+from atomprint.formats.source import Source
+from atomprint.formats.values import kind_of
 
 Names = str | Sequence[str] | Mapping[str, str]
 """Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""

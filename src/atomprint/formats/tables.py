@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from atomprint.datasets.files.opening import BROKEN, open_text, plain_name
-from atomprint.datasets.files.source import Row
-from atomprint.datasets.files.values import is_number
+from atomprint.formats.opening import BROKEN, open_text, plain_name
+from atomprint.formats.source import Row
+from atomprint.formats.values import is_number
 from atomprint.util.extras import require
 
 TEXT_TABLES = (".csv", ".tsv", ".txt", ".dat")

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atomprint.datasets.files.folders import read_database
-from atomprint.datasets.files.opening import BROKEN, open_binary, open_text
-from atomprint.datasets.files.source import Row
+from atomprint.formats.folders import read_database
+from atomprint.formats.opening import BROKEN, open_binary, open_text
+from atomprint.formats.source import Row
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomprint.datasets.files.opening import BROKEN, decode, open_text, plain_name, read_text
-from atomprint.datasets.files.source import Row
-from atomprint.datasets.files.structures import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
-from atomprint.datasets.files.tables import TEXT_TABLES, read_table, read_text_table
+from atomprint.formats.opening import BROKEN, decode, open_text, plain_name, read_text
+from atomprint.formats.source import Row
+from atomprint.formats.structures import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
+from atomprint.formats.tables import TEXT_TABLES, read_table, read_text_table
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -102,10 +102,8 @@ def read_files(path: Path, table: str | Path | None, column: str | None, notes: 
         raise ValueError(f"{path.name} has no structure files: they end in {', '.join(_ENDINGS)}, or are POSCAR")
     rows = _table_rows(path, texts, table)
     if rows is None:
-        yield from (
-            _row_of_file(name, text, {}, id_)
-            for (name, text), id_ in zip(structures.items(), _ids(structures), strict=True)
-        )
+        for (name, text), id_ in zip(structures.items(), _ids(structures), strict=True):
+            yield from _rows_of_file(name, text, id_)
         return
     yield from _joined(rows, structures, column, notes)
 
@@ -135,17 +133,26 @@ def _joined(
         notes.append(f"{len(files) - len(used)} of {len(files)} files have no row in the table.")
 
 
-def _row_of_file(name: str, text: Callable[[], str], fields: Mapping[str, Any], id_: str) -> Row:
+def _rows_of_file(name: str, text: Callable[[], str], id_: str) -> Iterator[Row]:
+    """Yield a row for each structure in a file; several are counted."""
     try:
-        if plain_name(name).lower().endswith(".cif"):
-            return Row(fields, text(), id=id_)
-        frames = frames_of_text(PurePosixPath(name).name, text())
-        if len(frames) != 1:
-            raise ValueError(f"{name} must hold one structure, got {len(frames)}")
+        content = text()
+        if plain_name(name).lower().endswith(".cif") and content.lower().count("data_") == 1:
+            yield Row(structure=content, id=id_)  # to be parsed later, by several processes if asked
+            return
+        frames = frames_of_text(PurePosixPath(name).name, content)
     except ValueError as error:
-        return Row(fields, id=id_, problem=("structure", str(error)))
-    row = row_of(frames[0], id_)
-    return Row({**row.fields, **fields}, row.structure, row.arrays, id_)
+        yield Row(id=id_, problem=("structure", str(error)))
+        return
+    yield from (row_of(atoms, id_ if len(frames) == 1 else f"{id_}#{i}") for i, atoms in enumerate(frames))
+
+
+def _row_of_file(name: str, text: Callable[[], str], fields: Mapping[str, Any], id_: str) -> Row:
+    rows = list(_rows_of_file(name, text, id_))
+    if len(rows) != 1:
+        return Row(fields, id=id_, problem=("structure", f"{name} must hold one structure, got {len(rows)}"))
+    (row,) = rows
+    return Row({**row.fields, **fields}, row.structure, row.arrays, id_, row.problem)
 
 
 def _places(names: Iterable[str]) -> dict[str, list[str]]:

@@ -1,0 +1,94 @@
+"""The rows of a path, whatever is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ase import Atoms
+
+from atomprint.formats.folders import ARCHIVES, read_database, read_files, read_frames
+from atomprint.formats.json_files import read_json, read_json_lines
+from atomprint.formats.opening import plain_name
+from atomprint.formats.roles import Roles, choose_roles
+from atomprint.formats.source import Row, Source
+from atomprint.formats.structures import atoms_of
+from atomprint.formats.tables import TEXT_TABLES, read_table
+from atomprint.util.types import PathOrStr
+from atomprint.util.validation import check_choice, check_integer
+
+FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
+
+
+def open_source(
+    path: Path,
+    *,
+    format: str | None = None,
+    table: PathOrStr | None = None,
+    structure: str | None = None,
+    limit: int | None = None,
+) -> tuple[str, Source]:
+    """Return the format of a file, and its rows, of which the first are read; see :func:`read_dataset`."""
+    if not path.exists():
+        raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
+    form = _format(path) if format is None else check_choice("format", format, FORMATS)
+    notes: list[str] = []
+    rows = _open(path, form, table, structure or None, notes)
+    if limit is not None:
+        rows = islice(rows, check_integer("limit", limit, 1))
+    found = Source(rows, "column" if form == "table" else "key", notes)
+    if not found.first:
+        raise ValueError(f"{path.name} has no rows")
+    if not found.names and (problem := found.first[0].problem):  # nothing to choose from
+        raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
+    return form, found
+
+
+def structures_of(path: Path) -> list[Atoms]:
+    """Return the structures of all rows of a path.
+
+    Raises
+    ------
+    ValueError
+        If a row has none, or one that cannot be read; the message names the row.
+    """
+    _, found = open_source(path)
+    roles = choose_roles(found, targets={}, structure=None, formula=None, id_=None, groups={})
+    if not roles.has_structures:
+        raise ValueError(f"{path.name} has formulas, but no structures")
+    return [_structure(row, roles, path, number) for number, row in enumerate(found.rows)]
+
+
+def _structure(row: Row, roles: Roles, path: Path, number: int) -> Atoms:
+    try:
+        if row.problem is not None:
+            raise ValueError(": ".join(row.problem))
+        return atoms_of(row.structure if roles.structure is None else row.get(roles.structure), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path.name}, row {number}{f' ({row.id})' if row.id else ''}: {error}") from error
+
+
+def _format(path: Path) -> str:
+    name = path.name.lower()
+    if path.is_dir() or name.endswith(ARCHIVES):
+        return "files"
+    ending = Path(plain_name(name)).suffix
+    if ending in TEXT_TABLES or ending == ".parquet":
+        return "table"
+    return {".json": "json", ".jsonl": "json lines", ".ndjson": "json lines", ".db": "ase db"}.get(ending, "frames")
+
+
+def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, notes: list[str]) -> Iterator[Row]:
+    if form == "files":
+        return read_files(path, None if table is None else Path(table), column, notes)
+    if table is not None:
+        raise ValueError(f"table is for a folder or an archive of files, and {path.name} is neither")
+    readers = {
+        "table": read_table,
+        "frames": read_frames,
+        "json": read_json,
+        "json lines": read_json_lines,
+        "ase db": read_database,
+    }
+    return readers[form](path)

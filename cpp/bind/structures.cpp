@@ -78,6 +78,20 @@ nb::tuple first_problem(const BatchArrays& batch, bool need_cell) {
     return nb::make_tuple(finding.problem, finding.structure, finding.atom, finding.other);
 }
 
+nb::tuple pairs_too_close(const BatchArrays& batch, In<double, nb::ndim<1>> radii, double fraction, double least) {
+    require(radii.shape(0) >= 119, "radii must have an entry for each atomic number up to 118");
+    require(fraction >= 0.0 && least > 0.0, "fraction must be >= 0 and least > 0");
+    ClosePairs pairs;
+    {
+        nb::gil_scoped_release release;
+        pairs = close_pairs(batch, radii.data(), fraction, least);
+    }
+    const std::size_t n = pairs.structure.size();
+    return nb::make_tuple(to_numpy(std::move(pairs.structure), {n}), to_numpy(std::move(pairs.atom), {n}),
+                          to_numpy(std::move(pairs.other), {n}), to_numpy(std::move(pairs.distance), {n}),
+                          to_numpy(std::move(pairs.limit), {n}));
+}
+
 nb::tuple pairs_within(const BatchArrays& batch, const CentreArrays& centres, double cutoff, bool with_own,
                        int n_threads) {
     require(cutoff > 0.0, "cutoff must be > 0");
@@ -116,6 +130,9 @@ void define(nb::module_& m) {
           "not as ASE makes it.");
     m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
           "First problem of a batch as (problem, structure, atom, other atom).");
+    m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),
+          "For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than "
+          "least, those nearest to each other: (structure, atom, other atom, distance, limit).");
     m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"),
           nb::arg("with_own"), nb::arg("n_threads"),
           "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "core/batch.hpp"
 
@@ -24,5 +26,16 @@ inline constexpr double farthest = 1e7;
 // The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent;
 // with `need_cell`, every structure must have a cell.
 Finding check_batch(const Batch& batch, bool need_cell);
+
+// Two atoms that are nearer than atoms of matter are, for each structure that has some: those nearest, relative to the
+// limit of their elements, of which the second may be an image of the first.
+struct ClosePairs {
+    std::vector<std::int64_t> structure, atom, other;
+    std::vector<double> distance, limit; // Å
+};
+
+// The limit of two elements is `fraction` of the sum of their radii, but at least `least`. Structures must have passed
+// check_batch; `radii`, in Å, has an entry for each atomic number up to 118.
+ClosePairs close_pairs(const Batch& batch, const double* radii, double fraction, double least);
 
 } // namespace atomprint

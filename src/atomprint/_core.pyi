@@ -57,6 +57,11 @@ def read_atoms(items: list, periodic: bool) -> object:
 def check_batch(batch: Batch, need_cell: bool) -> tuple:
     """First problem of a batch as (problem, structure, atom, other atom)."""
 
+def close_pairs(batch: Batch, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], fraction: float, least: float) -> tuple:
+    """
+    For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than least, those nearest to each other: (structure, atom, other atom, distance, limit).
+    """
+
 def neighbour_pairs(batch: Batch, centers: Centers, cutoff: float, with_own: bool, n_threads: int) -> tuple:
     """
     Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too.

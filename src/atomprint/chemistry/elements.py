@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Indices
-from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, check_species
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, check_species, species_number
 
 N_ELEMENTS = 103
 """The table covers hydrogen (1) to lawrencium (103): beyond, too little is measured."""
@@ -404,7 +404,7 @@ def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str
     columns = []
     for part in check_channels(channels):
         if isinstance(part, str):
-            names += [chemical_symbols[z] for item in species for z in check_species([item])]
+            names += [chemical_symbols[species_number(item)] for item in species]
             columns.append(np.eye(len(species)))
         else:
             names += part.names(species)
@@ -415,10 +415,13 @@ def channel_table(channels: Any, species: Sequence[str | int]) -> tuple[list[str
     return names, np.column_stack(columns)
 
 
+@lru_cache(maxsize=16)
 def _standardised(properties: tuple[str, ...]) -> FloatArray:
     """Return properties of the whole table with mean 0 and standard deviation 1, (N_ELEMENTS, n_properties)."""
     x = np.column_stack([_PROPERTIES[name] for name in properties])
-    return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
+    x = np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
+    x.flags.writeable = False
+    return x
 
 
 def element_similarity(properties: Sequence[str], length_scale: float) -> FloatArray:
@@ -465,4 +468,11 @@ def rows_of(species: Sequence[str | int]) -> Indices:
             f"species must be elements up to {chemical_symbols[N_ELEMENTS]} ({N_ELEMENTS}), "
             f"got {chemical_symbols[heaviest]}"
         )
-    return np.array([check_species([item])[0] - 1 for item in species])
+    return _rows_of(tuple(species))
+
+
+@lru_cache(maxsize=256)  # the same species are asked for in every call
+def _rows_of(species: tuple[str | int, ...]) -> Indices:
+    rows = np.array([species_number(item) - 1 for item in species])
+    rows.flags.writeable = False
+    return rows

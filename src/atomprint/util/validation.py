@@ -66,24 +66,26 @@ def check_species(value: Any) -> tuple[int, ...]:
     """Return chemical species given as symbols or atomic numbers as ascending atomic numbers."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
         raise TypeError(f"species must be a sequence of chemical symbols or atomic numbers, got {value!r}")
-    if type(value) in (list, tuple) and set(map(type, value)) == {str}:
+    if type(value) in (list, tuple) and set(map(type, value)) in ({str}, {int}):
         return _known_numbers_of(tuple(value))  # the usual case, checked in every call
     return _numbers_of(value)
 
 
+def species_number(item: Any) -> int:
+    """Return the atomic number of one species given as a symbol or an atomic number."""
+    if isinstance(item, str):
+        if item not in atomic_numbers or item == "X":
+            raise ValueError(f"species must be chemical symbols or atomic numbers, got {item!r}")
+        return int(atomic_numbers[item])
+    if isinstance(item, Integral) and not isinstance(item, bool | np.bool_):
+        if not 1 <= int(item) < len(chemical_symbols):
+            raise ValueError(f"species must be atomic numbers in 1..{len(chemical_symbols) - 1}, got {item}")
+        return int(item)
+    raise TypeError(f"species must be chemical symbols or atomic numbers, got {item!r}")
+
+
 def _numbers_of(value: Any) -> tuple[int, ...]:
-    numbers = set()
-    for item in value:
-        if isinstance(item, str):
-            if item not in atomic_numbers or item == "X":
-                raise ValueError(f"species must be chemical symbols or atomic numbers, got {item!r}")
-            numbers.add(atomic_numbers[item])
-        elif isinstance(item, Integral) and not isinstance(item, bool | np.bool_):
-            if not 1 <= int(item) < len(chemical_symbols):
-                raise ValueError(f"species must be atomic numbers in 1..{len(chemical_symbols) - 1}, got {item}")
-            numbers.add(int(item))
-        else:
-            raise TypeError(f"species must be chemical symbols or atomic numbers, got {item!r}")
+    numbers = {species_number(item) for item in value}
     if not numbers:
         raise ValueError("species must name at least one element, got none")
     return tuple(sorted(numbers))

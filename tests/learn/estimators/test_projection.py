@@ -33,6 +33,25 @@ def test_projection_is_that_of_scikit_learn(dtype, tolerance, whiten):
     np.testing.assert_allclose(found * signs, expected, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize(("n", "n_features"), [(12, 40), (12, 12), (12, 5000), (40, 12)])
+def test_few_samples_of_many_features_give_the_same_components(dtype, tolerance, n, n_features):
+    X = samples(n, n_features, dtype)
+    made = Projection(6).fit(X)
+    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(made.variances_, singular[:6] ** 2 / n, rtol=tolerance)
+    np.testing.assert_allclose(np.abs((made.components_ * directions[:6].T).sum(axis=0)), 1, atol=tolerance)
+    assert made.components_.dtype == dtype
+    assert (made.components_[np.abs(made.components_).argmax(axis=0), np.arange(6)] > 0).all()
+
+
+def test_as_many_features_as_their_products_would_not_fit_into_memory():
+    X = samples(10, 200_000)
+    assert Projection().fit_transform(X).shape == (10, 9)  # 200 000 squared times 8 bytes are 320 GB
+    assert Projection(3).fit_transform(np.ones((3, 9))).tolist() == [[0.0]] * 3
+
+
 def test_all_components_keep_distances_and_part_of_the_way_is_in_between():
     X = samples()
     plain, some, white = (Projection(100, whiten=w).fit_transform(X) for w in (0.0, 0.25, 0.5))

@@ -11,7 +11,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from atomprint.util.registry import public
-from atomprint.util.types import Array, Samples, Targets
+from atomprint.util.types import Array, FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer, check_real
 
 _BLOCK = 2048  # rows whose products are added up at once
@@ -71,16 +71,7 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         X = self._checked(X, reset=True)
         n, n_features = X.shape
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        products = np.zeros((n_features, n_features))
-        for rows in gen_batches(n, _BLOCK):
-            block = X[rows] - self.mean_
-            products += block.T @ block
-        products /= n
-        first = n_features - min(n_components, n_features, n - 1)
-        values, vectors = eigh(
-            products, subset_by_index=[first, n_features - 1], overwrite_a=True, check_finite=False, driver="evr"
-        )
-        values, vectors = values[::-1], vectors[:, ::-1]
+        values, vectors = _principal(X, self.mean_, min(n_components, n_features, n - 1))
         kept = values > 1e-7 * values[0]
         kept[0] = True  # of samples that are all alike
         self.variances_ = np.maximum(values[kept], 0)
@@ -109,3 +100,29 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return np.asarray(
             validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=2 if reset else 1)
         )
+
+
+def _principal(X: Array, mean: Array, n_components: int) -> tuple[FloatArray, FloatArray]:
+    """Return the largest variances, and their directions as columns of length 1.
+
+    Of n samples and p features the smaller table of products is decomposed, p by p or n by n: they share their
+    eigenvalues, and the eigenvectors of one, taken through the samples, are those of the other.
+    """
+    n, n_features = X.shape
+    few = n < n_features
+    size = min(n, n_features)
+    products = np.zeros((size, size))
+    for part in gen_batches(max(n, n_features), _BLOCK):
+        block = (X[:, part] - mean[part]).T if few else X[part] - mean
+        products += block.T @ block
+    products /= n
+    values, vectors = eigh(
+        products, subset_by_index=[size - n_components, size - 1], overwrite_a=True, check_finite=False, driver="evr"
+    )
+    values, vectors = values[::-1], vectors[:, ::-1]
+    if few:
+        parts = [(X[:, part] - mean[part]).T @ vectors for part in gen_batches(n_features, _BLOCK)]
+        vectors = np.concatenate(parts)
+        lengths = np.linalg.norm(vectors, axis=0)
+        vectors /= np.where(lengths > 0, lengths, 1.0)
+    return values, vectors

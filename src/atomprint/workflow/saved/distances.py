@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
 
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -21,6 +22,7 @@ _MAX_DIMENSIONS = 50
 _MAX_ENTRIES = 2**24  # of the features that distances are learnt from: 128 MiB
 _MAX_DEVIATION = 10.0  # standard deviations: no single feature, such as one that (nearly) never varied, decides
 _ROUNDING = 1e-9
+_ROWS = 1024  # samples that are compared with all others at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,11 @@ class Space:
     def distances(self, X: FloatArray) -> FloatArray:
         """Return the mean distance to the nearest training samples."""
         k = min(N_NEIGHBORS, len(self.reference))
-        found, _ = NearestNeighbors(n_neighbors=k).fit(self.reference).kneighbors(self.coordinates(X))
-        return np.asarray(found.mean(axis=1))
+        coordinates, means = self.coordinates(X), np.empty(len(X))
+        for rows in gen_batches(len(X), _ROWS):
+            nearest = np.partition(cdist(coordinates[rows], self.reference), k - 1, axis=1)[:, :k]
+            means[rows] = np.sort(nearest, axis=1).mean(axis=1)
+        return means
 
     def outside(self, X: FloatArray) -> npt.NDArray[np.float64]:
         """Return how far features are outside their ranges, in standard deviations, shape (n, n_features)."""

@@ -419,7 +419,16 @@ def test_predictions(model, structures):
     assert predictions.in_domain.all()
     assert not any(predictions.warnings)
     table = predictions.to_pandas()
-    assert list(table.columns) == ["id", "property", "lower", "upper", "in_domain", "distance", "warnings"]
+    assert list(table.columns) == [
+        "id",
+        "property",
+        "lower",
+        "upper",
+        "in_domain",
+        "distance",
+        "in_training",
+        "warnings",
+    ]
     assert not table.isna().any().any()
     assert len(json.dumps(predictions.to_dict(), allow_nan=False)) > 0
     assert repr(predictions) == "Predictions(40 of 'property')"
@@ -763,7 +772,9 @@ def test_words_about_what_is_unusual(model, problem, structures):
     stretched.positions[1:] *= 1.6
     predictions = model.predict([stretched, molecule("H2O2"), structures[0]])
     assert predictions.in_domain.tolist() == [False, False, True]
-    far, ranges = predictions.warnings[0]
+    shortest, mean, far, ranges = predictions.warnings[0]
+    assert shortest.startswith("shortest distance 1.48 Å, between O and H, 1.53 of the sum of their covalent")
+    assert mean.startswith("nearest neighbours are on average at 1.5")
     assert far.startswith("farther from the training set than 99% of its own samples are from the rest of it: distance")
     assert "features are outside the ranges of the training set" in ranges
     assert "most of all SOAP" in ranges

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -48,6 +49,20 @@ class Space:
         scale[~varies] = np.median(scale[varies]) if varies.any() else 1.0
         none = np.empty((0, X.shape[1]))
         return cls(center, scale, *_ranges(X), none, np.empty((0, 0)))._with(X)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make a space from its arrays; raise KeyError if one is missing, ValueError if they do not fit together."""
+        space = cls(**{item.name: np.asarray(arrays[item.name], dtype=np.float64) for item in fields(cls)})
+        n = len(space.center)
+        n_coordinates = len(space.components) + 1 if len(space.components) else n
+        if (
+            any(vector.shape != (n,) for vector in (space.scale, space.lower, space.upper))
+            or space.components.shape[1:] != (n,)
+            or space.reference.shape[1:] != (n_coordinates,)
+        ):
+            raise ValueError("the training domain has arrays of wrong shapes")
+        return space
 
     def of_part(self, X: FloatArray) -> Self:
         """Return the space of these training samples alone, with scales as they are."""

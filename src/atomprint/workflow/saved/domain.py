@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -22,6 +22,8 @@ from atomprint.workflow.saved.distances import (
     left_out,
     training_rows,
 )
+from atomprint.workflow.saved.geometry import Geometry, Packing
+from atomprint.workflow.saved.seen import Identity, Seen
 
 LEVEL = 0.99
 _MIN_SAMPLES = 5  # to say anything about distances
@@ -33,6 +35,8 @@ class Content(NamedTuple):
 
     elements: frozenset[int]
     n_atoms: int | None  # None for a composition
+    geometry: Geometry | None = None
+    identity: Identity | None = None
 
 
 class Assessment(NamedTuple):
@@ -41,21 +45,29 @@ class Assessment(NamedTuple):
     Parameters
     ----------
     in_domain : ndarray of bool, shape (n,)
-        Whether elements, distance and features are those of the training.
+        Whether elements, geometry, distance and features are those of the training.
     distance : ndarray of float64, shape (n,)
         Distance to the training set; nan where it is not known.
     warnings : list of tuple of str
         What is unusual about each sample, in sentences.
+    in_training : ndarray of bool, shape (n,), or None
+        Whether its structure or composition is one of the training set, which is in the domain by definition; None if
+        that is not known.
     """
 
     in_domain: npt.NDArray[np.bool_]
     distance: FloatArray
     warnings: list[tuple[str, ...]]
+    in_training: npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    r"""The training domain of a model: elements, sizes, ranges of features, and a distance.
+    r"""The training domain of a model: elements, geometry, ranges of features, and a distance.
+
+    Elements must be those of the training set, and so must volumes per atom, distances between atoms and numbers of
+    neighbours (:class:`~atomprint.workflow.saved.geometry.Packing`): features alone can come out as for a training
+    structure although all atoms are too far apart to see each other.
 
     The distance of a sample to the training set is the mean over its 5 nearest neighbours in it ([1]_, [2]_). It is
     Euclidean, between features that are scaled to standard deviation 1 and cut off at 10. More than 50 features are
@@ -88,6 +100,10 @@ class Domain:
         Whether distances come from a kernel between structures.
     space : object or None
         Training samples as distances are measured to them; None for a kernel, or if there are too few samples.
+    packing : Packing or None
+        What is usual of the geometry of structures; None for compositions, or if there are too few.
+    seen : Seen or None
+        By what training samples are recognised.
 
     References
     ----------
@@ -104,6 +120,8 @@ class Domain:
     quantiles: FloatArray
     kernel: bool = False
     space: Space | None = None
+    packing: Packing | None = None
+    seen: Seen | None = None
 
     @classmethod
     def fit(
@@ -137,8 +155,10 @@ class Domain:
         elements = tuple(sorted(frozenset[int]().union(*(content.elements for content in contents))))
         sizes = [content.n_atoms for content in contents if content.n_atoms is not None]
         n_atoms = (min(sizes), max(sizes)) if sizes else None
+        packing = Packing.fit([content.geometry for content in contents if content.geometry is not None])
+        seen = Seen.fit([content.identity for content in contents])
         if X is None:
-            return cls(elements, n_atoms, 0, float("nan"), 0, np.empty(0), kernel)
+            return cls(elements, n_atoms, 0, float("nan"), 0, np.empty(0), kernel, None, packing, seen)
         rows = training_rows(X.shape[0], X.shape[1])
         X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
         few = len(np.unique(labels)) < _MIN_SAMPLES
@@ -160,6 +180,8 @@ class Domain:
             np.empty(0) if few else np.quantile(distances, np.linspace(0, 1, 101)),
             kernel,
             space,
+            packing,
+            seen,
         )
 
     def assess(self, X: Any, contents: Sequence[Content], structures: Indices, names: Sequence[str] = ()) -> Assessment:
@@ -192,11 +214,16 @@ class Domain:
             n_outside = (beyond > 0).sum(axis=1)
             for far in np.flatnonzero(n_outside > self.max_outside).tolist():
                 worst[far] = self._worst(dense[far], beyond[far], names)
-        new = [self._about_elements(content) for content in contents]
+        known = np.array([self._is_known(content) for content in contents], dtype=bool)
+        new = [list(self._about_structure(content)) for content in contents]
         sizes = [self._about_size(content) for content in contents]
-        in_domain, warnings = np.ones(n, dtype=bool), []
+        in_domain = np.ones(n, dtype=bool)
+        warnings: list[tuple[str, ...]] = []
         for row, s in enumerate(structures.tolist()):
-            outside = [new[s]] if new[s] else []
+            if known[s]:
+                warnings.append(())
+                continue
+            outside = list(new[s])
             if distance[row] > self.threshold:
                 outside.append(
                     f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
@@ -206,16 +233,19 @@ class Domain:
                 outside.append(worst[row])
             in_domain[row] = not outside
             warnings.append(tuple(outside) + ((sizes[s],) if sizes[s] else ()))
-        return Assessment(in_domain, distance, warnings)
+        return Assessment(in_domain, distance, warnings, None if self.seen is None else known[structures])
 
-    def _about_elements(self, content: Content) -> str:
+    def _is_known(self, content: Content) -> bool:
+        return self.seen is not None and content.identity is not None and self.seen.has(content.identity)
+
+    def _about_structure(self, content: Content) -> Iterator[str]:
         unknown = sorted(content.elements - set(self.elements))
-        if not unknown:
-            return ""
-        named = ", ".join(symbols_of(unknown))
-        return (
-            f"contains {named}, which {'are' if len(unknown) > 1 else 'is'} not in the training set ({self._symbols()})"
-        )
+        if unknown:
+            named = ", ".join(symbols_of(unknown))
+            are = "are" if len(unknown) > 1 else "is"
+            yield f"contains {named}, which {are} not in the training set ({self._symbols()})"
+        if self.packing is not None and content.geometry is not None:
+            yield from self.packing.unusual(content.geometry)
 
     def _about_size(self, content: Content) -> str:
         if content.n_atoms is None or self.n_atoms is None or self.n_atoms[0] <= content.n_atoms <= self.n_atoms[1]:
@@ -249,6 +279,8 @@ class Domain:
             "level": LEVEL,
             "threshold": finite_or_none(self.threshold),
             "max_outside": self.max_outside,
+            "geometry": None if self.packing is None else self.packing.to_dict(),
+            "n_recognised": None if self.seen is None else len(self.seen.keys),
         }
 
     def _measure(self) -> str:
@@ -259,7 +291,12 @@ class Domain:
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all that is needed to make the domain again, as arrays for ``numpy.savez``."""
-        space = {} if self.space is None else {f"space_{key}": value for key, value in vars(self.space).items()}
+        parts = {
+            f"{name}_{key}": value
+            for name in _PARTS
+            if (part := getattr(self, name)) is not None
+            for key, value in vars(part).items()
+        }
         return {
             "elements": np.array(self.elements, dtype=np.int64),
             "n_atoms": np.array(self.n_atoms or (), dtype=np.int64),
@@ -268,7 +305,7 @@ class Domain:
             "max_outside": np.array(self.max_outside),
             "quantiles": self.quantiles,
             "kernel": np.array(self.kernel),
-            **space,
+            **parts,
         }
 
     @classmethod
@@ -283,12 +320,11 @@ class Domain:
         try:
             elements = tuple(int(z) for z in arrays["elements"])
             size = tuple(int(n) for n in arrays["n_atoms"])
-            own = {
-                key: np.asarray(arrays[f"space_{key}"], dtype=np.float64)
-                for key in Space.__dataclass_fields__
-                if f"space_{key}" in arrays
+            parts = {
+                name: kind.from_arrays(own)
+                for name, kind in _PARTS.items()
+                if (own := {key.removeprefix(f"{name}_"): arrays[key] for key in arrays if key.startswith(f"{name}_")})
             }
-            space = Space(**own) if own else None
             made = cls(
                 elements,
                 (size[0], size[1]) if size else None,
@@ -297,25 +333,18 @@ class Domain:
                 int(arrays["max_outside"]),
                 np.asarray(arrays["quantiles"], dtype=np.float64),
                 bool(arrays["kernel"]),
-                space,
+                **parts,
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the training domain is not complete: {error}") from error
         if not all(0 < z < len(chemical_symbols) for z in elements):
             raise ValueError("the training domain has elements that do not exist")
-        if space is not None:
-            n = len(space.center)
-            vectors = (space.scale, space.lower, space.upper)
-            n_coordinates = len(space.components) + 1 if len(space.components) else n
-            if (
-                any(vector.shape != (n,) for vector in vectors)
-                or space.components.shape[1:] != (n,)
-                or space.reference.shape[1:] != (n_coordinates,)
-            ):
-                raise ValueError("the training domain has arrays of wrong shapes")
         return made
 
     @property
     def n_features(self) -> int | None:
         """Number of features that distances are measured between; None if there are none."""
         return None if self.space is None else len(self.space.center)
+
+
+_PARTS: Mapping[str, Any] = {"space": Space, "packing": Packing, "seen": Seen}

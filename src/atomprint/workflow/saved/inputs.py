@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from atomprint.chemistry.contents import amounts_of, each_counted, is_composition, numbers_of
-from atomprint.chemistry.formula import ATOMIC_NUMBERS
+from atomprint.chemistry.contents import is_composition
 from atomprint.datasets import Dataset, Failure
 from atomprint.datasets.files.read import read_items
 from atomprint.formats.opening import plain_name
-from atomprint.structures import Batch, StructureError, is_structure, reason_of
-from atomprint.workflow.saved.domain import Content
+from atomprint.structures import Batch, is_structure
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -108,35 +106,6 @@ def _of_path(path: Path, structures: bool, alone: bool) -> list[tuple[str, Any]]
     if len(found) == 1 and found[0][0] == "0":
         return [(path.name, found[0][1])]
     return [(f"{path.name}#{name}", item) for name, item in found]
-
-
-def contents_of(items: Any) -> list[Content]:
-    """Return the elements and numbers of atoms of structures or compositions.
-
-    Raises
-    ------
-    StructureError
-        If one cannot be read.
-    """
-    if isinstance(items, Batch):
-        counts = zip(each_counted(items), items.n_atoms.tolist(), strict=True)
-        return [Content(_numbers(amounts), n_atoms) for amounts, n_atoms in counts]
-    found = []
-    for s, item in enumerate(items):
-        try:
-            found.append(_content(item))
-        except (ValueError, TypeError) as error:
-            raise StructureError(s, None, reason_of(error)) from error
-    return found
-
-
-def _content(item: Any) -> Content:
-    n_atoms = len(numbers_of(item)) if is_structure(item) and getattr(item, "is_ordered", True) else None
-    return Content(_numbers(amounts_of(item)), n_atoms)
-
-
-def _numbers(amounts: Mapping[str, float]) -> frozenset[int]:
-    return frozenset(ATOMIC_NUMBERS[symbol] for symbol, amount in amounts.items() if amount)
 
 
 def _is_one(given: Any) -> bool:

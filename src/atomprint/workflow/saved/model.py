@@ -24,9 +24,10 @@ from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
 from atomprint.workflow.saved.card import Card, PredictionInterval, Training, check_versions, digest, installed_versions
 from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
+from atomprint.workflow.saved.contents import contents_of
 from atomprint.workflow.saved.distances import training_rows
-from atomprint.workflow.saved.domain import Domain
-from atomprint.workflow.saved.inputs import Inputs, contents_of, read_inputs
+from atomprint.workflow.saved.domain import Assessment, Domain
+from atomprint.workflow.saved.inputs import Inputs, read_inputs
 from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
 from atomprint.workflow.saved.pipeline import (
     first_table,
@@ -170,12 +171,13 @@ class TrainedModel:
         kernel = kernel_of(pipeline, n_steps)
         if table is not None:
             values = table[some] if kernel is None else table[np.ix_(some, chosen)]
+        is_geometric = needs_structures(pipeline)
         domain = Domain.fit(
             None if kernel is not None and not kernel.normalize_kernel else values,
             [
                 content
                 for start in range(0, len(structures), _CHUNK)
-                for content in contents_of(_pick(items, structures[start : start + _CHUNK]))
+                for content in contents_of(_pick(items, structures[start : start + _CHUNK]), is_geometric)
             ],
             problem.structures[some],
             kernel=kernel is not None,
@@ -246,7 +248,7 @@ class TrainedModel:
         for s, item in enumerate(() if isinstance(items, Batch) else items):
             if isinstance(item, Failure):
                 raise StructureError(s, None, item.reason)
-        contents = contents_of(items)
+        contents = contents_of(items, needs_structures(pipeline), self.domain.seen or ())
         table, local, n_steps = first_table(pipeline, items)
         structures, atoms = np.arange(len(contents)), None
         if self.card.level == "atom":
@@ -262,8 +264,8 @@ class TrainedModel:
         if not np.isfinite(values).all():
             worst = structures[np.argmin(np.isfinite(values))]
             raise StructureError(worst, None, "the prediction is not a finite number")
-        in_domain, distance, warnings = self.domain.assess(table, contents, structures, self.feature_names)
-        return _Block(first + structures, atoms, values, probabilities, in_domain, distance, warnings, "")
+        assessment = self.domain.assess(table, contents, structures, self.feature_names)
+        return _Block(first + structures, atoms, values, probabilities, assessment, "")
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None]:
         """Return numbers, or indices of classes and probabilities."""
@@ -323,9 +325,12 @@ class TrainedModel:
             level=interval.level if interval is not None and with_interval else None,
             probabilities=probabilities,
             sets=sets,
-            in_domain=np.concatenate([block.in_domain for block in blocks]),
-            distance=np.concatenate([block.distance for block in blocks]),
-            warnings=tuple(sentences for block in blocks for sentences in block.warnings),
+            in_domain=np.concatenate([block.assessment.in_domain for block in blocks]),
+            distance=np.concatenate([block.assessment.distance for block in blocks]),
+            warnings=tuple(sentences for block in blocks for sentences in block.assessment.warnings),
+            in_training=None
+            if self.domain.seen is None
+            else np.concatenate([block.assessment.in_training for block in blocks]),
             failures=tuple(
                 Failure(int(block.structures[0]), inputs.ids[int(block.structures[0])], "features", block.failure)
                 for block in blocks
@@ -438,16 +443,15 @@ class _Block(NamedTuple):
     atoms: Indices | None
     values: FloatArray
     probabilities: FloatArray | None
-    in_domain: npt.NDArray[np.bool_]
-    distance: FloatArray
-    warnings: list[tuple[str, ...]]
+    assessment: Assessment
     failure: str
 
 
 def _failed(structure: int, reason: str, n_classes: int) -> _Block:
     nan = np.full(1, np.nan)
-    outside = np.zeros(1, dtype=bool)
-    return _Block(np.array([structure]), None, nan, None, outside, nan, [(f"not predicted: {reason}",)], reason)
+    no = np.zeros(1, dtype=bool)
+    assessment = Assessment(no, nan, [(f"not predicted: {reason}",)], no)
+    return _Block(np.array([structure]), None, nan, None, assessment, reason)
 
 
 def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> TrainedModel:

@@ -55,6 +55,9 @@ class Predictions:
         What is unusual about each row, in sentences; why there is no prediction, where there is none.
     failures : tuple of Failure
         Structures that could not be predicted, with ``on_error="skip"``.
+    in_training : ndarray of bool, shape (n,), or None
+        Whether the model was fitted to this structure or composition: then it says what it remembers, and intervals,
+        which are for new samples, mean little. None for files of models that do not know their training set.
     """
 
     target: str
@@ -74,6 +77,7 @@ class Predictions:
     distance: FloatArray
     warnings: tuple[tuple[str, ...], ...]
     failures: tuple[Failure, ...] = ()
+    in_training: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -123,8 +127,8 @@ class Predictions:
         -------
         pandas.DataFrame
             Columns ``id``, the name of the target (numbers or names of classes), ``lower`` and ``upper``,
-            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance`` and ``warnings``; for
-            atoms ``structure`` and ``atom`` too.
+            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance``, ``in_training`` and
+            ``warnings``; for atoms ``structure`` and ``atom`` too.
 
         Raises
         ------
@@ -144,11 +148,10 @@ class Predictions:
             columns |= {f"p({name})": self.probabilities[:, i] for i, name in enumerate(self.classes)}
         if self.sets is not None:
             columns["set"] = [", ".join(self._set(i)) for i in range(len(self))]
-        columns |= {
-            "in_domain": self.in_domain,
-            "distance": self.distance,
-            "warnings": ["; ".join(sentences) for sentences in self.warnings],
-        }
+        columns |= {"in_domain": self.in_domain, "distance": self.distance}
+        if self.in_training is not None:
+            columns["in_training"] = self.in_training
+        columns["warnings"] = ["; ".join(sentences) for sentences in self.warnings]
         return pd.DataFrame(columns)
 
     def _set(self, i: int) -> list[str]:
@@ -168,11 +171,10 @@ class Predictions:
             }
         if self.sets is not None:
             row["set"] = self._set(i)
-        return row | {
-            "in_domain": bool(self.in_domain[i]),
-            "distance": finite_or_none(self.distance[i]),
-            "warnings": list(self.warnings[i]),
-        }
+        row |= {"in_domain": bool(self.in_domain[i]), "distance": finite_or_none(self.distance[i])}
+        if self.in_training is not None:
+            row["in_training"] = bool(self.in_training[i])
+        return row | {"warnings": list(self.warnings[i])}
 
 
-_COLUMNS = ("id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "warnings")
+_COLUMNS = ("id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "in_training", "warnings")

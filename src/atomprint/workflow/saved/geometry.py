@@ -1,0 +1,304 @@
+"""How densely atoms are packed: in each structure, and in those of a training set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.chemistry.elements import N_ELEMENTS, element_properties
+from atomprint.layout import symbols_of
+from atomprint.neighbours import find_pairs, find_pairs_of
+from atomprint.ragged import chunks
+from atomprint.structures import Batch
+from atomprint.util.types import FloatArray
+
+MIN_STRUCTURES = 5  # to say anything about ranges
+
+_N_NUMBERS = 119  # atomic numbers, 0 for nothing
+_CUTOFF = 6.5  # Å: the largest distance of atoms that are called neighbours, 1.33 of the radii of two caesium atoms
+_RUN = 20_000  # atoms whose pairs are held at once
+_NEAR, _FAR = 1.15, 1.4  # sums of covalent radii, between which a neighbour counts less and less
+_DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with denser crystals
+_APART = 3.0  # sums of covalent radii: what is farther from everything is called so far
+
+_TAIL = 0.005  # share of the training set that may be beyond each limit: about 2 % beyond any of them
+_ENOUGH = 600  # structures from which on the training set itself shows its tails
+_PRIOR = 0.5  # weight of covalent radii among volumes of elements, in structures
+_SENTENCES = 2
+
+
+class Contact(NamedTuple):
+    """Two atoms and how far they are apart."""
+
+    ratio: float  # of the sum of their covalent radii
+    distance: float  # Å; nan if there is no other atom within the cutoff
+    first: int  # atomic numbers
+    second: int
+
+
+class Geometry(NamedTuple):
+    """Quantities per atom, which no rotation, order of atoms, choice of cell or supercell changes."""
+
+    n_repeats: int  # directions in which the structure repeats
+    volume: float  # per atom, Å^3; nan unless it repeats in three directions
+    shares: Mapping[int, float]  # of the elements among the atoms
+    shortest: Contact  # of all atoms
+    loneliest: Contact  # of the atom that is farthest from its nearest neighbour, and this one
+    nearest: float  # mean over atoms: distance to the nearest neighbour, in sums of covalent radii
+    coordination: float  # mean over atoms: number of neighbours
+
+
+def geometries(batch: Batch) -> list[Geometry]:
+    """Measure structures.
+
+    Parameters
+    ----------
+    batch : Batch
+        Checked structures.
+
+    Returns
+    -------
+    list of Geometry
+        One for each.
+    """
+    found: list[Geometry] = []
+    for start, stop in chunks(batch.offsets, _RUN):
+        run = batch[start:stop]
+        volumes = np.abs(np.linalg.det(run.cells)) / run.n_atoms
+        dense = run.pbc.all(axis=1) & (volumes < _DENSE)
+        if not dense.any():
+            found += _measured(run, _CUTOFF)
+            continue
+        for s in range(len(run)):  # within less, since neighbours would be too many
+            cutoff = _CUTOFF * (volumes[s] / _DENSE) ** (1 / 3) if dense[s] else _CUTOFF
+            found += _measured(run[s : s + 1], cutoff)
+    return found
+
+
+def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
+    n = len(batch.numbers)
+    nearest, distance = np.full(n, _APART), np.full(n, np.nan)
+    other, neighbours = np.zeros(n, dtype=np.int64), np.zeros(n)
+    for first, second, distances in _pairs(batch, cutoff):
+        partner = batch.numbers[second]
+        sums = _radii()[batch.numbers[first]] + _radii()[partner]
+        ratios = distances / sums
+        far = np.minimum(_FAR, cutoff / sums)  # so that nothing jumps where the cutoff is
+        weight = np.clip((far - ratios) / (_FAR - _NEAR), 0, 1)
+        neighbours += np.bincount(first, weight * weight * (3 - 2 * weight), minlength=n)
+        order = np.lexsort((partner, ratios, first))  # the nearest neighbour of each atom comes first
+        centres, where = np.unique(first[order], return_index=True)
+        own = order[where]
+        nearest[centres] = np.minimum(ratios[own], _APART)
+        distance[centres], other[centres] = distances[own], partner[own]
+    volumes = np.abs(np.linalg.det(batch.cells)) / batch.n_atoms
+    made = []
+    for s, (low, high) in enumerate(pairwise(batch.offsets.tolist())):
+        elements, counts = np.unique(batch.numbers[low:high], return_counts=True)
+        repeats = int(batch.pbc[s].sum())
+        closest, loneliest = (
+            Contact(float(nearest[i]), float(distance[i]), int(batch.numbers[i]), int(other[i]))
+            for i in (low + np.argmin(nearest[low:high]), low + np.argmax(nearest[low:high]))
+        )
+        made.append(
+            Geometry(
+                repeats,
+                float(volumes[s]) if repeats == 3 else math.nan,
+                dict(zip(elements.tolist(), (counts / (high - low)).tolist(), strict=True)),
+                closest,
+                loneliest,
+                float(nearest[low:high].mean()),
+                float(neighbours[low:high].mean()),
+            )
+        )
+    return made
+
+
+def _pairs(batch: Batch, cutoff: float) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]]:
+    """Yield pairs as flat indices and distances, all pairs of an atom together."""
+    n = len(batch.numbers)
+    if n <= _RUN:
+        found = find_pairs(batch, cutoff)
+        starts = batch.offsets[found.structures]
+        yield starts + found.first, starts + found.second, found.distances
+        return
+    for low in range(0, n, _RUN):  # of a single structure
+        found = find_pairs_of(batch, np.arange(low, min(low + _RUN, n)), cutoff)
+        yield low + found.first, found.second, found.distances
+
+
+@cache
+def _radii() -> FloatArray:
+    """Return covalent radii in Å by atomic number; elements beyond lawrencium are as large as it."""
+    known = element_properties(range(1, N_ELEMENTS + 1), ["covalent_radius"])[:, 0]
+    return np.concatenate([[np.nan], known, np.full(_N_NUMBERS - N_ELEMENTS - 1, known[-1])])
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """What is usual among training structures; all arrays as they are saved.
+
+    A structure is measured by the volume per atom, by this volume over that of its elements in the training set, by its
+    shortest distance, the mean distance of nearest neighbours, and that of the atom that is farthest from all others
+    (three times in sums of covalent radii), and by the number of neighbours. Limits leave out 0.5 % of the training
+    structures at each end. Where these are fewer than 600, limits lie farther out than these structures, since more of
+    them would have spread further.
+
+    Parameters
+    ----------
+    n_repeats : ndarray of int64
+        In how many directions structures repeat.
+    volumes : ndarray of float64, shape (119,)
+        Volume of an atom of each element, in Å^3, so that volumes of structures are about sums of these; nan for
+        elements that the training set does not have.
+    lower, upper : ndarray of float64, shape (6,)
+        Limits: logarithms, but for the number of neighbours; nan where nothing is known.
+    """
+
+    n_repeats: npt.NDArray[np.int64]
+    volumes: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    @classmethod
+    def fit(cls, structures: Sequence[Geometry]) -> Self | None:
+        """Learn what is usual; None if there are fewer than 5 structures."""
+        if len(structures) < MIN_STRUCTURES:
+            return None
+        volumes, relative = _volumes_of_elements(structures)
+        values = np.array([_values(one, volumes) for one in structures])
+        values[:, 1] = relative  # each by the others alone
+        limits = [_limits(column[np.isfinite(column)], floor) for column, floor in zip(values.T, _FLOORS, strict=True)]
+        lower, upper = np.array(limits).T
+        return cls(np.unique([one.n_repeats for one in structures]), volumes, lower, upper)
+
+    def unusual(self, one: Geometry) -> list[str]:
+        """Return what is unusual about a structure, in sentences, the most telling ones first."""
+        said = []
+        if one.n_repeats not in self.n_repeats:
+            seen = " or ".join(map(str, self.n_repeats.tolist()))
+            said.append(f"repeats in {one.n_repeats} directions, structures of the training set in {seen}")
+        values = _values(one, self.volumes)
+        with np.errstate(invalid="ignore"):
+            outside = (values < self.lower) | (values > self.upper)
+        outside[1] &= not outside[0]  # says no more
+        exact, lower, upper = _plain(values), _plain(self.lower), _plain(self.upper)
+        for k in np.flatnonzero(outside)[:_SENTENCES].tolist():
+            usual = f"usual in the training set: {_number(lower[k])} to {_number(upper[k])}"
+            said.append(_sentence(k, one, float(exact[k]), usual))
+        return said
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make this from its arrays; raise KeyError if one is missing, ValueError if they do not fit together."""
+        made = cls(
+            np.asarray(arrays["n_repeats"], dtype=np.int64),
+            *(np.asarray(arrays[item.name], dtype=np.float64) for item in fields(cls)[1:]),
+        )
+        if made.volumes.shape != (_N_NUMBERS,) or {made.lower.shape, made.upper.shape} != {(len(_FLOORS),)}:
+            raise ValueError("the training domain has limits of wrong shapes")
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return volumes and distances for people, in types of JSON."""
+        low, high = _plain(self.lower), _plain(self.upper)
+        named = {"volume_per_atom": 0, "shortest_distance_in_covalent_radii": 2, "neighbours": 5}
+        known = {name: [float(low[k]), float(high[k])] for name, k in named.items() if np.isfinite(low[k])}
+        return {"n_repeats": self.n_repeats.tolist(), **known}
+
+
+# Less than this beyond the training set is never unusual: 2 % of distances, 6 % of volumes, one neighbour.
+_FLOORS = (0.06, 0.06, 0.02, 0.02, 0.02, 1.0)
+
+
+def _values(one: Geometry, volumes: FloatArray) -> FloatArray:
+    """Return what has limits, in their order."""
+    expected = sum(share * volumes[z] for z, share in one.shares.items())
+    return np.array(
+        [
+            math.log(one.volume),
+            math.log(one.volume / expected),
+            math.log(one.shortest.ratio),
+            math.log(one.nearest),
+            math.log(one.loneliest.ratio),
+            one.coordination,
+        ]
+    )
+
+
+def _plain(values: FloatArray) -> FloatArray:
+    """Return quantities themselves in place of logarithms."""
+    return np.append(np.exp(values[:-1]), values[-1])
+
+
+def _volumes_of_elements(structures: Sequence[Geometry]) -> tuple[FloatArray, FloatArray]:
+    """Return volumes of elements, and for each structure the logarithm of its volume over what others make expect.
+
+    Volumes of structures are fitted by sums over their atoms, by least squares of relative errors, which are drawn
+    towards volumes in proportion to the cubes of covalent radii: elements that are rare stay close to these.
+    """
+    crystals = [s for s, one in enumerate(structures) if np.isfinite(one.volume)]
+    elements = sorted({z for s in crystals for z in structures[s].shares})
+    volumes, relative = np.full(_N_NUMBERS, np.nan), np.full(len(structures), np.nan)
+    if not crystals:
+        return volumes, relative
+    column = {z: k for k, z in enumerate(elements)}
+    shares = np.zeros((len(crystals), len(elements)))
+    for row, s in enumerate(crystals):
+        for z, share in structures[s].shares.items():
+            shares[row, column[z]] = share
+    observed = np.array([structures[s].volume for s in crystals])
+    guess = _radii()[elements] ** 3
+    guess *= np.median(observed / (shares @ guess))
+    table = shares * guess / observed[:, None]
+    residuals = 1 - table.sum(axis=1)
+    inverse = np.linalg.inv(table.T @ table + _PRIOR * np.eye(len(elements)))
+    change = inverse @ (table.T @ residuals)
+    leverage = ((table @ inverse) * table).sum(axis=1)
+    error = (residuals - table @ change) / (1 - leverage)
+    volumes[elements] = np.maximum(1 + change, 0.1) * guess
+    relative[crystals] = -np.log(np.maximum(1 - error, 0.1))
+    return volumes, relative
+
+
+def _limits(values: FloatArray, floor: float) -> tuple[float, float]:
+    n = len(values)
+    if n < MIN_STRUCTURES:
+        return math.nan, math.nan
+    tail = _TAIL if n * _TAIL >= 1 else 0.0
+    low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail]).tolist()
+    beyond = max(math.log(_ENOUGH / n), 0.0) / (1.5 * math.log(n))
+    return low - max(beyond * (middle - low), floor), high + max(beyond * (high - middle), floor)
+
+
+def _sentence(k: int, one: Geometry, value: float, usual: str) -> str:
+    if k == 0:
+        return f"volume per atom {_number(value)} Å^3; {usual} Å^3"
+    if k == 1:
+        return f"volume per atom {_number(one.volume)} Å^3, {_number(value)} of what its elements take up; {usual}"
+    if k == 2:
+        return f"shortest distance {_apart(one.shortest)}; {usual}"
+    if k == 3:
+        return f"nearest neighbours are on average at {_number(value)} of the sum of their covalent radii; {usual}"
+    if k == 4:
+        return f"the atom that is farthest from all others, {_apart(one.loneliest)}; {usual}"
+    return f"{_number(value)} neighbours per atom; {usual}"
+
+
+def _apart(contact: Contact) -> str:
+    if math.isnan(contact.distance):
+        return f"of {symbols_of([contact.first])[0]} above {_CUTOFF:g} Å, above 1.3 of the sum of covalent radii"
+    first, second = symbols_of([contact.first, contact.second])
+    ratio = _number(contact.ratio)
+    return f"{contact.distance:.2f} Å, between {first} and {second}, {ratio} of the sum of their covalent radii"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"

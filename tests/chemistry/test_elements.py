@@ -162,7 +162,7 @@ def test_a_choice_of_properties():
         ({"length_scale": 0.0}, ValueError, "length_scale must be > 0, got 0.0"),
         ({"length_scale": float("nan")}, ValueError, "length_scale must be finite, got nan"),
         ({"properties": "period"}, TypeError, "properties must be a sequence of names, got 'period'"),
-        ({"properties": []}, ValueError, "properties must name at least one property, got none"),
+        ({"properties": []}, ValueError, "properties must name at least one, got none"),
         ({"properties": ["taste"]}, ValueError, "properties must be one of 'atomic_number', .*, got 'taste'"),
         ({"properties": ["mass", "mass"]}, ValueError, "properties must be different from each other"),
     ],

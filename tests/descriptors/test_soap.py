@@ -422,7 +422,7 @@ def test_every_number_of_radial_functions(n_max):
         (
             {"compression": {"mode": "mu2", "weights": {}}},
             ValueError,
-            r"entries must be .* got \['weights'\]",
+            r"compression takes \['mode', 'species_weighting'\], got \['weights'\]",
         ),
         (
             {"compression": {"mode": "mu2", "species_weighting": {"H": 1}}},

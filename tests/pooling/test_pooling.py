@@ -625,3 +625,57 @@ def test_sums_in_the_core_that_are_too_large():
     hydrogen = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.7]])
     with pytest.raises(ValueError, match="structure 1: features must be finite, and their sum within range"):
         soap.create([hydrogen, hydrogen])
+
+
+# -------------------------------------------------------------------------------- weights by element, by a function
+
+
+def _environments():
+    salts = [bulk("NaCl", "rocksalt", 5.64), bulk("NaCl", "cesiumchloride", 3.5)]
+    return salts, SOAP(r_cut=4.0, n_max=2, l_max=1, species=["Na", "Cl"], periodic=True)
+
+
+@pytest.mark.parametrize("method", ["mean", "sum", "std"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"Na": 3, "Cl": 0.5},
+        {11: 3, 17: 0.5, "K": 7},
+        lambda atoms: np.where(atoms.numbers == 11, 3, 0.5),
+        lambda atoms: [3, 0.5],
+    ],
+)
+def test_weights_of_elements_and_functions(method, weights):
+    salts, soap = _environments()
+    expected = Pooling(method, weights=[[3, 0.5]] * 2).fit_transform(soap.transform(salts))
+    pooling = Pooling(method, weights=weights)
+    np.testing.assert_allclose(pooling.fit_transform(soap.transform(salts)), expected, rtol=1e-12)
+    whole = clone(soap).set_params(pooling=pooling)
+    np.testing.assert_allclose(whole.create(salts), expected, rtol=1e-12)
+    np.testing.assert_allclose(whole.create(salts[1]), expected[1], rtol=1e-12)
+    np.testing.assert_allclose(whole.create(salts, centers=[[1, 0]] * 2), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"Na": 1}, "weights: structure 0, centre 1: must be an element that has a weight, Na, got Cl"),
+        ({"Na": 0, "Cl": 0}, "weights: structure 0: the sum must be > 0"),
+        (
+            lambda atoms: atoms.positions,
+            r"weights: structure 0 must be a number for each of 2 atoms, got shape \(2, 3\)",
+        ),
+        (lambda atoms: None, "weights: structure 0 must be a number for each of 2 atoms"),
+        (lambda atoms: [1, np.nan], "weights: structure 0, centre 1: weight must be finite and >= 0, got nan"),
+    ],
+)
+def test_weights_that_do_not_fit(weights, message):
+    salts, soap = _environments()
+    with pytest.raises(ValueError, match=message):
+        soap.set_params(pooling=Pooling(weights=weights)).create(salts)
+
+
+def test_weights_of_atoms_need_atoms():
+    salts, soap = _environments()
+    with pytest.raises(ValueError, match="structure 0, centre 0: weights of atoms need centres that are atoms"):
+        soap.set_params(pooling=Pooling(weights=lambda atoms: [1, 1])).create(salts, centers=[[[0.0, 0, 0]]] * 2)

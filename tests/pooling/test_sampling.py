@@ -277,7 +277,10 @@ def test_bad_parameters(parameters, error, message):
 
 
 def test_parameters_set_later_are_checked_too():
-    sampler = CenterSampler().set_params(method="random")
+    sampler = CenterSampler()
+    with pytest.raises(ValueError, match="needs either n or fraction"):
+        sampler.set_params(method="random")
+    sampler.method = "random"
     with pytest.raises(ValueError, match="needs either n or fraction"):
         sampler(WATER)
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols, covalent_radii
-from sklearn.base import BaseEstimator
 
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Indices
-from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, check_species, species_number
+from atomprint.util.validation import check_bool, check_integer, check_names, check_real, check_species, species_number
 
 N_ELEMENTS = 103
 """The table covers hydrogen (1) to lawrencium (103): beyond, too little is measured."""
@@ -180,7 +180,7 @@ def element_properties(species: Sequence[str | int], properties: Sequence[str] =
     ValueError, TypeError
         If a species or a property is unknown.
     """
-    names = _check_properties(properties)
+    names = check_property_names(properties)
     rows = rows_of(species)
     return np.column_stack([_PROPERTIES[name][rows] for name in names])
 
@@ -204,7 +204,7 @@ def element_embedding(
 
 
 @public("ElementEmbedding", version=1, in_recipes=True)
-class ElementEmbedding(BaseEstimator):
+class ElementEmbedding(CheckedParameters):
     r"""Ready-made embedding of the elements in a few channels, from their tabulated properties.
 
     For elements *a* and *b*, whose properties standardised over the periodic table are :math:`x_a` and
@@ -252,9 +252,9 @@ class ElementEmbedding(BaseEstimator):
     def __init__(
         self, n_channels: int = 8, properties: Sequence[str] = DEFAULT_PROPERTIES, length_scale: float = 0.7
     ) -> None:
-        self.n_channels = n_channels
-        self.properties = properties
-        self.length_scale = length_scale
+        self._initialise(locals())
+
+    def _validate(self) -> None:
         self._key()
 
     def matrix(self, species: Sequence[str | int]) -> FloatArray:
@@ -287,7 +287,7 @@ class ElementEmbedding(BaseEstimator):
         if n_channels > N_ELEMENTS:
             raise ValueError(f"n_channels must be <= {N_ELEMENTS}, the number of elements, got {n_channels}")
         length_scale = check_real("length_scale", self.length_scale, above=0)
-        return n_channels, _check_properties(self.properties), length_scale
+        return n_channels, check_property_names(self.properties), length_scale
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, ElementEmbedding) else NotImplemented
@@ -297,7 +297,7 @@ class ElementEmbedding(BaseEstimator):
 
 
 @public("PropertyChannels", version=1, in_recipes=True)
-class PropertyChannels(BaseEstimator):
+class PropertyChannels(CheckedParameters):
     r"""Embedding of the elements in their tabulated properties themselves: each is a channel with a name.
 
     Properties are standardised over the whole table, H to Lr, so that an element's row never depends on what else is
@@ -323,9 +323,9 @@ class PropertyChannels(BaseEstimator):
     def __init__(
         self, properties: Sequence[str] = DEFAULT_PROPERTIES, scale: float = 1.0, constant: bool = True
     ) -> None:
-        self.properties = properties
-        self.scale = scale
-        self.constant = constant
+        self._initialise(locals())
+
+    def _validate(self) -> None:
         self._key()
 
     def matrix(self, species: Sequence[str | int]) -> FloatArray:
@@ -357,7 +357,7 @@ class PropertyChannels(BaseEstimator):
 
     def _key(self) -> tuple[tuple[str, ...], float, bool]:
         scale = check_real("scale", self.scale, above=0)
-        return _check_properties(self.properties), scale, check_bool("constant", self.constant)
+        return check_property_names(self.properties), scale, check_bool("constant", self.constant)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, PropertyChannels) else NotImplemented
@@ -370,7 +370,7 @@ def check_channels(channels: Any) -> tuple[Any, ...]:
     """Return channels as a tuple of embeddings and "species", or raise if they are anything else."""
     parts = tuple(channels) if isinstance(channels, list | tuple) else (channels,)
     for part in parts:
-        if part != "species" and not isinstance(part, ElementEmbedding | PropertyChannels):
+        if not ((isinstance(part, str) and part == "species") or isinstance(part, ElementEmbedding | PropertyChannels)):
             raise TypeError(
                 f"channels must be 'species', an ElementEmbedding, PropertyChannels, or a list of these, got {part!r}"
             )
@@ -426,7 +426,7 @@ def _standardised(properties: tuple[str, ...]) -> FloatArray:
 
 def element_similarity(properties: Sequence[str], length_scale: float) -> FloatArray:
     """Return the similarity of all elements, H to Lr, as in :class:`ElementEmbedding`: (N_ELEMENTS, N_ELEMENTS)."""
-    x = _standardised(_check_properties(properties))
+    x = _standardised(check_property_names(properties))
     distance = np.mean((x[:, None] - x) ** 2, axis=2)
     return np.asarray(np.exp(-0.5 * distance / length_scale**2))
 
@@ -448,16 +448,9 @@ def _embedding(n_channels: int, properties: tuple[str, ...], length_scale: float
     return np.asarray(embedding / norms)
 
 
-def _check_properties(properties: Any) -> tuple[str, ...]:
-    if isinstance(properties, str) or not isinstance(properties, Sequence):
-        raise TypeError(f"properties must be a sequence of names, got {properties!r}")
-    if not properties:
-        raise ValueError("properties must name at least one property, got none")
-    for name in properties:
-        check_choice("properties", name, _PROPERTIES)
-    if len(set(properties)) < len(properties):
-        raise ValueError(f"properties must be different from each other, got {tuple(properties)}")
-    return tuple(properties)
+def check_property_names(properties: Any) -> tuple[str, ...]:
+    """Return names of properties of elements, or raise."""
+    return check_names("properties", properties, _PROPERTIES)
 
 
 def rows_of(species: Sequence[str | int]) -> Indices:

@@ -12,7 +12,7 @@ from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, symbols_of
 from atomprint.pooling.pooling import Pooling
 from atomprint.util.registry import public
-from atomprint.util.validation import check_real, check_species
+from atomprint.util.validation import check_length, check_real, check_species
 
 _LARGEST = 1e6  # parameter: far beyond all use, and no function of it overflows
 _Rows = tuple[tuple[float, ...], ...]
@@ -107,7 +107,7 @@ class ACSF(CompiledDescriptor):
 
     def _validate(self) -> None:
         super()._validate()
-        check_real("r_cut", self.r_cut, above=0)
+        check_length("r_cut", self.r_cut)
         self._parameters()
 
     def _parameters(self) -> tuple[_Rows, _Rows, _Rows, _Rows]:
@@ -187,9 +187,9 @@ def _rows(name: str, given: Any, columns: tuple[tuple[str, float, float], ...]) 
         array = np.asarray(given)
     except ValueError:  # rows of different lengths
         raise ValueError(f"{rule}, got {given!r}") from None
-    if array.dtype.kind not in "fiu":
+    if array.size and array.dtype.kind not in "fiu":
         raise TypeError(f"{rule}, got {given!r}")
-    if array.ndim != min(len(columns), 2) or (array.ndim == 2 and array.shape[1] != len(columns)):
+    if array.ndim != min(len(columns), 2) or (array.ndim == 2 and array.shape[1] != len(columns)) or len(array) == 0:
         raise ValueError(f"{rule}, got shape {array.shape}")
     rows = array.astype(np.float64).reshape(-1, len(columns))
     wrong = np.argwhere(~(np.isfinite(rows) & (rows >= least) & (rows <= largest)))

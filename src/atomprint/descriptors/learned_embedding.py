@@ -7,14 +7,20 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state, column_or_1d
 
-from atomprint.chemistry.elements import DEFAULT_PROPERTIES, N_ELEMENTS, element_similarity, rows_of
+from atomprint.chemistry.elements import (
+    DEFAULT_PROPERTIES,
+    N_ELEMENTS,
+    check_property_names,
+    element_similarity,
+    rows_of,
+)
 from atomprint.descriptors.composition.contract import Compositions, flatten
 from atomprint.ragged import owners
 from atomprint.util.leave_one_out import leave_one_out
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.validation import check_integer, check_real
 
@@ -24,7 +30,7 @@ _ALPHAS = np.logspace(-6, 1, 15)  # in units of the mean similarity of a composi
 
 
 @public("LearnedEmbedding", version=1, in_recipes=True)
-class LearnedEmbedding(BaseEstimator):
+class LearnedEmbedding(CheckedParameters):
     r"""Embedding of the elements that is learnt from targets: elements that act alike get similar vectors.
 
     A Gaussian process is fitted to the compositions, the shares :math:`f_a` of the elements, with the kernel
@@ -96,11 +102,15 @@ class LearnedEmbedding(BaseEstimator):
         max_samples: int = 2000,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        self.n_channels = n_channels
-        self.properties = properties
-        self.length_scale = length_scale
-        self.max_samples = max_samples
-        self.random_state = random_state
+        self._initialise(locals())
+
+    def _validate(self) -> None:
+        check_integer("n_channels", self.n_channels, 1)
+        check_property_names(self.properties)
+        check_real("length_scale", self.length_scale, above=0)
+        check_integer("max_samples", self.max_samples, 2)
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            check_integer("random_state", self.random_state, 0, 2**32 - 1)
 
     def fit(self, X: Compositions, y: Any) -> Self:
         """Learn the vectors.
@@ -121,8 +131,8 @@ class LearnedEmbedding(BaseEstimator):
         ValueError, TypeError
             If a parameter is out of its range, something is not a composition, or a target is missing.
         """
-        n_channels = check_integer("n_channels", self.n_channels, 1)
-        length_scale = check_real("length_scale", self.length_scale, above=0)
+        self._validate()
+        n_channels = int(self.n_channels)
         shares = _shares(X)
         if y is None:
             raise ValueError("species_embedding: a LearnedEmbedding learns from targets: y must be given, got None")
@@ -137,11 +147,10 @@ class LearnedEmbedding(BaseEstimator):
             raise ValueError(
                 f"n_channels must be <= {occur.sum() + 2} for compositions of {occur.sum()} elements, got {n_channels}"
             )
-        most = check_integer("max_samples", self.max_samples, 2)
-        if len(y) > most:
-            drawn = check_random_state(self.random_state).choice(len(y), most, replace=False)
+        if len(y) > self.max_samples:
+            drawn = check_random_state(self.random_state).choice(len(y), int(self.max_samples), replace=False)
             shares, y = shares[drawn], y[drawn]
-        known = shares @ element_similarity(self.properties, length_scale)
+        known = shares @ element_similarity(self.properties, float(self.length_scale))
         products = known @ shares.T
         self.mean_ = float(y.mean())
         similarity = products + products**2
@@ -182,7 +191,7 @@ class LearnedEmbedding(BaseEstimator):
 
     def names(self, species: Sequence[str | int]) -> list[str]:
         """Return the names of the channels, the same for all elements."""
-        n = check_integer("n_channels", self.n_channels, 1)
+        n = int(self.n_channels)
         return ["constant", "contribution", *(f"channel{k + 1}" for k in range(n - 2))][:n]
 
     def __sklearn_is_fitted__(self) -> bool:

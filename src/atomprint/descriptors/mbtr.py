@@ -19,6 +19,8 @@ from atomprint.util.validation import (
     check_bool,
     check_choice,
     check_integer,
+    check_keys,
+    check_length,
     check_real,
 )
 
@@ -129,26 +131,13 @@ def _calculator(
     return (_core.Mbtr64 if dtype == "float64" else _core.Mbtr32)(parameters)
 
 
-def _check_keys(name: str, given: Any, required: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Return a dict that has just these keys, or raise."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{name} must be a dict, got {given!r}")
-    unknown = sorted(str(key) for key in given if key not in (*required, *optional))
-    if unknown:
-        raise ValueError(f"{name} takes {[*required, *optional]}, got {unknown}")
-    missing = [key for key in required if key not in given]
-    if missing:
-        raise ValueError(f"{name} needs {missing}, got {dict(given)!r}")
-    return given
-
-
 def _check_term(given: Mapping[str, Any], where: str, periodic: bool, orders: Sequence[int]) -> _Term:
     """Check one term, whose parameters are called ``where`` and their name in errors."""
-    function = _check_keys(f"{where}geometry", given["geometry"], ["function"])["function"]
+    function = check_keys(f"{where}geometry", given["geometry"], ["function"])["function"]
     known = [name for name, (_, order) in _GEOMETRIES.items() if order in orders]
     geometry = check_choice(f"{where}geometry: function", function, known)
     order = _GEOMETRIES[geometry][1]
-    grid = _check_keys(f"{where}grid", given["grid"], ["min", "max", "n", "sigma"])
+    grid = check_keys(f"{where}grid", given["grid"], ["min", "max", "n", "sigma"])
     minimum = check_real(f"{where}grid: min", grid["min"])
     maximum = check_real(f"{where}grid: max", grid["max"], above=minimum)
     n = check_integer(f"{where}grid: n", grid["n"], 2, _LARGEST_GRID)
@@ -166,7 +155,7 @@ def _check_term(given: Mapping[str, Any], where: str, periodic: bool, orders: Se
         raise TypeError(f"{name} must be None or a dict with a 'function', got {weighting!r}")
     allowed = [key for key, (_, orders, _) in _WEIGHTINGS.items() if order in orders]
     kind = check_choice(f"{name}: function (of {geometry!r})", weighting["function"], allowed)
-    _check_keys(name, weighting, ["function"], _WEIGHTINGS[kind][2])
+    check_keys(name, weighting, ["function"], _WEIGHTINGS[kind][2])
     values = {
         key: check_real(f"{name}: {key}", value, above=0.0) for key, value in weighting.items() if key != "function"
     }
@@ -403,7 +392,7 @@ class MBTR(_Broadened):
             raise ValueError("terms must hold at least one term, got none")
         return tuple(
             _check_term(
-                _check_keys(f"terms[{t}]", term, ["geometry", "grid"], ["weighting"]),
+                check_keys(f"terms[{t}]", term, ["geometry", "grid"], ["weighting"]),
                 f"terms[{t}]: ",
                 periodic,
                 (1, 2, 3),
@@ -485,7 +474,7 @@ class ValleOganov(_Broadened):
 
     def _terms(self) -> tuple[_Term, ...]:
         function = check_choice("function", self.function, ("distance", "angle"))
-        r_cut = check_real("r_cut", self.r_cut, above=0.0)
+        r_cut = check_length("r_cut", self.r_cut)
         grid = {"min": 0.0, "max": r_cut if function == "distance" else 180.0, "n": self.n, "sigma": self.sigma}
         kind = "inverse_square" if function == "distance" else "smooth_cutoff"
         given = {"geometry": {"function": function}, "grid": grid, "weighting": {"function": kind, "r_cut": r_cut}}

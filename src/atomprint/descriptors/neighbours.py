@@ -13,7 +13,7 @@ from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.neighbours import Pairs, find_pairs
 from atomprint.structures import counted_from
 from atomprint.util.registry import public
-from atomprint.util.validation import check_real
+from atomprint.util.validation import check_length, check_real
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class NeighbourStatistics(Descriptor):
 
     def _validate(self) -> None:
         super()._validate()
-        r_cut = check_real("r_cut", self.r_cut, above=0)
+        r_cut = check_length("r_cut", self.r_cut)
         if self.cutoff_width is not None and check_real("cutoff_width", self.cutoff_width, above=0) > r_cut:
             raise ValueError(f"cutoff_width must be <= r_cut = {r_cut:g}, got {self.cutoff_width:g}")
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -26,7 +26,16 @@ from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import StructureError, Structures
 from atomprint.util.registry import public
-from atomprint.util.validation import check_choice, check_integer, check_real, check_species
+from atomprint.util.validation import (
+    check_choice,
+    check_integer,
+    check_keys,
+    check_length,
+    check_of_elements,
+    check_real,
+    check_species,
+    meant,
+)
 
 _AVERAGES = ("off", "inner", "outer")
 _MEAN = Pooling("mean")
@@ -173,7 +182,7 @@ class SOAP(CompiledDescriptor):
         super()._validate()
         check_integer("n_max", self.n_max, 1, 64)
         check_integer("l_max", self.l_max, 0, 40)
-        sigma = check_real("sigma", self.sigma, above=0)
+        sigma = check_length("sigma", self.sigma)
         check_choice("rbf", self.rbf, ("gto", "polynomial"))
         check_choice("average", self.average, _AVERAGES)
         r_cut = self._cutoff()
@@ -207,7 +216,7 @@ class SOAP(CompiledDescriptor):
     def _cutoff(self) -> float:
         """Return r_cut, given or implied by the weighting."""
         if self.r_cut is not None:
-            return check_real("r_cut", self.r_cut, above=0)
+            return check_length("r_cut", self.r_cut)
         w = _weighting(self.weighting)
         if w.kind == "none":
             raise ValueError("r_cut must be given, unless a weighting function implies it, got None")
@@ -230,19 +239,18 @@ class SOAP(CompiledDescriptor):
         r_cut = self._cutoff()
         return r_cut if self.cutoff_width is not None else r_cut + _REACH_IN_SIGMA * float(self.sigma)
 
-    def _compression(self) -> tuple[str, Mapping[Any, Any] | None]:
+    def _compression(self) -> tuple[str, dict[int, float] | None]:
+        """Return the mode, and the weights of elements by atomic number."""
         given = self.compression
         if isinstance(given, str):
             return check_choice("compression", given, _MODES), None
         if not isinstance(given, Mapping):
             raise TypeError(f"compression must be a mode or a dict with 'mode' and 'species_weighting', got {given!r}")
-        unknown = set(given) - {"mode", "species_weighting"}
-        if unknown:
-            raise ValueError(f"compression: entries must be 'mode' and 'species_weighting', got {sorted(unknown)}")
+        check_keys("compression", given, ["mode"], ["species_weighting"])
         weights = given.get("species_weighting")
-        if weights is not None and not isinstance(weights, Mapping):
-            raise TypeError(f"compression: species_weighting must be None or a dict, got {weights!r}")
-        return check_choice("compression: mode", given.get("mode", "off"), _MODES), weights
+        if weights is not None:
+            weights = check_of_elements("compression: species_weighting", weights)
+        return check_choice("compression: mode", given["mode"], _MODES), weights
 
     def _channels(self) -> Any:
         """Return the embedding that is used: the one given, or the one that was learnt after it."""
@@ -490,18 +498,13 @@ def _weighting(given: Any) -> _Weighting:
     function = given.get("function")
     if function is None:
         if w0 is None or set(given) - {"w0", "function"}:
-            raise ValueError(f"weighting must have a 'function' or only 'w0', got {dict(given)!r}")
+            hint = "" if "function" in given else meant(next(iter(given), ""), ("function",))
+            raise ValueError(f"weighting must have a 'function' or only 'w0', got {dict(given)!r}{hint}")
         return _Weighting(w0=w0)
     check_choice("weighting: function", function, tuple(_WEIGHTINGS))
     required, optional = _WEIGHTINGS[function]
-    unknown = set(given) - {"function", "w0", *required, *optional}
-    if unknown:
-        raise ValueError(
-            f"weighting: {function!r} takes {[*required, *optional, 'w0']}, got {sorted(map(str, unknown))}"
-        )
-    missing = [name for name in required if name not in given]
-    if missing:
-        raise ValueError(f"weighting: {function!r} needs {missing}, got {dict(given)!r}")
+    parameters = {key: value for key, value in given.items() if key != "function"}
+    check_keys(f"weighting: {function!r}", parameters, required, [*optional, "w0"])
     rules: dict[str, dict[str, float]] = {
         "r0": {"above": 0},
         "m": {"at_least": 0},
@@ -516,15 +519,14 @@ def _weighting(given: Any) -> _Weighting:
     return _Weighting(kind=function, w0=w0, **values)
 
 
-def _weights_of(species: tuple[int, ...], given: Mapping[Any, Any] | None) -> tuple[float, ...]:
-    """Return one weight for each species, from a dict keyed by symbols or atomic numbers."""
+def _weights_of(species: tuple[int, ...], given: Mapping[int, float] | None) -> tuple[float, ...]:
+    """Return one weight for each species, from those of elements by atomic number."""
     if given is None:
         return (1.0,) * len(species)
-    by_number = {atomic_numbers.get(key, -1) if isinstance(key, str) else key: value for key, value in given.items()}
-    missing = [chemical_symbols[z] for z in species if z not in by_number]
+    missing = [chemical_symbols[z] for z in species if z not in given]
     if missing:
         raise ValueError(f"compression: species_weighting must have a weight for every species, none for {missing}")
-    weights = tuple(check_real(f"species_weighting of {chemical_symbols[z]}", by_number[z]) for z in species)
+    weights = tuple(given[z] for z in species)
     if max(map(abs, weights)) > _LARGEST_WEIGHT:
         raise ValueError(f"compression: species_weighting must be at most {_LARGEST_WEIGHT:g}, got {weights}")
     return weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.elements import channel_table, check_channels
@@ -21,10 +21,12 @@ from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.pooling.weights import Entries, RowWeights, check_finite
 from atomprint.ragged import locate, offsets_of, owners, pick, totals
-from atomprint.structures import StructureError, is_structure
+from atomprint.structures import Batch, StructureError, is_structure
 from atomprint.util.indices import narrowed
+from atomprint.util.items import items_of
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
-from atomprint.util.validation import check_bool, check_choice, check_species
+from atomprint.util.validation import check_bool, check_choice, check_of_elements, check_species
 
 __all__ = ["CenterSampler", "LocalFeatures", "Plan", "Pooling", "PoolingPlan", "farthest_point"]
 
@@ -119,6 +121,8 @@ class LocalFeatures(Sequence[Rows]):
         ValueError, TypeError
             If there is no array, or one has the wrong shape or does not hold real numbers.
         """
+        if not sparse.issparse(arrays) and not (isinstance(arrays, np.ndarray) and arrays.dtype != object):
+            arrays = items_of("features", arrays)
         if isinstance(arrays, np.ndarray) and arrays.ndim == 3:
             n_structures, n_centers, n_features = arrays.shape
             values: Rows = arrays.reshape(-1, n_features)
@@ -156,7 +160,7 @@ class LocalFeatures(Sequence[Rows]):
 
 
 @public("Pooling", version=1, in_recipes=True)
-class Pooling(TransformerMixin, BaseEstimator):
+class Pooling(TransformerMixin, CheckedParameters):
     r"""Pool the features of the centres of each structure into one row.
 
     Works as a step after a local descriptor, or as its ``pooling`` argument; the latter never holds the
@@ -168,7 +172,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         ``"mean"``, ``"sum"``, ``"max"``, ``"min"`` or ``"std"`` (the standard deviation of the population),
         or several of them, whose results follow one another. With ``channels`` ``"mean"``, ``"sum"`` or
         ``"covariance"``.
-    weights : str or sequence of arrays, optional
+    weights : str, dict, callable or sequence of arrays, optional
         Weights :math:`w_i \ge 0` of the centres, for a mean :math:`\sum_i w_i x_i / \sum_i w_i`, a sum
         :math:`\sum_i w_i x_i` and a standard deviation
         :math:`(\sum_i w_i (x_i - \bar{x})^2 / \sum_i w_i)^{1/2}`:
@@ -176,6 +180,8 @@ class Pooling(TransformerMixin, BaseEstimator):
         - ``"atomic_number"`` or ``"mass"`` (the element's standard mass) of the centre's atom;
         - ``"multiplicity"``: the number of sites in the given cell that symmetry makes equivalent to the
           centre's atom, for centres that are one site of each kind; see Notes;
+        - a dict with a weight for each element, as in ``{"Na": 1, "Cl": 0}``;
+        - a function that is given a structure and returns a weight for each of its atoms;
         - one array with the weight of each centre for each structure. Such weights belong to these very
           structures, so that only they can be pooled.
 
@@ -232,12 +238,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         species: Any = None,
         channels: Any = None,
     ) -> None:
-        self.method = method
-        self.weights = weights
-        self.by_species = by_species
-        self.species = species
-        self.channels = channels
-        self._validate()
+        self._initialise(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, and learn ``species`` if it is needed and was left out.
@@ -355,17 +356,25 @@ class Pooling(TransformerMixin, BaseEstimator):
                 raise ValueError(f"weights must be None for method {method!r}, which has no use for them")
         if isinstance(self.weights, str):
             check_choice("weights", self.weights, _SITE_WEIGHTS)
-        elif not hasattr(self.weights, "__len__"):
+        elif isinstance(self.weights, Mapping):
+            check_of_elements("weights", self.weights, at_least=0)
+        elif not callable(self.weights) and (
+            not hasattr(self.weights, "__len__")
+            or isinstance(self.weights, bytes | Set)
+            or getattr(self.weights, "ndim", 1) == 0
+        ):
             raise TypeError(
-                f"weights must be None, one of {', '.join(map(repr, _SITE_WEIGHTS))}, or a sequence with one "
-                f"array for each structure, got {self.weights!r}"
+                f"weights must be None, one of {', '.join(map(repr, _SITE_WEIGHTS))}, a dict with a weight for each "
+                f"element, a function, or a sequence with one array for each structure, got {self.weights!r}"
             )
+        elif not callable(self.weights) and len(self.weights) == 0:
+            raise ValueError(f"weights must hold one array for each structure, got {self.weights!r}")
 
     def _methods(self) -> tuple[str, ...]:
         methods = (self.method,) if isinstance(self.method, str) else self.method
         if not isinstance(methods, tuple | list):
             raise TypeError(f"method must be a string or a tuple of strings, got {methods!r}")
-        if not methods or len(set(methods)) < len(methods):
+        if not methods or not all(isinstance(method, str) for method in methods) or len(set(methods)) < len(methods):
             raise ValueError(f"method must name one or more different methods, got {methods!r}")
         known = _METHODS if self.channels is None else CHANNEL_METHODS
         if self.channels is None and "covariance" in methods:
@@ -373,7 +382,7 @@ class Pooling(TransformerMixin, BaseEstimator):
         return tuple(check_choice("method", method, known) for method in methods)
 
     def _needs_numbers(self) -> bool:
-        return self._needs_species() or isinstance(self.weights, str)
+        return self._needs_species() or isinstance(self.weights, str | Mapping)
 
     def _needs_species(self) -> bool:
         return self.by_species or self.channels is not None
@@ -432,7 +441,12 @@ class Pooling(TransformerMixin, BaseEstimator):
         if self.weights is None:
             return np.ones(n_rows)
         if not isinstance(self.weights, str):
-            weights = _per_centre("weights", self.weights, np.diff(offsets).tolist()).astype(np.float64)
+            if isinstance(self.weights, Mapping):
+                weights = self._by_element(_atomic_numbers(offsets, numbers, "weights of elements"), offsets)
+            elif callable(self.weights):
+                weights = self._of_atoms(offsets, atoms, structures)
+            else:
+                weights = _per_centre("weights", self.weights, np.diff(offsets).tolist()).astype(np.float64)
             wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
             if len(wrong):
                 rule = f"weight must be finite and >= 0, got {weights[wrong[0]]}"
@@ -450,15 +464,46 @@ class Pooling(TransformerMixin, BaseEstimator):
             return given.astype(np.float64)
         if self.weights == "mass":
             return np.asarray(atomic_masses[given], dtype=np.float64)
+        return self._of_atoms(offsets, atoms, structures)
+
+    def _by_element(self, numbers: npt.NDArray[np.integer[Any]], offsets: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        given = check_of_elements("weights", self.weights, at_least=0)
+        table = np.full(len(chemical_symbols), np.nan)
+        table[list(given)] = list(given.values())
+        unknown = np.flatnonzero(np.isnan(table[numbers]))
+        if len(unknown):
+            known = ", ".join(chemical_symbols[z] for z in sorted(given))
+            rule = f"must be an element that has a weight, {known}, got {chemical_symbols[numbers[unknown[0]]]}"
+            raise _of_centre(offsets, unknown[0], rule, "weights")
+        return table[numbers]
+
+    def _of_atoms(self, offsets: npt.NDArray[Any], atoms: Any, structures: Any) -> npt.NDArray[np.float64]:
+        """Return those weights of the centres that are given by the structures themselves."""
         items = [structures] if is_structure(structures) else structures
-        known = atoms is not None and isinstance(items, list | tuple | np.ndarray)
+        known = atoms is not None and isinstance(items, list | tuple | np.ndarray | Batch)
         if not known or len(items) != len(offsets) - 1:
+            rule = f"weights={self.weights!r}"
             raise ValueError(f"{rule} needs the structures themselves, as a list of ASE or pymatgen objects")
-        weights = np.empty(n_rows)
+        weights = np.empty(int(offsets[-1]))
         for s, item in enumerate(items):
             rows = slice(offsets[s], offsets[s + 1])
-            weights[rows] = _multiplicities(item, s)[atoms[rows]]
+            given = self._of_one(item, s)
+            if (atoms[rows] < 0).any():
+                centre = int(np.argmax(atoms[rows] < 0))
+                rule = "weights of atoms need centres that are atoms, got a Cartesian point"
+                raise StructureError(s, None, rule, f"centre {centre}")
+            weights[rows] = given[atoms[rows]]
         return weights
+
+    def _of_one(self, item: Any, structure: int) -> npt.NDArray[np.float64]:
+        """Return the weight of each atom of a structure."""
+        if not callable(self.weights):
+            return _multiplicities(item, structure)
+        given = np.asarray(self.weights(item))
+        if given.shape != (len(item),) or given.dtype.kind not in "biuf":
+            rule = f"must be a number for each of {len(item)} atoms, got shape {given.shape} of {given.dtype}"
+            raise StructureError(structure, None, rule, argument="weights")
+        return given.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -706,7 +751,7 @@ _METHODS: Mapping[str, _Method] = MappingProxyType(
 def _as_features(X: Any) -> LocalFeatures:
     if isinstance(X, LocalFeatures):
         return X
-    if isinstance(X, np.ndarray) and X.ndim == 2:
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype != object:
         raise ValueError(
             "features must be a list with one array of shape (n_centers, n_features) for each structure, "
             f"got one array of shape {X.shape}"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ase.geometry import complete_cell, minkowski_reduce
-from sklearn.base import BaseEstimator
 
 from atomprint.structures import Batch, StructureError, Structures, as_batch
+from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_integer, check_real, check_species
 
@@ -23,7 +23,7 @@ _BLOCK_ENTRIES = 2**16
 
 
 @public("CenterSampler", version=1, in_recipes=True)
-class CenterSampler(BaseEstimator):
+class CenterSampler(CheckedParameters):
     """Choose atoms of each structure, to be the centres of a local descriptor.
 
     The choice has two steps: ``indices`` and ``species`` say which atoms are candidates, and ``method`` picks
@@ -75,13 +75,7 @@ class CenterSampler(BaseEstimator):
         indices: Any = None,
         random_state: int | np.random.Generator | None = None,
     ) -> None:
-        self.method = method
-        self.n = n
-        self.fraction = fraction
-        self.species = species
-        self.indices = indices
-        self.random_state = random_state
-        self._validate()
+        self._initialise(locals())
 
     def __call__(self, structures: Structures) -> list[npt.NDArray[np.int64]]:
         """Choose centres.
@@ -125,6 +119,8 @@ class CenterSampler(BaseEstimator):
             )
         if self.species is not None:
             check_species(self.species)
+        if self.indices is not None:
+            _check_given(self.indices)
         if self.random_state is not None and not isinstance(self.random_state, np.random.Generator):
             check_integer("random_state", self.random_state, minimum=0)
 
@@ -269,10 +265,14 @@ def _farthest_atoms(
     return _farthest(len(candidates), n, start, squares)
 
 
+def _check_given(indices: Any) -> None:
+    listed = isinstance(indices, Sequence | np.ndarray) and getattr(indices, "ndim", 1) > 0
+    if not listed or isinstance(indices, str | bytes) or any(isinstance(item, str | bytes) for item in indices):
+        raise TypeError(f"indices must be a sequence of integers, or one for each structure, got {indices!r}")
+
+
 def _per_structure(indices: Any, n_structures: int) -> Sequence[Any]:
     """Return one sequence of indices for each structure."""
-    if isinstance(indices, str) or not hasattr(indices, "__len__"):
-        raise TypeError(f"indices must be a sequence of integers, or one for each structure, got {indices!r}")
     if len(indices) and all(isinstance(item, Integral) for item in indices):
         return [indices] * n_structures
     if len(indices) != n_structures:

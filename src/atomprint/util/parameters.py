@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator, clone
+
+from atomprint.util.validation import meant
 
 
 class CheckedParameters(BaseEstimator):
@@ -13,6 +18,12 @@ class CheckedParameters(BaseEstimator):
 
     A subclass calls ``_initialise(locals())`` in ``__init__``, and gives ``_validate``.
     """
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Refuse names that are no parameters, with the name that was meant, which Python's own message lacks."""
+        if given:
+            _check_parameters(cls, given, TypeError)
+        return super().__new__(cls)
 
     def _initialise(self, parameters: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are, and check them."""
@@ -22,6 +33,7 @@ class CheckedParameters(BaseEstimator):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and check them together; nothing is changed if one of them is wrong."""
+        _check_parameters(type(self), (name.partition("__")[0] for name in params), ValueError)
         trial = clone(self)
         try:
             BaseEstimator.set_params(trial, **params)
@@ -34,3 +46,22 @@ class CheckedParameters(BaseEstimator):
     @abstractmethod
     def _validate(self) -> None:
         """Check all parameters; raise ``ValueError`` or ``TypeError``."""
+
+
+@lru_cache(maxsize=256)
+def _parameters(init: Callable[..., None]) -> tuple[str, ...] | None:
+    """Return the names of the parameters of a constructor, None for one that takes any."""
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return tuple(parameter.name for parameter in parameters)
+
+
+def _check_parameters(cls: type[Any], names: Iterable[str], error: type[Exception]) -> None:
+    known = _parameters(cls.__init__)
+    if known is None:
+        return
+    for name in names:
+        if name not in known:
+            hint = meant(name, known) or f", which takes {', '.join(known)}"
+            raise error(f"Invalid parameter {name!r} of {cls.__name__}{hint}")

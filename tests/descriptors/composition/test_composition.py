@@ -263,7 +263,7 @@ def test_missing_values(symbol):
     with pytest.raises(ValueError, match=f"composition 0: size of {symbol} is not known"):
         own.create(f"{symbol}2O3")
     with pytest.raises(ValueError, match="size is known for no element"):
-        ElementProperty(["size"], tables={"size": {}}, missing="impute").create("H")
+        ElementProperty(["size"], tables={"size": {"H": np.nan}}, missing="impute").create("H")
 
 
 def test_kinds_of_compositions():

@@ -113,9 +113,11 @@ def test_order_repeats_and_kinds_of_input_do_not_matter():
 
 
 def test_wrong_parameters_and_compositions():
-    for tables in ([], "common", ["common", "common"], ["commonest"]):
+    for tables in ([], ["common", "common"], ["commonest"]):
         with pytest.raises(ValueError, match="tables"):
             OxidationStates(tables)
+    with pytest.raises(TypeError, match="tables must be a sequence of names, got 'common'"):
+        OxidationStates("common")
     with pytest.raises(ValueError, match="composition 1"):
         OxidationStates().create(["NaCl", "NaQ"])
     features = clone(OxidationStates())

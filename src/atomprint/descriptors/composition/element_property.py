@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from atomprint.descriptors.composition.contract import CompositionDescriptor, Co
 from atomprint.layout import Axis, Block, Layout
 from atomprint.ragged import locate, totals
 from atomprint.util.registry import public
-from atomprint.util.validation import check_choice
+from atomprint.util.validation import check_choice, check_filled, check_names
 
 _SHELLS = {"s": 2, "p": 6, "d": 10, "f": 14}
 _ELECTRONS = (
@@ -190,19 +190,19 @@ class ElementProperty(CompositionDescriptor):
 
     def _validate(self) -> None:
         check_choice("missing", self.missing, ("raise", "nan", "impute"))
-        given = self.tables
-        if given is not None and not (
-            isinstance(given, Mapping) and all(isinstance(table, Mapping) for table in given.values())
-        ):
+        given = {} if self.tables is None else self.tables
+        if not isinstance(given, Mapping) or not all(isinstance(table, Mapping) for table in given.values()):
             raise TypeError(f"tables must be None or a dict of dicts, got {given!r}")
-        for name, table in (given or {}).items():
-            _own_table(name, table)
-        known = {*_BUILT_IN, *_FROM_PYMATGEN, *(given or {})}
+        if self.tables is not None:
+            check_filled("tables", given)
+        for name, table in given.items():
+            _own_table(name, check_filled(f"tables: {name}", table))
+        known = {*_BUILT_IN, *_FROM_PYMATGEN, *given}
         if isinstance(self.properties, str):
             check_choice("properties", self.properties, _PRESETS)
         else:
-            _check_names("properties", self.properties, sorted(known))
-        _check_names("statistics", self.statistics, tuple(_STATISTICS))
+            check_names("properties", self.properties, sorted(known))
+        check_names("statistics", self.statistics, tuple(_STATISTICS))
 
     def _names(self) -> tuple[str, ...]:
         return _PRESETS[self.properties] if isinstance(self.properties, str) else tuple(self.properties)
@@ -239,17 +239,6 @@ class ElementProperty(CompositionDescriptor):
 
 
 # Properties ----------------------------------------------------------------------------------------------------
-
-
-def _check_names(what: str, names: Any, known: Sequence[str]) -> None:
-    if isinstance(names, str) or not isinstance(names, Collection):
-        raise TypeError(f"{what} must be a sequence of names, got {names!r}")
-    if len(names) == 0:
-        raise ValueError(f"{what} must name at least one, got none")
-    for name in names:
-        check_choice(what, name, known)
-    if len(set(names)) < len(names):
-        raise ValueError(f"{what} must be different from each other, got {tuple(names)}")
 
 
 def _own_table(name: Any, table: Mapping[Any, Any]) -> FloatArray:

@@ -15,7 +15,7 @@ from atomprint.descriptors.composition.contract import CompositionDescriptor, Co
 from atomprint.layout import Axis, Block, Layout
 from atomprint.ragged import split
 from atomprint.util.registry import public
-from atomprint.util.validation import check_choice
+from atomprint.util.validation import check_names
 
 _TABLES: Mapping[str, Mapping[int, tuple[int, ...]]] = MappingProxyType({"common": COMMON, "observed": OBSERVED})
 
@@ -115,10 +115,7 @@ class OxidationStates(CompositionDescriptor):
         return Layout("OxidationStates", [Block((), [Axis("element properties", texts, groups)])])
 
     def _validate(self) -> None:
-        if isinstance(self.tables, str) or len(set(self.tables)) < len(self.tables) or not len(self.tables):
-            raise ValueError(f"tables must be a list of different tables, got {self.tables!r}")
-        for table in self.tables:
-            check_choice("tables", table, tuple(_TABLES))
+        check_names("tables", self.tables, tuple(_TABLES))
 
     def _features(self, contents: Contents) -> FloatArray:
         features = np.empty((len(contents.offsets) - 1, self.get_number_of_features()))

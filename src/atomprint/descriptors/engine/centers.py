@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeAlias
@@ -105,7 +105,7 @@ def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch
     if single:
         lists: Sequence[Any] = [centers]
     else:
-        if isinstance(centers, str) or not hasattr(centers, "__len__") or getattr(centers, "ndim", 1) == 0:
+        if not _is_list(centers):
             raise TypeError(f"centers must be a list with one list of centres for each structure, got {centers!r}")
         if len(centers) != len(batch):
             raise ValueError(
@@ -127,13 +127,30 @@ def center_batch(batch: Batch, centers: Centers, *, single: bool) -> CenterBatch
     )
 
 
+def check_centers(given: Any) -> None:
+    """Raise unless this may be the default of ``centers``: None, a function of structures, or a list with an item."""
+    if given is None or callable(given):
+        return
+    if not _is_list(given):
+        raise TypeError(
+            f"centers must be None, a function such as a CenterSampler, or a list of centres, got {given!r}"
+        )
+    if len(given) == 0:
+        raise ValueError(f"centers must be None or have at least one centre, got {given!r}")
+
+
+def _is_list(given: Any) -> bool:
+    unfit = isinstance(given, str | bytes | Mapping | Set) or hasattr(given, "columns")
+    return not unfit and hasattr(given, "__len__") and getattr(given, "ndim", 1) > 0
+
+
 def _centers_of_one(
     given: Any, structure: int, n_atoms: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
     if given is None:
         return np.arange(n_atoms), None
     where = f"structure {structure}: centers"
-    if isinstance(given, str | Integral) or not hasattr(given, "__len__") or getattr(given, "ndim", 1) == 0:
+    if not _is_list(given):
         raise TypeError(f"{where} must be a list of atom indices or of Cartesian points, got {given!r}")
     if len(given) == 0:
         return np.empty(0, dtype=np.int64), np.empty((0, 3))

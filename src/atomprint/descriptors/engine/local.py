@@ -13,7 +13,7 @@ import numpy.typing as npt
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Call
-from atomprint.descriptors.engine.centers import Centers, center_batch
+from atomprint.descriptors.engine.centers import Centers, center_batch, check_centers
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
@@ -32,6 +32,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
 
     def _validate(self) -> None:
         super()._validate()
+        check_centers(getattr(self, "centers", None))
         self._given_pooling()
 
     def _averages(self) -> bool:
@@ -254,7 +255,10 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         given = getattr(self, "pooling", None)
         if given is None or isinstance(given, Pooling):
             return given
-        return _named(given) if isinstance(given, str) else Pooling(given)
+        try:
+            return _named(given) if isinstance(given, str) else Pooling(given)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"pooling: {error}") from error
 
     def _pooling(self) -> Pooling | None:
         """Return the pooling step with its species settled, or None."""

@@ -59,6 +59,8 @@ class Dataset:
         Licence of the data.
     failures : tuple of Failure
         Rows that were left out, with ``on_error="skip"``.
+    lines : tuple of (int or None), optional
+        The line of its file on which each row begins, counted from 1 as editors do; None where there are no lines.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Dataset:
     folds: tuple[tuple[Indices, Indices], ...] = ()
     licence: str = ""
     failures: tuple[Failure, ...] = ()
+    lines: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -82,6 +85,8 @@ class Dataset:
             items = getattr(self, what)
             if items is not None and len(items) != n:
                 raise ValueError(f"ids must name each of {len(items)} {what}, got {n}")
+        if self.lines is not None and len(self.lines) != n:
+            raise ValueError(f"lines must be given for each of {n} rows, got {len(self.lines)}")
         if len(set(self.ids)) != n:
             raise ValueError(f"ids must be {n} different names, got {len(set(self.ids))}")
         for what, arrays in (
@@ -143,6 +148,7 @@ class Dataset:
             targets={name: replace(target, values=target.values[chosen]) for name, target in self.targets.items()},
             groups={name: labels[chosen] for name, labels in self.groups.items()},
             folds=(),
+            lines=None if self.lines is None else tuple(self.lines[i] for i in chosen),
         )
 
     def filter(self, keep: Callable[[Record], bool] | npt.ArrayLike) -> Dataset:

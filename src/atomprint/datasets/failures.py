@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atomprint.util.validation import check_choice
 
@@ -26,12 +26,21 @@ class Failure:
         What failed, such as ``"read"``, ``"structure"``, ``"target"`` or ``"features"``.
     reason : str
         The message.
+    line : int or None
+        The line of the file on which it begins, counted from 1 as editors do; None where there are no lines.
     """
 
     row: int
     id: str
     step: str
     reason: str
+    line: int | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: its line if there are lines, else its row; and its id if it has one of its own."""
+        where = f"row {self.row}" if self.line is None else f"line {self.line}"
+        return f"{where} ({self.id})" if self.id and self.id != str(self.row) else where
 
 
 class Failures(list[Failure]):
@@ -49,11 +58,12 @@ class Failures(list[Failure]):
         super().__init__()
         self.place, self.on_error = place, check_on_error(on_error)
 
-    def add(self, row: int, id: str, step: str, reason: str | Exception) -> None:
+    def add(self, row: int, id: str, step: str, reason: str | Exception, line: int | None = None) -> None:
         """Note a row that failed, or raise a ValueError; arguments as of :class:`Failure`, the reason also an error."""
+        failure = Failure(row, id, step, str(reason), line)
         if self.on_error == "raise":
-            name = f" ({id})" if id and id != str(row) else ""
             cause = reason if isinstance(reason, Exception) else None
-            hint = '(on_error="skip" leaves such rows out)'
+            hint = f'({"" if line is None else f"line {line}; "}on_error="skip" leaves such rows out)'
+            name = f" ({id})" if id and id != str(row) else ""
             raise ValueError(f"{self.place}, row {row}{name}: {step}: {reason} {hint}") from cause
-        self.append(Failure(row, id, step, str(reason)))
+        self.append(failure)

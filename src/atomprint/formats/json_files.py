@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ def read_json_lines(path: Path) -> Iterator[Row]:
                 try:
                     record = json.loads(line)
                 except json.JSONDecodeError as error:
-                    yield Row(problem=("read", f"line {number} is no JSON: {error}"))
+                    yield Row(problem=("read", f"line {number} is no JSON: {error}"), line=number)
                     continue
                 if isinstance(record, Mapping) and not _is_remark(record):
-                    yield _row(record)
+                    yield replace(_row(record), line=number)
                 elif not isinstance(record, Mapping):
-                    yield Row(problem=("read", f"line {number} must be a record, got a {type(record).__name__}"))
+                    what = f"line {number} must be a record, got a {type(record).__name__}"
+                    yield Row(problem=("read", what), line=number)
     except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
 

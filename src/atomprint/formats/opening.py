@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import lzma
 import zlib
@@ -33,16 +34,36 @@ def open_binary(path: PathOrStr) -> IO[bytes]:
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a file to read its text (UTF-8, with or without a mark of byte order); see :func:`open_binary`."""
-    return TextIOWrapper(open_binary(path), encoding="utf-8-sig", newline="")
+    """Open a file to read its text; see :func:`open_binary`.
+
+    It is UTF-8, or what a mark of byte order says. Bytes that are no UTF-8 are Windows-1252, in which spreadsheets
+    write their tables and the authors of many a CIF their names.
+    """
+    with open_binary(path) as file:
+        encoding = _encoding(file.read(4))
+    return TextIOWrapper(open_binary(path), encoding=encoding, errors=_WINDOWS, newline="")
 
 
 def decode(data: bytes) -> str:
-    """Return bytes as text: UTF-8, or Latin-1, in which the authors of many a CIF have their names."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    """Return bytes as text; see :func:`open_text`."""
+    return data.decode(_encoding(data[:4]), errors=_WINDOWS)
+
+
+def _encoding(start: bytes) -> str:
+    if start in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    return "utf-16" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _windows(error: UnicodeError) -> tuple[str, int]:
+    """Return bytes that are no UTF-8 as what they are in Windows-1252."""
+    if not isinstance(error, UnicodeDecodeError) or not error.encoding.startswith("utf-8"):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+_WINDOWS = "atomprint-windows"
+codecs.register_error(_WINDOWS, _windows)
 
 
 def read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ from atomprint.formats.opening import plain_name
 from atomprint.formats.roles import Roles, choose_roles
 from atomprint.formats.source import Row, Source
 from atomprint.formats.structures import atoms_of
-from atomprint.formats.tables import TEXT_TABLES, read_table
+from atomprint.formats.tables import OTHER_TABLES, TEXT_TABLES, read_table
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_choice, check_integer
 
@@ -82,6 +82,8 @@ def _format(path: Path) -> str:
 def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, notes: list[str]) -> Iterator[Row]:
     if form == "files":
         return read_files(path, None if table is None else Path(table), column, notes)
+    if (what := OTHER_TABLES.get(Path(plain_name(path.name)).suffix.lower())) and form == "frames":
+        raise ValueError(f"{path.name} is {what}")
     if table is not None:
         raise ValueError(f"table is for a folder or an archive of files, and {path.name} is neither")
     readers = {

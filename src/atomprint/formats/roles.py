@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from atomprint.chemistry.formula import parse_formula
 from atomprint.formats.source import Source
-from atomprint.formats.values import kind_of
+from atomprint.formats.values import column_kind, kind_of
 
 Names = str | Sequence[str] | Mapping[str, str]
 """Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""
@@ -122,8 +123,17 @@ def _check(source: Source, argument: str, names: Sequence[str]) -> None:
             raise source.missing(argument, name)
 
 
+def is_usual(name: str) -> bool:
+    """Return whether structures, formulas or ids are usually called so."""
+    return _plain(name) in (*_STRUCTURES, *_FORMULAS, *_IDS)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s\-]+", "_", name.strip().lower())
+
+
 def _present(source: Source, usual: Sequence[str]) -> list[str]:
-    return [name for name in source.names if re.sub(r"[\s\-]+", "_", name.strip().lower()) in usual]
+    return [name for name in source.names if _plain(name) in usual]
 
 
 def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
@@ -152,17 +162,17 @@ def _formulas_by_content(source: Source) -> str | None:
 def _guess_target(source: Source, roles: Roles) -> str | None:
     taken = {roles.structure, roles.formula, roles.id, *roles.groups.values()}
     passed = {*_STRUCTURES, *_FORMULAS, *_IDS, *_ROW_NUMBERS}
-    kinds: dict[str, set[str]] = {}
+    values: dict[str, list[Any]] = {}
     for row in source.first:
         for name, value in row.fields.items():
             # A column that repeats the rows' own names, such as that of files called 0.cif, 1.cif ..., is no property.
             repeated = bool(row.id) and str(value).strip() == row.id
             if name not in taken and name.lower() not in passed and not repeated:
-                kinds.setdefault(name, set()).add(kind_of(value))
-    numbers = [name for name, kind in kinds.items() if kind - {"missing"} and kind <= {"number", "boolean", "missing"}]
+                values.setdefault(name, []).append(value)
+    numbers = [name for name, raws in values.items() if column_kind(raws) in ("number", "boolean")]
     if len(numbers) == 1:
         return numbers[0]
-    if not kinds:
+    if not values:
         return None  # nothing but structures or formulas
     what = f"several {source.noun}s have numbers" if numbers else f"no {source.noun} has numbers"
     raise ValueError(f"targets: give names, or () for none, since {what}: there are {source.listed()}")

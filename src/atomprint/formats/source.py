@@ -31,6 +31,8 @@ class Row:
         The name that it has by itself, such as that of its file; empty if it has none.
     problem : (str, str) or None
         If it could not be read: the step that failed, and why.
+    line : int or None
+        The line of its file on which it begins, counted from 1 as editors do; None where there are no lines.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class Row:
     arrays: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
     problem: tuple[str, str] | None = None
+    line: int | None = None
 
     def names(self) -> Iterator[str]:
         """Yield all names that :meth:`get` knows, but for those of components."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -15,7 +17,11 @@ from atomprint.util.types import Array
 Classes = Sequence[Any] | Mapping[Any, str]
 """Values of classes in their order, or names of classes by value."""
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# "1D3" is Fortran's. A minus may be the character of typesetters.
+_NUMBER = re.compile(r"[+−–-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+−–-]?\d+)?", re.ASCII)
+_COMMA = re.compile(r"[+−–-]?\d+,\d+(?:[eE][+−–-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+−–-]?\d{1,3}(?:,\d{3})+", re.ASCII)
+_TO_FLOAT = str.maketrans("−–dD", "--ee")
 # "Na" is sodium.
 _MISSING = frozenset(
     {
@@ -73,6 +79,51 @@ def is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text.strip()) is not None
 
 
+def number_of(raw: Any) -> float:
+    """Return a value of the kind ``"number"`` as a float; infinite if it is too large for one."""
+    try:
+        return float(raw.strip().translate(_TO_FLOAT) if isinstance(raw, str) else raw)
+    except OverflowError:
+        return math.inf
+
+
+def with_points(raws: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of a column with points for decimal commas, if it has these.
+
+    It has, where words are like ``"5,2"``, no other number in the column has a point, and not all of them may have
+    a comma after thousands, as ``"1,234"``.
+    """
+    words = [raw.strip() for raw in raws if isinstance(raw, str)]
+    commas = [word for word in words if _COMMA.fullmatch(word)]
+    if not commas or all(map(_THOUSANDS.fullmatch, commas)):
+        return raws
+    if any("." in word and is_number(word) for word in words) or any(isinstance(raw, float) for raw in raws):
+        return raws
+    return [raw.replace(",", ".") if isinstance(raw, str) and _COMMA.fullmatch(raw.strip()) else raw for raw in raws]
+
+
+def column_kind(raws: Sequence[Any]) -> str:
+    """Return what a column holds: a kind of :func:`kind_of`, ``"missing"`` if nothing is known, or ``"mixed"``.
+
+    Numbers with some words among them are numbers, if those are at least half, and truth values of any writing are
+    booleans: what does not fit is for :func:`read_column` to name.
+    """
+    kinds = Counter(kind_of(raw) for raw in with_points(raws))
+    del kinds["missing"]
+    if not kinds:
+        return "missing"
+    if set(kinds) == {"boolean", "number"} and _all_truth(raws):
+        return "boolean"
+    if set(kinds) <= {"number", "boolean", "word"} and 2 * kinds["number"] >= sum(kinds.values()):
+        return "number"
+    return next(iter(kinds)) if len(kinds) == 1 else "mixed"
+
+
+def _all_truth(raws: Sequence[Any]) -> bool:
+    """Return whether all numbers among values are 0 or 1."""
+    return all(number_of(raw) in (0, 1) for raw in raws if kind_of(raw) == "number")
+
+
 def is_missing(raw: Any) -> bool:
     """Return whether a raw value says that nothing is known: None, nan, or a word for these."""
     if isinstance(raw, str):
@@ -90,7 +141,7 @@ def kind_of(raw: Any) -> str:
         return "missing"
     if isinstance(raw, bool) or (isinstance(raw, str) and raw.strip().lower() in ("true", "false")):
         return "boolean"
-    if isinstance(raw, Real) or (isinstance(raw, str) and is_number(raw)):
+    if isinstance(raw, Real | Decimal) or (isinstance(raw, str) and is_number(raw)):
         return "number"
     return "word" if isinstance(raw, str) else "other"
 
@@ -128,8 +179,9 @@ def read_column(
     Raises
     ------
     ValueError
-        If words differ so much from row to row that they are no classes.
+        If words differ so much from row to row that they are no classes, or two of them in their capitals only.
     """
+    raws = with_points(raws)
     kinds = [kind_of(raw) for raw in raws]
     if "array" in kinds:
         return _read_arrays(raws, kinds, n_atoms)
@@ -137,21 +189,26 @@ def read_column(
         return _read_classes(raws, classes)
     bad = {row: f"the value is {_short(raws[row])}" for row, kind in enumerate(kinds) if kind == "other"}
     known = set(kinds) - {"missing", "other"}
-    if numbers or "number" in known:
-        return _read_numbers(raws, kinds, bad)
-    if known == {"boolean"}:
+    if not numbers and "boolean" in known and known <= {"boolean", "number"} and _all_truth(raws):
         column = _read_classes(
-            [None if kind != "boolean" else _text(raw).lower() for raw, kind in zip(raws, kinds, strict=True)],
-            {"false": "False", "true": "True"},
+            [_text(raw).lower() if kind in known else None for raw, kind in zip(raws, kinds, strict=True)],
+            {"false": "False", "true": "True", "0": "False", "1": "True"},
         )
         return column._replace(bad=bad)
+    if numbers or "number" in known:
+        return _read_numbers(raws, kinds, bad)
     words = [_text(raw) if kind in ("boolean", "word") else None for raw, kind in zip(raws, kinds, strict=True)]
     for row, word in enumerate(words):
         if word is not None and _LIKE_NUMBER.match(word):
-            bad[row] = f"the value must be a number, got {_short(word)}; if it is a class, give classes="
+            bad[row] = f"the value must be a number, got {_short(word)}; if it is a class, give classes={_advice(word)}"
             words[row] = None
     names = sorted({word for word in words if word is not None})
     n_known = sum(word is not None for word in words)
+    spelled: dict[str, str] = {}
+    for name in names:
+        if (other := spelled.setdefault(name.casefold(), name)) != name:
+            what = f"the classes {other!r} and {name!r} differ in capitals only"
+            raise ValueError(f"{what}: write them alike, or give classes=")
     if len(names) > _MANY_CLASSES and 2 * len(names) > n_known:
         raise ValueError(
             f"the values are words, such as {', '.join(map(repr, names[:3]))}, and {len(names)} of {n_known} are "
@@ -166,13 +223,23 @@ def _read_numbers(raws: Sequence[Any], kinds: Sequence[str], bad: dict[int, str]
     values = np.full(len(raws), np.nan)
     for row, (raw, kind) in enumerate(zip(raws, kinds, strict=True)):
         if kind == "number":
-            values[row] = float(raw)
+            values[row] = number_of(raw)
             if not np.isfinite(values[row]):
-                bad[row] = f"a number must be finite, got {raw}"
+                bad[row] = f"a number must be finite, got {str(raw)[:60]}"
                 values[row] = np.nan
         elif kind not in ("missing", "other"):
-            bad[row] = f"the value must be a number, got {_short(raw)}"
+            bad[row] = f"the value must be a number, got {_short(raw)}{_advice(raw)}"
     return Column(values, (), "structure", bad)
+
+
+def _advice(raw: Any) -> str:
+    """Return what a word among numbers may mean, and why it is not taken for a number."""
+    word = str(raw).strip()
+    if _THOUSANDS.fullmatch(word) or re.fullmatch(r"[+-]?\d{1,3}([.' ]\d{3})+,\d+|[+-]?\d{1,3}(,\d{3})+\.\d+", word):
+        return ": is the comma before decimals, or between thousands?"
+    if _COMMA.fullmatch(word):
+        return ": other numbers of the column have a decimal point, this a comma"
+    return ""
 
 
 def _read_classes(raws: Sequence[Any], classes: Classes) -> Column:
@@ -210,7 +277,7 @@ def _read_arrays(raws: Sequence[Any], kinds: Sequence[str], n_atoms: Sequence[in
             )
         elif set(parts) <= {"number", "missing"}:
             array = np.array(
-                [np.nan if part == "missing" else float(x) for x, part in zip(raw, parts, strict=True)],
+                [np.nan if part == "missing" else number_of(x) for x, part in zip(raw, parts, strict=True)],
                 dtype=np.float64,
             )
             if np.isinf(array).any():
@@ -226,13 +293,13 @@ def _key(value: Any) -> Any:
     """Return what values that mean the same class have in common: 1, 1.0 and "1"."""
     kind = kind_of(value)
     if kind == "number":
-        return float(value)
+        return number_of(value)
     return _text(value).lower() if kind == "boolean" else str(value).strip()
 
 
 def _text(raw: Any) -> str:
-    if isinstance(raw, Real) and not isinstance(raw, bool | np.bool_) and float(raw).is_integer():
-        return str(int(float(raw)))
+    if isinstance(raw, Real) and not isinstance(raw, bool | np.bool_ | int) and float(raw).is_integer():
+        return str(int(raw))  # type: ignore[call-overload]
     return str(raw).strip()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from atomprint.formats.source import Row
-from atomprint.formats.values import kind_of, label_of
+from atomprint.formats.values import column_kind, kind_of, label_of, number_of, with_points
 from atomprint.util.types import FloatArray
 
 _MAX_CLASSES = 10
@@ -149,12 +149,13 @@ def _core(key: str) -> str:
 
 def _kind(name: str, raws: Sequence[Any], rows: Sequence[Row]) -> int | None:
     """Return 0 for numbers, 1 for classes and 2 for values of atoms; None for what is no property."""
+    raws = with_points(raws)
     kinds = {kind_of(raw) for raw in raws} - {"missing"}
     known = [raw for raw in raws if kind_of(raw) != "missing"]
-    if kinds == {"number"}:
-        values = np.array([float(raw) for raw in known])
+    if column_kind(raws) == "number":
+        values = np.array([number_of(raw) for raw in known if kind_of(raw) == "number"])
         return None if len(values) > 1 and (np.ptp(values) == 0 or _counts_rows(values)) else 0
-    if kinds and kinds <= {"boolean", "word"}:
+    if column_kind(raws) == "boolean" or (kinds and kinds <= {"boolean", "word"}):
         labels = {label_of(raw) for raw in known}
         few = len(labels) <= _MAX_CLASSES and 2 * len(labels) <= len(known)
         return 1 if few and len(labels) > 1 else None

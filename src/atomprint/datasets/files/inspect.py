@@ -9,7 +9,7 @@ from pathlib import Path
 from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
-from atomprint.formats.values import kind_of
+from atomprint.formats.values import column_kind
 from atomprint.util.types import PathOrStr
 
 
@@ -68,9 +68,9 @@ def inspect_file(path: PathOrStr, *, structure: str | None = None, formula: str 
     roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
     taken = {roles.structure, roles.formula, roles.id}
     names = tuple(found.names)
-    kinds = {name: {kind_of(row.get(name)) for row in found.first} - {"missing"} for name in names}
-    numeric = (name for name in names if kinds[name] and kinds[name] <= {"number", "boolean"})
-    units = {name: guess_unit(name) for name in names if kinds[name] in ({"number"}, {"array"})}
+    kinds = {name: column_kind([row.get(name) for row in found.first]) for name in names}
+    numeric = (name for name in names if kinds[name] in ("number", "boolean"))
+    units = {name: guess_unit(name) for name in names if kinds[name] in ("number", "array")}
     return FileContents(
         names,
         tuple(name for name in numeric if name not in taken and not is_label(name)),

@@ -146,6 +146,7 @@ def read_dataset(
         first = min(failed)
         raise ValueError(f"{place.name}: no row can be read; row {first.row}: {first.step}: {first.reason}")
     entries = [entries[index] for index in kept]
+    lines = tuple(entry.line for entry in entries)
     label = plain_name(place.name).split(".")[0] if name is None else name
     return Dataset(
         name=label,
@@ -161,6 +162,7 @@ def read_dataset(
         description=" ".join([f"Read from {place.name}.", *found.notes]),
         source=f"Own data, {place.name}" if source is None else source,
         failures=tuple(sorted(failed)),
+        lines=None if set(lines) == {None} else lines,
     )
 
 
@@ -241,6 +243,7 @@ class _Entry:
     formula: str
     raws: Mapping[str, Any]
     labels: Mapping[str, str]
+    line: int | None
 
 
 class _RowError(Exception):
@@ -265,8 +268,14 @@ def _kept(entries: list[_Entry], columns: Mapping[str, Column], roles: Roles, fa
     for target, key in roles.targets.items():
         for row, reason in columns[target].bad.items():
             bad.setdefault(row, f"{key!r}: {reason}")
+    later = [entries[row] for row in sorted(bad)[1:]]
+    others = [f"row {entry.number}" if entry.line is None else f"line {entry.line}" for entry in later]
+    if len(others) > 5:
+        others[5:] = [f"{len(others) - 5} more"]
+    more = f"; also {', '.join(others)}" if others else ""
     for row, reason in sorted(bad.items()):
-        failed.add(entries[row].number, entries[row].id, "target", reason)
+        entry = entries[row]
+        failed.add(entry.number, entry.id, "target", reason + (more if failed.on_error == "raise" else ""), entry.line)
     return np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
 
 
@@ -288,7 +297,8 @@ def _read_entries(source: Source, roles: Roles, folder: Path, failed: Failures, 
             rows_of[name] = number
             entries.append(entry)
             continue
-        failed.add(number, name, *problem)
+        step, reason = problem
+        failed.add(number, name, step, reason, row.line)
     return entries
 
 
@@ -334,7 +344,7 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         labels = {group: label_of(row.get(key)) for group, key in roles.groups.items()}
     except BadValueError as error:
         _fail("group", str(error))
-    return _Entry(number, name, atoms, formula, raws, labels)
+    return _Entry(number, name, atoms, formula, raws, labels, row.line)
 
 
 def _raw(row: Row, key: str) -> Any:

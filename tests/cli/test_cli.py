@@ -7,7 +7,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -85,13 +85,24 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert "volume" in run("info")
     output = " ".join(run("evaluate", crystals.name, "--structure", "cif").split())
     assert "MAE" in output
-    assert "Warning: these are the 40 samples that the model was fitted to" in output
+    assert "Warning: these are 40 samples that the model was fitted to" in output
     pd.read_csv(crystals).iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
-    assert "Warning" not in run("evaluate", "fewer.csv", "--structure", "cif")
+    assert "Warning: these are 39 samples" in " ".join(run("evaluate", "fewer.csv", "--structure", "cif").split())
     others = pd.read_csv(crystals)
-    others["volume"] *= 1.1  # other values under the same names
+    larger = [read(StringIO(text), format="cif") for text in others["cif"]]
+    for atoms in larger:  # other structures under the same names
+        atoms.set_cell(1.5 * atoms.cell, scale_atoms=True)
+    others["cif"] = [cif(atoms, tmp_path) for atoms in larger]
     others.to_csv(tmp_path / "others.csv", index=False)
     assert "Warning" not in run("evaluate", "others.csv", "--structure", "cif")
+    others.loc[:9, "cif"] = pd.read_csv(crystals)["cif"][:10]
+    others.to_csv(tmp_path / "mixed.csv", index=False)
+    output = " ".join(run("evaluate", "mixed.csv", "--structure", "cif", "-o", "figures.json").split())
+    assert "Warning: 10 of 40 samples have the structure of a sample that the model was fitted to" in output
+    assert "30 not in training" in output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["n_seen"] == 10
+    assert figures["unseen"]["mae"] > figures["metrics"]["mae"]
     assert "Volume" in run("report", "atomprint-run")
 
 

@@ -98,7 +98,9 @@ def _csv(found: Predictions) -> str:
 
 
 def _show(found: Predictions, most: int) -> None:
-    rows = [{name: value for name, value in row.items() if name != "structure"} for row in _rows(found)]
+    seen = 0 if found.in_training is None else int(found.in_training.sum())
+    hidden = {"structure"} if seen else {"structure", "in_training"}
+    rows = [{name: value for name, value in row.items() if name not in hidden} for row in _rows(found)]
     headers = list(dict.fromkeys(name for row in rows for name in row))
     console.print(
         table(
@@ -108,6 +110,12 @@ def _show(found: Predictions, most: int) -> None:
     )
     if len(rows) > most:
         console.print(f"and {len(rows) - most} more: give --output to have them all")
+    if seen:
+        console.print(
+            f"{seen} of {len(rows)} rows are in_training: the model was fitted to them and tells what it remembers. "
+            "How good it is on new ones, and intervals, which are for these, cannot be seen there.",
+            style="dim",
+        )
 
 
 def _cell(value: Any) -> str:
@@ -126,6 +134,9 @@ def evaluate(
     ] = None,
     structure: Annotated[str | None, typer.Option(help="Column with the structures.")] = None,
     formula: Annotated[str | None, typer.Option(help="Column with the formulas.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for the figures and what is to be known of them.")
+    ] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
     trust: Trust = None,
     jobs: Jobs = None,
@@ -133,6 +144,7 @@ def evaluate(
     """Compare the predictions of a saved model with known values that it has not seen."""
     with messages():
         from atomprint.learn.task.metrics import METRICS
+        from atomprint.util.files import write_atomically
         from atomprint.workflow.recipes.data import DataSection
         from atomprint.workflow.saved.evaluate import evaluate_model
         from atomprint.workflow.saved.model import load_model
@@ -152,11 +164,18 @@ def evaluate(
             result = evaluate_model(loaded, dataset, str(section.target), n_jobs=-1 if jobs is None else jobs)
         unit = loaded.card.unit
         specs = METRICS[result.metrics.kind]
+        headers, columns = ["metric", f"{result.n} samples"], [result.metrics]
+        if result.unseen is not None and result.n_seen is not None:
+            headers.append(f"{result.n - result.n_seen} not in training")
+            columns.append(result.unseen)
         rows = [
-            (specs[name].title + (f" ({unit})" if unit and specs[name].in_unit else ""), metric)
-            for name, metric in result.metrics.values.items()
+            (specs[name].title + (f" ({unit})" if unit and specs[name].in_unit else ""), *(c[name] for c in columns))
+            for name in result.metrics.values
         ]
-        console.print(table(("metric", f"{result.n} samples"), rows, 1))
+        console.print(table(headers, rows, 1))
+        if output is not None:
+            write_atomically(output, json.dumps(result.to_dict(), indent=1, ensure_ascii=False) + "\n")
+            console.print(f"Wrote {output}", soft_wrap=True, markup=False)
         if result.warning:
             console.print(f"Warning: {result.warning}", style="bold yellow")
         for sentence in result.notes:

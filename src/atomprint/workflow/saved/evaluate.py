@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomprint.datasets import Dataset
 from atomprint.learn.task.metrics import Metrics, compute_metrics
 from atomprint.learn.task.problem import Problem
+from atomprint.util.types import JsonObject, Mask
 from atomprint.workflow.saved.card import Card, digest
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.predictions import Predictions
@@ -30,13 +31,31 @@ class ModelEvaluation:
         What to keep in mind: samples that could not be predicted, samples outside the domain, coverage of the
         intervals.
     warning : str
-        Why the figures say nothing of new samples; empty if there is no such reason.
+        Why the figures say little or nothing of new samples; empty if there is no such reason.
+    n_seen : int or None
+        Number of samples whose structure or composition the model was fitted to; None for files of models that do not
+        know their training set.
+    unseen : Metrics or None
+        Figures of merit over the other samples, if there are some of both.
     """
 
     metrics: Metrics
     n: int
     notes: tuple[str, ...]
     warning: str = ""
+    n_seen: int | None = None
+    unseen: Metrics | None = None
+
+    def to_dict(self) -> JsonObject:
+        """Return plain numbers and words, for JSON."""
+        return {
+            "n": self.n,
+            "metrics": self.metrics.to_dict(),
+            "n_seen": self.n_seen,
+            "unseen": None if self.unseen is None else self.unseen.to_dict(),
+            "warning": self.warning,
+            "notes": list(self.notes),
+        }
 
 
 def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs: int = 1) -> ModelEvaluation:
@@ -80,15 +99,38 @@ def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs
     if not predicted.any():
         raise ValueError(f"no structure of {dataset.name!r} can be predicted: {found.failures[0].reason}")
     rows, truth = rows[predicted], problem.y[predicted]
-    metrics = compute_metrics(
-        problem.kind,
-        truth,
-        found.values[rows],
-        None if found.probabilities is None else found.probabilities[rows],
-        given.classes,
+
+    def judged(chosen: Mask) -> Metrics:
+        probabilities = None if found.probabilities is None else found.probabilities[rows[chosen]]
+        return compute_metrics(problem.kind, truth[chosen], found.values[rows[chosen]], probabilities, given.classes)
+
+    everything = np.ones(len(rows), dtype=bool)
+    seen = None if found.in_training is None else found.in_training[rows]
+    n_seen = None if seen is None else int(np.count_nonzero(seen))
+    return ModelEvaluation(
+        judged(everything),
+        len(rows),
+        tuple(_notes(found, rows, truth, len(problem))),
+        _warning(card, problem, len(rows), n_seen),
+        n_seen,
+        judged(~seen) if seen is not None and 0 < np.count_nonzero(seen) < len(seen) else None,
     )
-    notes = tuple(_notes(found, rows, truth, len(problem)))
-    return ModelEvaluation(metrics, len(rows), notes, _seen(card, problem))
+
+
+def _warning(card: Card, problem: Problem, n: int, n_seen: int | None) -> str:
+    """Return what it means that a model was fitted to some of the samples; empty if it was to none."""
+    if n_seen is None:
+        return _seen(card, problem)
+    if n_seen == n:
+        return _ALL_SEEN.format(n=n)
+    if not n_seen:
+        return ""
+    what = "composition" if problem.dataset.structures is None else "structure"
+    each = "has" if n_seen == 1 else "have"
+    return (
+        f"{n_seen} of {n} samples {each} the {what} of a sample that the model was fitted to: it may remember their "
+        f"values, and they flatter the figures. Those of the other {n - n_seen} are beside them."
+    )
 
 
 def _seen(card: Card, problem: Problem) -> str:
@@ -100,10 +142,13 @@ def _seen(card: Card, problem: Problem) -> str:
     span = None if card.classes else (float(y.min()), float(y.max()))
     if counts != dict(training.counts) or span != training.target_range:  # numbered alike, but others
         return ""
-    return (
-        f"these are the {len(problem)} samples that the model was fitted to: how good it is on new ones cannot be seen "
-        "from them. The figures of atomprint train are of samples that the models had not seen."
-    )
+    return _ALL_SEEN.format(n=len(problem))
+
+
+_ALL_SEEN = (
+    "these are {n} samples that the model was fitted to: how good it is on new ones cannot be seen from them. The "
+    "figures of atomprint train are of samples that the models had not seen."
+)
 
 
 def _rows(found: Predictions, problem: Problem, needed: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

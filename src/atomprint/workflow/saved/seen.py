@@ -16,11 +16,11 @@ from atomprint.chemistry.formula import reduced_formula
 from atomprint.learn.splits.fingerprint import fingerprint
 from atomprint.structures import Batch
 
-STRUCTURE_TOLERANCE = 0.05  # Å, of averages of interatomic distances; float16 is exact to 0.004 up to 16 Å
+STRUCTURE_TOLERANCE = 0.02  # Å, of distances: coordinates of three digits; float16 is exact to 0.004 up to 8 Å
 COMPOSITION_TOLERANCE = 1e-3  # of the share of an element: 0.333 is a third
 _MAX_ATOMS = 20_000  # larger structures are not recognised
 
-_N_MEANS, _N_EXTREMES = 12, 6
+_N_MEANS, _N_EXTREMES = 8, 10
 
 Marks = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 

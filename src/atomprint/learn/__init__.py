@@ -26,6 +26,7 @@ from atomprint.learn.task.metrics import (
     compute_metrics,
     regression_metrics,
 )
+from atomprint.learn.task.noise import DropNoise
 from atomprint.learn.task.problem import Problem
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MODELS",
     "Breakdown",
     "Choice",
+    "DropNoise",
     "EnsembleClassifier",
     "EnsembleRegressor",
     "Evaluation",

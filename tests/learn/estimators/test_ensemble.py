@@ -352,10 +352,10 @@ def test_members_are_models_by_name_with_what_each_of_them_wants(numbers):
     )
     assert [name for name, _ in made.members] == ["extra_trees", "ridge", "ridge_2", "vectors"]
     assert made.random_state == 4
-    trees = made.members[0][1]
+    trees = made.members[0][1][-1]
     assert (trees.n_estimators, trees.random_state, trees.n_jobs) == (10, 4, 2)
-    assert [name for name, _ in made.members[1][1].steps] == ["impute", "scale", "model"]
-    assert [name for name, _ in made.members[2][1].steps] == ["impute", "scale", "project", "model"]
+    assert [name for name, _ in made.members[1][1].steps] == ["clean", "impute", "scale", "model"]
+    assert [name for name, _ in made.members[2][1].steps] == ["clean", "impute", "scale", "project", "model"]
     assert made.fit(X, y).predict(X).shape == (120,)
     for kind, names in (("regression", 4), ("classification", 3)):
         assert len(make_model("ensemble", kind).members) == names
@@ -390,7 +390,9 @@ def test_several_seeds_are_averaged(numbers):
     model = make_model("mlp", n_seeds=3, **options).fit(X, y)
     assert (clone(model).fit(X, y).predict(X) == model.predict(X)).all()
     before, bag = unwrap(model)
-    Z = before[1].transform(before[0].transform(X))
+    Z = X
+    for step in before:
+        Z = step.transform(Z)
     guesses = np.array([one.predict(Z) for one in bag.estimators_])
     assert len({one.random_state for one in bag.estimators_}) == 3
     assert {one.hidden_layer_sizes for one in innermost(model)} == {(8,)}
@@ -443,7 +445,7 @@ def test_what_is_inside_a_fitted_ensemble(numbers):
     spread = np.sqrt(np.average((guesses - mean) ** 2, axis=0, weights=weights))
     assert standard_deviation(model, X) == pytest.approx(spread)
     only = make_model("ensemble", members=[{"type": "extra_trees", "n_estimators": 10}], random_state=0).fit(X, y)
-    trees = [tree.predict(X[:50] + 0.1) for tree in only.members_["extra_trees"].estimators_]
+    trees = [tree.predict(X[:50] + 0.1) for tree in only.members_["extra_trees"][-1].estimators_]
     about_the_median = np.sqrt(np.mean((trees - np.median(trees, axis=0)) ** 2, axis=0))
     assert standard_deviation(only, X[:50] + 0.1) == pytest.approx(about_the_median)
 

@@ -56,5 +56,5 @@ def test_by_name(data, kind):
     y = y if kind == "regression" else (y > 0).astype(int)
     model = make_model("extra_trees", kind, n_estimators=20, random_state=0).fit(X[:900], y[:900])
     assert model.predict(X[900:]).shape == (100,)
-    assert isinstance(model, MedianExtraTrees) == (kind == "regression")
-    assert model.n_estimators == 20
+    assert isinstance(model[-1], MedianExtraTrees) == (kind == "regression")
+    assert model[-1].n_estimators == 20

@@ -89,7 +89,7 @@ def test_a_model_with_a_projection():
     X = samples()
     y = X @ np.arange(8.0)
     model = make_model("ridge", projection={"n_components": 8, "whiten": 0.2}).fit(X, y)
-    assert [name for name, _ in model.steps] == ["impute", "scale", "project", "model"]
+    assert [name for name, _ in model.steps] == ["clean", "impute", "scale", "project", "model"]
     assert np.abs(model.predict(X) - y).max() < 0.1
     with pytest.raises(ValueError, match="model 'ridge, projection': parameters must be among n_components, whiten"):
         make_model("ridge", projection={"components": 8})

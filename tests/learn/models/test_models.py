@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn import MODELS, GaussianProcess, Interval, KernelRidgeCV, Search, make_model
+from atomprint.learn import MODELS, DropNoise, GaussianProcess, Interval, KernelRidgeCV, Search, make_model
 from atomprint.learn.estimators import similarity
 from atomprint.learn.estimators.similarity import factorise
 from atomprint.learn.models.anatomy import chosen_parameters, standard_deviation, unwrap
@@ -82,12 +82,13 @@ def test_missing_and_constant_features_are_no_obstacle(name, kind, data):
 
 def test_scaling_and_imputation_are_steps_of_the_model(data):
     model = make_model("svm").fit(data[0], data[1]["regression"])
-    impute, scale = unwrap(model)[0]
+    clean, impute, scale = unwrap(model)[0]
+    assert isinstance(clean, DropNoise)
     assert isinstance(impute, SimpleImputer)
     assert isinstance(scale, StandardScaler)
-    assert scale.mean_ == pytest.approx(data[0].mean(axis=0))
+    assert scale.mean_ == pytest.approx(data[0].mean(axis=0) * [1, 1, 1, 0, 1])  # the constant becomes zero
     for name in TREES:
-        assert unwrap(make_model(name))[0] == []
+        assert [type(step) for step in unwrap(make_model(name))[0]] == [DropNoise]
 
 
 @pytest.mark.parametrize("name", ["svm", "mlp", "lasso", "kernel_ridge", "gaussian_process", "k_neighbors", "ridge"])
@@ -173,7 +174,8 @@ def test_extras_that_are_missing_are_named(monkeypatch):
 def test_the_spread_of_a_forest_is_that_of_its_trees(data):
     X, y = data[0], data[1]["regression"]
     model = make_model("random_forest", n_estimators=20, random_state=0).fit(X, y)
-    by_tree = np.array([tree.predict(X) for tree in model.estimators_])
+    clean, forest = model
+    by_tree = np.array([tree.predict(clean.transform(X)) for tree in forest.estimators_])
     assert standard_deviation(model, X) == pytest.approx(by_tree.std(axis=0))
     assert standard_deviation(make_model("ridge").fit(X, y), X) is None
     scaled = TransformedTargetRegressor(model, transformer=StandardScaler()).fit(X, y)

@@ -100,7 +100,7 @@ def test_a_study_of_numbers():
     found = checked(study)
     assert found["best"] == {"features": trial.features.key, "model": name}
     assert found["dataset"]["licence"] == "CC0"
-    assert found["models"]["wood"]["parameters"]["n_estimators"] == 20
+    assert found["models"]["wood"]["parameters"]["model"]["n_estimators"] == 20
     assert found["trials"][0]["features"]["parameters"] == {"missing": "nan"}
     assert found["trials"][0]["models"]["ridge"]["folds"][1]["chosen"]["alpha"] > 0
     assert found["split"]["method"] == "random"

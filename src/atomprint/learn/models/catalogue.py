@@ -89,6 +89,8 @@ class ModelSpec:
         "regression", "classification".
     pairwise : bool
         Whether it can be given a kernel between samples.
+    cleaned : bool
+        Whether features that are nothing but rounding become zeros; False for models made of others, which see to it.
     imputed : bool
         Whether missing features are replaced by the mean; False for models that can do with them.
     scaled : bool
@@ -105,6 +107,7 @@ class ModelSpec:
     space: SearchSpace = field(default_factory=dict)
     kinds: tuple[str, ...] = KINDS
     pairwise: bool = False
+    cleaned: bool = True
     imputed: bool = True
     scaled: bool = False
     target_scaled: bool = False
@@ -249,6 +252,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             "knows only the training targets: always predicts their mean, or the commonest class, which a model must "
             "beat to be of use",
             _dummy,
+            cleaned=False,
             imputed=False,
         ),
         "linear": ModelSpec(
@@ -389,6 +393,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             "a few models of different kinds together; how much each of them counts is found within the training part, "
             "by predictions of samples that it was not fitted to",
             _ensemble,
+            cleaned=False,
             imputed=False,
         ),
     }

@@ -30,6 +30,7 @@ from atomprint.learn.models.catalogue import (
 )
 from atomprint.learn.models.search import Search, SearchSpace
 from atomprint.learn.task.blocks import SelectBlocks, check_names
+from atomprint.learn.task.noise import DropNoise
 from atomprint.util.registry import import_class
 from atomprint.util.types import Estimator
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
@@ -63,8 +64,8 @@ def make_model(
     ----------
     name : str
         One of :data:`MODELS`, or the import path of a class with the interface of scikit-learn, such as
-        ``"sklearn.svm.NuSVR"``, which is imported; such a model gets its features as they are, neither imputed nor
-        scaled.
+        ``"sklearn.svm.NuSVR"``, which is imported; such a model gets its features as they are, neither cleaned of
+        rounding (:class:`DropNoise`) nor imputed nor scaled.
     kind : {"regression", "classification"}
         Kind of the problem.
     random_state : int, optional
@@ -97,8 +98,8 @@ def make_model(
     -------
     estimator
         A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``select`` (if there are ``blocks``),
-        ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for) and ``model``,
-        or a search around it.
+        ``clean``, ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for) and
+        ``model``, or a search around it.
 
     Raises
     ------
@@ -194,6 +195,8 @@ def _steps_before(
 ) -> list[tuple[str, Estimator]]:
     """Return what features go through before a model of atomprint sees them."""
     steps: list[tuple[str, Estimator]] = []
+    if spec.cleaned:  # in place: kernels know features by the columns of their blocks
+        steps.append(("clean", DropNoise(keep=True)))
     if spec.imputed:
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
         if spec.scaled:  # in place: the imputer has made a copy

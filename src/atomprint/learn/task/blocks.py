@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.task.noise import DropNoise
 from atomprint.util.registry import public
 from atomprint.util.types import Estimator, Indices, Mask, Samples, Targets
 
@@ -203,6 +204,8 @@ def keeps_columns(step: Estimator) -> bool:
     """Return whether each feature that goes into a transformer comes out of it at the same place."""
     if isinstance(step, SimpleImputer):
         return bool(step.keep_empty_features and not step.add_indicator)
+    if isinstance(step, DropNoise):
+        return bool(step.keep)
     return step in (None, "passthrough") or isinstance(step, OneToOneFeatureMixin)
 
 

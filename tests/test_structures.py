@@ -189,7 +189,7 @@ def broken(**changes):
             "cell must have a non-zero volume",
         ),
         (Atoms("H", cell=[np.nan, 4, 4], pbc=True), ValueError, "structure 0: cell must be finite"),
-        ({"a": bulk("Cu")}, TypeError, "structures must be an ase.Atoms, .* got dict"),
+        ({"a": bulk("Cu")}, TypeError, "structures must be a sequence, got a dict"),
         ("H2O", ValueError, "'H2O' is neither a structure nor the name of a file"),
         (Path("nowhere.xyz"), FileNotFoundError, "no such file: 'nowhere.xyz'"),
         (__file__, ValueError, "ASE cannot read"),

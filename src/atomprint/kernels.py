@@ -549,7 +549,7 @@ class REMatchKernel(StructureKernel):
 
 def _read(name: str, given: LocalFeaturesLike, with_squares: bool = True) -> _Centers:
     """Return checked features in double precision, and their squared lengths if asked for."""
-    if isinstance(given, np.ndarray) and given.ndim != 3 and given.dtype != object:
+    if isinstance(given, np.ndarray) and given.ndim != 3 and given.dtype.kind not in "OV":
         raise ValueError(
             f"{name} must be a sequence with one array of shape (n_centers, n_features) for each structure, "
             f"got an array of shape {given.shape}"

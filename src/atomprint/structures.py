@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import index as as_index
@@ -16,6 +16,7 @@ from ase import Atoms
 
 from atomprint import _core
 from atomprint.ragged import locate, offsets_of, pick
+from atomprint.util.items import items_of
 
 Structures: TypeAlias = Any
 """One structure, or a sequence of them: ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, the path of a
@@ -290,6 +291,7 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
         If there is no structure, or a structure is empty, has positions or a cell that are not finite, has no
         cell or one without volume although periodic boundaries are asked for, or has coincident atoms.
     """
+    structures = items_of("structures", structures)
     if isinstance(structures, Batch):
         batch = structures
         if periodic is False:
@@ -307,7 +309,7 @@ def _flatten(structures: Structures, periodic: bool) -> Batch:
         single = False
     elif single:
         items = [structures]
-    elif isinstance(structures, Iterable) and not isinstance(structures, Mapping | bytes):
+    elif isinstance(structures, Iterable) and not isinstance(structures, bytes):
         items = list(structures)
     else:
         raise TypeError(
@@ -366,7 +368,8 @@ def is_structure(item: Any) -> bool:
 
 
 def as_list(structures: Structures) -> Structures:
-    """Return one bare structure as a list of one, and a sequence as it is."""
+    """Return one bare structure as a list of one, and other structures as they can be read several times."""
+    structures = items_of("structures", structures)
     if isinstance(structures, Batch):
         return replace(structures, single=False)
     return [structures] if is_structure(structures) else structures
@@ -403,7 +406,7 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
         atoms = frames[0]
         return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
     if not hasattr(item, "cart_coords"):
-        rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {type(item).__name__}"
+        rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {kind_of(item)}"
         raise StructureTypeError(index, None, rule, argument="structures")
     if getattr(item, "is_ordered", True) is False:
         rule = "is disordered: every site must hold one species with occupancy 1"
@@ -414,6 +417,11 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     if lattice is None:
         return numbers, positions, _NO_CELL, _NO_PBC
     return numbers, positions, lattice.matrix, getattr(lattice, "pbc", (True, True, True))
+
+
+def kind_of(item: Any) -> str:
+    """Return what something is that was given in place of a structure or a composition."""
+    return "nan, a missing value" if isinstance(item, float) and item != item else type(item).__name__
 
 
 def _check(batch: Batch, periodic: bool) -> None:

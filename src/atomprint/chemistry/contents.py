@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from atomprint.chemistry.formula import ATOMIC_NUMBERS, parse_formula
 from atomprint.ragged import split
-from atomprint.structures import Batch, as_batch
+from atomprint.structures import Batch, as_batch, kind_of
 
 
 def is_composition(item: Any) -> bool:
@@ -49,8 +49,7 @@ def amounts_of(item: Any) -> dict[str, float]:
         item = item.get_el_amt_dict()  # without oxidation states
     if not isinstance(item, Mapping):
         raise TypeError(
-            "must be a formula, a dict, a pymatgen Composition or Structure, or an ase.Atoms, "
-            f"got {type(item).__name__}"
+            f"must be a formula, a dict, a pymatgen Composition or Structure, or an ase.Atoms, got {kind_of(item)}"
         )
     amounts: dict[str, float] = {}
     for key, amount in item.items():

@@ -20,6 +20,7 @@ from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
 from atomprint.datasets.target import Label, Target
 from atomprint.util.extras import require
+from atomprint.util.items import items_of
 from atomprint.util.lazy import pick_items
 from atomprint.util.types import Array, Indices, Items, Mask
 from atomprint.util.validation import check_choice, check_integer, check_real
@@ -83,7 +84,11 @@ class Dataset:
             raise ValueError("structures and compositions must not both be None")
         for what in ("structures", "compositions"):
             items = getattr(self, what)
-            if items is not None and len(items) != n:
+            if items is None:
+                continue
+            items = items_of(what, items)
+            object.__setattr__(self, what, items)
+            if len(items) != n:
                 raise ValueError(f"ids must name each of {len(items)} {what}, got {n}")
         if self.lines is not None and len(self.lines) != n:
             raise ValueError(f"lines must be given for each of {n} rows, got {len(self.lines)}")

@@ -21,7 +21,7 @@ from atomprint.pooling.channels import CHANNEL_METHODS, ChannelPlan
 from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.pooling.weights import Entries, RowWeights, check_finite
 from atomprint.ragged import locate, offsets_of, owners, pick, totals
-from atomprint.structures import Batch, StructureError, is_structure
+from atomprint.structures import StructureError, is_structure
 from atomprint.util.indices import narrowed
 from atomprint.util.items import items_of
 from atomprint.util.parameters import CheckedParameters
@@ -121,7 +121,7 @@ class LocalFeatures(Sequence[Rows]):
         ValueError, TypeError
             If there is no array, or one has the wrong shape or does not hold real numbers.
         """
-        if not sparse.issparse(arrays) and not (isinstance(arrays, np.ndarray) and arrays.dtype != object):
+        if not sparse.issparse(arrays) and not (isinstance(arrays, np.ndarray) and arrays.dtype.kind not in "OV"):
             arrays = items_of("features", arrays)
         if isinstance(arrays, np.ndarray) and arrays.ndim == 3:
             n_structures, n_centers, n_features = arrays.shape
@@ -286,6 +286,11 @@ class Pooling(TransformerMixin, CheckedParameters):
         features = _as_features(X)
         plan = self._plan(features.offsets, features.numbers, features.atoms, features.structures)
         return plan(features.values)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Call ``fit`` and ``transform`` with the same features."""
+        X = _as_features(X)
+        return self.fit(X, y).transform(X)
 
     def n_features_out(self, n_features: int) -> int:
         """Return the number of features after pooling of ``n_features`` features."""
@@ -480,7 +485,7 @@ class Pooling(TransformerMixin, CheckedParameters):
     def _of_atoms(self, offsets: npt.NDArray[Any], atoms: Any, structures: Any) -> npt.NDArray[np.float64]:
         """Return those weights of the centres that are given by the structures themselves."""
         items = [structures] if is_structure(structures) else structures
-        known = atoms is not None and isinstance(items, list | tuple | np.ndarray | Batch)
+        known = atoms is not None and hasattr(items, "__len__") and not isinstance(items, str)
         if not known or len(items) != len(offsets) - 1:
             rule = f"weights={self.weights!r}"
             raise ValueError(f"{rule} needs the structures themselves, as a list of ASE or pymatgen objects")

@@ -12,19 +12,19 @@ def items_of(name: str, given: Any) -> Any:
     """Return the items of an argument that is a sequence, whatever holds them; all else as it is.
 
     A table with one column is this column, whether it is of pandas, Polars or Arrow, or an array of shape (n, 1); an
-    iterator is read to its end.
+    iterator is read to its end; a :class:`~atomprint.datasets.Dataset` has structures, or else compositions.
 
     Parameters
     ----------
     name : str
-        What the argument is called.
+        What the argument is called; ``"compositions"`` may also be those of a data set.
     given : object
         The argument.
 
     Raises
     ------
     ValueError
-        If a table or an array has several columns.
+        If a table or an array has several columns, or a data set has compositions only.
     TypeError
         If the items have no order (sets), or it is not known which are meant (dicts).
     """
@@ -38,6 +38,10 @@ def items_of(name: str, given: Any) -> Any:
         return given.ravel()
     if isinstance(given, Iterator):
         return list(given)
+    if hasattr(given, "structures") and hasattr(given, "compositions"):
+        if given.structures is None and name != "compositions":
+            raise ValueError(f"{name}: data set {given.name!r} has compositions only")
+        return given.compositions if given.structures is None else given.structures
     columns = _columns(given)
     if columns is not None:
         if len(columns) != 1:
@@ -45,8 +49,9 @@ def items_of(name: str, given: Any) -> Any:
             got = f"the columns {shown}: choose one, as in table[{columns[0]!r}]" if columns else "no columns"
             raise ValueError(f"{name} must be one column, got a {type(given).__name__} with {got}")
         given = given[columns[0]]
-    if hasattr(given, "to_pylist"):  # Arrow's columns, whose items are wrapped
-        return given.to_pylist()
+    for method in ("to_pylist", "to_list"):  # of columns: Arrow; pandas, Polars
+        if hasattr(given, method):
+            return getattr(given, method)()
     if columns is not None:
         return list(given)
     if isinstance(given, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from atomprint.chemistry.elements import N_ELEMENTS
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError
+from atomprint.util.items import items_of
 from atomprint.util.parameters import CheckedParameters
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -65,6 +66,7 @@ class CompositionDescriptor(HasLayout, TransformerMixin, CheckedParameters):
         ValueError, TypeError
             If something is not a composition, or a property of an element is missing; the message names them.
         """
+        compositions = _items(compositions)
         single = is_composition(compositions) or (isinstance(compositions, Batch) and compositions.single)
         features = self._features(flatten(compositions))
         return features[0] if single else features
@@ -93,6 +95,11 @@ class CompositionDescriptor(HasLayout, TransformerMixin, CheckedParameters):
         """Compute the features of a sequence of compositions, always with a leading axis; see :meth:`create`."""
         return np.atleast_2d(self.create(X))
 
+    def fit_transform(self, X: Compositions, y: Any = None, **fit_params: Any) -> FloatArray:
+        """Call ``fit`` and ``transform`` with the same compositions."""
+        X = _items(X)
+        return self.fit(X, y).transform(X)
+
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -116,6 +123,7 @@ class CompositionTypeError(CompositionError, TypeError):
 
 def flatten(compositions: Compositions) -> Contents:
     """Read and check compositions."""
+    compositions = _items(compositions)
     if isinstance(compositions, Batch):
         amounts = each_counted(compositions)
     else:
@@ -144,6 +152,11 @@ def flatten(compositions: Compositions) -> Contents:
                 fractions.append(amount / total)
         offsets.append(len(elements))
     return Contents(np.array(elements), np.array(given), np.array(fractions), np.array(offsets))
+
+
+def _items(compositions: Compositions) -> Compositions:
+    """Return compositions as they can be read several times; a dict is one."""
+    return compositions if isinstance(compositions, Mapping) else items_of("compositions", compositions)
 
 
 def _amounts(item: Any, index: int) -> dict[str, float]:

@@ -325,6 +325,11 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         """Compute the descriptor of a sequence of structures, always with a leading axis; see :meth:`create`."""
         return self.create(as_list(X))
 
+    def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
+        """Call ``fit`` and ``transform`` with the same structures."""
+        X = as_list(X)
+        return self.fit(X, y).transform(X)
+
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
         return self._n_features()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -21,6 +20,7 @@ from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import Meanings
 from atomprint.pooling.pooling import LocalFeatures, Pooling
 from atomprint.structures import Batch, StructureError, Structures, as_list
+from atomprint.util.items import items_of
 from atomprint.util.validation import check_bool, check_choice
 
 
@@ -232,6 +232,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
 
     def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
         """Call ``fit`` and ``transform`` with the same structures."""
+        X = as_list(X)
         return self.fit(X, y).transform(X)
 
     def get_number_of_features(self) -> int:
@@ -282,8 +283,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         attach: bool = True,
         **given: Any,
     ) -> Call:
-        if isinstance(structures, Iterator):
-            structures = list(structures)  # read again by samplers and poolings
+        structures = items_of("structures", structures)  # read again by samplers and poolings
         call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
         batch, pooling, averages = call.batch, self._reduction(), self._averages()
         chosen = getattr(self, "centers", None) if centers is None else centers

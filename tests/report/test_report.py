@@ -11,6 +11,7 @@ from atomprint.learn.task.metrics import METRICS, Metric
 from atomprint.report import Report, versions
 from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.html import Html, join, minus, sentence, table, tag
+from atomprint.report.naming import as_shown
 from atomprint.report.quality import verdict
 from atomprint.util.files import write_atomically
 
@@ -101,11 +102,11 @@ def test_page_has_every_figure_of_the_results(case):
     for _, _, evaluation in study.evaluations():
         for name in METRICS[study.kind]:
             if evaluation.folds and evaluation.cross_validation[name].mean.value is not None:
-                assert minus(str(evaluation.cross_validation[name])) in text
+                assert minus(str(as_shown(study, evaluation, name, evaluation.cross_validation[name]))) in text
             elif evaluation.folds:
                 assert str(evaluation.cross_validation[name]) in text
             if evaluation.test is not None:
-                assert minus(str(evaluation.test.metrics[name])) in text
+                assert minus(str(as_shown(study, evaluation, name, evaluation.test.metrics[name]))) in text
     trial, model = study.best()
     for part, fold in trial.evaluations[model].parts():
         assert part in text
@@ -369,7 +370,7 @@ def test_text_is_escaped_and_html_is_not():
 def test_tables_align_numbers():
     html = table(("a", "b", "c"), [("x", "1", "y")], numeric_from=1, numeric_until=2, caption="what")
     assert '<td>x</td><td class="n">1</td><td>y</td>' in html
-    assert "<caption>what</caption>" in html
+    assert "<caption><span>what</span></caption>" in html
     Page(html)
     Page(table((), [("name", "value")]))
 

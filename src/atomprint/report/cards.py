@@ -21,7 +21,7 @@ from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
-from atomprint.report.naming import best_title
+from atomprint.report.naming import as_shown, best_title
 from atomprint.util.estimators import unwrap
 from atomprint.util.types import Estimator
 
@@ -220,10 +220,10 @@ def _results(study: Study) -> Iterator[str]:
                 continue
             told = []
             for name in _told(study):
-                spec, item = METRICS[study.kind][name], figures[name]
+                spec, item = METRICS[study.kind][name], as_shown(study, evaluation, name, figures[name])
                 metric: Any = getattr(item, "mean", item)
                 unit = f" {study.target.unit}" if spec.in_unit and study.target.unit else ""
-                told.append(f"{spec.title} {item}{unit}" if metric.value is not None else f"{metric.reason}")
+                told.append(f"{spec.title} {item}{unit}" if metric.value is not None else f"no {spec.title}")
             yield f"{title}, {where}: {'; '.join(told)}."
 
 
@@ -246,7 +246,7 @@ def _parameters(estimator: Estimator) -> str:
         words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
     for key, value in chosen_parameters(estimator).items():
         if key not in told:
-            words.append(f"{key} = {f'{value:.4g}' if isinstance(value, float) else value}")
+            words.append(f"{key.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}")
     return ", ".join(words)
 
 

@@ -71,7 +71,7 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
             "Source: ", dataset.source, f" Licence: {dataset.licence}." if dataset.licence else None, class_="source"
         ),
         side_by_side(table((), list(_counts(study, known)), numeric_from=1), *pictures),
-        captioned(table_of_elements, f"Periodic table: number of {what} with each element. Most: {top}"),
+        captioned(table_of_elements, f"Periodic table: number of {what} with each element. Most: {top}", large=True),
         _failures(dataset),
     ]
     return Section(id, "Data", join(body))
@@ -102,7 +102,7 @@ def split_section(study: Study, id: str) -> Section:
         table(("part", "samples to fit", "samples to predict"), rows, numeric_from=1),
         _leakage(study),
     ]
-    return Section(id, "Split and leakage", join(body))
+    return Section(id, "Split and leakage", join(body), folded=True)
 
 
 def _leakage(study: Study) -> Html:

@@ -21,6 +21,7 @@ from atomprint.report.html import (
     Section,
     bold,
     captioned,
+    folded,
     image,
     join,
     minus,
@@ -35,6 +36,8 @@ from atomprint.util.types import Structure
 
 _BARS = 14  # groups in one plot
 _WORST = 8  # predictions shown
+_NOTHING = 1e-6  # share of the largest importance below which a panel shows rounding
+_PANELS = 4  # ways to group features that are seen at once
 _MANY_ELEMENTS = 8  # from how many on errors by element are shown in the periodic table
 
 
@@ -69,6 +72,7 @@ def _breakdown(study: Study, label: str, overall: float) -> Iterator[Html]:
                 f"Periodic table with the {label} of samples that contain each element",
                 "Samples that contain the element. ",
                 f"Hardest, of elements in at least 10 samples (number in parentheses): {worst}." if worst else None,
+                large=True,
             )
         else:
             shown = list(rows) if len(rows) <= _BARS else sorted(rows, key=lambda r: -r.n)[:_BARS]
@@ -119,7 +123,7 @@ def _worst(study: Study) -> Iterator[Html]:
             Html("<br>"),
             f"predicted {p.predicted}",
             Html("<br>"),
-            p.error if study.kind == "classification" else with_unit(f"error {p.error}", unit),
+            p.error if study.kind == "classification" else f"error {p.error} {unit}".rstrip(),
         ]
         atom = None if problem.atoms is None else int(problem.atoms[p.sample])
         pictures.append(tag("figure", _drawn(structure, atom, formula), tag("figcaption", *words)))
@@ -177,16 +181,20 @@ def importance_section(study: Study, id: str) -> Section | None:
     methods = list(dict.fromkeys(t.importance.method for t in study.trials if t.importance is not None))
     body = [
         paragraph(
-            " ".join(map(sentence, methods)),
-            " Bars are for the best model on each set of features, lines the spread. Groups overlap, and what "
-            "one group says another may say too, so that bars do not add up. Lists: the single features that a "
-            "model of trees uses most (share of the variance or impurity that its splits remove). Radial channel 1 "
-            "is the closest to the atom, the last one reaches out to the cutoff; l counts angular detail. Numbered "
-            "element channels mix elements and have no meaning of their own. Rows of a matrix are sorted by norm: "
-            "row 0 is the atom with the strongest repulsion. That a model relies on a feature does not mean that "
-            "nature does.",
+            " ".join(map(sentence, methods)), " That a model relies on a feature does not mean that nature does."
         ),
         *pictures,
+        folded(
+            "How to read these bars",
+            paragraph(
+                "Bars are for the best model on each set of features, lines the spread. Groups overlap, and what one "
+                "group says another may say too, so that bars do not add up. Single features: those that a model of "
+                "trees uses most (share of the variance or impurity that its splits remove). Radial channel 1 is the "
+                "closest to the atom, the last one reaches out to the cutoff; l counts angular detail. Numbered "
+                "element channels mix elements and have no meaning of their own. Rows of a matrix are sorted by norm: "
+                "row 0 is the atom with the strongest repulsion."
+            ),
+        ),
     ]
     return Section(id, "What the models rely on", join(body))
 
@@ -199,13 +207,24 @@ def _importance(trial: Trial, study: Study) -> Html | None:
             continue
         words = found.method.partition(" when ")[0].partition(" on ")[0]
         label = with_unit(words if len(words) < 60 else what.lower(), found.unit)
-        figure = plots.importance(groups, label, colour_of(study, trial.best), found.n_groups)
-        if what == "Importance":
-            pictures.append(image(figure, f"Importance of groups of features: {trial_title(trial, study)}"))
-        else:
-            pictures.append(captioned(figure, f"Shapley values: {trial_title(trial, study)}", found.method))
+        colour = colour_of(study, trial.best)
+        largest = max(abs(group.mean) for rows in groups.values() for group in rows)
+        panels = [
+            image(
+                plots.importance({kind: rows}, label, colour, found.n_groups),
+                f"{what} of groups of features by {kind}: {trial_title(trial, study)}",
+            )
+            for kind, rows in groups.items()
+            if max(abs(group.mean) for group in rows) > _NOTHING * largest
+        ]
+        if what != "Importance":
+            pictures.append(paragraph(found.method, class_="note"))
+        pictures.append(tag("div", *panels[:_PANELS], class_="figures"))
+        if panels[_PANELS:]:
+            pictures.append(folded("Other ways to group the features", tag("div", *panels[_PANELS:], class_="figures")))
     if not pictures:
         return None
     listed = [tag("li", tag("code", name), f" {100 * share:.1f} %") for name, share in trial.top[:10]]
     head = tag("h4", f"{trial.features.title} ", tag("span", f"({study.models[trial.best]})"))
-    return tag("div", head, tag("div", *pictures, tag("ol", listed) if listed else None), class_="importance")
+    single = folded("The single features that trees use most", tag("ol", listed)) if listed else None
+    return tag("div", head, *pictures, single, class_="importance")

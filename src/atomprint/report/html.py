@@ -39,18 +39,24 @@ class Section:
         What follows it.
     sections : sequence of Section
         Sections one level below.
+    folded : bool
+        Whether only the heading is seen until somebody opens it.
     """
 
     id: str
     title: str
     body: Html
     sections: Sequence[Section] = ()
+    folded: bool = False
 
     def html(self, level: int = 2) -> Html:
         """Return the section with all sections below it."""
-        return tag(
-            "section", tag(f"h{level}", self.title), self.body, [s.html(level + 1) for s in self.sections], id=self.id
-        )
+        heading, below = tag(f"h{level}", self.title), [s.html(level + 1) for s in self.sections]
+        if self.folded:
+            return tag(
+                "details", tag("summary", heading), self.body, below, id=self.id, class_=f"section level-{level}"
+            )
+        return tag("section", heading, self.body, below, id=self.id)
 
     def contents(self) -> Html:
         """Return the entry of the table of contents."""
@@ -92,6 +98,11 @@ def bullets(items: Iterable[Markup]) -> Html:
     return tag("ul", [tag("li", item) for item in items], class_="bullets")
 
 
+def folded(summary: Markup, *content: Markup) -> Html:
+    """Return content of which only a line is seen until somebody opens it."""
+    return tag("details", tag("summary", summary), *content)
+
+
 def definitions(entries: Iterable[tuple[Markup, Markup]]) -> Html:
     """Return terms and what is to be said of each."""
     return tag("dl", [join((tag("dt", term), tag("dd", words))) for term, words in entries])
@@ -103,10 +114,11 @@ def image(figure: Figure, alt: str) -> Html:
     return Html(f'<img src="{data_uri(figure)}" alt="{escape(alt)}" width="{width:.0f}" height="{height:.0f}">')
 
 
-def captioned(figure: Figure, alt: str, *caption: Markup) -> Html:
-    """Return a plot with words below it."""
-    words = join(caption)
-    return tag("figure", image(figure, alt), tag("figcaption", words) if words else None)
+def captioned(figure: Figure, alt: str, *caption: Markup, large: bool = False) -> Html:
+    """Return a plot with words below it; a large one is not made smaller than it can be read, but scrolled."""
+    words, picture = join(caption), image(figure, alt)
+    picture = tag("div", picture, class_="large") if large else picture
+    return tag("figure", picture, tag("figcaption", words) if words else None)
 
 
 def side_by_side(*content: Markup) -> Html:
@@ -151,13 +163,15 @@ def table(
     above = tag("tr", [tag("th", t, colspan=n, scope="colgroup") for t, n in spans], class_="span") if spans else None
     head = tag("thead", above, tag("tr", cells("th", headers))) if headers else None
     body = tag("tbody", [tag("tr", cells("td", row)) for row in rows])
-    return tag("div", tag("table", tag("caption", caption) if caption else None, head, body), class_="table")
+    return tag(
+        "div", tag("table", tag("caption", tag("span", caption)) if caption else None, head, body), class_="table"
+    )
 
 
 def figure_of_merit(item: Spread | Metric) -> Html:
-    """Return a figure of merit, or in words why there is none."""
-    undefined = item.mean.value is None if isinstance(item, Spread) else item.value is None
-    return tag("span", str(item), class_="words") if undefined else join(minus(str(item)))
+    """Return a figure of merit; the reason where there is none is seen when the pointer rests on it."""
+    metric = item.mean if isinstance(item, Spread) else item
+    return tag("span", "–", title=metric.reason) if metric.value is None else join(minus(str(item)))
 
 
 def sentence(text: str) -> str:

@@ -31,6 +31,15 @@ def judged(evaluation: Evaluation, name: str) -> tuple[str, Metric]:
     return "on the test part", evaluation.test.metrics[name]
 
 
+def as_shown(study: Study, evaluation: Evaluation, name: str, item: Spread | Metric) -> Spread | Metric:
+    """Return a figure of merit as people are shown it.
+
+    R² compares a model with the mean of the targets: that of the baseline, which predicts a mean, is 0, and what is
+    measured of it is only how far the mean of one part of the samples is from that of another.
+    """
+    return Metric(0.0) if evaluation is study.baseline and name == "r2" else item
+
+
 def looks_of(study: Study) -> dict[str, Look]:
     """Return colours and marks of the models of a study, the same in all its plots."""
     return looks([model for model in study.models if model != "dummy"])

@@ -43,15 +43,18 @@ def page(
     saved_model: str = "",
 ) -> str:
     """Return the whole page; see :class:`~atomprint.report.Report` for the arguments."""
+    single = len(studies) == 1
     sections = [
-        Section("summary", "Summary", join([_summary(studies), _caveats(studies)])),
-        *([Section("why", "Why this recipe", _why(reasons))] if reasons else []),
-        Section("reading", "How to read this", _reading(studies)),
+        Section(
+            "summary", "Summary", paragraph(verdict(studies[0]), class_="verdict") if single else _summary(studies)
+        ),
         *(
-            _study(study, f"study-{k}", f"{k}. {study.title}", versions, saved_model)
+            _study(study, f"study-{k}", f"{k}. {study.title}", versions, saved_model, not single)
             for k, study in enumerate(studies, 1)
         ),
-        Section("making", "How this was made", _making(settings, versions, recipe)),
+        Section("reading", "How to read this", _reading(studies), folded=True),
+        *([Section("why", "Why this recipe", _why(reasons), folded=True)] if reasons else []),
+        Section("making", "How this was made", _making(settings, versions, recipe), folded=True),
     ]
     return PAGE.format(
         title=escape(title),
@@ -90,11 +93,6 @@ def _summary(studies: Sequence[Study]) -> Html:
     )
 
 
-def _caveats(studies: Sequence[Study]) -> Html:
-    """Return the verdict on a single study at the very top; several have their own."""
-    return paragraph(verdict(studies[0]), class_="verdict") if len(studies) == 1 else Html()
-
-
 def _why(reasons: Sequence[str]) -> Html:
     return join([paragraph("What the recipe left open was chosen by the form of the data:"), bullets(reasons)])
 
@@ -120,7 +118,7 @@ def _reading(studies: Sequence[Study]) -> Html:
     )
 
 
-def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved_model: str) -> Section:
+def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved_model: str, several: bool) -> Section:
     known = facts(study.problem)
     harmless = () if study.leakage else study.leakage.sentences()  # the section on the split says so
     body = join(
@@ -130,17 +128,17 @@ def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved
         ]
     )
     sections = [
+        quality_section(study, f"{id}-quality", with_verdict=several),
+        predictions_section(study, f"{id}-predictions"),
+        uncertainty_section(study, f"{id}-uncertainty"),
+        errors_section(study, f"{id}-errors"),
+        curve_section(study, f"{id}-curve"),
+        importance_section(study, f"{id}-importance"),
         data_section(study, known, f"{id}-data"),
         split_section(study, f"{id}-split"),
         models_section(study, f"{id}-models"),
-        quality_section(study, f"{id}-quality"),
-        predictions_section(study, f"{id}-predictions"),
-        curve_section(study, f"{id}-curve"),
-        uncertainty_section(study, f"{id}-uncertainty"),
-        errors_section(study, f"{id}-errors"),
-        importance_section(study, f"{id}-importance"),
-        Section(f"{id}-model-card", "Model card", _card(model_card(study, versions, saved_model))),
-        Section(f"{id}-data-card", "Data-set card", _card(dataset_card(study))),
+        Section(f"{id}-model-card", "Model card", _card(model_card(study, versions, saved_model)), folded=True),
+        Section(f"{id}-data-card", "Data-set card", _card(dataset_card(study)), folded=True),
     ]
     return Section(id, title, body, [section for section in sections if section is not None])
 

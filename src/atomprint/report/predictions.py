@@ -46,13 +46,18 @@ def _parity(study: Study, id: str) -> Section:
                 f", the {len(shown)} best of {len(shown) + left} models" if left else None,
             )
         )
-    residuals = plots.residuals(y, study.chosen, target, styles[best].colour)
     body = [
         paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
         tag("div", *pictures, class_="figures"),
-        captioned(
-            residuals, "Distribution of errors; errors against predictions", "Errors of ", bold(best_title(study))
+        tag(
+            "div",
+            captioned(plots.residuals(y, study.chosen, target, styles[best].colour), "Distribution of errors"),
+            captioned(
+                plots.errors_by_prediction(y, study.chosen, target, styles[best].colour), "Errors against predictions"
+            ),
+            class_="figures",
         ),
+        paragraph("Errors of ", bold(best_title(study)), ".", class_="note"),
     ]
     return Section(id, "Predicted against true", join(body))
 

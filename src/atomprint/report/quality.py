@@ -13,8 +13,21 @@ from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number, primary_metric
 from atomprint.learn.task.problem import lower
 from atomprint.report import plots
-from atomprint.report.html import Html, Markup, Section, bold, captioned, join, minus, paragraph, table, tag
-from atomprint.report.naming import MAX_ROWS, Notes, best_title, duration, judged
+from atomprint.report.html import (
+    Html,
+    Markup,
+    Section,
+    bold,
+    captioned,
+    definitions,
+    folded,
+    join,
+    minus,
+    paragraph,
+    table,
+    tag,
+)
+from atomprint.report.naming import MAX_ROWS, Notes, as_shown, best_title, duration, judged
 
 
 def models_section(study: Study, id: str) -> Section:
@@ -28,7 +41,7 @@ def models_section(study: Study, id: str) -> Section:
         )
         for f in (trial.features for trial in study.trials)
     ]
-    models = []
+    times = []
     for name, title in study.models.items():
         found = [e for _, model, e in study.evaluations() if model == name]
         folds = [fold for evaluation in found for _, fold in evaluation.parts()]
@@ -36,7 +49,7 @@ def models_section(study: Study, id: str) -> Section:
             continue
         n = sum(len(fold.indices) for fold in folds)
         per_sample = sum(fold.seconds_predict for fold in folds) / max(n, 1)
-        models.append(
+        times.append(
             (bold(title), duration(float(np.median([f.seconds_fit for f in folds]))), f"{duration(per_sample)}")
         )
     body = [
@@ -45,17 +58,17 @@ def models_section(study: Study, id: str) -> Section:
             "formulas alone; they know nothing of the target. Times are those of this run."
         ),
         table(("features", "what they are", "shape", "time"), features, numeric_from=2),
-        table(("model", "time to fit, median", "to predict one sample"), models, numeric_from=1),
+        table(("model", "time to fit, median", "to predict one sample"), times, numeric_from=1),
     ]
-    return Section(id, "Features and models", join(body))
+    return Section(id, "Features and models", join(body), folded=True)
 
 
-def quality_section(study: Study, id: str) -> Section:
-    """Return the section on figures of merit."""
+def quality_section(study: Study, id: str, with_verdict: bool = True) -> Section:
+    """Return the section on figures of merit; the verdict may stand elsewhere."""
     spec = METRICS[study.kind][primary_metric(study.kind)]
     note = "; for information, not to pick one" if study.choice else ""
     body: list[Markup] = [
-        paragraph(verdict(study), class_="verdict"),
+        paragraph(verdict(study), class_="verdict") if with_verdict else None,
         captioned(plots.comparison(study), f"{spec.title} of all models on all features, beside the baseline" + note),
         *_metrics_tables(study),
         _fold_table(study),
@@ -138,8 +151,8 @@ def _metrics_tables(study: Study) -> Iterator[Html]:
         for k, (model, evaluation) in enumerate(trial.evaluations.items())
     ]
     judged_row = next(row for row, (*_, evaluation) in enumerate(entries) if evaluation is study.chosen)
-    folds = [[evaluation.cross_validation[name] for *_, evaluation in entries] for name in names]
-    tests = [[evaluation.test.metrics[name] for *_, evaluation in entries if evaluation.test] for name in names]
+    folds = [[as_shown(study, e, name, e.cross_validation[name]) for *_, e in entries if e.folds] for name in names]
+    tests = [[as_shown(study, e, name, e.test.metrics[name]) for *_, e in entries if e.test] for name in names]
     parts: dict[str, list[Any]] = {}
     if study.split.folds:
         parts["cross-validation"] = folds
@@ -200,8 +213,7 @@ def _fold_table(study: Study) -> Html | None:
     titles = {trial.features.key: trial.features.title for trial in study.trials}
     notes = Notes()
     shown = [part for k, part in enumerate(parts) if k < MAX_ROWS or part[0] == "test"]
-    chosen = any(_hyperparameters(fold, study.nested) for _, fold in shown)
-    rows = []
+    rows, chosen = [], []
     for part, fold in shown:
         row: list[Markup] = [
             tag("span", part, class_="part"),
@@ -210,13 +222,16 @@ def _fold_table(study: Study) -> Html | None:
         ]
         if study.nested:
             row.append(f"{titles[fold.chosen['features']]}, {lower(study.models[fold.chosen['model']])}")
-        rows.append([*row, _chosen(fold, study.nested)] if chosen else row)
+        rows.append(row)
+        if words := _chosen(fold, study.nested):
+            chosen.append((part, words))
     headers = ["part", "samples", *(METRICS[study.kind][name].title for name in names)]
-    words = [*(["chosen for it"] if study.nested else []), *(["chosen hyperparameters"] if chosen else [])]
-    body = table([*headers, *words], rows, numeric_from=1, numeric_until=len(headers), caption=_unit_of_errors(study))
+    above = [*headers, *(["chosen for it"] if study.nested else [])]
+    body = table(above, rows, numeric_from=1, numeric_until=len(headers), caption=_unit_of_errors(study))
     left = len(parts) - len(shown)
     more = paragraph(f"{left:,} more folds are in results.json.", class_="note") if left else None
-    return join([tag("h4", "Part by part ", tag("span", f"({best_title(study)})")), body, notes.html(), more])
+    settings = join([paragraph("Settings that the model chose in each part:"), definitions(chosen)]) if chosen else None
+    return folded(["Part by part ", tag("span", f"({best_title(study)})")], body, notes.html(), more, settings)
 
 
 def _unit_of_errors(study: Study) -> str | None:
@@ -227,10 +242,9 @@ def _hyperparameters(fold: Fold, nested: bool) -> dict[str, Any]:
     return {key: value for key, value in fold.chosen.items() if not nested or key not in ("features", "model")}
 
 
-def _chosen(fold: Fold, nested: bool) -> Html:
+def _chosen(fold: Fold, nested: bool) -> str:
     own = _hyperparameters(fold, nested)
-    words = ", ".join(f"{key.rpartition('__')[2]} = {_short(value)}" for key, value in own.items())
-    return tag("span", words, class_="words wide")
+    return ", ".join(f"{key.rpartition('__')[2].replace('_', ' ')} {_short(value)}" for key, value in own.items())
 
 
 def _short(value: Any) -> str:

@@ -37,9 +37,12 @@ a { color: var(--accent); }
 .source, .note { font-size: .87rem; color: var(--faint); }
 .caveat { font-size: .92rem; padding: .45rem .8rem; background: #fdf6e7; border-left: 3px solid #d99a1c; }
 .verdict { padding: .6rem .9rem; background: #eef4fa; border-left: 3px solid var(--accent); }
-.words { font-size: .85em; color: var(--faint); white-space: normal; display: inline-block; max-width: 9rem;
-  text-align: left; }
-.wide { max-width: 24rem; }
+details { margin: .6rem 0; }
+summary { cursor: pointer; font-size: .95rem; font-weight: 600; color: var(--accent); }
+summary > span { font-weight: normal; color: var(--faint); }
+summary > h2, summary > h3 { display: inline; margin: 0; padding: 0; border: 0; font-size: 1.12rem; color: var(--ink); }
+.section { border-top: 1px solid var(--line); padding-top: .7rem; margin: 1rem 0 0; }
+.section.level-2 > summary > h2 { font-size: 1.25rem; }
 nav { margin: 1.4rem 0 0; padding: .2rem 1.1rem .8rem; background: #f5f7fa; font-size: .9rem; }
 nav h2 { font-size: .95rem; margin: .7rem 0 .2rem; padding: 0; border: 0; }
 nav ul { list-style: none; margin: 0; padding: 0; }
@@ -56,6 +59,7 @@ dt { font-weight: 600; } dd { margin: 0; max-width: 44rem; }
 .table { overflow-x: auto; margin: .7rem 0 1rem; }
 table { border-collapse: collapse; font-size: .88rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-size: .92rem; padding: 0 0 .3rem; }
+caption span { display: block; max-width: min(47rem, calc(100vw - 3rem)); }
 th { text-align: left; font-weight: 600; color: var(--faint); vertical-align: bottom; }
 tbody th { vertical-align: top; font-weight: normal; }
 th, td { padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -77,15 +81,19 @@ figcaption b { color: var(--ink); }
 .pictures figcaption { font-size: .82rem; }
 .pictures img { margin: 0 auto; }
 .importance { margin: 1rem 0 1.6rem; break-inside: avoid; }
-.importance > div { display: flex; flex-wrap: wrap; gap: .4rem 2rem; align-items: center; }
-.importance ol { flex: 1 1 22rem; columns: 20rem; column-gap: 2rem; font-size: .82rem; margin: 0;
-  padding-left: 1.8rem; }
-.importance img { flex: 0 0 auto; }
+.importance ol { columns: 20rem; column-gap: 2rem; font-size: .82rem; margin: .4rem 0; padding-left: 1.8rem; }
+.figures { align-items: flex-start; } .figures > img { flex: 0 1 auto; }
+.large { overflow-x: auto; } .large img { min-width: 34rem; }
 code, pre { font: .95em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre { font-size: .82rem; line-height: 1.45; background: #f5f7fa; padding: .8rem 1rem; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; border-top: 2px solid var(--ink); font-size: .87rem; color: var(--faint); }
-@media (max-width: 44rem) { dl { display: block; } dd { margin: 0 0 .4rem; } }
+@media (max-width: 44rem) {
+  body { padding: 1.2rem 1rem 3rem; } h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { margin-top: 2rem; }
+  dl { display: block; } dd { margin: 0 0 .4rem; } .card { padding: .1rem .7rem .6rem; }
+  table { font-size: .82rem; } th, td { padding-right: .6rem; } .table td:not(.n) { min-width: 5.5rem; }
+  nav li ul { display: none; } .figures { gap: .8rem; } .pictures { grid-template-columns: repeat(2, 1fr); }
+}
 @page { margin: 16mm 14mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 9.5pt; }
@@ -93,6 +101,7 @@ footer { margin-top: 3rem; border-top: 2px solid var(--ink); font-size: .87rem; 
   .importance ol { columns: 14rem; } .pictures { grid-template-columns: repeat(4, 1fr); }
   h2 { border: 0; } [id^="study-"] > h2, #making > h2 { break-before: page; } h2, h3, h4 { break-after: avoid; }
   tr, .caveat, .verdict, img, .card dd { break-inside: avoid; } a { color: inherit; text-decoration: none; }
+  details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

@@ -156,7 +156,8 @@ def test_titles_of_features_are_for_people(file):
     dataset = DataSection(name="dcdft").load()
     soap, elements, both = build_features(recipe.features, dataset, "structure", 1)
     assert (soap.title, elements.title, both.title) == ("soap", "Elements", "both")
-    assert soap.description.startswith("SOAP(r_cut = 4.0")
+    assert soap.description.startswith("Smooth overlap of atomic positions")
+    assert soap.description.endswith("(r_cut 4.0; species_embedding element embedding)")
     assert both.description == "All of it"
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     with pytest.raises(TypeError, match=r"features.soap.title must be a string, got 3"):

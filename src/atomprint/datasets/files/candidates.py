@@ -129,6 +129,15 @@ def guess_unit(name: str) -> str:
     return next((unit for pattern, unit in _KNOWN if pattern.fullmatch(_core(key))), "")
 
 
+def without_unit(name: str) -> str:
+    """Return a name without the unit that it tells: ``"gap (eV)"`` and ``"gap_ev"`` as ``"gap"``."""
+    bare = _IN_BRACKETS.sub("", name)
+    if (told := _told_unit(_key(name))) is not None:
+        between = r"[\s\-_./]+"
+        bare = re.sub(f"{between}{between.join(told.split('_'))}\\s*$", "", bare, flags=re.IGNORECASE)
+    return bare.strip() or name
+
+
 def _key(name: str) -> str:
     """Return a name in lower case with its words joined by underscores, and without a unit in brackets."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", _IN_BRACKETS.sub("", name).strip())

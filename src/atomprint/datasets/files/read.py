@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from atomprint.chemistry.formula import parse_formula, reduced_formula
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures
+from atomprint.datasets.files.candidates import guess_unit, without_unit
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.datasets.target import Target
 from atomprint.formats.opening import plain_name
@@ -217,7 +218,7 @@ class _Told:
         return Target(
             values=column.values[kept],
             unit=self.units.get(name, ""),
-            title=self.titles.get(name, _words(name)),
+            title=self.titles.get(name, _words(name, self.units.get(name, ""))),
             definition=self.definitions.get(name, definition),
             classes=column.classes,
             level=column.level,
@@ -379,7 +380,8 @@ def _fail(step: str, reason: str) -> NoReturn:
     raise _RowError(step, reason)
 
 
-def _words(name: str) -> str:
-    """Return a name as words: ``"band_gap"`` as ``"Band gap"``."""
+def _words(name: str, unit: str = "") -> str:
+    """Return a name as words: ``"band_gap"`` as ``"Band gap"``, and so ``"band_gap (eV)"`` whose unit is eV."""
+    name = without_unit(name) if unit and guess_unit(name).casefold() == unit.casefold() else name
     words = name.replace("_", " ").strip() or name
     return words[:1].upper() + words[1:]

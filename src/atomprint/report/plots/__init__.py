@@ -3,7 +3,7 @@
 from atomprint.report.plots.classes import confusion, discrimination, reliability
 from atomprint.report.plots.data import periodic_table, sizes, target_distribution
 from atomprint.report.plots.explain import breakdown, calibration, importance, widths
-from atomprint.report.plots.models import comparison, learning_curve, parity, residuals
+from atomprint.report.plots.models import comparison, errors_by_prediction, learning_curve, parity, residuals
 from atomprint.report.plots.style import data_uri, looks, svg
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "confusion",
     "data_uri",
     "discrimination",
+    "errors_by_prediction",
     "importance",
     "learning_curve",
     "looks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ def importance(
             ax.xaxis.set_major_locator(style.locator(4))
             total = (n_groups or {}).get(kind, len(groups[kind]))
             ax.set_title(kind + ("" if len(found) == total else f" ({len(found)} of {total})"), fontsize=9)
+        if len(panels) == 1:
+            label = textwrap.fill(label, int(sum(widths) / 0.075))
         figure.supxlabel(label, fontsize=9)
     return figure
 

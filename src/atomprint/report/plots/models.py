@@ -33,7 +33,7 @@ def comparison(study: Study) -> Figure:
     looks = style.looks(models)
     step = 0.8 / max(len(models), 2)
     n_rows = sum(len(trial.evaluations) for trial in trials)
-    with style.figure(6.9, 0.19 * n_rows + 0.3 * len(trials) + 1.0) as figure:
+    with style.figure(5.4, 0.19 * n_rows + 0.3 * len(trials) + 1.0 + 0.17 * (len(models) // 3)) as figure:
         ax = figure.subplots()
         reference = _reference(ax, study.baseline, name)
         seen = [*reference]
@@ -62,7 +62,7 @@ def comparison(study: Study) -> Figure:
         ax.set_xlabel(label + folds)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -120,49 +120,65 @@ def parity(
 
 
 def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
-    """Plot how errors (predicted minus true) are distributed, and how they depend on the prediction."""
+    """Plot how errors (predicted minus true) are distributed."""
     held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
     truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
     error = guess - truth
-    size = np.abs(error)
-    reach = 1.05 * min(float(size.max()), 3 * float(np.percentile(size, 90))) or 1.0
-    n_beyond = int(np.count_nonzero(size > reach))
-    label = style.with_unit("predicted − true", target.unit)
-    with style.figure(6.6, 2.5) as figure:
-        left, right = figure.subplots(1, 2)
+    reach = _reach(error)
+    n_beyond = int(np.count_nonzero(np.abs(error) > reach))
+    with style.figure(3.5, 2.6) as figure:
+        ax = figure.subplots()
         bins = 2 * (style.n_bins(len(error)) // 2) + 1
-        left.hist(error.clip(-reach, reach), bins=bins, range=(-reach, reach), color=colour, alpha=0.8)
-        left.axvline(0, color=style.FAINT, lw=0.8)
+        ax.hist(error.clip(-reach, reach), bins=bins, range=(-reach, reach), color=colour, alpha=0.8)
+        ax.axvline(0, color=style.FAINT, lw=0.8)
         middle = float(np.median(error))
         words = f"median {format_number(middle, like=reach)}".replace("-", "−")
-        left.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
-        left.set_xlabel(label + (f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""))
-        left.set_ylabel("number of predictions")
-        left.set_title("errors, folds and test together" if len(held_out) > 1 else f"errors, {next(iter(held_out))}")
-        left.legend(loc="upper right", borderaxespad=0.1)
-        left.yaxis.set_major_locator(style.locator(4, integer=True))
-        left.margins(y=0.2)
-        right.set(xlim=style.robust_limits(truth, guess), ylim=(-1.04 * reach, 1.04 * reach))
-        right.axhline(0, color=style.FAINT, lw=0.8, zorder=1)
+        ax.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
+        ends = f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""
+        ax.set_xlabel(style.with_unit("predicted − true", target.unit) + ends)
+        ax.set_ylabel("number of predictions")
+        ax.set_title("errors, folds and test together" if len(held_out) > 1 else f"errors, {next(iter(held_out))}")
+        ax.legend(loc="upper right", borderaxespad=0.1)
+        ax.yaxis.set_major_locator(style.locator(4, integer=True))
+        ax.margins(y=0.2)
+    return figure
+
+
+def errors_by_prediction(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
+    """Plot errors (predicted minus true) against the prediction."""
+    held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
+    truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
+    error = guess - truth
+    reach = _reach(error)
+    with style.figure(3.5, 2.6) as figure:
+        ax = figure.subplots()
+        ax.set(xlim=style.robust_limits(truth, guess), ylim=(-1.04 * reach, 1.04 * reach))
+        ax.axhline(0, color=style.FAINT, lw=0.8, zorder=1)
         if len(guess) > style.MANY:
-            style.density(right, guess, error)
+            style.density(ax, guess, error)
         else:
             for name, (true, predicted) in held_out.items():
-                _points(right, predicted, (predicted - true).clip(-reach, reach), style.Look(colour, "o"), name)
+                _points(ax, predicted, (predicted - true).clip(-reach, reach), style.Look(colour, "o"), name)
             if len(held_out) > 1:
-                right.legend(loc="upper left", borderaxespad=0.1)
-        right.set_xlabel(style.with_unit("predicted", target.unit))
-        right.set_ylabel(label)
-        right.set_title("errors against predictions")
-        right.xaxis.set_major_locator(style.locator())
+                ax.legend(loc="upper left", borderaxespad=0.1)
+        ax.set_xlabel(style.with_unit("predicted", target.unit))
+        ax.set_ylabel(style.with_unit("predicted − true", target.unit))
+        ax.set_title("errors against predictions")
+        ax.xaxis.set_major_locator(style.locator())
     return figure
+
+
+def _reach(error: FloatArray) -> float:
+    """Return how far a plot of errors goes: to the largest, unless few are far beyond the others."""
+    size = np.abs(error)
+    return 1.05 * min(float(size.max()), 3 * float(np.percentile(size, 90))) or 1.0
 
 
 def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, baseline: float | None = None) -> Figure:
     """Plot a figure of merit against the number of samples that a model was fitted to."""
     spec = METRICS[kind][curve.metric]
     sizes = np.asarray(curve.sizes)
-    with style.figure(5.6, 2.7) as figure:
+    with style.figure(4.4, 2.9) as figure:
         ax = figure.subplots()
         ax.set_xscale("log")
         shown = []
@@ -189,7 +205,7 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
         ax.yaxis.set_major_locator(style.locator())
         ax.set_xlabel("number of training samples")
         ax.set_ylabel(style.with_unit(spec.title, unit * spec.in_unit))
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

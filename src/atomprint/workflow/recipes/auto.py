@@ -175,7 +175,7 @@ def _many_elements(form: Form) -> Described:
     if roles:
         features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
     blocks = list(features)
-    features["all"] = {"join": blocks, "only_joined": True}
+    features["all"] = {"join": blocks, "only_joined": True, "title": "all features"}
     why = (
         f"With {len(form.elements)} elements, SOAP sees where atoms are whatever they are (mu2), averaged over the "
         "sites, beside statistics of the elements' properties, their shares and their oxidation states"
@@ -223,7 +223,7 @@ def _extensive(form: Form) -> Described:
             "grid": {"min": 0, "max": _COARSE, "n": 2, "sigma": 1.0},
         },
         "soap": {**_soap(form, n_max, l_max), "pooling": "sum"},
-        "all": {"join": ["counts", "soap"], "only_joined": True},
+        "all": {"join": ["counts", "soap"], "only_joined": True, "title": "all features"},
     }
     why = (
         "The number of atoms of each element explains more than 90 % of the target's variance: it grows with size, so "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -21,6 +22,8 @@ from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.recipes.data_traits import periodic_directions
 from atomprint.workflow.recipes.sections import named_tables, typed
 from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
+
+_LISTED = 6  # values of a parameter that are told one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ class DescriptorSection:
     parameters : mapping of str to object
         Its parameters; tables among them that have a type of their own are objects, too.
     title, description : str or None
-        For reports. Default: the key, and the parameters.
+        For reports. Default: the key, and what the class says of itself, with the parameters.
     """
 
     key: str
@@ -130,7 +133,7 @@ class DescriptorSection:
                 f"{where}: {self.type} needs structures, but data set {dataset.name!r} has compositions only; "
                 f"{' and '.join(others)} work without structures"
             )
-        description = _in_words(self._table) if self.description is None else self.description
+        description = _described(self._table, where) if self.description is None else self.description
         return FeatureSet(self.key, self.title or self.key, description, transformer, pairwise)
 
 
@@ -195,14 +198,33 @@ def _with_periodic(table: Mapping[str, Any], where: str, dataset: Dataset) -> di
     return parameters
 
 
-def _in_words(value: Any) -> str:
-    """Return a value as one would write it in Python; a table with a type is a call."""
-    if isinstance(value, Mapping) and "type" in value:
-        given = (f"{name} = {_in_words(item)}" for name, item in value.items() if name not in ("type", "n_jobs"))
-        return f"{value['type']}({', '.join(given)})"
+def _described(table: Mapping[str, Any], where: str) -> str:
+    """Return what a table with a type stands for: the first sentence of its class, and its parameters in words."""
+    told = (inspect.getdoc(class_of(table["type"], f"{where}.type")) or "").partition("\n\n")[0]
+    summary = " ".join(re.sub(r"\[\d+\]_|:\w+:|`|;.*", "", told, flags=re.DOTALL).split()).rstrip(".") or str(
+        table["type"]
+    )
+    given = [_in_words(name, value) for name, value in table.items() if name not in ("type", "n_jobs")]
+    return f"{summary} ({'; '.join(filter(None, given))})" if any(given) else summary
+
+
+def _in_words(name: str, value: Any) -> str:
+    """Return a parameter in words: "n_max 8"; of objects within it only what they are."""
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    if isinstance(value, list) and len(value) > _LISTED:
+        return f"{len(value)} {name}"
+    return f"{name} {_value_in_words(value)}"
+
+
+def _value_in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(value.get("type", value.get("function", "")))).lower()
+        method = value.get("method")
+        return f"{kind} by {method}" if method else kind or ", ".join(f"{k} {v}" for k, v in value.items())
     if isinstance(value, list):
-        return f"[{', '.join(map(_in_words, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(plain(value))
+        return ", ".join(map(_value_in_words, value))
+    return str(plain(value))
 
 
 @dataclass(frozen=True)

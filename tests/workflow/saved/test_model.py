@@ -314,12 +314,12 @@ def test_only_xgboosts_own_format_is_used_for_it(structures, problem, tmp_path):
     before = model.predict(structures).values
     path = model.save(tmp_path / "m.atomprint")
     card, members = read_container(path)
-    assert {"xgboost-0.ubj", "pipeline.skops", "domain.npz"} == set(members)
+    assert {"xgboost-0.json", "pipeline.skops", "domain.npz"} == set(members)
     with zipfile.ZipFile(io.BytesIO(members["pipeline.skops"])) as archive:
         assert b"Booster" not in archive.read("schema.json")
     xgboost = import_module("xgboost")
     booster = xgboost.Booster()
-    booster.load_model(bytearray(members["xgboost-0.ubj"]))  # anyone can
+    booster.load_model(bytearray(members["xgboost-0.json"]))  # anyone can
     assert card["versions"]["xgboost"] == xgboost.__version__
     np.testing.assert_array_equal(model.predict(structures).values, before)  # saving left it as it was
     loaded = load_model(path).pipeline[-1]

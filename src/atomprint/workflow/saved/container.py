@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ FORMAT = "atomprint model"
 FORMAT_VERSION = 1
 CARD = "card.json"
 
-_MAX_CARD = 2**28  # bytes: a card is text for people, and its size is checked before anything else is known
+_MAX_CARD = 2**26  # bytes: a card is text for people, and its size is checked before anything else is known
+# What a file may say that its members hold: real models are 2 to 20 times larger than their files.
+_ALWAYS, _TIMES = 2**28, 100
+_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for much memory before they give a byte
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bytes, whenever they are written
 
 
@@ -45,16 +47,60 @@ def write_container(path: Path, card: Mapping[str, Any], members: Mapping[str, b
     listed = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in members.items()}
     whole = {"format": FORMAT, "format_version": FORMAT_VERSION, **card, "members": listed}
     text = (json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    if len(text) > _MAX_CARD:
+        raise ValueError(f"{CARD} must have at most {_MAX_CARD} bytes, got {len(text)}: use fewer features")
+    whole = {CARD: text, **members}
+    data = _archive(whole, text, zipfile.ZIP_DEFLATED)
+    if sum(map(len, whole.values())) > most_bytes(len(data)):  # such as many zeros: it would look like a bomb
+        data = _archive(whole, text, zipfile.ZIP_STORED)
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _archive(members: Mapping[str, bytes], text: bytes, compression: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in {CARD: text, **members}.items():
+        for name, data in members.items():
             info = zipfile.ZipInfo(name, date_time=_EPOCH)
             info.external_attr = 0o644 << 16
             info.create_system = 3  # the same on every system
-            archive.writestr(info, data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=6)
+            archive.writestr(info, data, compress_type=compression, compresslevel=6)
         archive.comment = f"sha256 {CARD} {_sha256(text)}".encode()
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    return buffer.getvalue()
+
+
+def most_bytes(n: int) -> int:
+    """Return how much an archive of ``n`` bytes may hold: what claims more is a bomb, and is not unpacked."""
+    return _ALWAYS + _TIMES * n
+
+
+def check_archive(archive: zipfile.ZipFile, n: int, what: str) -> dict[str, zipfile.ZipInfo]:
+    """Return the members of an archive by name, before any of them is unpacked.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        The archive.
+    n : int
+        Its size in bytes.
+    what : str
+        What it is, for messages.
+
+    Raises
+    ------
+    ModelFileError
+        If two members have one name, one is packed in a rare way, or they claim to hold too much.
+    """
+    infos = {info.filename: info for info in archive.infolist()}
+    if len(infos) != len(archive.infolist()):
+        raise ModelFileError(f"{what} is damaged or was changed: two of its members have one name")
+    for name, info in infos.items():
+        if info.compress_type not in _COMPRESSION or info.flag_bits & 1:
+            raise ModelFileError(f"{what} is damaged or was changed: {name!r} is packed in a way that is not used")
+    total = sum(info.file_size for info in infos.values())
+    if total > most_bytes(n):
+        raise ModelFileError(f"{what} claims to hold {total} bytes in a file of {n} bytes, and was not unpacked")
+    return infos
 
 
 def read_container(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -86,14 +132,18 @@ def read_container(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path)
+    except ModelFileError:
+        raise
     except zipfile.BadZipFile as error:
         raise ModelFileError(f"{damaged} or truncated: {error}") from error
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError, OSError) as error:
-        raise ModelFileError(f"{damaged}: {error}") from error
+    except PermissionError:
+        raise
+    except Exception as error:  # zipfile raises whatever it meets
+        raise ModelFileError(f"{damaged}: {describe(error)}") from error
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    infos = {info.filename: info for info in archive.infolist()}
+    infos = check_archive(archive, path.stat().st_size, repr(str(path)))
     foreign = f"{str(path)!r} is not a saved model"
     if CARD not in infos:
         raise ModelFileError(f"{foreign}: it has no {CARD}")
@@ -101,13 +151,13 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
         raise ModelFileError(f"{foreign}: its {CARD} is larger than {_MAX_CARD} bytes")
     text = archive.read(CARD)
     try:
-        card = json.loads(text)
-    except ValueError as error:
+        card = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{foreign}: its {CARD} is not JSON: {error}") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise ModelFileError(f"{foreign}: its {CARD} does not say {FORMAT!r}")
     version = card.get("format_version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise ModelFileError(
             f"{str(path)!r} has format version {version!r}, this atomprint reads up to {FORMAT_VERSION}: "
             "update atomprint"
@@ -115,7 +165,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
     if archive.comment != f"sha256 {CARD} {_sha256(text)}".encode():
         raise ModelFileError(f"{str(path)!r} is damaged or was changed: the checksum of {CARD} is wrong")
     listed = card.get("members")
-    if not isinstance(listed, dict) or {CARD, *listed} != set(infos) or len(archive.infolist()) != len(infos):
+    if not isinstance(listed, dict) or CARD in listed or {CARD, *listed} != set(infos):
         raise ModelFileError(f"{str(path)!r} is damaged or was changed: its members are not those that its card lists")
     members = {}
     for name, known in listed.items():
@@ -125,6 +175,21 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
         if _sha256(members[name]) != known.get("sha256"):
             raise ModelFileError(f"{str(path)!r} is damaged or was changed: the checksum of {name} is wrong")
     return card, members
+
+
+def describe(error: BaseException) -> str:
+    """Return what an error says, in words where it says nothing or only repeats what it was given."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing" if error.args else "something is missing"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) or f"it does not fit together ({type(error).__name__})"
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _sha256(data: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -16,14 +17,16 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
+from atomprint.descriptors import Descriptor
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
+from atomprint.workflow.saved.bounds import parts_of
 from atomprint.workflow.saved.card import Card, PredictionInterval, Training, check_versions, digest, installed_versions
-from atomprint.workflow.saved.container import ModelFileError, read_container, write_container
+from atomprint.workflow.saved.container import ModelFileError, describe, read_container, write_container
 from atomprint.workflow.saved.contents import contents_of
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Assessment, Domain
@@ -37,6 +40,7 @@ from atomprint.workflow.saved.pipeline import (
     with_n_jobs,
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
+from atomprint.workflow.saved.schema import load_npz
 
 """Called with the number of structures that are done, and the number of all."""
 
@@ -44,6 +48,7 @@ _DOMAIN = "domain.npz"
 # Structures whose features are held at once; fewer where those of all their atoms are.
 _CHUNK = 256
 _CHUNK_OF_ATOMS = 32
+_MOST_FEATURES = 2**26  # where a file names none: 512 MiB for a structure
 
 
 class TrainedModel:
@@ -284,6 +289,13 @@ class TrainedModel:
             probabilities[:, columns] = found
         return values, probabilities
 
+    def _try_out(self) -> None:
+        """Predict something, so that parts that do not fit together show before they are relied on."""
+        n = int(getattr(self.pipeline[self.n_steps], "n_features_in_", self.n_features))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # the numbers mean nothing
+            self._evaluate(self.pipeline[self.n_steps :], np.zeros((1, n)))
+
     def _gather(self, inputs: Inputs, blocks: list[_Block]) -> Predictions:
         card, interval = self.card, self.card.interval
         structures = np.concatenate([block.structures for block in blocks])
@@ -496,26 +508,36 @@ def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> Tra
         raise ModelFileError(f"{str(where)!r} is not complete: it needs versions, features and {_DOMAIN}")
     check_versions(versions, str(where))
     card = Card.from_dict(given)
-    pipeline = load_pipeline(members, trusted)
     try:
-        with np.load(io.BytesIO(members[_DOMAIN]), allow_pickle=False) as arrays:
-            domain = Domain.from_arrays(arrays)
+        domain = Domain.from_arrays(load_npz(members.pop(_DOMAIN)))
+        pipeline = load_pipeline(members, trusted)
+        _check_width(pipeline, features)
         model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions)
         names, n_features = model.feature_names, model.n_features
+        if features.get("names") != names or features.get("n") != n_features:
+            raise ModelFileError(
+                f"the card names {features.get('n')} features, the pipeline makes {n_features}"
+                + _first_difference(features.get("names"), names)
+            )
+        model._try_out()
     except ImportError:
         raise
     except Exception as error:  # whatever parts do that do not fit together
-        raise ModelFileError(f"{str(where)!r}: {error}") from error
-    if features.get("names") != names or features.get("n") != n_features:
-        raise ModelFileError(
-            f"{str(where)!r}: the card names {features.get('n')} features, the pipeline makes {n_features}"
-            + _first_difference(features.get("names"), names)
-        )
+        raise ModelFileError(f"{str(where)!r}: {describe(error)}") from error
     return model
 
 
+def _check_width(pipeline: Pipeline, features: Mapping[str, Any]) -> None:
+    """Raise if a descriptor has more features than the card names, before memory is asked for them."""
+    names = features.get("names")
+    most = len(names) if isinstance(names, list) and names else _MOST_FEATURES
+    for part in parts_of(pipeline.steps):
+        if isinstance(part, Descriptor) and (n := part.get_number_of_features()) > most:
+            raise ModelFileError(f"the card names {most} features, {type(part).__name__} makes {n}")
+
+
 def _first_difference(listed: Any, made: list[str]) -> str:
-    for i, (one, other) in enumerate(zip(listed or (), made, strict=False)):
+    for i, (one, other) in enumerate(zip(listed if isinstance(listed, list) else (), made, strict=False)):
         if one != other:
             return f"; feature {i} is {one!r} there and {other!r} here"
     return ""

@@ -7,30 +7,47 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.neighbors import BallTree, KDTree
 from sklearn.pipeline import Pipeline
+from sklearn.utils.discovery import all_estimators
 
 from atomprint.util.extras import require
 from atomprint.util.registry import KNOWN, path_of, public
-from atomprint.workflow.saved.container import ModelFileError
+from atomprint.workflow.saved.bounds import check_booster, check_parts, parts_of
+from atomprint.workflow.saved.container import ModelFileError, check_archive, describe
+from atomprint.workflow.saved.schema import SCHEMA, check_schema, parse
 
 PIPELINE = "pipeline.skops"
 
-_SCHEMA = "schema.json"
 _OWN = "atomprint"  # the module of public names
 
-# Parts of fitted models that skops does not list itself. None of them runs anything given to it.
+# Parts of fitted models beside estimators. None of them runs anything given to it.
 _PARTS = (
-    "numpy.dtype",
-    "scipy.sparse._csr.csr_array",
-    "scipy.sparse._csr.csr_matrix",
+    "sklearn._loss.link.HalfLogitLink",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogLink",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.AbsoluteError",
+    "sklearn._loss.loss.ExponentialLoss",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfGammaLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfPoissonLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss.loss.HuberLoss",
+    "sklearn._loss.loss.PinballLoss",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.gaussian_process.kernels.ConstantKernel",
     "sklearn.gaussian_process.kernels.DotProduct",
@@ -40,18 +57,42 @@ _PARTS = (
     "sklearn.gaussian_process.kernels.RationalQuadratic",
     "sklearn.gaussian_process.kernels.Sum",
     "sklearn.gaussian_process.kernels.WhiteKernel",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.metrics._dist_metrics.ManhattanDistance64",
-    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
+    "sklearn.preprocessing._label.LabelBinarizer",
 )
+# Parts of scikit-learn whose estimators predict with NumPy, or with compiled code whose indices ``bounds`` checks.
+# Others must be named in trusted.
+_MODULES = (
+    "calibration",
+    "compose",
+    "cross_decomposition",
+    "decomposition",
+    "discriminant_analysis",
+    "dummy",
+    "ensemble",
+    "feature_selection",
+    "gaussian_process",
+    "impute",
+    "isotonic",
+    "kernel_approximation",
+    "kernel_ridge",
+    "linear_model",
+    "model_selection",
+    "multiclass",
+    "multioutput",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "pipeline",
+    "preprocessing",
+    "random_projection",
+    "svm",
+    "tree",
+)
+_NOT = ("IsolationForest", "KernelDensity", "LatentDirichletAllocation", "LocalOutlierFactor", "OneClassSVM")
 
 _XGBOOST = ("XGBRegressor", "XGBClassifier")
 
@@ -98,24 +139,28 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
     from skops import io as skops
 
     members: dict[str, bytes] = {}
-    allowed = {*map(path_of, (known.cls for known in KNOWN.values())), *_PARTS, *trusted}
+    allowed = {*map(path_of, (known.cls for known in KNOWN.values())), *_known(), *trusted}
     places: dict[int, Any] = {}
-    for number, found in enumerate(_search(pipeline, _is_xgboost)):
-        member = None
-        if found.__sklearn_is_fitted__():
-            member = f"xgboost-{number}.ubj"
-            members[member] = bytes(found.get_booster().save_raw("ubj"))
-        places[id(found)] = XGBoostMember(type(found).__name__, found.get_params(), member)
-    if places:
-        pipeline = deepcopy(pipeline, places)
     try:
+        check_parts(pipeline)
+        for number, found in enumerate(filter(_is_xgboost, parts_of(pipeline))):
+            member = None
+            if found.__sklearn_is_fitted__():
+                member = f"xgboost-{number}.json"
+                members[member] = bytes(found.get_booster().save_raw("json"))
+                check_booster(members[member])
+            places[id(found)] = XGBoostMember(type(found).__name__, found.get_params(), member)
+        # Trees of neighbours are made anew: their indices need no trust, and the file no room.
+        places |= {id(found): None for found in parts_of(pipeline) if isinstance(found, KDTree | BallTree)}
+        if places:
+            pipeline = deepcopy(pipeline, places)
         data = skops.dumps(pipeline)
-        untrusted = set(skops.get_untrusted_types(data=data)) - allowed
+        unknown = check_schema(data, allowed)
     except Exception as error:  # skops raises whatever it meets
-        raise TypeError(f"the pipeline cannot be saved: {error}") from error
-    if untrusted:
+        raise TypeError(f"the pipeline cannot be saved: {describe(error)}") from error
+    if unknown:
         raise TypeError(
-            f"the pipeline cannot be saved: it holds {', '.join(sorted(untrusted))}, which is not among the types "
+            f"the pipeline cannot be saved: it holds {', '.join(unknown)}, which is not among the types "
             "that are safe to load; functions, above all, cannot be saved. Types that you know to be safe can be "
             "named in trusted, in save and in load_model"
         )
@@ -125,8 +170,9 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
 def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> Pipeline:
     """Return the pipeline that :func:`dump_pipeline` made members from.
 
-    Nothing is imported or made before all types are known to be trusted. Classes of atomprint are found by their public
-    names alone: a file that gives one by the path of its module is refused like any other.
+    Nothing is imported or made before the file is known to be a plain model of trusted types, and nothing is returned
+    before the indices in it are known to stay inside. Classes of atomprint are found by their public names alone: a
+    file that gives one by the path of its module is refused like any other.
 
     Raises
     ------
@@ -140,36 +186,63 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
 
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
-    try:
+    with _whatever(f"{PIPELINE} cannot be read"):
         data, own = _private(members[PIPELINE])
-        needed, allowed = set(skops.get_untrusted_types(data=data)), {*own, *_PARTS, *trusted}
-    except ModelFileError:
-        raise
-    except Exception as error:  # of a file that skops did not write
-        raise ModelFileError(f"{PIPELINE} cannot be read: {error!r}") from error
-    if needed - allowed:
+        unknown = check_schema(data, {*own, *_known(), *trusted})
+        needed = [] if unknown else skops.get_untrusted_types(data=data)
+    if unknown:
         raise ModelFileError(
-            f"{PIPELINE} holds types that are not trusted, and was not loaded: {', '.join(sorted(needed - allowed))}. "
+            f"{PIPELINE} holds types that are not trusted, and was not loaded: {', '.join(unknown)}. "
             "Such a file may run anything; if you know its origin and these types, name them in trusted"
         )
-    try:
-        with warnings.catch_warnings():
-            # Each estimator would say so; load_model says it once, in words.
-            warnings.simplefilter("ignore", InconsistentVersionWarning)
-            pipeline = skops.loads(data, trusted=sorted(needed))
-    except Exception as error:
-        raise ModelFileError(f"{PIPELINE} cannot be loaded: {error!r}") from error
-    places = {id(found): _restore(found, members) for found in _search(pipeline, _is_member)}
-    if places:
-        pipeline = deepcopy(pipeline, places)
-    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+    with _whatever(f"{PIPELINE} cannot be loaded"), warnings.catch_warnings():
+        # Each estimator would say so; load_model says it once, in words.
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        pipeline = skops.loads(data, trusted=needed)
+    if not isinstance(pipeline, Pipeline):
         raise ModelFileError(f"{PIPELINE} must hold a Pipeline of features and a model, got {type(pipeline).__name__}")
+    used = {PIPELINE}
+    with _whatever(f"{PIPELINE} cannot be loaded"):
+        check_parts(pipeline)
+        places = {}
+        for found in filter(_is_member, parts_of(pipeline)):
+            places[id(found)] = _restore(found, members)
+            used.add(found.member)
+        if places:
+            pipeline = deepcopy(pipeline, places)
+        steps = [step for step in pipeline.steps if len(step) == 2 and isinstance(step[0], str)]
+        if len(steps) < 2 or len(steps) != len(pipeline.steps):
+            raise ModelFileError("must hold a Pipeline of features and a model")
+    unused = sorted(set(members) - used)
+    if unused:
+        raise ModelFileError(f"the file holds {unused[0]!r}, which nothing in it uses")
     return pipeline
 
 
 def uses_xgboost(pipeline: Pipeline) -> bool:
     """Return whether there is an XGBoost model in a pipeline."""
-    return next(_search(pipeline, _is_xgboost), None) is not None
+    return any(map(_is_xgboost, parts_of(pipeline)))
+
+
+@contextmanager
+def _whatever(what: str) -> Iterator[None]:
+    """Turn whatever a file makes libraries raise into one error, in words."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except ModelFileError as error:
+        text = str(error)
+        raise ModelFileError(text if text.startswith(PIPELINE) else f"{what}: {text}") from error
+    except Exception as error:
+        raise ModelFileError(f"{what}: {describe(error)}") from error
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Return the paths of the classes of other packages that files may hold without a word."""
+    found = [cls for _, cls in all_estimators() if cls.__name__ not in _NOT]
+    return frozenset((*map(path_of, (cls for cls in found if cls.__module__.split(".")[1] in _MODULES)), *_PARTS))
 
 
 def _is_xgboost(item: Any) -> bool:
@@ -181,27 +254,6 @@ def _is_member(item: Any) -> bool:
     return isinstance(item, XGBoostMember)
 
 
-def _search(item: Any, wanted: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    """Yield what is wanted among the parts of an estimator, wherever it is nested, each once."""
-    seen = set() if seen is None else seen
-    if id(item) in seen:
-        return
-    seen.add(id(item))
-    if wanted(item):
-        yield item
-    elif isinstance(item, list | tuple):
-        for part in item:
-            yield from _search(part, wanted, seen)
-    elif isinstance(item, np.ndarray) and item.dtype == object:
-        for part in item.flat:
-            yield from _search(part, wanted, seen)
-    elif isinstance(item, dict):
-        for part in item.values():
-            yield from _search(part, wanted, seen)
-    elif isinstance(item, BaseEstimator) or type(item).__module__.startswith("sklearn."):
-        yield from _search(getattr(item, "__dict__", {}), wanted, seen)
-
-
 def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
     xgboost = require("xgboost", "xgboost", "this model")
     if place.kind not in _XGBOOST or not isinstance(place.parameters, dict):
@@ -210,10 +262,7 @@ def _restore(place: XGBoostMember, members: Mapping[str, bytes]) -> Any:
     if place.member is not None:
         if place.member not in members:
             raise ModelFileError(f"there is no member {place.member!r} in the file")
-        try:
-            model.load_model(bytearray(members[place.member]))
-        except xgboost.core.XGBoostError as error:
-            raise ModelFileError(f"{place.member} cannot be loaded: {error}") from error
+        model.load_model(bytearray(check_booster(members[place.member])))
         model.set_params(**place.parameters)  # those of the file are what the booster was fitted with
     return model
 
@@ -256,10 +305,12 @@ def _private(data: bytes) -> tuple[bytes, set[str]]:
         if node.get("__module__") != _OWN:
             by_path.add(f"{node.get('__module__')}.{node.get('__class__')}")
             return
-        name, _, version = node["__class__"].partition(":")
+        name, _, version = str(node.get("__class__")).partition(":")
         known = KNOWN.get(name)
         if known is None:
             raise ModelFileError(f"{PIPELINE} holds {name!r}, which this atomprint does not know: update atomprint")
+        if not version.isascii() or not version.isdigit():
+            raise ModelFileError(f"{PIPELINE} cannot be read: the version of {name} must be a number, got {version!r}")
         if int(version) != known.version:
             raise ModelFileError(
                 f"{PIPELINE} holds {name} with the numbers of its version {version}, this atomprint has version "
@@ -284,10 +335,11 @@ def _edited(data: bytes, edit: Callable[[dict[str, Any]], None], files: Mapping[
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as given, zipfile.ZipFile(buffer, "w") as archive:
-        schema = json.loads(given.read(_SCHEMA))
+        infos = check_archive(given, len(data), PIPELINE)
+        schema = parse(given.read(SCHEMA))
         walk(schema)
-        archive.writestr(zipfile.ZipInfo(_SCHEMA), json.dumps(schema))
-        for name in given.namelist():
-            if name != _SCHEMA:
+        archive.writestr(zipfile.ZipInfo(SCHEMA), json.dumps(schema))
+        for name in infos:
+            if name != SCHEMA:
                 archive.writestr(zipfile.ZipInfo(files.get(name, name)), given.read(name))
     return buffer.getvalue()

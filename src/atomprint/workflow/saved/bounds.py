@@ -222,8 +222,10 @@ def _neighbours(part: NeighborsBase) -> None:
     rows, method = part._fit_X, part._fit_method
     if getattr(rows, "ndim", 0) != 2 or rows.dtype.kind != "f" or rows.shape != (part.n_samples_fit_, n):
         _refuse(part, f"it must keep {part.n_samples_fit_!r} samples of {n} features")
+    if not np.isfinite(rows.data if sparse.issparse(rows) else rows).all():
+        _refuse(part, "a feature is not a number")
     y = getattr(part, "_y", None)
-    if y is not None and (not isinstance(y, np.ndarray) or len(y) != len(rows) or y.dtype.kind not in "iuf"):
+    if y is not None and (not isinstance(y, np.ndarray) or len(y) != rows.shape[0] or y.dtype.kind not in "iuf"):
         _refuse(part, f"it must keep {rows.shape[0]} targets")
     if is_classifier(part) and (
         y is None or y.ndim != 1 or y.dtype.kind not in "iu" or ((y < 0) | (y >= len(part.classes_))).any()
@@ -231,8 +233,8 @@ def _neighbours(part: NeighborsBase) -> None:
         _refuse(part, f"its targets must be among {len(part.classes_)} classes")
     made: Any = None
     if method in ("kd_tree", "ball_tree"):
-        if sparse.issparse(rows) or not np.isfinite(rows).all():
-            _refuse(part, f"a {method} needs finite features")
+        if sparse.issparse(rows):
+            _refuse(part, f"a {method} needs dense features")
         kind = KDTree if method == "kd_tree" else BallTree
         made = kind(rows, part.leaf_size, metric=part.effective_metric_, **part.effective_metric_params_)
     elif method != "brute":

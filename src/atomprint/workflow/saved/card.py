@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from atomprint.util.plain import plain
 from atomprint.util.validation import check_choice, check_real
-from atomprint.workflow.saved.container import ModelFileError
+from atomprint.workflow.saved.container import ModelFileError, describe
 from atomprint.workflow.saved.pipeline import LEVELS
 
 _PACKAGES = ("atomprint", "numpy", "scipy", "scikit-learn", "ase", "skops")
@@ -56,6 +56,10 @@ class PredictionInterval:
             raise ValueError(f"level must be between 0 and 1, got {self.level}")
         if self.half_width is not None:
             check_real("half_width", self.half_width, at_least=0)
+        if self.coverage is not None:
+            check_real("coverage", self.coverage)
+        if not isinstance(self.method, str):
+            raise TypeError(f"method must be text, got {self.method!r}")
         for name, threshold in self.thresholds.items():
             check_real(f"threshold of {name!r}", threshold)
 
@@ -174,14 +178,41 @@ class Card:
         """
         try:
             own = {item.name: given[item.name] for item in fields(cls)}
-            training = dict(own["training"])
-            if training["target_range"] is not None:
-                training["target_range"] = tuple(training["target_range"])
-            own |= {"training": Training(**training), "classes": tuple(own["classes"]), "notes": tuple(own["notes"])}
-            own["interval"] = None if own["interval"] is None else PredictionInterval(**own["interval"])
+            for name, kinds in _KINDS.items():
+                if not isinstance(own[name], kinds):
+                    raise TypeError(f"{name} must not be {own[name]!r}")
+            training, interval = own["training"], own["interval"]
+            for name, kinds in _KINDS_OF_TRAINING.items():
+                if not isinstance(training[name], kinds) or isinstance(training[name], bool):
+                    raise TypeError(f"{name} must not be {training[name]!r}")
+            seen = training["target_range"]
+            if seen is not None:
+                low, high = (check_real("target_range", value) for value in seen)
+                training = training | {"target_range": (low, high)}
+            for name in ("classes", "notes"):
+                own[name] = tuple(own[name])
+                if not all(isinstance(item, str) for item in own[name]):
+                    raise TypeError(f"{name} must be text, got {own[name]!r}")
+            own["training"] = Training(**training)
+            own["interval"] = None if interval is None else PredictionInterval(**interval)
             return cls(**own)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"the card of the model is not complete: {error!r}") from error
+        except Exception as error:  # whatever the parts of a card that is none raise
+            raise ModelFileError(f"the card of the model is not complete: {describe(error)}") from error
+
+
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("target", "title", "unit", "definition", "level", "recipe", "created"), str),
+    **dict.fromkeys(("classes", "notes"), list),
+    "training": dict,
+    "metrics": dict,
+    "interval": dict | None,
+    "seed": int | None,
+}
+_KINDS_OF_TRAINING: Mapping[str, Any] = {
+    **dict.fromkeys(("dataset", "title", "ids_sha256"), str),
+    **dict.fromkeys(("n_samples", "n_structures"), int),
+    "counts": dict,
+}
 
 
 def digest(ids: Iterable[str]) -> str:

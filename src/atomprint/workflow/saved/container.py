@@ -185,7 +185,7 @@ def describe(error: BaseException) -> str:
         return "it needs more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return str(error) or f"it does not fit together ({type(error).__name__})"
+    return " ".join(str(error).split()) or f"it does not fit together ({type(error).__name__})"
 
 
 def _no_constant(name: str) -> float:

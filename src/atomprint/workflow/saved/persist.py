@@ -30,6 +30,8 @@ _OWN = "atomprint"  # the module of public names
 
 # Parts of fitted models beside estimators. None of them runs anything given to it.
 _PARTS = (
+    "scipy.sparse._csr.csr_array",  # an object of its own to skops before 0.15
+    "scipy.sparse._csr.csr_matrix",
     "sklearn._loss.link.HalfLogitLink",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",

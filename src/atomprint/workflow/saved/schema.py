@@ -397,6 +397,12 @@ class _Grammar:
             or not ((classes >= 1) & (classes < _MOST_ITEMS)).all()
         ):
             _refuse(f"a tree of {_short(n_features)} features and {_short(n_outputs)} outputs does not fit together")
+        parts = state["content"].get("content") if state["content"].get("__loader__") == "DictNode" else None
+        if not isinstance(parts, dict) or set(parts) != {"max_depth", "node_count", "nodes", "values"}:
+            _refuse("a tree must have max_depth, node_count, nodes and values")
+        nodes, count = self.array(parts["nodes"]), _value(parts["node_count"])
+        if type(count) is not int or nodes.shape != (count,):
+            _refuse(f"a tree of {_short(count)} nodes has {_short(nodes.shape)}")
 
     def _reduced(self, state: dict[str, Any]) -> list[Any]:
         self._keys(state, {"content", "__reduce__"})

@@ -34,6 +34,44 @@ def atomic_number(symbol: Any) -> int:
     return ATOMIC_NUMBERS[symbol]
 
 
+_LABEL = re.compile(r"([A-Za-z]{1,2})(?:\d{0,4}(?:[+-]\d?|\d?[+-])?|[+-]\d?|[_:].*)'*")
+_NO_ATOMS = frozenset(("x", "xx", "q", "du", "dum", "dummy", "bq", "gh", "vac", "va", "lp", "m", "mw", "ghost"))
+
+
+def element_of_label(label: str) -> int:
+    """Return the atomic number of what a file of structures calls an atom.
+
+    Parameters
+    ----------
+    label : str
+        A symbol in any writing (``"Fe"``, ``"FE"``, ``"fe"``), D or T, with what names of sites have behind it: a
+        number, a charge, or anything after an underscore or a colon (``"C2"``, ``"Fe3+"``, ``"O2-"``, ``"Na_pv"``);
+        or an atomic number.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> [element_of_label(label) for label in ("C2", "Fe3+", "D", "CL", "8")]
+    [6, 26, 1, 17, 8]
+    """
+    word = str(label).strip()
+    if word.isascii() and word.isdecimal():
+        if len(word) < 4 and 1 <= int(word) < len(chemical_symbols):
+            return int(word)
+        raise ValueError(f"atomic number must be in 1..{len(chemical_symbols) - 1}, got {word[:20]}")
+    found = _LABEL.fullmatch(word)
+    symbol = found[1].capitalize() if found else ""
+    if symbol in ATOMIC_NUMBERS:
+        return ATOMIC_NUMBERS[symbol]
+    if re.split(r"[\d_:(]", word.lower())[0] in _NO_ATOMS:
+        raise ValueError(f"{word[:40]!r} is a place-holder and no atom: leave it out")
+    raise ValueError(f"{word[:40]!r} is not a chemical element")
+
+
 def parse_formula(formula: str) -> dict[str, float]:
     """Return how much of each element a formula has.
 

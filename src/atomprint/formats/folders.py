@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -15,8 +16,9 @@ from ase import Atoms
 
 from atomprint.formats.opening import BROKEN, decode, open_text, plain_name, read_text
 from atomprint.formats.source import Row
-from atomprint.formats.structures import frame_of_xyz, frames_of_file, frames_of_text, split_xyz
+from atomprint.formats.structures import frames_of_file, frames_of_text
 from atomprint.formats.tables import TEXT_TABLES, read_table, read_text_table
+from atomprint.formats.xyz import read_xyz_frame, split_xyz
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -37,10 +39,10 @@ def read_frames(path: Path) -> Iterator[Row]:
             with open_text(path) as file:
                 for frame in split_xyz(file):
                     try:
-                        row = row_of(frame_of_xyz(frame))
+                        row = row_of(read_xyz_frame(frame))
                     except ValueError as error:
                         row = Row(problem=("read", str(error)))
-                    yield row
+                    yield replace(row, line=frame.start)
         except (ValueError, *BROKEN) as error:  # where the next frame begins is not known
             raise ValueError(f"{path.name}: {error}") from error
     else:

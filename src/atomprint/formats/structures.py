@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.geometry import cellpar_to_cell
 
-from atomprint.chemistry.formula import atomic_number
+from atomprint.chemistry.formula import element_of_label
 from atomprint.formats.cif import crystal_of_cif, crystals_of_cif
-from atomprint.formats.opening import plain_name, read_text
+from atomprint.formats.judge import check_distances
+from atomprint.formats.opening import decode, plain_name, read_text
+from atomprint.formats.poscar import is_poscar, read_poscar
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
+from atomprint.formats.xyz import read_xyz_frame, split_xyz
 
 
-def atoms_of(raw: Any, folder: Path | None = None) -> Any:
+def atoms_of(raw: Any, folder: Path | None = None, *, allow_close: bool = False) -> Any:
     """Return a structure of any form as Atoms; an object of another package is returned as it is.
 
     Parameters
@@ -27,35 +33,52 @@ def atoms_of(raw: Any, folder: Path | None = None) -> Any:
         OPTIMADE structure; a dictionary of JARVIS atoms; the text of a CIF, POSCAR or xyz file; or the path of a file.
     folder : Path or None
         Where relative paths start.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter.
 
     Raises
     ------
     ValueError
-        If it is no structure, or is disordered. Whether descriptors could use it is not looked at.
+        If it is no structure, is disordered, or has atoms that are too close, see
+        :func:`~atomprint.formats.judge.check_distances`. Whether descriptors could use it is not looked at else.
     """
     if raw is None:
         raise ValueError("there is no structure")
     if isinstance(raw, bytes):
-        raw = raw.decode()
+        raw = decode(raw)
     if isinstance(raw, str):
-        return _of_text(raw, folder)
-    return _of_mapping(raw) if isinstance(raw, Mapping) else raw
+        raw = _of_text(raw, folder)
+    elif isinstance(raw, Mapping):
+        raw = _of_mapping(raw)
+    if isinstance(raw, Atoms) and not allow_close:
+        _judge(raw)
+    return raw
+
+
+def _judge(atoms: Atoms) -> None:
+    """Raise if atoms are too close; what has no place or no volume is left to who uses it."""
+    cell, pbc = atoms.cell.array, atoms.pbc
+    if not len(atoms) or not (np.isfinite(atoms.positions).all() and np.isfinite(cell).all()):
+        return
+    if atoms.numbers.min() < 1 or (pbc.any() and not abs(np.linalg.det(cell)) > 0):
+        return
+    if max(np.abs(atoms.positions).max(), np.abs(cell).max()) < 1e7:
+        check_distances(atoms.numbers, atoms.positions, cell, pbc)
 
 
 def frames_of_file(path: Path) -> Iterator[Atoms]:
-    """Yield the structures in a file as ASE reads them, with their calculators and arrays.
+    """Yield the structures in a file, with what it says of them in their info, calculators and arrays.
 
     Raises
     ------
     ValueError
         If the file cannot be read up to its end.
     """
-    from ase.io import iread
-
-    name = plain_name(path.name).lower()
-    if name.endswith((".cif", ".xyz", ".extxyz")):
+    if reader_of(path.name) is not None:
         yield from frames_of_text(path.name, read_text(path))
         return
+    from ase.io import iread
+
     done = 0
     try:
         for atoms in iread(path, index=":"):
@@ -69,80 +92,112 @@ def frames_of_file(path: Path) -> Iterator[Atoms]:
 
 def frames_of_text(name: str, text: str) -> list[Atoms]:
     """Return the structures in the text of a file with a given name; see :func:`frames_of_file`."""
+    reader = reader_of(name)
+    if reader is not None:
+        return reader(text)
     from ase.io import read
     from ase.io.formats import filetype
 
-    plain = plain_name(name).lower()
-    if plain.endswith(".cif"):
-        return crystals_of_cif(text)
-    if plain.endswith((".xyz", ".extxyz")):
-        return [frame_of_xyz(frame) for frame in split_xyz(text.splitlines(keepends=True))]
     try:
         return list(read(StringIO(text), index=":", format=filetype(plain_name(name), read=False)))
     except Exception as error:
         raise ValueError(f"{name}: ASE cannot read this: {error!r}") from error
 
 
-def split_xyz(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the text of each frame of an xyz file, given its lines.
-
-    Raises
-    ------
-    ValueError
-        If a line that must hold a number of atoms does not, or the last frame is cut short. Where one frame is
-        broken, nobody can tell where the next begins.
-    """
-    numbered = enumerate(lines, 1)
-    frame: list[str] = []
-    wanted = start = 0
-    for number, line in numbered:
-        # Lattice vectors after the atoms, in a form that ASE reads.
-        if len(frame) < wanted or (frame and line.lstrip().startswith("VEC")):
-            frame.append(line)
-            continue
-        if frame:
-            yield "".join(frame)
-            frame = []
-        if not line.strip():
-            if any(rest.strip() for _, rest in numbered):
-                raise ValueError(f"line {number} must be the number of atoms of a structure, got an empty line")
-            break
-        if not line.strip().isdecimal():
-            raise ValueError(f"line {number} must be the number of atoms of a structure, got {line.strip()[:40]!r}")
-        frame, wanted, start = [line], int(line) + 2, number
-    if len(frame) < wanted and frame:
-        raise ValueError(f"the structure from line {start} on must have {wanted - 2} atoms, but the file ends before")
-    if frame:
-        yield "".join(frame)
-
-
-def frame_of_xyz(text: str) -> Atoms:
-    """Return the structure in the text of one frame of a plain or extended xyz file."""
-    from ase.io.extxyz import read_xyz
-
-    try:
-        (atoms,) = read_xyz(StringIO(text), slice(None))
-    except Exception as error:  # ASE's readers raise whatever they meet
-        raise ValueError(f"this is no xyz that ASE can read: {error!r}") from error
-    return atoms
+def reader_of(name: str) -> Callable[[str], list[Atoms]] | None:
+    """Return what reads the text of a file of a given name; None if that is left to ASE."""
+    plain = plain_name(name)
+    ending = Path(plain).suffix.lower()
+    if ending in (".xyz", ".extxyz"):
+        return lambda text: [read_xyz_frame(frame) for frame in split_xyz(text.splitlines(keepends=True))]
+    if ending == ".cif":
+        return crystals_of_cif
+    if ending == ".json":
+        return lambda text: [_of_mapping(mapping_of_text(text.strip()))]
+    if ending in (".vasp", ".poscar", ".contcar") or re.match(
+        r"(POSCAR|CONTCAR)\b|.*[._-](POSCAR|CONTCAR)$", plain, re.I
+    ):
+        return lambda text: [read_poscar(text)]
+    return None
 
 
 def _of_text(text: str, folder: Path | None) -> Any:
     stripped = text.strip()
     if stripped.startswith("{"):
-        try:
-            return _of_mapping(json.loads(stripped))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"this is no JSON: {error}") from error
-    if "_cell_length_a" in stripped or stripped.startswith("data_"):
+        return _of_mapping(mapping_of_text(stripped))
+    if "_cell_length_a" in stripped or re.match(r"(#.*\s+)*data_", stripped):
         return crystal_of_cif(text)
-    first, newline, _ = stripped.partition("\n")
-    if newline:
-        return _only(frames_of_text("text.xyz" if first.strip().isdecimal() else "POSCAR", text), "this text")
+    if "\n" in stripped:
+        if is_poscar(text.lstrip("\ufeff")):
+            return read_poscar(text)
+        if stripped.startswith(("Full Formula", "Structure Summary", "Molecule Summary", "Atoms(")):
+            return _of_summary(stripped)
+        if stripped.split("\n", 1)[0].strip().isdecimal():
+            return _only([read_xyz_frame(frame) for frame in split_xyz(stripped.splitlines())], "this text")
+        raise ValueError(f"this text is no CIF, POSCAR, xyz or JSON: {stripped[:60]!r}")
+    if stripped.startswith("Atoms("):
+        return _of_summary(stripped)
     path = (folder or Path()) / stripped
-    if not stripped or not path.is_file():
+    try:
+        there = bool(stripped) and path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null byte
+        there = False
+    if not there:
         raise ValueError(f"this is neither a structure nor the path of a file: {stripped[:80]!r}")
     return _only(list(frames_of_file(path)), path.name)
+
+
+def mapping_of_text(text: str) -> Mapping[str, Any]:
+    """Return a dictionary from JSON, or from what Python prints for one, as pandas writes it into a cell.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise ValueError(f"this is no JSON: {error}") from error
+    except RecursionError:
+        raise ValueError("this JSON is nested too deeply") from None
+    if not isinstance(found, Mapping):
+        raise ValueError(f"this must be a dictionary, got {text[:60]!r}")
+    return found
+
+
+_SUMMARY = re.compile(
+    r"abc +:((?: +[-\d.]+){3})\nangles *:((?: +[-\d.]+){3})\n(?:pbc +:((?: +(?:True|False)){3})\n)?.*?"
+    r"Sites \((\d+)\)\n *# +SP +a +b +c.*\n[- ]+\n(.*)",
+    re.DOTALL,
+)
+
+
+def _of_summary(text: str) -> Atoms:
+    """Return the crystal from what pymatgen prints for it, with six decimals."""
+    found = _SUMMARY.search(text)
+    if not text.startswith("Full Formula") or found is None:
+        raise ValueError(
+            f"this is what Python prints for a structure, without all of it: {text[:40]!r}; "
+            "write its as_dict() as JSON, or a CIF"
+        )
+    abc, angles, pbc, count, sites = found.groups()
+    rows = [line.split() for line in sites.splitlines() if line.strip()]
+    if len(rows) != int(count) or any(row[0] != str(at) for at, row in enumerate(rows)):
+        raise ValueError(f"this structure says that it has {count} sites, and shows {len(rows)}")
+    if any(":" in row[1] or not _is_coordinates(row[2:5]) for row in rows):
+        raise ValueError("this structure is disordered: a site holds several species")
+    cell = cellpar_to_cell([*map(float, abc.split()), *map(float, angles.split())])
+    positions = np.array([row[2:5] for row in rows], dtype=np.float64) @ cell
+    numbers = [element_of_label(row[1]) for row in rows]
+    return Atoms(numbers, positions, cell=cell, pbc=[word == "True" for word in pbc.split()] if pbc else True)
+
+
+def _is_coordinates(words: Sequence[str]) -> bool:
+    return len(words) == 3 and all(re.fullmatch(r"-?\d+\.?\d*(e-\d+)?", word) for word in words)
 
 
 def _only(frames: Sequence[Atoms], name: str) -> Atoms:
@@ -199,4 +254,4 @@ def _of_jarvis(raw: Mapping[str, Any]) -> Atoms:
 
 
 def _numbers(symbols: Iterable[str]) -> list[int]:
-    return [atomic_number(symbol.strip()) for symbol in symbols]
+    return [element_of_label(symbol) for symbol in symbols]

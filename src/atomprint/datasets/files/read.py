@@ -43,6 +43,7 @@ def read_dataset(
     on_error: str = "raise",
     format: str | None = None,
     limit: int | None = None,
+    allow_close: bool = False,
     name: str | None = None,
     title: str | None = None,
     source: str | None = None,
@@ -96,6 +97,9 @@ def read_dataset(
         One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``; None: by the name.
     limit : int or None
         Read only so many rows.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter (0.5 Å, or 0.3 of the sum of their covalent radii), as in data
+        for potentials; such structures are mostly mistakes, and cannot be read otherwise.
     name, title, source : str or None
         Of the data set; by default from the name of the file.
     n_jobs : int
@@ -138,7 +142,7 @@ def read_dataset(
             groups=named("groups", groups),
         )
     told.check(roles)
-    entries = _read_entries(found, roles, place.parent, failed, check_n_jobs(n_jobs))
+    entries = _read_entries(found, roles, place.parent, failed, allow_close, check_n_jobs(n_jobs))
     with _naming(place):
         check_roles(found, roles)
         columns = _read_columns(entries, roles, told)
@@ -192,7 +196,7 @@ def read_items(
     with _naming(place):
         roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
     failed = Failures(place.name, "skip")
-    entries = _read_entries(found, roles, place.parent, failed, 1)
+    entries = _read_entries(found, roles, place.parent, failed, False, 1)
     rows = [(e.number, e.id, e.formula if e.atoms is None else e.atoms) for e in entries]
     items = [*rows, *((failure.row, failure.id, failure) for failure in failed)]
     return [(name, item) for _, name, item in sorted(items, key=lambda item: item[0])]
@@ -280,10 +284,12 @@ def _kept(entries: list[_Entry], columns: Mapping[str, Column], roles: Roles, fa
     return np.array([index for index in range(len(entries)) if index not in bad], dtype=np.intp)
 
 
-def _read_entries(source: Source, roles: Roles, folder: Path, failed: Failures, n_jobs: int) -> list[_Entry]:
+def _read_entries(
+    source: Source, roles: Roles, folder: Path, failed: Failures, allow_close: bool, n_jobs: int
+) -> list[_Entry]:
     entries: list[_Entry] = []
     rows_of: dict[str, int] = {}  # by id
-    for number, (row, atoms) in enumerate(_parse(source, roles, folder, n_jobs)):
+    for number, (row, atoms) in enumerate(_parse(source, roles, folder, allow_close, n_jobs)):
         source.meet(row)
         name = row.id or str(number)
         try:
@@ -303,7 +309,9 @@ def _read_entries(source: Source, roles: Roles, folder: Path, failed: Failures, 
     return entries
 
 
-def _parse(source: Source, roles: Roles, folder: Path, n_jobs: int) -> Iterator[tuple[Row, Atoms | ValueError | None]]:
+def _parse(
+    source: Source, roles: Roles, folder: Path, allow_close: bool, n_jobs: int
+) -> Iterator[tuple[Row, Atoms | ValueError | None]]:
     """Yield rows with their structures, or what is wrong with these."""
     rows: Iterator[Row] = source.rows
     if roles.structure is not None:
@@ -311,18 +319,18 @@ def _parse(source: Source, roles: Roles, folder: Path, n_jobs: int) -> Iterator[
     if not roles.has_structures:
         return ((row, None) for row in rows)
     if n_jobs == 1:
-        return (_parse_row(row, folder) for row in rows)
+        return (_parse_row(row, folder, allow_close) for row in rows)
     parsed: Iterator[tuple[Row, Atoms | ValueError | None]] = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_parse_row)(row, folder) for row in rows
+        delayed(_parse_row)(row, folder, allow_close) for row in rows
     )
     return parsed
 
 
-def _parse_row(row: Row, folder: Path) -> tuple[Row, Atoms | ValueError | None]:
+def _parse_row(row: Row, folder: Path, allow_close: bool) -> tuple[Row, Atoms | ValueError | None]:
     if row.problem is not None:
         return row, None
     try:
-        return row, to_atoms(row.structure, folder)
+        return row, to_atoms(row.structure, folder, allow_close=allow_close)
     except ValueError as error:
         return row, error
 

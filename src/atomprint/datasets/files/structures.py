@@ -11,14 +11,14 @@ from atomprint.formats.structures import atoms_of
 from atomprint.structures import as_batch, reason_of
 
 
-def to_atoms(raw: Any, folder: Path | None = None) -> Atoms:
+def to_atoms(raw: Any, folder: Path | None = None, *, allow_close: bool = False) -> Atoms:
     """Return a structure of any form as Atoms with nothing but elements, positions, cell and periodicity.
 
     Calculators, and with them energies and forces, are left behind, so that no target gets among the features.
 
     Parameters
     ----------
-    raw, folder
+    raw, folder, allow_close
         See :func:`~atomprint.formats.structures.atoms_of`.
 
     Raises
@@ -27,7 +27,7 @@ def to_atoms(raw: Any, folder: Path | None = None) -> Atoms:
         If it is no structure, is disordered, or descriptors could not use it: without atoms, with positions that are
         not finite or coincide, or with a cell that has no volume.
     """
-    atoms = atoms_of(raw, folder)
+    atoms = atoms_of(raw, folder, allow_close=allow_close)
     try:
         batch = as_batch([atoms], periodic=None)
     except (TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ from atomprint.datasets.public.finish import FoldIndices, check_rest, entry_data
 from atomprint.datasets.public.registry import ZUO2020_ROWS, entry
 from atomprint.formats.opening import open_binary
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
-from atomprint.formats.structures import frame_of_xyz, split_xyz
+from atomprint.formats.xyz import Frame, read_xyz_frame, split_xyz
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 
@@ -132,9 +132,9 @@ def _items(place: Path) -> list[tuple[Any, Callable[[Any], tuple[Atoms, str]]]]:
     return [(item, _from_record) for item in data]
 
 
-def _from_frame(text: str) -> tuple[Atoms, str]:
+def _from_frame(frame: Frame) -> tuple[Atoms, str]:
     """Read a frame of extended xyz, whose forces may be called force."""
-    read_atoms = frame_of_xyz(text)
+    read_atoms = read_xyz_frame(frame)
     results = {} if read_atoms.calc is None else read_atoms.calc.results
     arrays = read_atoms.arrays
     if "energy" not in results:

@@ -38,6 +38,8 @@ class DataSection:
     volume_per_atom : float or None
         What crystals are rescaled to, in Å^3, where their volume must not be seen: because it is the target, above all.
         New structures must be rescaled in the same way.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter, as in data for potentials.
     on_error : {"raise", "skip"}
         Whether a row that cannot be used stops the run, or is left out and listed in the report.
     """
@@ -55,6 +57,7 @@ class DataSection:
     format: str | None = None
     sample: int | None = None
     volume_per_atom: float | None = None
+    allow_close: bool = False
     on_error: str = "raise"
 
     def __post_init__(self) -> None:
@@ -122,6 +125,7 @@ class DataSection:
             titles={} if self.title is None else {target: self.title},
             classes={target: self.classes} if self.classes else {},
             format=self.format,
+            allow_close=self.allow_close,
             on_error=self.on_error,
         )
 

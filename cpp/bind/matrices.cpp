@@ -1,5 +1,8 @@
 #include "bind/arrays.hpp"
 
+#include <nanobind/stl/vector.h>
+
+#include "matrices/canonical.hpp"
 #include "matrices/matrices.hpp"
 
 namespace atomprint::bind {
@@ -97,6 +100,21 @@ const Family family("matrices", [](nb::module_& m) {
         .value("random", Permutation::random);
     define_matrices<double>(m);
     define_matrices<float>(m);
+    m.def(
+        "canonical_order",
+        [](const In<double, nb::ndim<2>>& matrix, double equal) {
+            const std::size_t n = matrix.shape(0);
+            require(n > 0 && matrix.shape(1) == n, "matrix must have as many columns as rows");
+            std::vector<std::int32_t> order(n), ends(n, 0);
+            for (std::size_t i = 0; i < n; ++i)
+                order[i] = static_cast<std::int32_t>(i);
+            ends[0] = static_cast<std::int32_t>(n);
+            CanonicalOrder().sort(matrix.data(), n, n, ends, equal, order.data());
+            return order;
+        },
+        nb::arg("matrix"), nb::arg("equal"),
+        "Return the rows of a symmetric matrix in an order such that its elements do not depend on the order in which "
+        "they were given; elements that differ by less than the fraction equal of the largest are the same.");
 });
 
 } // namespace

@@ -14,7 +14,7 @@ namespace atomprint {
 // How a matrix becomes features that do not depend on the order of the atoms.
 enum class Permutation {
     none,
-    sorted_l2,     // rows and columns by descending norm of the rows
+    sorted_l2,     // rows and columns by descending norm of the rows, equal ones in a canonical order
     eigenspectrum, // eigenvalues by descending magnitude
     random,        // as sorted_l2, with noise added to the norms
 };
@@ -31,9 +31,10 @@ struct MatrixFeatures {
     std::size_t n_features() const { return permutation == Permutation::eigenspectrum ? n_max : n_max * n_max; }
 };
 
-// Where row norms differ by less than this fraction the rows count as equal and keep their order. It is far
-// above rounding, so that the order of equivalent atoms does not depend on how the structure lies in space.
-inline constexpr double equal_norms = 1e-10;
+// Where row norms differ by less than this fraction, the matrix as a whole tells which row comes first, in which
+// elements that differ by less than this fraction of the largest are the same. It is far above rounding, so that the
+// order of equivalent atoms does not depend on how the structure lies in space.
+inline constexpr double equal_rows = 1e-7;
 
 // Throws std::invalid_argument if a structure has more than n_max atoms.
 void check_sizes(const Batch& batch, std::size_t n_max);

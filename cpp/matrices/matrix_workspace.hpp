@@ -14,6 +14,7 @@
 #include "core/batch.hpp"
 #include "core/dispatch.hpp"
 #include "core/lattice.hpp"
+#include "matrices/canonical.hpp"
 #include "matrices/matrices.hpp"
 
 namespace atomprint {
@@ -23,8 +24,9 @@ struct MatrixWorkspace {
     std::size_t n = 0, stride = 0;
     AlignedVector<double> charge, position, fractional; // padded to `stride`; see MatrixAtoms
     AlignedVector<double> matrix;                       // (stride, stride), both triangles
-    std::vector<std::int32_t> order;                    // atom that row p of the features stands for
-    AlignedVector<double> values, vectors;              // (n) eigenvalues and (n, stride) eigenvectors
+    std::vector<std::int32_t> order, ends;              // atom that row p of the features stands for; ends of runs
+    CanonicalOrder canonical;
+    AlignedVector<double> values, vectors; // (n) eigenvalues and (n, stride) eigenvectors
     AlignedVector<double> norms, scratch;
 
     void load(const Structure& s) {
@@ -96,13 +98,20 @@ private:
         }
         const auto begin = order.begin(), end = begin + static_cast<std::ptrdiff_t>(n);
         std::sort(begin, end, [&](auto a, auto b) { return norms[a] != norms[b] ? norms[a] > norms[b] : a < b; });
+        if (noise)
+            return;
+        ends.assign(n, 0);
+        bool alike = false;
         for (auto first = begin; first != end;) { // runs of rows that are equal but for rounding
             auto last = first + 1;
-            while (last != end && norms[*(last - 1)] - norms[*last] <= equal_norms * std::abs(norms[*last]))
+            while (last != end && norms[*(last - 1)] - norms[*last] <= equal_rows * std::abs(norms[*last]))
                 ++last;
-            std::sort(first, last);
+            ends[static_cast<std::size_t>(first - begin)] = static_cast<std::int32_t>(last - begin);
+            alike |= last - first > 1;
             first = last;
         }
+        if (alike)
+            canonical.sort(matrix.data(), n, stride, ends, equal_rows, order.data());
     }
 
     void diagonalise(bool eigenvectors, std::size_t structure) {

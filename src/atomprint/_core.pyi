@@ -170,6 +170,11 @@ def matrix_jacobian(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArra
     Write to zeroed arrays, each unless None, the derivatives of all features by the positions of selected atoms and by strain, and the features.
     """
 
+def canonical_order(matrix: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], equal: float) -> list[int]:
+    """
+    Return the rows of a symmetric matrix in an order such that its elements do not depend on the order in which they were given; elements that differ by less than the fraction equal of the largest are the same.
+    """
+
 class MbtrParameters:
     """What a term of MBTR or LMBTR is made for."""
 

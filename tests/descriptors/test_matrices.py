@@ -221,6 +221,79 @@ def test_order_of_equivalent_atoms_does_not_depend_on_rounding():
             assert_close(CoulombMatrix(20).create(atoms), expected)
 
 
+def turned(atoms, rng):
+    """The same structure, its atoms in another order, turned and moved."""
+    turn = rotation(rng)
+    other = atoms[rng.permutation(len(atoms))]
+    other.positions = other.positions @ turn + rng.normal(size=3)
+    other.cell = other.cell.array @ turn
+    return other
+
+
+def ring(n, radius):
+    angles = 2 * np.pi * np.arange(n) / n
+    return radius * np.column_stack([np.cos(angles), np.sin(angles), 0 * angles])
+
+
+SYMMETRIC = {
+    **{
+        name: molecule(name) for name in ("C6H6", "C2H4", "C2H6", "CH3CH2OH", "CH4", "CO2", "isobutane", "C4H4O", "C60")
+    },
+    "ideal ring": Atoms("C6H6", np.concatenate([ring(6, 1.4), ring(6, 2.5)])),
+    "two rings": Atoms("C14", np.concatenate([ring(6, 1.4), np.add(ring(8, 1.4), [0, 0, 40])])),
+    "NaCl": bulk("NaCl", "rocksalt", 5.64, cubic=True),
+    "64 atoms": bulk("NaCl", "rocksalt", 5.64, cubic=True) * (2, 2, 2),
+    "one element": bulk("Si", "diamond", 5.43) * (2, 2, 1),
+    "prism": Atoms("Cu2", [[0, 0, 0], [1.2, 2, 1]], cell=[[2.5, 0, 0], [0.4, 4, 0], [0, 0, 6]], pbc=True) * (3, 2, 1),
+}
+
+
+@pytest.mark.parametrize("descriptor", ALL)
+@pytest.mark.parametrize("atoms", SYMMETRIC.values(), ids=SYMMETRIC)
+def test_order_of_equivalent_atoms_does_not_matter(descriptor, atoms):
+    if descriptor is not CoulombMatrix and not atoms.cell.volume:
+        atoms = atoms.copy()
+        atoms.center(vacuum=3.0)
+    rng = np.random.default_rng(len(atoms))
+    create = descriptor(80).create
+    expected = create(atoms)
+    norms = np.linalg.norm(expected.reshape(80, 80), axis=1)
+    assert (np.diff(norms) <= 1e-6 * norms.max()).all()
+    for _ in range(8):
+        assert_close(create(turned(atoms, rng)), expected, 1e-9)
+    noisy = turned(atoms, rng)
+    noisy.positions += rng.uniform(-5e-10, 5e-10, noisy.positions.shape)  # as in a file with nine decimals
+    assert_close(create(noisy), expected, 1e-7)
+
+
+def test_canonical_order_of_any_matrix():
+    rng = np.random.default_rng(4)
+
+    def ordered(matrix):
+        order = _core.canonical_order(np.ascontiguousarray(matrix), 1e-7)
+        assert sorted(order) == list(range(len(matrix)))
+        return matrix[np.ix_(order, order)]
+
+    rook = [[float((a != b) and (a // 4 == b // 4 or a % 4 == b % 4)) for a in range(16)] for b in range(16)]
+    steps = {(1, 0), (3, 0), (0, 1), (0, 3), (1, 1), (3, 3)}
+    other = [[float(((a // 4 - b // 4) % 4, (a - b) % 4) in steps) for a in range(16)] for b in range(16)]
+    # All rows of these two graphs look alike to colour refinement, and yet no symmetry takes one graph to the other.
+    matrices = [
+        np.kron([[1, 0], [0, 0]], rook) + np.kron([[0, 0], [0, 1]], other),
+        np.ones((9, 9)),
+        np.kron(np.eye(4), 1 - np.eye(3)),
+    ]
+    for _ in range(60):
+        n = int(rng.integers(1, 9))
+        half = np.triu(rng.integers(0, 3, (n, n)) * 0.5)
+        matrices.append(half + half.T)
+    for matrix in matrices:
+        expected = ordered(matrix)
+        for _ in range(4):
+            order = rng.permutation(len(matrix))
+            np.testing.assert_array_equal(ordered(matrix[np.ix_(order, order)]), expected)
+
+
 @pytest.mark.parametrize("transform", [[[1, 7, -4], [0, 1, 9], [0, 0, 1]], [[0, 1, 0], [0, 0, 1], [1, 0, 0]]])
 def test_ewald_does_not_depend_on_the_choice_of_cell(transform):
     for atoms in crystals(3, (1, 4)):

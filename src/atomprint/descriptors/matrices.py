@@ -223,7 +223,7 @@ class _MatrixDescriptor(Descriptor):
         return dense.reshape(*dense.shape[:-1], size, size)
 
 
-@public("CoulombMatrix", version=1, in_recipes=True)
+@public("CoulombMatrix", version=2, in_recipes=True)
 class CoulombMatrix(_MatrixDescriptor):
     """Coulomb matrix of molecules.
 
@@ -238,7 +238,8 @@ class CoulombMatrix(_MatrixDescriptor):
     permutation : {"sorted_l2", "none", "eigenspectrum", "random"}
         How the features become independent of the order of the atoms. ``"none"``: not at all.
         ``"sorted_l2"``: rows and columns by descending Euclidean norm of the rows; rows whose norms differ by
-        less than a fraction of 1e-10, as those of equivalent atoms do, keep their order. ``"eigenspectrum"``:
+        less than a fraction of 1e-7, as those of equivalent atoms do, in a canonical order, see Notes.
+        ``"eigenspectrum"``:
         the eigenvalues by descending absolute value. ``"random"``: as ``"sorted_l2"``, with noise added to
         the norms first [2]_.
     sigma : float, optional
@@ -260,9 +261,14 @@ class CoulombMatrix(_MatrixDescriptor):
     -----
     Features are named after row and column, both from 0, or after the eigenvalue, from 0 for the largest.
 
+    With ``"sorted_l2"`` the features are the same for every order of the atoms, also of equivalent ones, whose rows
+    have the same norm: among all orders that the norms leave open, one is taken that the elements of the matrix alone
+    tell (of the many that symmetry makes equal any; found by colour refinement [3]_). Elements that differ by less
+    than 1e-7 of the largest count as equal in this. Where all norms differ, features are those of DScribe.
+
     Derivatives exist by positions and by strain, for every ``permutation`` but ``"random"``. With
     ``"sorted_l2"`` they are those at fixed order: where the norms of two different rows cross, the features
-    jump, and have no derivative; rows that count as equal keep their order, as in the features. With
+    jump, and have no derivative. So it is where rows count as equal, which most displacements put an end to. With
     ``"eigenspectrum"``, the derivatives of eigenvalues that are equal (as symmetric molecules have them) are
     one choice of many, but the sum over such a set is well defined, and with it everything that treats its
     members alike; at two eigenvalues of opposite sign and equal magnitude the features swap.
@@ -271,6 +277,7 @@ class CoulombMatrix(_MatrixDescriptor):
     ----------
     .. [1] M. Rupp, A. Tkatchenko, K.-R. Müller, O. A. von Lilienfeld, Phys. Rev. Lett. 108 (2012) 058301.
     .. [2] G. Montavon et al., Adv. Neural Inf. Process. Syst. 25 (2012) 440.
+    .. [3] B. D. McKay, A. Piperno, J. Symb. Comput. 60 (2014) 94.
 
     Examples
     --------
@@ -294,7 +301,7 @@ class _CrystalMatrix(_MatrixDescriptor):
         return as_batch(replace(batch, pbc=np.ones_like(batch.pbc)), periodic=True)
 
 
-@public("SineMatrix", version=1, in_recipes=True)
+@public("SineMatrix", version=2, in_recipes=True)
 class SineMatrix(_CrystalMatrix):
     """Sine matrix of crystals: a periodic stand-in for the Coulomb matrix without a lattice sum.
 
@@ -322,7 +329,7 @@ class SineMatrix(_CrystalMatrix):
     _kind = _core.MatrixKind.sine
 
 
-@public("EwaldSumMatrix", version=1, in_recipes=True)
+@public("EwaldSumMatrix", version=2, in_recipes=True)
 class EwaldSumMatrix(_CrystalMatrix):
     r"""Ewald-sum matrix of crystals: the electrostatic energy of each pair of nuclei with all their images.
 

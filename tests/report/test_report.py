@@ -12,6 +12,7 @@ from atomprint.report import Report, versions
 from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.html import Html, join, minus, sentence, table, tag
 from atomprint.report.naming import as_shown
+from atomprint.report.plots.style import robust_limits
 from atomprint.report.quality import verdict
 from atomprint.util.files import write_atomically
 
@@ -409,3 +410,21 @@ def test_many_folds_are_summed_up():
     text = " ".join(Page(make_report(study).html()).text)
     assert "20 folds" in text
     assert "5 more folds are in results.json" in text
+
+
+def test_a_wild_target_is_named_wherever_it_is():
+    problem = make_problem(n=60, compositions=True)
+    study = make_study(problem, **ONE)
+    sample = int(study.split.train[3])  # in the folds, not in the test part
+    problem.y[sample] = -99
+    html = make_report(study).html()
+    text = " ".join(Page(html).text)
+    assert "1 value is far from all others of target, which are" in text
+    worst = html[html.index("Worst predictions") :]
+    assert "folds and test part" in worst[:200]
+    assert worst.index(f"sample-{sample}<") < 1200  # at the top of the table
+    (found,) = study.to_dict()["wild_targets"]
+    assert (found["id"], found["value"]) == (f"sample-{sample}", -99)
+    low, high = robust_limits(problem.y, problem.y)
+    assert low > -20
+    assert high < 20

@@ -86,6 +86,7 @@ def train(
 def show_study(study: Study) -> None:
     """Print figures of merit, coverage of intervals and times of all models of a study."""
     from atomprint.learn.task.metrics import METRICS, primary_metric
+    from atomprint.learn.task.wild import wild_sentence
 
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
@@ -107,6 +108,9 @@ def show_study(study: Study) -> None:
     console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=2))
     if unit and METRICS[kind][first].in_unit:
         console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
+    wild = wild_sentence(study.problem)
+    if wild:
+        console.print(f"Warning: {wild}", style="bold yellow", markup=False)
     for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
         console.print(sentence, style="dim")
 

@@ -11,6 +11,7 @@ from ase.formula import Formula
 from atomprint.chemistry.contents import numbers_of
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.breakdown import BreakdownRow
+from atomprint.learn.evaluation.evaluate import joined
 from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.metrics import format_number
 from atomprint.report import plots
@@ -32,7 +33,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import best_title, colour_of, trial_title
 from atomprint.report.plots.style import with_unit
-from atomprint.util.types import Structure
+from atomprint.util.types import Indices, Structure
 
 _BARS = 14  # groups in one plot
 _WORST = 8  # predictions shown
@@ -101,7 +102,8 @@ def _worst(study: Study) -> Iterator[Html]:
     if not worst:
         yield paragraph("No prediction was wrong.")
         return
-    yield tag("h4", "Worst predictions ", tag("span", f"({best_title(study)})"))
+    where = " and ".join(["folds"] * bool(study.chosen.folds) + ["test part"] * (study.chosen.test is not None))
+    yield tag("h4", "Worst predictions ", tag("span", f"({best_title(study)}, {where})"))
     problem, unit = study.problem, study.target.unit
     formulas = np.array(study.dataset.formulas, dtype=np.str_)[problem.structures]
     ids = problem.ids
@@ -133,27 +135,37 @@ def _worst(study: Study) -> Iterator[Html]:
 
 
 def _worst_predictions(study: Study) -> Iterator[_Prediction]:
-    """Yield the largest errors, or the wrong classes that were predicted with the greatest confidence."""
-    evaluation = study.chosen
-    _, indices, y_pred = evaluation.held_out()
+    """Yield the largest errors of folds and test part, or the wrong classes predicted with the greatest confidence."""
+    parts = [part for _, part in study.chosen.parts()]
+    indices, y_pred = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "y_pred"))
     truth = study.problem.y[indices]
     if study.kind == "regression":
         error = y_pred - truth
-        for i in np.argsort(-np.abs(error), kind="stable")[:_WORST]:
+        for i in _first_of_each(np.argsort(-np.abs(error), kind="stable"), indices):
             sign = "+" if error[i] > 0 else ""
             size = max(abs(truth[i]), abs(y_pred[i]), abs(error[i]))
             true, predicted, off = (minus(format_number(float(v), like=size)) for v in (truth[i], y_pred[i], error[i]))
             yield _Prediction(int(indices[i]), true, predicted, f"{sign}{off}")
         return
     classes = study.target.classes
-    found = evaluation.test if evaluation.test is not None else evaluation.out_of_fold()
+    probabilities = joined([part.probabilities for part in parts])
     wrong = np.flatnonzero(y_pred != truth)
-    sure = None if found.probabilities is None else found.probabilities[wrong, y_pred[wrong].astype(int)]
+    sure = None if probabilities is None else probabilities[wrong, y_pred[wrong].astype(int)]
     order = np.arange(len(wrong)) if sure is None else np.argsort(-sure, kind="stable")
-    for k in order[:_WORST]:
+    for k in _first_of_each(order, indices[wrong]):
         i = wrong[k]
         words = "" if sure is None else f"with probability {sure[k]:.2f}"
         yield _Prediction(int(indices[i]), classes[int(truth[i])], classes[int(y_pred[i])], words)
+
+
+def _first_of_each(order: Indices, samples: Indices) -> list[int]:
+    """Return the first predictions in an order, one for each sample: some are predicted in several folds."""
+    best: dict[int, int] = {}
+    for i in order.tolist():
+        best.setdefault(int(samples[i]), i)
+        if len(best) == _WORST:
+            break
+    return list(best.values())
 
 
 def _is_crystal(structure: Structure) -> bool:

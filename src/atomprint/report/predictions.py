@@ -47,7 +47,7 @@ def _parity(study: Study, id: str) -> Section:
             )
         )
     body = [
-        paragraph("On the diagonal a prediction is exact. Triangles at the edge are predictions outside the panel."),
+        paragraph("On the diagonal a prediction is exact. Triangles at the edge are outside the panel."),
         tag("div", *pictures, class_="figures"),
         tag(
             "div",

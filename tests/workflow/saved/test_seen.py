@@ -165,6 +165,8 @@ def test_figures_with_and_without_training_samples(model):
     assert larger.unseen["mae"].value == pytest.approx(alone.metrics["mae"].value)
     assert larger.metrics["mae"].value < alone.metrics["mae"].value
     assert larger.to_dict()["n_seen"] == 24
+    odd = evaluate_model(model, dataset(new, [*np.arange(7.0), 9999]), "property")
+    assert any("far from all others" in note and "9999 (row 7)" in note for note in odd.notes)
     assert larger.to_dict()["unseen"]["mae"] == pytest.approx(alone.metrics["mae"].value)
 
 

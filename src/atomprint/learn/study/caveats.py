@@ -11,10 +11,18 @@ from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import Choice
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.wild import wild_sentence
 from atomprint.util.types import Indices, Mask
 
 _FEW = 1000  # samples
 _RARE = 5  # structures
+
+
+def of_targets(problem: Problem) -> Iterator[str]:
+    """Say which targets are far from all others."""
+    sentence = wild_sentence(problem)
+    if sentence:
+        yield sentence
 
 
 def of_size(problem: Problem, split: Split) -> Iterator[str]:

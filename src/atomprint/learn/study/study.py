@@ -23,6 +23,7 @@ from atomprint.learn.study.result_table import ResultRow, coverage_of_parts, pre
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, primary_metric
 from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.wild import wild_targets
 from atomprint.util.plain import plain
 from atomprint.util.types import Array, Indices, JsonObject
 
@@ -197,6 +198,7 @@ class Study:
         """Return, in words, what limits how far these results can be trusted."""
         models = [(name, e) for trial in self.trials for name, e in trial.evaluations.items()]
         return [
+            *caveats.of_targets(self.problem),
             *caveats.of_size(self.problem, self.split),
             *caveats.of_choice(self.split, self.choice, len(models)),
             *caveats.of_elements(self.problem, self.split),
@@ -291,6 +293,7 @@ class Study:
             },
             "question": self.question,
             "caveats": self.caveats(),
+            "wild_targets": [one.to_dict() for one in wild_targets(self.problem)],
             "split": {
                 "seed": split.seed,
                 "method": split.method,

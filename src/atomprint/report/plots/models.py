@@ -78,7 +78,8 @@ def parity(
 
     Open marks are predictions of the cross-validation, each from the fold in which the sample was held out; filled
     marks are the test part. Many points are shown as a density: of the test part, or of the folds if there is none.
-    Predictions far outside the range of the truth are drawn as triangles at the edge, and counted.
+    Predictions far outside the range of the truth, and true values far from all others, are drawn as triangles at the
+    edge, and counted.
 
     Parameters
     ----------
@@ -217,7 +218,8 @@ def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, Fl
     low, high = ax.get_ylim()
     n_outside = 0
     for name, (index, guess) in parts.items():
-        inside = (guess >= low) & (guess <= high)
+        wild = (y[index] < low) | (y[index] > high)  # far from all other true values
+        inside = (guess >= low) & (guess <= high) & ~wild
         n_outside += int(np.count_nonzero(~inside))
         if n_points > style.MANY:
             style.density(ax, y[index][inside], guess[inside])
@@ -226,7 +228,11 @@ def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, Fl
             _points(ax, y[index][inside], guess[inside], look, name)
         edge = 0.015 * (high - low)
         for outside, place, mark in ((guess > high, high - edge, "^"), (guess < low, low + edge, "v")):
+            outside &= ~wild
             ax.plot(y[index][outside], np.full(np.count_nonzero(outside), place), mark, ms=4.5, color=look.colour)
+        for outside, place, mark in ((y[index] > high, high - edge, ">"), (y[index] < low, low + edge, "<")):
+            beside = guess[outside].clip(low + edge, high - edge)
+            ax.plot(np.full(len(beside), place), beside, mark, ms=4.5, color=look.colour)
     ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.1)
     if n_outside:
         ax.text(0.98, 0.03, f"{n_outside:,} outside", transform=ax.transAxes, ha="right", fontsize=8, color=style.FAINT)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from atomprint.learn.task.wild import far_values
 from atomprint.util.extras import require
 from atomprint.util.types import FloatArray
 
@@ -176,7 +177,8 @@ def n_bins(n: int) -> int:
 
 
 def robust_limits(truth: FloatArray, guess: FloatArray) -> tuple[float, float]:
-    """Return limits of an axis that hold all true values, and predictions unless they are absurdly far away."""
+    """Return limits of an axis that hold true values and predictions, unless they are absurdly far from the rest."""
+    truth = np.delete(truth, far_values(truth))
     low, high = float(truth.min()), float(truth.max())
     reach = 0.5 * ((high - low) or abs(high) or 1.0)
     low, high = max(low - reach, min(low, float(guess.min()))), min(high + reach, max(high, float(guess.max())))

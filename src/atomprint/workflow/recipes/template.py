@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tomlkit
 
+from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.wild import wild_sentence
 from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
@@ -111,6 +113,8 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
             'set on_error = "skip" to leave them out'
         )
     notes.append(why["data"][0])
+    wild = wild_sentence(Problem.of(dataset, str(section.target)))
+    notes += [f"Warning: {wild}"] if wild else []
     evaluation, tables = recipe.evaluation, recipe.to_dict()
     parts = [
         _HEAD.format(title=_quoted(described.title or f"{section.target} of {section.name}")),

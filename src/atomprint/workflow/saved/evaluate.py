@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomprint.datasets import Dataset
 from atomprint.learn.task.metrics import Metrics, compute_metrics
 from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.wild import wild_sentence
 from atomprint.util.types import JsonObject, Mask
 from atomprint.workflow.saved.card import Card, digest
 from atomprint.workflow.saved.model import TrainedModel
@@ -29,7 +30,7 @@ class ModelEvaluation:
         Number of these samples.
     notes : tuple of str
         What to keep in mind: samples that could not be predicted, samples outside the domain, coverage of the
-        intervals.
+        intervals, true values that are far from all others.
     warning : str
         Why the figures say little or nothing of new samples; empty if there is no such reason.
     n_seen : int or None
@@ -110,7 +111,7 @@ def evaluate_model(model: TrainedModel, dataset: Dataset, target: str, *, n_jobs
     return ModelEvaluation(
         judged(everything),
         len(rows),
-        tuple(_notes(found, rows, truth, len(problem))),
+        (*_notes(found, rows, truth, len(problem)), *([wild] if (wild := wild_sentence(problem)) else [])),
         _warning(card, problem, len(rows), n_seen),
         n_seen,
         judged(~seen) if seen is not None and 0 < np.count_nonzero(seen) < len(seen) else None,

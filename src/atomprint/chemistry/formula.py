@@ -15,16 +15,59 @@ from ase.data import atomic_numbers, chemical_symbols
 from atomprint.chemistry.elements import N_ELEMENTS, pauling_electronegativity
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_DOTS = "·•⋅∙*"
+_DOTS = "·•⋅∙*×"
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_CHARGES = "+-−–^⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+_SIGNS = "+-−–⁺⁻"
+_CHARGES = _SIGNS + "^⁰¹²³⁴⁵⁶⁷⁸⁹"
 _NO_CHARGES = "charges are not part of a composition: leave them out"
 ATOMIC_NUMBERS = {**{symbol: z for symbol, z in atomic_numbers.items() if z > 0}, "D": 1, "T": 1}
 """Atomic numbers of all elements by their symbols; deuterium and tritium are hydrogen."""
 
-_NUMBER = re.compile(r"[0-9]+(?:/[0-9]+|\.[0-9]+)?")
+_NO_SYMBOL = "this must be a chemical symbol, a number or a bracket"
+_NUMBER = re.compile(r"[0-9]+(?:/[0-9]+|(?:\.[0-9]+)?(?:[eE]-[0-9]+)?)")
+_PHASE = re.compile(r"\s*\((?:s|l|g|aq|cr|am)\)\s*$")
 # The 5H2O of CuSO4.5H2O, after a dot that could be a decimal point.
-_WATER = re.compile(r"[0-9]+(?:/[0-9]+|\.[0-9]+)?\s*(?P<open>\(?)[HD]2O(?(open)\)?)\s*(?=$|[.·•⋅∙*])")
+_WATER = re.compile(r"[0-9]+(?:/[0-9]+|\.[0-9]+)?\s*(?P<open>\(?)[HD]2O(?(open)\)?)\s*(?=$|[.·•⋅∙*×])")
+# The 2SiO2 of 3Al2O3.2SiO2, likewise: a part that is no water has a factor of one digit.
+_PART = re.compile(r"[2-9](?P<part>[A-Z(\[{][^.·•⋅∙*×]*)")
+# A decimal that is no dot between parts.
+_DECIMAL = re.compile(r"(?<![0-9])[01]\.[0-9]|[0-9]\.[0-9][0-9]")
+_TWO_STOPS = re.compile(r"[0-9]+\.(?!0\.)[0-9]+\.[0-9]")
+_ANIONS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I")
+_MOLECULES = (
+    "NH3 CH3OH C2H5OH HF HCl HBr HI HNO3 H2SO4 CO CO2 SO2 SO3 H2S H2O2 N2H4 CH4N2O C3H7NO C4H8O C4H8O2 C2H6OS C5H5N "
+    "C2H3N C3H6O C6H6 C7H8 C6H12 CHCl3 CH2Cl2 CCl4 C2H8N2 C4H10O C3H8O CH4N2S HCOOH CH3COOH P2O5 P4O10 As2O3 As2O5 "
+    "SeO2 TeO2 TeO3 I2O5 N2O5"
+)
+_CHARGE = re.compile(r"[A-Za-z)\]}](\s*\d*[+⁺]|\^?\s?\d*[-−–⁻]|[-−–]\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹]+[⁺⁻])$")
+
+# What people write that is no formula, and what helps; tried in this order on the whole text.
+_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), advice)
+    for pattern, advice in (
+        (r"[-+−]?[\d.,/]*\d([eE][-+]?\d+)?", "this is a number"),
+        (r"\d+[A-Z]['′]{0,2}-.+", "leave out the name of the polytype: SiC for 4H-SiC"),
+        (r"([α-ωa-z]|alpha|beta|gamma|delta|theta|eta)['′]?-[A-Z(\[].*", "leave out the name of the phase"),
+        (
+            r"(.*[^\sA-Za-z])?[-−–+±]\s*[xyzwnδ](?![a-z]).*|.*[·•⋅∙*×.\s]\s*[xyzn]\s*\(?[HD]2O.*|.*δ.*",
+            "an unknown amount must be given as a number",
+        ),
+        (r".*%.*", "give the amounts of the atoms, and no per cent"),
+        (
+            r"[A-Z][a-z]?\d*(\.\d+)?([-−–]\d+(\.\d+)?[A-Z][a-z]?)+(\s.*|\(.*)?",
+            "this looks like an alloy in per cent: give the amounts of the atoms, as in Fe70Cr19Ni11",
+        ),
+        (r"[A-Z][a-z]?(\s*[-−–/,;]\s*[A-Z][a-z]?)+", "elements alone have no amounts"),
+        (r".*(<|_|\$|\\).*", "write numbers without signs around them, as in Fe2O3"),
+        (r"[^A-Z]*[a-z][^A-Z]*", "symbols begin with a capital letter, as in NaCl, and names are not read"),
+        (r"[A-Z0-9]*[A-Z]{2}[A-Z0-9]*", "the second letter of a symbol is a small one, as in NaCl"),
+        (r".*[a-z]{3,}.*", "names are not read"),
+        (
+            r".*[\w)\]}](\s*[-−–/,;]\s*|\s+[+x]?\s*)(\d[\d.]*\s*)?[A-Z(\[{].*",
+            "join parts by a dot, as in CuSO4·5H2O or 0.7BiFeO3·0.3BaTiO3",
+        ),
+    )
+)
 
 
 def atomic_number(symbol: Any) -> int:
@@ -98,7 +141,9 @@ def parse_formula(formula: str) -> dict[str, float]:
     -----
     A full stop between digits is a decimal point, as in ``"La0.7Sr0.3MnO3"``, but joins parts where what follows is an
     amount of water, as in ``"CuSO4.5H2O"``, unless the digits before are 0 or 1, as in ``"Na0.5H2O"``: nobody writes
-    these amounts in front of a dot. Decimals need a digit before the point.
+    these amounts in front of a dot. It also joins compounds where the second is a usual solvent or has an element of
+    the first, as in ``"CaCl2.4CH3OH"`` and ``"3Al2O3.2SiO2"``, unless there are other decimals; what could be either is
+    refused. Decimals need a digit before the point. A phase behind a formula (``"(s)"``, ``"(aq)"``) is passed over.
 
     Examples
     --------
@@ -202,14 +247,15 @@ class _Parser:
 
     def __init__(self, formula: str) -> None:
         self.formula = formula
-        self.text = formula.translate(_SUBSCRIPTS)  # one character each, so that places stay the same
-        self.at = 0
+        self.text = _PHASE.sub("", formula.translate(_SUBSCRIPTS))  # one character each, so that places stay the same
+        self.at = self.start = 0
 
     def parse(self) -> dict[str, float]:
         total: dict[str, float] = {}
         while True:
             self._skip_blanks()
             factor = self._amount(before_dot=False) if self._peek().isdigit() else 1.0
+            self.start = self.at
             _add(total, self._part(), factor)
             if self.at == len(self.text):
                 return total
@@ -235,10 +281,10 @@ class _Parser:
                     self._fail("there must be something in brackets")
                 self.at += 1
                 inner, (amounts, _, _) = amounts, stack.pop()
-                _add(amounts, inner, self._amount())
+                _add(amounts, inner, self._amount(closed=not stack))
             else:
                 symbol = self._symbol()
-                _add(amounts, {symbol: 1.0}, self._amount())
+                _add(amounts, {symbol: 1.0}, self._amount(closed=not stack))
         if stack:
             self._fail(f"{stack[-1].bracket!r} is not closed", stack[-1].at)
         if not amounts:
@@ -251,34 +297,84 @@ class _Parser:
             if len(symbol) == length and (symbol in ATOMIC_NUMBERS):
                 self.at += length
                 return chemical_symbols[ATOMIC_NUMBERS[symbol]]
-        if self._peek() in _CHARGES:
+        if self._peek() in _CHARGES and self._peek():
+            reason = self._no_charges()
+        elif re.match(r"\d+\s*[+−–⁺⁻-]\s*$", self.text[self.at :]):
             reason = _NO_CHARGES
         elif self._peek().isdigit():
             reason = "a number must follow a symbol or a bracket"
         else:
-            reason = "this must be a chemical symbol, a number or a bracket"
+            reason = _NO_SYMBOL
         return self._fail(reason)
 
-    def _amount(self, before_dot: bool = True) -> float:
-        """Read a number, 1 where there is none; ``before_dot`` if a dot may join another part to it."""
+    def _amount(self, before_dot: bool = True, closed: bool = False) -> float:
+        """Read a number, 1 where there is none.
+
+        ``before_dot`` if a dot may join another part to it, and ``closed`` if that may be any part and not only water.
+        """
+        begin = self.at
         self._skip_blanks()
         found = _NUMBER.match(self.text, self.at)
         if found is None:
             return 1.0
         number, start = found.group(), self.at
+        if before_dot and start > begin and re.match(r"[A-Z(\[{]", self.text[found.end() :]):
+            self._fail("a number between blanks and a symbol may belong to either")
         whole, point, _ = number.partition(".")
-        if before_dot and point and int(whole) > 1 and _WATER.match(self.text, self.at + len(whole) + 1):
-            number = whole
+        if before_dot and point:
+            if _TWO_STOPS.match(self.text, self.at):
+                self._fail("one of two full stops is a decimal point, and either may be: write the other as ·")
+            after = self.at + len(whole) + 1
+            if int(whole) > 1 and (_WATER.match(self.text, after) or (closed and self._joins(whole, after))):
+                number = whole
         self.at += len(number)
         top, slash, bottom = number.partition("/")
         if slash and not float(bottom):
             self._fail("a quotient must not divide by 0", start)
-        if self._peek() in tuple("+-−–⁺⁻"):
-            self._fail(_NO_CHARGES)
+        if self._peek() in tuple(_SIGNS):
+            self._fail(self._no_charges())
         value = float(top) / float(bottom) if slash else float(number)
         if value > 1e12:
             self._fail("an amount must be at most 1e12", start)
         return value
+
+    def _joins(self, whole: str, after: int) -> bool:
+        """Return whether the full stop before a place joins two compounds, or raise where it may be a decimal point."""
+        found = _PART.match(self.text, after)
+        elsewhere = self.text[: self.at] + " " + self.text[after:]
+        if found is None or _DECIMAL.search(elsewhere) or "." in self.text[self.start : self.at]:
+            return False
+        try:
+            first = parse_formula(self.text[self.start : self.at + len(whole)])
+            second = parse_formula(found["part"])
+        except ValueError:
+            return False
+        if len(first) < 2 or len(second) < 2:
+            return False
+        if any(second == parse_formula(molecule) for molecule in _MOLECULES.split()):
+            return True
+        last = re.search(r"([A-Z][a-z]?|[)\]}])\s*$", self.text[: self.at])
+        ends = last is not None and (last[1] in _ANIONS or last[1] in _BRACKETS.values())
+        begins = next(iter(second))
+        if not ends or begins in ("O", "F", "Cl", "Br"):
+            return False
+        alike = bool(first.keys() & second.keys())
+        if not alike or (begins in _ANIONS and not found["part"].startswith(("NH4", "(NH4"))):
+            self._fail("this full stop may be a decimal point or join two compounds: write the latter as ·", after - 1)
+        return alike
+
+    def _no_charges(self) -> str:
+        """Return what is wrong with a sign: a charge, unless the text is of another kind that has signs."""
+        return _NO_SYMBOL if self._advice() else _NO_CHARGES
+
+    def _advice(self) -> str:
+        """Return what helps where something is written that is no formula; empty where nothing is known to."""
+        text = self.text.strip()[:200]
+        if _CHARGE.search(text) and not _ADVICE[0][0].fullmatch(text):
+            return ""
+        if self._peek() in tuple("xyzwnδ") and self.at and not text.islower():
+            return "an unknown amount must be given as a number"
+        return next((advice for pattern, advice in _ADVICE if pattern.fullmatch(text)), "")
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -290,7 +386,9 @@ class _Parser:
     def _fail(self, reason: str, at: int | None = None) -> NoReturn:
         at = self.at if at is None else at
         what = f"{self.formula[at]!r} at position {at}" if at < len(self.formula) else "its end"
-        raise ValueError(f"formula {self.formula!r}: {reason}, got {what}")
+        advice = "" if reason == _NO_CHARGES else self._advice()
+        shown = repr(self.formula if len(self.formula) <= 100 else f"{self.formula[:97]}...")
+        raise ValueError(f"formula {shown}: {reason}, got {what}{advice and f': {advice}'}")
 
 
 def _add(total: dict[str, float], amounts: dict[str, float], factor: float) -> None:

@@ -74,6 +74,10 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     assert recipe["data"]["structure"] == "cif"
     output = run("train", *sets(QUICK), "--jobs", "1")
     assert "extremely" in output.lower()
+    (baseline,) = [line for line in output.splitlines() if line.strip().startswith("Baseline")]
+    assert baseline.split()[-5] == "0"  # its R²: before "88 %" and "0.0 s"
+    assert [line.split()[0] for line in output.strip().splitlines()[-3:]] == ["best", "report", "next"]
+    assert output.strip().endswith("atomprint predict structures.cif")
     folder = tmp_path / "atomprint-run"
     for name in ("report.html", "results.json", "predictions.csv", "model.atomprint", "recipe.toml", "run.json"):
         assert (folder / name).stat().st_size > 0
@@ -82,7 +86,14 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     found = pd.read_csv(tmp_path / "out.csv")
     assert len(found) == 1
     assert 8 < found.iloc[0]["volume"] < 20
-    assert "volume" in run("info")
+    card = run("info")
+    assert len(card.splitlines()) == 10
+    assert "Volume: a number" in card
+    assert "not below 0" in card  # no volume is negative
+    assert "atomprint predict structures.cif" in card
+    everything = json.loads(run("info", "--json"))
+    assert everything["target"] == "volume"
+    assert "[features" in everything["recipe"]
     output = " ".join(run("evaluate", crystals.name, "--structure", "cif").split())
     assert "MAE" in output
     assert "Warning: these are 40 samples that the model was fitted to" in output
@@ -103,7 +114,10 @@ def test_the_path_of_a_new_user(crystals, tmp_path):
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["n_seen"] == 10
     assert figures["unseen"]["mae"] > figures["metrics"]["mae"]
-    assert "Volume" in run("report", "atomprint-run")
+    output = run("report", "atomprint-run")
+    assert "Volume" in output
+    assert "±" in output
+    assert "differ" not in output
 
 
 @pytest.mark.usefixtures("plots_not_drawn")
@@ -160,10 +174,97 @@ def test_cross_validation_alone_shows_the_choice_with_coverage_time_and_memory(c
     inside = (frame["lower"] <= frame["true"]) & (frame["true"] <= frame["upper"])
     assert chosen["coverage"] == pytest.approx(inside.mean())
     assert chosen["coverage_by_part"] == pytest.approx(inside.groupby(frame["part"]).mean().to_dict())
-    assert "chosen in training" in run("report", "atomprint-run")
+    assert "chosen in training" in " ".join(run("report", "atomprint-run").split())
     card = (folder / "model-card.md").read_text()
     assert "are of models fitted to 20 samples" in card
     assert "The saved model was fitted anew to all 40 samples." in card
+
+
+def test_predictions_are_sorted_and_cut(crystals, tmp_path):
+    import pandas as pd
+
+    run(
+        "train",
+        crystals.name,
+        "--target",
+        "volume",
+        *sets(QUICK),
+        "--jobs",
+        "1",
+        "-s",
+        "evaluation.learning_curve=false",
+    )
+    frames = {}
+    for name, options in {
+        "all": (),
+        "top": ("--top", 5),
+        "least": ("--sort", "volume", "--top", 5),
+        "far": ("--sort", "-distance"),
+    }.items():
+        run("predict", crystals.name, *options, "-o", f"{name}.csv")
+        frames[name] = pd.read_csv(tmp_path / f"{name}.csv")
+    volumes = frames["all"]["volume"].sort_values()
+    assert frames["top"]["volume"].tolist() == volumes[::-1][:5].tolist()
+    assert frames["least"]["volume"].tolist() == volumes[:5].tolist()
+    assert frames["far"]["distance"].is_monotonic_decreasing
+    assert set(frames["far"]["id"]) == set(frames["all"]["id"])
+    assert (frames["all"]["lower"] >= 0).all()
+    assert "did you mean 'distance'?" in run("predict", crystals.name, "--sort", "distanc", code=1)
+
+
+def test_reports_of_different_data_say_where_these_differ(crystals, tmp_path):
+    import pandas as pd
+
+    options = [*sets(QUICK), "--jobs", "1", "-s", "evaluation.learning_curve=false"]
+    pd.read_csv(crystals).iloc[:30].to_csv(tmp_path / "fewer.csv", index=False)
+    run("train", crystals.name, "--target", "volume", *options, "-o", "a")
+    run("train", "fewer.csv", "--target", "volume", *options, "-o", "b")
+    output = " ".join(run("report", "a", "b").split())
+    assert "figures do not compare" in output
+    assert "b and a differ: data: Fewer (Own data, fewer.csv), 30 samples, not Crystals" in output
+    results = json.loads((tmp_path / "a" / "results.json").read_text())
+    spread = results["studies"][0]["trials"][0]["models"]["extra_trees"]["cross_validation"]["mae"]["std"]
+    assert spread > 0
+    (tmp_path / "a" / "results.json").write_text('{"studies": [{}]}')
+    assert "is not as atomprint train writes it" in run("report", "a", code=1)
+    assert "no such file: nowhere" in run("report", "nowhere", code=1)
+
+
+def test_without_a_terminal_finished_steps_are_lines(crystals):
+    output = run("train", crystals.name, "--target", "volume", *sets(QUICK), "--jobs", "1")
+    lines = [line for line in output.splitlines() if line.startswith("[")]
+    steps = [line.partition("] ")[2] for line in lines]
+    assert steps[0].startswith("Reading data (")
+    assert steps[-1].startswith("Report (")
+    assert any("Extremely" in step for step in steps)
+    assert all("s)" in step for step in steps)
+    assert any("about" in step and step.endswith("left") for step in steps)
+    assert "about" not in steps[-1]
+
+
+def test_lines_of_progress_tell_time_and_what_is_left(monkeypatch):
+    from atomprint.cli import console as cli
+
+    now = [0.0]
+    out = StringIO()
+    monkeypatch.setattr(cli, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cli, "console", Console(file=out, width=80))
+    with cli.progress_bar() as progress:
+        for done, seconds in enumerate((10.0, 20.0, 30.0)):
+            progress(f"step [{done}]", done, 3)
+            now[0] += seconds
+        progress("Done", 3, 3)
+        for row in range(100):
+            progress("rows", row, 100)
+            now[0] += 1.0
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "[   10 s] step [0] (10 s); about 20 s left"
+    assert lines[1] == "[   30 s] step [1] (20 s); about 15 s left"
+    assert lines[2] == "[   60 s] step [2] (30 s)"
+    rows = [line for line in lines if "rows: " in line]
+    assert len(rows) == 9  # now and then, not a hundred times
+    assert rows[0] == "[   70 s] rows: 10 of 100; about 90 s left"
+    assert lines[-1] == "[  3 min] rows (2 min)"
 
 
 def test_progress_counts_every_step_to_the_end(crystals, tmp_path):

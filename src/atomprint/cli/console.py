@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -42,26 +43,107 @@ def messages() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+class Clock:
+    """Tell how long a piece of work has taken, and about how long what is left of it will take."""
+
+    def __init__(self) -> None:
+        self._start = self._since = monotonic()
+        self._total: int | None = None
+        self._first = 0
+
+    def elapsed(self) -> str:
+        """Return the time since the start, in words."""
+        return _duration(monotonic() - self._start)
+
+    def left(self, done: int, total: int | None) -> str:
+        """Return in words what is left if steps go on as they did since this total was heard of first."""
+        if total != self._total:
+            self._since, self._total, self._first = monotonic(), total, done
+        if not total or done <= self._first or done >= total:
+            return ""
+        each = (monotonic() - self._since) / (done - self._first)
+        return f"about {_duration(each * (total - done))} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Show what is being done, for how long, and how much of it is left if that is known."""
+def progress_bar(patience: float = 0.0) -> Iterator[Progress]:
+    """Show what is being done, for how long, and how much of it is left if that is known.
+
+    A terminal shows a bar. Elsewhere, such as in the file of a batch job, each step is a line when it is finished; a
+    step that counts on and on, such as bytes, is one now and then.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds that a step has to take to be worth a line.
+    """
+    clock = Clock()
+    if not console.is_terminal:
+        lines = _Lines(clock, patience)
+        yield lines
+        lines.finish()
+        return
     bar = Bar(
         SpinnerColumn(),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False),
         console=console,
         transient=True,
     )
     with bar:
-        task = bar.add_task("Starting", total=None, count="")
+        task = bar.add_task("Starting", total=None, count="", left="")
 
         def show(step: str, done: int, total: int | None) -> None:
             known: dict[str, Any] = {"completed": done, "total": total, "count": f"{done} of {total}"} if total else {}
-            bar.update(task, description=step, **known)
+            bar.update(task, description=step, left=clock.left(done, total), **known)
 
         yield show
+
+
+class _Lines:
+    """Print a line for each step that is finished: a :data:`Progress`."""
+
+    _OFTEN = 10.0  # seconds between lines about a step that is not finished
+
+    def __init__(self, clock: Clock, patience: float) -> None:
+        self._clock, self._patience = clock, patience
+        self._step = ""
+        self._began = self._said = monotonic()
+
+    def __call__(self, step: str, done: int, total: int | None) -> None:
+        left, now = self._clock.left(done, total), monotonic()
+        if step != self._step:
+            self._finished(left)
+            self._step, self._began, self._said = step, now, now
+        elif now - self._said >= self._OFTEN:
+            self._said = now
+            self._print(f"{step}: {done:,} of {total:,}" if total else step, left)
+
+    def finish(self) -> None:
+        """Say that the last step is finished, too."""
+        self._finished("")
+
+    def _finished(self, left: str) -> None:
+        if self._step and monotonic() - self._began >= self._patience:
+            self._print(f"{self._step} ({_duration(monotonic() - self._began)})", left)
+
+    def _print(self, words: str, left: str) -> None:
+        console.print(
+            f"[{self._clock.elapsed():>7}] {words}{f'; {left}' if left else ''}",
+            markup=False,
+            soft_wrap=True,
+            style="dim",
+        )
 
 
 @contextmanager
@@ -78,8 +160,13 @@ def results_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99) -> Table:
-    """Return a table; columns from ``numeric_from`` on are aligned to the right and never wrapped."""
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: int = 99, *, one_line: bool = False
+) -> Table:
+    """Return a table; columns from ``numeric_from`` on are aligned to the right and never wrapped.
+
+    With ``one_line`` text is cut off where it would take a second line.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [[str(cell) for cell in row] for row in rows]
     for column, header in enumerate(headers):
@@ -87,10 +174,10 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], numeric_from: i
         made.add_column(
             header,
             justify="right" if column >= numeric_from else "left",
-            overflow="fold",
+            overflow="ellipsis" if one_line else "fold",
             # Text gives way to numbers, but never letter by letter.
             min_width=None if column >= numeric_from else min(longest, _MIN_TEXT),
-            no_wrap=column >= numeric_from,
+            no_wrap=one_line or column >= numeric_from,
         )
     for row in cells:
         made.add_row(*row)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
-from collections.abc import Iterator
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +18,8 @@ from rich.markup import escape
 from atomprint.cli.console import Jobs, console, messages, progress_bar, table
 
 if TYPE_CHECKING:
+    from atomprint.workflow.saved.card import Card
+    from atomprint.workflow.saved.model import TrainedModel
     from atomprint.workflow.saved.predictions import Predictions
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
@@ -38,6 +43,18 @@ def predict(
     skip: Annotated[
         bool, typer.Option("--skip", help="Leave out what cannot be predicted, instead of stopping.")
     ] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="COLUMN",
+            help="Sort by a column, such as distance, from the smallest; from the largest with a minus before it.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, help="Only the first so many; without --sort those of the largest prediction."),
+    ] = None,
     trust: Trust = None,
     jobs: Jobs = None,
 ) -> None:
@@ -47,10 +64,12 @@ def predict(
         from atomprint.workflow.saved.model import load_model
 
         loaded = load_model(_model_file(model), trusted=trust or ())
-        with progress_bar() as progress:
+        with progress_bar(patience=1.0) as progress:
             found = loaded.predict(
                 structures, on_error="skip" if skip else "raise", n_jobs=-1 if jobs is None else jobs, progress=progress
             )
+        if sort is not None or top is not None:
+            found = _sorted(found, sort, top)
         if output is not None:
             if output.suffix == ".json":
                 text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -88,6 +107,26 @@ def _rows(found: Predictions) -> list[dict[str, Any]]:
     return rows
 
 
+def _sorted(found: Predictions, sort: str | None, top: int | None) -> Predictions:
+    """Return predictions in the order of a column; what has no value there comes last."""
+    column, largest_first = (found.target, True) if sort is None else (sort.removeprefix("-"), sort.startswith("-"))
+    rows = _rows(found)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if sort is not None and sort in names:  # a name that begins with a minus
+        column, largest_first = sort, False
+    if column not in names:
+        close = difflib.get_close_matches(column, names, n=1)
+        raise ValueError(
+            f"--sort must be one of {', '.join(names)}, got {column!r}"
+            + (f": did you mean {close[0]!r}?" if close else "")
+        )
+    known = [i for i, row in enumerate(rows) if row.get(column) is not None]
+    known.sort(key=lambda i: rows[i][column], reverse=largest_first)
+    chosen = set(known)
+    order = [*known, *(i for i in range(len(rows)) if i not in chosen)]
+    return found.take(order[:top])
+
+
 def _csv(found: Predictions) -> str:
     buffer = io.StringIO()
     rows = _rows(found)
@@ -110,6 +149,13 @@ def _show(found: Predictions, most: int) -> None:
     )
     if len(rows) > most:
         console.print(f"and {len(rows) - most} more: give --output to have them all")
+    if found.at_least is not None:
+        console.print(
+            f"What is below {found.at_least:g} was set to {found.at_least:g}: {found.target} is not less than that in "
+            "training, nor can it be.",
+            style="dim",
+            markup=False,
+        )
     if seen:
         console.print(
             f"{seen} of {len(rows)} rows are in_training: the model was fitted to them and tells what it remembers. "
@@ -158,7 +204,7 @@ def evaluate(
             classes=loaded.card.classes,
             on_error="skip" if skip else "raise",
         )
-        with progress_bar() as progress:
+        with progress_bar(patience=1.0) as progress:
             progress("Reading data", 0, None)
             dataset = section.load()
             result = evaluate_model(loaded, dataset, str(section.target), n_jobs=-1 if jobs is None else jobs)
@@ -184,24 +230,84 @@ def evaluate(
 
 def info(
     model: Annotated[Path, typer.Argument(help="A model that atomprint train saved, or its folder.")] = _DEFAULT,
+    everything: Annotated[bool, typer.Option("--json", help="Print all that is known of it, as JSON.")] = False,
     trust: Trust = None,
 ) -> None:
-    """Show what a saved model predicts, what it was trained on, and how good it is."""
+    """Show what a saved model predicts, what it was trained on, and how good it is, in ten lines."""
     with messages():
         from atomprint.workflow.saved.model import load_model
 
-        for name, value in _lines(load_model(_model_file(model), trusted=trust or ()).info()):
-            console.print(f"[bold]{name}[/bold]  {escape(value)}", soft_wrap=True)
+        loaded = load_model(_model_file(model), trusted=trust or ())
+        if everything:
+            print(json.dumps(loaded.info(), ensure_ascii=False, indent=1, default=str, allow_nan=False))
+            return
+        for head, text in _card(loaded, model):
+            console.print(f"[bold]{head:>10}[/bold]  {escape(text)}", soft_wrap=True)
 
 
-def _lines(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a person wants to know of a model, without the recipe and the digits of digests."""
-    for name, value in info.items():
-        if name == "recipe" or value in (None, "", [], {}):
-            continue
-        if isinstance(value, dict):
-            yield name, json.dumps(value, ensure_ascii=False, indent=1, default=str)
-        elif isinstance(value, list | tuple):
-            yield name, "; ".join(str(item) for item in value)
-        else:
-            yield name, str(value)
+def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a person wants to know of a model, in ten lines."""
+    from atomprint.learn.estimators.ensemble_base import Ensemble
+
+    card, found = model.card, model.info()
+    training, domain = card.training, found["domain"]
+    unit = f" {card.unit}" if card.unit else ""
+    what = (
+        f"one of {_listed(card.classes, 4)}" if card.classes else f"a number{f' in {card.unit}' if card.unit else ''}"
+    )
+    each = "atom of a structure" if card.level == "atom" else found["inputs"].removesuffix("s")
+    final = model.pipeline[-1]
+    parts = list(dict.fromkeys(name.partition("__")[0] for name in model.feature_names if "__" in name))
+    yield "predicts", f"{card.title}: {what}, for each {each}"
+    yield "model", final.in_words() if isinstance(final, Ensemble) else type(final).__name__
+    yield "features", f"{model.n_features:,}" + (f": {_listed(parts, 6)}" if parts else "")
+    if training.target_range is not None:
+        low, high = training.target_range
+        values = f", from {low:.4g} to {high:.4g}{unit}"
+    else:
+        values = f": {', '.join(f'{name} ({n:,})' for name, n in list(training.counts.items())[:4])}"
+    samples = "atoms" if card.level == "atom" else found["inputs"]
+    yield "trained on", f"{training.n_samples:,} {samples} of {training.title}{values}"
+    sizes = "" if domain["n_atoms"] is None else "; {} to {} atoms".format(*domain["n_atoms"])
+    yield "elements", f"{len(domain['elements'])}: {_listed(domain['elements'], 12)}{sizes}"
+    yield "error", "; ".join(_metrics(card)) or "not measured"
+    yield "interval", _interval(card, unit)
+    rest = f" (and {len(card.notes) - 1} more: --json)" if len(card.notes) > 1 else ""
+    yield "caveats", (textwrap.shorten(card.notes[0], 90, placeholder=" …") + rest) if card.notes else "none noted"
+    versions = found["versions"]
+    made = ", ".join(f"{name} {versions[name]}" for name in ("atomprint", "scikit-learn") if name in versions)
+    yield "made", f"{card.created or 'at an unknown time'}, {made}, seed {card.seed}"
+    where = "" if path == _DEFAULT else f" --model {shlex.quote(str(path))}"
+    yield "use", f"atomprint predict {'TiO2' if found['inputs'] == 'compositions' else 'structures.cif'}{where}"
+
+
+def _metrics(card: Card) -> Iterator[str]:
+    """Yield the first figure of merit, in cross-validation and on the test part."""
+    from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
+
+    name = primary_metric(card.kind)
+    spec = METRICS[card.kind][name]
+    unit = f" {card.unit}" if spec.in_unit and card.unit else ""
+    folds, test = (card.metrics.get(key, {}).get(name) for key in ("cross_validation", "test"))
+    if isinstance(folds, Mapping) and isinstance(folds.get("mean"), int | float):
+        std = folds.get("std")
+        spread = Spread(Metric(folds["mean"]), Metric(std if isinstance(std, int | float) else None), 0)
+        yield f"{spec.title} {spread}{unit} in cross-validation"
+    if isinstance(test, int | float):
+        yield f"{spec.title} {Metric(test)}{unit} on the test part"
+
+
+def _interval(card: Card, unit: str) -> str:
+    interval = card.interval
+    if interval is None:
+        return "none"
+    held = "" if interval.coverage is None else f", which held {100 * interval.coverage:.0f} % of samples set aside"
+    if interval.half_width is None:
+        return f"sets of classes for {100 * interval.level:g} %{held}"
+    end = "" if card.at_least is None else f", not below {card.at_least:g}"
+    return f"± {interval.half_width:.3g}{unit} for {100 * interval.level:g} %{held}{end}"
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
 
 if TYPE_CHECKING:
     from atomprint.learn.study.result_table import ResultRow
     from atomprint.learn.study.study import Study
+    from atomprint.learn.task.metrics import Metric, Spread
 
 RECIPE = Path("recipe.toml")
+DEFAULT_OUTPUT = Path("atomprint-run")
 
 
 def init(
@@ -79,40 +85,79 @@ def train(
             console.print(reason, style="dim", markup=False)
         show_study(run.study)
         show_memory(run.peak_memory)
-        for name, path in files.items():
-            console.print(f"{name:>16}  {path}", soft_wrap=True)
+        show_end(run.study, files)
 
 
 def show_study(study: Study) -> None:
-    """Print figures of merit, coverage of intervals and times of all models of a study."""
+    """Print figures of merit, coverage of intervals and times of all models of a study, a line for each."""
     from atomprint.learn.task.metrics import METRICS, primary_metric
     from atomprint.learn.task.wild import wild_sentence
+    from atomprint.report.naming import as_shown
 
     kind, unit = study.problem.kind, study.problem.target.unit
     first = primary_metric(kind)
     second = "r2" if kind == "regression" else "roc_auc"
+    by_folds, by_test = bool(study.baseline.folds), study.baseline.test is not None
     rows = []
     for row in study.rows:
+        features, model = study.titles_of(row.features, row.model)
         nested = study.nested and row.role == "result"
-        cells = ["chosen", "in training parts"] if nested else list(study.titles_of(row.features, row.model))
+        cells = ["chosen in training parts" if nested else f"{model}, {features}" if features else model]
         for name in (first, second):
-            folds = [str(row.evaluation.cross_validation[name])] if row.evaluation.folds else []
-            test = [] if row.evaluation.test is None else [str(row.evaluation.test.metrics[name])]
-            cells.append("\n".join([*folds, *test]))
+            folds = as_shown(study, row.evaluation, name, row.evaluation.cross_validation[name]) if by_folds else None
+            found = row.evaluation.test
+            test = as_shown(study, row.evaluation, name, found.metrics[name]) if found is not None else None
+            if name == first:
+                cells += [figure(item) for item in (folds, test) if item is not None]
+            else:  # its spread would make two lines of one
+                cells.append(figure(test if folds is None else getattr(folds, "mean", folds)))
         rows.append(in_style([*cells, *coverage_and_time(row)], row.role))
-    parts = [*(["folds"] if study.baseline.folds else []), *(["test"] if study.baseline.test is not None else [])]
-    headers = ["features", "model"]
-    for name in (first, second):
-        headers.append("\n".join([METRICS[kind][name].title.replace(" ", "\n"), *parts]))  # narrow, to leave room
-    console.print(f"\n[bold]{study.problem.title}[/bold]: {study.split.description or study.split.method}")
-    console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=2))
+    title = METRICS[kind][first].title.replace(" ", "\n")
+    headers = ["", *(f"{title}\n{part}" for part, there in (("folds", by_folds), ("test", by_test)) if there)]
+    headers.append(f"{METRICS[kind][second].title}\n{'folds' if by_folds else 'test'}")
+    console.print(
+        f"\n[bold]{escape(study.problem.title)}[/bold]: {escape(study.split.description or study.split.method)}"
+    )
+    console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=1, one_line=True))
     if unit and METRICS[kind][first].in_unit:
-        console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
+        console.print(
+            f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim", markup=False
+        )
     wild = wild_sentence(study.problem)
     if wild:
         console.print(f"Warning: {wild}", style="bold yellow", markup=False)
     for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
-        console.print(sentence, style="dim")
+        console.print(sentence, style="dim", markup=False)
+
+
+def figure(item: Spread | Metric | None) -> str:
+    """Return a figure of merit for a cell; the report says why there is none."""
+    metric: Any = getattr(item, "mean", item)
+    return "–" if metric is None or metric.value is None else str(item)
+
+
+def show_end(study: Study, files: Mapping[str, Path]) -> None:
+    """Print which model is best, where the report is, and what to do next."""
+    from atomprint.learn.task.metrics import METRICS, primary_metric
+    from atomprint.report.naming import best_title
+
+    name = primary_metric(study.kind)
+    spec, own = METRICS[study.kind][name], study.chosen
+    unit = f" {study.target.unit}" if spec.in_unit and study.target.unit else ""
+    said = [f"{figure(own.cross_validation[name])}{unit} in cross-validation"] if own.folds else []
+    said += [] if own.test is None else [f"{figure(own.test.metrics[name])}{unit} on the test part"]
+    model = files["model.atomprint"]
+    new = "structures.cif" if study.dataset.structures is not None else "TiO2"
+    where = "" if model.parent == DEFAULT_OUTPUT else f" --model {shlex.quote(str(model.parent))}"
+    lines = {
+        "best": f"{best_title(study)}: {spec.title} {', '.join(said)}",
+        "report": str(files["report.html"]),
+        "next": f"atomprint predict {new}{where}",
+    }
+    others = [name for name in files if name != "report.html"]
+    console.print(f"\nAlso in {model.parent}: {', '.join(others)}", style="dim", markup=False, soft_wrap=True)
+    for head, text in lines.items():
+        console.print(f"[bold]{head:>6}[/bold]  {escape(text)}", soft_wrap=True)
 
 
 def in_style(cells: list[str], role: str) -> list[str]:
@@ -124,13 +169,9 @@ COVERAGE_AND_TIME = ("truth\ninside", "time")
 
 
 def coverage_and_time(row: ResultRow) -> tuple[str, str]:
-    """Return the coverage with its range over the folds, and the times of features and models, as cells."""
-    coverage = "–"
-    if row.coverage.value is not None:
-        coverage = f"{100 * row.coverage.value:.1f} %"
-        if row.coverage_range is not None:
-            coverage += "\n{:.0f}–{:.0f}".format(*(100 * share for share in row.coverage_range))
-    return coverage, f"{row.seconds_features:.1f} s\n{row.seconds_models:.1f} s"
+    """Return the coverage of the intervals, and the time of features and models, as cells."""
+    coverage = "–" if row.coverage.value is None else f"{100 * row.coverage.value:.0f} %"
+    return coverage, f"{row.seconds_features + row.seconds_models:.1f} s"
 
 
 def coverage_and_time_in_words(study: Study) -> list[str]:
@@ -138,9 +179,9 @@ def coverage_and_time_in_words(study: Study) -> list[str]:
     said = []
     if study.uncertainty is not None:
         things = "sets of classes" if study.problem.kind == "classification" else "intervals"
-        where = "of the test part" if len(study.split.test) else "of all folds; below: smallest and largest of a fold"
+        where = "of the test part" if len(study.split.test) else "of all folds"
         said.append(f"Truth inside: share of true values in the {100 * study.uncertainty.level:g} % {things}, {where}.")
-    return [*said, "Time: of the features; below: of all fits and predictions, added up."]
+    return [*said, "Time: of the features and of all fits and predictions, added up."]
 
 
 def choice_in_words(study: Study) -> list[str]:
@@ -173,32 +214,75 @@ def report(
 ) -> None:
     """Show the results of runs, side by side."""
     with messages():
-        rows = []
+        rows: list[tuple[str, ...]] = []
+        notes: list[str] = []
+        first: tuple[str, dict[str, Any]] | None = None
         for run in runs:
-            results = _results(run)
-            for study in results["studies"]:
-                title, *row = _best_row(study)
-                rows.append((run.name or str(run), *row))
-                console.print(f"{run}: [bold]{title}[/bold]", soft_wrap=True)
+            name = run.name or str(run)
+            for study in _results(run):
+                try:
+                    title, *row = _best_row(study)
+                    first = first or (name, study)
+                    if differs := _differences(first[1], study):
+                        notes.append(f"{name} and {first[0]} differ: {differs}")
+                except (KeyError, TypeError, StopIteration, AttributeError) as error:
+                    raise ValueError(
+                        f"{run / 'results.json'} is not as atomprint train writes it: {error!r}"
+                    ) from error
+                rows.append((name, *row))
+                console.print(f"[bold]{escape(str(run))}[/bold]: {escape(title)}", soft_wrap=True)
         console.print(table(("run", "best", "metric", "baseline", "folds", "test"), rows, 3))
+        if notes:
+            console.print("Not all runs are of the same data: their figures do not compare.", style="bold yellow")
+        for note in notes:
+            console.print(note, soft_wrap=True, markup=False)
         for run in runs:
             page = (run / "report.html").resolve()
-            console.print(f"{page}", soft_wrap=True)
+            console.print(f"{page}", soft_wrap=True, markup=False)
             if show:
                 webbrowser.open(page.as_uri())
 
 
-def _results(run: Path) -> dict[str, Any]:
+def _results(run: Path) -> list[dict[str, Any]]:
+    """Return the studies in the results of a run."""
     path = run / "results.json"
+    if not run.exists():
+        raise FileNotFoundError(2, "no such file", str(run))
     if not path.is_file():
         raise FileNotFoundError(f"{run} has no results.json: it is not a folder that atomprint train wrote")
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if "studies" not in results:
-        raise ValueError(f"{path} has no studies in it: it is not from atomprint train")
-    return results
+        studies: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["studies"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} has no studies in it: it is not from atomprint train ({error!r})") from error
+    return studies
+
+
+def _differences(study: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return where the data of two studies differ, empty if their figures compare."""
+    found = []
+    for what, mine, theirs in (
+        ("data", _data_in_words(study), _data_in_words(other)),
+        ("target", _target_in_words(study), _target_in_words(other)),
+    ):
+        if mine != theirs:
+            found.append(f"{what}: {theirs}, not {mine}")
+    for what, own, given in (
+        ("test part", study["split"]["test"], other["split"]["test"]),
+        ("samples of the folds", [*chain(*study["split"]["folds"])], [*chain(*other["split"]["folds"])]),
+    ):
+        if set(own) != set(given):
+            found.append(f"{what}: {len(set(own) & set(given)):,} of {len(given):,} are the same")
+    return "; ".join(found)
+
+
+def _data_in_words(study: dict[str, Any]) -> str:
+    data = study["dataset"]
+    return f"{data['title']} ({data['source']}), {data['n_samples']:,} samples"
+
+
+def _target_in_words(study: dict[str, Any]) -> str:
+    target = study["target"]
+    return target["title"] + (f" ({target['unit']})" if target["unit"] else "")
 
 
 def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
@@ -210,7 +294,8 @@ def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
     spec = METRICS[target["kind"]][metric]
     trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
     own, base = study.get("chosen") or trial["models"][best["model"]], study["baseline"]
-    title = f"{best['model']} on {best['features']}"
+    features, model = trial["features"].get("title", best["features"]), study["models"][best["model"]]["title"]
+    title = f"{model}, {features}"
     return (
         f"{study['dataset']['title']}: {target['title']}",
         f"chosen in training parts, most often {title}" if study.get("chosen") else title,
@@ -222,9 +307,14 @@ def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _figure(evaluation: dict[str, Any], metric: str) -> str:
-    value: Any = None
-    if (evaluation.get("cross_validation") or {}).get(metric):
-        value = evaluation["cross_validation"][metric]["mean"]
-    elif evaluation.get("test"):
-        value = evaluation["test"][metric]
-    return f"{value:.4g}" if isinstance(value, int | float) else "–"
+    """Return a figure of merit: the mean over folds with its spread, or else that of the test part."""
+    from atomprint.learn.task.metrics import Metric, Spread
+
+    found: Any = (evaluation.get("cross_validation") or {}).get(metric)
+    if isinstance(found, dict) and isinstance(found.get("mean"), int | float):
+        std = found.get("std")
+        return str(
+            Spread(Metric(found["mean"]), Metric(std if isinstance(std, int | float) else None), found["n_folds"])
+        )
+    value = (evaluation.get("test") or {}).get(metric)
+    return str(Metric(value)) if isinstance(value, int | float) else "–"

@@ -72,6 +72,7 @@ def prediction_rows(
 ) -> Iterator[JsonObject]:
     """Yield a row for each prediction of a result, with its bounds; see :meth:`Study.predictions`."""
     ids, classes = problem.ids, problem.target.classes
+    least = -np.inf if problem.at_least is None else problem.at_least
     place = 0
     for part, fold in evaluation.parts():
         for k, sample in enumerate(fold.indices):
@@ -88,7 +89,7 @@ def prediction_rows(
                 row |= {"true": float(problem.y[sample]), "predicted": float(fold.y_pred[k])}
                 for name in ("lower", "upper"):
                     ends = getattr(bounds, name, None)
-                    row[name] = None if ends is None or np.isnan(ends[place]) else float(ends[place])
+                    row[name] = None if ends is None or np.isnan(ends[place]) else max(float(ends[place]), least)
             else:
                 row |= {"true": classes[int(problem.y[sample])], "predicted": classes[int(fold.y_pred[k])]}
                 for c, name in enumerate(classes):

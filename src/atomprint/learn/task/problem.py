@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,31 @@ from atomprint.util.validation import check_choice
 def lower(title: str) -> str:
     """Return a title inside a sentence: "random forest" and "band gap (eV)", but "SVM" and "HOMO energy"."""
     return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
+# Words of quantities that are never negative, and words that make another quantity of them.
+_NEVER_NEGATIVE = re.compile(
+    r"\b(gaps?|bandgaps?|volumes?|modul(us|i)|hardness|mass|lifetime|thickness|hull|refractive index|debye "
+    r"temperature)\b"
+    r"|^(mass )?density$|^e ?g$"
+)
+_OF_ANY_SIGN = re.compile(
+    r"\b(log\d*|ln|change|diff(erence)?|delta|correction|error|shift|excess|relative|residual|minus|derivative|scaled|"
+    r"normali[sz]ed|standardi[sz]ed|z score)\b"
+)
+
+
+def least_possible(names: Iterable[str], smallest: float) -> float | None:
+    """Return what a target cannot be less than, as far as its names and its smallest training value tell.
+
+    That is 0 for a quantity that is never negative, such as a band gap, a volume or a modulus, and for one whose
+    smallest value is exactly 0: the end of what there is, such as the energy above the hull. None if a training value
+    is negative, or nothing is known.
+    """
+    words = [" ".join(re.split(r"[\W_]+", name)).strip().lower() for name in names]
+    if smallest < 0 or any(map(_OF_ANY_SIGN.search, words)):
+        return None
+    return 0.0 if smallest == 0 or any(map(_NEVER_NEGATIVE.search, words)) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +105,13 @@ class Problem:
     def kind(self) -> str:
         """``"regression"`` or ``"classification"``."""
         return self.target.kind
+
+    @property
+    def at_least(self) -> float | None:
+        """What the target cannot be less than, see :func:`least_possible`; None if nothing is known."""
+        if self.kind != "regression":
+            return None
+        return least_possible((self.target_name, self.target.title), float(self.y.min()))
 
     @property
     def title(self) -> str:

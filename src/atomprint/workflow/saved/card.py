@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
+from atomprint.learn.task.problem import least_possible
 from atomprint.util.plain import plain
 from atomprint.util.validation import check_choice, check_real
 from atomprint.workflow.saved.container import ModelFileError, describe
@@ -162,6 +163,12 @@ class Card:
     def kind(self) -> str:
         """``"classification"`` if there are classes, else ``"regression"``."""
         return "classification" if self.classes else "regression"
+
+    @property
+    def at_least(self) -> float | None:
+        """What the target cannot be less than, see :func:`~atomprint.learn.task.problem.least_possible`."""
+        seen = self.training.target_range
+        return None if self.classes or seen is None else least_possible((self.target, self.title), seen[0])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card in types of JSON."""

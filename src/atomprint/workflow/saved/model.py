@@ -300,6 +300,9 @@ class TrainedModel:
         card, interval = self.card, self.card.interval
         structures = np.concatenate([block.structures for block in blocks])
         values = np.concatenate([block.values for block in blocks])
+        lowest = -np.inf if card.at_least is None else card.at_least
+        clipped = bool((values < lowest).any())
+        values = np.maximum(values, lowest)
         names = [inputs.ids[s] for s in structures]
         atoms = None
         if card.level == "atom":
@@ -318,7 +321,8 @@ class TrainedModel:
                 ]
             )
         if interval is not None and interval.half_width is not None and not card.classes:
-            lower, upper = values - interval.half_width, values + interval.half_width
+            lower, upper = np.maximum(values - interval.half_width, lowest), values + interval.half_width
+            clipped = clipped or bool((lower == lowest).any())
         if interval is not None and probabilities is not None:
             least = np.array([interval.thresholds.get(name, -np.inf) for name in card.classes])
             sets = (probabilities >= least) & np.isfinite(values)[:, None]
@@ -343,6 +347,7 @@ class TrainedModel:
             in_training=None
             if self.domain.seen is None
             else np.concatenate([block.assessment.in_training for block in blocks]),
+            at_least=lowest if clipped else None,
             failures=tuple(
                 Failure(int(block.structures[0]), inputs.ids[int(block.structures[0])], "features", block.failure)
                 for block in blocks

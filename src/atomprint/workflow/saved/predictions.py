@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,8 @@ class Predictions:
         What is unusual about each row, in sentences; why there is no prediction, where there is none.
     failures : tuple of Failure
         Structures that could not be predicted, with ``on_error="skip"``.
+    at_least : float or None
+        What the target cannot be less than, such as 0 for a band gap, if predictions or intervals were cut off there.
     in_training : ndarray of bool, shape (n,), or None
         Whether the model was fitted to this structure or composition: then it says what it remembers, and intervals,
         which are for new samples, mean little. None for files of models that do not know their training set.
@@ -77,6 +80,7 @@ class Predictions:
     distance: FloatArray
     warnings: tuple[tuple[str, ...], ...]
     failures: tuple[Failure, ...] = ()
+    at_least: float | None = None
     in_training: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
@@ -104,6 +108,19 @@ class Predictions:
     def of_structure(self, structure: int) -> FloatArray:
         """Return the predicted values of one structure: of all its atoms in their order, or its only one."""
         return self.values[self.structures == structure]
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Return some of the rows, in the order in which they are named."""
+        places = np.asarray(rows, dtype=np.intp)
+        own: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                own[item.name] = value[places]
+            elif item.name in ("ids", "warnings"):
+                own[item.name] = tuple(value[place] for place in places)
+        kept = {int(structure) for structure in own["structures"]}
+        return replace(self, **own, failures=tuple(failure for failure in self.failures if failure.row in kept))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything in types of JSON, one dict a row under ``"rows"``; None stands for nan."""

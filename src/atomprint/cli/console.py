@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from atomprint.util.progress import Progress
 
@@ -165,19 +167,26 @@ def table(
 ) -> Table:
     """Return a table; columns from ``numeric_from`` on are aligned to the right and never wrapped.
 
-    With ``one_line`` text is cut off where it would take a second line.
+    Cells are text, never markup. With ``one_line`` that of a first column which would take a second line is cut off.
     """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    longest = [
+        max(cell_len(line) for text in (header, *(str(row[column]) for row in cells)) for line in text.split("\n"))
+        for column, header in enumerate(headers)
+    ]
+    if one_line:
+        room = max(_MIN_TEXT, console.width - 2 - sum(width + 3 for width in longest[1:]))
+        for row in cells:
+            row[0].truncate(room, overflow="ellipsis")
     for column, header in enumerate(headers):
-        longest = max(len(line) for text in (header, *(row[column] for row in cells)) for line in text.split("\n"))
         made.add_column(
-            header,
+            Text(header),
             justify="right" if column >= numeric_from else "left",
-            overflow="ellipsis" if one_line else "fold",
+            overflow="fold",
             # Text gives way to numbers, but never letter by letter.
-            min_width=None if column >= numeric_from else min(longest, _MIN_TEXT),
-            no_wrap=one_line or column >= numeric_from,
+            min_width=None if column >= numeric_from else min(longest[column], _MIN_TEXT),
+            no_wrap=column >= numeric_from,
         )
     for row in cells:
         made.add_row(*row)

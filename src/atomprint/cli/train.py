@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
 
@@ -160,9 +161,9 @@ def show_end(study: Study, files: Mapping[str, Path]) -> None:
         console.print(f"[bold]{head:>6}[/bold]  {escape(text)}", soft_wrap=True)
 
 
-def in_style(cells: list[str], role: str) -> list[str]:
+def in_style(cells: Sequence[str], role: str) -> list[Text]:
     """Return the cells of a row: bold for what to judge by."""
-    return [f"[bold]{cell}[/bold]" for cell in cells] if role == "result" else cells
+    return [Text(cell, style="bold" if role == "result" else "") for cell in cells]
 
 
 COVERAGE_AND_TIME = ("truth\ninside", "time")
@@ -231,7 +232,7 @@ def report(
                     ) from error
                 rows.append((name, *row))
                 console.print(f"[bold]{escape(str(run))}[/bold]: {escape(title)}", soft_wrap=True)
-        console.print(table(("run", "best", "metric", "baseline", "folds", "test"), rows, 3))
+        console.print(table(("run", "best", "baseline", "folds", "test"), rows, 2))
         if notes:
             console.print("Not all runs are of the same data: their figures do not compare.", style="bold yellow")
         for note in notes:
@@ -295,11 +296,11 @@ def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
     trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
     own, base = study.get("chosen") or trial["models"][best["model"]], study["baseline"]
     features, model = trial["features"].get("title", best["features"]), study["models"][best["model"]]["title"]
-    title = f"{model}, {features}"
+    title, unit = f"{model}, {features}", f" in {target['unit']}" if target["unit"] and spec.in_unit else ""
+    often = f" (most often {title})" if study.get("chosen") else ""
     return (
-        f"{study['dataset']['title']}: {target['title']}",
-        f"chosen in training parts, most often {title}" if study.get("chosen") else title,
-        spec.title + (f" ({target['unit']})" if target["unit"] and spec.in_unit else ""),
+        f"{study['dataset']['title']}: {target['title']}, {spec.title}{unit}{often}",
+        "chosen in training parts" if study.get("chosen") else title,
         _figure(base, metric),
         _figure({"cross_validation": own.get("cross_validation")}, metric),
         _figure({"test": own.get("test")}, metric),

@@ -11,7 +11,23 @@ from typing import Any
 
 from atomprint.formats.folders import read_database
 from atomprint.formats.opening import BROKEN, open_binary, open_text
+from atomprint.formats.roles import is_usual
 from atomprint.formats.source import Row
+from atomprint.formats.structures import is_structure_dict
+from atomprint.formats.values import kind_of
+
+_OF_STRUCTURES = (
+    "sites",
+    "lattice",
+    "@module",
+    "@class",
+    "numbers",
+    "positions",
+    "cell",
+    "pbc",
+    "lattice_mat",
+    "coords",
+)
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:
@@ -26,8 +42,8 @@ def read_json_lines(path: Path) -> Iterator[Row]:
                 if not line.strip():
                     continue
                 try:
-                    record = json.loads(line)
-                except json.JSONDecodeError as error:
+                    record = json.loads(line, object_pairs_hook=_once)
+                except (ValueError, RecursionError) as error:
                     yield Row(problem=("read", f"line {number} is no JSON: {error}"), line=number)
                     continue
                 if isinstance(record, Mapping) and not _is_remark(record):
@@ -64,21 +80,29 @@ def read_json(path: Path) -> Iterator[Row]:
     if re.match(r'\s*\{\s*"(index|columns|data)"\s*:\s*\[', start) and (rows := _streamed(path)) is not None:
         yield from rows
         return
-    content = _load(path)
+    try:
+        content = _load(path)
+    except _SeveralError:
+        yield from read_json_lines(path)
+        return
     if isinstance(content, list):
+        if content and all(isinstance(record, list) for record in content):
+            raise ValueError(f"{path.name} has no names of columns: write it with orient='records', for example")
         yield from (_row(record) for record in content)
     elif not isinstance(content, Mapping):
         raise ValueError(f"{path.name} must hold a list or a mapping, got {type(content).__name__}")
     elif "nextid" in content and "ids" in content:
         yield from read_database(path)
-    elif {"columns", "data"} <= content.keys():
+    elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
         yield from _split_rows(content["columns"], content.get("index"), content["data"])
-    elif _is_structure(content) or "structure" in content or "attributes" in content:
+    elif _is_record(content):
         yield _row(content)
-    elif isinstance(content.get("data"), list):  # an answer of an OPTIMADE server
-        yield from (_row(record) for record in content["data"])
     elif content and all(isinstance(value, Mapping) for value in content.values()):
         yield from _nested(content)
+    elif len(lists := [value for value in content.values() if _is_records(value)]) == 1:
+        yield from _labelled(content, lists[0])
+    elif any(is_usual(key) for key in content):
+        yield _row(content)
     else:
         raise ValueError(
             f"{path.name} must be a list of records, a table of pandas, "
@@ -86,14 +110,46 @@ def read_json(path: Path) -> Iterator[Row]:
         )
 
 
+class _SeveralError(Exception):
+    """A file that holds one JSON text after the other."""
+
+
 def _load(path: Path) -> Any:
     try:
         with open_text(path) as file:
-            return json.load(file)
+            return json.load(file, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and error.lineno == 2:
+            raise _SeveralError from error
         raise ValueError(f"{path.name} is no JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is nested too deeply") from error
     except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping, or raise where a key occurs twice: all but the last value would be lost."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"a mapping must have different keys, got {twice!r} twice")
+    return found
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(record, Mapping) for record in value)
+
+
+def _labelled(content: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield rows of a list of records, with their names where it is a table of pandas (orient ``table``)."""
+    schema = content.get("schema")
+    keys = schema.get("primaryKey") if isinstance(schema, Mapping) else None
+    key = keys[0] if isinstance(keys, list) and len(keys) == 1 else None
+    for record in records:
+        rest = {name: value for name, value in record.items() if name != key}
+        yield _row(rest, "" if key is None else _label(record.get(key)))
 
 
 def _streamed(path: Path) -> Iterator[Row] | None:
@@ -137,13 +193,40 @@ def _split_rows(columns: Sequence[Any], index: Sequence[Any] | None, data: Any) 
 
 
 def _nested(content: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield rows of ``{column: {row: value}}`` if the inner keys are numbers, else of ``{id: record}``."""
-    labels = list(next(iter(content.values())))
-    if labels and all(re.fullmatch(r"\d+", label) for label in labels):
-        for label in labels:
-            yield _row({column: values.get(label) for column, values in content.items()}, _label(label))
-    else:
-        yield from (_row(record, name) for name, record in content.items())
+    """Yield the rows of ``{column: {row: value}}`` or of ``{id: record}``, whichever it is."""
+    if not _has_columns_outside(content):
+        yield from (_row(record, _label(name)) for name, record in content.items())
+        return
+    labels = dict.fromkeys(label for values in content.values() for label in values)
+    for label in labels:
+        yield _row({column: values.get(label) for column, values in content.items()}, _label(label))
+
+
+def _has_columns_outside(content: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether the outer keys of a mapping of mappings name the columns, and not the inner ones.
+
+    Names tell, as those of structures and formulas; numbers, which are rows; or values, which are alike in a column.
+    """
+    inside = dict.fromkeys(key for values in content.values() for key in values)
+    if any(_is_record(values) for values in content.values()):
+        return False
+    for tells in (is_usual, str.isdecimal):
+        outer, inner = any(map(tells, content)), any(map(tells, inside))
+        if outer != inner:
+            return outer if tells is is_usual else inner
+    by_column = [{kind_of(value) for value in values.values()} - {"missing"} for values in content.values()]
+    by_key = [{kind_of(values.get(key)) for values in content.values()} - {"missing"} for key in inside]
+    return max(map(len, by_column), default=0) <= 1 < max(map(len, by_key), default=0)
+
+
+def _is_record(content: Mapping[str, Any]) -> bool:
+    """Return whether a mapping is a structure, or has one beside its properties."""
+    if _is_structure(content):
+        return True
+    attributes, structure = content.get("attributes"), content.get("structure")
+    if isinstance(attributes, Mapping) and "cartesian_site_positions" in attributes:
+        return True
+    return isinstance(structure, str) or (isinstance(structure, Mapping) and is_structure_dict(structure))
 
 
 def _label(index: Any) -> str:
@@ -157,7 +240,7 @@ def _row(record: Any, name: str = "") -> Row:
     if "attributes" in record and "cartesian_site_positions" in (record["attributes"] or {}):  # OPTIMADE
         return Row(record["attributes"], record["attributes"], id=name or str(record.get("id", "")))
     if _is_structure(record):
-        fields = {key: value for key, value in record.items() if key not in ("sites", "lattice", "@module", "@class")}
+        fields = {key: value for key, value in record.items() if key not in _OF_STRUCTURES}
         properties = record.get("properties")
         return Row({**fields, **properties} if isinstance(properties, Mapping) else fields, record, id=name)
     if str(record.get("@class", "")).startswith("Computed"):  # pymatgen's ComputedStructureEntry
@@ -169,4 +252,4 @@ def _row(record: Any, name: str = "") -> Row:
 
 
 def _is_structure(record: Mapping[str, Any]) -> bool:
-    return isinstance(record.get("sites"), list)
+    return isinstance(record.get("sites"), list) or (is_structure_dict(record) and "atoms" not in record)

@@ -206,18 +206,21 @@ def _only(frames: Sequence[Atoms], name: str) -> Atoms:
     return frames[0]
 
 
+def is_structure_dict(raw: Mapping[str, Any]) -> bool:
+    """Return whether a dictionary has the keys of a structure, in a form that :func:`atoms_of` takes."""
+    return any(keys <= raw.keys() for keys, _ in _DICTIONARIES) and isinstance(raw.get("sites", []), list)
+
+
 def _of_mapping(raw: Mapping[str, Any]) -> Atoms:
-    for keys, make in (
-        ({"sites"}, _of_pymatgen),
-        ({"cartesian_site_positions", "species_at_sites"}, _of_optimade),
-        ({"lattice_mat", "coords", "elements"}, _of_jarvis),
-    ):
+    for keys, make in _DICTIONARIES:
         if keys <= raw.keys():
             try:
                 return make(raw)
-            except (KeyError, TypeError, IndexError, AttributeError) as error:
+            except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
                 raise ValueError(f"this dictionary is no structure: {error!r}") from error
-    raise ValueError(f"a dictionary of a structure must be of pymatgen, OPTIMADE or JARVIS, got the keys {list(raw)}")
+    raise ValueError(
+        f"a dictionary of a structure must be of pymatgen, OPTIMADE or JARVIS, or of ASE, got the keys {list(raw)[:10]}"
+    )
 
 
 def _of_pymatgen(raw: Mapping[str, Any]) -> Atoms:
@@ -255,3 +258,20 @@ def _of_jarvis(raw: Mapping[str, Any]) -> Atoms:
 
 def _numbers(symbols: Iterable[str]) -> list[int]:
     return [element_of_label(symbol) for symbol in symbols]
+
+
+def _of_ase(raw: Mapping[str, Any]) -> Atoms:
+    """Return atoms from the dictionary that ASE's ``Atoms.todict`` gives."""
+    numbers = np.asarray(raw["numbers"])
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        raise ValueError(f"numbers must be a list of integers, got {raw['numbers']!r:.60}")
+    positions = np.array(raw["positions"], dtype=np.float64).reshape(-1, 3)
+    return Atoms(numbers, positions=positions, cell=raw.get("cell"), pbc=raw.get("pbc"))
+
+
+_DICTIONARIES: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Atoms]], ...] = (
+    (frozenset(("sites",)), _of_pymatgen),
+    (frozenset(("cartesian_site_positions", "species_at_sites")), _of_optimade),
+    (frozenset(("lattice_mat", "coords", "elements")), _of_jarvis),
+    (frozenset(("numbers", "positions")), _of_ase),
+)

@@ -291,18 +291,23 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
         If there is no structure, or a structure is empty, has positions or a cell that are not finite, has no
         cell or one without volume although periodic boundaries are asked for, or has coincident atoms.
     """
-    structures = items_of("structures", structures)
-    if isinstance(structures, Batch):
-        batch = structures
-        if periodic is False:
-            batch = replace(batch, cells=np.zeros_like(batch.cells), pbc=np.zeros_like(batch.pbc))
-    else:
-        batch = _flatten(structures, periodic is not False)
+    return checked(read_batch(structures), periodic)
+
+
+def checked(batch: Batch, periodic: bool | None) -> Batch:
+    """Return a batch for use as :func:`as_batch` says, or raise where it is of no use."""
+    if periodic is False:
+        cells, pbc = np.zeros_like(batch.cells), np.zeros_like(batch.pbc)
+        batch = _made(batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single)
     _check(batch, bool(periodic))
     return batch
 
 
-def _flatten(structures: Structures, periodic: bool) -> Batch:
+def read_batch(structures: Structures) -> Batch:
+    """Return structures of any supported kind as one batch, as they are; see :func:`as_batch`."""
+    structures = items_of("structures", structures)
+    if isinstance(structures, Batch):
+        return structures
     single = is_structure(structures)
     if isinstance(structures, str | PathLike):
         items: list[Any] = read_structures(structures)
@@ -320,7 +325,7 @@ def _flatten(structures: Structures, periodic: bool) -> Batch:
         raise ValueError(f"structures must hold at least one structure, got an empty {type(structures).__name__}")
 
     if all(issubclass(kind, Atoms) for kind in set(map(type, items))):
-        gathered: Any = _core.read_atoms(items, periodic)
+        gathered: Any = _core.read_atoms(items, True)
         if gathered is not None:
             z, r, firsts, vectors, repeats = gathered
             return _made(z, r, firsts, vectors, repeats.view(np.bool_), single)
@@ -330,23 +335,21 @@ def _flatten(structures: Structures, periodic: bool) -> Batch:
             # The arrays themselves, which are only read, and concatenated below: the public getters copy.
             numbers.append(item.arrays["numbers"])
             positions.append(item.arrays["positions"])
-            if periodic:
-                cells.append(item.cell.array)
-                pbc.append(item.pbc)
+            cells.append(item.cell.array)
+            pbc.append(item.pbc)
         else:
             z, r, cell, periods = _from_other(item, index)
             numbers.append(z)
             positions.append(r)
-            if periodic:
-                cells.append(cell)
-                pbc.append(periods)
+            cells.append(cell)
+            pbc.append(periods)
     offsets = offsets_of([len(z) for z in numbers])
     return Batch(
         _atomic_numbers(np.concatenate(numbers), offsets),
         np.ascontiguousarray(np.concatenate(positions, dtype=np.float64)),
         offsets,
-        np.array(cells, dtype=np.float64) if periodic else np.zeros((len(items), 3, 3)),
-        np.array(pbc, dtype=bool) if periodic else np.zeros((len(items), 3), dtype=bool),
+        np.array(cells, dtype=np.float64),
+        np.array(pbc, dtype=bool),
         single,
     )
 

@@ -268,7 +268,7 @@ def test_the_callers_arrays_are_not_changed():
         ({"g5_params": [[1, 1, 1.5]]}, ValueError, r"g5_params: lambda of row 0 must be <= 1, got 1\.5"),
         ({"g3_params": [1e9]}, ValueError, r"g3_params: kappa of row 0 must be <= 1e\+06, got 1000000000"),
         ({"species": ["Hy"]}, ValueError, "species must be chemical symbols"),
-        ({"periodic": 1}, TypeError, "periodic must be True or False, got 1"),
+        ({"periodic": 1}, TypeError, "periodic must be True, False or 'auto', got 1"),
         ({"dtype": "int8"}, ValueError, "dtype must be"),
         ({"pooling": "maen"}, ValueError, "maen"),
     ],

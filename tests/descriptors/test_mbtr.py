@@ -323,7 +323,11 @@ def test_bad_arguments():
         ({"weighting": {"function": "inverse_square"}}, ValueError, "weighting: 'inverse_square' needs 'r_cut'"),
         ({"weighting": {"function": "unity", "r_cut": 3}}, ValueError, "weighting takes"),
         ({"weighting": None, "periodic": True}, ValueError, "must not be 'unity' with periodic=True"),
-        ({"normalization": "valle_oganov"}, ValueError, "must not be 'valle_oganov' with periodic=False"),
+        (
+            {"normalization": "valle_oganov", "periodic": False},
+            ValueError,
+            "must not be 'valle_oganov' with periodic=False",
+        ),
         ({"normalization": "max"}, ValueError, "normalization must be one of"),
         ({"normalize_gaussians": 1}, TypeError, "normalize_gaussians must be True or False, got 1"),
         ({"terms": [term("angle")]}, ValueError, "terms must not be given together with geometry"),

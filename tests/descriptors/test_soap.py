@@ -438,7 +438,7 @@ def test_every_number_of_radial_functions(n_max):
         ),
         ({"species": [1, 300]}, ValueError, "species must be atomic numbers in 1..118, got 300"),
         ({"species": "H"}, TypeError, "species must be a sequence"),
-        ({"periodic": "yes"}, TypeError, "periodic must be True or False, got 'yes'"),
+        ({"periodic": "yes"}, TypeError, "periodic must be True, False or 'auto', got 'yes'"),
         ({"dtype": "int32"}, ValueError, "dtype must be 'float64' or 'float32', got 'int32'"),
         ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
         ({"weighting": {"function": "tanh"}}, ValueError, "weighting: function must be one of"),

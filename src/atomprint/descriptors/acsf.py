@@ -48,8 +48,8 @@ class ACSF(CompiledDescriptor):
         larger than 1e6.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
-    periodic : bool
-        Whether to respect the periodic boundary conditions (``pbc``) of the structures.
+    periodic : "auto" or bool
+        As for :class:`SOAP`.
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
@@ -94,7 +94,7 @@ class ACSF(CompiledDescriptor):
         g4_params: Any = None,
         g5_params: Any = None,
         species: Any = None,
-        periodic: bool = False,
+        periodic: bool | str = "auto",
         sparse: bool = False,
         dtype: str = "float64",
         centers: Any = None,

@@ -21,6 +21,7 @@ from atomprint.util.validation import (
     check_integer,
     check_keys,
     check_length,
+    check_periodic,
     check_real,
 )
 
@@ -181,7 +182,7 @@ class _Broadened(Compiled):
     """What MBTR, Valle-Oganov fingerprints and LMBTR share: terms, their layout, and the calls of the core."""
 
     species: Any
-    periodic: bool
+    periodic: bool | str
     sparse: bool
     dtype: Any
     n_jobs: int | None
@@ -200,6 +201,14 @@ class _Broadened(Compiled):
         super()._validate()
         self._terms()
         self._scaling()
+
+    def _read(self, structures: Structures) -> Batch:
+        batch = super()._read(structures)
+        repeating = np.flatnonzero(batch.pbc.any(axis=1))
+        if len(repeating) and any(term.weighting == "unity" and term.order > 1 for term in self._terms()):
+            rule = "repeats, so that weighting must have a function with a cutoff, got 'unity'"
+            raise StructureError(repeating[0], None, f"{rule}; periodic=False ignores the cell")
+        return batch
 
     def _n_features(self) -> int:
         n = len(self._species())
@@ -315,8 +324,8 @@ class MBTR(_Broadened):
         and the numbers of atoms of the species in it [2]_.
     species : sequence of str or int, optional
         All species that may occur. Default: learnt in :meth:`fit`.
-    periodic : bool
-        Whether to regard periodic boundaries, where a structure has them. Otherwise cells are ignored.
+    periodic : "auto" or bool
+        As for :class:`SOAP`.
     sparse : bool
         Whether :meth:`create` returns SciPy sparse arrays.
     dtype : {"float64", "float32"}
@@ -369,7 +378,7 @@ class MBTR(_Broadened):
         normalize_gaussians: bool = True,
         normalization: str = "none",
         species: Any = None,
-        periodic: bool = False,
+        periodic: bool | str = "auto",
         sparse: bool = False,
         dtype: Any = "float64",
         n_jobs: int | None = 1,
@@ -378,7 +387,7 @@ class MBTR(_Broadened):
         self._initialise(locals())
 
     def _terms(self) -> tuple[_Term, ...]:
-        periodic, single = check_bool("periodic", self.periodic), (self.geometry, self.grid, self.weighting)
+        periodic, single = check_periodic(self.periodic) is True, (self.geometry, self.grid, self.weighting)
         if self.terms is None:
             if self.geometry is None or self.grid is None:
                 raise ValueError("geometry and grid must be given, or terms")
@@ -543,7 +552,7 @@ class LMBTR(_Broadened, CompiledDescriptor):
         normalize_gaussians: bool = True,
         normalization: str = "none",
         species: Any = None,
-        periodic: bool = False,
+        periodic: bool | str = "auto",
         sparse: bool = False,
         dtype: Any = "float64",
         n_jobs: int | None = 1,
@@ -556,7 +565,7 @@ class LMBTR(_Broadened, CompiledDescriptor):
         if self.geometry is None or self.grid is None:
             raise ValueError("geometry and grid must be given")
         given = {"geometry": self.geometry, "grid": self.grid, "weighting": self.weighting}
-        return (_check_term(given, "", check_bool("periodic", self.periodic), (2, 3)),)
+        return (_check_term(given, "", check_periodic(self.periodic) is True, (2, 3)),)
 
     def _scaling(self) -> tuple[str, bool]:
         normalization = check_choice("normalization", self.normalization, ("none", "l2"))

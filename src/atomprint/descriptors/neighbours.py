@@ -46,8 +46,8 @@ class NeighbourStatistics(Descriptor):
         and mean bond lengths are continuous. Without it coordination numbers are integers, and have no slope.
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
-    periodic : bool
-        Whether to respect the periodic boundary conditions (``pbc``) of the structures.
+    periodic : "auto" or bool
+        As for :class:`SOAP`.
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
@@ -80,7 +80,7 @@ class NeighbourStatistics(Descriptor):
         r_cut: float = 3.0,
         cutoff_width: float | None = None,
         species: Any = None,
-        periodic: bool = False,
+        periodic: bool | str = "auto",
         sparse: bool = False,
         dtype: str = "float64",
         n_jobs: int = 1,

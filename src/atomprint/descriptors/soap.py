@@ -101,8 +101,11 @@ class SOAP(CompiledDescriptor):
         - ``"mu2"``: one density of all atoms, each with the weight of its species (Darby 2022).
     species : sequence of str or int, optional
         Chemical symbols or atomic numbers that may occur. Left out, they are learnt in ``fit``.
-    periodic : bool
-        Whether to respect the periodic boundary conditions (``pbc``) of the structures.
+    periodic : "auto" or bool
+        Whether to respect the periodic boundary conditions (``pbc``) of the structures. True: each is as periodic as it
+        says, along each lattice vector, and must have a cell. False: cells are ignored. "auto": as True, but structures
+        without a cell are molecules; ``fit`` learns False if none of its structures repeats along any vector, and from
+        then on cells are ignored, with a warning where structures repeat.
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
@@ -165,7 +168,7 @@ class SOAP(CompiledDescriptor):
         average: str = "off",
         compression: str | Mapping[str, Any] = "off",
         species: Any = None,
-        periodic: bool = False,
+        periodic: bool | str = "auto",
         sparse: bool = False,
         dtype: str = "float64",
         species_embedding: Any = None,
@@ -279,6 +282,7 @@ class SOAP(CompiledDescriptor):
                     "species_embedding must be fitted if there are no targets, from which a LearnedEmbedding learns, "
                     f"got {embedding!r}"
                 )
+            self.__dict__.pop("periodic_", None)  # which is learnt anew
             X = self._read(X)
             self.species_embedding_ = embedding if y is None else clone(embedding).fit(X, y)
         return super().fit(X, y)

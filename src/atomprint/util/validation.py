@@ -72,6 +72,15 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_periodic(value: Any) -> bool | str:
+    """Return whether periodic boundaries count, True, False or "auto", or raise if it is anything else."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"periodic must be True, False or 'auto', got {value!r}{_quoted(value)}")
+    return bool(value)
+
+
 def _quoted(value: Any) -> str:
     """Return a hint for a number or a truth value that was given as text."""
     if not isinstance(value, str):

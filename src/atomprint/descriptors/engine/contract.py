@@ -23,9 +23,9 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_p
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import HasLayout
-from atomprint.structures import Batch, StructureError, Structures, as_batch, as_list
+from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
 from atomprint.util.parameters import CheckedParameters
-from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_species
+from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_periodic, check_species
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
@@ -42,7 +42,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
 
     Notes
     -----
-    Two Python threads may use one descriptor at once: nothing but ``species_``, set by ``fit``, is ever stored.
+    Two Python threads may use one descriptor at once: nothing but what ``fit`` learns (``species_``, ``periodic_``) is
+    ever stored.
     """
 
     # Names of the hooks that apply linear poolings by themselves: they take calls with a ``plan``, and write to or read
@@ -53,9 +54,10 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
 
     def _validate(self) -> None:
         """Check the parameters that all descriptors have alike; a subclass checks its own, too."""
-        for name in ("periodic", "sparse"):
-            if hasattr(self, name):
-                check_bool(name, getattr(self, name))
+        if hasattr(self, "periodic"):
+            check_periodic(self.periodic)
+        if hasattr(self, "sparse"):
+            check_bool("sparse", self.sparse)
         if getattr(self, "species", None) is not None:
             check_species(self.species)
         self._dtype()
@@ -81,7 +83,19 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
 
     def _read(self, structures: Structures) -> Batch:
         """Return the checked batch, with what this descriptor asks of its structures."""
-        return as_batch(structures, periodic=bool(getattr(self, "periodic", False)))
+        choice, learnt = getattr(self, "periodic", False), getattr(self, "periodic_", None)
+        # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
+        periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
+        given = read_batch(structures)
+        batch = checked(given, periodic)
+        n_repeat = int(given.pbc.any(axis=1).sum()) if periodic is False and hasattr(self, "periodic") else 0
+        if choice == "auto" and n_repeat:
+            reason = "was learnt as False in fit, from structures that do not repeat"
+            warnings.warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored", stacklevel=2)
+        elif learnt is None and n_repeat == len(batch) > 0:
+            rule = "periodic is False, but all structures repeat: their cells are ignored"
+            warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
+        return batch
 
     def _options(self, batch: Batch) -> Any:
         """Return the ``options`` of a call: something with an item for each structure, sliceable as the batch is."""
@@ -298,7 +312,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         return differentiate.rows_by_atom(self._differentiable(call), call)
 
     def fit(self, X: Structures, y: Any = None) -> Self:
-        """Check the parameters, and learn ``species`` from the structures if it was left out.
+        """Check the parameters, and learn ``species`` and ``periodic`` from the structures if they were left out.
 
         Parameters
         ----------
@@ -311,7 +325,10 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         self
         """
         self._validate()
+        self.__dict__.pop("periodic_", None)
         batch = self._read(X)
+        if "periodic" in self._get_param_names():
+            self.periodic_ = bool(batch.pbc.any()) if self.periodic == "auto" else bool(self.periodic)
         if "species" in self._get_param_names():
             given = self.species
             if given is not None:

@@ -1,12 +1,17 @@
-"""Files that are complete before they get their names."""
+"""Files and folders that are complete before they get their names."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from atomprint.util.types import PathOrStr
 
@@ -30,7 +35,10 @@ def written_atomically(path: PathOrStr) -> Iterator[Path]:
         raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _about(error, path) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -38,10 +46,29 @@ def written_atomically(path: PathOrStr) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # as any new file; mkstemp makes private ones
+        sync(temporary)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.strerror:
+            raise _about(error, path) from error
         raise
+
+
+def _about(error: OSError, path: Path) -> OSError:
+    """Return an error of the system that names the file which was to be written, not a temporary one."""
+    return type(error)(error.errno, error.strerror, str(path))
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    with suppress(OSError) if path.is_dir() else suppress():  # some systems cannot do that for folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
@@ -56,3 +83,190 @@ def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
     """
     with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines([text] if isinstance(text, str) else text)
+
+
+class WholeFolder:
+    """A folder that is put in place as a whole, when all in it is written.
+
+    Within a ``with`` block nobody else can write the same folder. What is written goes to a hidden folder beside it,
+    ``.NAME.partial``, which takes the place of the folder in one step: whoever looks, and whatever fails or is killed,
+    finds the old folder or the new one, never parts of both. What was put under ``kept`` outlives a failure, so that
+    another attempt can go on from there.
+
+    Parameters
+    ----------
+    folder : path
+        The folder; it and those above it are made.
+    force : bool
+        Whether an old folder may be replaced.
+    own : collection of str
+        Names of the files that are replaced with it: others in an old folder are somebody else's, and stay in it.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something in the folder and not ``force``, or it is a file.
+    BlockingIOError
+        If somebody else writes it at the moment.
+    """
+
+    def __init__(self, folder: PathOrStr, *, force: bool = False, own: Collection[str] = ()) -> None:
+        self.folder = Path(folder)
+        self.force = force
+        self.own = frozenset(own)
+        where = self.folder.resolve()  # of a link the folder that it leads to
+        self.work = where / ".partial" if _fixed(where) else where.parent / f".{where.name}.partial"
+        self.kept = self.work / "kept"
+        self._made: list[Path] = []
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        self._check()
+        self._made = [path for path in self.work.parents if not path.exists()]
+        try:
+            self.work.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.work)
+            self._check()
+            self.kept.mkdir(exist_ok=True)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._lock is not None and (kind is None or not any(self.kept.glob("*"))):
+            shutil.rmtree(self.work, ignore_errors=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)  # and so no lock any more, as when the process is killed
+            self._lock = None
+        with suppress(OSError):  # a folder with something in it stays, and those above it
+            for path in self._made:
+                path.rmdir()
+
+    def _check(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(f"{str(self.folder)!r} is a file: give the name of a folder")
+        others = (path for path in self.folder.iterdir() if path != self.work) if self.folder.is_dir() else ()
+        if not self.force and any(True for _ in others):
+            raise FileExistsError(
+                f"{str(self.folder)!r} is there already, with something in it: give another folder (--output), or "
+                "replace it (--force)"
+            )
+
+    def write(self, writer: Callable[[Path], object]) -> Path:
+        """Have all files written, and put them in place.
+
+        Parameters
+        ----------
+        writer : callable
+            Is given an empty folder to write to.
+
+        Returns
+        -------
+        Path
+            Where the files are: the folder, or one with a number where somebody else has put something there since.
+        """
+        new = self.work / "new"
+        with suppress(FileNotFoundError):
+            shutil.rmtree(new)
+        new.mkdir(parents=True)  # also where somebody has taken the folder away
+        try:
+            writer(new)
+            folder = self.folder
+            with suppress(FileExistsError):
+                self._check()
+                return _put(new, folder, self.own)
+            number = 2
+            while (folder := self.folder.with_name(f"{self.folder.absolute().name}-{number}")).exists():
+                number += 1
+            return _put(new, folder, self.own)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _put(new: Path, folder: Path, own: Collection[str]) -> Path:
+    """Put a folder in the place of another in one step."""
+    where = folder.resolve()
+    if _fixed(where):
+        for path in sorted(new.iterdir()):
+            path.replace(where / path.name)
+        return folder
+    if where.is_dir():
+        for other in where.iterdir():
+            if other.name not in own:
+                _copy(other, new / other.name)
+    for path in (*new.rglob("*"), new):
+        sync(path)
+    if not where.is_dir() or not any(where.iterdir()):
+        new.replace(where)
+    elif not _exchanged(new, where):
+        old = new.with_name("old")
+        where.replace(old)
+        new.replace(where)
+        shutil.rmtree(old, ignore_errors=True)
+    sync(where.parent)
+    return folder
+
+
+def _fixed(folder: Path) -> bool:
+    """Return whether no other folder can take the place of one: a disk of its own, or where we are."""
+    here = Path.cwd()
+    return folder.is_mount() or folder == here or folder in here.parents
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step, if the system can."""
+    with suppress(Exception):  # where there is no such function, or a file system that cannot
+        library = ctypes.CDLL(None, use_errno=True)
+        paths = os.fsencode(one), os.fsencode(other)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*paths, 2) == 0)
+        here = -100  # AT_FDCWD
+        return bool(library.renameat2(here, paths[0], here, paths[1], 2) == 0)
+    return False
+
+
+def _locked(folder: Path) -> int:
+    """Return an open file in a folder that is made, which nobody else can have at the same time."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # taken away by one that has just come to its end
+            continue
+        try:
+            _lock(handle)
+            if os.path.samestat(os.fstat(handle), os.stat(folder / "lock")):
+                return handle
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            os.close(handle)
+            name = folder.name.removeprefix(".").removesuffix(".partial")
+            raise BlockingIOError(
+                f"somebody else is writing {str(folder.with_name(name))!r} at the moment: wait until that is done, or "
+                "give another folder (--output)"
+            ) from error
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file, or raise ``OSError`` if somebody else has; the lock ends with the process."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

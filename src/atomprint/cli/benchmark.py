@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
+from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, table
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ def benchmark(
         typer.Option("--recipe", help='Features and models, or "auto"; else those that come with atomprint.'),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    force: Force = False,
     jobs: Jobs = None,
     changes: Set = None,
 ) -> None:
     """Test models on the official five folds of Matbench, beside published figures."""
     with messages():
+        from atomprint.util.files import WholeFolder
         from atomprint.workflow.recipes.recipe import Recipe
         from atomprint.workflow.runs.matbench import benchmark_recipe, run_benchmark, write_submission
+        from atomprint.workflow.runs.train import FILES
 
         if recipe is None:
             given = benchmark_recipe(task, changes or ())
@@ -43,13 +46,12 @@ def benchmark(
         given = replace(given, output=str(output or f"atomprint-{task}"))
         if jobs is not None:
             given = replace(given, n_jobs=jobs)
-        folder = Path(given.output)
-        with results_folder(folder), progress_bar() as progress:
-            run = run_benchmark(task, recipe=given, path=None if data is None else str(data), progress=progress)
+        with WholeFolder(given.output, force=force, own=FILES) as folder, progress_bar() as progress:
+            source = None if data is None else str(data)
+            run = run_benchmark(task, recipe=given, path=source, progress=progress, keep=folder.kept)
             progress("Report", 0, None)
-            files = run.write(folder)
-            files["submission"] = folder / "matbench-results.json"
-            write_submission(files["submission"], run.study, task)
+            more = {"matbench-results.json": lambda path: write_submission(path, run.study, task)}
+            files = run.write(folder, more=more)
         show_study(run.study)
         show_comparison(run.study, task)
         show_memory(run.peak_memory)

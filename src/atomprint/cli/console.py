@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from time import monotonic
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ console = Console(highlight=False)
 _MIN_TEXT = 10  # characters of a column of text, where there are as many
 
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the results of an old run in the folder.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="ENTRY=VALUE", help="Replace an entry, such as models.ridge.alpha=0.1."),
@@ -37,7 +37,9 @@ def messages() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
-        text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
+        text = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
         print(f"atomprint: {text}", file=sys.stderr)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
@@ -146,20 +148,6 @@ class _Lines:
             soft_wrap=True,
             style="dim",
         )
-
-
-@contextmanager
-def results_folder(folder: Path) -> Iterator[None]:
-    """Make a folder for results before the work, and take it away again if the work fails and left nothing in it."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # a folder with something in it stays, and those above it
-            for path in missing:
-                path.rmdir()
-        raise
 
 
 def table(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import console, messages, progress_bar
+from atomprint.cli.console import Force, console, messages, progress_bar
 from atomprint.cli.train import show_study
 from atomprint.util.extras import require
 
@@ -18,6 +18,7 @@ def demo(
     ),
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")] = -1,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of everything that is random.")] = 0,
+    force: Force = False,
     quick: Annotated[bool, typer.Option("--quick", help="Few structures and small models, to try things out.")] = False,
 ) -> None:
     """Describe real molecules and crystals, train and test models, and write a report.
@@ -31,7 +32,7 @@ def demo(
         from atomprint.workflow.runs.demo import run_demo
 
         with progress_bar() as progress:
-            report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, progress=progress)
+            report, files = run_demo(output, n_jobs=jobs, seed=seed, quick=quick, force=force, progress=progress)
         for study in report.studies:
             show_study(study)
         console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from atomprint.cli.console import Jobs, Set, console, messages, progress_bar, results_folder, table
+from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, table
 
 if TYPE_CHECKING:
     from atomprint.learn.study.result_table import ResultRow
@@ -56,14 +56,17 @@ def train(
     ] = RECIPE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
+    force: Force = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
     jobs: Jobs = None,
     changes: Set = None,
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
     with messages():
+        from atomprint.util.files import WholeFolder
         from atomprint.workflow.recipes.own_data import describe_data
         from atomprint.workflow.recipes.recipe import Recipe
+        from atomprint.workflow.runs.train import FILES
         from atomprint.workflow.runs.train import train as run_recipe
 
         if recipe.suffix.lower() == ".toml":
@@ -78,10 +81,10 @@ def train(
         if target is not None:
             given = replace(given, data=replace(given.data, target=target))
         # If there is no place for the results, that should be known before the work.
-        with results_folder(Path(given.output)), progress_bar() as progress:
-            run = run_recipe(given, progress)
+        with WholeFolder(given.output, force=force, own=FILES) as folder, progress_bar() as progress:
+            run = run_recipe(given, progress, folder.kept)
             progress("Report", 0, None)
-            files = run.write()
+            files = run.write(folder)
         for reason in run.reasons:
             console.print(reason, style="dim", markup=False)
         show_study(run.study)

@@ -13,7 +13,7 @@ from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
-from atomprint.util.files import write_atomically
+from atomprint.util.files import write_together
 from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject, PathOrStr
 
@@ -57,7 +57,7 @@ class Report:
     def write(self, folder: PathOrStr) -> dict[str, Path]:
         """Write ``report.html``, ``results.json``, ``predictions.csv`` and ``model-card.md`` to a folder.
 
-        Each file is complete before it gets its name: nobody ever sees half of one.
+        All files are complete before the first of them gets its name: nobody ever sees half of one.
 
         Parameters
         ----------
@@ -69,17 +69,17 @@ class Report:
         dict of str to Path
             The files by name.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        writers = {
-            "predictions.csv": lambda: predictions_csv(self.studies),
-            "results.json": lambda: json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n",
-            "model-card.md": self.cards,
-            "report.html": self.html,
-        }
-        for name, text in writers.items():
-            write_atomically(folder / name, text())
-        return {name: folder / name for name in writers}
+        return write_together(
+            Path(folder),
+            {
+                "predictions.csv": lambda: predictions_csv(self.studies),
+                "results.json": lambda: (
+                    json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+                ),
+                "model-card.md": self.cards,
+                "report.html": self.html,
+            },
+        )
 
     def html(self) -> str:
         """Return the page: one file with everything in it, which needs no network."""

@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,7 +63,7 @@ def _about(error: OSError, path: Path) -> OSError:
 
 def sync(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
-    with suppress(OSError) if path.is_dir() else suppress():  # some systems cannot do that for folders
+    with suppress(OSError) if path.is_dir() else nullcontext():  # some systems cannot do that for folders
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -83,6 +83,31 @@ def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
     """
     with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines([text] if isinstance(text, str) else text)
+
+
+def write_together(folder: Path, texts: Mapping[str, Callable[[], str | Iterable[str]]]) -> dict[str, Path]:
+    """Write text files to a folder, all of them before the first gets its name.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    texts : mapping of str to callable
+        What to write, by names of files.
+
+    Returns
+    -------
+    dict of str to Path
+        The files by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name, text in texts.items():
+            temporary = stack.enter_context(written_atomically(folder / name))
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                made = text()
+                file.writelines([made] if isinstance(made, str) else made)
+    return {name: folder / name for name in texts}
 
 
 class WholeFolder:
@@ -119,8 +144,13 @@ class WholeFolder:
         self.kept = self.work / "kept"
         self._made: list[Path] = []
         self._lock: int | None = None
+        self._depth = 0
 
     def __enter__(self) -> Self:
+        """Take the folder for oneself; a second time within is nothing more."""
+        self._depth += 1
+        if self._depth > 1:
+            return self
         self._check()
         self._made = [path for path in self.work.parents if not path.exists()]
         try:
@@ -129,11 +159,15 @@ class WholeFolder:
             self._check()
             self.kept.mkdir(exist_ok=True)
         except BaseException:
+            self._depth = 0
             self._leave()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         if self._lock is not None and (kind is None or not any(self.kept.glob("*"))):
             shutil.rmtree(self.work, ignore_errors=True)
         self._leave()
@@ -149,7 +183,7 @@ class WholeFolder:
     def _check(self) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise FileExistsError(f"{str(self.folder)!r} is a file: give the name of a folder")
-        others = (path for path in self.folder.iterdir() if path != self.work) if self.folder.is_dir() else ()
+        others = (path for path in self.folder.iterdir() if path.name != self.work.name) if self.folder.is_dir() else ()
         if not self.force and any(True for _ in others):
             raise FileExistsError(
                 f"{str(self.folder)!r} is there already, with something in it: give another folder (--output), or "

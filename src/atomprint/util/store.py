@@ -1,4 +1,4 @@
-"""Results that are kept in a folder by what they were made from, so that what was stopped goes on with the same numbers."""
+"""Results that are kept in a folder by what they were made from: what was stopped goes on with the same numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Store:
 
     def _digest(self, part: Any) -> bytes:
         """Return the digest of a part; that of a large one is found once."""
-        if not isinstance(part, np.ndarray) and not sparse.issparse(part):
+        if not (isinstance(part, np.ndarray) or sparse.issparse(part) or is_dataclass(part)):
             return digest_of(part)
         known = self._digests.get(id(part))
         if known is None:
@@ -100,6 +100,11 @@ def digest_of(part: Any) -> bytes:
         digest.update(_class(type(part)))
         for name, value in sorted(part.get_params(deep=False).items()):
             digest.update(name.encode() + b"=" + digest_of(value))
+    elif is_dataclass(part) and not isinstance(part, type):
+        digest.update(b"".join(digest_of(getattr(part, item.name)) for item in fields(part)))
+    elif hasattr(part, "numbers") and hasattr(part, "positions"):  # ase.Atoms
+        arrays = (part.numbers, part.positions, np.asarray(part.cell), np.asarray(part.pbc))
+        digest.update(b"".join(map(digest_of, arrays)))
     elif isinstance(part, Mapping):
         for key in part:
             digest.update(repr(key).encode() + b":" + digest_of(part[key]))
@@ -112,7 +117,6 @@ def digest_of(part: Any) -> bytes:
     return digest.digest()
 
 
-@cache
 def _class(cls: type[Any]) -> bytes:
     """Return what tells a class from others: its name, and its text if it is no library's."""
     path = f"{cls.__module__}.{cls.__qualname__}"
@@ -128,9 +132,12 @@ def _class(cls: type[Any]) -> bytes:
 def _read(path: Path) -> Kept | None:
     """Return what was kept in a file; None if there is none, or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found: dict[str, npt.NDArray[Any]] = {name: arrays[name] for name in arrays.files}
         record: Kept = json.loads(found.pop(_RECORD).item())
     except Exception:  # of a file that was damaged: it is made again
         return None
     return {**record, **found}
+
+
+NOTHING_KEPT = Store()

@@ -131,7 +131,7 @@ def test_demo_command_shows_a_table_and_the_path(demo, tmp_path, capsys, monkeyp
     code, out, _ = run(arguments, capsys)
     assert code == 0
     asked.pop("progress")
-    assert asked == {"output": tmp_path, "n_jobs": 2, "seed": 1, "quick": True}
+    assert asked == {"output": tmp_path, "n_jobs": 2, "seed": 1, "quick": True, "force": False}
     assert "G2 molecules: enthalpy of formation" in out
     assert "Coulomb matrix" in out
     assert str(files["report.html"]) in out.replace("\n", "")

@@ -10,12 +10,20 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.evaluation.evaluate import FitError, check_samples, cores_for_each, fit_estimator, predict
+from atomprint.learn.evaluation.evaluate import (
+    FitError,
+    check_samples,
+    cores_for_each,
+    fit_estimator,
+    made_from,
+    predict,
+)
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, Spread, compute_metrics, primary_metric, spread
 from atomprint.learn.task.problem import Problem
 from atomprint.util.progress import Progress, silent
+from atomprint.util.store import NOTHING_KEPT, Kept, Store
 from atomprint.util.types import Indices, JsonObject
 from atomprint.util.validation import check_choice, check_integer, check_n_jobs, check_real
 
@@ -75,6 +83,7 @@ def learning_curve(
     n_jobs: int = 1,
     progress: Progress = silent,
     name: str = "",
+    store: Store = NOTHING_KEPT,
 ) -> LearningCurve:
     """Fit a model to growing parts of the samples of each fold, and test it on the same held-out samples.
 
@@ -103,6 +112,8 @@ def learning_curve(
         Called after each fit.
     name : str
         Name of the model.
+    store : Store
+        Where results of fits are kept.
 
     Returns
     -------
@@ -124,7 +135,7 @@ def learning_curve(
     n_threads = check_n_jobs(n_jobs)
     cores = cores_for_each(n_threads, len(tasks))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
-        delayed(_point)(estimator, features, problem, split, np.sort(rows), held_out, metric, name, cores)
+        delayed(_point)(estimator, features, problem, split, np.sort(rows), held_out, metric, name, cores, store)
         for _, rows, held_out in tasks
     )
     found: dict[float, list[tuple[int, Metric, Metric]]] = {share: [] for share in shares}
@@ -184,16 +195,26 @@ def _point(
     metric: str,
     name: str,
     n_threads: int,
+    store: Store,
 ) -> tuple[Metric, Metric]:
     label = f"{name or 'model'}, learning curve"
-    try:
+
+    def make() -> Kept:
         with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
             model = fit_estimator(estimator, features, problem, split, rows, label)
-            found = []
-            for judged in (rows, held_out):
+            kept: Kept = {}
+            for part, judged in (("train", rows), ("test", held_out)):
                 guess, probabilities, _ = predict(model, features, problem, rows, judged, label)
-                truth = problem.y[judged]
-                found.append(compute_metrics(problem.kind, truth, guess, probabilities, problem.target.classes)[metric])
+                kept |= {part: guess, f"{part}_probabilities": probabilities}
+        return kept
+
+    try:
+        kept = store.result("curve", made_from(estimator, features, problem, split, [(rows, held_out)]), make)
     except FitError as error:  # few samples can be too few for a model
         return Metric(None, str(error)), Metric(None, str(error))
-    return found[0], found[1]
+    classes = problem.target.classes
+    train, test = (
+        compute_metrics(problem.kind, problem.y[judged], kept[part], kept[f"{part}_probabilities"], classes)[metric]
+        for part, judged in (("train", rows), ("test", held_out))
+    )
+    return train, test

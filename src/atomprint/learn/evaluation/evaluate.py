@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
+from atomprint.util.store import NOTHING_KEPT, Kept, Store
 from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_n_jobs
 
@@ -188,6 +189,7 @@ def evaluate(
     name: str = "",
     keep_fold_estimators: bool = False,
     refit: bool = True,
+    store: Store = NOTHING_KEPT,
 ) -> Evaluation:
     """Fit and test a model, fold by fold and then on the test part.
 
@@ -213,6 +215,9 @@ def evaluate(
         Whether to keep the models of the folds.
     refit : bool
         Whether to fit the model to the whole training part where there is no test part to need it.
+    store : Store
+        Where results of fits are kept. Models are not: where a result was found, there is None for the model, see
+        :func:`with_models`.
 
     Returns
     -------
@@ -247,6 +252,7 @@ def evaluate(
             f"{label}, {part}",
             keep_fold_estimators or k == len(split.folds),
             share,
+            store,
         )
         for k, (part, train, test) in enumerate(fits)
     )
@@ -402,15 +408,63 @@ def _fit_and_predict(
     label: str,
     keep: bool,
     n_threads: int,
+    store: Store,
 ) -> tuple[Fold | None, Estimator]:
-    with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
-        start = perf_counter()
-        model = fit_estimator(estimator, features, problem, split, train, label)
-        fitted = perf_counter()
-        if len(test) == 0:
-            return None, model
-        guess, probabilities, std = predict(model, features, problem, train, test, label)
-        end = perf_counter()
+    model: Estimator = None
+
+    def make() -> Kept:
+        nonlocal model
+        with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
+            start = perf_counter()
+            model = fit_estimator(estimator, features, problem, split, train, label)
+            fitted = perf_counter()
+            if len(test) == 0:
+                return {}
+            guess, probabilities, std = predict(model, features, problem, train, test, label)
+            end = perf_counter()
+        return {
+            "guess": guess,
+            "probabilities": probabilities,
+            "std": std,
+            "chosen": chosen_parameters(model),
+            "seconds": (fitted - start, end - fitted),
+        }
+
+    if len(test) == 0:
+        make()
+        return None, model
+    found = store.result("fit", made_from(estimator, features, problem, split, [(train, test)]), make)
+    guess, probabilities = found["guess"], found["probabilities"]
     metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
-    fold = Fold(test, guess, probabilities, std, metrics, chosen_parameters(model), fitted - start, end - fitted)
+    fold = Fold(test, guess, probabilities, found["std"], metrics, found["chosen"], *found["seconds"])
     return fold, model if keep else None
+
+
+def made_from(
+    estimator: BaseEstimator,
+    features: Features,
+    problem: Problem,
+    split: Split,
+    parts: Sequence[tuple[Indices, Indices]],
+) -> tuple[Any, ...]:
+    """Return all that the result of fits depends on, for :meth:`Store.result`."""
+    given = (features.values, features.pairwise, features.blocks)
+    return (estimator, *given, problem.dataset, problem.target_name, split.seed, split.method, split.group_by, parts)
+
+
+def with_models(
+    evaluation: Evaluation, estimator: BaseEstimator, features: Features, problem: Problem, split: Split, label: str
+) -> Evaluation:
+    """Return an evaluation with the models that it lacks because their results were found."""
+
+    def fitted(train: Indices, part: str) -> Estimator:
+        return fit_estimator(estimator, features, problem, split, train, f"{label}, {part}")
+
+    models = [
+        fitted(train, "a fold") if model is None else model
+        for model, (train, _) in zip(evaluation.fold_estimators, split.folds, strict=False)
+    ]
+    whole = evaluation.estimator
+    if whole is None and evaluation.test is not None:
+        whole = fitted(split.train, "training part")
+    return replace(evaluation, estimator=whole, fold_estimators=tuple(models))

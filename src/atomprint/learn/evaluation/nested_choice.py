@@ -13,12 +13,13 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.evaluation.curve import draw_samples
-from atomprint.learn.evaluation.evaluate import Evaluation, cores_for_each, fit_estimator, joined, predict
+from atomprint.learn.evaluation.evaluate import Evaluation, cores_for_each, fit_estimator, joined, made_from, predict
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, compute_metrics, primary_metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.progress import Progress, silent
+from atomprint.util.store import NOTHING_KEPT, Kept, Store
 from atomprint.util.types import FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_integer, check_n_jobs
 
@@ -147,6 +148,7 @@ def choose(
     n_choose: int = 5000,
     n_jobs: int = 1,
     progress: Progress = silent,
+    store: Store = NOTHING_KEPT,
 ) -> Choice:
     """Compare candidates within the samples that are fitted for each part of a split.
 
@@ -168,6 +170,8 @@ def choose(
         Number of threads; -1 means all cores. Results do not depend on it.
     progress : Progress
         Called before each candidate in each part.
+    store : Store
+        Where results of comparisons are kept.
 
     Returns
     -------
@@ -194,7 +198,7 @@ def choose(
     n_threads = check_n_jobs(n_jobs)
     cores = cores_for_each(n_threads, len(tasks))
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
-        delayed(_compare)(candidate, problem, split, inner, metric, f"choice for {name}", cores)
+        delayed(_compare)(candidate, problem, split, inner, metric, f"choice for {name}", cores, store)
         for name, inner, candidate in tasks
     )
     found, seconds = [], 0.0
@@ -245,23 +249,27 @@ def _compare(
     metric: str,
     label: str,
     n_threads: int,
+    store: Store,
 ) -> tuple[Metric, float]:
     """Return the figure of a candidate on all that is held out together, and the time it took."""
     label = f"features {candidate.features.key!r}, model {candidate.name!r}, {label}"
-    start = perf_counter()
-    guesses, probabilities = [], []
-    with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
-        for fit, held_out in parts:
-            model = fit_estimator(candidate.estimator, candidate.features, problem, split, fit, label)
-            guess, given, _ = predict(model, candidate.features, problem, fit, held_out, label)
-            guesses.append(guess)
-            probabilities.append(given)
-    seconds = perf_counter() - start
+
+    def make() -> Kept:
+        start = perf_counter()
+        guesses, probabilities = [], []
+        with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
+            for fit, held_out in parts:
+                model = fit_estimator(candidate.estimator, candidate.features, problem, split, fit, label)
+                guess, given, _ = predict(model, candidate.features, problem, fit, held_out, label)
+                guesses.append(guess)
+                probabilities.append(given)
+        seconds = perf_counter() - start
+        return {"guess": np.concatenate(guesses), "probabilities": joined(probabilities), "seconds": seconds}
+
+    found = store.result("choice", made_from(candidate.estimator, candidate.features, problem, split, parts), make)
     truth = problem.y[np.concatenate([held_out for _, held_out in parts])]
-    metrics = compute_metrics(
-        problem.kind, truth, np.concatenate(guesses), joined(probabilities), problem.target.classes
-    )
-    return metrics[metric], seconds
+    metrics = compute_metrics(problem.kind, truth, found["guess"], found["probabilities"], problem.target.classes)
+    return metrics[metric], found["seconds"]
 
 
 def _described(parts: Sequence[tuple[str, list[tuple[Indices, Indices]]]], metric: str, kind: str) -> str:

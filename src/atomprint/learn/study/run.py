@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -12,8 +12,8 @@ from sklearn.utils import get_tags
 
 from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import learning_curve
-from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator
-from atomprint.learn.evaluation.explain import explain, most_used, with_impurity
+from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator, with_models
+from atomprint.learn.evaluation.explain import explain, most_used
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, Choice, choose
 from atomprint.learn.evaluation.uncertainty import conformal
@@ -24,8 +24,10 @@ from atomprint.learn.splits.split import Split
 from atomprint.learn.study.study import Study, Trial, best_of, judged_by, needs_choice, score
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
+from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
+from atomprint.util.store import NOTHING_KEPT, Store
 from atomprint.util.validation import check_n_jobs
 
 
@@ -56,6 +58,7 @@ def run_study(
     n_choose: int = 5000,
     n_jobs: int = 1,
     progress: Progress = silent,
+    store: Store = NOTHING_KEPT,
 ) -> Study:
     """Test all models on all features, and explain the best model for each.
 
@@ -92,6 +95,8 @@ def run_study(
         Number of threads, which share the folds; -1 means all cores. Results do not depend on it.
     progress : Progress
         Called as each step begins; there are as many as :func:`count_steps` says.
+    store : Store
+        Where results of fits are kept, so that a study that was stopped goes on where it was.
 
     Returns
     -------
@@ -113,12 +118,12 @@ def run_study(
     baseline = evaluate(make_model("dummy", problem.kind), blind, problem, split, name="dummy")
     choice = None
     if needs_choice(split, len(candidates)):
-        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=tell.part())
+        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=tell.part(), store=store)
     named = {name: _title(name, titles) for name in ("dummy", *models)}
     trials = []
     for given in features:
         own = {name: model for of, name, model in candidates if of is given}
-        evaluations, best = _tested(own, given, problem, split, named, choice, n_jobs, tell)
+        evaluations, best = _tested(own, given, problem, split, named, choice, n_jobs, tell, store)
         tell(f"{given.title}, importance")
         importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
         top_model, top = most_used(evaluations, best, given)
@@ -133,7 +138,7 @@ def run_study(
     learnt = None
     if curve:
         tell("learning curve")
-        learnt = learning_curve(models[name], trial.features, problem, split, n_jobs=n_jobs, name=name)
+        learnt = learning_curve(models[name], trial.features, problem, split, n_jobs=n_jobs, name=name, store=store)
     judged = judged_by(trials, choice)
     _, indices, y_pred = judged.held_out()
     return Study(
@@ -179,6 +184,7 @@ def _tested(
     choice: Choice | None,
     n_jobs: int,
     tell: Steps,
+    store: Store,
 ) -> tuple[dict[str, Evaluation], str]:
     """Return the results of models on one set of features, and which of them is to be explained."""
     preferred = "" if choice is None else choice.best_model(given.key)
@@ -197,16 +203,24 @@ def _tested(
             name=f"features {given.key!r}, model {name!r}",
             keep_fold_estimators=len(split.test) == 0,
             refit=False,
+            store=store,
         )
         if choice is None:
             best = max(evaluations, key=lambda key: score(evaluations[key]))
         else:
             best = preferred if preferred in evaluations else name
         # Models of folds are kept no longer than they may be needed; forests of many samples are large.
-        needed = {best, with_impurity(evaluations, best)}
-        for key in evaluations.keys() - needed:
+        for key in evaluations.keys() - {best, _of_trees(evaluations, models)}:
             evaluations[key] = replace(evaluations[key], fold_estimators=())
+    for key in {best, _of_trees([best, *evaluations], models)} - {""}:
+        label = f"features {given.key!r}, model {key!r}"
+        evaluations[key] = with_models(evaluations[key], models[key], given, problem, split, label)
     return evaluations, best
+
+
+def _of_trees(names: Iterable[str], models: Mapping[str, BaseEstimator]) -> str:
+    """Return the first of some models that knows how much its splits by each feature bring; empty if none does."""
+    return next((name for name in names if hasattr(type(unwrap(models[name])[1]), "feature_importances_")), "")
 
 
 def _candidates(given: Features, models: Mapping[str, BaseEstimator]) -> list[Candidate]:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from atomprint.report import Report
+from atomprint.report import Report, versions
+from atomprint.util.files import WholeFolder
 from atomprint.util.progress import Progress, Steps, silent
+from atomprint.util.store import Store
 from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.train import carry_out, describe
+from atomprint.workflow.runs.train import FILES, carry_out, describe
 
 _VOLUME = (
     "data.target=volume",
@@ -35,7 +37,13 @@ _COARSE = ("n_max=2", "l_max=1")
 
 
 def run_demo(
-    output: str | os.PathLike[str], *, n_jobs: int = -1, seed: int = 0, quick: bool = False, progress: Progress = silent
+    output: str | os.PathLike[str],
+    *,
+    n_jobs: int = -1,
+    seed: int = 0,
+    quick: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
 ) -> tuple[Report, dict[str, Path]]:
     """Train and test models of molecules and crystals, and write a report.
 
@@ -49,6 +57,8 @@ def run_demo(
         Seed of everything that is random.
     quick : bool
         Whether to use few structures and small models: for trying out, not for judging.
+    force : bool
+        Whether to replace the files of an old demo.
     progress : Progress
         Called as each step begins.
 
@@ -59,8 +69,14 @@ def run_demo(
     files : dict of str to Path
         The files written, by name.
     """
-    start = perf_counter()
-    Path(output).mkdir(parents=True, exist_ok=True)  # if this fails, it should do so before the work
+    with WholeFolder(output, force=force, own=FILES) as folder:  # if this fails, it does so before the work
+        return _run(folder, n_jobs, seed, quick, progress)
+
+
+def _run(
+    folder: WholeFolder, n_jobs: int, seed: int, quick: bool, progress: Progress
+) -> tuple[Report, dict[str, Path]]:
+    start, store = perf_counter(), Store(folder.kept, versions())
     settings = (f"n_jobs={n_jobs}", f"seed={seed}", *(_QUICK if quick else ()))
     plans = [Plan.of(_recipe(name, (*settings, *changes), quick)) for name, changes in STUDIES]
     step = Steps(progress, 1 + sum(len(plan.features) + plan.n_steps for plan in plans))
@@ -68,7 +84,7 @@ def run_demo(
     for plan in plans:
         tell = step.part(f"{plan.problem.title}: ")
         plan, features, _ = describe(plan, tell)
-        studies.append(carry_out(plan, features, tell))
+        studies.append(carry_out(plan, features, tell, store))
     step("Report: plots and tables")
     report = Report(
         title="From structures to tested models",
@@ -89,9 +105,9 @@ def run_demo(
             "seconds": round(perf_counter() - start, 1),
         },
     )
-    files = report.write(output)
+    place = folder.write(report.write)
     progress("Done", step.total, step.total)
-    return report, files
+    return report, {name: place / name for name in FILES if (place / name).exists()}
 
 
 def _recipe(name: str, changes: Sequence[str], quick: bool) -> Recipe:

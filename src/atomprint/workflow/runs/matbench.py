@@ -37,7 +37,12 @@ def benchmark_recipe(task: str, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def run_benchmark(
-    task: str, *, recipe: Recipe | None = None, path: str | None = None, progress: Progress = silent
+    task: str,
+    *,
+    recipe: Recipe | None = None,
+    path: str | None = None,
+    progress: Progress = silent,
+    keep: Path | None = None,
 ) -> Run:
     """Test models on the official five folds of a task of Matbench.
 
@@ -52,6 +57,8 @@ def run_benchmark(
         A copy of the task's file. Default: it is downloaded, once.
     progress : Progress
         Called as each step begins.
+    keep : Path, optional
+        As for :func:`~atomprint.workflow.runs.train.train`.
 
     Returns
     -------
@@ -65,7 +72,7 @@ def run_benchmark(
         data=DataSection(name=task, path=path, on_error="raise"),
         split=SplitSettings(method="official", test_size=0),
     )
-    return train(recipe, progress)
+    return train(recipe, progress, keep)
 
 
 class Line(NamedTuple):

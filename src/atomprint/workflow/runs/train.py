@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,10 +19,12 @@ from atomprint.learn.study.run import run_study
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
 from atomprint.report import Report, versions
-from atomprint.util.files import write_atomically
+from atomprint.util.files import WholeFolder, write_atomically
 from atomprint.util.memory import peak_memory
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
+from atomprint.util.store import NOTHING_KEPT, Store
+from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.recipes.features import named_classes
 from atomprint.workflow.recipes.plan import Plan
@@ -31,6 +34,18 @@ from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
 
 MODEL_FILE = "model.atomprint"
+FILES = (
+    "predictions.csv",
+    "results.json",
+    "model-card.md",
+    "report.html",
+    MODEL_FILE,
+    "recipe.toml",
+    "run.json",
+    "matbench-results.json",
+)
+"""Names of all files of a run."""
+
 _RESCALED = "All crystals were rescaled to {:g} Å^3 per atom: rescale new ones before they are predicted."
 
 
@@ -64,21 +79,42 @@ class Run:
     reasons: tuple[str, ...] = ()
     peak_memory: float | None = None
 
-    def write(self, folder: str | Path | None = None) -> dict[str, Path]:
-        """Write everything to a folder; each file is complete before it gets its name.
+    def write(
+        self,
+        folder: PathOrStr | WholeFolder | None = None,
+        *,
+        force: bool = False,
+        more: Mapping[str, Callable[[Path], object]] = MappingProxyType({}),
+    ) -> dict[str, Path]:
+        """Write everything to a folder, which is put in place as a whole.
 
         Parameters
         ----------
-        folder : path, optional
+        folder : path or WholeFolder, optional
             Default: the ``output`` of the recipe.
+        force : bool
+            Whether to replace an old run. Files in its folder that are not those of a run stay.
+        more : mapping of str to callable
+            Further files, by name; each callable is given the path to write to.
 
         Returns
         -------
         dict of str to Path
             ``report.html``, ``results.json``, ``predictions.csv``, ``model.atomprint``, ``recipe.toml``, ``run.json`` …
+
+        Raises
+        ------
+        FileExistsError
+            If there is something in the folder, and not ``force``.
         """
-        folder = Path(self.recipe.output if folder is None else folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        if not isinstance(folder, WholeFolder):
+            folder = WholeFolder(self.recipe.output if folder is None else folder, force=force, own=FILES)
+        names: list[str] = []
+        with folder:
+            place = folder.write(lambda new: names.extend(self._write(new, more)))
+        return {name: place / name for name in names}
+
+    def _write(self, folder: Path, more: Mapping[str, Callable[[Path], object]]) -> list[str]:
         files = self.report.write(folder)
         files[MODEL_FILE] = folder / MODEL_FILE
         tables = self.recipe.to_dict()
@@ -99,10 +135,12 @@ class Run:
         ):
             files[name] = folder / name
             write_atomically(files[name], text)
-        return files
+        for name, write in more.items():
+            write(folder / name)
+        return [*files, *more]
 
 
-def train(recipe: Recipe, progress: Progress = silent) -> Run:
+def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None) -> Run:
     """Carry out a recipe.
 
     Parameters
@@ -111,6 +149,8 @@ def train(recipe: Recipe, progress: Progress = silent) -> Run:
         What to do. Features and models that it does not have are chosen by the form of the data.
     progress : Progress
         Called as each step begins.
+    keep : Path, optional
+        A folder for the results of fits: what is there by the same content, of a run that was stopped, is taken.
 
     Returns
     -------
@@ -135,7 +175,7 @@ def train(recipe: Recipe, progress: Progress = silent) -> Run:
     plan, features, transformers = describe(plan, progress)
     lap("features")
     tell = Steps(progress, plan.n_steps + 1)
-    study = carry_out(plan, features, tell.part())
+    study = carry_out(plan, features, tell.part(), Store(keep, versions()))
     lap("models")
     trial, name = study.best()
     tell(f"{plan.titles[name]} on all {len(plan.problem)} samples")
@@ -176,7 +216,9 @@ def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Featur
     return plan, [features for features, _ in computed], [transformer for _, transformer in computed]
 
 
-def carry_out(plan: Plan, features: Sequence[Features], progress: Progress = silent) -> Study:
+def carry_out(
+    plan: Plan, features: Sequence[Features], progress: Progress = silent, store: Store = NOTHING_KEPT
+) -> Study:
     """Test the models of a plan on features."""
     evaluation = plan.recipe.evaluation
     # Fits share the threads; further ones in the linear algebra would only wait for each other.
@@ -192,6 +234,7 @@ def carry_out(plan: Plan, features: Sequence[Features], progress: Progress = sil
             **evaluation.options(),
             n_jobs=plan.n_jobs if shared else 1,
             progress=progress,
+            store=store,
         )
 
 

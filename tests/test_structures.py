@@ -51,8 +51,11 @@ def test_pymatgen(tmp_path):
     batch = as_batch(structure)
     np.testing.assert_allclose(batch.positions, structure.cart_coords)
     disordered = core.Structure(core.Lattice.cubic(3), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
-    with pytest.raises(ValueError, match="structure 1 is disordered"):
+    with pytest.raises(ValueError, match=r"structure 1 is disordered: site 0 is \{'.*Na.*': 0\.5"):
         as_batch([structure, disordered])
+    rounded = core.Structure(core.Lattice.cubic(3), [{"Na": 0.9995}], [[0, 0, 0]])
+    assert not rounded.is_ordered
+    assert as_batch(rounded).numbers.tolist() == [11]  # with the tolerance of files
 
 
 def test_arrays_and_slices():

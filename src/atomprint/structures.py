@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ase import Atoms
 
 from atomprint import _core
+from atomprint.formats.judge import check_occupancies
 from atomprint.ragged import locate, offsets_of, pick
 from atomprint.util.items import items_of
 
@@ -411,15 +412,27 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     if not hasattr(item, "cart_coords"):
         rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {kind_of(item)}"
         raise StructureTypeError(index, None, rule, argument="structures")
-    if getattr(item, "is_ordered", True) is False:
-        rule = "is disordered: every site must hold one species with occupancy 1"
-        raise StructureError(index, None, rule, argument="structures")
     lattice = getattr(item, "lattice", None)
-    numbers = np.asarray(item.atomic_numbers)
+    numbers = _numbers_of(item, index)
     positions = np.asarray(item.cart_coords, dtype=np.float64).reshape(-1, 3)
     if lattice is None:
         return numbers, positions, _NO_CELL, _NO_PBC
     return numbers, positions, lattice.matrix, getattr(lattice, "pbc", (True, True, True))
+
+
+def _numbers_of(item: Any, index: int) -> npt.NDArray[Any]:
+    """Return the atomic numbers of a pymatgen object, whose occupancies may be rounded as those in a file."""
+    if getattr(item, "is_ordered", True) is not False:
+        return np.asarray(item.atomic_numbers)
+    sites = getattr(item, "sites", ())
+    try:
+        species = [check_occupancies(number, dict(site.species)) for number, site in enumerate(sites)]
+    except ValueError as error:
+        rule = str(error).removeprefix("this structure ")
+        raise StructureError(index, None, rule, argument="structures") from None
+    if not species:
+        raise StructureError(index, None, "is disordered", argument="structures")
+    return np.array([kind.Z for kind in species])
 
 
 def kind_of(item: Any) -> str:

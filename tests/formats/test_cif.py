@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from atomprint.datasets import read_dataset
+from atomprint.datasets.files.structures import to_atoms
 from atomprint.formats.cif import crystal_of_cif, crystals_of_cif
 from atomprint.formats.cif.blocks import read_blocks
 from atomprint.formats.cif.groups import listed_group, named_groups
 from atomprint.formats.cif.symmetry import groups_of
+from atomprint.structures import as_batch
 
 CUBE = (5.64, 5.64, 5.64, 90, 90, 90)
 SILICON = (5.43, 5.43, 5.43, 90, 90, 90)
@@ -411,6 +414,30 @@ def test_each_block_with_atoms_is_a_crystal():
         crystal_of_cif(text)
     with pytest.raises(ValueError, match=r"_cell_length_a must be .* \(data_second\)"):
         crystals_of_cif(cif(SALT) + cif(SALT, (0, 1, 1, 90, 90, 90)).replace("data_x", "data_second"))
+
+
+def test_files_of_several_blocks_and_close_atoms(tmp_path):
+    """One block that cannot be read leaves the others; the option reaches files, tables' cells and paths."""
+    half = cif([(*site, 0.5) for site in SALT], columns=(*COLUMNS, "occupancy")).replace("data_x", "data_half")
+    close = cif([("Na1", "Na", 0, 0, 0), ("Cl1", "Cl", 0.05, 0, 0)])
+    (tmp_path / "many.cif").write_text(cif(SALT) + half + cif(WHOLE_SALT) + close)
+    dataset = read_dataset(tmp_path / "many.cif", targets=(), on_error="skip")
+    assert dataset.formulas == ("NaCl", "NaCl")
+    assert [(failure.row, "occupancy of 0.5" in failure.reason) for failure in dataset.failures] == [
+        (1, True),
+        (3, False),
+    ]
+    dataset = read_dataset(tmp_path / "many.cif", targets=(), on_error="skip", allow_close=True)
+    assert [failure.row for failure in dataset.failures] == [1]
+    (tmp_path / "x.cif").write_text(close)
+    (tmp_path / "bad.cif").write_text("x.cif")
+    for raw in (close, str(tmp_path / "x.cif")):
+        assert len(to_atoms(raw, allow_close=True)) == 2
+        with pytest.raises(ValueError, match=r"atoms Na1 .* and Cl1 .* are 0\.282 Å apart"):
+            to_atoms(raw)
+    for name, reason in (("x.cif", r"Na1 .* and Cl1 .* are 0\.282 Å apart"), ("bad.cif", "no CIF that can be read")):
+        with pytest.raises(ValueError, match=reason):
+            as_batch(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["rocksalt", "zincblende", "fluorite", "cesiumchloride", "wurtzite"])

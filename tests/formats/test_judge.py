@@ -44,7 +44,7 @@ def test_messages_name_the_atoms():
 
 @pytest.mark.parametrize(
     ("shares", "told"),
-    [({"Na": 0.5}, "Na 0.5"), ({"Na": 0.5, "K": 0.5}, "Na 0.5, K 0.5"), ({"Na": 0.998}, "0.998"), ({}, "empty")],
+    [({"Na": 0.5}, "'Na': 0.5"), ({"Na": 0.5, "K": 0.5}, "'Na': 0.5, 'K': 0.5"), ({"Na": 0.998}, "0.998"), ({}, "{}")],
 )
 def test_occupancies(shares, told):
     with pytest.raises(ValueError, match=f"disordered: site Na1 is .*{told}"):

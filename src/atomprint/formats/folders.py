@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from atomprint.formats.cif import split_cif
 from atomprint.formats.opening import BROKEN, decode, open_text, plain_name, read_text
 from atomprint.formats.source import Row
 from atomprint.formats.structures import frames_of_file, frames_of_text
@@ -45,6 +46,13 @@ def read_frames(path: Path) -> Iterator[Row]:
                     yield replace(row, line=frame.start)
         except (ValueError, *BROKEN) as error:  # where the next frame begins is not known
             raise ValueError(f"{path.name}: {error}") from error
+    elif plain_name(path.name).lower().endswith(".cif"):
+        try:
+            blocks = split_cif(read_text(path))
+        except ValueError as error:
+            yield Row(problem=("read", str(error)))
+        else:
+            yield from (Row(structure=block) for block in blocks)  # to be read later, by several processes if asked
     else:
         yield from map(row_of, frames_of_file(path))
 
@@ -139,8 +147,11 @@ def _rows_of_file(name: str, text: Callable[[], str], id_: str) -> Iterator[Row]
     """Yield a row for each structure in a file; several are counted."""
     try:
         content = text()
-        if plain_name(name).lower().endswith(".cif") and content.lower().count("data_") == 1:
-            yield Row(structure=content, id=id_)  # to be parsed later, by several processes if asked
+        if plain_name(name).lower().endswith(".cif"):
+            blocks = split_cif(content)
+            yield from (
+                Row(structure=block, id=id_ if len(blocks) == 1 else f"{id_}#{i}") for i, block in enumerate(blocks)
+            )
             return
         frames = frames_of_text(PurePosixPath(name).name, content)
     except ValueError as error:

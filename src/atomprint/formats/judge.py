@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols, covalent_radii
 
 from atomprint import _core
+
+T = TypeVar("T")
 
 OCCUPANCY_TOLERANCE = 1e-3
 """How far an occupancy may be from 1, for the rounding of whoever wrote the file."""
@@ -22,7 +25,7 @@ RADII = np.ascontiguousarray(covalent_radii, dtype=np.float64)
 """Covalent radii in Å by atomic number (B. Cordero et al., Dalton Trans. 2008, 2832)."""
 
 
-def check_occupancies(site: object, shares: Mapping[str, float]) -> str:
+def check_occupancies(site: object, shares: Mapping[T, float]) -> T:
     """Return the species of a site that holds one atom of it.
 
     Parameters
@@ -41,7 +44,7 @@ def check_occupancies(site: object, shares: Mapping[str, float]) -> str:
         ((species, share),) = shares.items()
         if abs(share - 1) <= OCCUPANCY_TOLERANCE:
             return species
-    listed = ", ".join(f"{species} {share:g}" for species, share in shares.items()) or "empty"
+    listed = {str(species): share for species, share in shares.items()}
     raise ValueError(f"this structure is disordered: site {site} is {listed}, and must hold one species to 1")
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.chemistry.formula import atomic_number
+from atomprint.formats.judge import check_occupancies
 from atomprint.util.types import FloatArray
-
-_TOLERANCE = 1e-3  # of occupancies, which files have rounded
 
 
 class StructureArrays(NamedTuple):
@@ -44,14 +43,15 @@ def read_pymatgen_dict(data: Any, *, periodic: bool = False) -> StructureArrays:
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"a structure must be a dictionary of pymatgen, got {data!r:.60}")
+    sites = _entry(data, "sites", "it")
+    lattice = _entry(data, "lattice", "it") if periodic else data.get("lattice")
+    key = "xyz" if lattice is None else "abc"
     try:
-        lattice, sites = data["lattice"] if periodic else data.get("lattice"), data["sites"]
-        numbers = np.array([_atomic_number(site["species"], at) for at, site in enumerate(sites)], dtype=np.int32)
-        cell = np.zeros((3, 3)) if lattice is None else np.array(lattice["matrix"], dtype=np.float64)
-        key = "xyz" if lattice is None else "abc"
-        coordinates = np.array([site[key] for site in sites], dtype=np.float64)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"this dictionary is no structure: {error!r}") from error
+        numbers = np.array([_atomic_number(site, at) for at, site in enumerate(sites)], dtype=np.int32)
+        cell = np.zeros((3, 3)) if lattice is None else np.array(_entry(lattice, "matrix", "its lattice"), np.float64)
+        coordinates = np.array([_entry(site, key, f"site {at}") for at, site in enumerate(sites)], dtype=np.float64)
+    except TypeError:
+        raise ValueError("this dictionary is no structure: numbers must stand where there is something else") from None
     if not len(numbers):
         raise ValueError("the structure has no atoms")
     if cell.shape != (3, 3) or coordinates.shape != (len(numbers), 3):
@@ -67,11 +67,20 @@ def read_pymatgen_dict(data: Any, *, periodic: bool = False) -> StructureArrays:
     return StructureArrays(numbers, coordinates @ cell, cell, (bool(a), bool(b), bool(c)))
 
 
-def _atomic_number(species: Any, at: int) -> int:
-    if len(species) != 1 or abs(float(species[0]["occu"]) - 1) > _TOLERANCE:
-        shares = {item["element"]: item["occu"] for item in species}
-        raise ValueError(f"this structure is disordered: site {at} is {shares}, not one element")
+def _entry(data: Any, key: str, whose: str) -> Any:
+    if not isinstance(data, Mapping) or key not in data:
+        raise ValueError(f"this dictionary is no structure: {whose} has no {key!r}")
+    return data[key]
+
+
+def _atomic_number(site: Any, at: int) -> int:
+    shares: dict[str, float] = {}
+    for species in _entry(site, "species", f"site {at}"):
+        name = str(_entry(species, "element", f"the species of site {at}"))
+        name += " again" * (name in shares)  # as Fe2+ and Fe3+
+        shares[name] = float(_entry(species, "occu", f"the species of site {at}"))
+    element = check_occupancies(at, shares)
     try:
-        return atomic_number(species[0]["element"])
+        return atomic_number(element)
     except ValueError as error:
         raise ValueError(f"site {at}: {error}") from None

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.geometry import cellpar_to_cell
 
 from atomprint.chemistry.formula import element_of_label
-from atomprint.formats.cif import crystal_of_cif, crystals_of_cif
+from atomprint.formats.cif import crystal_of_cif, crystals_of_cif, is_cif
 from atomprint.formats.judge import check_distances
 from atomprint.formats.opening import decode, plain_name, read_text
 from atomprint.formats.poscar import is_poscar, read_poscar
@@ -46,8 +46,10 @@ def atoms_of(raw: Any, folder: Path | None = None, *, allow_close: bool = False)
         raise ValueError("there is no structure")
     if isinstance(raw, bytes):
         raw = decode(raw)
+    if isinstance(raw, str) and is_cif(raw):
+        return crystal_of_cif(raw, allow_close=allow_close)  # judges by itself, with the names of sites
     if isinstance(raw, str):
-        raw = _of_text(raw, folder)
+        raw = _of_text(raw, folder, allow_close)
     elif isinstance(raw, Mapping):
         raw = _of_mapping(raw)
     if isinstance(raw, Atoms) and not allow_close:
@@ -66,7 +68,7 @@ def _judge(atoms: Atoms) -> None:
         check_distances(atoms.numbers, atoms.positions, cell, pbc)
 
 
-def frames_of_file(path: Path) -> Iterator[Atoms]:
+def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
     """Yield the structures in a file, with what it says of them in their info, calculators and arrays.
 
     Raises
@@ -75,7 +77,7 @@ def frames_of_file(path: Path) -> Iterator[Atoms]:
         If the file cannot be read up to its end.
     """
     if reader_of(path.name) is not None:
-        yield from frames_of_text(path.name, read_text(path))
+        yield from frames_of_text(path.name, read_text(path), allow_close=allow_close)
         return
     from ase.io import iread
 
@@ -90,9 +92,11 @@ def frames_of_file(path: Path) -> Iterator[Atoms]:
         ) from error
 
 
-def frames_of_text(name: str, text: str) -> list[Atoms]:
+def frames_of_text(name: str, text: str, *, allow_close: bool = False) -> list[Atoms]:
     """Return the structures in the text of a file with a given name; see :func:`frames_of_file`."""
     reader = reader_of(name)
+    if reader is crystals_of_cif:
+        return crystals_of_cif(text, allow_close=allow_close)
     if reader is not None:
         return reader(text)
     from ase.io import read
@@ -121,12 +125,10 @@ def reader_of(name: str) -> Callable[[str], list[Atoms]] | None:
     return None
 
 
-def _of_text(text: str, folder: Path | None) -> Any:
+def _of_text(text: str, folder: Path | None, allow_close: bool) -> Any:
     stripped = text.strip()
     if stripped.startswith("{"):
         return _of_mapping(mapping_of_text(stripped))
-    if "_cell_length_a" in stripped or re.match(r"(#.*\s+)*data_", stripped):
-        return crystal_of_cif(text)
     if "\n" in stripped:
         if is_poscar(text.lstrip("\ufeff")):
             return read_poscar(text)
@@ -144,7 +146,7 @@ def _of_text(text: str, folder: Path | None) -> Any:
         there = False
     if not there:
         raise ValueError(f"this is neither a structure nor the path of a file: {stripped[:80]!r}")
-    return _only(list(frames_of_file(path)), path.name)
+    return _only(list(frames_of_file(path, allow_close=allow_close)), path.name)
 
 
 def mapping_of_text(text: str) -> Mapping[str, Any]:

@@ -476,7 +476,7 @@ def test_the_short_way_through_simple_cifs_agrees_with_pymatgen_and_ase(tmp_path
             '{"sites": [{"species": [{"element": "Vac", "occu": 1}], "xyz": [0, 0, 0]}]}',
             "'Vac' is not a chemical element",
         ),
-        ('{"sites": [{"name": "Fe"}]}', "this dictionary is no structure: KeyError"),
+        ('{"sites": [{"name": "Fe"}]}', "this dictionary is no structure: site 0 has no 'species'"),
         ("1\n\nH 0 0 nan\n", "position must be finite"),
         (None, "there is no structure"),
         (3, "structures: structure 0 must be|must be an ase.Atoms"),

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
 from ase import Atoms
+
+_BEGINNING = re.compile(r"\ufeff?\s*(?:#[^\n]*\s+)*data_", re.IGNORECASE)
+
+
+def is_cif(text: str) -> bool:
+    """Return whether a text claims to be a CIF."""
+    return _BEGINNING.match(text) is not None or "_cell_length_a" in text
+
+
+def split_cif(text: str) -> list[str]:
+    """Return a text for each data block with atoms, so that one that cannot be read does not hide the others.
+
+    A text with one block or none is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If the text breaks the rules of the format.
+    """
+    from atomprint.formats.cif.blocks import read_blocks
+    from atomprint.formats.cif.crystal import has_atoms
+
+    blocks = [block for block in read_blocks(text) if has_atoms(block)]
+    return [text] if len(blocks) < 2 else [block.text() for block in blocks]
 
 
 def crystal_of_cif(text: str, *, allow_close: bool = False) -> Atoms:
@@ -50,7 +76,7 @@ def crystals_of_cif(text: str, *, allow_close: bool = False) -> list[Atoms]:
     from atomprint.formats.cif.blocks import read_blocks  # gemmi takes 30 ms to import
     from atomprint.formats.cif.crystal import crystal_of_block
 
-    crystals = []
+    crystals: list[Atoms] = []
     for block in read_blocks(text):
         try:
             atoms = crystal_of_block(block, allow_close)

@@ -31,10 +31,10 @@ class Block:
     ``_atom_site.fract_x``, too.
     """
 
-    __slots__ = ("_cells", "_columns", "_document", "_twice", "_values", "name")
+    __slots__ = ("_block", "_cells", "_columns", "_document", "_twice", "_values", "name")
 
     def __init__(self, document: Any, block: Any) -> None:
-        self._document = document  # owns what the loops refer to
+        self._document, self._block = document, block  # these own what the loops refer to
         self.name: str = block.name.strip()
         items = list(block)
         pairs = [item.pair for item in items]
@@ -52,6 +52,10 @@ class Block:
                     if tag in self._columns:
                         self._twice.add(tag)
                     self._columns[tag] = (loop, at)
+
+    def text(self) -> str:
+        """Return the block as text."""
+        return str(self._block.as_string())
 
     def tags(self) -> Iterator[str]:
         """Yield the tags of all values and columns."""

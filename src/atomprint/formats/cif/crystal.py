@@ -86,7 +86,7 @@ def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
     ValueError
         See :func:`~atomprint.formats.cif.crystals_of_cif`.
     """
-    if not _has_atoms(block):
+    if not has_atoms(block):
         return None
     _check_kind(block)
     cell = _cell(block)
@@ -207,7 +207,8 @@ def _has_multiplicities(built: Built, sites: Sites) -> bool:
 # What a block has
 
 
-def _has_atoms(block: Block) -> bool:
+def has_atoms(block: Block) -> bool:
+    """Return whether a block lists sites."""
     for tag in (*_FRACTIONAL, *_CARTESIAN, f"{_SITE}type_symbol", f"{_SITE}label"):
         if (raw := block.raw(tag)) and (raw[0] not in ("?", ".") or any(unquoted(value) for value in raw)):
             return True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
@@ -15,16 +13,17 @@ import numpy as np
 from ase import Atoms
 
 from atomprint.formats.cif import split_cif
-from atomprint.formats.opening import BROKEN, decode, open_text, plain_name, read_text
+from atomprint.formats.members import Members, members_of
+from atomprint.formats.opening import BROKEN, open_text, plain_name, read_text
 from atomprint.formats.source import Row
-from atomprint.formats.structures import frames_of_file, frames_of_text
+from atomprint.formats.structures import frames_of_file, frames_of_text, is_poscar_name
 from atomprint.formats.tables import TEXT_TABLES, read_table, read_text_table
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-
 _ENDINGS = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz")
 _NAMES = ("POSCAR", "CONTCAR")
+# Read where a folder has no others: they may be something else.
+_OTHER_ENDINGS = (".json", ".gen", ".xsf", ".res", ".pdb", ".cube", ".cell", ".mol", ".sdf")
 
 # Results of ASE's calculators that atoms have, told by their names: a dipole of three atoms has three numbers too.
 _OF_ATOMS = ("forces", "charges", "magmoms", "energies", "stresses")
@@ -91,8 +90,10 @@ def read_database(path: Path) -> Iterator[Row]:
         raise ValueError(f"{path.name} is no ASE database that can be read: {error!r}") from error
 
 
-def read_files(path: Path, table: str | Path | None, column: str | None, notes: list[str]) -> Iterator[Row]:
-    """Yield the rows of a folder or an archive of structure files, one structure in each.
+def read_files(
+    path: Path, table: str | Path | None, column: str | None, notes: list[str], *, within: bool = True
+) -> Iterator[Row]:
+    """Yield the rows of a folder or an archive of structure files.
 
     Parameters
     ----------
@@ -100,22 +101,35 @@ def read_files(path: Path, table: str | Path | None, column: str | None, notes: 
         The folder, or the archive, which is read in memory and never unpacked.
     table : path or None
         A table beside the files, with a row for each: a name in the folder or archive, or a path. None is the only
-        text table there is; without one, every file is a row.
+        text table there is; without one, every structure is a row.
     column : str or None
         Which of its columns names the files, with or without their ending. None is the one that does.
     notes : list of str
-        Where to note how many files have no row.
+        Where to note what is passed over: files that have no row, and files that are no structures.
+    within : bool
+        Whether to look into the folders of a folder, too.
     """
-    texts = _folder(path) if path.is_dir() else _archive(path)
-    structures = {name: text for name, text in texts.items() if _is_structure(name)}
+    texts, others = members_of(path, _is_wanted, within=within)
+    structures = {name: text for name, text in texts.items() if _is_structure(name) or name.endswith("/")}
+    if not any(map(_is_structure, structures)):  # forms that other files may have as well
+        texts, others = members_of(path, _may_be_wanted, within=within)
+        structures = {name: text for name, text in texts.items() if not _is_table(name)}
     if not structures:
         raise ValueError(f"{path.name} has no structure files: they end in {', '.join(_ENDINGS)}, or are POSCAR")
-    rows = _table_rows(path, texts, table)
+    rows, name_of_table = _table_rows(path, texts, table)
+    if table is None and (passed := [name for name in texts if name not in structures and name != name_of_table]):
+        others = [*others, *passed]
+    if others := [name for name in others if not _is_hidden(name)]:
+        notes.append(f"Passed over, by their names: {', '.join(others[:5])}{_and_more(others, 5)}.")
     if rows is None:
         for (name, text), id_ in zip(structures.items(), _ids(structures), strict=True):
             yield from _rows_of_file(name, text, id_)
         return
     yield from _joined(rows, structures, column, notes)
+
+
+def _and_more(names: Sequence[str], shown: int) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
 
 
 def _joined(
@@ -124,7 +138,7 @@ def _joined(
     places, ids = _places(files), dict(zip(files, _ids(files), strict=True))
     first = list(islice(rows, 100))
     column = _file_column(first, places) if column is None else column
-    used = set()
+    used: set[str] = set()
     for row in chain(first, rows):
         name = str(row.fields.get(column, "")).strip()
         found = places.get(name)
@@ -133,14 +147,16 @@ def _joined(
         if row.problem is not None:
             yield row
         elif not found:
-            yield Row(row.fields, id=name, problem=("structure", f"there is no file {name!r}"))
+            yield Row(row.fields, id=name, problem=("structure", f"there is no file {name!r}"), line=row.line)
         elif len(found) > 1:
-            yield Row(row.fields, id=name, problem=("structure", f"{name!r} may be each of {', '.join(found)}"))
+            what = f"{name!r} may be each of {', '.join(found[:5])}{_and_more(found, 5)}"
+            yield Row(row.fields, id=name, problem=("structure", what), line=row.line)
         else:
             used.add(found[0])
-            yield _row_of_file(found[0], files[found[0]], row.fields, ids[found[0]])
-    if len(used) < len(files):
-        notes.append(f"{len(files) - len(used)} of {len(files)} files have no row in the table.")
+            yield replace(_row_of_file(found[0], files[found[0]], row.fields, ids[found[0]]), line=row.line)
+    if unused := [name for name in files if name not in used]:
+        listed = f"{', '.join(unused[:3])}{_and_more(unused, 3)}"
+        notes.append(f"{len(unused)} of {len(files)} files have no row in the table. These are: {listed}.")
 
 
 def _rows_of_file(name: str, text: Callable[[], str], id_: str) -> Iterator[Row]:
@@ -194,58 +210,44 @@ def _names(row: Row, column: str, places: Mapping[str, list[str]]) -> bool:
     return str(row.fields.get(column, "")).strip() in places
 
 
-def _table_rows(path: Path, texts: Mapping[str, Callable[[], str]], table: str | Path | None) -> Iterator[Row] | None:
+def _table_rows(path: Path, texts: Members, table: str | Path | None) -> tuple[Iterator[Row] | None, str]:
+    """Return the rows of a table, None if there is none, and its name among the members, empty if it is elsewhere."""
     if table is None:
         tables = [name for name in texts if PurePosixPath(plain_name(name)).suffix.lower() in (".csv", ".tsv")]
         if not tables:
-            return None
+            return None, ""
         if len(tables) > 1:
             raise ValueError(f"table: there are several in {path.name}, give one of {', '.join(map(repr, tables))}")
         table = tables[0]
     if str(table) in texts:
-        return read_text_table(PurePosixPath(str(table)).name, StringIO(texts[str(table)]()))
+        name = str(table)
+        return read_text_table(PurePosixPath(name).name, StringIO(texts[name](), newline="")), name
     if not Path(table).is_file():
         inside = [name for name in texts if not _is_structure(name)]
         raise FileNotFoundError(f"table: no such file: {str(table)!r}; in {path.name} there are {inside}")
-    return read_table(Path(table))
+    return read_table(Path(table)), ""
 
 
-def _folder(path: Path) -> dict[str, Callable[[], str]]:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    inside = {file.relative_to(path).as_posix(): file for file in files}
-    return {
-        name: lambda file=file: read_text(file)  # type: ignore[misc]
-        for name, file in inside.items()
-        if _is_wanted(name)
-    }
+def _is_hidden(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
 
 
-def _archive(path: Path) -> dict[str, Callable[[], str]]:
-    contents: dict[str, bytes] = {}
-    try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                contents = {name: archive.read(name) for name in archive.namelist() if _is_wanted(name)}
-        else:
-            # As a stream, in the order of the archive: compressed archives cannot jump to a member.
-            with tarfile.open(path, "r|*") as tar:
-                for member in tar:
-                    if member.isfile() and _is_wanted(member.name) and (file := tar.extractfile(member)):
-                        contents[member.name] = file.read()
-    except (tarfile.TarError, zipfile.BadZipFile, *BROKEN) as error:
-        raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
-    return {name: lambda data=data: decode(data) for name, data in contents.items()}  # type: ignore[misc]
+def _is_table(name: str) -> bool:
+    return PurePosixPath(plain_name(name)).suffix.lower() in TEXT_TABLES
 
 
 def _is_wanted(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
-    return not hidden and (_is_structure(name) or PurePosixPath(plain_name(name)).suffix.lower() in TEXT_TABLES)
+    return not _is_hidden(name) and (_is_structure(name) or _is_table(name))
+
+
+def _may_be_wanted(name: str) -> bool:
+    return not _is_hidden(name) and (plain_name(name).lower().endswith(_OTHER_ENDINGS) or _is_table(name))
 
 
 def _is_structure(name: str) -> bool:
     file = plain_name(PurePosixPath(name).name)
-    return file.lower().endswith(_ENDINGS) or file in _NAMES or file.startswith(tuple(f"{n}_" for n in _NAMES))
+    return file.lower().endswith(_ENDINGS) or is_poscar_name(file)
 
 
 def _bare(name: str) -> str:

@@ -7,7 +7,7 @@ import codecs
 import gzip
 import lzma
 import zlib
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,6 +17,10 @@ _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7z
 
 BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
 """What reading raises where a file is no text, is cut off, or its compressed data are wrong."""
+
+
+LARGEST = 1 << 30
+"""Bytes that a file of structures may have, decompressed: declared sizes are not believed, and cost no memory."""
 
 
 def plain_name(name: str) -> str:
@@ -66,16 +70,40 @@ _WINDOWS = "atomprint-windows"
 codecs.register_error(_WINDOWS, _windows)
 
 
+def decompressed(data: bytes, largest: int) -> bytes:
+    """Return bytes, decompressed if the first of them say gzip, bzip2 or xz.
+
+    Raises
+    ------
+    ValueError
+        If the compressed data are broken, or more than ``largest``.
+    """
+    opener = next((opener for magic, opener in _OPENERS.items() if data.startswith(magic)), None)
+    if opener is None:
+        return data
+    try:
+        with opener(BytesIO(data)) as file:
+            found: bytes = file.read(largest + 1)
+    except BROKEN as error:
+        raise ValueError(f"the compressed data are broken: {error}") from error
+    if len(found) > largest:
+        raise ValueError(f"it has more than the {largest} bytes that are read")
+    return found
+
+
 def read_text(path: Path) -> str:
     """Return the whole text of a file of structures; see :func:`open_binary` and :func:`decode`.
 
     Raises
     ------
     ValueError
-        If its compressed data are broken.
+        If its compressed data are broken, or it is larger than 1 GiB.
     """
     try:
         with open_binary(path) as file:
-            return decode(file.read())
+            content = file.read(LARGEST + 1)
     except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if len(content) > LARGEST:
+        raise ValueError(f"{path.name} has more than the {LARGEST} bytes that are read of a file of structures")
+    return decode(content)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ase import Atoms
 
-from atomprint.formats.folders import ARCHIVES, read_database, read_files, read_frames
+from atomprint.formats.folders import read_database, read_files, read_frames
 from atomprint.formats.json_files import read_json, read_json_lines
+from atomprint.formats.members import ARCHIVES
 from atomprint.formats.opening import plain_name
 from atomprint.formats.roles import Roles, choose_roles
 from atomprint.formats.source import Row, Source
@@ -40,7 +41,7 @@ def open_source(
     found = Source(rows, "column" if form == "table" else "key", notes)
     if not found.first:
         raise ValueError(f"{path.name} has no rows")
-    if not found.names and (problem := found.first[0].problem):  # nothing to choose from
+    if (problem := found.first[0].problem) and not found.names and all(row.problem for row in found.first):
         raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
     return form, found
 

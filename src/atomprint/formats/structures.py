@@ -22,6 +22,8 @@ from atomprint.formats.poscar import is_poscar, read_poscar
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
 
+_POSCAR = re.compile(r"(POSCAR|CONTCAR)([^a-z]|$)|.*[._-](POSCAR|CONTCAR)$", re.IGNORECASE)
+
 
 def atoms_of(raw: Any, folder: Path | None = None, *, allow_close: bool = False) -> Any:
     """Return a structure of any form as Atoms; an object of another package is returned as it is.
@@ -108,6 +110,11 @@ def frames_of_text(name: str, text: str, *, allow_close: bool = False) -> list[A
         raise ValueError(f"{name}: ASE cannot read this: {error!r}") from error
 
 
+def is_poscar_name(name: str) -> bool:
+    """Return whether a file without an ending that tells is a POSCAR or CONTCAR by its name."""
+    return _POSCAR.match(name) is not None
+
+
 def reader_of(name: str) -> Callable[[str], list[Atoms]] | None:
     """Return what reads the text of a file of a given name; None if that is left to ASE."""
     plain = plain_name(name)
@@ -118,9 +125,7 @@ def reader_of(name: str) -> Callable[[str], list[Atoms]] | None:
         return crystals_of_cif
     if ending == ".json":
         return lambda text: [_of_mapping(mapping_of_text(text.strip()))]
-    if ending in (".vasp", ".poscar", ".contcar") or re.match(
-        r"(POSCAR|CONTCAR)\b|.*[._-](POSCAR|CONTCAR)$", plain, re.I
-    ):
+    if ending in (".vasp", ".poscar", ".contcar") or is_poscar_name(plain):
         return lambda text: [read_poscar(text)]
     return None
 

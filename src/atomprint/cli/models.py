@@ -260,7 +260,7 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
     parts = list(dict.fromkeys(name.partition("__")[0] for name in model.feature_names if "__" in name))
     yield "predicts", f"{card.title}: {what}, for each {each}"
     yield "model", final.in_words() if isinstance(final, Ensemble) else type(final).__name__
-    yield "features", f"{model.n_features:,}" + (f": {_listed(parts, 6)}" if parts else "")
+    yield "features", f"{model.n_features:,}: {_listed(parts, 6) if parts else type(model.pipeline[0]).__name__}"
     if training.target_range is not None:
         low, high = training.target_range
         values = f", from {low:.4g} to {high:.4g}{unit}"

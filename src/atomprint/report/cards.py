@@ -246,7 +246,7 @@ def _parameters(estimator: Estimator) -> str:
         words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
     for key, value in chosen_parameters(estimator).items():
         if key not in told:
-            words.append(f"{key.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}")
+            words.append(f"{key.replace('_', ' ')} = {f'{value:.4g}' if isinstance(value, float) else value}")
     return ", ".join(words)
 
 

@@ -244,7 +244,7 @@ def _hyperparameters(fold: Fold, nested: bool) -> dict[str, Any]:
 
 def _chosen(fold: Fold, nested: bool) -> str:
     own = _hyperparameters(fold, nested)
-    return ", ".join(f"{key.rpartition('__')[2].replace('_', ' ')} {_short(value)}" for key, value in own.items())
+    return ", ".join(f"{key.rpartition('__')[2].replace('_', ' ')} = {_short(value)}" for key, value in own.items())
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, table
+from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, styled, table
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def show_comparison(study: Study, task: str) -> None:
             ]
         cells += ["", ""] if line.row is None else coverage_and_time(line.row)
         rows.append(in_style(cells, role))
-    console.print(f"\n[bold]{task}[/bold], mean over the official five folds")
+    console.print(styled("\n", (task, "bold"), ", mean over the official five folds"))
     console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,38 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from atomprint.util.progress import Progress
+from atomprint.util.text import visible
 
-console = Console(highlight=False)
+
+class PlainConsole(Console):
+    """A console that shows what it is given: ids, names and paths are neither markup nor commands to the terminal."""
+
+    def render_str(
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: Any = None,
+        overflow: Any = None,
+        **_: Any,
+    ) -> Text:
+        """Return text as it is, with what would steer the terminal written out."""
+        return Text(visible(text), style, justify=justify, overflow=overflow)
+
+
+console = PlainConsole(highlight=False, emoji=False, markup=False)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Return a line of several parts: text, or text and its style."""
+    shown = [visible(part) if isinstance(part, str) else (visible(part[0]), part[1]) for part in parts]
+    return Text.assemble(*shown)
+
 
 _MIN_TEXT = 10  # characters of a column of text, where there are as many
 
@@ -36,11 +63,17 @@ def messages() -> Iterator[None]:
     """Turn errors that a user can mend into one line, and Ctrl-C into an exit."""
     try:
         yield
+    except BrokenPipeError:  # of what reads the output, such as head: it has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.strerror:
             text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-        print(f"atomprint: {text}", file=sys.stderr)
+        print(f"atomprint: {visible(text)}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    except MemoryError as error:
+        print("atomprint: there is not enough memory for this", file=sys.stderr)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         print("atomprint: stopped; nothing half-written was left behind", file=sys.stderr)
@@ -144,7 +177,6 @@ class _Lines:
     def _print(self, words: str, left: str) -> None:
         console.print(
             f"[{self._clock.elapsed():>7}] {words}{f'; {left}' if left else ''}",
-            markup=False,
             soft_wrap=True,
             style="dim",
         )
@@ -158,7 +190,7 @@ def table(
     Cells are text, never markup. With ``one_line`` that of a first column which would take a second line is cut off.
     """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row] for row in rows]
     longest = [
         max(cell_len(line) for text in (header, *(str(row[column]) for row in cells)) for line in text.split("\n"))
         for column, header in enumerate(headers)
@@ -169,7 +201,7 @@ def table(
             row[0].truncate(room, overflow="ellipsis")
     for column, header in enumerate(headers):
         made.add_column(
-            Text(header),
+            Text(visible(header)),
             justify="right" if column >= numeric_from else "left",
             overflow="fold",
             # Text gives way to numbers, but never letter by letter.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import Force, console, messages, progress_bar
+from atomprint.cli.console import Force, console, messages, progress_bar, styled
 from atomprint.cli.train import show_study
 from atomprint.util.extras import require
 
@@ -36,4 +36,4 @@ def demo(
         for study in report.studies:
             show_study(study)
         console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")
-        console.print(f"Report: [bold]{files['report.html'].resolve()}[/bold]", soft_wrap=True)
+        console.print(styled("Report: ", (str(files["report.html"].resolve()), "bold")), soft_wrap=True)

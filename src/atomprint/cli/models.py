@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import json
 import shlex
 import textwrap
@@ -13,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from atomprint.cli.console import Jobs, console, messages, progress_bar, table
+from atomprint.cli.console import Jobs, console, messages, progress_bar, styled, table
+from atomprint.util.text import csv_text
 
 if TYPE_CHECKING:
     from atomprint.workflow.saved.card import Card
@@ -72,7 +70,9 @@ def predict(
             found = _sorted(found, sort, top)
         if output is not None:
             if output.suffix == ".json":
-                text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+                text: str | Iterator[str] = (
+                    json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+                )
             elif output.suffix == ".csv":
                 text = _csv(found)
             else:
@@ -127,13 +127,9 @@ def _sorted(found: Predictions, sort: str | None, top: int | None) -> Prediction
     return found.take(order[:top])
 
 
-def _csv(found: Predictions) -> str:
-    buffer = io.StringIO()
+def _csv(found: Predictions) -> Iterator[str]:
     rows = _rows(found)
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return csv_text(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
 def _show(found: Predictions, most: int) -> None:
@@ -154,7 +150,6 @@ def _show(found: Predictions, most: int) -> None:
             f"What is below {found.at_least:g} was set to {found.at_least:g}: {found.target} is not less than that in "
             "training, nor can it be.",
             style="dim",
-            markup=False,
         )
     if seen:
         console.print(
@@ -221,7 +216,7 @@ def evaluate(
         console.print(table(headers, rows, 1))
         if output is not None:
             write_atomically(output, json.dumps(result.to_dict(), indent=1, ensure_ascii=False) + "\n")
-            console.print(f"Wrote {output}", soft_wrap=True, markup=False)
+            console.print(f"Wrote {output}", soft_wrap=True)
         if result.warning:
             console.print(f"Warning: {result.warning}", style="bold yellow")
         for sentence in result.notes:
@@ -242,7 +237,7 @@ def info(
             print(json.dumps(loaded.info(), ensure_ascii=False, indent=1, default=str, allow_nan=False))
             return
         for head, text in _card(loaded, model):
-            console.print(f"[bold]{head:>10}[/bold]  {escape(text)}", soft_wrap=True)
+            console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)
 
 
 def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:

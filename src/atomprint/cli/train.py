@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.text import Text
 
-from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, table
+from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, styled, table
 
 if TYPE_CHECKING:
     from atomprint.learn.study.result_table import ResultRow
@@ -46,8 +45,9 @@ def init(
         text, notes = recipe_for(data, target, relative_to=output.parent)
         write_atomically(output, text)
         for note in notes:
-            console.print(note, markup=False)
-        console.print(f"Wrote [bold]{output}[/bold]. Look through it, then run: [bold]atomprint train {output}[/bold]")
+            console.print(note)
+        bold = (str(output), "bold"), (f"atomprint train {output}", "bold")
+        console.print(styled("Wrote ", bold[0], ". Look through it, then run: ", bold[1]))
 
 
 def train(
@@ -74,7 +74,7 @@ def train(
         else:
             described = describe_data(recipe, target)
             for note in described.notes:
-                console.print(note, markup=False)
+                console.print(note)
             given = Recipe.of(described, changes or ())
         options: dict[str, Any] = {"output": output and str(output), "seed": seed, "n_jobs": jobs}
         given = replace(given, **{name: value for name, value in options.items() if value is not None})
@@ -86,7 +86,7 @@ def train(
             progress("Report", 0, None)
             files = run.write(folder)
         for reason in run.reasons:
-            console.print(reason, style="dim", markup=False)
+            console.print(reason, style="dim")
         show_study(run.study)
         show_memory(run.peak_memory)
         show_end(run.study, files)
@@ -119,19 +119,15 @@ def show_study(study: Study) -> None:
     title = METRICS[kind][first].title.replace(" ", "\n")
     headers = ["", *(f"{title}\n{part}" for part, there in (("folds", by_folds), ("test", by_test)) if there)]
     headers.append(f"{METRICS[kind][second].title}\n{'folds' if by_folds else 'test'}")
-    console.print(
-        f"\n[bold]{escape(study.problem.title)}[/bold]: {escape(study.split.description or study.split.method)}"
-    )
+    console.print(styled("\n", (study.problem.title, "bold"), f": {study.split.description or study.split.method}"))
     console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=1, one_line=True))
     if unit and METRICS[kind][first].in_unit:
-        console.print(
-            f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim", markup=False
-        )
+        console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
     wild = wild_sentence(study.problem)
     if wild:
-        console.print(f"Warning: {wild}", style="bold yellow", markup=False)
+        console.print(f"Warning: {wild}", style="bold yellow")
     for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
-        console.print(sentence, style="dim", markup=False)
+        console.print(sentence, style="dim")
 
 
 def figure(item: Spread | Metric | None) -> str:
@@ -159,9 +155,9 @@ def show_end(study: Study, files: Mapping[str, Path]) -> None:
         "next": f"atomprint predict {new}{where}",
     }
     others = [name for name in files if name != "report.html"]
-    console.print(f"\nAlso in {model.parent}: {', '.join(others)}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"\nAlso in {model.parent}: {', '.join(others)}", style="dim", soft_wrap=True)
     for head, text in lines.items():
-        console.print(f"[bold]{head:>6}[/bold]  {escape(text)}", soft_wrap=True)
+        console.print(styled((f"{head:>6}", "bold"), "  ", text), soft_wrap=True)
 
 
 def in_style(cells: Sequence[str], role: str) -> list[Text]:
@@ -234,15 +230,15 @@ def report(
                         f"{run / 'results.json'} is not as atomprint train writes it: {error!r}"
                     ) from error
                 rows.append((name, *row))
-                console.print(f"[bold]{escape(str(run))}[/bold]: {escape(title)}", soft_wrap=True)
+                console.print(styled((str(run), "bold"), f": {title}"), soft_wrap=True)
         console.print(table(("run", "best", "baseline", "folds", "test"), rows, 2))
         if notes:
             console.print("Not all runs are of the same data: their figures do not compare.", style="bold yellow")
         for note in notes:
-            console.print(note, soft_wrap=True, markup=False)
+            console.print(note, soft_wrap=True)
         for run in runs:
             page = (run / "report.html").resolve()
-            console.print(f"{page}", soft_wrap=True, markup=False)
+            console.print(f"{page}", soft_wrap=True)
             if show:
                 webbrowser.open(page.as_uri())
 

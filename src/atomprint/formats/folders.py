@@ -257,6 +257,7 @@ def _bare(name: str) -> str:
 
 def _ids(names: Iterable[str]) -> list[str]:
     """Return names without folders and endings, a POSCAR by its folder; whole paths if these would not differ."""
-    paths = [PurePosixPath(name) for name in names]
+    # Names of files may hold bytes that are no text, which no table can hold.
+    paths = [PurePosixPath(name.encode(errors="backslashreplace").decode()) for name in names]
     short = [path.parent.name if path.name in _NAMES and path.parent.name else _bare(path.name) for path in paths]
     return short if len(set(short)) == len(short) else list(map(str, paths))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from atomprint.util.types import PathOrStr
 
@@ -81,8 +81,16 @@ def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
     text : str or iterable of str
         What to write, in one piece or in several, which then need not be in memory at once.
     """
-    with written_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        written_atomically(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
         file.writelines([text] if isinstance(text, str) else text)
+
+
+def _text_file(path: Path) -> TextIO:
+    # Names of files may hold bytes that are no text, which no file in UTF-8 can hold.
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_together(folder: Path, texts: Mapping[str, Callable[[], str | Iterable[str]]]) -> dict[str, Path]:
@@ -104,7 +112,7 @@ def write_together(folder: Path, texts: Mapping[str, Callable[[], str | Iterable
     with ExitStack() as stack:
         for name, text in texts.items():
             temporary = stack.enter_context(written_atomically(folder / name))
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            with _text_file(temporary) as file:
                 made = text()
                 file.writelines([made] if isinstance(made, str) else made)
     return {name: folder / name for name in texts}

@@ -224,7 +224,7 @@ _KINDS_OF_TRAINING: Mapping[str, Any] = {
 
 def digest(ids: Iterable[str]) -> str:
     """Return the SHA-256 of names, one a line."""
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    return hashlib.sha256("\n".join(ids).encode(errors="backslashreplace")).hexdigest()
 
 
 def installed_versions(xgboost: bool = False) -> dict[str, str]:

@@ -46,7 +46,7 @@ def write_container(path: Path, card: Mapping[str, Any], members: Mapping[str, b
     """
     listed = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in members.items()}
     whole = {"format": FORMAT, "format_version": FORMAT_VERSION, **card, "members": listed}
-    text = (json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = (json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
     if len(text) > _MAX_CARD:
         raise ValueError(f"{CARD} must have at most {_MAX_CARD} bytes, got {len(text)}: use fewer features")
     whole = {CARD: text, **members}

@@ -76,7 +76,7 @@ def _spaced(n: int, size: int) -> npt.NDArray[np.intp]:
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, eq=False)

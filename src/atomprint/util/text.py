@@ -1,0 +1,42 @@
+"""Text of others: where it is shown or written it is nothing but text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+# What steers a terminal (also the direction of text), and halves of characters, which no file can hold; not new lines.
+_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what spreadsheets take for a formula to carry out
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_AT_ONCE = 10_000  # rows that are in memory as text at once
+
+
+def visible(text: str) -> str:
+    r"""Return text in which characters that would steer a terminal are written out, such as ``\x1b``."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), text)
+
+
+def cell(value: Any) -> Any:
+    """Return what a cell of a CSV file holds: text that a spreadsheet would carry out has an apostrophe before it."""
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a CSV file piece by piece; a cell is empty where a row does not have the column."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(cell, columns))
+    rows = iter(rows)
+    while some := list(islice(rows, _AT_ONCE)):
+        writer.writerows([cell(row.get(name)) for name in columns] for row in some)
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()

@@ -1,0 +1,35 @@
+"""Text of others is nothing but text."""
+
+import csv
+import io
+
+import pytest
+
+from atomprint.util.text import cell, csv_text, visible
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "=cmd|' /C calc'!A0", "+x", "-Fe", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "-", "+-3"]
+)
+def test_formulas_of_spreadsheets_are_text(text):
+    assert cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["-1.5", "+3", "-.5e-3", "1=1", "NaCl", "", "a-b", "'x", -1.5, 3, None, True, "m-1"])
+def test_everything_else_stays(value):
+    assert cell(value) is value
+
+
+def test_tables():
+    rows = [{"id": "=1", "=y": -1.5}, {"id": 'a,"b"\nc', "=y": None}, {"id": "-2", "other": 1}]
+    text = "".join(csv_text(["id", "=y"], rows))
+    assert list(csv.reader(io.StringIO(text))) == [["id", "'=y"], ["'=1", "-1.5"], ['a,"b"\nc', ""], ["-2", ""]]
+    assert "".join(csv_text(["a"], [])) == "a\n"
+
+
+def test_what_steers_a_terminal_is_written_out():
+    assert (
+        visible("\x1b[31mred\x07 \u202eabc\x9b \udcff é Å 安\n")
+        == r"\x1b[31mred\x07 \u202eabc\x9b \udcff é Å 安" + "\n"
+    )
+    assert visible("[red]x[/red] :smile: $x$") == "[red]x[/red] :smile: $x$"

@@ -34,6 +34,8 @@ class Target:
         two classes the second is the positive one.
     level : {"structure", "atom"}
         What has the property.
+    vector : str
+        The vector or tensor that the property is a component of, if it is one.
     """
 
     values: FloatArray | npt.NDArray[np.object_]
@@ -42,6 +44,7 @@ class Target:
     definition: str
     classes: tuple[str, ...] = ()
     level: str = "structure"
+    vector: str = ""
 
     @property
     def kind(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 _PART = re.compile(r"(.+)\[(\d+)\]")
+_NORM = ".norm"
 _PEEK = 100
 """How many rows are looked at to guess what columns hold."""
 
@@ -56,7 +57,8 @@ class Row:
         """Return a value by its name, None if there is none.
 
         Besides the names of fields and arrays these are ``"outer.inner"`` for a field that is a mapping, ``"name[2]"``
-        for a component of a vector or of each vector of an array, and names of site properties of pymatgen structures.
+        for a component of a vector or of each vector of an array, ``"name.norm"`` for its length, and names of site
+        properties of pymatgen structures.
         """
         if name in self.arrays:
             return self.arrays[name]
@@ -73,6 +75,11 @@ class Row:
             if array.ndim == 0 or array.ndim > 2 or index >= array.shape[-1]:
                 raise ValueError(f"{name!r} does not exist: {component[1]!r} has shape {array.shape}")
             return array.take(index, axis=-1)
+        if name.endswith(_NORM) and (vector := self.get(name.removesuffix(_NORM))) is not None:
+            array = np.asarray(vector)
+            if array.ndim == 0 or array.shape[-1] != 3 or array.dtype.kind not in "fiu":
+                raise ValueError(f"{name!r} does not exist: {name.removesuffix(_NORM)!r} has shape {array.shape}")
+            return np.linalg.norm(array, axis=-1)
         return None
 
     def _sites(self) -> Sequence[Any]:
@@ -109,7 +116,9 @@ class Source:
     def has(self, name: str) -> bool:
         """Return whether a row that was met has a value of this name."""
         component = _PART.fullmatch(name)
-        return name in self.names or (component is not None and component[1] in self.names)
+        if name in self.names or name.removesuffix(_NORM) in self.names:
+            return True
+        return component is not None and self.has(component[1])
 
     def missing(self, what: str, name: str) -> ValueError:
         """Return the error that a name does not exist, which lists the names that do."""

@@ -271,7 +271,8 @@ def _read_arrays(raws: Sequence[Any], kinds: Sequence[str], n_atoms: Sequence[in
         parts = [kind_of(x) for x in np.asarray(raw, dtype=object).ravel()]
         shape = np.shape(raw)
         if shape != (n_atoms[row],):
-            hint = "; a component is asked for by name[0]" if len(shape) > 1 or n_atoms[row] > 1 else ""
+            hint = "; one of them is asked for by name[0]" if len(shape) > 1 or n_atoms[row] > 1 else ""
+            hint = "; lengths of vectors are asked for by name.norm" if shape[-1:] == (3,) else hint
             bad[row] = (
                 f"the value must be a number for each of {n_atoms[row]} atoms, got an array of shape {shape}{hint}"
             )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from atomprint.datasets.files.vectors import vector_in_name
 from atomprint.formats.source import Row
 from atomprint.formats.values import column_kind, kind_of, label_of, number_of, with_points
 from atomprint.util.types import FloatArray
@@ -102,7 +103,7 @@ def rank_targets(rows: Sequence[Row], names: Iterable[str], passed: Iterable[str
         if kind is not None:
             key = _core(_key(name))
             known = next((number for number, (pattern, _) in enumerate(_KNOWN) if pattern.fullmatch(key)), len(_KNOWN))
-            described = known == len(_KNOWN) and _INPUT.fullmatch(key) is not None
+            described = (known == len(_KNOWN) and _INPUT.fullmatch(key) is not None) or bool(vector_in_name(name))
             found.append((described, kind, known, -place, name))
     return tuple(name for *_, name in sorted(found))
 

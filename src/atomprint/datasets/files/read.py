@@ -17,6 +17,7 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.files.candidates import guess_unit, without_unit
 from atomprint.datasets.files.structures import to_atoms
+from atomprint.datasets.files.vectors import vector_of
 from atomprint.datasets.target import Target
 from atomprint.formats.opening import plain_name
 from atomprint.formats.reading import open_source
@@ -69,8 +70,9 @@ def read_dataset(
         - OPTIMADE: JSON lines, or the answer of a server.
     targets : str, sequence, mapping or None
         Properties to read: columns or keys, or a mapping of target names to these. Also ``"outer.inner"`` for nested
-        keys, and ``"force[0]"`` for a component of a vector. None is the only column of numbers or truth values that
-        has no other role; if there are several, it is an error. ``()`` is none.
+        keys, ``"force.norm"`` for the length of a vector, and ``"levels[0]"`` for one of several numbers. None is the
+        only column of numbers or truth values that has no other role; if there are several, it is an error. ``()`` is
+        none.
     structure : str or None
         Column with structures: the text of a CIF, a POSCAR or pymatgen JSON, a dictionary, or the path of a file; for a
         folder with a table, the column that names the files. None is the only column with a usual name; ``""`` is no
@@ -160,7 +162,13 @@ def read_dataset(
         compositions=None if roles.has_structures else [entry.formula for entry in entries],
         ids=tuple(entry.id for entry in entries),
         targets={
-            target: told.target(target, columns[target], kept, f"{found.noun.capitalize()} {key!r} of {place.name}.")
+            target: told.target(
+                target,
+                columns[target],
+                kept,
+                f"{found.noun.capitalize()} {key!r} of {place.name}.",
+                vector_of(key, found.first),
+            )
             for target, key in roles.targets.items()
         },
         groups={group: np.array([entry.labels[group] for entry in entries], dtype=str) for group in roles.groups},
@@ -217,7 +225,7 @@ class _Told:
             for target in getattr(self, argument):
                 check_choice(argument, target, tuple(roles.targets))
 
-    def target(self, name: str, column: Column, kept: Indices, definition: str) -> Target:
+    def target(self, name: str, column: Column, kept: Indices, definition: str, vector: str) -> Target:
         """Return a target with the rows that are kept; ``definition`` is used if none was given."""
         return Target(
             values=column.values[kept],
@@ -226,6 +234,7 @@ class _Told:
             definition=self.definitions.get(name, definition),
             classes=column.classes,
             level=column.level,
+            vector="" if column.classes else vector,
         )
 
 
@@ -360,7 +369,8 @@ def _raw(row: Row, key: str) -> Any:
     value = row.get(key)
     # Where a file tells properties of atoms apart, an array of the structure is none, though its length may fit.
     if isinstance(row.structure, Atoms) and key in row.fields and key not in row.arrays and np.ndim(value) > 0:
-        raise ValueError(f"{key!r} has shape {np.shape(value)}, and a target is one number: ask for {key + '[0]'!r}")
+        way = f"{key + '.norm'!r}" if np.shape(value)[-1] == 3 else f"{key + '[0]'!r}"
+        raise ValueError(f"{key!r} has shape {np.shape(value)}, and a target is one number: ask for {way}")
     return value
 
 

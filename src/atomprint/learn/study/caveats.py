@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from atomprint.datasets.files.vectors import vector_in_name
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import Choice
@@ -19,7 +20,13 @@ _RARE = 5  # structures
 
 
 def of_targets(problem: Problem) -> Iterator[str]:
-    """Say which targets are far from all others."""
+    """Say whether the target turns with structures, and which values are far from all others."""
+    vector = problem.target.vector or vector_in_name(problem.target_name)
+    if vector and not problem.target.classes:
+        yield (
+            f"{problem.target_name} is a component of {vector}, which turns with the structure. Features that do not "
+            "turn with it cannot tell it: figures are those of structures that happen to be oriented alike."
+        )
     sentence = wild_sentence(problem)
     if sentence:
         yield sentence

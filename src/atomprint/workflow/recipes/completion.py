@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from atomprint.datasets import Dataset
+from atomprint.datasets.files.vectors import vector_in_name
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.models.catalogue import MODELS
 from atomprint.learn.task.problem import Problem
 from atomprint.workflow.recipes.auto import auto_recipe
-from atomprint.workflow.recipes.features import DescriptorSection, read_features
+from atomprint.workflow.recipes.features import DescriptorSection, named_classes, read_features
 from atomprint.workflow.recipes.models import read_models
 from atomprint.workflow.recipes.recipe import Recipe
 
@@ -31,9 +32,24 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
         If the recipe does not fit the data; the message names the entry.
     """
     target = recipe.data.target_of(dataset)
+    _check_turns(recipe, dataset, target)
     recipe, why = _filled_in(recipe, dataset, target)
     features = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
     return replace(recipe, features=features, data=replace(recipe.data, target=target)), why
+
+
+def _check_turns(recipe: Recipe, dataset: Dataset, target: str) -> None:
+    """Raise if a component of a vector would be predicted from features that do not turn with the structure."""
+    vector = dataset.targets[target].vector or vector_in_name(target)
+    tables = recipe.to_dict().get("features") or {}
+    if not vector or dataset.targets[target].classes or any(True for _ in named_classes(tables)):
+        return
+    raise ValueError(
+        f"data.target: {target!r} is a component of {vector!r}, which turns with the structure. Features do not, so no "
+        f"model of them can learn it: predict the length of a vector ({vector}.norm of an array), another number that "
+        "does not turn, or the energy, whose derivatives are forces and stress. Where the axes are those of a crystal, "
+        "name the column after them: a, b, c"
+    )
 
 
 def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Reasons]:

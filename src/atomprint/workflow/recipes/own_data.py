@@ -61,7 +61,7 @@ def describe_data(data: str | PathLike[str], target: str | None = None) -> Descr
                 f"Target: {target}. Others that could be: {', '.join(found.targets[1:8])}"
                 f"{' …' if len(found.targets) > 8 else ''} (see --target)."
             )
-    elif target not in found.columns and target.partition("[")[0] not in found.columns:
+    elif not {target, target.partition("[")[0], target.removesuffix(".norm")} & set(found.columns):
         raise ValueError(f"{path}: no column or key {target!r}: there are {', '.join(found.columns)}")
     unit = found.units.get(target)
     if unit is not None:

@@ -13,6 +13,8 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
+from atomprint.learn.task.noise import noise_floor
+
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
@@ -23,6 +25,10 @@ _MAX_DIMENSIONS = 50
 _MAX_ENTRIES = 2**24  # of the features that distances are learnt from: 128 MiB
 _MAX_DEVIATION = 10.0  # standard deviations: no single feature, such as one that (nearly) never varied, decides
 _ROUNDING = 1e-9
+_CONSTANT = 1e-3  # standard deviations (of other features) over which a feature ranges that never varied
+CHANGED = 0.05  # standard deviations (of other features) from which on such a feature is another one
+_SLACK = 0.01  # standard deviations beyond a range that are not outside
+_SINGLE = 2.0**-18  # of the largest feature in single precision: what is left of sums that cancel
 _ROWS = 1024  # samples that are compared with all others at once
 
 
@@ -44,7 +50,7 @@ class Space:
         counts = np.maximum(known.sum(axis=0), 1)
         center = np.where(known, X, 0.0).sum(axis=0) / counts
         scale = np.sqrt((np.where(known, X - center, 0.0) ** 2).sum(axis=0) / counts)
-        varies = scale > _ROUNDING * np.abs(center)
+        varies = scale > _noise(X)
         # A feature that never varied: as if it varied as much as the others do.
         scale[~varies] = np.median(scale[varies]) if varies.any() else 1.0
         none = np.empty((0, X.shape[1]))
@@ -101,12 +107,17 @@ class Space:
             means[rows] = np.sort(nearest, axis=1).mean(axis=1)
         return means
 
+    @property
+    def constant(self) -> npt.NDArray[np.bool_]:
+        """Whether features never varied."""
+        return np.asarray(self.upper - self.lower < _CONSTANT * self.scale)
+
     def outside(self, X: FloatArray) -> npt.NDArray[np.float64]:
         """Return how far features are outside their ranges, in standard deviations, shape (n, n_features)."""
         with np.errstate(invalid="ignore"):
             beyond = np.maximum(self.lower - X, X - self.upper) / self.scale
         # Rounding must not matter where a feature is always the same.
-        slack = _ROUNDING * (1 + np.maximum(np.abs(self.lower), np.abs(self.upper)) / self.scale)
+        slack = _SLACK + _ROUNDING * np.maximum(np.abs(self.lower), np.abs(self.upper)) / self.scale
         return np.where(np.isfinite(beyond) & (beyond > slack), beyond, 0.0)
 
 
@@ -118,23 +129,35 @@ def training_rows(n: int, n_features: int) -> Indices:
     return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
 
 
+def _noise(X: FloatArray) -> FloatArray:
+    """Return for each feature the spread that rounding may have, also of numbers that were in single precision once."""
+    floor = noise_floor(X)
+    with np.errstate(over="ignore"):
+        single = ((X.astype(np.float32) == X) | np.isnan(X)).all(axis=0) & (np.rint(X) != X).any(axis=0)
+    if single.any():
+        floor[single] = np.maximum(floor[single], _SINGLE * np.abs(np.nan_to_num(X[:, single])).max())
+    return floor
+
+
 def _ranges(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     known = np.isfinite(X)
     return np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
 
 
-def left_out(space: Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Return distances and numbers of features outside for samples, left out in folds by their labels."""
+def left_out(space: Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return distances of samples, left out in folds by their labels, and numbers of features outside and changed."""
     groups, of_sample = np.unique(labels, return_inverse=True)
     fold_of_group = np.random.default_rng(0).permutation(np.arange(len(groups)) % min(_N_FOLDS, len(groups)))
     folds = fold_of_group[of_sample]
-    distances, counts = np.empty(len(X)), np.empty(len(X))
+    distances, counts, changed = (np.empty(len(X)) for _ in range(3))
     for fold in np.unique(folds):
         held = folds == fold
         rest = space.of_part(X[~held])
         distances[held] = rest.distances(X[held])
-        counts[held] = (rest.outside(X[held]) > 0).sum(axis=1)
-    return distances, counts
+        beyond = rest.outside(X[held])
+        counts[held] = (beyond > 0).sum(axis=1)
+        changed[held] = (beyond[:, rest.constant] > CHANGED).sum(axis=1)
+    return distances, counts, changed
 
 
 def kernel_distances(K: FloatArray, itself: bool = False) -> FloatArray:

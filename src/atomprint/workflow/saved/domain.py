@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from atomprint.layout import symbols_of
 from atomprint.util.plain import finite_or_none
 from atomprint.workflow.saved.distances import (
+    CHANGED,
     N_NEIGHBORS,
     FloatArray,
     Indices,
@@ -79,7 +80,8 @@ class Domain:
     What is far is measured on the training set: samples are left out in 5 folds (a structure with all its atoms; with a
     kernel each sample alone), and their distances to the rest, and the numbers of their features outside the ranges of
     the rest, are those of new samples of the same origin (only the scales are those of all). What exceeds 99 % of these
-    is outside.
+    is outside. Features that never varied in the training set count by themselves: in perfect crystals many vanish,
+    which they do not once atoms are displaced.
 
     Parameters
     ----------
@@ -104,6 +106,9 @@ class Domain:
         What is usual of the geometry of structures; None for compositions, or if there are too few.
     seen : Seen or None
         By what training samples are recognised.
+    max_changed : int or None
+        Number of features that are the same in all training samples but not in a new one, in the sense of
+        ``max_outside``; None in files that do not know it.
 
     References
     ----------
@@ -122,6 +127,7 @@ class Domain:
     space: Space | None = None
     packing: Packing | None = None
     seen: Seen | None = None
+    max_changed: int | None = None
 
     @classmethod
     def fit(
@@ -162,26 +168,27 @@ class Domain:
         rows = training_rows(X.shape[0], X.shape[1])
         X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
         few = len(np.unique(labels)) < _MIN_SAMPLES
-        space = None
+        space, counts, changed = None, np.zeros(1), np.zeros(1)
         if few:
-            distances, counts = np.empty(0), np.empty(0)
+            distances = np.empty(0)
         elif kernel:
-            distances, counts = kernel_distances(dense_rows(X), itself=True), np.zeros(1)
+            distances = kernel_distances(dense_rows(X), itself=True)
         else:
             X = dense_rows(X)
             space = Space.fit(X)
-            distances, counts = left_out(space, X, labels)
+            distances, counts, changed = left_out(space, X, labels)
         return cls(
             elements,
             n_atoms,
             len(rows),
             float("nan") if few else float(np.quantile(distances, LEVEL, method="higher")),
-            0 if few else int(np.quantile(counts, LEVEL, method="higher")),
+            int(np.quantile(counts, LEVEL, method="higher")),
             np.empty(0) if few else np.quantile(distances, np.linspace(0, 1, 101)),
             kernel,
             space,
             packing,
             seen,
+            int(np.quantile(changed, LEVEL, method="higher")),
         )
 
     def assess(self, X: Any, contents: Sequence[Content], structures: Indices, names: Sequence[str] = ()) -> Assessment:
@@ -204,7 +211,7 @@ class Domain:
         """
         n = len(structures)
         distance, n_outside = np.full(n, np.nan), np.zeros(n, dtype=np.intp)
-        worst = [""] * n
+        worst, new_features = [""] * n, [""] * n
         if self.kernel and np.isfinite(self.threshold):
             distance = kernel_distances(dense_rows(X))
         elif self.space is not None:
@@ -214,6 +221,11 @@ class Domain:
             n_outside = (beyond > 0).sum(axis=1)
             for far in np.flatnonzero(n_outside > self.max_outside).tolist():
                 worst[far] = self._worst(dense[far], beyond[far], names)
+            if self.max_changed is not None:
+                changed = np.where(self.space.constant, beyond, 0.0)
+                n_changed = (changed > CHANGED).sum(axis=1)
+                for far in np.flatnonzero(n_changed > self.max_changed).tolist():
+                    new_features[far] = self._changed(dense[far], changed[far], names)
         known = np.array([self._is_known(content) for content in contents], dtype=bool)
         new = [list(self._about_structure(content)) for content in contents]
         sizes = [self._about_size(content) for content in contents]
@@ -229,8 +241,7 @@ class Domain:
                     f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
                     f"distance {distance[row]:.3g}, limit {self.threshold:.3g}"
                 )
-            if worst[row]:
-                outside.append(worst[row])
+            outside += [sentence for sentence in (worst[row], new_features[row]) if sentence]
             in_domain[row] = not outside
             warnings.append(tuple(outside) + ((sizes[s],) if sizes[s] else ()))
         return Assessment(in_domain, distance, warnings, None if self.seen is None else known[structures])
@@ -262,6 +273,15 @@ class Domain:
             f"{int((beyond > 0).sum())} of {len(beyond)} features are outside the ranges of the training set "
             f"(usual: up to {self.max_outside}), most of all {name}: {x[worst]:.3g}, "
             f"range {self.space.lower[worst]:.3g} to {self.space.upper[worst]:.3g}"
+        )
+
+    def _changed(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
+        assert self.space is not None
+        worst = int(np.argmax(beyond))
+        name = names[worst] if len(names) else f"feature {worst}"
+        return (
+            f"{int((beyond > CHANGED).sum())} features that never vary in the training set are different (usual: "
+            f"up to {self.max_changed}), most of all {name}: {x[worst]:.3g}, not {self.space.lower[worst]:.3g}"
         )
 
     def _symbols(self) -> str:
@@ -303,6 +323,7 @@ class Domain:
             "n_samples": np.array(self.n_samples),
             "threshold": np.array(self.threshold),
             "max_outside": np.array(self.max_outside),
+            **({} if self.max_changed is None else {"max_changed": np.array(self.max_changed)}),
             "quantiles": self.quantiles,
             "kernel": np.array(self.kernel),
             **parts,
@@ -334,6 +355,7 @@ class Domain:
                 np.asarray(arrays["quantiles"], dtype=np.float64),
                 bool(arrays["kernel"]),
                 **parts,
+                max_changed=int(arrays["max_changed"]) if "max_changed" in arrays else None,
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the training domain is not complete: {error}") from error

@@ -24,7 +24,7 @@ MIN_STRUCTURES = 5  # to say anything about ranges
 _N_NUMBERS = 119  # atomic numbers, 0 for nothing
 _CUTOFF = 6.5  # Å: the largest distance of atoms that are called neighbours, 1.33 of the radii of two caesium atoms
 _RUN = 20_000  # atoms whose pairs are held at once
-_NEAR, _FAR = 1.15, 1.4  # sums of covalent radii, between which a neighbour counts less and less
+_NEAR, _FAR, _BEYOND = 1.15, 1.4, 1.8  # sums of covalent radii: up to where neighbours count, and less and less
 _DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with denser crystals
 _APART = 3.0  # sums of covalent radii: what is farther from everything is called so far
 
@@ -53,6 +53,8 @@ class Geometry(NamedTuple):
     loneliest: Contact  # of the atom that is farthest from its nearest neighbour, and this one
     nearest: float  # mean over atoms: distance to the nearest neighbour, in sums of covalent radii
     coordination: float  # mean over atoms: number of neighbours
+    filling: float  # share of the volume that atoms fill as densely as it is around them; nan as for the volume
+    lopsided: float  # mean over atoms: 0 if neighbours are all around, 1 if they are all on one side
 
 
 def geometries(batch: Batch) -> list[Geometry]:
@@ -86,19 +88,28 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
     n = len(batch.numbers)
     nearest, distance = np.full(n, _APART), np.full(n, np.nan)
     other, neighbours = np.zeros(n, dtype=np.int64), np.zeros(n)
-    for first, second, distances in _pairs(batch, cutoff):
+    around = np.ones(n)  # atoms within the cutoff, which count less and less, and the atom itself
+    pull, side = np.full(n, 1e-3), np.zeros((n, 3))
+    for first, second, vectors, distances in _pairs(batch, cutoff):
         partner = batch.numbers[second]
         sums = _radii()[batch.numbers[first]] + _radii()[partner]
         ratios = distances / sums
         far = np.minimum(_FAR, cutoff / sums)  # so that nothing jumps where the cutoff is
         weight = np.clip((far - ratios) / (_FAR - _NEAR), 0, 1)
         neighbours += np.bincount(first, weight * weight * (3 - 2 * weight), minlength=n)
+        weight = ratios**-6.0 * np.clip((np.minimum(_BEYOND, cutoff / sums) - ratios) / (_BEYOND - _FAR), 0, 1)
+        pull += np.bincount(first, weight, minlength=n)
+        for axis in range(3):
+            side[:, axis] += np.bincount(first, weight * vectors[:, axis] / distances, minlength=n)
+        around += np.bincount(first, (1 - (distances / cutoff) ** 2) ** 2, minlength=n)
         order = np.lexsort((partner, ratios, first))  # the nearest neighbour of each atom comes first
         centres, where = np.unique(first[order], return_index=True)
         own = order[where]
         nearest[centres] = np.minimum(ratios[own], _APART)
         distance[centres], other[centres] = distances[own], partner[own]
     volumes = np.abs(np.linalg.det(batch.cells)) / batch.n_atoms
+    lopsided = np.linalg.norm(side, axis=1) / pull
+    sphere = 32 / 105 * np.pi * cutoff**3  # integral of these weights
     made = []
     for s, (low, high) in enumerate(pairwise(batch.offsets.tolist())):
         elements, counts = np.unique(batch.numbers[low:high], return_counts=True)
@@ -116,22 +127,26 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
                 loneliest,
                 float(nearest[low:high].mean()),
                 float(neighbours[low:high].mean()),
+                float(sphere / volumes[s] / around[low:high].mean()) if repeats == 3 else math.nan,
+                float(lopsided[low:high].mean()),
             )
         )
     return made
 
 
-def _pairs(batch: Batch, cutoff: float) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]]:
-    """Yield pairs as flat indices and distances, all pairs of an atom together."""
+def _pairs(
+    batch: Batch, cutoff: float
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray, FloatArray]]:
+    """Yield pairs as flat indices, vectors and distances, all pairs of an atom together."""
     n = len(batch.numbers)
     if n <= _RUN:
         found = find_pairs(batch, cutoff)
         starts = batch.offsets[found.structures]
-        yield starts + found.first, starts + found.second, found.distances
+        yield starts + found.first, starts + found.second, found.vectors, found.distances
         return
     for low in range(0, n, _RUN):  # of a single structure
         found = find_pairs_of(batch, np.arange(low, min(low + _RUN, n)), cutoff)
-        yield low + found.first, found.second, found.distances
+        yield low + found.first, found.second, found.vectors, found.distances
 
 
 @cache
@@ -147,9 +162,10 @@ class Packing:
 
     A structure is measured by the volume per atom, by this volume over that of its elements in the training set, by its
     shortest distance, the mean distance of nearest neighbours, and that of the atom that is farthest from all others
-    (three times in sums of covalent radii), and by the number of neighbours. Limits leave out 0.5 % of the training
-    structures at each end. Where these are fewer than 600, limits lie farther out than these structures, since more of
-    them would have spread further.
+    (three times in sums of covalent radii), by the share of the cell that atoms fill (a slab with vacuum in its cell is
+    no crystal), by the number of neighbours, and by whether these are all around, as they are not where atoms are
+    displaced. Limits leave out 0.5 % of the training structures at each end. Where these are fewer than 600, limits lie
+    farther out than these structures, since more of them would have spread further.
 
     Parameters
     ----------
@@ -158,8 +174,8 @@ class Packing:
     volumes : ndarray of float64, shape (119,)
         Volume of an atom of each element, in Å^3, so that volumes of structures are about sums of these; nan for
         elements that the training set does not have.
-    lower, upper : ndarray of float64, shape (6,)
-        Limits: logarithms, but for the number of neighbours; nan where nothing is known.
+    lower, upper : ndarray of float64, shape (8,)
+        Limits: logarithms, but for the last two; nan where nothing is known.
     """
 
     n_repeats: npt.NDArray[np.int64]
@@ -209,13 +225,14 @@ class Packing:
     def to_dict(self) -> dict[str, Any]:
         """Return volumes and distances for people, in types of JSON."""
         low, high = _plain(self.lower), _plain(self.upper)
-        named = {"volume_per_atom": 0, "shortest_distance_in_covalent_radii": 2, "neighbours": 5}
+        named = {"volume_per_atom": 0, "shortest_distance_in_covalent_radii": 2, "neighbours": 6}
         known = {name: [float(low[k]), float(high[k])] for name, k in named.items() if np.isfinite(low[k])}
         return {"n_repeats": self.n_repeats.tolist(), **known}
 
 
 # Less than this beyond the training set is never unusual: 2 % of distances, 6 % of volumes, one neighbour.
-_FLOORS = (0.06, 0.06, 0.02, 0.02, 0.02, 1.0)
+_FLOORS = (0.06, 0.06, 0.02, 0.02, 0.02, 0.06, 1.0, 0.03)
+_N_LOGARITHMS = 6
 
 
 def _values(one: Geometry, volumes: FloatArray) -> FloatArray:
@@ -228,14 +245,16 @@ def _values(one: Geometry, volumes: FloatArray) -> FloatArray:
             math.log(one.shortest.ratio),
             math.log(one.nearest),
             math.log(one.loneliest.ratio),
+            math.log(one.filling),
             one.coordination,
+            one.lopsided,
         ]
     )
 
 
 def _plain(values: FloatArray) -> FloatArray:
     """Return quantities themselves in place of logarithms."""
-    return np.append(np.exp(values[:-1]), values[-1])
+    return np.append(np.exp(values[:_N_LOGARITHMS]), values[_N_LOGARITHMS:])
 
 
 def _volumes_of_elements(structures: Sequence[Geometry]) -> tuple[FloatArray, FloatArray]:
@@ -289,7 +308,11 @@ def _sentence(k: int, one: Geometry, value: float, usual: str) -> str:
         return f"nearest neighbours are on average at {_number(value)} of the sum of their covalent radii; {usual}"
     if k == 4:
         return f"the atom that is farthest from all others, {_apart(one.loneliest)}; {usual}"
-    return f"{_number(value)} neighbours per atom; {usual}"
+    if k == 5:
+        return f"atoms leave much of the cell empty, they fill {_number(value)} of it; {usual}"
+    if k == 6:
+        return f"{_number(value)} neighbours per atom; {usual}"
+    return f"neighbours are on one side of atoms: {_number(value)}, where 0 is all around; {usual}"
 
 
 def _apart(contact: Contact) -> str:

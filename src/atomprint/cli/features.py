@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,11 +25,10 @@ def featurize(
 ) -> None:
     """Compute a descriptor of structures and write it as a table with names."""
     with messages():
-        from atomprint.workflow.runs.featurize import featurize as compute
-        from atomprint.workflow.runs.featurize import write_features
+        from atomprint.workflow.runs.featurize import check_fits, plan_features, write_features
 
         with progress_bar() as progress:
-            features = compute(
+            stream = plan_features(
                 structures,
                 descriptor,
                 parameters or (),
@@ -39,9 +38,18 @@ def featurize(
                 n_jobs=-1 if jobs is None else jobs,
                 progress=progress,
             )
-            progress("Writing", 0, None)
-            write_features(output, features)
-        n, width = features.values.shape
-        console.print(f"Wrote {output}: {n} rows, {width} features", soft_wrap=True)
-        for failure in features.failures:
-            console.print(f"left out row {failure.row} ({failure.id}): {failure.step}: {failure.reason}", style="dim")
+            for name, value in stream.chosen.items():
+                console.print(f"{name} was not given: {_in_words(value)} is taken.", style="dim", markup=False)
+            console.print(stream.sentence(), markup=False)
+            check_fits(output, stream)
+            n = write_features(output, stream, progress)
+        console.print(f"Wrote {output}: {n:,} rows, {stream.n_columns:,} features", soft_wrap=True, markup=False)
+        for failure in (*stream.dataset.failures, *stream.failures):
+            text = f"left out row {failure.row} ({failure.id}): {failure.step}: {failure.reason}"
+            console.print(text, style="dim", markup=False)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict) and "type" in value:
+        return f"{value['type']}({', '.join(f'{k}={v}' for k, v in value.items() if k != 'type')})"
+    return str(value)

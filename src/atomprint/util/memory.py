@@ -1,8 +1,10 @@
-"""How much memory the process has taken."""
+"""How much memory the process has taken, and how much is left."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 
 def peak_memory() -> float | None:
@@ -16,3 +18,16 @@ def peak_memory() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9  # bytes on macOS, KiB elsewhere
+
+
+def available_memory() -> int | None:
+    """Return how many bytes of memory are left for new things, also in a container; None where that is not known."""
+    left = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        left.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        left.append(max(0, int(limit) - int(used)))  # "max" where there is no limit
+    return min(left, default=None)

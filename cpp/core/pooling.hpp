@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -11,6 +12,29 @@
 #include "core/centres.hpp"
 
 namespace atomprint {
+
+// What rounding leaves of a sum whose terms cancel is below this share of their size.
+inline constexpr double left_of_cancelling = 0x1p-44;
+
+template <class T>
+double largest_of(const T* numbers, std::size_t n) {
+    T largest(0);
+    for (std::size_t k = 0; k < n; ++k)
+        largest = std::max(largest, std::abs(numbers[k]));
+    return static_cast<double>(largest);
+}
+
+// Make zeros of what rounding has left of zero.
+template <class T>
+void drop_rounding(T* numbers, std::size_t n, double size) {
+    const T least = static_cast<T>(left_of_cancelling * size);
+    for (std::size_t k = 0; k < n; ++k)
+        numbers[k] = std::abs(numbers[k]) < least ? T(0) : numbers[k];
+}
+
+// What rounding leaves in the features of a centre: nothing to speak of; a share of each of them; or, where they are
+// sums in which terms cancel, of the largest of them.
+enum class Rounding { none, of_each, of_largest };
 
 // The partial sums of one structure take no more than this together, in bytes.
 inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
@@ -38,17 +62,25 @@ void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most
     }
 }
 
-// For each structure the sums of the features of its centres times their weights, (n_rows, n_features).
+// For each structure the sums of the features of its centres times their weights, (n_rows, n_features). While they are
+// added up, sizes stand behind them: what the terms of a row, or with weights of both signs each number, amount to.
 class WeightedSums : public SumsOfRuns {
 public:
     using Part = std::vector<double>;
 
-    WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features)
-        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features) {}
+    WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features, std::size_t n_centres,
+                 Rounding rounding)
+        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding) {
+        if (rounding == Rounding::of_each) {
+            const double* const end = weights.values + weights.offsets[n_centres];
+            if (std::none_of(weights.values + weights.offsets[0], end, [](double weight) { return weight < 0.0; }))
+                rounding_ = Rounding::none;
+        }
+    }
 
-    Part part() const { return Part(weights_.n_rows * n_features_, 0.0); }
+    Part part() const { return Part(weights_.n_rows * (n_features_ + n_sizes()), 0.0); }
     std::size_t most_parts() const {
-        const std::size_t size = sizeof(double) * weights_.n_rows * n_features_;
+        const std::size_t size = sizeof(double) * weights_.n_rows * (n_features_ + n_sizes());
         return std::clamp<std::size_t>(memory_of_parts / size, 1, parts_of_sum);
     }
 
@@ -61,11 +93,48 @@ public:
             for (std::size_t f = 0; f < n_features_; ++f)
                 to[f] += weight * static_cast<double>(features[f]);
         }
+        if (rounding_ != Rounding::none)
+            add_sizes(part, centre, features);
+    }
+
+    // The sums of a part that is complete, with zeros for what is nothing but rounding.
+    Part finished(Part&& part) const {
+        const std::size_t n = weights_.n_rows * n_features_;
+        double* const sums = part.data();
+        const double* const sizes = sums + n;
+        if (rounding_ == Rounding::of_largest)
+            for (std::size_t row = 0; row < weights_.n_rows; ++row)
+                drop_rounding(sums + row * n_features_, n_features_, sizes[row]);
+        if (rounding_ == Rounding::of_each)
+            for (std::size_t k = 0; k < n; ++k)
+                drop_rounding(sums + k, 1, sizes[k]);
+        part.resize(n);
+        return std::move(part);
     }
 
 private:
+    std::size_t n_sizes() const {
+        return rounding_ == Rounding::none ? 0 : rounding_ == Rounding::of_largest ? 1 : n_features_;
+    }
+
+    template <class T>
+    void add_sizes(Part& part, std::int64_t centre, const T* features) const {
+        double* const sizes = part.data() + weights_.n_rows * n_features_;
+        const double largest = rounding_ == Rounding::of_largest ? largest_of(features, n_features_) : 0.0;
+        for (std::int64_t k = weights_.offsets[centre]; k < weights_.offsets[centre + 1]; ++k) {
+            const auto row = static_cast<std::size_t>(weights_.rows[k]);
+            const double weight = std::abs(weights_.values[k]);
+            if (rounding_ == Rounding::of_largest)
+                sizes[row] += weight * largest;
+            else
+                for (std::size_t f = 0; f < n_features_; ++f)
+                    sizes[row * n_features_ + f] += weight * std::abs(static_cast<double>(features[f]));
+        }
+    }
+
     RowWeights weights_;
     std::size_t n_features_;
+    Rounding rounding_;
 };
 
 // Write the sums of a structure to the rows of all, or throw where they are not finite numbers.

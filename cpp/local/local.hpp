@@ -18,7 +18,7 @@
 //       Features of the expanded centres, added up: in `features`, with vector_slack numbers more, or
 //       wherever they are.
 //   void write(Workspace&, T* features) const;
-//       The same for one centre.
+//       The same for one centre, with zeros for what is nothing but rounding.
 //
 // For derivatives, after the features of one centre if they are asked for:
 //
@@ -42,6 +42,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <type_traits>
 #include <vector>
 
 #include "core/aligned.hpp"
@@ -132,8 +133,9 @@ void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std:
         [&](std::size_t s, int worker) { finish(s, memories[static_cast<std::size_t>(worker)].work); });
 }
 
-template <class H>
-void write_features(const H& hooks, const Environments& in, int n_threads, typename H::Real* out) {
+// Out may be narrower than what features are computed in.
+template <class H, class Out>
+void write_features(const H& hooks, const Environments& in, int n_threads, Out* out) {
     const std::size_t n = hooks.n_features();
     for_runs(
         hooks, in, 1, any_number_of_parts, n_threads,
@@ -142,7 +144,14 @@ void write_features(const H& hooks, const Environments& in, int n_threads, typen
                 hooks.clear(memory.work, 1);
                 hooks.collect(memory.work, site(c));
                 hooks.expand(memory.work, 0);
-                hooks.write(memory.work, out + static_cast<std::size_t>(c) * n);
+                Out* const to = out + static_cast<std::size_t>(c) * n;
+                if constexpr (std::is_same_v<Out, typename H::Real>) {
+                    hooks.write(memory.work, to);
+                } else {
+                    grow(memory.row, n + vector_slack);
+                    hooks.write(memory.work, memory.row.data());
+                    std::copy_n(memory.row.data(), n, to);
+                }
             }
         },
         [](std::size_t, auto&) {});
@@ -151,7 +160,8 @@ void write_features(const H& hooks, const Environments& in, int n_threads, typen
 // Calls done(structure, work, sums) with the weighted sums over the centres of each structure.
 template <class H, class Done>
 void pool(const H& hooks, const Environments& in, int n_threads, const Done& done) {
-    WeightedSums sums(in.last, in.centres.weights, hooks.n_features());
+    WeightedSums sums(in.last, in.centres.weights, hooks.n_features(),
+                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding());
     for_runs(
         hooks, in, H::slots, sums.most_parts(), n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
@@ -169,7 +179,7 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                       });
             sums.put(run, std::move(part));
         },
-        [&](std::size_t s, auto& work) { done(s, work, sums.take(s)); });
+        [&](std::size_t s, auto& work) { done(s, work, sums.finished(sums.take(s))); });
 }
 
 // Derivatives of cotangents * features; rows are centres, or those of structures where centres have weights.
@@ -399,6 +409,8 @@ public:
     static constexpr std::int32_t slots = 1;
 
     bool averages() const { return false; }
+    // Sums of terms of one sign are right to the last digits, if not weighted with both signs.
+    Rounding rounding() const { return Rounding::of_each; }
 
     template <class Workspace>
     void begin(Workspace&, std::int32_t, std::size_t) const {}
@@ -430,6 +442,9 @@ public:
 protected:
     const D& self() const { return static_cast<const D&>(*this); }
 
+    template <class Out>
+    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
+
     template <class Body>
     auto with(const Batch& batch, const Centres& centres, const Body& body) const {
         const std::vector<std::int32_t> kinds = self().species().of(batch);
@@ -439,6 +454,12 @@ protected:
 
 template <class D, class T>
 void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    compute_as(batch, centres, n_threads, out);
+}
+
+template <class D, class T>
+template <class Out>
+void LocalCalculator<D, T>::compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const {
     with(batch, centres, [&](const Environments& in) {
         if (!centres.weights)
             return local::write_features(self(), in, n_threads, out);

@@ -648,7 +648,9 @@ std::size_t Mbtr::n_slots() const {
 template <class T>
 void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
                    T* out) const {
-    const WeightedSums sums(0, centres.weights, columns.width);
+    const WeightedSums sums(0, centres.weights, columns.width,
+                            static_cast<std::size_t>(centres.weights ? centres.offsets[batch.n_structures] : 0),
+                            centres.weights ? Rounding::of_each : Rounding::none);
     for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  worker.sum_features(stars);
@@ -661,7 +663,7 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
                  worker.write_features(worker.centre.data());
                  sums.add(worker.sums, centre, worker.centre.data());
                  if (centre + 1 == centres.offsets[s + 1])
-                     write_sums(s, worker.sums, out);
+                     write_sums(s, sums.finished(std::move(worker.sums)), out);
              });
 }
 

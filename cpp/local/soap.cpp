@@ -346,6 +346,12 @@ const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const 
     return features;
 }
 
+template <class T>
+void Soap<T>::write(Workspace& work, T* features) const {
+    sum(work, 1, features);
+    drop_rounding(features, n_features_, largest_of(features, n_features_));
+}
+
 // Derivatives ----------------------------------------------------------------------------------------------
 
 // Derivatives of the weights of the collected neighbours.
@@ -550,6 +556,7 @@ struct Soap<T>::Same {
 // But with the coefficients as features, and after them which groups of columns hold numbers.
 template <class T>
 struct Soap<T>::Density : Same {
+    Rounding rounding() const { return Rounding::none; }
     std::size_t n_features() const {
         return this->soap.n_coefficients() +
                static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.n_groups_));
@@ -626,8 +633,19 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
 
 template <class T>
 void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    compute_as(batch, centres, n_threads, out);
+}
+
+template <class T>
+void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const {
+    compute_as(batch, centres, n_threads, out);
+}
+
+template <class T>
+template <class Out>
+void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const {
     if (!p_.averages)
-        return Base::compute(batch, centres, n_threads, out);
+        return Base::compute_as(batch, centres, n_threads, out);
     const MeanWeights weights(centres, batch.n_structures);
     Centres weighted = centres;
     weighted.weights = weights;
@@ -635,7 +653,9 @@ void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads,
     this->with(batch, weighted, [&](const Environments& in) {
         local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
             density.put(work, mean);
-            this->write(work, out + s * n_features_);
+            work.features.resize(n_features_ + vector_slack);
+            write(work, work.features.data());
+            std::copy_n(work.features.data(), n_features_, out + s * n_features_);
         });
     });
 }

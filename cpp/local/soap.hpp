@@ -51,9 +51,12 @@ public:
     const Species& species() const { return p_.species; }
     double cutoff() const { return p_.cutoff; }
     bool averages() const { return p_.averages; }
+    Rounding rounding() const { return Rounding::of_largest; } // of sums over m, and over neighbours
 
     // As those of LocalCalculator; averages are taken over the coefficients of the density.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
+    // The same, rounded to single precision at the end.
+    void compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const;
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
              double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
@@ -71,6 +74,7 @@ public:
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
+    void write(Workspace& work, T* features) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
     const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;
@@ -85,6 +89,8 @@ private:
     bool has_total() const { return p_.products == SoapParameters::Products::total; }
     double weight_in(std::int32_t kind, std::int32_t group) const;
 
+    template <class Out>
+    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void find_slopes(Workspace& work, const Site& site) const;
     void couple(Workspace& work, const T* cotangent) const;

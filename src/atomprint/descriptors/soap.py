@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
-from atomprint.descriptors.engine.call import Call
+from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
@@ -109,7 +109,8 @@ class SOAP(CompiledDescriptor):
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
-        Precision of computation and result. In float32 features have an error of about 1e-6 of the largest.
+        Precision of the result. Features are computed in float64 and rounded once; derivatives are computed in
+        float32, with errors of about 1e-6 of the largest.
     species_embedding : array of shape (n_species, n_channels), or an embedding, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The
@@ -134,6 +135,9 @@ class SOAP(CompiledDescriptor):
     S n (S n + 1) / 2 L features ("off"), S n (n + 1) / 2 L ("crossover"), n^2 S L ("mu1nu1") and n (n + 1) / 2 L
     ("mu2").
 
+    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14) of the largest of its row or, pooled,
+    of what was added up.
+
     Derivatives exist in every combination, by positions and by strain. Features have none, strictly, where an atom
     passes the hard edge without ``cutoff_width``, and where an atom on a fixed centre (``attach=False``) would leave
     it with a weight other than ``w0`` or with a cusp, as "exp", "exp_decay" and "pow" with m <= 1 have it: there the
@@ -156,6 +160,7 @@ class SOAP(CompiledDescriptor):
     """
 
     _pools = ("_compute", "_vjp", "_jacobian", "_pairs")
+    _cancels = True
 
     def __init__(
         self,
@@ -401,13 +406,34 @@ class SOAP(CompiledDescriptor):
     def _reduction(self) -> Pooling | None:
         return _MEAN if self.average == "outer" else self._pooling()
 
-    def _calculator(self, species: tuple[int, ...] | None = None) -> Any:
+    def _compute(self, call: Call, out: Array) -> None:
+        if call.dtype == np.float32:
+            self._calculator(dtype="float64").compute_single(*call.core(), out, call.n_threads)
+        else:
+            super()._compute(call, out)
+
+    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
+        super()._vjp(call, cotangents, self._features_apart(call, out))
+
+    def _jacobian(self, call: Call, out: Derivatives) -> None:
+        super()._jacobian(call, self._features_apart(call, out))
+
+    def _features_apart(self, call: Call, out: Derivatives) -> Derivatives:
+        """Write features in single precision, which are those of double precision, and return what is left to fill."""
+        if out.features is None or call.dtype != np.float32:
+            return out
+        self._compute(call, out.features)
+        return out._replace(features=None)
+
+    def _calculator(self, species: tuple[int, ...] | None = None, dtype: str | None = None) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before.
 
         Parameters
         ----------
         species : tuple of int, optional
             Atomic numbers of some of the species, where they are not embedded. Default: all.
+        dtype : str, optional
+            Precision of the computation. Default: that of the result.
         """
         species = self._species() if species is None else species
         mode, species_weights = self._compression()
@@ -426,7 +452,7 @@ class SOAP(CompiledDescriptor):
             self._cutoff(),
             float(self.sigma),
             self._reach(),
-            str(np.dtype(self.dtype)),
+            str(np.dtype(dtype or self.dtype)),
             species,
             _weights_of(species, species_weights),
             embedding.shape,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from atomprint.pooling.weights import Entries, RowWeights, check_finite
 from atomprint.ragged import offsets_of, totals
+from atomprint.util.rounding import LEFT_OF_CANCELLING
 
 CHANNEL_METHODS = ("mean", "sum", "covariance")
 
@@ -76,7 +77,9 @@ class ChannelPlan:
                 parts.append(shares * channels)
             else:
                 means = totals(shares * channels, self.offsets)
-                parts.append(shares * (channels - np.repeat(means, counts, axis=0)))
+                deviations = channels - np.repeat(means, counts, axis=0)
+                deviations[np.abs(deviations) < LEFT_OF_CANCELLING * np.abs(channels).max()] = 0  # all of one element
+                parts.append(shares * deviations)
         weights = np.stack(parts, axis=2).reshape(len(channels), -1)
         centers, rows = np.nonzero(weights)
         offsets = offsets_of(np.count_nonzero(weights, axis=1))

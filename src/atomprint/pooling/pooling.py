@@ -693,7 +693,14 @@ def _mean(rows: _WeightedRows) -> npt.NDArray[np.float64]:
 def _std(rows: _WeightedRows) -> npt.NDArray[np.float64]:
     mean = _mean(rows)[:, None]
     variance = reduce(np.add, ((w[:, None] @ (x - mean) ** 2)[:, 0] for x, w in rows)) / rows.total
-    return np.asarray(np.sqrt(variance))
+    std = np.sqrt(variance)
+    return np.where(std < _rounding(rows), 0, std)
+
+
+def _rounding(rows: _WeightedRows) -> npt.NDArray[np.float64]:
+    """Return by how much features of the rows may differ that mean the same."""
+    largest = reduce(np.maximum, (np.abs(x).max(axis=1) for x, _ in rows))
+    return 64 * float(np.finfo(rows.values.dtype if rows.values.dtype.kind == "f" else np.float64).eps) * largest
 
 
 def _max(rows: _WeightedRows) -> npt.NDArray[np.float64]:
@@ -714,8 +721,8 @@ def _mean_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
 
 def _std_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
     x = rows.values[rows.rows].astype(np.float64, copy=False)
-    std, rounding = _std(rows)[:, None], 64 * np.finfo(rows.values.dtype).eps * np.abs(x).max(axis=1, keepdims=True)
-    slope = _mean_slope(rows) * (x - _mean(rows)[:, None]) / np.where(std > rounding, std, np.inf)
+    std = _std(rows)[:, None]
+    slope = _mean_slope(rows) * (x - _mean(rows)[:, None]) / np.where(std > 0, std, np.inf)
     return np.asarray(slope)
 
 

@@ -12,6 +12,7 @@ from atomprint import _core
 from atomprint.ragged import locate, owners
 from atomprint.structures import StructureError
 from atomprint.util.indices import narrowed
+from atomprint.util.rounding import LEFT_OF_CANCELLING
 
 
 class RowWeights(NamedTuple):
@@ -53,7 +54,12 @@ class RowWeights(NamedTuple):
         dtype = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
         given = sparse.csr_array(values) if sparse.issparse(values) else values
         with np.errstate(invalid="ignore", over="ignore"):  # what these would warn of is found by check_finite
-            pooled = (self.matrix(center_offsets) @ given).reshape((len(center_offsets) - 1, -1)).astype(dtype)
+            matrix = self.matrix(center_offsets)
+            pooled = matrix @ given
+            if (self.values < 0).any():  # identical rows may cancel
+                left = abs(pooled) - LEFT_OF_CANCELLING * (abs(matrix) @ abs(given))
+                pooled = pooled.multiply(left > 0) if sparse.issparse(pooled) else np.where(left < 0, 0, pooled)
+            pooled = pooled.reshape((len(center_offsets) - 1, -1)).astype(dtype)
         return narrowed(sparse.csr_array(pooled)) if sparse.issparse(pooled) else pooled
 
     def entries(self) -> Entries:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from atomprint.learn import MODELS, DropNoise, GaussianProcess, Interval, KernelRidgeCV, Search, make_model
 from atomprint.learn.estimators import similarity
+from atomprint.learn.estimators.levels import Levels
 from atomprint.learn.estimators.similarity import factorise
 from atomprint.learn.models.anatomy import chosen_parameters, standard_deviation, unwrap
 from atomprint.learn.models.search import OptunaSearch
@@ -88,7 +89,8 @@ def test_scaling_and_imputation_are_steps_of_the_model(data):
     assert isinstance(scale, StandardScaler)
     assert scale.mean_ == pytest.approx(data[0].mean(axis=0) * [1, 1, 1, 0, 1])  # the constant becomes zero
     for name in TREES:
-        assert [type(step) for step in unwrap(make_model(name))[0]] == [DropNoise]
+        binned = [Levels] if name == "xgboost" else []
+        assert [type(step) for step in unwrap(make_model(name))[0]] == [DropNoise, *binned]
 
 
 @pytest.mark.parametrize("name", ["svm", "mlp", "lasso", "kernel_ridge", "gaussian_process", "k_neighbors", "ridge"])

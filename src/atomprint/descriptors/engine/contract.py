@@ -50,6 +50,10 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     # from arrays of pooled features.
     _pools: Collection[str] = ()
 
+    # Whether features are sums in which terms cancel, so that rounding leaves a share of the largest number of a row in
+    # all of them: ``_compute`` makes zeros of what is below 2^-44 of it.
+    _cancels: bool = False
+
     # What a subclass gives -------------------------------------------------------------------------------------
 
     def _validate(self) -> None:

@@ -44,6 +44,7 @@ class Numerical:
 
     def __init__(self, source: Hooks) -> None:
         self._source = source
+        self._cancels = source._cancels
 
     def _options(self, batch: Batch) -> Any:
         return self._source._options(batch)

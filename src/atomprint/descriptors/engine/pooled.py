@@ -14,6 +14,7 @@ from atomprint.descriptors.engine.parts import parts
 from atomprint.pooling.pooling import Plan, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import Batch, counted_from
+from atomprint.util.rounding import LEFT_OF_CANCELLING
 
 _CHUNK_BYTES = 16 * 2**20
 
@@ -26,6 +27,7 @@ class Pooled:
     def __init__(self, source: Hooks, plan: Plan) -> None:
         self._source = source
         self._is_linear = plan.is_linear
+        self._cancels = source._cancels
         self._own = source._pools if plan.is_linear else ()  # hooks that pool by themselves
 
     def _options(self, batch: Batch) -> Any:
@@ -37,7 +39,10 @@ class Pooled:
             return
         for start, part in parts(call, call.computed, call.n_features):
             with counted_from(start):
-                out[start : start + len(part)] = _plan(part)(self._rows(part))
+                rows, plan = self._rows(part), _plan(part)
+                out[start : start + len(part)] = plan(rows)
+                if self._cancels and isinstance(plan, PoolingPlan):
+                    _drop_rounding(out[start : start + len(part)], plan, rows)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         if "_vjp" in self._own:
@@ -148,6 +153,13 @@ class Pooled:
         values = np.empty((int(call.computed[-1]), call.n_features), dtype=call.dtype)
         self._source._compute(replace(call, plan=None), values)
         return values
+
+
+def _drop_rounding(pooled: Array, plan: PoolingPlan, rows: Array) -> None:
+    """Make zeros of what is nothing but rounding beside the largest numbers of the rows pooled."""
+    sizes = replace(plan, methods=("max",))(np.abs(rows).max(axis=1, keepdims=True))
+    runs = pooled.reshape(len(plan), plan.n_groups, len(plan.methods), -1)
+    runs[np.abs(runs) < LEFT_OF_CANCELLING * sizes[:, :, None, None]] = 0
 
 
 def _plan(call: Call) -> Plan:

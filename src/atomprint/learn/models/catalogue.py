@@ -20,7 +20,6 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge, RidgeCV
 from sklearn.model_selection import KFold
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -31,6 +30,7 @@ from atomprint.learn.estimators.ensemble import EnsembleClassifier, EnsembleRegr
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
+from atomprint.learn.estimators.neighbours import NeighborsClassifier, NeighborsRegressor
 from atomprint.learn.estimators.network import ResidualNetworkClassifier, ResidualNetworkRegressor
 from atomprint.learn.estimators.similarity import KERNELS
 from atomprint.learn.models.search import Interval, SearchSpace
@@ -91,6 +91,8 @@ class ModelSpec:
         Whether it can be given a kernel between samples.
     cleaned : bool
         Whether features that are nothing but rounding become zeros; False for models made of others, which see to it.
+    binned : bool
+        Whether features become numbers of levels, for models that bin them.
     imputed : bool
         Whether missing features are replaced by the mean; False for models that can do with them.
     scaled : bool
@@ -108,6 +110,7 @@ class ModelSpec:
     kinds: tuple[str, ...] = KINDS
     pairwise: bool = False
     cleaned: bool = True
+    binned: bool = False
     imputed: bool = True
     scaled: bool = False
     target_scaled: bool = False
@@ -161,7 +164,7 @@ def _lasso(ask: Request) -> Estimator:
 
 
 def _k_neighbors(ask: Request) -> Estimator:
-    made = KNeighborsRegressor if ask.regression else KNeighborsClassifier
+    made = NeighborsRegressor if ask.regression else NeighborsClassifier
     return made(n_neighbors=5, weights="distance", n_jobs=ask.n_jobs)
 
 
@@ -329,6 +332,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "min_samples_leaf": Interval(3, 60, log=True, integer=True),
                 "l2_regularization": Interval(1e-3, 10.0, log=True),
             },
+            binned=True,
         ),
         "xgboost": ModelSpec(
             "XGBoost",
@@ -343,6 +347,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 "colsample_bytree": Interval(0.1, 1.0),
                 "reg_lambda": Interval(0.1, 30.0, log=True),
             },
+            binned=True,
             imputed=False,
         ),
         "kernel_ridge": ModelSpec(

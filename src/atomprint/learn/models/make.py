@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
+from atomprint.learn.estimators.levels import Levels
 from atomprint.learn.estimators.projection import Projection
 from atomprint.learn.estimators.selection import SelectFeatures
 from atomprint.learn.models.catalogue import (
@@ -98,8 +99,8 @@ def make_model(
     -------
     estimator
         A scikit-learn regressor or classifier: a ``Pipeline`` with the steps ``select`` (if there are ``blocks``),
-        ``clean``, ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for) and
-        ``model``, or a search around it.
+        ``clean``, ``impute``, ``scale`` (what the model wants of these), ``choose`` and ``project`` (if asked for),
+        ``levels`` (for models that bin features) and ``model``, or a search around it.
 
     Raises
     ------
@@ -205,6 +206,8 @@ def _steps_before(
         steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
     if projection is not None:
         steps.append(("project", _step(name, "projection", Projection, projection)))
+    if spec.binned:
+        steps.append(("levels", Levels()))
     return steps
 
 

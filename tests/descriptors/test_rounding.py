@@ -1,0 +1,102 @@
+"""What symmetry forbids is zero, and not what rounding leaves of it."""
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from helpers.invariance import changed, crystals, molecules, rotated
+
+from atomprint.descriptors import ACSF, LMBTR, SOAP
+from atomprint.elements import ElementEmbedding
+from atomprint.pooling import Pooling
+
+SMALL = {"r_cut": 4.0, "n_max": 3, "l_max": 3, "sigma": 0.5}
+TWO = [ElementEmbedding(n_channels=3), "species"]
+COVARIANCE = Pooling("covariance", channels=TWO)
+
+
+@pytest.mark.parametrize("options", [{}, {"average": "outer"}, {"average": "inner"}, {"pooling": ("mean", "max")}])
+@pytest.mark.parametrize("compression", ["off", "mu2", "mu1nu1", "crossover"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_forbidden_degrees_are_zero_in_any_orientation(options, compression, dtype):
+    """At places of cubic symmetry there is nothing of degree 1 and 2, and with inversion nothing of degree 3."""
+    salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    soap = SOAP(**SMALL, **options, species=["Na", "Cl"], compression=compression, dtype=dtype, periodic=True)
+    degrees = np.array([int(name.rpartition("l=")[2]) for name in soap.get_feature_names_out()])
+    for atoms in (salt, rotated(salt, np.random.default_rng(0))):
+        X = np.atleast_2d(soap.create(atoms))
+        assert (X[:, degrees > 0] == 0).all()
+        assert (X[:, degrees == 0] != 0).any()
+
+
+def test_products_of_something_and_nothing_are_zero():
+    """The oxygen atom of a perovskite has no degree 1 or 3 of any species, but degree 2 of all."""
+    (perovskite,) = crystals(("perovskite",), n=1)
+    soap = SOAP(**SMALL, species=perovskite.get_chemical_symbols(), periodic=True)
+    degrees = np.array([int(name.rpartition("l=")[2]) for name in soap.get_feature_names_out()])
+    X = soap.create(rotated(perovskite, np.random.default_rng(0)), centers=[2])
+    assert (X[:, degrees % 2 == 1] == 0).all()
+    assert (X[:, degrees == 2] != 0).any()
+
+
+def test_what_is_only_small_stays():
+    """Two atoms far from each other, in a density that decays: 1e-9 of the largest number is a feature."""
+    pair = molecule("H2")
+    pair.positions[1] = pair.positions[0] + [0, 0, 5.2]
+    pair.numbers[1] = 8
+    X = SOAP(r_cut=4.0, n_max=2, l_max=1, sigma=0.4, species=["H", "O"]).create(pair, centers=[0])[0]
+    assert 0 < np.abs(X[X != 0]).min() < 1e-6 * np.abs(X).max()
+
+
+@pytest.mark.parametrize("local", [SOAP(**SMALL), ACSF(r_cut=4.0, g2_params=[[1, 1]], g4_params=[[0.1, 1, -1]])])
+def test_equal_atoms_have_no_spread(local):
+    given = [rotated(bulk("Si", "diamond", 5.43, cubic=True), np.random.default_rng(0)), bulk("Si", "diamond", 5.43)]
+    X = local.set_params(periodic=True, species=["Si"], pooling="std").create(given)
+    assert (X == 0).all()
+
+
+@pytest.mark.parametrize("compression", ["mu2", "off"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_covariance_of_equal_environments_is_zero(compression, dtype):
+    salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    silicon = bulk("Si", "diamond", 5.43, cubic=True)
+    both = SOAP(**SMALL, species=["Na", "Cl", "Si"], compression=compression, dtype=dtype, periodic=True)
+    X = both.set_params(pooling=COVARIANCE).fit([salt]).create([rotated(salt, np.random.default_rng(0)), salt, silicon])
+    assert (X[2] == 0).all()  # one element has no covariance with anything
+    assert (X[:2] == 0).all() == (compression == "mu2")  # without elements both places are the same
+
+
+def test_covariance_after_the_descriptor_and_of_others_is_zero_too():
+    silicon = rotated(bulk("Si", "diamond", 5.43, cubic=True), np.random.default_rng(0))
+    salt = rotated(bulk("NaCl", "rocksalt", 5.64, cubic=True), np.random.default_rng(0))
+    rows = SOAP(**SMALL, species=["Na", "Cl"], compression="mu2", periodic=True).transform([salt])
+    assert np.abs(Pooling("covariance", channels=TWO).fit_transform(rows)).max() < 1e-13 * np.abs(rows.values).max()
+    lmbtr = LMBTR(
+        geometry={"function": "distance"},
+        grid={"min": 0, "max": 6, "n": 9, "sigma": 0.3},
+        weighting={"function": "exp", "r_cut": 6.0, "threshold": 1e-3},
+        periodic=True,
+        pooling=COVARIANCE,
+    )
+    assert (lmbtr.fit([silicon]).create([silicon]) == 0).all()
+
+
+def test_single_precision_is_double_precision_rounded_once():
+    structures = molecules(6)
+    for pooling in (None, "mean", COVARIANCE):
+        double, single = (
+            SOAP(**SMALL, species=["H", "C", "N", "O"], pooling=pooling, dtype=dtype).create(structures)
+            for dtype in ("float64", "float32")
+        )
+        for a, b in zip(double, single, strict=True):
+            assert b.dtype == np.float32
+            assert (np.asarray(a).astype(np.float32) == b).all()
+
+
+@pytest.mark.parametrize("given", [crystals(n=22), molecules(12)], ids=["crystals", "molecules"])
+def test_features_of_the_same_structure_are_the_same(given):
+    periodic = bool(given[0].pbc.any())
+    for soap in (SOAP(**SMALL, average="outer"), SOAP(**SMALL, compression="mu2", pooling=COVARIANCE)):
+        X = soap.set_params(periodic=periodic).fit(given).transform(given)
+        for what, others in changed(given):
+            assert np.abs(soap.transform(others) - X).max() < 1e-13 * np.abs(X).max(), what
+            assert ((soap.transform(others) == 0) == (X == 0)).all(), what

@@ -94,6 +94,16 @@ class Block:
                     raise ValueError(f"{tag}: {error}") from None
         return None
 
+    def numbers(self, tags: Sequence[str]) -> list[float | None]:
+        """Return the number of each tag, None where it is not given."""
+        raws = [self._values.get(tag) for tag in tags]
+        if None not in raws and not self._twice and _PLAIN.issuperset("".join(raws)):  # type: ignore[arg-type]
+            try:
+                return list(map(float, raws))  # type: ignore[arg-type]
+            except ValueError:
+                pass
+        return [self.number(tag) for tag in tags]
+
     def raw(self, tag: str) -> Sequence[str] | None:
         """Return a column as it is written, with quotes; a single value is a column of one."""
         if tag in self._twice:
@@ -139,6 +149,8 @@ def read_blocks(text: str) -> list[Block]:
     ValueError
         If the text breaks the rules of the format; the message names the line.
     """
+    if "\n" not in text and "\\n" in text:  # as some tables hold it
+        text = text.replace("\\r", "").replace("\\n", "\n")
     text = text.removeprefix("\ufeff").rstrip("\x00\x1a \t\r\n") + "\n"
     if not text.isascii():
         text = _FOREIGN.sub("*", _OVERLINED.sub(r"-\1", text).translate(_TYPESET))

@@ -97,6 +97,8 @@ def fills_cell(counts: Mapping[str, int], formula: Formula | None, units: float 
 
 
 def _difference(counts: Mapping[str, int], amounts: Mapping[str, float], units: float | None) -> str | None:
+    if counts == amounts and (units is None or all(count % units == 0 for count in counts.values())):
+        return None  # the whole cell, with the number of units of its reduced formula, if any
     whole = all(float(amount).is_integer() for amount in amounts.values())
     found = sum(counts.values()) / sum(amounts.values())  # formula units in the cell
     tolerance = 1e-9 if whole else _ROUNDING
@@ -116,8 +118,6 @@ def _difference(counts: Mapping[str, int], amounts: Mapping[str, float], units: 
         stated = reduced_formula(amounts)
         return f"the atoms of this CIF make {atoms}, but its _chemical_formula_sum is {stated}: {missing}"
     if units is None or abs(found - units) <= max(tolerance, 1e-6) * units:
-        return None
-    if abs(found - 1) < 1e-9 and whole and all(count % units == 0 for count in counts.values()):
         return None
     return f"the cell holds {found:g} times its _chemical_formula_sum, but its _cell_formula_units_Z is {units:g}"
 

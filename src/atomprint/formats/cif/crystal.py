@@ -17,7 +17,7 @@ from atomprint.formats.cif.blocks import Block, numbers, unquoted
 from atomprint.formats.cif.composition import Formula, check_composition, fills_cell, read_formula
 from atomprint.formats.cif.groups import TRIVIAL, Group
 from atomprint.formats.cif.orbits import expand
-from atomprint.formats.cif.symbols import EXACT, element_of, with_hydrogen
+from atomprint.formats.cif.symbols import element_of, sure_element, with_hydrogen
 from atomprint.formats.cif.symmetry import groups_of
 from atomprint.formats.judge import CLOSE_DISTANCE, OCCUPANCY_TOLERANCE, check_distances
 from atomprint.util.types import FloatArray
@@ -29,6 +29,7 @@ _CELL = (
     *((f"_cell_length_{name}", CLOSE_DISTANCE, 1e5) for name in "abc"),
     *((f"_cell_angle_{name}", 0.0, 180.0) for name in ("alpha", "beta", "gamma")),
 )
+_CELL_TAGS = tuple(tag for tag, _, _ in _CELL)
 _READ = tuple(
     f"{_SITE}{name}"
     for name in ("label", "type_symbol", "occupancy", "disorder_group", "disorder_assembly", "calc_flag")
@@ -115,8 +116,8 @@ def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
             reasons.append(error)
     if not found:
         raise reasons[0]
-    numbers_, scaled = _decided(found, sites)
-    return Atoms(numbers=numbers_, positions=scaled @ cell, cell=cell, pbc=True)
+    _, z, scaled, _ = found[0] if len(found) == 1 else _decided(found, sites)
+    return Atoms(numbers=z, positions=scaled @ cell, cell=cell, pbc=True)
 
 
 Built = tuple[Group, npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]
@@ -173,18 +174,18 @@ def _listed_once(
     return np.array(kept)
 
 
-def _decided(found: list[Built], sites: Sites) -> tuple[npt.NDArray[np.int64], FloatArray]:
+def _decided(found: list[Built], sites: Sites) -> Built:
     """Return the crystal, if all that are possible are the same, or the multiplicities of sites say which is meant."""
-    if len(found) > 1 and not all(_same(found[0], other) for other in found[1:]):
-        matching = [built for built in found if _has_multiplicities(built, sites)]
-        if len(matching) != 1:
-            what = " or ".join(f"{group.name} ({len(z)} atoms)" for group, z, _, _ in found)
-            raise ValueError(
-                f"what it says of its symmetry may mean {what}, and these are different crystals: the exact symbol "
-                "(such as 'F d -3 m:2'), all operations, or formula sum and _cell_formula_units_Z would decide"
-            )
-        found = matching
-    return found[0][1], found[0][2]
+    if all(_same(found[0], other) for other in found[1:]):
+        return found[0]
+    matching = [built for built in found if _has_multiplicities(built, sites)]
+    if len(matching) != 1:
+        what = " or ".join(f"{group.name} ({len(z)} atoms)" for group, z, _, _ in found)
+        raise ValueError(
+            f"what it says of its symmetry may mean {what}, and these are different crystals: the exact symbol "
+            "(such as 'F d -3 m:2'), all operations, or formula sum and _cell_formula_units_Z would decide"
+        )
+    return matching[0]
 
 
 def _same(first: Built, second: Built) -> bool:
@@ -226,8 +227,7 @@ def _check_kind(block: Block) -> None:
 def _cell(block: Block) -> FloatArray:
     """Return the lattice vectors, the first along x, the second in the plane of x and y, as ASE has them."""
     values = []
-    for tag, least, most in _CELL:
-        value = block.number(tag)
+    for (tag, least, most), value in zip(_CELL, block.numbers(_CELL_TAGS), strict=True):
         if value is None:
             raise ValueError(f"{tag} is missing: there is no unit cell")
         if not least < value < most:
@@ -269,7 +269,9 @@ def _sites(block: Block, cell: FloatArray, formula: Formula | None) -> Sites:
             raise ValueError("all its sites are dummies")
     _check_whole(block, names, kept)
     stated = formula.symbols if formula is not None else None
-    elements = [_element(names[k], symbols[k], labels[k], stated) for k in kept]
+    elements = [sure_element(symbols[k], labels[k]) for k in kept]
+    if 0 in elements:
+        elements = [z or _element(names[k], symbols[k], labels[k], stated) for k, z in zip(kept, elements, strict=True)]
     if formula is None and 1 not in elements:
         for k in kept:
             if with_hydrogen(labels[k]):
@@ -282,14 +284,6 @@ def _sites(block: Block, cell: FloatArray, formula: Formula | None) -> Sites:
 
 
 def _element(name: str, symbol: str | None, label: str | None, stated: Set[str] | None) -> int:
-    if (
-        symbol is not None
-        and symbol in EXACT
-        and label is not None
-        and label.startswith(symbol)
-        and label[len(symbol) :].isdecimal()
-    ):
-        return EXACT[symbol]
     try:
         return element_of(symbol, label, stated)
     except ValueError as error:

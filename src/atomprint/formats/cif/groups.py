@@ -59,6 +59,19 @@ class Group:
         """Index of the product of two operations, modulo lattice vectors; -1 where the group lacks it."""
         return _products(self.rotations, self.translations)
 
+    def cosets(self, subset: tuple[int, ...]) -> npt.NDArray[np.int64] | None:
+        """Return one operation of each coset of some operations, None if these are no subgroup."""
+        if subset not in self._cosets:
+            own = np.array(subset)
+            closed = np.isin(self.table[np.ix_(own, own)], own).all()
+            first = self.table[:, own].min(axis=1) == np.arange(len(self))
+            self._cosets[subset] = first.nonzero()[0] if closed else None
+        return self._cosets[subset]
+
+    @cached_property
+    def _cosets(self) -> dict[tuple[int, ...], npt.NDArray[np.int64] | None]:
+        return {}
+
     @cached_property
     def point_group(self) -> Counter[tuple[int, int]]:
         """How often each kind of rotation occurs, whatever the axes and the centring: by determinant and trace."""
@@ -108,6 +121,7 @@ TRIVIAL = group_of("P 1", [gemmi.Op("x,y,z")], 1)
 """The group of a cell in which every atom is listed."""
 
 
+@lru_cache(maxsize=4096)
 def operation(triplet: str) -> Any:
     """Return gemmi's operation for a text such as ``-x+1/2, y, z``.
 
@@ -121,7 +135,7 @@ def operation(triplet: str) -> Any:
             raise ValueError("it must be made of x, y, z and fractions")
         for decimal in _DECIMAL.findall(triplet):  # gemmi takes the nearest multiple, however far
             off, digits = abs(float(decimal) - round(float(decimal) * _DEN) / _DEN), len(decimal.partition(".")[2])
-            if off > (1e-9 if digits < 2 else 0.6 * 10.0**-digits):
+            if off > (1e-9 if digits < 2 else 1.001 * 10.0**-digits):  # rounded or cut
                 raise ValueError(f"{decimal} is no multiple of 1/24")
         op = gemmi.Op(triplet)
     except (ValueError, RuntimeError) as error:
@@ -146,7 +160,7 @@ def listed_group(triplets: tuple[str, ...]) -> Group | None:
     group = group_of("", [gemmi.Op("x,y,z"), *map(operation, triplets)])
     if (group.table < 0).any():
         return None
-    unique = {op.triplet(): op for op in (operation(triplet).wrap() for triplet in ("x,y,z", *triplets))}
+    unique = {op.triplet(): op for op in (gemmi.Op(triplet).wrap() for triplet in ("x,y,z", *triplets))}
     known = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(unique.values())))
     if known is None:
         return Group(f"a group of {len(group)} operations", group.rotations, group.translations)

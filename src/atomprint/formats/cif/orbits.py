@@ -44,35 +44,28 @@ def expand(
     steps -= np.rint(steps)
     squared = np.square(steps @ cell).sum(axis=2)
     near = squared < _NEAR**2
-    atoms, owners = [], []
-    for site in range(len(places)):
-        found, own = images[site], np.flatnonzero(near[site])
-        if len(own) > 1:
-            units = [min(unit_of(column[site]), _COARSEST) for column in written] or [0.0, 0.0, 0.0]
-            units = [unit if unit <= _COARSEST else 0.0 for unit in units]
-            own, shift = _stabiliser(group, own, steps[site], squared[site], cell, np.array(units))
-            if len(own) > 1:
-                first = group.table[:, own].min(axis=1) == np.arange(len(group))
-                found = (rotations[first] @ (places[site] + shift)) + translations[first]
-        found = found - np.floor(found + 1e-9)
-        atoms.append(found)
-        owners.append(np.full(len(found), site))
-    return np.concatenate(atoms), np.concatenate(owners)
-
-
-def _stabiliser(
-    group: Group,
-    near: npt.NDArray[np.int64],
-    steps: FloatArray,
-    squared: FloatArray,
-    cell: FloatArray,
-    units: FloatArray,
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Return the operations that leave a site where it is, and the step to its special position."""
     lengths = np.linalg.norm(cell, axis=1)
-    for own in (near, near[squared[near] < (2 * _NOISE) ** 2]):
-        shift = steps[own].mean(axis=0)
-        rounded = (np.abs(shift) <= np.maximum(units * 1.001, _NOISE / lengths)).all()
-        if rounded and np.isin(group.table[np.ix_(own, own)], own).all():
-            return own, shift
-    return near[:1] * 0, np.zeros(3)
+    atoms, counts = [], []
+    for site, place in enumerate(places):
+        found, own = images[site], near[site].nonzero()[0]
+        if len(own) > 1:
+            for close in (own, own[squared[site, own] < (2 * _NOISE) ** 2]):
+                first = group.cosets(tuple(close.tolist()))
+                shift = steps[site, close].mean(axis=0)
+                if first is not None and _is_rounding(shift, [column[site] for column in written], lengths):
+                    found = rotations[first] @ (place + shift) + translations[first]
+                    break
+        atoms.append(found)
+        counts.append(len(found))
+    scaled = np.concatenate(atoms)
+    return scaled - np.floor(scaled + 1e-9), np.repeat(np.arange(len(places)), counts)
+
+
+def _is_rounding(shift: FloatArray, written: Sequence[str], lengths: FloatArray) -> bool:
+    """Return whether a step is no longer than what the last digits of coordinates leave open, or than noise."""
+    size = np.abs(shift)
+    if (size * lengths <= _NOISE).all():
+        return True
+    units = np.array([unit_of(text) for text in written] or [0.0] * 3)
+    units[units > _COARSEST * 1.001] = 0.0
+    return bool((size <= np.maximum(units * 1.001, _NOISE / lengths)).all())

@@ -14,14 +14,22 @@ EXACT = {**SYMBOLS, "D": 1}
 
 # Symbols that in capitals are groups of atoms, too.
 _GROUPS = frozenset({"Bh", "Cd", "Cf", "Cn", "Co", "Hf", "Ho", "Hs", "Nd", "Nh", "No", "Po"})
-_CHARGE = r"(?:val|[0-9.]*[+-][0-9.]*|[0-9]+|\([IVX]+\))?"
+_CHARGE = r"(?:val|[0-9.]*[+-][0-9.]*|[0-9]+|\((?:[IVX]+|[0-9]+)\))?"
 _TYPE = re.compile(rf"([A-Za-z]+?){_CHARGE}")
 _ISOTOPE = re.compile(r"[0-9]{1,3}([A-Z][a-z]?)")
 _LABEL = re.compile(r"([A-Za-z]+)(.*)")
 _SEVERAL = re.compile(r"[(\[]?([A-Z][a-z]?)[0-9.+-]*\s*[/,&|]\s*([A-Z][a-z]?)(?![a-z]).*")
 _TWO = re.compile(r"([A-Z][a-z])([A-Z][a-z])(?![a-z]).*")
-_NOTHING = re.compile(r"(?:va|vac|vacancy|x|xx|q|du|dum|dummy|cg|cen)[0-9]*[a-z]?", re.IGNORECASE)
+_NOTHING = re.compile(r"v_.*|(?:va|vac|vacancy|x|xx|q|du|dum|dummy|cg|cen)[0-9]*[a-z]?", re.IGNORECASE)
 _WITH_HYDROGEN = re.compile(r"(?:nh[1-4]|h2o|hoh|ho|oh[1-3]?|ow|wat|water|ch[1-3])[^a-z]*[a-z]?", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1 << 15)
+def sure_element(symbol: str | None, label: str | None) -> int:
+    """Return the atomic number of a symbol with a label such as Fe12, 0 where more has to be asked."""
+    if symbol is None or label is None or symbol not in EXACT or not label.startswith(symbol):
+        return 0
+    return EXACT[symbol] if label[len(symbol) :].isdecimal() or label == symbol else 0
 
 
 def with_hydrogen(label: str | None) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from ase.geometry import cellpar_to_cell
 
 from atomprint.chemistry.formula import element_of_label
 from atomprint.formats.cif import crystal_of_cif, crystals_of_cif, is_cif
 from atomprint.formats.judge import check_distances
-from atomprint.formats.opening import decode, plain_name, read_text
+from atomprint.formats.opening import BROKEN, decode, open_binary, plain_name, read_text
 from atomprint.formats.poscar import is_poscar, read_poscar
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
@@ -64,7 +65,9 @@ def _judge(atoms: Atoms) -> None:
     cell, pbc = atoms.cell.array, atoms.pbc
     if not len(atoms) or not (np.isfinite(atoms.positions).all() and np.isfinite(cell).all()):
         return
-    if atoms.numbers.min() < 1 or (pbc.any() and not abs(np.linalg.det(cell)) > 0):
+    if not 1 <= atoms.numbers.min() <= atoms.numbers.max() < len(chemical_symbols) or (
+        pbc.any() and not abs(np.linalg.det(cell)) > 0
+    ):
         return
     if max(np.abs(atoms.positions).max(), np.abs(cell).max()) < 1e7:
         check_distances(atoms.numbers, atoms.positions, cell, pbc)
@@ -83,15 +86,48 @@ def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
         return
     from ase.io import iread
 
+    claimed = _claimed(path)
     done = 0
     try:
         for atoms in iread(path, index=":"):
+            if done == 0 and claimed not in (None, len(atoms)):
+                raise ValueError(f"its head says that it has {claimed} atoms, but there are {len(atoms)}")
             yield atoms
             done += 1
     except Exception as error:  # ASE's readers raise whatever they meet
         raise ValueError(
             f"{path.name}: ASE cannot read structure {done}, nor what comes after it: {error!r}"
         ) from error
+
+
+# Where files of other kinds say how many atoms they have: ASE believes it before it has seen them, or does not look.
+_COUNTS: Mapping[str, re.Pattern[str]] = {
+    ending: re.compile(pattern)
+    for ending, pattern in (
+        (".gro", r"[^\n]*\n\s*(\d+)"),
+        (".gen", r"\s*(\d+)"),
+        (".cube", r"[^\n]*\n[^\n]*\n\s*-?(\d+)"),
+        (".cfg", r"Number of particles\s*=\s*(\d+)"),
+        (".xsf", r"(?:[^\n]*\n)*?\s*PRIMCOORD[^\n]*\n\s*(\d+)"),
+    )
+}
+
+
+def _claimed(path: Path) -> int | None:
+    """Return how many atoms the head of a file says that it has, or raise if these are more than it has bytes."""
+    pattern = _COUNTS.get(Path(plain_name(path.name)).suffix.lower())
+    if pattern is None:
+        return None
+    try:
+        with open_binary(path) as file:
+            found = pattern.match(decode(file.read(5000)))
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if found is None:
+        return None
+    if len(found[1]) > 18 or (plain_name(path.name) == path.name and int(found[1]) > path.stat().st_size):
+        raise ValueError(f"{path.name} says that it has {found[1][:20]} atoms, and is too short for these")
+    return int(found[1])
 
 
 def frames_of_text(name: str, text: str, *, allow_close: bool = False) -> list[Atoms]:

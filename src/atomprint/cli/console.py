@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
 
@@ -50,6 +51,10 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 _MIN_TEXT = 10  # characters of a column of text, where there are as many
 
+Structure = Annotated[
+    str | None, typer.Option("--structure", help="Column with the structures, or with the names of their files.")
+]
+Folder = Annotated[Path | None, typer.Option("--folder", help="Folder of the files that the column names.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the results of an old run in the folder.")]
 Set = Annotated[

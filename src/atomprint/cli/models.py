@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Jobs, console, messages, progress_bar, styled, table
+from atomprint.cli.console import Folder, Jobs, Structure, console, messages, progress_bar, styled, table
 from atomprint.util.text import csv_text
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _DEFAULT = Path("atomprint-run")
 def predict(
     structures: Annotated[list[str], typer.Argument(help="Files with structures, formulas, or a table of either.")],
     model: Model = _DEFAULT,
+    structure: Structure = None,
+    folder: Folder = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV or JSON file for the predictions, with all columns.")
     ] = None,
@@ -64,7 +66,12 @@ def predict(
         loaded = load_model(_model_file(model), trusted=trust or ())
         with progress_bar(patience=1.0) as progress:
             found = loaded.predict(
-                structures, on_error="skip" if skip else "raise", n_jobs=-1 if jobs is None else jobs, progress=progress
+                structures,
+                structure=structure,
+                folder=folder,
+                on_error="skip" if skip else "raise",
+                n_jobs=-1 if jobs is None else jobs,
+                progress=progress,
             )
         if sort is not None or top is not None:
             found = _sorted(found, sort, top)
@@ -173,7 +180,8 @@ def evaluate(
     target: Annotated[
         str | None, typer.Option("--target", "-t", help="Column or key; by default that of the model.")
     ] = None,
-    structure: Annotated[str | None, typer.Option(help="Column with the structures.")] = None,
+    structure: Structure = None,
+    folder: Folder = None,
     formula: Annotated[str | None, typer.Option(help="Column with the formulas.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file for the figures and what is to be known of them.")
@@ -195,6 +203,7 @@ def evaluate(
             path=str(data),
             target=target or loaded.card.target,
             structure=structure,
+            folder=None if folder is None else str(folder),
             formula=formula,
             classes=loaded.card.classes,
             on_error="skip" if skip else "raise",

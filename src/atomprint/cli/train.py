@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, styled, table
+from atomprint.cli.console import Folder, Force, Jobs, Set, Structure, console, messages, progress_bar, styled, table
 
 if TYPE_CHECKING:
     from atomprint.learn.study.result_table import ResultRow
@@ -31,6 +31,8 @@ def init(
         typer.Argument(help="Your data: CSV, Parquet, extxyz, a folder of CIFs …  Without it: crystals to try out."),
     ] = None,
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
+    structure: Structure = None,
+    folder: Folder = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the recipe.")] = RECIPE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
@@ -42,7 +44,7 @@ def init(
             raise FileExistsError(f"{output} is there already; --force replaces it")
         from atomprint.util.files import write_atomically
 
-        text, notes = recipe_for(data, target, relative_to=output.parent)
+        text, notes = recipe_for(data, target, relative_to=output.parent, structure=structure, folder=folder)
         write_atomically(output, text)
         for note in notes:
             console.print(note)
@@ -56,6 +58,8 @@ def train(
     ] = RECIPE,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
+    structure: Structure = None,
+    folder: Folder = None,
     force: Force = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
     jobs: Jobs = None,
@@ -72,7 +76,7 @@ def train(
         if recipe.suffix.lower() == ".toml":
             given = Recipe.read(recipe, changes or ())
         else:
-            described = describe_data(recipe, target)
+            described = describe_data(recipe, target, structure=structure, folder=folder)
             for note in described.notes:
                 console.print(note)
             given = Recipe.of(described, changes or ())
@@ -81,10 +85,10 @@ def train(
         if target is not None:
             given = replace(given, data=replace(given.data, target=target))
         # If there is no place for the results, that should be known before the work.
-        with WholeFolder(given.output, force=force, own=FILES) as folder, progress_bar() as progress:
-            run = run_recipe(given, progress, folder.kept)
+        with WholeFolder(given.output, force=force, own=FILES) as place, progress_bar() as progress:
+            run = run_recipe(given, progress, place.kept)
             progress("Report", 0, None)
-            files = run.write(folder)
+            files = run.write(place)
         for reason in run.reasons:
             console.print(reason, style="dim")
         show_study(run.study)

@@ -60,6 +60,8 @@ class Dataset:
         Licence of the data.
     failures : tuple of Failure
         Rows that were left out, with ``on_error="skip"``.
+    notes : tuple of str
+        What was passed over or guessed when the data were read, in sentences.
     lines : tuple of (int or None), optional
         The line of its file on which each row begins, counted from 1 as editors do; None where there are no lines.
     """
@@ -76,6 +78,7 @@ class Dataset:
     folds: tuple[tuple[Indices, Indices], ...] = ()
     licence: str = ""
     failures: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
     lines: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -110,8 +110,8 @@ def read_files(
         Whether to look into the folders of a folder, too.
     """
     texts, others = members_of(path, _is_wanted, within=within)
-    structures = {name: text for name, text in texts.items() if _is_structure(name) or name.endswith("/")}
-    if not any(map(_is_structure, structures)):  # forms that other files may have as well
+    structures = {name: text for name, text in texts.items() if is_structure_file(name) or name.endswith("/")}
+    if not any(map(is_structure_file, structures)):  # forms that other files may have as well
         texts, others = members_of(path, _may_be_wanted, within=within)
         structures = {name: text for name, text in texts.items() if not _is_table(name)}
     if not structures:
@@ -135,7 +135,7 @@ def _and_more(names: Sequence[str], shown: int) -> str:
 def _joined(
     rows: Iterator[Row], files: Mapping[str, Callable[[], str]], column: str | None, notes: list[str]
 ) -> Iterator[Row]:
-    places, ids = _places(files), dict(zip(files, _ids(files), strict=True))
+    places, ids = places_of(files), dict(zip(files, _ids(files), strict=True))
     first = list(islice(rows, 100))
     column = _file_column(first, places) if column is None else column
     used: set[str] = set()
@@ -184,7 +184,7 @@ def _row_of_file(name: str, text: Callable[[], str], fields: Mapping[str, Any], 
     return Row({**row.fields, **fields}, row.structure, row.arrays, id_, row.problem)
 
 
-def _places(names: Iterable[str]) -> dict[str, list[str]]:
+def places_of(names: Iterable[str]) -> dict[str, list[str]]:
     """Return which files a table may mean by a name: the path, the name alone, and either without its ending."""
     places: dict[str, list[str]] = {}
     for name in names:
@@ -223,7 +223,7 @@ def _table_rows(path: Path, texts: Members, table: str | Path | None) -> tuple[I
         name = str(table)
         return read_text_table(PurePosixPath(name).name, StringIO(texts[name](), newline="")), name
     if not Path(table).is_file():
-        inside = [name for name in texts if not _is_structure(name)]
+        inside = [name for name in texts if not is_structure_file(name)]
         raise FileNotFoundError(f"table: no such file: {str(table)!r}; in {path.name} there are {inside}")
     return read_table(Path(table)), ""
 
@@ -238,14 +238,15 @@ def _is_table(name: str) -> bool:
 
 
 def _is_wanted(name: str) -> bool:
-    return not _is_hidden(name) and (_is_structure(name) or _is_table(name))
+    return not _is_hidden(name) and (is_structure_file(name) or _is_table(name))
 
 
 def _may_be_wanted(name: str) -> bool:
     return not _is_hidden(name) and (plain_name(name).lower().endswith(_OTHER_ENDINGS) or _is_table(name))
 
 
-def _is_structure(name: str) -> bool:
+def is_structure_file(name: str) -> bool:
+    """Return whether a file is one of structures by its name."""
     file = plain_name(PurePosixPath(name).name)
     return file.lower().endswith(_ENDINGS) or is_poscar_name(file)
 

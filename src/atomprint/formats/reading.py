@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ase import Atoms
 
+from atomprint.formats.beside import files_beside
 from atomprint.formats.folders import read_database, read_files, read_frames
 from atomprint.formats.json_files import read_json, read_json_lines
 from atomprint.formats.members import ARCHIVES
 from atomprint.formats.opening import plain_name
-from atomprint.formats.roles import Roles, choose_roles
+from atomprint.formats.roles import Roles, choose_roles, is_usual
 from atomprint.formats.source import Row, Source
 from atomprint.formats.structures import atoms_of
 from atomprint.formats.tables import OTHER_TABLES, TEXT_TABLES, read_table
@@ -27,7 +28,9 @@ def open_source(
     *,
     format: str | None = None,
     table: PathOrStr | None = None,
+    folder: PathOrStr | None = None,
     structure: str | None = None,
+    formula: str | None = None,
     limit: int | None = None,
 ) -> tuple[str, Source]:
     """Return the format of a file, and its rows, of which the first are read; see :func:`read_dataset`."""
@@ -35,15 +38,58 @@ def open_source(
         raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
     form = _format(path) if format is None else check_choice("format", format, FORMATS)
     notes: list[str] = []
-    rows = _open(path, form, table, structure or None, notes)
+    files = None
+    if form == "table":
+        try:
+            files = _files_of(path, folder, structure, formula)
+        except ValueError as error:
+            raise ValueError(error if str(error).startswith(path.name) else f"{path.name}: {error}") from error
+    elif folder is not None:
+        raise ValueError(f"folder is for a table that names structure files, and {path.name} is none")
+    if files is None:
+        rows = _open(path, form, table, structure or None, notes)
+    else:
+        form = "files"
+        if not files[0].is_dir():
+            raise FileNotFoundError(f"folder: no such folder: {str(files[0])!r}")
+        # What was guessed is right beside the table; whoever names a folder may mean folders in it, too.
+        rows = read_files(files[0], path, files[1] or None, notes, within=folder is not None)
+        if folder is None:
+            notes.append(f"Structures are the files in {files[0].name} that column {files[1]!r} names.")
     if limit is not None:
         rows = islice(rows, check_integer("limit", limit, 1))
-    found = Source(rows, "column" if form == "table" else "key", notes)
+    found = Source(rows, "column" if form == "table" or files is not None else "key", notes, files)
     if not found.first:
         raise ValueError(f"{path.name} has no rows")
     if (problem := found.first[0].problem) and not found.names and all(row.problem for row in found.first):
         raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
     return form, found
+
+
+def _files_of(
+    path: Path, folder: PathOrStr | None, structure: str | None, formula: str | None
+) -> tuple[Path, str] | None:
+    """Return folder and column of the structure files that a table names, told or guessed; None if there are none."""
+    if folder is not None:
+        return Path(folder), structure or ""
+    if structure == "" or (structure is None and formula is not None):
+        return None
+    first = list(islice(read_table(path), 100))
+    column = structure
+    if column is None and first:
+        usual = [name for name in first[0].fields if is_usual(name, "structure")]
+        column = usual[0] if len(usual) == 1 else None
+    if column is not None and any(_leads(path.parent, row.fields.get(column)) for row in first):
+        return None
+    return files_beside(path, first, column)
+
+
+def _leads(folder: Path, value: object) -> bool:
+    """Return whether a cell is the path of a file."""
+    try:
+        return isinstance(value, str) and 0 < len(value.strip()) < 1000 and (folder / value.strip()).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def structures_of(path: Path) -> list[Atoms]:

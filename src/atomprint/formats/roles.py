@@ -123,9 +123,10 @@ def _check(source: Source, argument: str, names: Sequence[str]) -> None:
             raise source.missing(argument, name)
 
 
-def is_usual(name: str) -> bool:
-    """Return whether structures, formulas or ids are usually called so."""
-    return _plain(name) in (*_STRUCTURES, *_FORMULAS, *_IDS)
+def is_usual(name: str, what: str | None = None) -> bool:
+    """Return whether structures, formulas or ids, or one of these alone, are usually called so."""
+    usual = {"structure": _STRUCTURES, "formula": _FORMULAS, "id": _IDS}
+    return any(_plain(name) in names for kind, names in usual.items() if what in (None, kind))
 
 
 def _plain(name: str) -> str:

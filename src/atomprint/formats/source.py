@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 _PART = re.compile(r"(.+)\[(\d+)\]")
 _NORM = ".norm"
-_PEEK = 100
+PEEK = 100
 """How many rows are looked at to guess what columns hold."""
 
 
@@ -98,12 +99,17 @@ class Source:
         What a named value is called. All rows have the same columns, but any row may lack a key.
     notes : list of str
         Remarks that reading adds, for the description of the data set.
+    files : (Path, str) or None
+        For a table that names structure files, their folder and the column with their names.
     """
 
-    def __init__(self, rows: Iterator[Row], noun: str, notes: list[str] | None = None) -> None:
-        self.first = list(islice(rows, _PEEK))
+    def __init__(
+        self, rows: Iterator[Row], noun: str, notes: list[str] | None = None, files: tuple[Path, str] | None = None
+    ) -> None:
+        self.first = list(islice(rows, PEEK))
         self.rows = chain(self.first, rows)
         self.noun = noun
+        self.files = files
         self.notes = notes if notes is not None else []
         self.names: dict[str, None] = {}  # in the order in which they were met
         for row in self.first:

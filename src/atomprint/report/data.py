@@ -172,7 +172,10 @@ def _failures(dataset: Dataset) -> Html:
         return Html()
     steps = ", ".join(f"“{step}” ({n:,})" for step, n in Counter(f.step for f in failures).most_common())
     many = "1 row" if len(failures) == 1 else f"{len(failures):,} rows"
-    rows = [(str(f.row), tag("span", f.id, class_="id"), f.step, f.reason) for f in failures[:MAX_ROWS]]
+    places = [str(f.row) if f.line is None else f"line {f.line}" for f in failures[:MAX_ROWS]]
+    rows = [
+        (place, tag("span", f.id, class_="id"), f.step, f.reason) for place, f in zip(places, failures, strict=False)
+    ]
     return join(
         [
             tag("h4", "Rows left out"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
-from atomprint.formats.values import column_kind
+from atomprint.formats.source import PEEK
+from atomprint.formats.values import column_kind, kind_of, number_of
 from atomprint.util.types import PathOrStr
 
 
@@ -31,6 +33,10 @@ class FileContents:
         Where structures, formulas and names are; None where they are not in a column, or there are none.
     n_rows : int
         How many rows were looked at: all, if they are few.
+    folder : str or None
+        For a table that names structure files in ``structure``: the folder they are in.
+    binary : tuple of str
+        Columns of numbers that are all 0 or 1, and both of them.
     """
 
     columns: tuple[str, ...]
@@ -41,9 +47,13 @@ class FileContents:
     formula: str | None
     id: str | None
     n_rows: int
+    folder: str | None = None
+    binary: tuple[str, ...] = ()
 
 
-def inspect_file(path: PathOrStr, *, structure: str | None = None, formula: str | None = None) -> FileContents:
+def inspect_file(
+    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, folder: PathOrStr | None = None
+) -> FileContents:
     """Look at the first rows of a file, a folder or an archive.
 
     Parameters
@@ -52,6 +62,8 @@ def inspect_file(path: PathOrStr, *, structure: str | None = None, formula: str 
         Anything that :func:`~atomprint.datasets.read_dataset` reads.
     structure, formula : str, optional
         Columns or keys with structures and formulas, if their names do not tell.
+    folder : path, optional
+        For a table that names structure files: the folder they are in.
 
     Returns
     -------
@@ -64,20 +76,32 @@ def inspect_file(path: PathOrStr, *, structure: str | None = None, formula: str 
     ValueError
         If there is nothing in it, or no way to tell where the structures or formulas are.
     """
-    _, found = open_source(Path(path), structure=structure)
-    roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
+    form, found = open_source(Path(path), structure=structure, formula=formula, folder=folder)
+    column = structure if form != "files" else None
+    roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={})
     taken = {roles.structure, roles.formula, roles.id}
     names = tuple(found.names)
     kinds = {name: column_kind([row.get(name) for row in found.first]) for name in names}
     numeric = (name for name in names if kinds[name] in ("number", "boolean"))
+    binary = tuple(name for name in names if _is_binary([row.get(name) for row in found.first]))
+    if binary and len(found.first) == PEEK:
+        rows = list(found.rows)
+        binary = tuple(name for name in binary if _is_binary([row.get(name) for row in rows]))
     units = {name: guess_unit(name) for name in names if kinds[name] in ("number", "array")}
     return FileContents(
         names,
         tuple(name for name in numeric if name not in taken and not is_label(name)),
         rank_targets(found.first, names, taken),
         {name: unit for name, unit in units.items() if unit},
-        roles.structure,
+        roles.structure if found.files is None else (found.files[1] or structure),
         roles.formula,
         roles.id,
         len(found.first),
+        None if found.files is None else str(found.files[0]),
+        binary,
     )
+
+
+def _is_binary(raws: list[Any]) -> bool:
+    """Return whether values are numbers that are all 0 or 1, and both of them, as far as they are known."""
+    return {number_of(raw) if kind_of(raw) == "number" else -1 for raw in raws if kind_of(raw) != "missing"} == {0, 1}

@@ -41,6 +41,7 @@ def read_dataset(
     definitions: Mapping[str, str] | None = None,
     classes: Mapping[str, Classes] | None = None,
     table: PathOrStr | None = None,
+    folder: PathOrStr | None = None,
     on_error: str = "raise",
     format: str | None = None,
     limit: int | None = None,
@@ -93,6 +94,9 @@ def read_dataset(
         words become classes in the order of the alphabet. Numbers become classes only if they are given here.
     table : path or None
         For a folder or an archive: its table, in it or elsewhere. None is the only .csv or .tsv file in it, if any.
+    folder : path or None
+        For a table whose column ``structure`` names structure files: the folder they are in. None is the folder of the
+        table or one in it, if files of these names are there.
     on_error : {"raise", "skip"}
         What to do with a row that cannot be read: raise, or leave it out and note in ``failures`` which, and why.
     format : str or None
@@ -133,7 +137,9 @@ def read_dataset(
     place = Path(path)
     told = _Told(units or {}, titles or {}, definitions or {}, classes or {})
     failed = Failures(place.name, on_error)
-    form, found = open_source(place, format=format, table=table, structure=structure, limit=limit)
+    form, found = open_source(
+        place, format=format, table=table, folder=folder, structure=structure, formula=formula, limit=limit
+    )
     with _naming(place):
         roles = choose_roles(
             found,
@@ -175,18 +181,19 @@ def read_dataset(
         description=" ".join([f"Read from {place.name}.", *found.notes]),
         source=f"Own data, {place.name}" if source is None else source,
         failures=tuple(sorted(failed)),
+        notes=tuple(found.notes),
         lines=None if set(lines) == {None} else lines,
     )
 
 
 def read_items(
-    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, table: PathOrStr | None = None
+    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, folder: PathOrStr | None = None
 ) -> list[tuple[str, Atoms | str | Failure]]:
     """Return names and structures, or else formulas, of what :func:`read_dataset` reads from a path.
 
     Parameters
     ----------
-    path, structure, formula, table
+    path, structure, formula, folder
         See :func:`read_dataset`.
 
     Returns
@@ -200,9 +207,10 @@ def read_items(
         If there is no such file, or no row of it can be found.
     """
     place = Path(path)
-    _, found = open_source(place, table=table, structure=structure)
+    form, found = open_source(place, folder=folder, structure=structure, formula=formula)
     with _naming(place):
-        roles = choose_roles(found, targets={}, structure=structure, formula=formula, id_=None, groups={})
+        column = structure if form != "files" else None
+        roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={})
     failed = Failures(place.name, "skip")
     entries = _read_entries(found, roles, place.parent, failed, False, 1)
     rows = [(e.number, e.id, e.formula if e.atoms is None else e.atoms) for e in entries]

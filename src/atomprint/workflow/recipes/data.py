@@ -25,6 +25,8 @@ class DataSection:
         The column or key to predict; may be left out where a data set has only one.
     structure, formula, id : str or None
         Columns or keys with the structures, the formulas and the names, for ``path``.
+    folder : str or None
+        For a table whose column ``structure`` names files: the folder they are in, relative to the recipe.
     groups : tuple of str
         Further columns, by which ``[split]`` can group.
     unit, title : str or None
@@ -50,6 +52,7 @@ class DataSection:
     structure: str | None = None
     formula: str | None = None
     id: str | None = None
+    folder: str | None = None
     groups: tuple[str, ...] = ()
     unit: str | None = None
     title: str | None = None
@@ -103,7 +106,7 @@ class DataSection:
         return next(iter(dataset.targets))
 
     def _known(self, name: str) -> Dataset:
-        for entry in ("structure", "formula", "id", "unit", "title", "format"):
+        for entry in ("structure", "formula", "id", "folder", "unit", "title", "format"):
             if getattr(self, entry) is not None:
                 raise ValueError(f"data.{entry} belongs to files of your own, not to data set {name!r}")
         check_choice("data.name", name, tuple(REGISTRY))
@@ -118,6 +121,7 @@ class DataSection:
             str(self.path),
             targets=target,
             structure=self.structure,
+            folder=self.folder,
             formula=self.formula,
             id=self.id,
             groups=self.groups,

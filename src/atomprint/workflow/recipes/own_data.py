@@ -32,7 +32,13 @@ class DescribedData:
     notes: tuple[str, ...] = ()
 
 
-def describe_data(data: str | PathLike[str], target: str | None = None) -> DescribedData:
+def describe_data(
+    data: str | PathLike[str],
+    target: str | None = None,
+    *,
+    structure: str | None = None,
+    folder: str | PathLike[str] | None = None,
+) -> DescribedData:
     """Return the ``[data]`` of a recipe for a file, a folder or a data set that atomprint knows.
 
     Parameters
@@ -41,6 +47,10 @@ def describe_data(data: str | PathLike[str], target: str | None = None) -> Descr
         The file or folder; or the name of the data set, if there is no such file.
     target : str, optional
         Column or key to predict. Default: the likeliest one of a file; left to the run for a known data set.
+    structure : str, optional
+        Column with the structures, or with the names of their files.
+    folder : path, optional
+        The folder of these files.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def describe_data(data: str | PathLike[str], target: str | None = None) -> Descr
     path = Path(data)
     if fspath(data) in REGISTRY and not path.exists():
         return DescribedData(DataSection(name=fspath(data), target=target))
-    found = inspect_file(path)
+    found = inspect_file(path, structure=structure, folder=folder)
     notes = []
     if target is None:
         if not found.targets:
@@ -64,10 +74,25 @@ def describe_data(data: str | PathLike[str], target: str | None = None) -> Descr
     elif not {target, target.partition("[")[0], target.removesuffix(".norm")} & set(found.columns):
         raise ValueError(f"{path}: no column or key {target!r}: there are {', '.join(found.columns)}")
     unit = found.units.get(target)
+    classes = ("0", "1") if target in found.binary else ()
+    if classes:
+        unit = None
+        notes.append(
+            f"Target: {target} is 0 or 1 everywhere, and taken as two classes; for a number, delete classes in [data]."
+        )
+    if found.folder is not None:
+        notes.append(f"Structures: the files in {found.folder} that column {found.structure!r} names.")
     if unit is not None:
         notes.append(f"Unit: {unit}, guessed from the name {target!r}; change unit in [data] if it is another.")
     section = DataSection(
-        path=str(path), target=target, structure=found.structure, formula=found.formula, id=found.id, unit=unit
+        path=str(path),
+        target=target,
+        structure=found.structure,
+        folder=found.folder,
+        formula=found.formula,
+        id=found.id,
+        unit=unit,
+        classes=classes,
     )
     others = tuple(name for name in found.targets if name != target)
     return DescribedData(section, f"{target} of {path.name}", others, tuple(notes))

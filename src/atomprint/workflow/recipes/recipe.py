@@ -173,6 +173,8 @@ class Recipe:
         section = described.section
         if section.path is not None:
             section = replace(section, path=str(Path(section.path).absolute()))
+        if section.folder is not None:
+            section = replace(section, folder=str(Path(section.folder).absolute()))
         return cls(section, title=described.title).replaced(overrides)
 
     @classmethod
@@ -210,10 +212,10 @@ class Recipe:
             recipe = cls.from_dict(table)
         except (ValueError, TypeError) as error:
             raise type(error)(f"{path}: {error}") from error
-        where = recipe.data.path
-        if where is None or any(text.partition("=")[0].strip() == "data.path" for text in overrides):
-            return recipe
-        return replace(recipe, data=replace(recipe.data, path=str((path.parent / where).absolute())))
+        given = {text.partition("=")[0].strip() for text in overrides}
+        places = {name: getattr(recipe.data, name) for name in ("path", "folder") if f"data.{name}" not in given}
+        places = {name: str((path.parent / place).absolute()) for name, place in places.items() if place is not None}
+        return replace(recipe, data=replace(recipe.data, **places))
 
     @classmethod
     def shipped(cls, name: str, overrides: Iterable[str] = ()) -> Self:

@@ -32,7 +32,7 @@ path = {path}
 {columns}target = {target}{target_note}
 unit = {unit}                   # of the target, for plots and tables{unit_note}
 # title = "Band gap"        # the target in words
-# classes = ["no", "yes"]   # if the target is a category; the positive class last
+{classes}   # if the target is a category; the positive class last
 # groups = ["prototype"]    # further columns, for [split]
 # sample = 1000             # only so many rows, to try things out
 on_error = "raise"          # "skip" leaves out rows that cannot be used, and lists them in the report
@@ -80,7 +80,14 @@ level = {evaluation.level}                 # share of true values that predictio
 """
 
 
-def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> tuple[str, list[str]]:
+def recipe_for(
+    data: Path | None,
+    target: str | None,
+    *,
+    relative_to: Path,
+    structure: str | None = None,
+    folder: Path | None = None,
+) -> tuple[str, list[str]]:
     """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
 
     Parameters
@@ -91,6 +98,8 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
         Column or key to predict; None to look for it.
     relative_to : path
         Folder of the recipe, to which its paths are relative.
+    structure, folder : optional
+        See :func:`~atomprint.workflow.recipes.own_data.describe_data`.
 
     Raises
     ------
@@ -100,18 +109,21 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
     if data is None:
         described = DescribedData(DataSection(name="dcdft", target="bulk_modulus"), "Bulk moduli of the elements")
     else:
-        described = describe_data(data, target)
+        described = describe_data(data, target, structure=structure, folder=folder)
     section, notes = described.section, list(described.notes)
     recipe = Recipe(replace(section, on_error="skip"))
     dataset = recipe.data.load()
     recipe, why = complete(recipe, dataset)
     section = replace(section, target=recipe.data.target)
     if dataset.failures and section.path is not None:
-        first = dataset.failures[0]
+        n = len(dataset.failures)
+        shown = "; ".join(f"{failure.place}: {failure.reason}" for failure in dataset.failures[:3])
+        rows = "1 row" if n == 1 else f"{n} rows"
         notes.append(
-            f"{len(dataset.failures)} rows cannot be used, the first is row {first.row} ({first.reason}): "
-            'set on_error = "skip" to leave them out'
+            f"{rows} cannot be used ({shown}{f'; and {n - 3} more' if n > 3 else ''}): "
+            'set on_error = "skip" in [data] to leave them out.'
         )
+    notes += dataset.notes
     notes.append(why["data"][0])
     wild = wild_sentence(Problem.of(dataset, str(section.target)))
     notes += [f"Warning: {wild}"] if wild else []
@@ -138,7 +150,8 @@ def recipe_for(data: Path | None, target: str | None, *, relative_to: Path) -> t
 
 def _own(described: DescribedData, relative_to: Path) -> str:
     section = described.section
-    columns = {"structure": section.structure, "formula": section.formula, "id": section.id}
+    folder = None if section.folder is None else Path(os.path.relpath(section.folder, relative_to)).as_posix()
+    columns = {"structure": section.structure, "folder": folder, "formula": section.formula, "id": section.id}
     others = described.others[:5]
     return _OWN_DATA.format(
         path=_quoted(Path(os.path.relpath(str(section.path), relative_to)).as_posix()),
@@ -146,6 +159,7 @@ def _own(described: DescribedData, relative_to: Path) -> str:
         target=_quoted(str(section.target)),
         target_note=f"    # or {', '.join(map(_printable, others))}" if others else "",
         unit=_quoted(section.unit or ""),
+        classes='classes = ["0", "1"]     ' if section.classes else '# classes = ["no", "yes"]',
         unit_note="; guessed from the name of the target" if section.unit else "",
     )
 

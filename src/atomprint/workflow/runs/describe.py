@@ -52,7 +52,8 @@ def _check_structures(given: FeatureSet, dataset: Dataset, failures: dict[int, F
         first.fit_transform([inputs[i] for i in run])
 
     def failed(row: int, error: Exception) -> None:
-        failures[row] = Failure(row, dataset.ids[row], "features", f"{given.key}: {reason_of(error)}")
+        line = None if dataset.lines is None else dataset.lines[row]
+        failures[row] = Failure(row, dataset.ids[row], "features", f"{given.key}: {reason_of(error)}", line)
 
     for start in range(0, len(dataset), _CHUNK):
         progress(f"Checking structures for {given.key}", start, len(dataset))

@@ -42,7 +42,9 @@ class Inputs:
         return [self.items[i] for i in range(start, stop)]  # a sequence that reads when asked
 
 
-def read_inputs(given: Any, structures: bool) -> Inputs:
+def read_inputs(
+    given: Any, structures: bool, *, structure: str | None = None, folder: str | PathLike[str] | None = None
+) -> Inputs:
     """Return what can be predicted as rows.
 
     Parameters
@@ -52,6 +54,10 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
         file is a table with a column of structures or formulas.
     structures : bool
         Whether formulas are not enough.
+    structure : str, optional
+        For a table: the column with the structures, or with the names of their files.
+    folder : path, optional
+        The folder of these files.
 
     Returns
     -------
@@ -77,7 +83,7 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     ids: list[str] = []
     for item in given:
         if isinstance(item, str | PathLike) and (structures or isinstance(item, PathLike) or Path(item).exists()):
-            for name, found in _of_path(Path(item), structures, len(given) == 1):
+            for name, found in _of_path(Path(item), structures, len(given) == 1, structure, folder):
                 ids.append(name)
                 items.append(replace(found, row=len(items)) if isinstance(found, Failure) else found)
         else:
@@ -88,13 +94,15 @@ def read_inputs(given: Any, structures: bool) -> Inputs:
     return Inputs(items, ids)
 
 
-def _of_path(path: Path, structures: bool, alone: bool) -> list[tuple[str, Any]]:
+def _of_path(
+    path: Path, structures: bool, alone: bool, structure: str | None, folder: str | PathLike[str] | None
+) -> list[tuple[str, Any]]:
     """Return names and structures or formulas of what is at a path; if it is one of several, what is wrong with it."""
     if alone and not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}, and nothing but structures can be predicted")
     many = path.is_dir() or (alone and _is_table(path))
     try:
-        found = read_items(path)
+        found = read_items(path, structure=structure, folder=folder)
         if structures and any(isinstance(item, str) for _, item in found):
             raise ValueError(f"the model needs structures, data set {path.stem!r} has only compositions")
     except (ValueError, OSError) as error:

@@ -195,6 +195,8 @@ class TrainedModel:
         self,
         structures: Any,
         *,
+        structure: str | None = None,
+        folder: str | PathLike[str] | None = None,
         on_error: str = "raise",
         n_jobs: int | None = None,
         progress: Progress = silent,
@@ -206,6 +208,10 @@ class TrainedModel:
         structures : structure or composition, sequence of these, file, folder, or Dataset
             ASE ``Atoms``, pymatgen objects, files that ASE reads (all structures in them; of a folder all its files), a
             :class:`~atomprint.structures.Batch`; for models of compositions formulas, too.
+        structure : str, optional
+            For a table: the column with the structures, or with the names of their files.
+        folder : path, optional
+            The folder of these files; by default that of the table or one in it.
         on_error : {"raise", "skip"}
             What to do with a structure that cannot be read or described, such as one with an element that the
             descriptor does not know: raise an error, or leave its prediction nan and list it under ``failures``.
@@ -226,7 +232,7 @@ class TrainedModel:
             If there is no such file.
         """
         check_on_error(on_error)
-        inputs = read_inputs(structures, needs_structures(self.pipeline))
+        inputs = read_inputs(structures, needs_structures(self.pipeline), structure=structure, folder=folder)
         pipeline = self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs)
         blocks: list[_Block] = []
         of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None

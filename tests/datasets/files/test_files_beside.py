@@ -1,0 +1,113 @@
+"""Tables that name structure files: which folder, which column, and what becomes of rows without one."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from atomprint.datasets import inspect_file, read_dataset
+from atomprint.workflow.recipes.own_data import describe_data
+from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.recipes.template import recipe_for
+from atomprint.workflow.saved.inputs import read_inputs
+
+SALTS = ("NaCl", "KCl", "LiF")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a folder with a table that names files in a folder beside it."""
+    (tmp_path / "cifs").mkdir()
+    for i, salt in enumerate(4 * SALTS):
+        write(tmp_path / "cifs" / f"c{i}.cif", bulk(salt, "rocksalt", 5 + i / 4))
+    rows: list[list[object]] = [[f"c{i}.cif", "of\ntwo lines", i / 2] for i in range(12)]
+    write_table(tmp_path / "data.csv", ["file", "note", "gap"], rows)
+    return tmp_path
+
+
+def write_table(path: Path, header: list[str] | None, rows: list[list[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([*([header] if header else []), *rows])
+
+
+@pytest.mark.parametrize("ending", [".cif", ""])
+@pytest.mark.parametrize("header", [["file", "gap"], ["id", "gap"], ["structure", "gap"], None])
+def test_a_folder_beside_or_around_is_found(place: Path, ending: str, header: list[str] | None):
+    rows: list[list[object]] = [[f"c{i}{ending}", i / 2] for i in (2, 0, 1)]
+    if header == ["structure", "gap"] and ending:
+        header = ["name", "gap"]  # else paths, which lead somewhere from a table among the files
+    for path in (place / "data.csv", place / "cifs" / "id_prop.csv"):
+        write_table(path, header, rows)
+        dataset = read_dataset(path)
+        assert dataset.ids == ("c2", "c0", "c1")
+        assert dataset.formulas == ("LiF", "NaCl", "KCl")
+        assert dataset.targets[header[1] if header else "1"].values.tolist() == [1, 0, 0.5]
+        assert "Structures are the files in cifs that column" in dataset.notes[0]
+        assert "9 of 12 files have no row in the table" in dataset.notes[1]
+        assert dataset.lines == ((2, 3, 4) if header else (1, 2, 3))
+        assert list(read_inputs([path], True).ids) == ["c2", "c0", "c1"]
+        path.unlink()
+
+
+def test_rows_without_a_file_are_counted_with_their_line(place: Path):
+    with (place / "data.csv").open("a") as file:
+        file.write("c99.cif,x,1\n")
+    dataset = read_dataset(place / "data.csv", targets="gap", on_error="skip")
+    assert dataset.lines == tuple(range(2, 26, 2))
+    assert [(f.line, f.reason, f.place) for f in dataset.failures] == [
+        (26, "there is no file 'c99.cif'", "line 26 (c99.cif)")
+    ]
+    _, notes = recipe_for(place / "data.csv", "gap", relative_to=place)
+    assert any("1 row cannot be used (line 26 (c99.cif): there is no file 'c99.cif')" in note for note in notes)
+
+
+def test_several_folders_are_an_error_until_one_is_given(place: Path):
+    (place / "relaxed").mkdir()
+    for i in range(12):
+        write(place / "relaxed" / f"c{i}.cif", bulk("CsI", "rocksalt", 8))
+    with pytest.raises(ValueError, match=r"data.csv: .* are in 'cifs', 'relaxed': give the column as structure"):
+        read_dataset(place / "data.csv", targets="gap")
+    for folder, first in (("cifs", "NaCl"), ("relaxed", "CsI")):
+        dataset = read_dataset(place / "data.csv", targets="gap", structure="file", folder=place / folder)
+        assert dataset.formulas[0] == first
+        assert read_dataset(place / "data.csv", targets="gap", folder=place / folder).formulas[0] == first
+        inputs = read_inputs([str(place / "data.csv")], True, structure="file", folder=place / folder)
+        assert inputs.items[0].get_chemical_formula() == first.replace("NaCl", "ClNa")
+    with pytest.raises(FileNotFoundError, match="folder: no such folder"):
+        read_dataset(place / "data.csv", targets="gap", folder=place / "nowhere")
+    with pytest.raises(ValueError, match="folder is for a table"):
+        read_dataset(place / "cifs", folder=place / "cifs")
+
+
+def test_recipes_keep_the_folder(place: Path):
+    described = describe_data(place / "data.csv", "gap")
+    assert (described.section.structure, described.section.folder) == ("file", str(place / "cifs"))
+    text, _ = recipe_for(place / "data.csv", "gap", relative_to=place / "runs")
+    assert 'folder = "../cifs"' in text
+    (place / "runs").mkdir()
+    (place / "runs" / "recipe.toml").write_text(text)
+    assert Recipe.read(place / "runs" / "recipe.toml").data.load().formulas == 4 * SALTS
+
+
+def test_formulas_are_read_where_they_are_asked_for(place: Path):
+    write_table(place / "data.csv", ["id", "formula", "gap"], [[f"c{i}", salt, i / 2] for i, salt in enumerate(SALTS)])
+    assert read_dataset(place / "data.csv").structures is not None
+    assert read_dataset(place / "data.csv", formula="formula").structures is None
+    assert read_dataset(place / "data.csv", structure="").structures is None
+
+
+def test_columns_of_0_and_1_are_taken_for_classes(place: Path):
+    rows: list[list[object]] = [[salt, i % 2, 0.5 + i % 2] for i, salt in enumerate(SALTS * 50)]
+    write_table(place / "x.csv", ["formula", "metal", "gap"], rows)
+    assert inspect_file(place / "x.csv").binary == ("metal",)
+    described = describe_data(place / "x.csv", "metal")
+    assert described.section.classes == ("0", "1")
+    assert "taken as two classes" in described.notes[0]
+    assert described.section.load().targets["metal"].kind == "classification"
+    text, _ = recipe_for(place / "x.csv", "metal", relative_to=place)
+    assert 'classes = ["0", "1"] ' in text
+    write_table(place / "x.csv", ["formula", "metal", "gap"], [*rows, ["MgO", 2, 1.0]])  # beyond the first hundred
+    assert inspect_file(place / "x.csv").binary == ()
+    assert describe_data(place / "x.csv", "metal").section.classes == ()

@@ -39,7 +39,7 @@ from atomprint.pooling import Pooling
 
 LIMIT = 1e-6
 QUICK: dict[str, dict[str, Any]] = {
-    "ensemble": {"members": ["ridge", "kernel_ridge", {"type": "extra_trees", "n_estimators": 50}], "n_folds": 1},
+    "ensemble": {"members": ["ridge", "svm", {"type": "extra_trees", "n_estimators": 50}], "n_folds": 1},
     "resnet": {"width": 32, "n_epochs": 40},
     "mlp": {"max_iter": 200},
     "random_forest": {"n_estimators": 50},

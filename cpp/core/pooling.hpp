@@ -33,8 +33,18 @@ void drop_rounding(T* numbers, std::size_t n, double size) {
 }
 
 // What rounding leaves in the features of a centre: nothing to speak of; a share of each of them; or, where they are
-// sums in which terms cancel, of the largest of them.
-enum class Rounding { none, of_each, of_largest };
+// sums in which terms cancel, of the size of their block.
+enum class Rounding { none, of_each, of_blocks };
+
+// The features [bounds[k], bounds[k + 1]) are block k.
+using Bounds = std::vector<std::size_t>;
+
+// The same for each block of the features of a centre, beside its size.
+template <class T>
+void drop_rounding(T* features, const Bounds& bounds, const double* sizes) {
+    for (std::size_t k = 0; k + 1 < bounds.size(); ++k)
+        drop_rounding(features + bounds[k], bounds[k + 1] - bounds[k], sizes[k]);
+}
 
 // The partial sums of one structure take no more than this together, in bytes.
 inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
@@ -63,14 +73,15 @@ void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most
 }
 
 // For each structure the sums of the features of its centres times their weights, (n_rows, n_features). While they are
-// added up, sizes stand behind them: what the terms of a row, or with weights of both signs each number, amount to.
+// added up, sizes stand behind them: what the terms of a block, or with weights of both signs each number, amount to.
 class WeightedSums : public SumsOfRuns {
 public:
     using Part = std::vector<double>;
 
     WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features, std::size_t n_centres,
-                 Rounding rounding)
-        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding) {
+                 Rounding rounding, Bounds bounds = {})
+        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding),
+          bounds_(std::move(bounds)) {
         if (rounding == Rounding::of_each) {
             const double* const end = weights.values + weights.offsets[n_centres];
             if (std::none_of(weights.values + weights.offsets[0], end, [](double weight) { return weight < 0.0; }))
@@ -84,9 +95,10 @@ public:
         return std::clamp<std::size_t>(memory_of_parts / size, 1, parts_of_sum);
     }
 
-    // Add features, or their sum over several centres with the weights of this one.
+    // Add features, or their sum over several centres with the weights of this one; where they are in blocks, the sizes
+    // of these as well.
     template <class T>
-    void add(Part& part, std::int64_t centre, const T* features) const {
+    void add(Part& part, std::int64_t centre, const T* features, const double* sizes = nullptr) const {
         for (std::int64_t k = weights_.offsets[centre]; k < weights_.offsets[centre + 1]; ++k) {
             double* const to = part.data() + static_cast<std::size_t>(weights_.rows[k]) * n_features_;
             const double weight = weights_.values[k];
@@ -94,7 +106,7 @@ public:
                 to[f] += weight * static_cast<double>(features[f]);
         }
         if (rounding_ != Rounding::none)
-            add_sizes(part, centre, features);
+            add_sizes(part, centre, features, sizes);
     }
 
     // The sums of a part that is complete, with zeros for what is nothing but rounding.
@@ -102,9 +114,9 @@ public:
         const std::size_t n = weights_.n_rows * n_features_;
         double* const sums = part.data();
         const double* const sizes = sums + n;
-        if (rounding_ == Rounding::of_largest)
+        if (rounding_ == Rounding::of_blocks)
             for (std::size_t row = 0; row < weights_.n_rows; ++row)
-                drop_rounding(sums + row * n_features_, n_features_, sizes[row]);
+                drop_rounding(sums + row * n_features_, bounds_, sizes + row * n_sizes());
         if (rounding_ == Rounding::of_each)
             for (std::size_t k = 0; k < n; ++k)
                 drop_rounding(sums + k, 1, sizes[k]);
@@ -113,28 +125,24 @@ public:
     }
 
 private:
-    std::size_t n_sizes() const {
-        return rounding_ == Rounding::none ? 0 : rounding_ == Rounding::of_largest ? 1 : n_features_;
+    std::size_t n_sizes() const { // behind each row
+        return rounding_ == Rounding::none ? 0 : rounding_ == Rounding::of_each ? n_features_ : bounds_.size() - 1;
     }
 
     template <class T>
-    void add_sizes(Part& part, std::int64_t centre, const T* features) const {
-        double* const sizes = part.data() + weights_.n_rows * n_features_;
-        const double largest = rounding_ == Rounding::of_largest ? largest_of(features, n_features_) : 0.0;
-        for (std::int64_t k = weights_.offsets[centre]; k < weights_.offsets[centre + 1]; ++k) {
-            const auto row = static_cast<std::size_t>(weights_.rows[k]);
-            const double weight = std::abs(weights_.values[k]);
-            if (rounding_ == Rounding::of_largest)
-                sizes[row] += weight * largest;
-            else
-                for (std::size_t f = 0; f < n_features_; ++f)
-                    sizes[row * n_features_ + f] += weight * std::abs(static_cast<double>(features[f]));
-        }
+    void add_sizes(Part& part, std::int64_t centre, const T* features, const double* sizes) const {
+        double* const to = part.data() + weights_.n_rows * n_features_;
+        for (std::int64_t w = weights_.offsets[centre]; w < weights_.offsets[centre + 1]; ++w)
+            for (std::size_t k = 0; k < n_sizes(); ++k)
+                to[static_cast<std::size_t>(weights_.rows[w]) * n_sizes() + k] +=
+                    std::abs(weights_.values[w]) *
+                    (rounding_ == Rounding::of_blocks ? sizes[k] : std::abs(static_cast<double>(features[k])));
     }
 
     RowWeights weights_;
     std::size_t n_features_;
     Rounding rounding_;
+    Bounds bounds_;
 };
 
 // Write the sums of a structure to the rows of all, or throw where they are not finite numbers.

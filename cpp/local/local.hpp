@@ -17,6 +17,8 @@
 //   const T* sum(Workspace&, std::int32_t n_slots, T* features) const;
 //       Features of the expanded centres, added up: in `features`, with vector_slack numbers more, or
 //       wherever they are.
+//   const double* sizes(Workspace&, const T* features) const;
+//       What the terms of each block of these amount to, where rounding() is of_blocks.
 //   void write(Workspace&, T* features) const;
 //       The same for one centre, with zeros for what is nothing but rounding.
 //
@@ -161,7 +163,8 @@ void write_features(const H& hooks, const Environments& in, int n_threads, Out* 
 template <class H, class Done>
 void pool(const H& hooks, const Environments& in, int n_threads, const Done& done) {
     WeightedSums sums(in.last, in.centres.weights, hooks.n_features(),
-                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding());
+                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding(),
+                      hooks.bounds());
     for_runs(
         hooks, in, H::slots, sums.most_parts(), n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
@@ -174,8 +177,9 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                               hooks.collect(memory.work, site(members[slot]));
                               hooks.expand(memory.work, static_cast<std::int32_t>(slot));
                           }
-                          sums.add(part, members[0],
-                                   hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data()));
+                          const auto* const features =
+                              hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data());
+                          sums.add(part, members[0], features, hooks.sizes(memory.work, features));
                       });
             sums.put(run, std::move(part));
         },
@@ -411,6 +415,11 @@ public:
     bool averages() const { return false; }
     // Sums of terms of one sign are right to the last digits, if not weighted with both signs.
     Rounding rounding() const { return Rounding::of_each; }
+    Bounds bounds() const { return {}; } // of blocks, for of_blocks
+    template <class Workspace>
+    const double* sizes(Workspace&, const T*) const {
+        return nullptr;
+    }
 
     template <class Workspace>
     void begin(Workspace&, std::int32_t, std::size_t) const {}

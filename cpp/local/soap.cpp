@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numbers>
 #include <stdexcept>
 
@@ -14,6 +15,8 @@ namespace {
 
 // Neighbours of a group in a zone from which summing them in the short basis pays.
 constexpr std::int32_t fewest_in_zone = 6;
+// Atoms nearer than this are on the centre, in Å.
+constexpr double on_centre = 1e-6;
 // Coefficients of structures that are kept between the passes of an inner average, in bytes.
 constexpr std::size_t memory_of_means = std::size_t{32} << 20;
 
@@ -70,6 +73,7 @@ struct Soap<T>::Workspace {
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
     std::vector<char> present;                   // which column groups hold numbers, for any of the slots
     std::vector<std::int32_t> columns;
+    std::vector<double> amount, sizes; // weights of neighbours off the centre, by group, for all slots; of blocks
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
@@ -162,6 +166,21 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             add_block(a, p_.n_channels);
             break;
         }
+    for (std::size_t k = 0; k < blocks_.size(); ++k) {
+        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
+        bounds_.insert(bounds_.end(), {blocks_[k].first, blocks_[k].first + (end - blocks_[k].first) / n_l});
+    }
+    bounds_.push_back(n_features_);
+    largest_product_ = 0.0;
+    for (std::int32_t cell = 0; cell < n_cells; ++cell)
+        for (std::int32_t l = 1; l <= l_max; ++l) {
+            const double* const start =
+                radial.coefficients + (static_cast<std::size_t>(cell) * radial_powers * n_l + l) * n_max;
+            double squares = 0.0;
+            for (std::int32_t n = 0; n < n_max; ++n)
+                squares += start[n] * start[n];
+            largest_product_ = std::max(largest_product_, prefactor_[l] * (2.0 * l + 1.0) * squares);
+        }
     expansion_ = {{table_.data(), short_table_.data(), zone_basis_.data(), zone_transposed_.data(), n_cells, n_zones_,
                    n_pad_, n_cells / p_.cutoff, 1.0 / p_.cutoff},
                   n_max,
@@ -179,6 +198,7 @@ void Soap<T>::begin(Workspace& work, std::int32_t n_slots, std::size_t) const {
     const std::int32_t n_l = p_.l_max + 1;
     work.scratch.resize(kernels().soap.of<T>().scratch_size(expansion_) + vector_slack);
     work.present.assign(static_cast<std::size_t>(std::max(p_.n_channels, n_groups_)), 0);
+    work.amount.assign(static_cast<std::size_t>(n_groups_), 0.0);
     work.coefficients.assign(n_slots * n_coefficients() + work.present.size() + vector_slack, T(0));
     for (std::int32_t l = 0; l < n_l; ++l) {
         work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
@@ -193,6 +213,7 @@ void Soap<T>::begin(Workspace& work, std::int32_t n_slots, std::size_t) const {
 template <class T>
 void Soap<T>::clear(Workspace& work, std::int32_t n_slots) const {
     std::fill(work.present.begin(), work.present.end(), char(0));
+    std::fill(work.amount.begin(), work.amount.end(), 0.0);
     if (n_slots > 1) // of groups that are not there for all
         std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
 }
@@ -279,6 +300,9 @@ void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
     const Neighbourhood neighbours = work.neighbourhood();
     const auto& kernel = kernels().soap.of<T>();
     const Coefficients<T> out = work.view(n_columns_);
+    for (const Segment& segment : work.segments)
+        for (std::int32_t k = segment.begin; k < segment.end; ++k)
+            work.amount[segment.group] += work.r[k] > on_centre ? std::abs(work.weight[k]) : 0.0;
     if (p_.embedding.empty()) {
         kernel.expand(expansion_, neighbours, work.scratch.data(), out, slot, work.columns.data());
         for (const Segment& segment : work.segments)
@@ -346,10 +370,40 @@ const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const 
     return features;
 }
 
+// How much density each channel, and their total, has off the centre.
+template <class T>
+std::vector<double> Soap<T>::amounts(const Workspace& work) const {
+    std::vector<double> found(static_cast<std::size_t>(p_.n_channels) + 1, 0.0);
+    for (std::int32_t channel = 0; channel < p_.n_channels; ++channel) {
+        if (!mixes())
+            found[channel] = work.amount[channel];
+        for (std::int32_t g = 0; mixes() && g < n_groups_; ++g)
+            found[channel] += std::abs(p_.embedding[g * p_.n_channels + channel]) * work.amount[g];
+        found.back() += found[channel];
+    }
+    return found;
+}
+
+// Numbers of a block are as uncertain as the largest of them is large. An atom on the centre makes large ones of degree
+// 0 and nothing of the others, which are then small, but right: they are judged by what the other atoms add up to.
+template <class T>
+const double* Soap<T>::sizes(Workspace& work, const T* features) const {
+    const std::vector<double> amount = amounts(work);
+    work.sizes.resize(2 * blocks_.size());
+    for (std::size_t k = 0; k < blocks_.size(); ++k) {
+        const std::size_t first = bounds_[2 * k], middle = bounds_[2 * k + 1], end = bounds_[2 * k + 2];
+        const double others = largest_product_ * amount[blocks_[k].a / n_pad_] * amount[blocks_[k].b / n_pad_];
+        work.sizes[2 * k] = largest_of(features + first, middle - first);
+        work.sizes[2 * k + 1] =
+            std::min(std::max(work.sizes[2 * k], largest_of(features + middle, end - middle)), others);
+    }
+    return work.sizes.data();
+}
+
 template <class T>
 void Soap<T>::write(Workspace& work, T* features) const {
     sum(work, 1, features);
-    drop_rounding(features, n_features_, largest_of(features, n_features_));
+    drop_rounding(features, bounds_, sizes(work, features));
 }
 
 // Derivatives ----------------------------------------------------------------------------------------------
@@ -557,6 +611,8 @@ struct Soap<T>::Same {
 template <class T>
 struct Soap<T>::Density : Same {
     Rounding rounding() const { return Rounding::none; }
+    Bounds bounds() const { return {}; }
+    const double* sizes(Workspace&, const T*) const { return nullptr; }
     std::size_t n_features() const {
         return this->soap.n_coefficients() +
                static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.n_groups_));
@@ -574,6 +630,8 @@ struct Soap<T>::Density : Same {
             work.coefficients[k] = static_cast<T>(mean[k]);
         for (std::size_t group = 0; group < work.present.size(); ++group)
             work.present[group] = mean[n + group] > 0;
+        constexpr double not_known = std::numeric_limits<double>::infinity();
+        std::fill(work.amount.begin(), work.amount.end(), not_known);
     }
 };
 

@@ -51,7 +51,8 @@ public:
     const Species& species() const { return p_.species; }
     double cutoff() const { return p_.cutoff; }
     bool averages() const { return p_.averages; }
-    Rounding rounding() const { return Rounding::of_largest; } // of sums over m, and over neighbours
+    Rounding rounding() const { return Rounding::of_blocks; } // of sums over m, and over neighbours
+    const Bounds& bounds() const { return bounds_; }
 
     // As those of LocalCalculator; averages are taken over the coefficients of the density.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
@@ -74,6 +75,7 @@ public:
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
+    const double* sizes(Workspace& work, const T* features) const;
     void write(Workspace& work, T* features) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
@@ -91,6 +93,7 @@ private:
 
     template <class Out>
     void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
+    std::vector<double> amounts(const Workspace& work) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void find_slopes(Workspace& work, const Site& site) const;
     void couple(Workspace& work, const T* cotangent) const;
@@ -107,6 +110,8 @@ private:
     std::vector<double> recursion_;
     std::vector<T> harmonics_gradient_, prefactor_;
     std::vector<PowerBlock> blocks_;
+    Bounds bounds_;                                // of these: degree 0, then all others
+    double largest_product_;                       // of radial functions of other degrees, times prefactors
     std::vector<std::vector<Coupling>> couplings_; // of each channel, and of their total
     std::size_t n_features_ = 0;
     std::int32_t n_groups_, n_columns_, n_pad_;

@@ -23,7 +23,7 @@ from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling, PoolingPlan
-from atomprint.ragged import owners
+from atomprint.ragged import offsets_of, owners
 from atomprint.structures import StructureError, Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import (
@@ -135,8 +135,8 @@ class SOAP(CompiledDescriptor):
     S n (S n + 1) / 2 L features ("off"), S n (n + 1) / 2 L ("crossover"), n^2 S L ("mu1nu1") and n (n + 1) / 2 L
     ("mu2").
 
-    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14) of the largest of its row or, pooled,
-    of what was added up.
+    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14) of the largest of the same pair of
+    species or, pooled, of what was added up.
 
     Derivatives exist in every combination, by positions and by strain. Features have none, strictly, where an atom
     passes the hard edge without ``cutoff_width``, and where an atom on a fixed centre (``attach=False``) would leave
@@ -160,7 +160,6 @@ class SOAP(CompiledDescriptor):
     """
 
     _pools = ("_compute", "_vjp", "_jacobian", "_pairs")
-    _cancels = True
 
     def __init__(
         self,
@@ -405,6 +404,12 @@ class SOAP(CompiledDescriptor):
 
     def _reduction(self) -> Pooling | None:
         return _MEAN if self.average == "outer" else self._pooling()
+
+    def _cancelling(self) -> npt.NDArray[np.int64]:
+        n, channels, mode = int(self.n_max), self._n_channels(), self._compression()[0]
+        a, b = np.triu_indices(channels) if mode == "off" else np.tile(np.arange(channels), (2, 1))
+        sizes = np.where((a == b) & (mode != "mu1nu1"), n * (n + 1) // 2, n * n)
+        return offsets_of(sizes * (int(self.l_max) + 1))
 
     def _compute(self, call: Call, out: Array) -> None:
         if call.dtype == np.float32:

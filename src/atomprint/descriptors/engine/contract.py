@@ -50,10 +50,6 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
     # from arrays of pooled features.
     _pools: Collection[str] = ()
 
-    # Whether features are sums in which terms cancel, so that rounding leaves a share of the largest number of a row in
-    # all of them: ``_compute`` makes zeros of what is below 2^-44 of it.
-    _cancels: bool = False
-
     # What a subclass gives -------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
@@ -100,6 +96,14 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             rule = "periodic is False, but all structures repeat: their cells are ignored"
             warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
         return batch
+
+    def _cancelling(self) -> npt.NDArray[np.int64] | None:
+        """Return where blocks of features begin and the last ends, if features are sums in which terms cancel.
+
+        Rounding then leaves a share of the largest number of a block in all its features, and ``_compute`` makes zeros
+        of what is below 2^-44 of it.
+        """
+        return None
 
     def _options(self, batch: Batch) -> Any:
         """Return the ``options`` of a call: something with an item for each structure, sliceable as the batch is."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks, Offsets
 from atomprint.structures import Batch, StructureError
 
 # Steps of the positions in Å, and of the strain.
@@ -44,10 +44,12 @@ class Numerical:
 
     def __init__(self, source: Hooks) -> None:
         self._source = source
-        self._cancels = source._cancels
 
     def _options(self, batch: Batch) -> Any:
         return self._source._options(batch)
+
+    def _cancelling(self) -> Offsets | None:
+        return self._source._cancelling()
 
     def _compute(self, call: Call, out: Array) -> None:
         self._source._compute(call, out)

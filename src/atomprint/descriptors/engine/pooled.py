@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks, Offsets
 from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.descriptors.engine.parts import parts
 from atomprint.pooling.pooling import Plan, PoolingPlan
@@ -27,11 +27,13 @@ class Pooled:
     def __init__(self, source: Hooks, plan: Plan) -> None:
         self._source = source
         self._is_linear = plan.is_linear
-        self._cancels = source._cancels
         self._own = source._pools if plan.is_linear else ()  # hooks that pool by themselves
 
     def _options(self, batch: Batch) -> Any:
         return self._source._options(batch)
+
+    def _cancelling(self) -> Offsets | None:
+        return self._source._cancelling()
 
     def _compute(self, call: Call, out: Array) -> None:
         if "_compute" in self._own:
@@ -41,8 +43,9 @@ class Pooled:
             with counted_from(start):
                 rows, plan = self._rows(part), _plan(part)
                 out[start : start + len(part)] = plan(rows)
-                if self._cancels and isinstance(plan, PoolingPlan):
-                    _drop_rounding(out[start : start + len(part)], plan, rows)
+                bounds = self._cancelling()
+                if bounds is not None and isinstance(plan, PoolingPlan):
+                    _drop_rounding(out[start : start + len(part)], plan, rows, bounds)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         if "_vjp" in self._own:
@@ -155,11 +158,12 @@ class Pooled:
         return values
 
 
-def _drop_rounding(pooled: Array, plan: PoolingPlan, rows: Array) -> None:
-    """Make zeros of what is nothing but rounding beside the largest numbers of the rows pooled."""
-    sizes = replace(plan, methods=("max",))(np.abs(rows).max(axis=1, keepdims=True))
+def _drop_rounding(pooled: Array, plan: PoolingPlan, rows: Array, bounds: Offsets) -> None:
+    """Make zeros of what is nothing but rounding beside the largest numbers of a block in the rows pooled."""
+    largest = np.maximum.reduceat(np.abs(rows), bounds[:-1], axis=1)
+    sizes = replace(plan, methods=("max",))(largest).reshape(len(plan), plan.n_groups, 1, -1)
     runs = pooled.reshape(len(plan), plan.n_groups, len(plan.methods), -1)
-    runs[np.abs(runs) < LEFT_OF_CANCELLING * sizes[:, :, None, None]] = 0
+    runs[np.abs(runs) < LEFT_OF_CANCELLING * np.repeat(sizes, np.diff(bounds), axis=3)] = 0
 
 
 def _plan(call: Call) -> Plan:

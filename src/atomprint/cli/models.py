@@ -139,9 +139,12 @@ def _csv(found: Predictions) -> Iterator[str]:
     return csv_text(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
 
+_MOST_WARNINGS = 10
+
+
 def _show(found: Predictions, most: int) -> None:
     seen = 0 if found.in_training is None else int(found.in_training.sum())
-    hidden = {"structure"} if seen else {"structure", "in_training"}
+    hidden = {"structure", "warnings"} if seen else {"structure", "warnings", "in_training"}
     rows = [{name: value for name, value in row.items() if name not in hidden} for row in _rows(found)]
     headers = list(dict.fromkeys(name for row in rows for name in row))
     console.print(
@@ -152,6 +155,11 @@ def _show(found: Predictions, most: int) -> None:
     )
     if len(rows) > most:
         console.print(f"and {len(rows) - most} more: give --output to have them all")
+    unusual = [(name, said) for name, said in zip(found.ids, found.warnings, strict=True) if said]
+    for name, said in unusual[:_MOST_WARNINGS]:
+        console.print(f"{name}: {'; '.join(said)}", style="yellow")
+    if len(unusual) > _MOST_WARNINGS:
+        console.print(f"and {len(unusual) - _MOST_WARNINGS} more with warnings: give --output to have them all")
     if found.at_least is not None:
         console.print(
             f"What is below {found.at_least:g} was set to {found.at_least:g}: {found.target} is not less than that in "

@@ -27,6 +27,7 @@ from atomprint.workflow.saved.geometry import Geometry, Packing
 from atomprint.workflow.saved.seen import Identity, Seen
 
 LEVEL = 0.99
+_ROUNDING = 1e-5  # of distances, of which the last coordinate is what is left of large numbers
 _MIN_SAMPLES = 5  # to say anything about distances
 _MAX_NAMED = 10
 
@@ -236,7 +237,7 @@ class Domain:
                 warnings.append(())
                 continue
             outside = list(new[s])
-            if distance[row] > self.threshold:
+            if distance[row] > self.threshold + _ROUNDING * (1 + self.threshold):
                 outside.append(
                     f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
                     f"distance {distance[row]:.3g}, limit {self.threshold:.3g}"

@@ -218,7 +218,11 @@ class Packing:
             np.asarray(arrays["n_repeats"], dtype=np.int64),
             *(np.asarray(arrays[item.name], dtype=np.float64) for item in fields(cls)[1:]),
         )
-        if made.volumes.shape != (_N_NUMBERS,) or {made.lower.shape, made.upper.shape} != {(len(_FLOORS),)}:
+        if (
+            made.n_repeats.ndim != 1
+            or made.volumes.shape != (_N_NUMBERS,)
+            or {made.lower.shape, made.upper.shape} != {(len(_FLOORS),)}
+        ):
             raise ValueError("the training domain has limits of wrong shapes")
         return made
 

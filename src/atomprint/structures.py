@@ -426,7 +426,7 @@ def _numbers_of(item: Any, index: int) -> npt.NDArray[Any]:
         return np.asarray(item.atomic_numbers)
     sites = getattr(item, "sites", ())
     try:
-        species = [check_occupancies(number, dict(site.species)) for number, site in enumerate(sites)]
+        species = [check_occupancies(f"site {number}", dict(site.species)) for number, site in enumerate(sites)]
     except ValueError as error:
         rule = str(error).removeprefix("this structure ")
         raise StructureError(index, None, rule, argument="structures") from None

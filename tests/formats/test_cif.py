@@ -83,7 +83,8 @@ def ways(setting):
     yield "loop_\n_symmetry_equiv_pos_as_xyz\n" + "".join(f"'{text}'\n" for text in other), True
     yield f"_symmetry_space_group_name_Hall '{setting.hall}'\n", True
     yield f"_space_group_name_Hall '{setting.hall}'\n_symmetry_Int_Tables_number {setting.number}\n", True
-    for tag in ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_space_group.name_H-M_alt"):
+    tags = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_space_group.name_H-M_alt")
+    for tag in tags[setting.number % 3 :][:1]:
         for form in (name, name.replace(" ", ""), name.replace(" ", "").upper()):
             yield f"{tag} '{form}'\n{named(number=setting.number)}", choice == ""
             if choice:

@@ -48,5 +48,5 @@ def test_messages_name_the_atoms():
 )
 def test_occupancies(shares, told):
     with pytest.raises(ValueError, match=f"disordered: site Na1 is .*{told}"):
-        check_occupancies("Na1", shares)
-    assert check_occupancies("Na1", {"Na": 0.9991}) == "Na"
+        check_occupancies("site Na1", shares)
+    assert check_occupancies("site Na1", {"Na": 0.9991}) == "Na"

@@ -25,13 +25,13 @@ RADII = np.ascontiguousarray(covalent_radii, dtype=np.float64)
 """Covalent radii in Å by atomic number (B. Cordero et al., Dalton Trans. 2008, 2832)."""
 
 
-def check_occupancies(site: object, shares: Mapping[T, float]) -> T:
+def check_occupancies(where: str, shares: Mapping[T, float]) -> T:
     """Return the species of a site that holds one atom of it.
 
     Parameters
     ----------
-    site : object
-        Name or number of the site, for the message.
+    where : str
+        Which site, such as ``"site 3"``, for the message.
     shares : mapping
         Occupancy of each species there.
 
@@ -45,7 +45,7 @@ def check_occupancies(site: object, shares: Mapping[T, float]) -> T:
         if abs(share - 1) <= OCCUPANCY_TOLERANCE:
             return species
     listed = {str(species): share for species, share in shares.items()}
-    raise ValueError(f"this structure is disordered: site {site} is {listed}, and must hold one species to 1")
+    raise ValueError(f"this structure is disordered: {where} is {listed}, and must hold one species to 1")
 
 
 def check_distances(

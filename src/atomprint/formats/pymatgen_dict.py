@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atomprint.chemistry.formula import atomic_number
 from atomprint.formats.judge import check_occupancies
+from atomprint.formats.vectors import periods, vectors
 from atomprint.util.types import FloatArray
 
 
@@ -45,26 +46,16 @@ def read_pymatgen_dict(data: Any, *, periodic: bool = False) -> StructureArrays:
         raise ValueError(f"a structure must be a dictionary of pymatgen, got {data!r:.60}")
     sites = _entry(data, "sites", "it")
     lattice = _entry(data, "lattice", "it") if periodic else data.get("lattice")
-    key = "xyz" if lattice is None else "abc"
-    try:
-        numbers = np.array([_atomic_number(site, at) for at, site in enumerate(sites)], dtype=np.int32)
-        cell = np.zeros((3, 3)) if lattice is None else np.array(_entry(lattice, "matrix", "its lattice"), np.float64)
-        coordinates = np.array([_entry(site, key, f"site {at}") for at, site in enumerate(sites)], dtype=np.float64)
-    except TypeError:
-        raise ValueError("this dictionary is no structure: numbers must stand where there is something else") from None
-    if not len(numbers):
+    if not isinstance(sites, list | tuple) or not sites:
         raise ValueError("the structure has no atoms")
-    if cell.shape != (3, 3) or coordinates.shape != (len(numbers), 3):
-        raise ValueError(
-            f"lattice and coordinates must have shapes (3, 3) and ({len(numbers)}, 3), "
-            f"got {cell.shape} and {coordinates.shape}"
-        )
-    if not (np.isfinite(cell).all() and np.isfinite(coordinates).all()):
-        raise ValueError("lattice and coordinates must be finite")
+    key = "xyz" if lattice is None else "abc"
+    numbers = np.array([_atomic_number(site, at) for at, site in enumerate(sites)], dtype=np.int32)
+    places = [_entry(site, key, f"site {at}") for at, site in enumerate(sites)]
+    coordinates = vectors(places, len(numbers), f"coordinates ({key!r}) of the sites")
     if lattice is None:
-        return StructureArrays(numbers, coordinates, cell, (False, False, False))
-    a, b, c = lattice.get("pbc", (True, True, True))
-    return StructureArrays(numbers, coordinates @ cell, cell, (bool(a), bool(b), bool(c)))
+        return StructureArrays(numbers, coordinates, np.zeros((3, 3)), (False, False, False))
+    cell = vectors(_entry(lattice, "matrix", "its lattice"), 3, "the matrix of the lattice")
+    return StructureArrays(numbers, coordinates @ cell, cell, periods(lattice.get("pbc", (True, True, True))))
 
 
 def _entry(data: Any, key: str, whose: str) -> Any:
@@ -75,11 +66,16 @@ def _entry(data: Any, key: str, whose: str) -> Any:
 
 def _atomic_number(site: Any, at: int) -> int:
     shares: dict[str, float] = {}
-    for species in _entry(site, "species", f"site {at}"):
+    listed = _entry(site, "species", f"site {at}")
+    for species in listed if isinstance(listed, list | tuple) else (listed,):
         name = str(_entry(species, "element", f"the species of site {at}"))
         name += " again" * (name in shares)  # as Fe2+ and Fe3+
-        shares[name] = float(_entry(species, "occu", f"the species of site {at}"))
-    element = check_occupancies(at, shares)
+        share = _entry(species, "occu", f"the species of site {at}")
+        try:
+            shares[name] = float(share)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"site {at}: the occupancy of {name} must be a number, got {repr(share)[:40]}") from None
+    element = check_occupancies(f"site {at}", shares)
     try:
         return atomic_number(element)
     except ValueError as error:

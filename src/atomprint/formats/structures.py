@@ -17,10 +17,11 @@ from ase.geometry import cellpar_to_cell
 
 from atomprint.chemistry.formula import element_of_label
 from atomprint.formats.cif import crystal_of_cif, crystals_of_cif, is_cif
-from atomprint.formats.judge import check_distances
+from atomprint.formats.judge import check_distances, check_occupancies
 from atomprint.formats.opening import BROKEN, decode, open_binary, plain_name, read_text
 from atomprint.formats.poscar import is_poscar, read_poscar
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
+from atomprint.formats.vectors import periods, vectors
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
 
 _POSCAR = re.compile(r"(POSCAR|CONTCAR)([^a-z]|$)|.*[._-](POSCAR|CONTCAR)$", re.IGNORECASE)
@@ -259,8 +260,11 @@ def _of_mapping(raw: Mapping[str, Any]) -> Atoms:
         if keys <= raw.keys():
             try:
                 return make(raw)
-            except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-                raise ValueError(f"this dictionary is no structure: {error!r}") from error
+            except KeyError as error:
+                raise ValueError(f"this dictionary is no structure: it has no {error.args[0]!r}") from None
+            except (TypeError, IndexError, AttributeError, OverflowError):
+                what = ", ".join(sorted(keys))
+                raise ValueError(f"this dictionary is no structure: {what} hold something else") from None
     raise ValueError(
         f"a dictionary of a structure must be of pymatgen, OPTIMADE or JARVIS, or of ASE, got the keys {list(raw)[:10]}"
     )
@@ -278,25 +282,40 @@ def _of_optimade(raw: Mapping[str, Any]) -> Atoms:
         raise ValueError(f"this structure is not one set of atoms: its structure_features are {sorted(strange)}")
     symbols_of = {}
     for species in raw.get("species") or ():
-        symbols, shares = species["chemical_symbols"], species["concentration"]
-        if len(symbols) != 1 or abs(float(shares[0]) - 1) > 1e-3:
-            parts = dict(zip(symbols, shares, strict=False))
-            raise ValueError(f"this structure is disordered: species {species['name']!r} is {parts}")
-        symbols_of[species["name"]] = symbols[0]
+        shares = {
+            symbol: _number(share, "concentration")
+            for symbol, share in zip(species["chemical_symbols"], species["concentration"], strict=False)
+        }
+        if species.get("attached"):
+            raise ValueError(
+                f"species {species['name']!r} has {species['attached']} attached, whose places are not given"
+            )
+        symbols_of[species["name"]] = check_occupancies(f"species {species['name']!r}", shares)
     symbols = [symbols_of.get(name, name) for name in raw["species_at_sites"]]
-    vectors = raw.get("lattice_vectors") or [[None] * 3] * 3
-    cell = np.array([[0.0 if x is None else x for x in vector] for vector in vectors], dtype=np.float64)
-    periods = raw.get("dimension_types")
-    pbc = [bool(x) for x in periods] if periods is not None else cell.any(axis=1)
-    return Atoms(numbers=_numbers(symbols), positions=raw["cartesian_site_positions"], cell=cell, pbc=pbc)
+    numbers = _numbers(symbols)
+    given = raw.get("lattice_vectors") or [[None] * 3] * 3
+    cell = vectors([[0.0 if x is None else x for x in vector] for vector in given], 3, "lattice_vectors")
+    dimensions = raw.get("dimension_types")
+    pbc = periods(dimensions, "dimension_types") if dimensions is not None else cell.any(axis=1)
+    positions = vectors(raw["cartesian_site_positions"], len(numbers), "cartesian_site_positions")
+    return Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc)
 
 
 def _of_jarvis(raw: Mapping[str, Any]) -> Atoms:
     """Return atoms in the form of JARVIS-DFT, ``jarvis.core.atoms.Atoms.to_dict``."""
-    cell = np.array(raw["lattice_mat"], dtype=np.float64)
-    positions = np.array(raw["coords"], dtype=np.float64).reshape(-1, 3)
-    positions = positions if raw.get("cartesian") else positions @ cell
-    return Atoms(numbers=_numbers(raw["elements"]), positions=positions, cell=cell, pbc=True)
+    numbers = _numbers(raw["elements"])
+    cell = vectors(raw["lattice_mat"], 3, "lattice_mat")
+    positions = vectors(raw["coords"], len(numbers), "coords")
+    return Atoms(
+        numbers=numbers, positions=positions if raw.get("cartesian") else positions @ cell, cell=cell, pbc=True
+    )
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{what} must be a number, got {repr(value)[:40]}") from None
 
 
 def _numbers(symbols: Iterable[str]) -> list[int]:
@@ -305,11 +324,16 @@ def _numbers(symbols: Iterable[str]) -> list[int]:
 
 def _of_ase(raw: Mapping[str, Any]) -> Atoms:
     """Return atoms from the dictionary that ASE's ``Atoms.todict`` gives."""
-    numbers = np.asarray(raw["numbers"])
+    try:
+        numbers = np.asarray(raw["numbers"])
+    except ValueError:  # lists of different lengths
+        numbers = np.zeros(0)
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
         raise ValueError(f"numbers must be a list of integers, got {raw['numbers']!r:.60}")
-    positions = np.array(raw["positions"], dtype=np.float64).reshape(-1, 3)
-    return Atoms(numbers, positions=positions, cell=raw.get("cell"), pbc=raw.get("pbc"))
+    positions = vectors(raw["positions"], len(numbers), "positions")
+    cell = None if raw.get("cell") is None else vectors(raw["cell"], 3, "cell")
+    pbc = raw.get("pbc", False)
+    return Atoms(numbers, positions=positions, cell=cell, pbc=pbc if isinstance(pbc, bool) else periods(pbc))
 
 
 _DICTIONARIES: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Atoms]], ...] = (

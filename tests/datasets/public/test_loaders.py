@@ -177,7 +177,7 @@ FAULTS = [
     ),
     (broken(lambda d: d.pop("lattice")), 1.0, "structure", "it has no 'lattice'"),
     (broken(lambda d: d["sites"].clear()), 1.0, "structure", "no atoms"),
-    (broken(lambda d: d["sites"][0].update(abc=[0, 0])), 1.0, "structure", "inhomogeneous"),
+    (broken(lambda d: d["sites"][0].update(abc=[0, 0])), 1.0, "structure", "must be 2 rows of three numbers"),
     (None, 1.0, "structure", "must be a dictionary of pymatgen, got None"),
     (structure_dict(CRYSTALS[0]), "high", "target", "the target must be a number, got 'high'"),
 ]

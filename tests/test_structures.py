@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
+from atomprint.descriptors import ACSF
 from atomprint.structures import Batch, StructureError, as_batch, attempt, counted_from, reason_of
 
 
@@ -262,3 +263,20 @@ def test_what_structures_are_to_blame(bad, known):
     assert flat == list(range(10))
     assert computed == [i for i in range(10) if i not in bad]  # each of them once
     assert [part for part in found if isinstance(part, tuple)] == [(i, f"bad {i}" if known else "no") for i in bad]
+
+
+@pytest.mark.parametrize("pbc", [True, (True, False, False), (False, True, True)])
+def test_positions_that_integers_cannot_count_lattice_vectors_to(pbc):
+    atoms = Atoms("Na2", [[0, 0, 0], [9e6, 9e6, 9e6]], cell=[0.02, 0.02, 0.02], pbc=pbc)
+    with pytest.raises(StructureError, match=r"structure 1, atom 1: position must be within 2.5e8 lattice vectors"):
+        as_batch([bulk("Na"), atoms], periodic=None)
+    assert len(as_batch(Atoms("Na2", [[0, 0, 0], [9e6, 9e6, 9e6]], cell=[0.02, 0.02, 0.02]), periodic=None)) == 1
+
+
+def test_centres_that_integers_cannot_count_lattice_vectors_to():
+    wire = Atoms("Na", cell=[0.02, 5, 5], pbc=(True, False, False))
+    acsf = ACSF(0.05, species=["Na"], periodic=True)
+    with pytest.raises(StructureError, match=r"structure 1: centres must be within 2.5e8 lattice vectors of the cell"):
+        acsf.create([bulk("Na"), wire], centers=[None, [[9e6, 0, 0]]])
+    near = acsf.create(wire, centers=[[1e6, 0, 0]])
+    np.testing.assert_allclose(near, acsf.create(wire, centers=[[0.0, 0, 0]]), rtol=1e-6)

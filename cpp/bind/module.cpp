@@ -6,12 +6,18 @@
 
 #include "bind/arrays.hpp"
 #include "core/dispatch.hpp"
+#include "core/interrupt.hpp"
 
 using namespace atomprint;
 
 NB_MODULE(_core, m) {
     nb::set_leak_warnings(false); // calculators are cached for the life of the process
-    kernels();                    // an unusable ATOMPRINT_ISA is reported at import
+    set_interrupt_check([] {
+        const nb::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0)
+            throw nb::python_error();
+    });
+    kernels(); // an unusable ATOMPRINT_ISA is reported at import
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
         try {
             std::rethrow_exception(thrown);

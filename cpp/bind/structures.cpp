@@ -124,6 +124,7 @@ void define(nb::module_& m) {
         .value("cell", Problem::cell)
         .value("no_cell", Problem::no_cell)
         .value("volume", Problem::volume)
+        .value("far", Problem::far)
         .value("coincident", Problem::coincident);
     m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("periodic"),
           "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is "

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/batch.hpp"
+#include "core/interrupt.hpp"
 #include "core/pairs.hpp"
 #include "core/parallel.hpp"
 
@@ -96,6 +97,8 @@ void for_centres(const Batch& batch, const Centres& centres, std::size_t first, 
                     std::make_unique<NeighbourFinder>(batch[run.structure], centres.points + 3 * begin, n, cutoff);
             } catch (const TooManyImages& error) {
                 throw StructureError(run.structure, std::string(error.what()) + ": r_cut is too large for this cell");
+            } catch (const TooFarAway& error) {
+                throw StructureError(run.structure, error.what());
             }
         });
         body(run, *site.finder, worker);

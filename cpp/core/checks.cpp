@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/interrupt.hpp"
 #include "core/lattice.hpp"
 #include "core/pairs.hpp"
 
@@ -138,6 +139,9 @@ Finding check(const Structure& s, bool need_cell) {
             return {Problem::volume, 0, 0, 0};
     if (!(lattice.relative_volume >= 1e-10))
         return {Problem::volume, 0, 0, 0};
+    for (std::size_t i = 0; i < s.n_atoms; ++i)
+        if (!lattice.reaches(s.positions + 3 * i))
+            return {Problem::far, 0, i, 0};
     return coincident_pair(s, lattice);
 }
 
@@ -145,6 +149,7 @@ Finding check(const Structure& s, bool need_cell) {
 
 Finding check_batch(const Batch& batch, bool need_cell) {
     for (std::size_t i = 0; i < batch.n_structures; ++i) {
+        poll();
         Finding finding = check(batch[i], need_cell);
         if (finding.problem != Problem::none) {
             finding.structure = i;

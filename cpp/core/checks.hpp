@@ -9,7 +9,7 @@
 
 namespace atomprint {
 
-enum class Problem { none, position, number, cell, no_cell, volume, coincident };
+enum class Problem { none, position, number, cell, no_cell, volume, far, coincident };
 
 struct Finding {
     Problem problem = Problem::none;
@@ -23,6 +23,8 @@ inline constexpr double coincidence = 1e-5;
 // Coordinates and lattice vectors beyond this, in Å, are mistakes, and would leave no digits for distances.
 inline constexpr double farthest = 1e7;
 
+// Atoms may not be further than 2.5e8 lattice vectors from the cell (`far`).
+//
 // The first problem in the batch. Lattice vectors along periodic boundaries must be linearly independent;
 // with `need_cell`, every structure must have a cell.
 Finding check_batch(const Batch& batch, bool need_cell);

@@ -51,6 +51,14 @@ struct Lattice {
         }
     }
 
+    // Whether integers count the lattice vectors from the cell to a position, with room for sums of a few of them.
+    bool reaches(const double* position) const {
+        bool all = true;
+        for (int k = 0; k < 3; ++k)
+            all &= !periodic[k] || std::abs(dot(inverse[k], {position[0], position[1], position[2]})) <= 2.5e8;
+        return all;
+    }
+
     // Shift a position into the home cell along the periodic directions; returns the number of lattice
     // vectors subtracted. A position that is already inside comes back unchanged, to the last bit.
     std::array<int, 3> wrap(Vec3& position) const {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "core/dispatch.hpp"
+#include "core/interrupt.hpp"
 
 namespace atomprint {
 
@@ -39,6 +40,8 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
     Vec3 low{inf, inf, inf}, high{-inf, -inf, -inf}, low_f = low, high_f = high;
     for (std::size_t p = 0; p < n_points; ++p) {
         Vec3 point{points[3 * p], points[3 * p + 1], points[3 * p + 2]};
+        if (!lattice_.reaches(point.data()))
+            throw TooFarAway();
         lattice_.wrap(point);
         for (int k = 0; k < 3; ++k) {
             low[k] = std::min(low[k], point[k]);
@@ -67,7 +70,8 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
                 throw TooManyImages();
             from[k] = static_cast<int>(first), to[k] = static_cast<int>(last);
         }
-        for (int a = from[0]; a <= to[0]; ++a)
+        for (int a = from[0]; a <= to[0]; ++a) {
+            poll();
             for (int b = from[1]; b <= to[1]; ++b) {
                 Vec3 start;
                 for (int c = 0; c < 3; ++c)
@@ -87,6 +91,7 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
                     shift.push_back({a - wrapped[0], b - wrapped[1], m - wrapped[2]});
                 }
             }
+        }
     }
     if (x.size() > one_box_limit && std::isfinite(cutoff))
         sort_into_boxes(cutoff);

@@ -28,6 +28,11 @@ struct TooManyImages : std::length_error {
     TooManyImages() : std::length_error("the cutoff reaches more than 5e7 periodic images of the atoms") {}
 };
 
+// A point so far from the cell that integers do not count the lattice vectors between.
+struct TooFarAway : std::length_error {
+    TooFarAway() : std::length_error("centres must be within 2.5e8 lattice vectors of the cell") {}
+};
+
 // The result of a query: index of the image, vector from the point to it, squared distance. Arrays are longer
 // than n.
 struct Neighbours {

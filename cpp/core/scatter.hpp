@@ -113,8 +113,10 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
             batch, centres, 0, batch.n_structures, cutoff, std::size_t(-1) / 2, n_threads,
             [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
                 const std::int32_t* kinds = species + batch.offsets[run.structure];
-                for (std::int64_t centre = run.begin; centre < run.end; ++centre)
+                for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
+                    poll();
                     body(collect(worker, finder, kinds, centre), static_cast<std::size_t>(centre), finder, kinds);
+                }
             },
             [](std::size_t, int) {});
     };

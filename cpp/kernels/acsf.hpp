@@ -74,7 +74,7 @@ ATOMPRINT_INLINE void store_as(T* to, Double v) {
 }
 
 template <class T, bool with_slopes>
-inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* features) {
+inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, double* features) {
     constexpr int W = lanes<double>;
     const auto get = [](const double* p) { return load<double, W>(p); };
     const double per_square = 1.0 / (model.cutoff * model.cutoff);
@@ -82,7 +82,7 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
     const std::int32_t n_gaussians = model.n_gaussians, n_cosines = model.n_cosines;
     for (std::int32_t part = 0; part < neighbours.n_segments; ++part) {
         const AcsfSegment& segment = neighbours.segments[part];
-        T* const sums = with_slopes ? nullptr : features + segment.kind * model.n_radial();
+        double* const sums = with_slopes ? nullptr : features + segment.kind * model.n_radial();
         for (std::int32_t i = segment.begin, end = filled<T>(segment.end); i < end; i += W) {
             const Double s = get(neighbours.r2 + i), r = square_root(s), inverse = 1.0 / r;
             const double* const from[3] = {neighbours.x + i, neighbours.y + i, neighbours.z + i};
@@ -100,7 +100,7 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
                 if constexpr (with_slopes)
                     store<double, W>(neighbours.radial_slope + f * ld + i, value_slope);
                 else
-                    sums[f] += static_cast<T>(fold(value));
+                    sums[f] += fold(value);
             };
             put(0, fade, slope);
             for (std::int32_t g = 0; g < n_gaussians; ++g) {
@@ -126,7 +126,7 @@ inline void acsf_radial_with(const AcsfModel<T>& model, const AcsfNeighbours<T>&
 }
 
 template <class T>
-void acsf_radial(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* features) {
+void acsf_radial(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, double* features) {
     if (features)
         acsf_radial_with<T, false>(model, neighbours, features);
     else
@@ -239,17 +239,26 @@ struct AcsfPairs {
 };
 
 template <class T>
-void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, T* features) {
+void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, double* features) {
     constexpr int W = lanes<T>;
+    constexpr std::int32_t most_added = 128; // vectors, before they lose digits in float
     using V = Vec<T, W>;
     const std::size_t ld = neighbours.stride;
     T *const powers = scratch, *const sums = scratch + 2 * W * model.n_powers;
     for (std::int32_t a = 0; a < neighbours.n_segments; ++a)
         for (std::int32_t b = 0; b <= a; ++b) {
             const auto [one, other] = SegmentOrder<T>(neighbours.segments + a, neighbours.segments + b);
-            T* const out = features + model.first_of(one->kind, other->kind);
+            double* const out = features + model.first_of(one->kind, other->kind);
             for (std::int32_t f = 0; f < W * model.n_functions; ++f)
                 sums[f] = T(0);
+            std::int32_t n_added = 0;
+            const auto add_to_features = [&] {
+                for (std::int32_t f = 0; f < model.n_functions; ++f) {
+                    out[model.functions[f].feature] += 2.0 * static_cast<double>(fold(load<T, W>(sums + f * W)));
+                    store<T, W>(sums + f * W, V{});
+                }
+                n_added = 0;
+            };
             for (std::int32_t j = one->begin; j < one->end; ++j) {
                 const std::int32_t end = a == b ? j : other->end;
                 for (std::int32_t k = other->begin; k < end; k += W) {
@@ -266,9 +275,13 @@ void acsf_angular(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours
                                                           load<T, W>(powers + model.functions[f].power * W) * value);
                     }
                 }
+                n_added += (end - other->begin) / W + 1;
+                if (n_added >= most_added) {
+                    add_to_features();
+                    poll();
+                }
             }
-            for (std::int32_t f = 0; f < model.n_functions; ++f)
-                out[model.functions[f].feature] = T(2) * fold(load<T, W>(sums + f * W));
+            add_to_features();
         }
 }
 
@@ -293,6 +306,8 @@ void acsf_backward(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbour
             for (std::int32_t j = one->begin; j < one->end; ++j) {
                 const std::int32_t end = a == b ? j : other->end;
                 const T inverse_j = neighbours.inverse_r[j];
+                if (j % 16 == 15)
+                    poll();
                 V sum_j{}, cross_j[3]{};
                 for (std::int32_t k = other->begin; k < end; k += W) {
                     const AcsfPairs<T, true> pairs(model, neighbours, j, k, powers);

@@ -11,6 +11,8 @@ inline void tridiagonalise(double* matrix, std::size_t n, std::size_t ld, double
                            double* u, double* q, double* inverse_hs) {
     constexpr int L = lanes<double>;
     for (std::size_t i = n - 1; i > 0; --i) {
+        if (i >= 64)
+            poll();
         double* row = matrix + i * ld;
         diagonal[i] = row[i];
         double sigma = 0.0;
@@ -76,6 +78,8 @@ inline bool tridiagonal_eigenvalues(double* d, double* e, std::size_t n, double*
                 break;
             if (iteration == 60)
                 return false;
+            if (n >= 64)
+                poll();
             const double half = (d[l + 1] - d[l]) / (2.0 * e[l]);
             double g = d[m] - d[l] + e[l] / (half + __builtin_copysign(__builtin_sqrt(half * half + 1.0), half));
             double s = 1.0, c = 1.0, p = 0.0;
@@ -152,6 +156,8 @@ inline void accumulate_reflections(const double* matrix, std::size_t n, std::siz
     for (std::size_t i = 0; i < n; ++i)
         vectors[i * ld + i] = 1.0;
     for (std::size_t i = 2; i < n; ++i) { // the block of the first i rows and columns is done so far
+        if (i >= 64)
+            poll();
         if (inverse_h[i] == 0.0)
             continue;
         const double* u = matrix + i * ld;

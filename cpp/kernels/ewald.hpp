@@ -49,6 +49,7 @@ inline void ewald_real(const MatrixAtoms& atoms, const double* cell, const Latti
     const double limit = r_cut * r_cut * (1.0 + 2.0 * ewald_margin);
     const LatticePoints others{shifts.x + 1, shifts.y + 1, shifts.z + 1, shifts.n - 1};
     for (std::size_t i = 0; i < n; ++i) {
+        poll();
         std::size_t filled = 0, first = i; // distances from i to atoms [first, j] wait in `squares`
         for (std::size_t j = i; j < n; ++j) {
             std::size_t found;
@@ -179,11 +180,13 @@ inline void ewald_reciprocal(const MatrixAtoms& atoms, const Waves& waves, doubl
     for (std::size_t begin = 0; begin < waves.n; begin += ewald_block) {
         const std::size_t n = waves.n - begin < ewald_block ? waves.n - begin : ewald_block;
         wave_panels(atoms, waves, begin, n, tables, panels);
-        for (std::size_t t = 0; t < n_tiles; ++t)
+        for (std::size_t t = 0; t < n_tiles; ++t) {
+            poll();
             for (std::size_t u = t; u < n_tiles; ++u)
                 add_tile(panels + 2 * matrix_tile * ewald_block * t, matrix_tile,
                          panels + 2 * matrix_tile * ewald_block * u, matrix_tile, 2 * n,
                          matrix + matrix_tile * (t * ld + u), ld);
+        }
     }
 }
 
@@ -235,6 +238,7 @@ inline void contract_images(const MatrixAtoms& atoms, const RealSum& sum, const 
     const std::size_t n = atoms.n, ld = atoms.stride;
     Double total[6]{}, total_a{};
     for (std::size_t i = 0; i < n; ++i) {
+        poll();
         double own[3]{};
         std::size_t filled = 0, first = with_strain ? i : i + 1; // images of atoms [first, j] wait
         for (std::size_t j = first; j < n; ++j) {
@@ -292,6 +296,8 @@ inline void ewald_real_row(const MatrixAtoms& atoms, const RealSum& sum, std::si
                            double* strains) {
     const std::size_t ld = atoms.stride;
     for (std::size_t j = 0; j < atoms.n; ++j) {
+        if (j % 16 == 0)
+            poll();
         Double g[3]{}, total[6]{}, total_a{};
         const std::size_t n = find_images(atoms, sum, i, j, 0);
         for_each_image(sum, n, [&](std::size_t, Double x, Double y, Double z, Double s, Double of_a) {
@@ -370,11 +376,13 @@ inline void ewald_reciprocal_contract(const MatrixAtoms& atoms, const Waves& wav
         for (std::size_t t = 0; t < n_tiles; ++t)
             for (std::size_t k = 2 * matrix_tile * n; k < 2 * matrix_tile * whole; ++k)
                 panels[2 * matrix_tile * ewald_block * t + k] = 0.0;
-        for (std::size_t t = 0; t < n_tiles; ++t)
+        for (std::size_t t = 0; t < n_tiles; ++t) {
+            poll();
             if (strain)
                 contract_waves<true>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient, total);
             else
                 contract_waves<false>(atoms, weights, panels, t, n, slope + wave_slopes * begin, gradient, total);
+        }
     }
     if (strain)
         for (int v = 0; v < 6; ++v)

@@ -7,6 +7,9 @@
 
 namespace atomprint {
 
+// Asks whether to stop, and then throws: see core/interrupt.hpp.
+void poll();
+
 // Neighbours of one centre, relative to it, sorted into segments. A segment belongs to one group (species or
 // whatever shares a density) and uses either the full radial table (zone -1) or the short basis of one zone.
 struct Segment {
@@ -302,9 +305,9 @@ struct AcsfKernels {
     // Number of T that each call needs as scratch.
     std::size_t (*scratch_size)(const AcsfModel<T>& model);
     // Functions of one neighbour: their sums to zeroed `features`, or where that is null their slopes.
-    void (*radial)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* features);
+    void (*radial)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, double* features);
     // Sums of the functions of two neighbours, to zeroed features.
-    void (*angular)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, T* features);
+    void (*angular)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, T* scratch, double* features);
     // Derivative of cotangents * features by the vector to each neighbour.
     void (*backward)(const AcsfModel<T>& model, const AcsfNeighbours<T>& neighbours, const T* cotangents, T* scratch,
                      double* const* gradient);

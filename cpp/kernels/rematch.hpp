@@ -189,6 +189,8 @@ Match best_match(const double* c, std::size_t n, std::size_t m, double alpha, do
     for (std::size_t iteration = 0;; ++iteration) {
         if (iteration == most_iterations)
             return Match::not_converged;
+        if (n * m > 4096)
+            poll();
         const double by_v = balance(k, n, m, m_pad, u, v), by_u = balance(transposed, m, n, n_pad, v, u);
         if (!__builtin_isfinite(by_u) || !__builtin_isfinite(by_v))
             return Match::out_of_range;

@@ -32,7 +32,7 @@ struct Acsf<T>::Workspace {
     std::vector<AcsfSegment> segments;
 
     std::size_t stride = 0;
-    std::vector<double> padded[4], gradient[3], radial_slope;
+    std::vector<double> padded[4], gradient[3], radial_slope, totals;
     AlignedVector<T> vector, unit, inverse_r, damping, damping_slope, sums, scratch, compact;
     AcsfNeighbours<T> view{}; // of them for the kernels
 
@@ -192,10 +192,13 @@ void Acsf<T>::begin(Workspace& work, std::int32_t, std::size_t) const {
 template <class T>
 const T* Acsf<T>::sum(Workspace& work, std::int32_t, T* features) const {
     const auto& kernel = kernels().acsf.of<T>();
-    std::fill(features, features + n_features_, T(0));
-    kernel.radial(model_, work.view, features);
+    grow(work.totals, n_features_);
+    double* const totals = work.totals.data(); // many neighbours have many pairs
+    std::fill_n(totals, n_features_, 0.0);
+    kernel.radial(model_, work.view, totals);
     if (!functions_.empty())
-        kernel.angular(model_, work.view, work.scratch.data(), features);
+        kernel.angular(model_, work.view, work.scratch.data(), totals);
+    std::copy_n(totals, n_features_, features);
     return features;
 }
 

@@ -124,6 +124,7 @@ void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std:
             Memory<H>& memory = memories[static_cast<std::size_t>(worker)];
             hooks.begin(memory.work, n_slots, run.structure);
             body(run, memory, [&](std::int64_t c) {
+                poll();
                 return Site{finder,
                             in.kinds + in.batch.offsets[run.structure],
                             in.centres.points + 3 * c,
@@ -267,6 +268,8 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
         std::int32_t last_kind = -1;
         const std::vector<FeatureRun>* runs = nullptr;
         for (std::size_t k = 0; k < found.n; ++k) {
+            if (k % 16 == 15)
+                poll();
             const std::int32_t atom = at.finder.atom[found.image[k]];
             // What moves with the centre does not change it.
             const std::int64_t slot = rows && atom != own ? slots[atom] : -1;
@@ -383,6 +386,8 @@ void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, 
                 std::int32_t last_kind = -1;
                 std::size_t written = 0; // less than the width where species are not there
                 for (std::size_t k = 0; k < found.n; ++k) {
+                    if (k % 16 == 15)
+                        poll();
                     const std::int32_t kind = at.kind(found.image[k]);
                     const std::size_t width = widths[static_cast<std::size_t>(kind)];
                     T* const to = values + value_offsets[kind] + static_cast<std::size_t>(next[kind]++) * 3 * width;

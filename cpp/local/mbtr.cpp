@@ -198,6 +198,7 @@ struct MbtrWorker {
     void stars_of_structure(const Visit& visit) {
         const bool pairs = p->order() == 2;
         for (std::size_t i = 0; i < structure.n_atoms; ++i) {
+            poll();
             const auto self = static_cast<std::int32_t>(i);
             star.clear();
             star.atom = self, star.kind = species[i], star.first_only = false;
@@ -236,6 +237,7 @@ struct MbtrWorker {
         if (p->order() == 2)
             return;
         for (std::size_t k = 0; k < own.n; ++k) { // triples with the centre at the end
+            poll();
             const std::int32_t middle = own.atoms[k];
             const StarAtoms& others = neighbours_of(middle);
             star.clear();
@@ -313,6 +315,8 @@ struct MbtrWorker {
         const Star view = s.star();
         const auto triples = kernels().broadening.triples;
         for (std::size_t k = 0; k + 1 < s.n && !(s.first_only && k > 0); ++k) {
+            if (k % 8 == 7)
+                poll();
             triples(view, owner->rule_, k, k + 1, value.data(), weight.data());
             std::fill_n(weight.begin() + static_cast<std::ptrdiff_t>(s.n), star_slack, 0.0);
             for (std::size_t q = k + 1; q < s.n; ++q)
@@ -587,6 +591,8 @@ void for_rows(const Mbtr& mbtr, const Batch& batch, const Centres& centres, bool
         } catch (const TooManyImages& error) {
             throw StructureError(s, std::string(error.what()) +
                                         ": the cutoff of the weighting is too large for this cell");
+        } catch (const TooFarAway& error) {
+            throw StructureError(s, error.what());
         }
     });
 }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/interrupt.hpp"
+
 namespace atomprint {
 
 namespace {
@@ -70,11 +72,17 @@ void CanonicalOrder::sort(const double* matrix, std::size_t n, std::size_t strid
 void CanonicalOrder::classify(const double* matrix, std::size_t stride, double equal) {
     elements_.clear();
     for (std::size_t s = 0; s < alike_.size(); ++s) {
+        poll();
         const double* row = matrix + static_cast<std::size_t>(alike_[s]) * stride;
         for (std::size_t j = 0; j < n_; ++j)
             elements_.emplace_back(row[j], static_cast<std::int32_t>(s * n_ + j));
     }
-    std::sort(elements_.begin(), elements_.end());
+    std::size_t compared = 0;
+    std::sort(elements_.begin(), elements_.end(), [&](const auto& a, const auto& b) {
+        if (++compared % 65536 == 0)
+            poll();
+        return a < b;
+    });
     equal *= std::max(std::abs(elements_.front().first), std::abs(elements_.back().first));
     kinds_.resize(elements_.size());
     std::int32_t kind = 0;
@@ -88,6 +96,8 @@ void CanonicalOrder::refine(Partition& p) {
     for (bool changed = true; changed;) {
         changed = false;
         for (std::int32_t i : alike_) {
+            if (i % 64 == 63)
+                poll();
             const auto first = static_cast<std::size_t>(p.first[static_cast<std::size_t>(i)]);
             if (static_cast<std::size_t>(p.ends[first]) == first + 1)
                 continue;

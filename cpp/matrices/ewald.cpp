@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/dispatch.hpp"
+#include "core/interrupt.hpp"
 
 namespace atomprint {
 
@@ -49,6 +50,7 @@ void half_sphere(const std::array<Vec3, 3>& basis, double radius, const char* na
     for (std::int32_t i = 0; i <= last_i; ++i) {
         const double u = i * component[0][0], left_u = limit - u * u;
         const auto [first_j, last_j] = range(i * component[0][1], component[1][1], left_u);
+        poll();
         for (std::int32_t j = i == 0 ? 0 : first_j; j <= last_j; ++j) {
             const double v = i * component[0][1] + j * component[1][1];
             const auto [first_k, last_k] =
@@ -203,6 +205,7 @@ void EwaldSums::add_wave_rows(const MatrixAtoms& atoms, const std::int32_t* of, 
         grow(left_, panel);
         double tile[matrix_tile * matrix_tile];
         for (std::size_t first = 0; first < n_rows; first += matrix_tile) {
+            poll();
             const std::size_t in_tile = std::min(matrix_tile, n_rows - first);
             std::fill_n(left_.begin(), 2 * matrix_tile * n_waves, 0.0);
             for (std::size_t r = 0; r < in_tile; ++r) {

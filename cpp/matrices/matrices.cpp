@@ -148,6 +148,7 @@ template <class Kind, class Visit>
 void for_rows(Worker<Kind>& worker, bool by_strain, const Visit& visit) {
     const std::size_t components = by_strain ? 6 : 3, ld = worker.w.stride;
     for (std::size_t first = 0; first < worker.atoms.size(); first += rows_together) {
+        poll();
         const std::size_t n = std::min(rows_together, worker.atoms.size() - first);
         const std::int32_t* atoms = worker.atoms.data() + first;
         grow(worker.rows, components * rows_together * ld);
@@ -277,7 +278,7 @@ void with_kind(const MatrixInput& in, const Body& body) {
 void check_sizes(const Batch& batch, std::size_t n_max) {
     for (std::size_t s = 0; s < batch.n_structures; ++s)
         if (batch[s].n_atoms > n_max)
-            throw std::invalid_argument("structure " + std::to_string(s) + " has more atoms than n_atoms_max");
+            throw StructureError(s, "has more atoms than n_atoms_max");
 }
 
 template <class T>

@@ -14,6 +14,7 @@
 #include "core/batch.hpp"
 #include "core/dispatch.hpp"
 #include "core/lattice.hpp"
+#include "core/pairs.hpp"
 #include "matrices/canonical.hpp"
 #include "matrices/matrices.hpp"
 
@@ -125,7 +126,7 @@ private:
             converged = kernels().matrices.eigenvalues(matrix.data(), n, stride, values.data(), scratch.data());
         }
         if (!converged)
-            throw std::runtime_error("structure " + std::to_string(structure) + ": the eigenvalues did not converge");
+            throw StructureError(structure, "the eigenvalues of the matrix did not converge");
         const auto before = [](double a, double b) {
             return std::abs(a) != std::abs(b) ? std::abs(a) > std::abs(b) : a > b;
         };

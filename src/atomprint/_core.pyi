@@ -47,7 +47,9 @@ class Problem(enum.Enum):
 
     volume = 5
 
-    coincident = 6
+    far = 6
+
+    coincident = 7
 
 def read_atoms(items: list, periodic: bool) -> object:
     """

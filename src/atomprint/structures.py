@@ -306,7 +306,8 @@ def checked(batch: Batch, periodic: bool | None) -> Batch:
 
 def read_batch(structures: Structures) -> Batch:
     """Return structures of any supported kind as one batch, as they are; see :func:`as_batch`."""
-    structures = items_of("structures", structures)
+    if not isinstance(structures, Atoms | Batch):
+        structures = items_of("structures", structures)
     if isinstance(structures, Batch):
         return structures
     single = is_structure(structures)
@@ -456,6 +457,10 @@ def _check(batch: Batch, periodic: bool) -> None:
         raise StructureError(structure, atom, f"position must be finite and within 1e7 Å, got {position}")
     if problem == _core.Problem.number:
         raise StructureError(structure, atom, f"atomic number must be in 1..118, got {batch.numbers[first + atom]}")
+    if problem == _core.Problem.far:
+        position = batch.positions[first + atom].tolist()
+        rule = f"position must be within 2.5e8 lattice vectors of the cell, got {position} and cell {cell}"
+        raise StructureError(structure, atom, rule)
     if problem == _core.Problem.coincident:
         rule = "atoms must not coincide"
         if not batch.pbc[structure].any():

@@ -276,3 +276,24 @@ def test_the_callers_arrays_are_not_changed():
 def test_bad_parameters(arguments, error, message):
     with pytest.raises(error, match=message):
         ACSF(**{"r_cut": 3.0, "species": ["H"], **arguments})
+
+
+def test_float32_with_thousands_of_neighbours():
+    crystal = bulk("Cu", "fcc", 3.6, cubic=True)
+    crystal.rattle(0.05, seed=0)
+    options = {
+        "species": ["Cu"],
+        "g2_params": [[0.05, 1.0], [1.0, 3.0]],
+        "g3_params": [1.0],
+        "g4_params": [[0.001, 1, 1], [0.01, 2, -1]],
+        "g5_params": [[0.001, 1, 1]],
+    }
+    exact = ACSF(17.0, **options, periodic=True)  # 1700 neighbours, 1.4 million pairs
+    rounded = ACSF(17.0, **options, periodic=True, dtype="float32")
+    X = exact.create(crystal, centers=[0])
+    np.testing.assert_allclose(rounded.create(crystal, centers=[0]), X, rtol=5e-7)
+    weights = 1 / X
+    g = exact.vjp(crystal, weights, centers=[0])
+    h = rounded.vjp(crystal, weights.astype(np.float32), centers=[0])
+    np.testing.assert_allclose(h.positions, g.positions, atol=2e-5 * np.abs(g.positions).max())
+    np.testing.assert_allclose(h.strain, g.strain, atol=2e-6 * np.abs(g.strain).max())

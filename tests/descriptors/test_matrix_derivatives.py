@@ -639,3 +639,20 @@ def test_core_checks_shapes():
     ):
         with pytest.raises(ValueError, match="must"):
             dense(**wrong)
+
+
+@pytest.mark.parametrize("options", [{"accuracy": 1e-12}, {"a": 0.6, "r_cut": 12.0, "g_cut": 8.0}])
+def test_ewald_strain_of_one_atom_in_triclinic_cells(options):
+    rng = np.random.default_rng(3)
+    model = EwaldSumMatrix(1, **options)
+    for _ in range(12):
+        cell = np.diag(rng.uniform(3, 6, 3)) + rng.uniform(-1, 1, (3, 3))
+        atoms = Atoms(rng.integers(1, 60, 1), rng.uniform(0, 3, (1, 3)), cell=cell, pbc=True)
+        strain = model.derivatives(atoms, wrt="strain", return_descriptor=False)[..., 0]
+        steps = [sign * 1e-5 * np.outer(*np.eye(3)[[i, j]]) for i in range(3) for j in range(3) for sign in (1, -1)]
+        moved = [
+            Atoms(atoms.numbers, atoms.positions @ (np.eye(3) + e).T, cell=cell @ (np.eye(3) + e).T, pbc=True)
+            for e in steps
+        ]
+        high, low = model.create(moved)[:, 0].reshape(3, 3, 2).transpose(2, 0, 1)
+        np.testing.assert_allclose(strain, (high - low) / 2e-5, atol=1e-8 * np.abs(strain).max())

@@ -368,7 +368,8 @@ class EwaldSumMatrix(_CrystalMatrix):
 
     Derivatives are as for :class:`CoulombMatrix`. Under strain, ``a`` and the cutoffs stay as they are where they
     are given; by default they follow the volume, as they do in the features. A term that crosses its cutoff makes
-    the features jump by about ``accuracy``, which is in no derivative.
+    the features jump by about ``accuracy``, which is in no derivative: differences of features that are taken over
+    such a jump miss the slope by that over the step, unless ``accuracy`` is as small as 1e-12.
 
     References
     ----------

@@ -327,6 +327,13 @@ def test_a_structure_that_is_not_sound_is_named():
         find_leakage(problem([perovskite("Sr"), perovskite(), broken]), Split([0], [1, 2], (), 0))
 
 
+def test_a_cell_too_flat_to_search_is_named():
+    wide = Atoms("NaCl", [[0, 0, 0], [0, 0, 2.8]], cell=[10, 10, 10], pbc=True)
+    flat = Atoms("NaCl", [[0, 0, 0], [0, 0, 2.8]], cell=[[1000, 0, 0], [1000, 0.001, 0], [0, 0, 1000]], pbc=True)
+    with pytest.raises(ValueError, match=r"structure 2: .*the cutoff reaches more than 5e7 periodic images"):
+        find_leakage(problem([perovskite("Sr"), wide, flat]), Split([0], [1, 2], (), 0))
+
+
 @needs_shared
 def test_perovskites():
     with gzip.open(SHARED / "matbench" / "matbench_perovskites.json.gz") as file:

@@ -88,7 +88,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
         given = read_batch(structures)
         batch = checked(given, periodic)
-        n_repeat = int(given.pbc.any(axis=1).sum()) if periodic is False and hasattr(self, "periodic") else 0
+        ignored = periodic is False and hasattr(self, "periodic") and given.pbc.any()
+        n_repeat = int(given.pbc.any(axis=1).sum()) if ignored else 0
         if choice == "auto" and n_repeat:
             reason = "was learnt as False in fit, from structures that do not repeat"
             warnings.warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored", stacklevel=2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ase import Atoms
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
@@ -283,7 +284,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         attach: bool = True,
         **given: Any,
     ) -> Call:
-        structures = items_of("structures", structures)  # read again by samplers and poolings
+        if not isinstance(structures, Atoms):
+            structures = items_of("structures", structures)  # read again by samplers and poolings
         call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
         batch, pooling, averages = call.batch, self._reduction(), self._averages()
         chosen = getattr(self, "centers", None) if centers is None else centers

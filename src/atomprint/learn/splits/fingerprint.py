@@ -14,7 +14,7 @@ from atomprint.datasets import Dataset
 from atomprint.learn.task.batches import batches
 from atomprint.neighbours import find_pairs
 from atomprint.ragged import offsets_of, places
-from atomprint.structures import Batch
+from atomprint.structures import Batch, counted_from
 from atomprint.util.types import FloatArray, Indices
 
 # Neighbours of each atom that are compared. Close packings differ from the 19th neighbour on; with 64, about one in a
@@ -116,7 +116,10 @@ def find_same(dataset: Dataset, rows: Indices, tolerance: float) -> Indices:
     if batch is None:
         return np.empty((0, 2), dtype=np.intp)
     for group in _comparable(batch, formulas[shared], tolerance):
-        prints = [fingerprint(batch[s : s + 1]) for s in group]
+        prints = []
+        for s in group:
+            with counted_from(int(rows[shared[s]])):
+                prints.append(fingerprint(batch[s : s + 1]))
         near = KDTree(np.stack([each.mean for each in prints])).query_pairs(
             tolerance * (1 + 1e-9), p=np.inf, output_type="ndarray"
         )

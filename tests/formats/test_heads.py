@@ -40,3 +40,17 @@ def test_numbers_that_are_no_elements(tmp_path: Path):
     path.write_text('{"numbers": [11, 1000000000000], "positions": [[0, 0, 0], [2, 2, 2]]}')
     with pytest.raises(ValueError, match="must be in 1"):
         as_batch(path, periodic=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("POSCAR", "x\n1e400\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n"),
+        ("x.xyz", "1\n\nH 0 0 inf\n"),
+        ("x.extxyz", '1\nLattice="4 0 0 0 nan 0 0 0 4"\nH 0 0 0\n'),
+    ],
+)
+def test_places_that_are_nowhere(tmp_path: Path, name: str, text: str):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=r"must be finite|must be a scale"):
+        as_batch(tmp_path / name, periodic=None)

@@ -147,9 +147,10 @@ def _element(word: str) -> int:
 
 def _float(word: str) -> float | None:
     try:
-        return None if "_" in word else float(_FORTRAN.sub("e", word))
+        number = float(_FORTRAN.sub("e", word))
     except ValueError:
         return None
+    return number if abs(number) < 1e100 and "_" not in word else None
 
 
 def _floats(words: Sequence[str], line: int, lengths: tuple[int, ...], what: str) -> FloatArray:

@@ -62,10 +62,15 @@ def atoms_of(raw: Any, folder: Path | None = None, *, allow_close: bool = False)
 
 
 def _judge(atoms: Atoms) -> None:
-    """Raise if atoms are too close; what has no place or no volume is left to who uses it."""
+    """Raise if atoms are too close or nowhere; what has no volume, and is no element, is left to who uses it."""
     cell, pbc = atoms.cell.array, atoms.pbc
-    if not len(atoms) or not (np.isfinite(atoms.positions).all() and np.isfinite(cell).all()):
+    if not len(atoms):
         return
+    if not (finite := np.isfinite(atoms.positions).all(axis=1)).all():
+        atom = int(np.argmin(finite))
+        raise ValueError(f"atom {atom}: position must be finite, got {atoms.positions[atom].tolist()}")
+    if not np.isfinite(cell).all():
+        raise ValueError(f"cell must be finite, got {cell.tolist()}")
     if not 1 <= atoms.numbers.min() <= atoms.numbers.max() < len(chemical_symbols) or (
         pbc.any() and not abs(np.linalg.det(cell)) > 0
     ):
@@ -86,6 +91,7 @@ def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
         yield from frames_of_text(path.name, read_text(path), allow_close=allow_close)
         return
     from ase.io import iread
+    from ase.io.formats import UnknownFileTypeError
 
     claimed = _claimed(path)
     done = 0
@@ -95,6 +101,8 @@ def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
                 raise ValueError(f"its head says that it has {claimed} atoms, but there are {len(atoms)}")
             yield atoms
             done += 1
+    except UnknownFileTypeError as error:
+        raise ValueError(f"{path.name} is of a kind that ASE cannot read") from error
     except Exception as error:  # ASE's readers raise whatever they meet
         raise ValueError(
             f"{path.name}: ASE cannot read structure {done}, nor what comes after it: {error!r}"

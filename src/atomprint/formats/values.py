@@ -128,7 +128,7 @@ def is_missing(raw: Any) -> bool:
     """Return whether a raw value says that nothing is known: None, nan, or a word for these."""
     if isinstance(raw, str):
         return raw.strip() in _MISSING
-    return raw is None or (isinstance(raw, Real) and math.isnan(raw)) or raw != raw  # pandas.NaT
+    return raw is None or bool(raw != raw)  # nan, and pandas.NaT
 
 
 def kind_of(raw: Any) -> str:

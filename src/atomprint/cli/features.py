@@ -45,7 +45,7 @@ def featurize(
             n = write_features(output, stream, progress)
         console.print(f"Wrote {output}: {n:,} rows, {stream.n_columns:,} features", soft_wrap=True, markup=False)
         for failure in (*stream.dataset.failures, *stream.failures):
-            text = f"left out row {failure.row} ({failure.id}): {failure.step}: {failure.reason}"
+            text = f"left out {failure.place}: {failure.step}: {failure.reason}"
             console.print(text, style="dim", markup=False)
 
 

@@ -234,6 +234,11 @@ def evaluate(
         if output is not None:
             write_atomically(output, json.dumps(result.to_dict(), indent=1, ensure_ascii=False) + "\n")
             console.print(f"Wrote {output}", soft_wrap=True)
+        if n := len(dataset.failures):
+            first = "; ".join(f"{failure.place}: {failure.reason}" for failure in dataset.failures[:3])
+            console.print(f"Left out: {n} row{'s' * (n > 1)} ({first}{'; …' if n > 3 else ''}).")
+        for sentence in dataset.notes:
+            console.print(sentence, style="dim")
         if result.warning:
             console.print(f"Warning: {result.warning}", style="bold yellow")
         for sentence in result.notes:

@@ -39,6 +39,7 @@ def test_one_function_knows_what_atoms_are_called(label: str, z: int | None):
         ("2\n\nC 0 0 0\nO 0 0 1.2D+00\n", "CO", [0, 0, 1.2]),
         ("2\n\nC 0 0 0 0.3 -1\n8 0 0 1.2\n", "CO", [0, 0, 1.2]),  # more columns of a plain file mean nothing
         ("2\n-113.3\nC 0 0 0\nO 0 0 1.2", "CO", [0, 0, 1.2]),
+        ("1\nBob's run, T=300 K and T=400 K\nC 1 2 3\n", "C", [1, 2, 3]),
         (f"1\n{BOX.lower()}\nC 1 2 3\n", "C", [1, 2, 3]),
         ('1\nLattice="4.D0,0,0,0,4,0,0,0,4" pbc="T T F"\nC 1 2 3\n', "C", [1, 2, 3]),
         ("1\nLattice=[[4, 0, 0], [0, 4, 0], [0, 0, 4]]\nC 1 2 3\n", "C", [1, 2, 3]),
@@ -87,8 +88,8 @@ def test_read_rightly(text: str, symbols: str, last: list[float], tmp_path: Path
         (f"1\n{BOX} Properties=species:S:1:pos:R\nC 0 0 0\n", "Properties must be like"),
         (f"1\n{BOX} Properties=species:S:1:pos:R:3\nC 0 0 0 9\n", "line 3 must have 4 values for an atom, got 5"),
         (f"1\n{BOX} Properties=species:S:1:Z:I:1:pos:R:3\nC 7 0 0 0\n", "the symbol is C, but .* that of N"),
-        ('1\nq="open\nC 0 0 0\n', "line 2: .* is not closed"),
-        ("1\ne=1 e=2\nC 0 0 0\n", "line 2: key 'e' occurs twice"),
+        ('1\npbc=F q="open\nC 0 0 0\n', "line 2: .* is not closed"),
+        (f"1\n{BOX} e=1 e=2\nC 0 0 0\n", "line 2: key 'e' occurs twice"),
         (f"{CELL}1 1\nDirect\n{PAIR}", "does not name its elements"),
         (f"{CELL}Na Cl\n1 1\nDirect\n{PAIR}.2 .2 .2\n", "line 11 is one more position"),
         (f"{CELL}Na Cl\n1 1000000000000\nDirect\n{PAIR}", "says that it has 1000000000001 atoms"),

@@ -153,11 +153,11 @@ def _delimiter(ending: str, lines: Sequence[str]) -> str:
 
 
 def _names(cells: Sequence[str]) -> list[str]:
-    """Return names of columns; those without one are called as pandas does, but for the first, which is an index."""
+    """Return names of columns; those without one are called by their place, as pandas does."""
     names = [cell.strip() for cell in cells]
     if len(names[0]) > 1:
         names[0] = names[0].lstrip("# ")
-    return [name or (f"unnamed: {place}" if place else "") for place, name in enumerate(names)]
+    return [name or f"unnamed: {place}" for place, name in enumerate(names)]
 
 
 def _is_header(records: Sequence[Sequence[str]]) -> bool:

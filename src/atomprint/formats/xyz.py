@@ -86,10 +86,13 @@ def read_xyz_frame(frame: Frame) -> Atoms:
     vectors = [line.split() for line in lines[2:] if line.lstrip().startswith("VEC")]
     end = len(lines) - len(vectors)
     comment = lines[1].strip() if len(lines) > 1 else ""
-    try:
-        info = {"comment": comment} if vectors or (comment and "=" not in comment) else read_comment(comment)
-    except ValueError as error:
-        raise ValueError(f"line {start + 1}: {error}") from error
+    info: dict[str, Any] = {"comment": comment} if comment else {}
+    if not vectors and "=" in comment:
+        try:
+            info = read_comment(comment)
+        except ValueError as error:
+            if re.search(r"\b(lattice|properties|pbc)\s*=", comment, re.IGNORECASE):
+                raise ValueError(f"line {start + 1}: {error}") from error  # else a remark, as it may be in plain xyz
     cell, pbc = _cell_of(info, vectors, start)
     columns = _columns(str(info.pop("Properties", info.pop("properties", _PLAIN))), start)
     rows = [line.split() for line in lines[2:end]]

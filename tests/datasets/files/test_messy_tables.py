@@ -18,6 +18,8 @@ SALTS = ("NaCl", "Si", "Ge")
         ("formula,300\nNaCl,5\nSi,1\nGe,2\n", (2, 3, 4)),  # a number is a name too
         ("formula, band gap (eV)\nNaCl, 5\nSi, 1\nGe, 2\n", (2, 3, 4)),
         (",formula,gap,\n0,NaCl,5,\n1,Si,1,\n,,,\n2,Ge,2,\n", (2, 3, 5)),
+        (",gap\nNaCl,5\nSi,1\nGe,2\n", (2, 3, 4)),  # formulas as the index of pandas
+        ("formula,\nNaCl,5\nSi,1\nGe,2\n", (2, 3, 4)),
         ("\n\nformula,gap\n\nNaCl,5\nSi,1,\nGe,2\n", (5, 6, 7)),
         ("# by hand, one day\nformula,gap\nNaCl,5\n# a remark\nSi,1\nGe,2\n", (3, 5, 6)),
         ("#formula,gap\nNaCl,5\nSi,1\nGe,2\n", (2, 3, 4)),

@@ -85,8 +85,13 @@ def inspect_file(
     numeric = (name for name in names if kinds[name] in ("number", "boolean"))
     binary = tuple(name for name in names if _is_binary([row.get(name) for row in found.first]))
     if binary and len(found.first) == PEEK:
-        rows = list(found.rows)
-        binary = tuple(name for name in binary if _is_binary([row.get(name) for row in rows]))
+        left = dict.fromkeys(binary)
+        for row in found.rows:
+            for name in list(left):
+                value = row.get(name)
+                if kind_of(value) != "missing" and not (kind_of(value) == "number" and number_of(value) in (0, 1)):
+                    del left[name]
+        binary = tuple(left)
     units = {name: guess_unit(name) for name in names if kinds[name] in ("number", "array")}
     return FileContents(
         names,

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sklearn.base import BaseEstimator
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.models.search import Search
 from atomprint.workflow.recipes.data import DataSection
-from atomprint.workflow.recipes.features import build_features, named_classes, read_features
+from atomprint.workflow.recipes.features import build_features, make_object, named_classes, read_features
 from atomprint.workflow.recipes.models import ModelSection
 from atomprint.workflow.recipes.recipe import Recipe
 
@@ -252,3 +253,19 @@ def test_classes_of_others_that_a_recipe_names():
 def test_tables_in_place_of_sections_are_refused_with_the_way(sections, where):
     with pytest.raises(TypeError, match=rf"{where} must be a section: Recipe.from_dict makes them of tables, got \{{"):
         Recipe(**{"data": DataSection(path="x.csv"), **sections})
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"),
+    [
+        ({"type": "soap"}, "got 'soap': did you mean 'SOAP'?"),
+        ({"type": "coulomb_matrix"}, "did you mean 'CoulombMatrix'?"),
+        ({"type": "SOAP", "rcut": 5.0}, "did you mean 'r_cut'?"),
+        ({"type": "SOAP", "r_cut": 5.0, "nmax": 4}, "did you mean 'n_max'?"),
+        ({"type": "SOAP", "r_cut": "5"}, "r_cut must be a number, got '5': leave out the quotation marks"),
+        ({"type": "MBTR", "normalisation": "l2"}, "did you mean 'normalization'?"),
+    ],
+)
+def test_what_was_meant(table, hint):
+    with pytest.raises((ValueError, TypeError), match=re.escape(hint)):
+        make_object(table, "features.first", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -34,7 +33,7 @@ from atomprint.learn.task.blocks import SelectBlocks, check_names
 from atomprint.learn.task.noise import DropNoise
 from atomprint.util.registry import import_class
 from atomprint.util.types import Estimator
-from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs, meant
 
 DEFAULT_MEMBERS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
@@ -146,10 +145,9 @@ def make_model(
 def _is_known(name: Any) -> bool:
     """Return whether a model is one of atomprint and not an import path; raise if it is neither."""
     if not isinstance(name, str) or (name not in MODELS and "." not in name):
-        close = difflib.get_close_matches(str(name), MODELS, n=1)
         raise ValueError(
             f"model must be one of {', '.join(map(repr, MODELS))}, or an import path such as 'sklearn.svm.NuSVR', "
-            f"got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
+            f"got {name!r}{meant(name, MODELS)}"
         )
     return name in MODELS
 
@@ -322,8 +320,6 @@ def _check_parameters(model: str, given: Mapping[str, Any], known: Mapping[str, 
     for key in given:
         if key not in known:
             names = sorted(key for key in known if "__" not in key)
-            close = difflib.get_close_matches(key, names, n=1)
             raise ValueError(
-                f"model {model!r}: parameters must be among {', '.join(names)}, got {key!r}"
-                + (f": did you mean {close[0]!r}?" if close else "")
+                f"model {model!r}: parameters must be among {', '.join(names)}, got {key!r}{meant(key, names)}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from atomprint.descriptors.composition.contract import CompositionDescriptor
 from atomprint.util.estimators import named_parts
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN, import_class, path_of
-from atomprint.util.validation import check_bool, check_choice, check_real
+from atomprint.util.validation import check_bool, check_choice, check_real, meant
 from atomprint.workflow.recipes.data_traits import periodic_directions
 from atomprint.workflow.recipes.sections import named_tables, typed
 from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
@@ -60,10 +59,9 @@ def class_of(name: Any, where: str) -> type[Any]:
         return known[name]
     if isinstance(name, str) and "." in name:
         return import_class(where, name, ("get_params",))
-    close = difflib.get_close_matches(str(name), known, n=1)
     raise ValueError(
         f"{where} must be one of {', '.join(map(repr, sorted(known)))}, or an import path such as "
-        f"'mypackage.MyDescriptor', got {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
+        f"'mypackage.MyDescriptor', got {name!r}{meant(name, known)}"
     )
 
 
@@ -155,6 +153,7 @@ def make_object(table: Mapping[str, Any], where: str, n_jobs: int) -> tuple[Base
         if name not in accepted:
             raise ValueError(
                 f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
+                f"{meant(name, accepted)}"
             )
     values = {name: _made(value, f"{where}.{name}", n_jobs) for name, value in parameters.items()}
     try:

@@ -82,6 +82,8 @@ def read_text_table(name: str, file: IO[str]) -> Iterator[Row]:
             raise ValueError(f"{name} is no text")
         records = _records(ending, start, lines)
         first = list(islice(records, _PEEK))
+        if not first:
+            raise ValueError(f"{name} is empty")
         width = Counter(len(record.cells) for record in first).most_common(1)[0][0]
         records = (r for r in chain(first, records) if len(r.cells) == width or not r.cells[0].startswith("#"))
         first = list(islice(records, _PEEK))

@@ -122,6 +122,8 @@ def test_columns_of_mixed_writing(tmp_path: Path, cells: tuple[str, ...], option
         ("x.csv", b"PK\x03\x04", "a spreadsheet: save the sheet as CSV"),
         ("x.pkl", b"\x80\x04", "a pickle, which could run code"),
         ("x.csv", b"formula,gap\n\0\0,1\n", "is no text"),
+        ("x.csv", b",,\n,,\n", "is empty"),
+        ("x.txt", b"# nothing\n", "is empty"),
         ("x.csv", b"formula,gap,gap\nO,1,1\n", "different names, got 'gap' twice"),
     ],
 )

@@ -214,3 +214,9 @@ def test_names_of_other_systems(tmp_path: Path):
     dataset = read_dataset(tmp_path / "x.zip", targets=())
     assert sorted(dataset.formulas) == ["C", "H", "N"]
     assert not (tmp_path.parent / "c.xyz").exists()
+
+
+def test_a_broken_head_of_gzip(tmp_path: Path):
+    (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b\x08\x08")
+    with pytest.raises(ValueError, match="no archive that can be read to its end"):
+        read_dataset(tmp_path / "x.tar.gz", targets=())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
-from atomprint.formats.opening import BROKEN, LARGEST, decode, decompressed, read_text
+from atomprint.formats.opening import LARGEST, decode, decompressed, read_text
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 
@@ -46,7 +46,9 @@ def members_of(path: Path, wanted: Callable[[str], bool], *, within: bool = True
     try:
         read = _of_zip if path.suffix.lower() == ".zip" else _of_tar
         return read(path, wanted)
-    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, *BROKEN) as error:
+    except _TooMuchError:
+        raise
+    except Exception as error:  # Python's readers raise whatever they meet, such as TypeError for a broken head of gzip
         raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
 
 
@@ -86,6 +88,10 @@ def _file(place: Path) -> Callable[[], str]:
     if not stat.S_ISREG(mode):
         return _failing(f"{place.name} is no file")
     return lambda: read_text(place)
+
+
+class _TooMuchError(ValueError):
+    """An archive that holds more than is read."""
 
 
 class _Archive:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from atomprint.util.text import cell, csv_text, visible
+from atomprint.util.text import cell, csv_text, in_words, kind_in_words, visible
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,16 @@ def test_what_steers_a_terminal_is_written_out():
         == r"\x1b[31mred\x07 \u202eabc\x9b \udcff é Å 安" + "\n"
     )
     assert visible("[red]x[/red] :smile: $x$") == "[red]x[/red] :smile: $x$"
+
+
+def test_errors_of_python_are_put_in_words():
+    for error in (
+        IndexError("list index out of range"),
+        TypeError("'NoneType' object is not iterable"),
+        ValueError(""),
+    ):
+        assert in_words(error) == "it is damaged, or of another form"
+    assert in_words(ValueError("row 3 must be\n a number")) == "row 3 must be a number"
+    assert in_words(KeyError("sites")) == "'sites' is missing"
+    assert in_words(RecursionError("maximum recursion depth exceeded")) == "it is nested too deeply"
+    assert [kind_in_words(value) for value in (None, 1.5, "a", [])] == ["null", "a number", "text", "a list"]

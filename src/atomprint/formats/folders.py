@@ -19,6 +19,7 @@ from atomprint.formats.source import Row
 from atomprint.formats.structures import frames_of_file, frames_of_text, is_poscar_name
 from atomprint.formats.tables import TEXT_TABLES, read_table, read_text_table
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
+from atomprint.util.text import in_words
 
 _ENDINGS = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz")
 _NAMES = ("POSCAR", "CONTCAR")
@@ -87,7 +88,7 @@ def read_database(path: Path) -> Iterator[Row]:
     try:
         yield from map(convert, connect(path, use_lock_file=False).select())
     except Exception as error:  # the database below raises whatever it meets
-        raise ValueError(f"{path.name} is no ASE database that can be read: {error!r}") from error
+        raise ValueError(f"{path.name} is no ASE database that can be read: {in_words(error)}") from error
 
 
 def read_files(

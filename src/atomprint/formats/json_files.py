@@ -15,6 +15,7 @@ from atomprint.formats.roles import is_usual
 from atomprint.formats.source import Row
 from atomprint.formats.structures import is_structure_dict
 from atomprint.formats.values import kind_of
+from atomprint.util.text import kind_in_words
 
 _OF_STRUCTURES = (
     "sites",
@@ -49,7 +50,7 @@ def read_json_lines(path: Path) -> Iterator[Row]:
                 if isinstance(record, Mapping) and not _is_remark(record):
                     yield replace(_row(record), line=number)
                 elif not isinstance(record, Mapping):
-                    what = f"line {number} must be a record, got a {type(record).__name__}"
+                    what = f"line {number} must be a record, got {kind_in_words(record)}"
                     yield Row(problem=("read", what), line=number)
     except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
@@ -90,7 +91,7 @@ def read_json(path: Path) -> Iterator[Row]:
             raise ValueError(f"{path.name} has no names of columns: write it with orient='records', for example")
         yield from (_row(record) for record in content)
     elif not isinstance(content, Mapping):
-        raise ValueError(f"{path.name} must hold a list or a mapping, got {type(content).__name__}")
+        raise ValueError(f"{path.name} must hold a list or a mapping, got {kind_in_words(content)}")
     elif "nextid" in content and "ids" in content:
         yield from read_database(path)
     elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
@@ -236,7 +237,7 @@ def _label(index: Any) -> str:
 
 def _row(record: Any, name: str = "") -> Row:
     if not isinstance(record, Mapping):
-        return Row(id=name, problem=("read", f"a record must be a mapping, got {type(record).__name__}"))
+        return Row(id=name, problem=("read", f"a record must be a mapping, got {kind_in_words(record)}"))
     if "attributes" in record and "cartesian_site_positions" in (record["attributes"] or {}):  # OPTIMADE
         return Row(record["attributes"], record["attributes"], id=name or str(record.get("id", "")))
     if _is_structure(record):

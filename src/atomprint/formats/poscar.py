@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -155,6 +156,6 @@ def _float(word: str) -> float | None:
 
 def _floats(words: Sequence[str], line: int, lengths: tuple[int, ...], what: str) -> FloatArray:
     numbers = [_float(word) for word in words]
-    if len(words) not in lengths or None in numbers:
+    if len(words) not in lengths or not all(number is not None and math.isfinite(number) for number in numbers):
         raise ValueError(f"line {line} of this POSCAR must be {what}, got {' '.join(words)[:60]!r}")
     return np.array(numbers, dtype=np.float64)

@@ -23,6 +23,7 @@ from atomprint.formats.poscar import is_poscar, read_poscar
 from atomprint.formats.pymatgen_dict import read_pymatgen_dict
 from atomprint.formats.vectors import periods, vectors
 from atomprint.formats.xyz import read_xyz_frame, split_xyz
+from atomprint.util.text import in_words
 
 _POSCAR = re.compile(r"(POSCAR|CONTCAR)([^a-z]|$)|.*[._-](POSCAR|CONTCAR)$", re.IGNORECASE)
 
@@ -105,7 +106,7 @@ def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
         raise ValueError(f"{path.name} is of a kind that ASE cannot read") from error
     except Exception as error:  # ASE's readers raise whatever they meet
         raise ValueError(
-            f"{path.name}: ASE cannot read structure {done}, nor what comes after it: {error!r}"
+            f"{path.name}: ASE cannot read structure {done}, nor what comes after it: {in_words(error)}"
         ) from error
 
 
@@ -152,7 +153,7 @@ def frames_of_text(name: str, text: str, *, allow_close: bool = False) -> list[A
     try:
         return list(read(StringIO(text), index=":", format=filetype(plain_name(name), read=False)))
     except Exception as error:
-        raise ValueError(f"{name}: ASE cannot read this: {error!r}") from error
+        raise ValueError(f"{name}: ASE cannot read this: {in_words(error)}") from error
 
 
 def is_poscar_name(name: str) -> bool:

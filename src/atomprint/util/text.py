@@ -13,7 +13,31 @@ from typing import Any
 _STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what spreadsheets take for a formula to carry out
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_OF_PYTHON = re.compile(
+    r"NoneType|object (has|is|of|at|does|cannot)\b|out of range|out of bounds|to unpack|invalid literal"
+    r"|could not convert"
+    r"|unsupported operand|argument|unhashable|inhomogeneous|setting an array|not supported between|__\w+__|'?numpy"
+    r"|cannot convert|must be real number|expected str|codec|broadcast|\bitem\b"
+)
 _AT_ONCE = 10_000  # rows that are in memory as text at once
+
+
+def in_words(error: BaseException, otherwise: str = "it is damaged, or of another form") -> str:
+    """Return what an error says, in one line; something else where it speaks of the program that met it."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing" if error.args else otherwise
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    said = " ".join(str(error).split())
+    return otherwise if not said or isinstance(error, UnicodeError) or _OF_PYTHON.search(said) else said
+
+
+def kind_in_words(value: Any) -> str:
+    """Return what a value from JSON is called there."""
+    names = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "a mapping"}
+    return names.get(type(value), "a number")
 
 
 def visible(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from atomprint.learn.models.search import Search
 from atomprint.learn.splits.split import SplitSettings
+from atomprint.util.text import in_words
 from atomprint.util.validation import check_bool, check_integer, check_n_jobs, check_real
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.features import FeatureSection, read_features
@@ -204,8 +205,8 @@ class Recipe:
             raise FileNotFoundError(f"recipe: no such file: {str(path)!r}; atomprint init writes one")
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a TOML file: {error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"{path}: not a TOML file: {in_words(error, 'it is not text in UTF-8')}") from error
         try:
             for text in overrides:
                 override(table, text)

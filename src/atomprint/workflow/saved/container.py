@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.util.files import written_atomically
+from atomprint.util.text import in_words
 
 FORMAT = "atomprint model"
 FORMAT_VERSION = 1
@@ -178,14 +179,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
 
 
 def describe(error: BaseException) -> str:
-    """Return what an error says, in words where it says nothing or only repeats what it was given."""
-    if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing" if error.args else "something is missing"
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return " ".join(str(error).split()) or f"it does not fit together ({type(error).__name__})"
+    """Return in words why something in a file cannot be used."""
+    return in_words(error, "it does not fit together")
 
 
 def _no_constant(name: str) -> float:

@@ -357,3 +357,58 @@ def test_without_network_a_missing_file_is_named(tmp_path, monkeypatch):
     output = run("--offline", "data", "fetch", "matbench_expt_gap", code=1)
     assert "matbench_expt_gap.json.gz is not in" in output
     assert "downloads are off" in output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("init", "nowhere.csv"),
+        ("init", "nowhere"),
+        ("train", "nowhere.toml"),
+        ("train", "nowhere.csv"),
+        ("featurize", "nowhere.cif", "-o", "x.csv"),
+        ("data", "show", "nowhere.csv"),
+        ("report", "nowhere"),
+        ("info", "nowhere"),
+        ("predict", "nowhere.csv", "-m", "nowhere"),
+        ("benchmark", "matbench_perovskites", "--data", "nowhere.json"),
+    ],
+)
+def test_a_file_that_is_not_there_is_no_such_file(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no such file" in run(*command, code=1)
+
+
+def test_a_file_that_is_not_there_is_no_formula(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    formulas = [f"{metal}{n}O" for metal in METALS for n in (1, 2, 3)]
+    pd.DataFrame({"formula": formulas, "gap": np.arange(30) % 7}).to_csv("gaps.csv", index=False)
+    run(
+        "train",
+        "gaps.csv",
+        "-s",
+        "models={ridge={}}",
+        "-s",
+        "evaluation={learning_curve=false, n_repeats=1}",
+        "-j",
+        "1",
+    )
+    assert "no such file" in run("predict", "nowhere.csv", code=1)
+    assert "no such file" in run("predict", "./Cu2O", code=1)
+    assert "no such file" in run("predict", "Cu2O", "nowhere.cif", code=1)
+    assert "Cu2O" in run("predict", "Cu2O")
+
+
+def test_typos_get_suggestions(crystals):
+    for command, meant in (
+        (("featurize", "new.cif", "-o", "x.csv", "-d", "soap"), "SOAP"),
+        (("featurize", "new.cif", "-o", "x.csv", "-s", "rcut=4"), "r_cut"),
+        (("featurize", "new.cif", "-o", "x.csv", "-s", "nmax=4"), "n_max"),
+        (("train", crystals.name, "-t", "volum"), "volume"),
+        (("train", crystals.name, "-t", "volume", "-s", "models={rigde={}}"), "ridge"),
+        (("train", crystals.name, "-t", "volume", "-s", "models={ridge={alphs=1}}"), "alphas"),
+        (("train", crystals.name, "-t", "volume", "-s", "evaluation={n_repeat=1}"), "n_repeats"),
+    ):
+        assert f"did you mean {meant!r}?" in run(*command, code=1)

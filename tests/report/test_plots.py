@@ -297,3 +297,15 @@ def test_coordinates_are_rounded_only_in_paths(study):
     picture = style.svg(plots.comparison(study)).decode()
     assert not re.search(r' d="[^"]*\d\.\d{3}', picture)
     assert "scale(0.015625" in picture or "scale(0.09" in picture or "scale(0." in picture
+
+
+def test_parity_of_plain_arrays():
+    rng = np.random.default_rng(0)
+    for n in (1, 5, 4000):
+        y = rng.normal(size=n)
+        text = words(plots.parity(y.tolist(), y + 0.1, unit="eV"))
+        assert "true (eV)" in text
+        assert "predicted (eV)" in text
+    for y, guess in (([1.0, 2.0], [1.0]), ([], []), ([1.0], [float("nan")]), ([[1.0]], [[1.0]])):
+        with pytest.raises(ValueError, match=r"y_pred|must have one value"):
+            plots.parity(y, guess)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import textwrap
@@ -96,7 +95,8 @@ def _model_file(path: Path) -> Path:
     if path.is_dir():
         path = path / MODEL_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}: train one, or say where it is with --model")
+        why = "" if path.parent.is_dir() and path.name == MODEL_FILE else " (no such file or folder)"
+        raise FileNotFoundError(f"no model at {path}{why}: train one, or say where it is with --model")
     return path
 
 
@@ -116,17 +116,15 @@ def _rows(found: Predictions) -> list[dict[str, Any]]:
 
 def _sorted(found: Predictions, sort: str | None, top: int | None) -> Predictions:
     """Return predictions in the order of a column; what has no value there comes last."""
+    from atomprint.util.validation import meant
+
     column, largest_first = (found.target, True) if sort is None else (sort.removeprefix("-"), sort.startswith("-"))
     rows = _rows(found)
     names = list(dict.fromkeys(name for row in rows for name in row))
     if sort is not None and sort in names:  # a name that begins with a minus
         column, largest_first = sort, False
     if column not in names:
-        close = difflib.get_close_matches(column, names, n=1)
-        raise ValueError(
-            f"--sort must be one of {', '.join(names)}, got {column!r}"
-            + (f": did you mean {close[0]!r}?" if close else "")
-        )
+        raise ValueError(f"--sort must be one of {', '.join(names)}, got {column!r}{meant(column, names)}")
     known = [i for i, row in enumerate(rows) if row.get(column) is not None]
     known.sort(key=lambda i: rows[i][column], reverse=largest_first)
     chosen = set(known)

@@ -14,9 +14,12 @@ def require(module: str, extra: str, by: str = "this") -> Any:
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise ImportError(
-            f"{by} needs {error.name}, which is not installed: pip install 'atomprint[{extra}]'"
-        ) from error
+        raise ImportError(f"{by} needs {error.name}, which is not installed: {how_to_install(extra)}") from error
+
+
+def how_to_install(extra: str) -> str:
+    """Return the commands that install what an extra of the package holds."""
+    return f"pip install 'atomprint[{extra}]' (in a clone of atomprint: pip install '.[{extra}]')"
 
 
 def installed(*modules: str) -> bool:

@@ -357,7 +357,7 @@ def test_without_pymatgen(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymatgen.core", None)
     composition._known_table.cache_clear()
     assert np.isfinite(ElementProperty().create("Fe2O3")).all()
-    with pytest.raises(ImportError, match=r"melting_point comes from pymatgen.*pip install atomprint\[pymatgen\]"):
+    with pytest.raises(ImportError, match=r"melting_point comes from pymatgen.*pip install 'atomprint\[pymatgen\]'"):
         ElementProperty(["melting_point"]).create("Fe2O3")
 
 

@@ -469,3 +469,16 @@ def test_a_matrix_that_is_not_quite_definite_is_factorised_in_blocks(monkeypatch
     matrix = X @ X.T  # of rank 3
     factor = np.tril(similarity.factorise(matrix.copy())[0])
     np.testing.assert_allclose(factor @ factor.T, matrix, atol=1e-6)
+
+
+def test_models_have_the_names_that_people_use():
+    from atomprint.learn.models.catalogue import MODELS, OTHER_NAMES
+
+    assert set(OTHER_NAMES.values()) <= set(MODELS)
+    assert not set(OTHER_NAMES) & set(MODELS)
+    for name in ("knn", "tree", "neural_network", "linear", "rf", "svr"):
+        assert repr(make_model(name)) == repr(make_model(OTHER_NAMES.get(name, name)))
+    with pytest.raises(ValueError, match=r"got 'Rigde': did you mean 'ridge'\?"):
+        make_model("Rigde")
+    with pytest.raises(ValueError, match=r"got 'KNNN': did you mean 'knn'\?"):
+        make_model("KNNN")

@@ -162,7 +162,10 @@ def test_a_missing_extra_is_named_before_the_work(tmp_path, capsys, monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = run(["demo", "--output", str(tmp_path / "new")], capsys)
     assert code == 1
-    assert err == "atomprint: this needs matplotlib, which is not installed: pip install 'atomprint[report]'\n"
+    assert err == (
+        "atomprint: this needs matplotlib, which is not installed: pip install 'atomprint[report]' (in a clone of "
+        "atomprint: pip install '.[report]')\n"
+    )
     assert not (tmp_path / "new").exists()
 
 

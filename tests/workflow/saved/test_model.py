@@ -645,7 +645,7 @@ def test_files(model, structures, tmp_path):
     assert "'not a structure'" in everything.failures[0].reason
     with pytest.raises(ValueError, match=r"structure 3 \('c'\) cannot be predicted: line 1 must be the number of"):
         model.predict(folder)
-    with pytest.raises(FileNotFoundError, match=r"there is no file 'nowhere.cif'"):
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder: 'nowhere.cif'"):
         model.predict("nowhere.cif")
     missing = model.predict([folder / "a.xyz", "nowhere.cif"], on_error="skip")
     assert "no" in missing.failures[0].reason
@@ -905,7 +905,7 @@ def test_other_files_are_refused(tmp_path, saved):
     np.savez(tmp_path / "arrays.npz", a=np.ones(2))
     with pytest.raises(ModelFileError, match=r"it has no card.json"):
         load_model(tmp_path / "arrays.npz")
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="no such file"):
         load_model(tmp_path / "nothing")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         load_model(tmp_path)

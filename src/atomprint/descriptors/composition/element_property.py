@@ -16,6 +16,7 @@ from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_
 from atomprint.descriptors.composition.contract import CompositionDescriptor, CompositionError, Contents, FloatArray
 from atomprint.layout import Axis, Block, Layout
 from atomprint.ragged import locate, totals
+from atomprint.util.extras import how_to_install
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_filled, check_names
 
@@ -273,7 +274,7 @@ def _pymatgen_table(attribute: str) -> FloatArray:
         from pymatgen.core import Element
     except ImportError as error:
         raise ImportError(
-            f"properties: {attribute} comes from pymatgen, which is not installed: pip install atomprint[pymatgen]"
+            f"properties: {attribute} comes from pymatgen, which is not installed: {how_to_install('pymatgen')}"
         ) from error
     values = []
     with warnings.catch_warnings():

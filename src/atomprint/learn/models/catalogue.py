@@ -409,3 +409,21 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
 CLASSIFIER_SPACES: Mapping[str, SearchSpace] = MappingProxyType(
     {name: {"C": Interval(1e-4, 1e4, log=True)} for name in ("ridge", "lasso")}
 )
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "baseline": "dummy",
+        **dict.fromkeys(("linear_regression", "logistic", "logistic_regression", "ols"), "linear"),
+        **dict.fromkeys(("knn", "kneighbors", "k_nearest_neighbors", "nearest_neighbors"), "k_neighbors"),
+        **dict.fromkeys(("svr", "svc", "support_vector_machine"), "svm"),
+        **dict.fromkeys(("tree", "cart"), "decision_tree"),
+        **dict.fromkeys(("rf", "forest"), "random_forest"),
+        "et": "extra_trees",
+        **dict.fromkeys(("gradient_boosting", "boosting", "gbdt", "hgb"), "hist_gradient_boosting"),
+        "xgb": "xgboost",
+        "krr": "kernel_ridge",
+        **dict.fromkeys(("gp", "gpr"), "gaussian_process"),
+        **dict.fromkeys(("neural_network", "nn"), "mlp"),
+    }
+)
+"""What else people call these models, in lower case."""

@@ -23,6 +23,7 @@ from atomprint.learn.models.catalogue import (
     CLASSIFIER_SPACES,
     KINDS,
     MODELS,
+    OTHER_NAMES,
     Calibrated,
     ModelSpec,
     Request,
@@ -63,9 +64,9 @@ def make_model(
     Parameters
     ----------
     name : str
-        One of :data:`MODELS`, or the import path of a class with the interface of scikit-learn, such as
-        ``"sklearn.svm.NuSVR"``, which is imported; such a model gets its features as they are, neither cleaned of
-        rounding (:class:`DropNoise`) nor imputed nor scaled.
+        One of :data:`MODELS` (or another name of one, such as ``"knn"``), or the import path of a class with the
+        interface of scikit-learn, such as ``"sklearn.svm.NuSVR"``, which is imported; such a model gets its features
+        as they are, neither cleaned of rounding (:class:`DropNoise`) nor imputed nor scaled.
     kind : {"regression", "classification"}
         Kind of the problem.
     random_state : int, optional
@@ -110,6 +111,7 @@ def make_model(
     """
     check_choice("kind", kind, KINDS)
     check_bool("pairwise", pairwise)
+    name = OTHER_NAMES.get(name, name) if isinstance(name, str) else name
     n_jobs = check_n_jobs(n_jobs)
     search = None if search is None or search.method == "none" else search
     if blocks is not None and pairwise:
@@ -147,7 +149,7 @@ def _is_known(name: Any) -> bool:
     if not isinstance(name, str) or (name not in MODELS and "." not in name):
         raise ValueError(
             f"model must be one of {', '.join(map(repr, MODELS))}, or an import path such as 'sklearn.svm.NuSVR', "
-            f"got {name!r}{meant(name, MODELS)}"
+            f"got {name!r}{meant(name, {*MODELS, *OTHER_NAMES})}"
         )
     return name in MODELS
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.report.plots import style
@@ -67,10 +68,11 @@ def comparison(study: Study) -> Figure:
 
 
 def parity(
-    y: FloatArray,
-    evaluations: Mapping[str, Evaluation],
-    target: Target,
+    y: npt.ArrayLike,
+    evaluations: Mapping[str, Evaluation] | npt.ArrayLike,
+    target: Target | None = None,
     *,
+    unit: str = "",
     titles: Mapping[str, str] | None = None,
     looks: Mapping[str, style.Look] | None = None,
 ) -> Figure:
@@ -83,18 +85,38 @@ def parity(
 
     Parameters
     ----------
-    y : ndarray of float64, shape (n_samples,)
+    y : array of float, shape (n_samples,)
         The true values.
-    evaluations : mapping of str to Evaluation
-        Models and their predictions.
-    target : Target
+    evaluations : mapping of str to Evaluation, or array of float of shape (n_samples,)
+        Models and their predictions; or the predictions of one for all samples.
+    target : Target, optional
         For the unit.
+    unit : str
+        The unit, where there is no target.
     titles, looks : mapping, optional
         Titles, colours and marks of the models.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no value, numbers of values differ, or one is not finite.
+
+    Examples
+    --------
+    >>> from atomprint.report.plots import parity
+    >>> parity([1.0, 2.0, 3.0], [1.1, 1.8, 3.3], unit="eV").savefig("parity.png")  # doctest: +SKIP
     """
-    names, titles = list(evaluations), titles or {}
+    y, titles, unit = np.asarray(y, dtype=np.float64), titles or {}, unit if target is None else target.unit
+    if isinstance(evaluations, Mapping):
+        parts = {name: _parts(evaluation) for name, evaluation in evaluations.items()}
+    else:
+        parts = {"": {"": (np.arange(len(y)), _checked(y, evaluations))}}
+    names = list(parts)
     looks = looks or style.looks(names)
-    parts = {name: _parts(evaluations[name]) for name in names}
     guesses = np.concatenate([guess for name in names for _, guess in parts[name].values()])
     indices = np.concatenate([index for name in names for index, _ in parts[name].values()])
     limits = style.robust_limits(y[indices], guesses)
@@ -107,7 +129,7 @@ def parity(
             ax.axline((limits[0], limits[0]), slope=1, color=style.FAINT, lw=0.8, zorder=1)
             title = textwrap.fill(titles.get(name, name), 20, max_lines=2, placeholder="…")
             ax.set_title(title, color=looks[name].colour)
-            ax.set_xlabel(style.with_unit("true", target.unit))
+            ax.set_xlabel(style.with_unit("true", unit))
             ax.xaxis.set_major_locator(style.locator())
             ax.yaxis.set_major_locator(style.locator())
             _parity_panel(ax, y, parts[name], looks[name])
@@ -116,8 +138,19 @@ def parity(
         for ax in axes[max(0, len(names) - columns) : len(names)]:
             ax.tick_params(labelbottom=True)  # where the panel below has been removed
         for ax in axes[: len(names) : columns]:
-            ax.set_ylabel(style.with_unit("predicted", target.unit))
+            ax.set_ylabel(style.with_unit("predicted", unit))
     return figure
+
+
+def _checked(y: FloatArray, y_pred: npt.ArrayLike) -> FloatArray:
+    """Return predictions as an array, or raise unless each true value has one."""
+    guess = np.asarray(y_pred, dtype=np.float64)
+    if y.ndim != 1 or guess.shape != y.shape or not len(y):
+        raise ValueError(f"y and y_pred must have one value for each sample, got shapes {y.shape} and {guess.shape}")
+    for name, values in (("y", y), ("y_pred", guess)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
+    return guess
 
 
 def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
@@ -223,7 +256,7 @@ def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, Fl
         n_outside += int(np.count_nonzero(~inside))
         if n_points > style.MANY:
             style.density(ax, y[index][inside], guess[inside])
-            ax.plot([], [], "h", ms=6, color=style.colours()(0.6), label=f"{name}, {len(guess):,}")
+            ax.plot([], [], "h", ms=6, color=style.colours()(0.6), label=f"{name}, {len(guess):,}".removeprefix(", "))
         else:
             _points(ax, y[index][inside], guess[inside], look, name)
         edge = 0.015 * (high - low)
@@ -233,7 +266,8 @@ def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, Fl
         for outside, place, mark in ((y[index] > high, high - edge, ">"), (y[index] < low, low + edge, "<")):
             beside = guess[outside].clip(low + edge, high - edge)
             ax.plot(np.full(len(beside), place), beside, mark, ms=4.5, color=look.colour)
-    ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.1)
+    if any(parts):  # predictions without a name need no key
+        ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.1)
     if n_outside:
         ax.text(0.98, 0.03, f"{n_outside:,} outside", transform=ax.transAxes, ha="right", fontsize=8, color=style.FAINT)
 

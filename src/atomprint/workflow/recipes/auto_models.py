@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atomprint.util.extras import installed
+from atomprint.util.extras import how_to_install, installed
 from atomprint.workflow.recipes.data_traits import Form
 
 Tables = dict[str, dict[str, Any]]
@@ -86,7 +86,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             members.append({"type": "resnet", **({"blocks": trees["blocks"]} if "blocks" in trees else {})})
             told.append("a residual network, which learns what makes samples alike")
         else:
-            hint = " A residual network would do better still: pip install 'atomprint[neural]'."
+            hint = f" A residual network would do better still: {how_to_install('neural')}."
     if len(members) == 1:
         return {"extra_trees": trees}, (
             "Randomised trees predict medians, which errors of single samples and polymorphs do not sway." + hint

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
-from atomprint.learn.models.catalogue import MODELS
+from atomprint.learn.models.catalogue import MODELS, OTHER_NAMES
 from atomprint.learn.models.make import make_model
 from atomprint.learn.models.search import Search
 from atomprint.workflow.recipes.sections import named_tables, typed
@@ -43,7 +43,8 @@ class ModelSection:
         """Return the section that a table describes."""
         given = {name: typed(table[name], "str", f"models.{key}.{name}") for name in ("type", "title") if name in table}
         parameters = {name: value for name, value in table.items() if name not in ("type", "title", "space")}
-        return cls(key, parameters=parameters, space=table.get("space"), **{"type": key, **given})
+        given["type"] = OTHER_NAMES.get(given.get("type", key), given.get("type", key))
+        return cls(key, parameters=parameters, space=table.get("space"), **given)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table."""

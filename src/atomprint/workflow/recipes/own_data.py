@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from atomprint.datasets import REGISTRY, FileContents, inspect_file
+from atomprint.util.validation import meant
 from atomprint.workflow.recipes.data import DataSection
 
 
@@ -72,7 +73,9 @@ def describe_data(
                 f"{' …' if len(found.targets) > 8 else ''} (see --target)."
             )
     elif not {target, target.partition("[")[0], target.removesuffix(".norm")} & set(found.columns):
-        raise ValueError(f"{path}: no column or key {target!r}: there are {', '.join(found.columns)}")
+        raise ValueError(
+            f"{path}: no column or key {target!r}: there are {', '.join(found.columns)}{meant(target, found.columns)}"
+        )
     unit = found.units.get(target)
     classes = ("0", "1") if target in found.binary else ()
     if classes:

@@ -6,11 +6,12 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tomlkit
 from tomlkit.items import Array, Item
+
+from atomprint.util.validation import meant
 
 T = TypeVar("T")
 
@@ -49,11 +50,9 @@ def check_entries(table: Mapping[str, Any], known: Iterable[str], where: str) ->
     known = list(known)
     for name in table:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
             raise ValueError(
-                f"{where + '.' if where else ''}{name} is not an entry of a recipe"
-                + (f" (did you mean {close[0]}?)" if close else "")
-                + f": {where or 'there'} may have {', '.join(known)}"
+                f"{where + '.' if where else ''}{name} is not an entry of a recipe: {where or 'there'} may have "
+                f"{', '.join(known)}{meant(name, known)}"
             )
 
 

@@ -27,6 +27,7 @@ from atomprint.util.files import WholeFolder, written_atomically
 from atomprint.util.memory import available_memory
 from atomprint.util.progress import Progress, silent
 from atomprint.util.store import Store
+from atomprint.util.text import cell
 from atomprint.workflow.recipes.auto import FEW_ELEMENTS
 from atomprint.workflow.recipes.features import DescriptorSection, FeatureSet
 from atomprint.workflow.recipes.sections import parsed
@@ -416,9 +417,9 @@ def _write_csv(path: Path, pieces: Pieces, names: list[str], suffix: str) -> int
     n = 0
     with _text(path, suffix == ".csv.gz") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *names])
+        writer.writerow(["id", *map(cell, names)])
         for ids, values in pieces:
-            writer.writerows([name, *row] for name, row in zip(ids, values.tolist(), strict=True))
+            writer.writerows([cell(name), *row] for name, row in zip(ids, values.tolist(), strict=True))
             n += len(ids)
     return n
 

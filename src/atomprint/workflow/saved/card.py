@@ -234,8 +234,15 @@ def installed_versions(xgboost: bool = False) -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # one without metadata, or a variant under another name
-            found[name] = ""
+            found[name] = _version_of_variant(name)
     return found
+
+
+def _version_of_variant(name: str) -> str:
+    try:
+        return version(f"{name}-cpu")
+    except PackageNotFoundError:
+        return ""
 
 
 def check_versions(saved: Mapping[str, Any], path: str) -> None:

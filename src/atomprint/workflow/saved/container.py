@@ -124,7 +124,7 @@ def read_container(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder, not a saved model")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
+        raise FileNotFoundError(f"no such file: {str(path)!r}")
     with open(path, "rb") as file:
         start = file.read(4)
     if start != b"PK\x03\x04":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -15,6 +16,11 @@ from atomprint.formats.opening import plain_name
 from atomprint.structures import Batch, is_structure
 
 _TABLES = (".csv", ".tsv", ".parquet")
+_ENDINGS = re.compile(
+    r"\.(csv|tsv|txt|dat|parquet|xlsx?|jsonl?|ya?ml|toml|m?cif|mmcif|(e|ext)?xyz|vasp|poscar|contcar|pdb|xsf|res|cfg|"
+    r"traj|db|gen|mol|sdf|cell|in|out|log|gz|bz2|xz|zip|tar|tgz|np[yz]|h5|hdf5|atomprint)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +88,7 @@ def read_inputs(
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
-        if isinstance(item, str | PathLike) and (structures or isinstance(item, PathLike) or Path(item).exists()):
+        if isinstance(item, str | PathLike) and (structures or _names_a_file(item)):
             for name, found in _of_path(Path(item), structures, len(given) == 1, structure, folder):
                 ids.append(name)
                 items.append(replace(found, row=len(items)) if isinstance(found, Failure) else found)
@@ -99,7 +105,10 @@ def _of_path(
 ) -> list[tuple[str, Any]]:
     """Return names and structures or formulas of what is at a path; if it is one of several, what is wrong with it."""
     if alone and not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}, and nothing but structures can be predicted")
+        raise FileNotFoundError(
+            f"no such file or folder: {str(path)!r}"
+            + ("" if _names_a_file(str(path)) else "; the model needs structures, a formula is not enough")
+        )
     many = path.is_dir() or (alone and _is_table(path))
     try:
         found = read_items(path, structure=structure, folder=folder)
@@ -118,6 +127,13 @@ def _of_path(
 
 def _is_one(given: Any) -> bool:
     return isinstance(given, PathLike) or is_structure(given) or is_composition(given)
+
+
+def _names_a_file(given: str | PathLike[str]) -> bool:
+    """Return whether text is the name of a file, be it there or not, and no formula."""
+    if isinstance(given, PathLike) or Path(given).exists():
+        return True
+    return "/" in given or "\\" in given or _ENDINGS.fullmatch(Path(given).suffix) is not None
 
 
 def _is_table(path: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atomprint.formats.folders import is_structure_file, places_of
+from atomprint.formats.roles import is_usual
 from atomprint.formats.source import Row
 
 _MOST_FOLDERS = 200
@@ -44,7 +45,9 @@ def files_beside(path: Path, rows: Sequence[Row], column: str | None) -> tuple[P
         places = places_of(_files(folder))
         for name, values in cells.items():
             files = [places[value][0] for value in values if value in places]
-            if files and 2 * len(files) >= len(values):
+            # A formula beside a file called after it need not name it.
+            enough = len(values) if is_usual(name, "formula") else len(values) / 2
+            if files and len(files) >= enough:
                 found[folder, name] = files
     if not found:
         return None

@@ -147,17 +147,29 @@ def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
 
 
 def _formulas_by_content(source: Source) -> str | None:
-    """Return the only column or key with nothing but formulas, some of them of compounds, under whatever name."""
-    found = []
+    """Return the only column or key with formulas, some of them of compounds, under whatever name.
+
+    It has nothing but these; or, if there is no such column, few others.
+    """
+    shares: dict[str, float] = {}
     for name in source.names:
         values = [row.fields[name] for row in source.first if kind_of(row.fields.get(name)) != "missing"]
-        try:
-            sizes = [len(parse_formula(value)) for value in values if isinstance(value, str)]
-        except ValueError:
-            continue
-        if sizes and len(sizes) == len(values) and max(sizes) > 1:
-            found.append(name)
-    return found[0] if len(found) == 1 else None
+        sizes = [_n_elements(value) for value in values]
+        if sizes and max(sizes) > 1:
+            shares[name] = sum(size > 0 for size in sizes) / len(sizes)
+    for least in (1.0, 0.7):
+        found = [name for name, share in shares.items() if share >= least]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _n_elements(value: Any) -> int:
+    """Return how many elements a formula has; 0 if this is none."""
+    try:
+        return len(parse_formula(value)) if isinstance(value, str) else 0
+    except ValueError:
+        return 0
 
 
 def _guess_target(source: Source, roles: Roles) -> str | None:

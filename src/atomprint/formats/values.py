@@ -46,6 +46,8 @@ _MISSING = frozenset(
 )
 # "12 eV", "5,1" and "<3": numbers with a unit, with a decimal comma, or not quite numbers.
 _LIKE_NUMBER = re.compile(r"[<>~≈±+−–-]?\s*[.,]?\d")
+# What stands where there is nothing, without being a usual word for that.
+_NOTHING = re.compile(r"[-−–—./*?_]+|n\.?\s?[ad]\.?|tbd|unknown|missing", re.IGNORECASE)
 _MANY_CLASSES = 20
 
 
@@ -105,8 +107,8 @@ def with_points(raws: Sequence[Any]) -> Sequence[Any]:
 def column_kind(raws: Sequence[Any]) -> str:
     """Return what a column holds: a kind of :func:`kind_of`, ``"missing"`` if nothing is known, or ``"mixed"``.
 
-    Numbers with some words among them are numbers, if those are at least half, and truth values of any writing are
-    booleans: what does not fit is for :func:`read_column` to name.
+    Numbers with some words among them are numbers, if they are at least half, where dashes and the like do not count;
+    truth values of any writing are booleans. What does not fit is for :func:`read_column` to name.
     """
     kinds = Counter(kind_of(raw) for raw in with_points(raws))
     del kinds["missing"]
@@ -114,8 +116,11 @@ def column_kind(raws: Sequence[Any]) -> str:
         return "missing"
     if set(kinds) == {"boolean", "number"} and _all_truth(raws):
         return "boolean"
-    if set(kinds) <= {"number", "boolean", "word"} and 2 * kinds["number"] >= sum(kinds.values()):
-        return "number"
+    if set(kinds) <= {"number", "boolean", "word"} and kinds["number"]:
+        words = [str(raw).strip() for raw in raws if kind_of(raw) == "word"]
+        others = sum(not (_NOTHING.fullmatch(word) or _LIKE_NUMBER.match(word)) for word in words) + kinds["boolean"]
+        if kinds["number"] >= others:
+            return "number"
     return next(iter(kinds)) if len(kinds) == 1 else "mixed"
 
 

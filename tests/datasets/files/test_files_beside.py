@@ -98,6 +98,12 @@ def test_formulas_are_read_where_they_are_asked_for(place: Path):
     assert read_dataset(place / "data.csv", structure="").structures is None
 
 
+def test_a_file_called_after_one_of_the_formulas_changes_nothing(tmp_path: Path):
+    write(tmp_path / "NaCl.cif", bulk("NaCl", "rocksalt", 5.6))
+    write_table(tmp_path / "x.csv", ["formula", "gap"], [["NaCl", 1], ["KCl", 2]])
+    assert read_dataset(tmp_path / "x.csv").compositions == ["NaCl", "KCl"]
+
+
 def test_columns_of_0_and_1_are_taken_for_classes(place: Path):
     rows: list[list[object]] = [[salt, i % 2, 0.5 + i % 2] for i, salt in enumerate(SALTS * 50)]
     write_table(place / "x.csv", ["formula", "metal", "gap"], rows)

@@ -133,6 +133,15 @@ def test_what_is_no_table_is_refused_with_a_way_out(tmp_path: Path, name: str, c
         read_dataset(tmp_path / name)
 
 
+def test_a_column_is_not_hidden_by_what_is_wrong_in_it(tmp_path: Path):
+    rows = "".join(f"{metal}O,{gap},a\n" for metal, gap in zip(("Ca", "Mg", "Sr", "Ba", "Zn"), "1----", strict=True))
+    (tmp_path / "x.csv").write_text(f"sample,gap,phase\n{rows}Fe-18Cr-8Ni,2,b\n")
+    dataset = read_dataset(tmp_path / "x.csv", on_error="skip")
+    assert (dataset.compositions, dataset.targets["gap"].values.tolist()) == (["CaO"], [1])
+    assert [failure.line for failure in dataset.failures] == [3, 4, 5, 6, 7]
+    assert "alloy" in dataset.failures[-1].reason
+
+
 def test_long_integers_as_ids_keep_all_digits(tmp_path: Path):
     (tmp_path / "x.json").write_text('[{"id": 12345678901234567891, "formula": "O", "y": 1}]')
     assert read_dataset(tmp_path / "x.json").ids == ("12345678901234567891",)

@@ -87,6 +87,8 @@ nb::tuple pairs_too_close(const BatchArrays& batch, In<double, nb::ndim<1>> radi
         pairs = close_pairs(batch, radii.data(), fraction, least);
     }
     const std::size_t n = pairs.structure.size();
+    if (n == 0)
+        return nb::make_tuple(); // most often, and quickly
     return nb::make_tuple(to_numpy(std::move(pairs.structure), {n}), to_numpy(std::move(pairs.atom), {n}),
                           to_numpy(std::move(pairs.other), {n}), to_numpy(std::move(pairs.distance), {n}),
                           to_numpy(std::move(pairs.limit), {n}));
@@ -133,7 +135,7 @@ void define(nb::module_& m) {
           "First problem of a batch as (problem, structure, atom, other atom).");
     m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),
           "For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than "
-          "least, those nearest to each other: (structure, atom, other atom, distance, limit).");
+          "least, those nearest to each other: (structure, atom, other atom, distance, limit); () if there are none.");
     m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"),
           nb::arg("with_own"), nb::arg("n_threads"),
           "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "

@@ -61,7 +61,7 @@ def check_batch(batch: Batch, need_cell: bool) -> tuple:
 
 def close_pairs(batch: Batch, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], fraction: float, least: float) -> tuple:
     """
-    For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than least, those nearest to each other: (structure, atom, other atom, distance, limit).
+    For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than least, those nearest to each other: (structure, atom, other atom, distance, limit); () if there are none.
     """
 
 def neighbour_pairs(batch: Batch, centers: Centers, cutoff: float, with_own: bool, n_threads: int) -> tuple:

@@ -1,11 +1,14 @@
 """What is asked of every structure in a file."""
 
+import warnings
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.neighborlist import neighbor_list
 
+from atomprint.descriptors import CoulombMatrix
 from atomprint.formats.judge import RADII, check_distances, check_occupancies, close_pairs
 from atomprint.structures import as_batch
 
@@ -42,6 +45,21 @@ def test_messages_name_the_atoms():
         check_distances(molecule(name).numbers, molecule(name).positions, np.zeros((3, 3)), np.zeros(3, bool))
 
 
+def test_structures_made_in_memory_get_one_warning():
+    close = molecule("H2O")
+    close.positions *= 0.3
+    matrix = CoulombMatrix(n_atoms_max=3)
+    with pytest.warns(
+        UserWarning, match=r"structure 1, atoms 0 and 1 are 0\.291 Å apart.*; 2 structures have"
+    ) as caught:
+        matrix.create([molecule("H2"), close, close])
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        matrix.create([molecule("H2"), molecule("H2O")])
+        matrix.create(as_batch([close], periodic=False))  # has been read before
+
+
 @pytest.mark.parametrize(
     ("shares", "told"),
     [({"Na": 0.5}, "'Na': 0.5"), ({"Na": 0.5, "K": 0.5}, "'Na': 0.5, 'K': 0.5"), ({"Na": 0.998}, "0.998"), ({}, "{}")],
@@ -49,4 +67,5 @@ def test_messages_name_the_atoms():
 def test_occupancies(shares, told):
     with pytest.raises(ValueError, match=f"disordered: site Na1 is .*{told}"):
         check_occupancies("site Na1", shares)
-    assert check_occupancies("site Na1", {"Na": 0.9991}) == "Na"
+    for share in (0.999, 0.9991, 1.001):
+        assert check_occupancies("site Na1", {"Na": share}) == "Na"

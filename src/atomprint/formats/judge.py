@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -25,6 +26,11 @@ RADII = np.ascontiguousarray(covalent_radii, dtype=np.float64)
 """Covalent radii in Å by atomic number (B. Cordero et al., Dalton Trans. 2008, 2832)."""
 
 
+def is_whole(share: float) -> bool:
+    """Return whether an occupancy is that of an atom which is always there."""
+    return abs(share - 1) <= OCCUPANCY_TOLERANCE * (1 + 1e-9)  # 0.999 and 1.001 alike
+
+
 def check_occupancies(where: str, shares: Mapping[T, float]) -> T:
     """Return the species of a site that holds one atom of it.
 
@@ -42,7 +48,7 @@ def check_occupancies(where: str, shares: Mapping[T, float]) -> T:
     """
     if len(shares) == 1:
         ((species, share),) = shares.items()
-        if abs(share - 1) <= OCCUPANCY_TOLERANCE:
+        if is_whole(share):
             return species
     listed = {str(species): share for species, share in shares.items()}
     raise ValueError(f"this structure is disordered: {where} is {listed}, and must hold one species to 1")
@@ -90,6 +96,15 @@ def check_distances(
         raise ValueError(too_close(f"atoms {first} and {second}", distance, limit))
 
 
+def warn_of_close_atoms(batch: _core.Batch) -> None:
+    """Warn once if structures that were made in memory, and not read from a file, have atoms that are too close."""
+    if found := close_pairs(batch):
+        structure, atom, other, distance, limit = found[0]
+        others = f"; {len(found)} structures have such atoms" if len(found) > 1 else ""
+        which = f"structure {structure}, atoms {atom} and {other}"
+        warnings.warn(f"{too_close(which, distance, limit)}{others}", stacklevel=2)
+
+
 def too_close(which: str, distance: float, limit: float) -> str:
     """Return the sentence on two atoms that are nearer than they may be."""
     return (
@@ -105,4 +120,4 @@ def close_pairs(batch: _core.Batch) -> list[tuple[int, int, int, float, float]]:
     is nearest relative to its limit; of an atom and an image of its own, the atom twice.
     """
     columns = _core.close_pairs(batch, RADII, CLOSE_FRACTION, CLOSE_DISTANCE)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+    return list(zip(*(column.tolist() for column in columns), strict=True)) if columns else []

@@ -22,6 +22,7 @@ from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
+from atomprint.formats.judge import warn_of_close_atoms
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
 from atomprint.util.parameters import CheckedParameters
@@ -96,6 +97,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         elif learnt is None and n_repeat == len(batch) > 0:
             rule = "periodic is False, but all structures repeat: their cells are ignored"
             warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
+        if given is not structures:  # a Batch has been read before, and data of potentials may have such atoms
+            warn_of_close_atoms(batch.core())
         return batch
 
     def _cancelling(self) -> npt.NDArray[np.int64] | None:

@@ -19,7 +19,7 @@ from atomprint.formats.cif.groups import TRIVIAL, Group
 from atomprint.formats.cif.orbits import expand
 from atomprint.formats.cif.symbols import element_of, sure_element, with_hydrogen
 from atomprint.formats.cif.symmetry import groups_of
-from atomprint.formats.judge import CLOSE_DISTANCE, OCCUPANCY_TOLERANCE, check_distances
+from atomprint.formats.judge import CLOSE_DISTANCE, check_distances, is_whole
 from atomprint.util.types import FloatArray
 
 _SITE = "_atom_site_"
@@ -363,7 +363,7 @@ def _check_whole(block: Block, names: Sequence[str], kept: Sequence[int]) -> Non
                 (share,) = numbers([occupancies[k]])
             except ValueError as error:
                 raise ValueError(f"site {names[k]}, occupancy: {error}") from None
-            if share is not None and not abs(share - 1) <= OCCUPANCY_TOLERANCE:
+            if share is not None and not is_whole(share):
                 raise ValueError(f"this crystal is disordered: site {names[k]} has an occupancy of {share:g}, not 1")
     if (attached := block.column(f"{_SITE}attached_hydrogens")) is not None:
         for k in kept:

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.neighborlist import neighbor_list
 
-from atomprint.descriptors import CoulombMatrix
+from atomprint.descriptors import CoulombMatrix, SineMatrix
 from atomprint.formats.judge import RADII, check_distances, check_occupancies, close_pairs
 from atomprint.structures import as_batch
 
@@ -54,6 +54,8 @@ def test_structures_made_in_memory_get_one_warning():
     ) as caught:
         matrix.create([molecule("H2"), close, close])
     assert len(caught) == 1
+    with pytest.warns(UserWarning, match="nearer than atoms come"):
+        SineMatrix(n_atoms_max=2).create(bulk("NaCl", "rocksalt", 1.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         matrix.create([molecule("H2"), molecule("H2O")])

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
+from atomprint.formats.judge import warn_of_close_atoms
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, as_batch
 from atomprint.util.registry import public
@@ -295,6 +296,8 @@ class _CrystalMatrix(_MatrixDescriptor):
 
     def _read(self, structures: Structures) -> Batch:
         batch = as_batch(structures, periodic=True)
+        if batch is not structures:
+            warn_of_close_atoms(batch.core())
         if batch.pbc.all():
             return batch
         # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.

@@ -54,6 +54,23 @@ class _Centers:
     def counts(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
 
+    def check(self) -> None:
+        """Raise ``ValueError`` if the parts do not fit together, as compiled code takes for granted."""
+        n, offsets = self.values.shape[0], self.offsets
+        if (
+            self.values.ndim != 2
+            or self.values.dtype.kind != "f"
+            or offsets.dtype != np.int64
+            or offsets.ndim != 1
+            or len(offsets) < 2
+            or offsets[0] != 0
+            or offsets[-1] != n
+            or (np.diff(offsets) < 1).any()
+            or self.squares.dtype != np.float64
+            or self.squares.shape not in ((0,), (n + _SLACK,))
+        ):
+            raise ValueError(f"features of {n} centres do not belong to structures that begin at {offsets}")
+
     def rows(self, start: int, stop: int) -> Any:
         """Return the features of a run of structures; a view, the same object for all of them."""
         return self.values if (start, stop) == (0, len(self)) else self.values[self.offsets[start] : self.offsets[stop]]

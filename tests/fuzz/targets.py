@@ -494,6 +494,8 @@ def command(path: Path) -> None:
         raise WrongError(f"a traceback: {result.output[-500:]}")
     if left and result.exit_code == 0:
         raise WrongError(f"left behind: {left}")
+    if result.exit_code == 70:
+        raise WrongError(result.output[-300:])
     if result.exit_code == 1:
         if not result.output.strip():
             raise WrongError("it failed without a word")

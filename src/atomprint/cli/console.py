@@ -80,6 +80,15 @@ def messages() -> Iterator[None]:
     except MemoryError as error:
         print("atomprint: there is not enough memory for this", file=sys.stderr)
         raise typer.Exit(1) from error
+    except (LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        if os.environ.get("ATOMPRINT_TRACEBACK"):
+            raise
+        print(
+            f"atomprint: a fault of atomprint itself, please report it: {visible(f'{type(error).__name__}: {error}')} "
+            "(ATOMPRINT_TRACEBACK=1 shows where)",
+            file=sys.stderr,
+        )
+        raise typer.Exit(70) from error
     except KeyboardInterrupt:
         print("atomprint: stopped; nothing half-written was left behind", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -24,13 +24,16 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeRegressor
 
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import SOAP
+from atomprint.kernels import AverageKernel
 from atomprint.learn.task.problem import Problem
 from atomprint.workflow import ModelFileError, TrainedModel, assemble, load_model
 from atomprint.workflow.saved import container, persist
@@ -363,6 +366,29 @@ def test_sparse_matrices_that_lead_outside_are_refused(name, save, tmp_path):
     schema, files = unpacked(path)
     SPARSE[name](schema, files)
     refused(packed(path, tmp_path, schema, files))
+
+
+@pytest.mark.parametrize("name", ["offsets", "values", "squares"])
+def test_centres_of_a_kernel_fit_together(name, structures, tmp_path):
+    kernel = make_pipeline(SOAP(r_cut=3.0, n_max=2, l_max=1), AverageKernel(metric="rbf", gamma=0.1))
+    y = np.sin(np.arange(N))
+    data = Dataset("d", "D", structures, tuple(map(str, range(N))), {"y": Target(y, "", "y", "y")}, "", "")
+    pipeline = assemble(kernel, KernelRidge(kernel="precomputed")).fit(structures, y)
+    path = TrainedModel.of(pipeline, Problem.of(data, "y")).save(tmp_path / "m.atomprint")
+    load_model(path)
+    schema, files = unpacked(path)
+    found = next(nodes(schema, "ObjectNode", "Centers:1"))["content"]
+    arrays = [state["file"] for state in nodes(found, "NdArrayNode")]
+    shapes = {file: load_npy(files[file]) for file in arrays}
+    wanted = {"offsets": lambda a: a.dtype.kind == "i", "values": lambda a: a.ndim == 2, "squares": lambda a: True}[
+        name
+    ]
+    file = next(file for file, array in reversed(shapes.items()) if wanted(array))
+    array = shapes[file].copy()
+    if name == "offsets":
+        array[1] = 10**9
+    files[file] = npy(array if name == "offsets" else array[:-9])
+    refused(packed(path, tmp_path, schema, files), "do not belong to structures")
 
 
 def test_classes_of_neighbours_are_known(save, tmp_path):

@@ -27,7 +27,9 @@ from sklearn.svm._base import BaseLibSVM
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
+import atomprint.kernels  # noqa: F401  # one of its classes is known by name
 from atomprint.util.parameters import CheckedParameters
+from atomprint.util.registry import KNOWN
 from atomprint.workflow.saved.container import ModelFileError
 from atomprint.workflow.saved.schema import parse
 
@@ -280,6 +282,7 @@ def _sparse(part: Any) -> None:
 
 _CHECKS: tuple[tuple[Any, Callable[[Any], None]], ...] = (
     (CheckedParameters, lambda part: part._validate()),  # what is loaded was not made by its constructor
+    (KNOWN["Centers"].cls, lambda part: part.check()),
     (Tree, _tree),
     (BaseDecisionTree, _decision_tree),
     (BaseForest, _forest),

@@ -53,6 +53,21 @@ def test_the_only_negative_value():
     assert far_values(USUAL["formation energies"].round(0)).tolist() == []  # -1 among others
 
 
+def test_zeros_among_large_numbers():
+    melting = RNG.normal(1500, 400, 200).clip(400)
+    melting[[5, 60]] = 0
+    assert far_values(melting).tolist() == [5, 60]
+    assert far_values(-melting).tolist() == [5, 60]
+    for usual in (
+        ZEROS,
+        USUAL["whole numbers"],
+        RNG.lognormal(0, 1.5, 200).round(3),
+        melting * RNG.choice([-1, 1], 200),
+    ):
+        assert 0 in usual or usual[0]
+        assert far_values(usual).tolist() == []
+
+
 @pytest.mark.parametrize(
     "draw",
     [

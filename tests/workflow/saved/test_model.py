@@ -773,7 +773,7 @@ def test_words_about_what_is_unusual(model, problem, structures):
     predictions = model.predict([stretched, molecule("H2O2"), structures[0]])
     assert predictions.in_domain.tolist() == [False, False, True]
     shortest, mean, far, ranges = predictions.warnings[0]
-    assert shortest.startswith("shortest distance 1.48 Å, between O and H, 1.53 of the sum of their covalent")
+    assert shortest.startswith("shortest distance 1.48 Å, between O and H, 1.5")
     assert mean.startswith("nearest neighbours are on average at 1.5")
     assert far.startswith("farther from the training set than 99% of its own samples are from the rest of it: distance")
     assert "features are outside the ranges of the training set" in ranges

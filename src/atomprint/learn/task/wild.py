@@ -23,6 +23,8 @@ _GULF = 100.0  # if more than a twentieth of all different values are far
 _FEW = 5  # different values, for quartiles
 _SHARE = 0.25  # of all samples, and of all values: more of them are no exception
 _PLACEHOLDERS = -np.array([1.0, 9.0, 99.0, 999.0, 9999.0, 99999.0])
+# A 0 stands for "not known" if no other value is closer to 0 than a share of the median, and few are 0.
+_CLEAR, _RARE = 0.2, 0.1
 _ALIKE = 0.2  # spread of values for each atom, if these are what is alike
 _N_NAMED = 5
 
@@ -43,7 +45,8 @@ def far_values(y: FloatArray, sizes: npt.ArrayLike | None = None) -> Indices:
         In ascending order. A value is far if it is more than 20 times as far from the median as the quartile on its
         side, and many times as far as any that is not: 3 times if its logarithm is far, too, 5 times among values of
         both signs, else 10 to 100 times. Values count once, however often they occur, so that many zeros do not hide
-        how far others spread. The only negative value is far if it is one that stands for "not known", such as -1.
+        how far others spread. The only negative value is far if it is one that stands for "not known", such as -1, and
+        so is a rare 0 where all others are clear of it.
 
     Notes
     -----
@@ -51,7 +54,7 @@ def far_values(y: FloatArray, sizes: npt.ArrayLike | None = None) -> Indices:
     (deviations of 1 and 2 in logarithms) or a t distribution (3 degrees of freedom) one is in at most 3 of 100 cases.
     """
     values, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
-    far = _far(values) | _placeholder(values)
+    far = _far(values) | _placeholder(values, counts)
     if counts[far].sum() > _SHARE * len(y):
         return np.empty(0, dtype=np.intp)
     found = np.flatnonzero(far[inverse])
@@ -118,10 +121,15 @@ def _far_of_few(values: FloatArray) -> Mask:
     return far
 
 
-def _placeholder(values: FloatArray) -> Mask:
+def _placeholder(values: FloatArray, counts: Indices) -> Mask:
+    """Return which of different values, in ascending order, stand for "not known" and for nothing else."""
     far = np.zeros(len(values), dtype=bool)
-    if len(values) >= _FEW and values[0] in _PLACEHOLDERS and values[1] >= 0:
-        far[0] = True
+    if len(values) < _FEW:
+        return far
+    far[0] = values[0] in _PLACEHOLDERS and values[1] >= 0
+    size = np.abs(values[(values != 0) & ~far])
+    if len(size) >= 4 * _FEW and (values[0] >= 0 or values[-1] <= 0) and size.min() > _CLEAR * np.median(size):
+        far |= (values == 0) & (counts < _RARE * counts.sum())
     return far
 
 

@@ -26,21 +26,20 @@ _CUTOFF = 6.5  # Å: the largest distance of atoms that are called neighbours, 1
 _RUN = 20_000  # atoms whose pairs are held at once
 _NEAR, _FAR, _BEYOND = 1.15, 1.4, 1.8  # sums of covalent radii: up to where neighbours count, and less and less
 _DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with denser crystals
-_APART = 3.0  # sums of covalent radii: what is farther from everything is called so far
+_APART = 3.0  # sums of radii: what is farther from everything is called so far
 
 _TAIL = 0.005  # share of the training set that may be beyond each limit: about 2 % beyond any of them
 _ENOUGH = 600  # structures from which on the training set itself shows its tails
-_PRIOR = 0.5  # weight of covalent radii among volumes of elements, in structures
+_PRIOR = 0.5  # weight of covalent radii among sizes of elements, in structures
 _SENTENCES = 2
 
 
-class Contact(NamedTuple):
-    """Two atoms and how far they are apart."""
+class Contacts(NamedTuple):
+    """The nearest neighbour of each atom: that of which the distance is least in sums of covalent radii."""
 
-    ratio: float  # of the sum of their covalent radii
-    distance: float  # Å; nan if there is no other atom within the cutoff
-    first: int  # atomic numbers
-    second: int
+    first: npt.NDArray[np.int64]  # atomic numbers of the atoms
+    second: npt.NDArray[np.int64]  # of their neighbours; 0 where there is none within the cutoff
+    distances: FloatArray  # Å; nan where there is none
 
 
 class Geometry(NamedTuple):
@@ -49,9 +48,7 @@ class Geometry(NamedTuple):
     n_repeats: int  # directions in which the structure repeats
     volume: float  # per atom, Å^3; nan unless it repeats in three directions
     shares: Mapping[int, float]  # of the elements among the atoms
-    shortest: Contact  # of all atoms
-    loneliest: Contact  # of the atom that is farthest from its nearest neighbour, and this one
-    nearest: float  # mean over atoms: distance to the nearest neighbour, in sums of covalent radii
+    contacts: Contacts
     coordination: float  # mean over atoms: number of neighbours
     filling: float  # share of the volume that atoms fill as densely as it is around them; nan as for the volume
     lopsided: float  # mean over atoms: 0 if neighbours are all around, 1 if they are all on one side
@@ -86,8 +83,7 @@ def geometries(batch: Batch) -> list[Geometry]:
 
 def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
     n = len(batch.numbers)
-    nearest, distance = np.full(n, _APART), np.full(n, np.nan)
-    other, neighbours = np.zeros(n, dtype=np.int64), np.zeros(n)
+    distance, other, neighbours = np.full(n, np.nan), np.zeros(n, dtype=np.int64), np.zeros(n)
     around = np.ones(n)  # atoms within the cutoff, which count less and less, and the atom itself
     pull, side = np.full(n, 1e-3), np.zeros((n, 3))
     for first, second, vectors, distances in _pairs(batch, cutoff):
@@ -105,7 +101,6 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
         order = np.lexsort((partner, ratios, first))  # the nearest neighbour of each atom comes first
         centres, where = np.unique(first[order], return_index=True)
         own = order[where]
-        nearest[centres] = np.minimum(ratios[own], _APART)
         distance[centres], other[centres] = distances[own], partner[own]
     volumes = np.abs(np.linalg.det(batch.cells)) / batch.n_atoms
     lopsided = np.linalg.norm(side, axis=1) / pull
@@ -114,18 +109,12 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
     for s, (low, high) in enumerate(pairwise(batch.offsets.tolist())):
         elements, counts = np.unique(batch.numbers[low:high], return_counts=True)
         repeats = int(batch.pbc[s].sum())
-        closest, loneliest = (
-            Contact(float(nearest[i]), float(distance[i]), int(batch.numbers[i]), int(other[i]))
-            for i in (low + np.argmin(nearest[low:high]), low + np.argmax(nearest[low:high]))
-        )
         made.append(
             Geometry(
                 repeats,
                 float(volumes[s]) if repeats == 3 else math.nan,
                 dict(zip(elements.tolist(), (counts / (high - low)).tolist(), strict=True)),
-                closest,
-                loneliest,
-                float(nearest[low:high].mean()),
+                Contacts(batch.numbers[low:high].astype(np.int64), other[low:high], distance[low:high]),
                 float(neighbours[low:high].mean()),
                 float(sphere / volumes[s] / around[low:high].mean()) if repeats == 3 else math.nan,
                 float(lopsided[low:high].mean()),
@@ -160,12 +149,12 @@ def _radii() -> FloatArray:
 class Packing:
     """What is usual among training structures; all arrays as they are saved.
 
-    A structure is measured by the volume per atom, by this volume over that of its elements in the training set, by its
-    shortest distance, the mean distance of nearest neighbours, and that of the atom that is farthest from all others
-    (three times in sums of covalent radii), by the share of the cell that atoms fill (a slab with vacuum in its cell is
-    no crystal), by the number of neighbours, and by whether these are all around, as they are not where atoms are
-    displaced. Limits leave out 0.5 % of the training structures at each end. Where these are fewer than 600, limits lie
-    farther out than these structures, since more of them would have spread further.
+    A structure is measured by the volume per atom, alone and beside that of its elements in the training set; by its
+    shortest distance, the mean distance of nearest neighbours, and that of the atom that is farthest from all others,
+    in sums of radii that its elements have in the training set; by the share of the cell that atoms fill (a slab with
+    vacuum in its cell is no crystal), by the number of neighbours, and by whether these are all around, as they are not
+    where atoms are displaced. Limits leave out 0.5 % of the training structures at each end. Where these are fewer than
+    600, limits lie farther out than these structures, since more of them would have spread further.
 
     Parameters
     ----------
@@ -174,12 +163,15 @@ class Packing:
     volumes : ndarray of float64, shape (119,)
         Volume of an atom of each element, in Å^3, so that volumes of structures are about sums of these; nan for
         elements that the training set does not have.
+    radii : ndarray of float64, shape (119,)
+        Radii of the elements in Å, so that distances of nearest neighbours are about sums of these; nan as above.
     lower, upper : ndarray of float64, shape (8,)
         Limits: logarithms, but for the last two; nan where nothing is known.
     """
 
     n_repeats: npt.NDArray[np.int64]
     volumes: FloatArray
+    radii: FloatArray
     lower: FloatArray
     upper: FloatArray
 
@@ -188,12 +180,13 @@ class Packing:
         """Learn what is usual; None if there are fewer than 5 structures."""
         if len(structures) < MIN_STRUCTURES:
             return None
-        volumes, relative = _volumes_of_elements(structures)
-        values = np.array([_values(one, volumes) for one in structures])
-        values[:, 1] = relative  # each by the others alone
+        volumes, radii = _Sizes.of_volumes(structures), _Sizes.of_distances(structures)
+        values = np.array(  # of each by the sizes that the others give
+            [_values(one, volumes.without(s), radii.without(s)) for s, one in enumerate(structures)]
+        )
         limits = [_limits(column[np.isfinite(column)], floor) for column, floor in zip(values.T, _FLOORS, strict=True)]
         lower, upper = np.array(limits).T
-        return cls(np.unique([one.n_repeats for one in structures]), volumes, lower, upper)
+        return cls(np.unique([one.n_repeats for one in structures]), volumes.all, radii.all, lower, upper)
 
     def unusual(self, one: Geometry) -> list[str]:
         """Return what is unusual about a structure, in sentences, the most telling ones first."""
@@ -201,14 +194,14 @@ class Packing:
         if one.n_repeats not in self.n_repeats:
             seen = " or ".join(map(str, self.n_repeats.tolist()))
             said.append(f"repeats in {one.n_repeats} directions, structures of the training set in {seen}")
-        values = _values(one, self.volumes)
+        values = _values(one, self.volumes, self.radii)
         with np.errstate(invalid="ignore"):
             outside = (values < self.lower) | (values > self.upper)
         outside[1] &= not outside[0]  # says no more
         exact, lower, upper = _plain(values), _plain(self.lower), _plain(self.upper)
         for k in np.flatnonzero(outside)[:_SENTENCES].tolist():
             usual = f"usual in the training set: {_number(lower[k])} to {_number(upper[k])}"
-            said.append(_sentence(k, one, float(exact[k]), usual))
+            said.append(_sentence(k, one, self.radii, float(exact[k]), usual))
         return said
 
     @classmethod
@@ -220,7 +213,7 @@ class Packing:
         )
         if (
             made.n_repeats.ndim != 1
-            or made.volumes.shape != (_N_NUMBERS,)
+            or {made.volumes.shape, made.radii.shape} != {(_N_NUMBERS,)}
             or {made.lower.shape, made.upper.shape} != {(len(_FLOORS),)}
         ):
             raise ValueError("the training domain has limits of wrong shapes")
@@ -229,7 +222,7 @@ class Packing:
     def to_dict(self) -> dict[str, Any]:
         """Return volumes and distances for people, in types of JSON."""
         low, high = _plain(self.lower), _plain(self.upper)
-        named = {"volume_per_atom": 0, "shortest_distance_in_covalent_radii": 2, "neighbours": 6}
+        named = {"volume_per_atom": 0, "shortest_distance_in_radii": 2, "neighbours": 6}
         known = {name: [float(low[k]), float(high[k])] for name, k in named.items() if np.isfinite(low[k])}
         return {"n_repeats": self.n_repeats.tolist(), **known}
 
@@ -239,16 +232,16 @@ _FLOORS = (0.06, 0.06, 0.02, 0.02, 0.02, 0.06, 1.0, 0.03)
 _N_LOGARITHMS = 6
 
 
-def _values(one: Geometry, volumes: FloatArray) -> FloatArray:
+def _values(one: Geometry, volumes: FloatArray, radii: FloatArray) -> FloatArray:
     """Return what has limits, in their order."""
-    expected = sum(share * volumes[z] for z, share in one.shares.items())
+    ratios = _ratios(one.contacts, radii)
     return np.array(
         [
             math.log(one.volume),
-            math.log(one.volume / expected),
-            math.log(one.shortest.ratio),
-            math.log(one.nearest),
-            math.log(one.loneliest.ratio),
+            math.log(one.volume / sum(share * volumes[z] for z, share in one.shares.items())),
+            math.log(ratios.min()),
+            math.log(ratios.mean()),
+            math.log(ratios.max()),
             math.log(one.filling),
             one.coordination,
             one.lopsided,
@@ -256,39 +249,66 @@ def _values(one: Geometry, volumes: FloatArray) -> FloatArray:
     )
 
 
+def _ratios(contacts: Contacts, radii: FloatArray) -> FloatArray:
+    """Return the distance of the nearest neighbour of each atom in sums of radii; nan if one of these is not known."""
+    alone = contacts.second == 0
+    ratios = contacts.distances / (radii[contacts.first] + radii[contacts.second])
+    return np.where(alone, np.where(np.isnan(radii[contacts.first]), np.nan, _APART), np.minimum(ratios, _APART))
+
+
 def _plain(values: FloatArray) -> FloatArray:
     """Return quantities themselves in place of logarithms."""
     return np.append(np.exp(values[:_N_LOGARITHMS]), values[_N_LOGARITHMS:])
 
 
-def _volumes_of_elements(structures: Sequence[Geometry]) -> tuple[FloatArray, FloatArray]:
-    """Return volumes of elements, and for each structure the logarithm of its volume over what others make expect.
+class _Sizes:
+    """Sizes of elements of which quantities of structures are sums, and what they are if one structure is left out.
 
-    Volumes of structures are fitted by sums over their atoms, by least squares of relative errors, which are drawn
-    towards volumes in proportion to the cubes of covalent radii: elements that are rare stay close to these.
+    They are found by least squares of relative errors, and drawn towards a guess: those of rare elements stay close.
     """
-    crystals = [s for s, one in enumerate(structures) if np.isfinite(one.volume)]
-    elements = sorted({z for s in crystals for z in structures[s].shares})
-    volumes, relative = np.full(_N_NUMBERS, np.nan), np.full(len(structures), np.nan)
-    if not crystals:
-        return volumes, relative
-    column = {z: k for k, z in enumerate(elements)}
-    shares = np.zeros((len(crystals), len(elements)))
-    for row, s in enumerate(crystals):
-        for z, share in structures[s].shares.items():
-            shares[row, column[z]] = share
-    observed = np.array([structures[s].volume for s in crystals])
-    guess = _radii()[elements] ** 3
-    guess *= np.median(observed / (shares @ guess))
-    table = shares * guess / observed[:, None]
-    residuals = 1 - table.sum(axis=1)
-    inverse = np.linalg.inv(table.T @ table + _PRIOR * np.eye(len(elements)))
-    change = inverse @ (table.T @ residuals)
-    leverage = ((table @ inverse) * table).sum(axis=1)
-    error = (residuals - table @ change) / (1 - leverage)
-    volumes[elements] = np.maximum(1 + change, 0.1) * guess
-    relative[crystals] = -np.log(np.maximum(1 - error, 0.1))
-    return volumes, relative
+
+    def __init__(self, table: FloatArray, guess: FloatArray) -> None:
+        """Fit sizes, shape (119,), so that rows of the table times them are 1; rows of zeros say nothing."""
+        known = table.any(axis=1)
+        self._elements = np.flatnonzero(table.any(axis=0))
+        given = table[:, self._elements] * guess[self._elements]
+        middle = np.median(given[known].sum(axis=1)) if known.any() else 1.0
+        self._guess, given = guess[self._elements] / middle, given / middle
+        self._given = given
+        self._inverse = np.linalg.inv(given.T @ given + _PRIOR * np.eye(len(self._elements)))
+        self._sizes = 1 + self._inverse @ (given.T @ (known - given.sum(axis=1)))
+        influence = ((given @ self._inverse) * given).sum(axis=1)
+        self._errors = (known - given @ self._sizes) / (1 - influence)
+        self.all = self._spread(self._sizes)
+
+    def without(self, structure: int) -> FloatArray:
+        """Return the sizes that all structures but one give."""
+        return self._spread(self._sizes - self._inverse @ self._given[structure] * self._errors[structure])
+
+    def _spread(self, sizes: FloatArray) -> FloatArray:
+        found = np.full(_N_NUMBERS, np.nan)
+        found[self._elements] = np.maximum(sizes, 0.1) * self._guess
+        return found
+
+    @classmethod
+    def of_volumes(cls, structures: Sequence[Geometry]) -> Self:
+        """Return volumes of atoms in Å^3, guessed from the cubes of covalent radii."""
+        table = np.zeros((len(structures), _N_NUMBERS))
+        for row, one in zip(table, structures, strict=True):
+            if np.isfinite(one.volume):
+                row[list(one.shares)] = np.array(list(one.shares.values())) / one.volume
+        return cls(table, _radii() ** 3)
+
+    @classmethod
+    def of_distances(cls, structures: Sequence[Geometry]) -> Self:
+        """Return radii in Å, guessed as covalent radii."""
+        table = np.zeros((len(structures), _N_NUMBERS))
+        for row, one in zip(table, structures, strict=True):
+            known = one.contacts.second > 0
+            for numbers in (one.contacts.first[known], one.contacts.second[known]):
+                row += np.bincount(numbers, 1 / one.contacts.distances[known], minlength=_N_NUMBERS)
+            row /= max(int(np.count_nonzero(known)), 1)
+        return cls(table, _radii())
 
 
 def _limits(values: FloatArray, floor: float) -> tuple[float, float]:
@@ -301,17 +321,18 @@ def _limits(values: FloatArray, floor: float) -> tuple[float, float]:
     return low - max(beyond * (middle - low), floor), high + max(beyond * (high - middle), floor)
 
 
-def _sentence(k: int, one: Geometry, value: float, usual: str) -> str:
+def _sentence(k: int, one: Geometry, radii: FloatArray, value: float, usual: str) -> str:
     if k == 0:
         return f"volume per atom {_number(value)} Å^3; {usual} Å^3"
     if k == 1:
         return f"volume per atom {_number(one.volume)} Å^3, {_number(value)} of what its elements take up; {usual}"
     if k == 2:
-        return f"shortest distance {_apart(one.shortest)}; {usual}"
+        return f"shortest distance {_apart(one.contacts, int(np.argmin(_ratios(one.contacts, radii))), value)}; {usual}"
     if k == 3:
-        return f"nearest neighbours are on average at {_number(value)} of the sum of their covalent radii; {usual}"
+        return f"nearest neighbours are on average at {_number(value)} of the sum of their radii; {usual}"
     if k == 4:
-        return f"the atom that is farthest from all others, {_apart(one.loneliest)}; {usual}"
+        atom = int(np.argmax(_ratios(one.contacts, radii)))
+        return f"the atom that is farthest from all others, {_apart(one.contacts, atom, value)}; {usual}"
     if k == 5:
         return f"atoms leave much of the cell empty, they fill {_number(value)} of it; {usual}"
     if k == 6:
@@ -319,12 +340,12 @@ def _sentence(k: int, one: Geometry, value: float, usual: str) -> str:
     return f"neighbours are on one side of atoms: {_number(value)}, where 0 is all around; {usual}"
 
 
-def _apart(contact: Contact) -> str:
-    if math.isnan(contact.distance):
-        return f"of {symbols_of([contact.first])[0]} above {_CUTOFF:g} Å, above 1.3 of the sum of covalent radii"
-    first, second = symbols_of([contact.first, contact.second])
-    ratio = _number(contact.ratio)
-    return f"{contact.distance:.2f} Å, between {first} and {second}, {ratio} of the sum of their covalent radii"
+def _apart(contacts: Contacts, atom: int, ratio: float) -> str:
+    first, second = contacts.first[atom], contacts.second[atom]
+    if second == 0:
+        return f"of {symbols_of([int(first)])[0]} above {_CUTOFF:g} Å"
+    names = " and ".join(symbols_of([int(first), int(second)]))
+    return f"{contacts.distances[atom]:.2f} Å, between {names}, {_number(ratio)} of the sum of their radii"
 
 
 def _number(value: float) -> str:

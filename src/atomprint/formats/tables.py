@@ -67,10 +67,10 @@ def read_text_table(name: str, file: IO[str]) -> Iterator[Row]:
     """Yield the rows of an open text table; its name tells how it is written.
 
     Files that end in .csv and .tsv have cells between commas and tabs, or what else divides the first lines (``;``,
-    ``|`` or a tab); .txt and .dat blanks. Whether the first line has the names of the columns is told by the lines
-    below it: it has, if a word stands above numbers, or a number above words; it has not, if it is like the lines
-    below. Without names columns are ``"0"``, ``"1"`` and so on. Empty lines are left out, and lines that start with
-    ``#``, but for one that names the columns.
+    ``|`` or a tab, or blanks where there is nothing else); .txt and .dat blanks. Whether the first line has the names
+    of the columns is told by the lines below it: it has, if a word stands above numbers, or a number above words; it
+    has not, if it is like the lines below. Without names columns are ``"0"``, ``"1"`` and so on. Empty lines are left
+    out, and lines that start with ``#``, but for one that names the columns.
     """
     try:
         ending = Path(plain_name(name)).suffix.lower()
@@ -112,7 +112,7 @@ def read_text_table(name: str, file: IO[str]) -> Iterator[Row]:
 
 def _records(ending: str, start: list[tuple[int, str]], lines: Iterator[tuple[int, str]]) -> Iterator[_Record]:
     """Yield the rows of a text that have a cell with something in it."""
-    if ending in (".txt", ".dat"):
+    if ending in (".txt", ".dat") or _has_blanks_alone([line for _, line in start]):
         for number, line in chain(start, lines):
             if line.strip() and not line.lstrip().startswith("#"):
                 yield _Record(number, re.split(r"\s+", line.strip()))
@@ -134,6 +134,12 @@ def _records(ending: str, start: list[tuple[int, str]], lines: Iterator[tuple[in
         cells = next(csv.reader(chain([line], given), delimiter=delimiter, strict=True, skipinitialspace=True), [])
         if any(cell.strip() for cell in cells):
             yield _Record(begin, cells)
+
+
+def _has_blanks_alone(lines: Sequence[str]) -> bool:
+    """Return whether nothing but blanks can divide lines, and they divide all of them into as many words."""
+    counts = {len(line.split()) for line in lines if not line.startswith("#")}
+    return not any(set(_DELIMITERS + '"') & set(line) for line in lines) and len(counts) == 1 and counts != {1}
 
 
 def _delimiter(ending: str, lines: Sequence[str]) -> str:

@@ -207,6 +207,8 @@ def read_column(
         if word is not None and _LIKE_NUMBER.match(word):
             bad[row] = f"the value must be a number, got {_short(word)}; if it is a class, give classes={_advice(word)}"
             words[row] = None
+    if {word.casefold() for word in words if word is not None} in ({"yes", "no"}, {"y", "n"}, {"t", "f"}):
+        words = [None if word is None else word.capitalize() for word in words]
     names = sorted({word for word in words if word is not None})
     n_known = sum(word is not None for word in words)
     spelled: dict[str, str] = {}

@@ -26,6 +26,7 @@ SALTS = ("NaCl", "Si", "Ge")
         ("formula;gap\nNaCl;5,0\nSi;1\nGe;2,00\n", (2, 3, 4)),  # decimal commas
         ("sep=;\nformula;gap\nNaCl;5\nSi;1\nGe;2\n", (3, 4, 5)),
         ("formula\tgap\nNaCl\t5,0\nSi\t1,0\nGe\t2,0\n", (2, 3, 4)),
+        ("formula  gap\nNaCl     5\nSi       1\nGe       2\n", (2, 3, 4)),
         ("formula|gap\nNaCl|5\nSi|1\nGe|2\n", (2, 3, 4)),
         ("formula,gap\r\nNaCl,5\r\nSi,1\r\nGe,2\r\n", (2, 3, 4)),
         ("formula,gap\rNaCl,5\rSi,1\rGe,2\r", (2, 3, 4)),
@@ -98,6 +99,7 @@ def test_numbers_as_they_are_written(tmp_path: Path, cell: str, value: float):
     ("cells", "options", "found"),
     [
         (("TRUE", "True", "1", "0", "false"), {}, [1, 1, 1, 0, 0]),
+        (("yes", "No", "NO", "Yes", "no"), {"targets": "y"}, [1, 0, 0, 1, 0]),
         (("1,5", "2,25", "3", "", "4,0"), {}, [1.5, 2.25, 3, None, 4]),
         (("1,234", "2,345", "3,456", "4,567", "5,678"), {"targets": "y"}, "between thousands"),
         (("1,234", "2.5", "3", "4", "5"), {}, "between thousands"),

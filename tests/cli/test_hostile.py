@@ -107,3 +107,16 @@ def test_names_that_are_no_text(data, tmp_path):
     few = ["-s", "r_cut=3.0", "-s", "n_max=2", "-s", "l_max=1", "-s", "average='inner'"]
     run("featurize", folder, "-d", "SOAP", *few, "-o", "table.csv")
     assert len(cells(tmp_path / "table.csv")) > 4
+
+
+def test_faults_of_our_own_are_one_line(tmp_path, monkeypatch):
+    def fault(*_args, **_options):
+        raise KeyError("\x1b[31mx")
+
+    monkeypatch.setattr("atomprint.workflow.saved.model.load_model", fault)
+    (tmp_path / "m.atomprint").write_text("x")
+    said = run("info", tmp_path / "m.atomprint", code=70)
+    assert said.startswith("atomprint: a fault of atomprint itself, please report it: KeyError: ")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("ATOMPRINT_TRACEBACK", "1")
+    assert isinstance(CliRunner().invoke(app, ["info", str(tmp_path / "m.atomprint")]).exception, KeyError)

@@ -180,6 +180,12 @@ def test_names_as_people_write_them(name, wanted):
     assert [group.name for group in groups_of(block, np.linalg.cholesky(metric_of(cell)))] == [wanted]
 
 
+@pytest.mark.parametrize("name", ["P 31 2", "P 3 12", "P 1 21", "P 42 2", "P 43 2", "P 222 1", "P 2 13", "P3 2"])
+def test_blanks_between_digits_have_a_meaning(name):
+    assert named_groups(name) == ()
+    assert named_groups(name.replace(" ", ""))  # without any, there is one way to read it
+
+
 def test_the_axis_of_a_short_monoclinic_name_is_that_of_the_cell():
     for cell, turned in (((5, 6, 7, 90, 100, 90), "P 1 2 1"), ((5, 6, 7, 90, 90, 100), "P 1 1 2")):
         site = [("C1", "C", 0.1, 0.2, 0.3)]

@@ -207,8 +207,7 @@ def named_groups(name: str) -> tuple[tuple[Group, ...], ...]:
         if found is not None and form[0] in "Hh":  # H 3 2 is a name for hexagonal axes alone
             choice = choice or "H"
         settings += _by_short_name().get(_compact(form), ())
-    if choice:
-        settings = [sg for sg in settings if sg.ext == choice]
+    settings = [sg for sg in settings if choice in ("", sg.ext) and _spaced_alike(symbol, sg.hm)]
     tiers: dict[str, dict[str, Group]] = {}  # P 2 has its axis along b, unless the cell says along c
     for sg in settings:
         tiers.setdefault(sg.hm, {})[sg.xhm()] = _table_group(sg)
@@ -283,6 +282,26 @@ def _places() -> dict[tuple[str, str], int]:
 
 def _compact(name: str) -> str:
     return "".join(name.split()).lower()
+
+
+def _spaced_alike(name: str, symbol: str) -> bool:
+    """Return whether the blanks in a name do not speak against a symbol, as those of ``P 31 2`` against ``P 3 1 2``."""
+    for form in (symbol, " ".join(part for part in symbol.split() if part != "1")):
+        if _compact(form) == _compact(name):
+            given, meant = _gaps(re.sub(r"\s*/\s*", "/", name)), _gaps(form)
+            text = _compact(form)
+            digits = (text[gap - 1].isdigit() and text[gap].isdigit() for gap in meant - given)
+            return given <= meant and not (given - {1} and any(digits))
+    return True
+
+
+def _gaps(name: str) -> set[int]:
+    """Return where a name has blanks, counted in the name without them."""
+    gaps, at = set(), 0
+    for part in name.split()[:-1]:
+        at += len(part)
+        gaps.add(at)
+    return gaps
 
 
 _BAR = re.compile(r"\\(?:bar|overline|=)\s*\{?\s*([1-6])\}?")

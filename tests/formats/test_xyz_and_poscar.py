@@ -82,6 +82,7 @@ def test_read_rightly(text: str, symbols: str, last: list[float], tmp_path: Path
         ("2\n\n1 0 0 0\n2 0 0 1\n", "the types of a simulation"),
         ("2\nAtoms. Timestep: 0\n1 0 0 0\n1 0 0 1\n", "the types of a simulation"),
         ('1\nLattice="4 0 0 0 4 0"\nC 0 0 0\n', "line 2: Lattice must have nine numbers"),
+        ('1\ncell="4 0 0 0 4 0 0 0 4" e=1\nC 0 0 0\n', "line 2: cell has nine numbers, but a cell is told by Lattice"),
         (f'1\n{BOX} pbc="T T"\nC 0 0 0\n', "line 2: pbc must have three truth values"),
         (f"1\n{BOX} Properties=species:S:1\nC\n", "must have positions"),
         (f"1\n{BOX} Properties=pos:R:3\n0 0 0\n", "must have species:S:1 or Z:I:1"),

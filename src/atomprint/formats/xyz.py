@@ -25,6 +25,7 @@ _TRUTH = {
     "F": False,
     **{word: word.lower() == "true" for word in ["true", "True", "TRUE", "false", "False", "FALSE"]},
 }
+_OTHER_CELLS = ("cell", "unit_cell", "unitcell", "box", "lattice_vectors", "cell_vectors")
 _QUOTES = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _WORD = re.compile(r"[^\s=,\"'{}\[\]\\]+")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
@@ -257,6 +258,9 @@ def _cell_of(info: dict[str, Any], vectors: Sequence[Sequence[str]], start: int)
         return cell, [place < len(vectors) for place in range(3)]
     taken = {key.lower(): info.pop(key) for key in list(info) if key.lower() in ("lattice", "pbc")}
     cell = taken.get("lattice")
+    others = [key for key in info if key.lower() in _OTHER_CELLS and np.size(info[key]) == 9]
+    if cell is None and others:  # else a crystal would be a molecule
+        raise ValueError(f"line {start + 1}: {others[0]} has nine numbers, but a cell is told by Lattice")
     if cell is not None:
         cell = np.asarray(cell, dtype=np.float64) if _is_numeric(cell) else None
         if cell is None or cell.shape not in ((9,), (3,), (3, 3)):

@@ -16,14 +16,6 @@ namespace atomprint {
 // What rounding leaves of a sum whose terms cancel is below this share of their size.
 inline constexpr double left_of_cancelling = 0x1p-44;
 
-template <class T>
-double largest_of(const T* numbers, std::size_t n) {
-    T largest(0);
-    for (std::size_t k = 0; k < n; ++k)
-        largest = std::max(largest, std::abs(numbers[k]));
-    return static_cast<double>(largest);
-}
-
 // Make zeros of what rounding has left of zero.
 template <class T>
 void drop_rounding(T* numbers, std::size_t n, double size) {
@@ -82,11 +74,11 @@ public:
                  Rounding rounding, Bounds bounds = {})
         : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding),
           bounds_(std::move(bounds)) {
-        if (rounding == Rounding::of_each) {
-            const double* const end = weights.values + weights.offsets[n_centres];
-            if (std::none_of(weights.values + weights.offsets[0], end, [](double weight) { return weight < 0.0; }))
-                rounding_ = Rounding::none;
-        }
+        // Sums of one sign cancel no more than what they are made of, which has its zeros already.
+        const auto negative = [](double weight) { return weight < 0.0; };
+        if (!weights ||
+            std::none_of(weights.values + weights.offsets[0], weights.values + weights.offsets[n_centres], negative))
+            rounding_ = Rounding::none;
     }
 
     Part part() const { return Part(weights_.n_rows * (n_features_ + n_sizes()), 0.0); }

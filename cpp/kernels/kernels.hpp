@@ -64,6 +64,12 @@ struct PowerModel {
     const T* prefactor; // (l_max + 1)
 };
 
+// Numbers of degree 0, and of the others, below which they are zero.
+template <class T>
+struct LeastPower {
+    T of_zero, of_others;
+};
+
 // Coefficients of a block of centres: for each l a matrix with (centre, m) as rows and n_columns columns.
 template <class T>
 struct Coefficients {
@@ -101,7 +107,7 @@ struct SoapKernels {
     // features[block] = prefactor_l * sum over rows of c_a c_b, rows being those of the first n_centres
     // centres.
     void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-                  T* features);
+                  LeastPower<T> least, T* features);
 
     // adjoint[column onwards] = derivative of cotangent * features with respect to the coefficients of the
     // group in these columns, for one centre; `scratch` has room for n_max * n_pad numbers.

@@ -1,6 +1,11 @@
 // Power spectrum: p_nn'l = prefactor_l sum_m c_nlm c'_n'lm for one pair of species. Included inside the
-// namespace of one instruction set.
+// namespace of one instruction set. What is nothing but rounding, below `least`, is zero.
 #pragma once
+
+template <class T, int W>
+inline __attribute__((always_inline)) Vec<T, W> without_rounding(Vec<T, W> p, T least) {
+    return (p < least) & (p > -least) ? Vec<T, W>{} : p;
+}
 
 // Write the first n lanes of v (all W where n is more); a full vector where that stays inside the block,
 // since what it writes too much is written again by the rows that follow.
@@ -23,7 +28,8 @@ enum class Rows { full, shift, descend };
 
 template <class T, int W, int N, int R, Rows Kind>
 inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, std::size_t stride, std::int32_t rows,
-                                                        T scale, std::int32_t row_length, T* const* out, const T* end) {
+                                                        T scale, T least, std::int32_t row_length, T* const* out,
+                                                        const T* end) {
     using V = Vec<T, W>;
     V p[R][N];
     unroll<R * N>([&](auto k) { p[k / N][k % N] = V{}; });
@@ -43,11 +49,11 @@ inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, 
     unroll<R * N>([&](auto k) {
         constexpr int r = Kind == Rows::descend ? R - 1 - k / N : k / N, v = k % N;
         if constexpr (Kind == Rows::descend) {
-            store<T, W>(out[r] - r + v * W, p[r][v] * scale);
+            store<T, W>(out[r] - r + v * W, without_rounding<T, W>(p[r][v] * scale, least));
         } else {
             const std::int32_t left = row_length - (Kind == Rows::shift ? r : 0) - v * W;
             if (left > 0)
-                store_row<T, W>(out[r] + v * W, p[r][v] * scale, left, end);
+                store_row<T, W>(out[r] + v * W, without_rounding<T, W>(p[r][v] * scale, least), left, end);
         }
     });
 }
@@ -56,8 +62,8 @@ inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, 
 // ones go piece by piece and are then stored exactly (no `end`), since the start of the next row is written
 // already.
 template <class T, int W, int R, bool Triangular>
-inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale, std::int32_t length,
-                         T* out, const T* end) {
+inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale, T least,
+                         std::int32_t length, T* out, const T* end) {
     constexpr Rows Kind = Triangular ? Rows::shift : Rows::full;
     T* row[R];
     for (int r = 0; r < R; ++r) {
@@ -65,16 +71,16 @@ inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_
         out += Triangular ? length - r : length;
     }
     if (Triangular && R == W && length == W) {
-        product_tile<T, W, 1, R, Rows::descend>(a, b, stride, rows, scale, length, row, end);
+        product_tile<T, W, 1, R, Rows::descend>(a, b, stride, rows, scale, least, length, row, end);
     } else if (length <= W) {
-        product_tile<T, W, 1, R, Kind>(a, b, stride, rows, scale, length, row, end);
+        product_tile<T, W, 1, R, Kind>(a, b, stride, rows, scale, least, length, row, end);
     } else if (length <= 2 * W) {
-        product_tile<T, W, 2, R, Kind>(a, b, stride, rows, scale, length, row, end);
+        product_tile<T, W, 2, R, Kind>(a, b, stride, rows, scale, least, length, row, end);
     } else if (length <= 3 * W) {
-        product_tile<T, W, 3, R, Kind>(a, b, stride, rows, scale, length, row, end);
+        product_tile<T, W, 3, R, Kind>(a, b, stride, rows, scale, least, length, row, end);
     } else {
         for (std::int32_t v = 0; v < length; v += 2 * W) {
-            product_tile<T, W, 2, R, Kind>(a, b + v, stride, rows, scale, length - v, row, nullptr);
+            product_tile<T, W, 2, R, Kind>(a, b + v, stride, rows, scale, least, length - v, row, nullptr);
             for (int r = 0; r < R; ++r)
                 row[r] += 2 * W;
         }
@@ -83,7 +89,7 @@ inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_
 
 template <class T, int W, bool Triangular>
 void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-                T* features) {
+                LeastPower<T> least, T* features) {
     const std::int32_t n_max = model.n_max;
     const std::size_t stride = model.n_columns;
     const std::size_t per_l =
@@ -97,7 +103,8 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
             const std::int32_t length = Triangular ? n_max - n : n_max;
             const auto strip = [&]<int R>() {
                 product_rows<T, W, R, Triangular>(matrix + block.a + n, matrix + block.b + (Triangular ? n : 0), stride,
-                                                  rows, model.prefactor[l], length, out, end);
+                                                  rows, model.prefactor[l], l == 0 ? least.of_zero : least.of_others,
+                                                  length, out, end);
                 out += Triangular ? R * length - R * (R - 1) / 2 : R * length;
                 n += R;
             };
@@ -116,24 +123,24 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
 
 template <class T, int W>
 void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-               T* features) {
+               LeastPower<T> least, T* features) {
     if (block.triangular)
-        power_with<T, W, true>(model, block, c, n_centres, features);
+        power_with<T, W, true>(model, block, c, n_centres, least, features);
     else
-        power_with<T, W, false>(model, block, c, n_centres, features);
+        power_with<T, W, false>(model, block, c, n_centres, least, features);
 }
 
 // Vectors no wider than the number of radial functions asks for, as in the expansion.
 template <class T>
 void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
-           T* features) {
+           LeastPower<T> least, T* features) {
     constexpr int W = lanes<T>;
     const auto padded = [&](std::int32_t w) { return (model.n_max + w - 1) / w * w; };
     if constexpr (vector_bytes > 32)
         if (padded(W / 4) < padded(W / 2) && padded(W / 4) < padded(W))
-            return power_any<T, W / 4>(model, block, c, n_centres, features);
+            return power_any<T, W / 4>(model, block, c, n_centres, least, features);
     if constexpr (vector_bytes > 16)
         if (padded(W / 2) < padded(W))
-            return power_any<T, W / 2>(model, block, c, n_centres, features);
-    power_any<T, W>(model, block, c, n_centres, features);
+            return power_any<T, W / 2>(model, block, c, n_centres, least, features);
+    power_any<T, W>(model, block, c, n_centres, least, features);
 }

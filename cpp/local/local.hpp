@@ -17,8 +17,8 @@
 //   const T* sum(Workspace&, std::int32_t n_slots, T* features) const;
 //       Features of the expanded centres, added up: in `features`, with vector_slack numbers more, or
 //       wherever they are.
-//   const double* sizes(Workspace&, const T* features) const;
-//       What the terms of each block of these amount to, where rounding() is of_blocks.
+//   const double* sizes(const Workspace&) const;
+//       What the terms of each block of the features that were summed amount to, where rounding() is of_blocks.
 //   void write(Workspace&, T* features) const;
 //       The same for one centre, with zeros for what is nothing but rounding.
 //
@@ -180,7 +180,7 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                           }
                           const auto* const features =
                               hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data());
-                          sums.add(part, members[0], features, hooks.sizes(memory.work, features));
+                          sums.add(part, members[0], features, hooks.sizes(memory.work));
                       });
             sums.put(run, std::move(part));
         },
@@ -422,7 +422,7 @@ public:
     Rounding rounding() const { return Rounding::of_each; }
     Bounds bounds() const { return {}; } // of blocks, for of_blocks
     template <class Workspace>
-    const double* sizes(Workspace&, const T*) const {
+    const double* sizes(const Workspace&) const {
         return nullptr;
     }
 

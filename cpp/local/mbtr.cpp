@@ -656,7 +656,7 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
                    T* out) const {
     const WeightedSums sums(0, centres.weights, columns.width,
                             static_cast<std::size_t>(centres.weights ? centres.offsets[batch.n_structures] : 0),
-                            centres.weights ? Rounding::of_each : Rounding::none);
+                            Rounding::of_each);
     for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  worker.sum_features(stars);

@@ -17,6 +17,7 @@ namespace {
 constexpr std::int32_t fewest_in_zone = 6;
 // Atoms nearer than this are on the centre, in Å.
 constexpr double on_centre = 1e-6;
+constexpr double not_known = std::numeric_limits<double>::infinity();
 // Coefficients of structures that are kept between the passes of an inner average, in bytes.
 constexpr std::size_t memory_of_means = std::size_t{32} << 20;
 
@@ -73,7 +74,8 @@ struct Soap<T>::Workspace {
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
     std::vector<char> present;                   // which column groups hold numbers, for any of the slots
     std::vector<std::int32_t> columns;
-    std::vector<double> amount, sizes; // weights of neighbours off the centre, by group, for all slots; of blocks
+    std::vector<double> amount; // weights of neighbours off the centre, by group, for all slots
+    std::vector<double> sizes, largest, amounts;
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
@@ -300,9 +302,12 @@ void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
     const Neighbourhood neighbours = work.neighbourhood();
     const auto& kernel = kernels().soap.of<T>();
     const Coefficients<T> out = work.view(n_columns_);
-    for (const Segment& segment : work.segments)
-        for (std::int32_t k = segment.begin; k < segment.end; ++k)
-            work.amount[segment.group] += work.r[k] > on_centre ? std::abs(work.weight[k]) : 0.0;
+    if (p_.weighting.constant()) // then all neighbours weigh as much as an atom on the centre
+        std::fill(work.amount.begin(), work.amount.end(), not_known);
+    else
+        for (const Segment& segment : work.segments)
+            for (std::int32_t k = segment.begin; k < segment.end; ++k)
+                work.amount[segment.group] += work.r[k] > on_centre ? std::abs(work.weight[k]) : 0.0;
     if (p_.embedding.empty()) {
         kernel.expand(expansion_, neighbours, work.scratch.data(), out, slot, work.columns.data());
         for (const Segment& segment : work.segments)
@@ -349,6 +354,44 @@ void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
         }
 }
 
+// What the terms of each block amount to: numbers are as uncertain as the largest, one of degree 0, is large. An atom
+// on the centre makes large ones of degree 0 and nothing of the others, which are then small, but right: they are
+// judged by what the other atoms add up to.
+template <class T>
+void Soap<T>::find_sizes(Workspace& work, std::int32_t n_slots) const {
+    const std::int32_t n_channels = p_.n_channels;
+    std::vector<double>&largest = work.largest, &amount = work.amounts;
+    largest.assign(n_channels + 1, 0.0), amount.assign(n_channels + 1, 0.0);
+    for (std::int32_t channel = 0; channel < n_channels + has_total(); ++channel) {
+        if (channel < n_channels && !work.present[channel])
+            continue;
+        const T* const columns = work.coefficients.data() + work.first[0] + channel * n_pad_;
+        double square = 0.0;
+        for (std::int32_t n = 0; n < p_.n_max; ++n) {
+            double sum = 0.0;
+            for (std::int32_t slot = 0; slot < n_slots; ++slot) {
+                const double c = columns[slot * n_columns_ + n];
+                sum += c * c;
+            }
+            square = std::max(square, sum);
+        }
+        largest[channel] = std::sqrt(prefactor_[0] * square);
+    }
+    for (std::int32_t channel = 0; channel < n_channels; ++channel) {
+        if (!mixes())
+            amount[channel] = work.amount[channel];
+        for (std::int32_t g = 0; mixes() && g < n_groups_; ++g)
+            amount[channel] += std::abs(p_.embedding[g * n_channels + channel]) * work.amount[g];
+        amount[n_channels] += amount[channel];
+    }
+    work.sizes.resize(2 * blocks_.size());
+    for (std::size_t k = 0; k < blocks_.size(); ++k) {
+        const std::int32_t a = blocks_[k].a / n_pad_, b = blocks_[k].b / n_pad_;
+        work.sizes[2 * k] = largest[a] * largest[b];
+        work.sizes[2 * k + 1] = std::min(work.sizes[2 * k], largest_product_ * amount[a] * amount[b]);
+    }
+}
+
 template <class T>
 const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const {
     if (has_total())
@@ -356,12 +399,16 @@ const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const 
     const auto& kernel = kernels().soap.of<T>();
     const Coefficients<T> c = work.view(n_columns_);
     const std::size_t total = static_cast<std::size_t>(p_.n_channels) * n_pad_;
+    find_sizes(work, n_slots);
     for (std::size_t k = 0; k < blocks_.size(); ++k) {
         const PowerBlock& block = blocks_[k];
         const bool there = work.present[block.a / n_pad_] &&
                            (static_cast<std::size_t>(block.b) == total || work.present[block.b / n_pad_]);
         if (there) {
-            kernel.power(power_, block, c, n_slots, features);
+            constexpr double share = left_of_cancelling;
+            kernel.power(power_, block, c, n_slots,
+                         {static_cast<T>(share * work.sizes[2 * k]), static_cast<T>(share * work.sizes[2 * k + 1])},
+                         features);
         } else {
             const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
             std::memset(features + block.first, 0, (end - block.first) * sizeof(T));
@@ -370,40 +417,9 @@ const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const 
     return features;
 }
 
-// How much density each channel, and their total, has off the centre.
 template <class T>
-std::vector<double> Soap<T>::amounts(const Workspace& work) const {
-    std::vector<double> found(static_cast<std::size_t>(p_.n_channels) + 1, 0.0);
-    for (std::int32_t channel = 0; channel < p_.n_channels; ++channel) {
-        if (!mixes())
-            found[channel] = work.amount[channel];
-        for (std::int32_t g = 0; mixes() && g < n_groups_; ++g)
-            found[channel] += std::abs(p_.embedding[g * p_.n_channels + channel]) * work.amount[g];
-        found.back() += found[channel];
-    }
-    return found;
-}
-
-// Numbers of a block are as uncertain as the largest of them is large. An atom on the centre makes large ones of degree
-// 0 and nothing of the others, which are then small, but right: they are judged by what the other atoms add up to.
-template <class T>
-const double* Soap<T>::sizes(Workspace& work, const T* features) const {
-    const std::vector<double> amount = amounts(work);
-    work.sizes.resize(2 * blocks_.size());
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const std::size_t first = bounds_[2 * k], middle = bounds_[2 * k + 1], end = bounds_[2 * k + 2];
-        const double others = largest_product_ * amount[blocks_[k].a / n_pad_] * amount[blocks_[k].b / n_pad_];
-        work.sizes[2 * k] = largest_of(features + first, middle - first);
-        work.sizes[2 * k + 1] =
-            std::min(std::max(work.sizes[2 * k], largest_of(features + middle, end - middle)), others);
-    }
+const double* Soap<T>::sizes(const Workspace& work) const {
     return work.sizes.data();
-}
-
-template <class T>
-void Soap<T>::write(Workspace& work, T* features) const {
-    sum(work, 1, features);
-    drop_rounding(features, bounds_, sizes(work, features));
 }
 
 // Derivatives ----------------------------------------------------------------------------------------------
@@ -612,7 +628,7 @@ template <class T>
 struct Soap<T>::Density : Same {
     Rounding rounding() const { return Rounding::none; }
     Bounds bounds() const { return {}; }
-    const double* sizes(Workspace&, const T*) const { return nullptr; }
+    const double* sizes(const Workspace&) const { return nullptr; }
     std::size_t n_features() const {
         return this->soap.n_coefficients() +
                static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.n_groups_));
@@ -630,7 +646,6 @@ struct Soap<T>::Density : Same {
             work.coefficients[k] = static_cast<T>(mean[k]);
         for (std::size_t group = 0; group < work.present.size(); ++group)
             work.present[group] = mean[n + group] > 0;
-        constexpr double not_known = std::numeric_limits<double>::infinity();
         std::fill(work.amount.begin(), work.amount.end(), not_known);
     }
 };
@@ -712,7 +727,7 @@ void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threa
         local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
             density.put(work, mean);
             work.features.resize(n_features_ + vector_slack);
-            write(work, work.features.data());
+            this->write(work, work.features.data());
             std::copy_n(work.features.data(), n_features_, out + s * n_features_);
         });
     });

@@ -75,8 +75,7 @@ public:
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
-    const double* sizes(Workspace& work, const T* features) const;
-    void write(Workspace& work, T* features) const;
+    const double* sizes(const Workspace& work) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
     const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;
@@ -93,7 +92,7 @@ private:
 
     template <class Out>
     void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
-    std::vector<double> amounts(const Workspace& work) const;
+    void find_sizes(Workspace& work, std::int32_t n_slots) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void find_slopes(Workspace& work, const Site& site) const;
     void couple(Workspace& work, const T* cotangent) const;

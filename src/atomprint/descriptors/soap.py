@@ -109,8 +109,9 @@ class SOAP(CompiledDescriptor):
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
-        Precision of the result. Features are computed in float64 and rounded once; derivatives are computed in
-        float32, with errors of about 1e-6 of the largest.
+        Precision of the result. Features are computed in float64 and rounded once, which takes up to 1.4 times as long
+        as in single precision but leaves no noise of 1e-7; derivatives are computed in float32, with errors of about
+        1e-6 of the largest.
     species_embedding : array of shape (n_species, n_channels), or an embedding, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from atomprint.chemistry.formula import parse_formula, reduced_formula
 from atomprint.formats.cif.symbols import SYMBOLS
 
-_PART = re.compile(r"([A-Za-z]{1,2})([0-9]*\.?[0-9]*)")
+_PART = re.compile(r"([A-Za-z]{1,2})([0-9]+\.?[0-9]*|\.[0-9]+|)")
+_WRITTEN = frozenset({*SYMBOLS, "D", "T"})
 _ROUNDING = 5e-3  # of amounts that are no whole numbers
 
 
@@ -42,24 +43,34 @@ def read_formula(text: str) -> Formula:
         If it is no formula.
     """
     parts = [_PART.fullmatch(part) for part in text.split()]
-    written = {part[1] for part in parts if part}
+    written = [(part[1], float(part[2] or 1)) for part in parts if part]
+    plain = bool(written) and all(parts)  # symbols with amounts between blanks, as the format wants it
     readings: list[Mapping[str, float]] = []
-    try:
-        readings.append(parse_formula(text))
-    except ValueError as error:
-        problem = str(error)
-    if parts and all(parts) and any(len(symbol) == 2 and symbol.isupper() for symbol in written):
-        amounts: dict[str, float] = {}
-        for part in parts:
-            if part is not None:
-                symbol = {"D": "H", "T": "H"}.get(part[1], part[1].capitalize())
-                amounts[symbol] = amounts.get(symbol, 0.0) + float(part[2] or 1)
-        if amounts.keys() <= SYMBOLS.keys() and all(amounts.values()):
-            readings.append(amounts)
+    problem = ""
+    if plain and all(symbol in _WRITTEN for symbol, _ in written):
+        readings.append(_summed(written))
+    else:
+        try:
+            readings.append(parse_formula(text))
+        except ValueError as error:
+            problem = str(error)
+    if plain and any(len(symbol) == 2 and symbol.isupper() for symbol, _ in written):
+        capitals = [(symbol.capitalize(), amount) for symbol, amount in written]
+        if all(symbol in _WRITTEN for symbol, _ in capitals):
+            readings.append(_summed(capitals))
+    readings = [amounts for amounts in readings if amounts]
     if not readings:
         raise ValueError(f"its _chemical_formula_sum is no formula: {problem}")
     symbols = frozenset(symbol for reading in readings for symbol in reading)
-    return Formula(text, tuple(readings), symbols | (written & {"D", "T"}))
+    return Formula(text, tuple(readings), symbols | ({symbol for symbol, _ in written} & {"D", "T"}))
+
+
+def _summed(written: list[tuple[str, float]]) -> dict[str, float]:
+    amounts: dict[str, float] = {}
+    for symbol, amount in written:
+        element = "H" if symbol in ("D", "T") else symbol
+        amounts[element] = amounts.get(element, 0.0) + amount
+    return {element: amount for element, amount in amounts.items() if amount > 0}
 
 
 def check_composition(counts: Mapping[str, int], formula: Formula | None, units: float | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from atomprint.datasets import Dataset, read_dataset
-from atomprint.formats import members
+from atomprint.formats import members, opening
 
 ATOM = "1\n\n{} 0 0 0\n"
 KINDS = {"symlink": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE}
@@ -193,6 +193,14 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(members, "_LARGEST_OF_ALL", 20)
     with pytest.raises(ValueError, match="holds more than 20 bytes: unpack it"):
         read_dataset(tmp_path / "x.zip", targets=())
+
+
+@pytest.mark.parametrize("name", ["x.xyz.gz", "x.csv.gz", "x.json.gz", "x.cif.gz", "x.jsonl.gz"])
+def test_bombs_in_single_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr(opening, "LARGEST", 100_000)
+    (tmp_path / name).write_bytes(gzip.compress(b"1" * 10_000_000))
+    with pytest.raises(ValueError, match=r"holds more than 300 times|has more than the"):
+        read_dataset(tmp_path / name, targets=())
 
 
 def test_other_kinds_of_structures_where_there_are_no_usual_ones(tmp_path: Path):

@@ -6,10 +6,11 @@ import bz2
 import codecs
 import gzip
 import lzma
+import os
 import zlib
-from io import BytesIO, TextIOWrapper
+from io import BufferedReader, BytesIO, RawIOBase, TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from atomprint.util.types import PathOrStr
 
@@ -19,6 +20,7 @@ BROKEN = (UnicodeDecodeError, EOFError, OSError, lzma.LZMAError, zlib.error)
 """What reading raises where a file is no text, is cut off, or its compressed data are wrong."""
 
 
+_MOST_TIMES = 300
 LARGEST = 1 << 30
 """Bytes that a file of structures may have, decompressed: declared sizes are not believed, and cost no memory."""
 
@@ -33,8 +35,41 @@ def open_binary(path: PathOrStr) -> IO[bytes]:
     """Open a file to read its bytes, decompressed if its first bytes say gzip, bzip2 or xz."""
     with open(path, "rb") as file:
         start = file.read(6)
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
-    return cast(IO[bytes], opener(path, "rb"))
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    if opener is None:
+        return open(path, "rb")
+    return BufferedReader(_Decompressed(opener(path, "rb"), os.path.getsize(path)), 1 << 16)
+
+
+class _Decompressed(RawIOBase):
+    """Decompressed bytes of a file, which are no more than data can be: a bomb is not read into memory."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.most = file, max(LARGEST, _MOST_TIMES * size)
+        self.left = self.most
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if (offset, whence) == (0, 0):
+            self.left = self.most
+        return self.file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.file.read(len(buffer))
+        self.left -= len(data)
+        if self.left < 0:
+            raise OSError(f"it holds more than {_MOST_TIMES} times the bytes that it has")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 def open_text(path: Path) -> IO[str]:

@@ -71,6 +71,7 @@ thead tr:last-child th { border-bottom: 1px solid var(--ink); }
 .id { overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; }
 figure { margin: 0; break-inside: avoid; }
+.row > figure { max-width: 20rem; }
 figcaption { font-size: .88rem; line-height: 1.4; color: var(--faint); max-width: 44rem; }
 figcaption b { color: var(--ink); }
 .row { display: flex; flex-wrap: wrap; gap: .8rem 1.8rem; align-items: flex-start; margin: .8rem 0; }

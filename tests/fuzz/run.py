@@ -29,6 +29,8 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from helpers.forks import fork
+
 from fuzz import targets
 
 SECONDS, MEMORY = 10, 4 * 2**30
@@ -98,7 +100,7 @@ def try_many(name: str, seed: int, numbers: range) -> Iterator[tuple[int, str, s
     """Yield the inputs that failed: number, what, where. They run in child processes, whose crashes are failures."""
     while len(numbers):
         read, write = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             try:
                 os.close(read)

@@ -9,7 +9,6 @@ from fuzz.targets import TARGETS, WrongError, check_words
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks where there are threads
 @pytest.mark.parametrize("name", TARGETS)
 def test_spoilt_inputs_are_read_or_refused_in_words(name):
     n = max(10, 150 // TARGETS[name].cost)

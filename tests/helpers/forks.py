@@ -4,11 +4,16 @@ import os
 import warnings
 
 
+def fork():
+    """Fork the process without warnings about its threads (of Python, of JAX), which the child does not use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
+
+
 def forked(child, path=None):
     """Run something in a child process; return how it ended: a signal, or an exit code."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
-        pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             child()

@@ -22,7 +22,6 @@ _METRIC_TOLERANCE = 0.01
 
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
 _TRIPLET = re.compile(r"[xyzXYZ0-9+\-/.,\s*]+")
-_TRIGONAL_AXES = ("H", "R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +74,7 @@ class Group:
     @cached_property
     def point_group(self) -> Counter[tuple[int, int]]:
         """How often each kind of rotation occurs, whatever the axes and the centring: by determinant and trace."""
-        unique = np.unique(self.rotations.reshape(-1, 9), axis=0).reshape(-1, 3, 3)
-        return Counter((round(np.linalg.det(r)), int(np.trace(r))) for r in unique)
+        return Counter((round(np.linalg.det(r)), round(np.trace(r))) for r in self._point_operations)
 
     @cached_property
     def _point_operations(self) -> FloatArray:

@@ -161,8 +161,9 @@ template <class T>
 struct SegmentOrder {
     const AcsfSegment *one, *other;
     ATOMPRINT_INLINE SegmentOrder(const AcsfSegment* a, const AcsfSegment* b) {
-        const std::int32_t ab = (a->end - a->begin) * (filled<T>(b->end) - b->begin),
-                           ba = (b->end - b->begin) * (filled<T>(a->end) - a->begin);
+        const auto product = [](std::int64_t n, std::int64_t m) { return n * m; };
+        const std::int64_t ab = product(a->end - a->begin, filled<T>(b->end) - b->begin),
+                           ba = product(b->end - b->begin, filled<T>(a->end) - a->begin);
         one = ba < ab ? b : a;
         other = ba < ab ? a : b;
     }

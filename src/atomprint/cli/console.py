@@ -175,7 +175,8 @@ class _Lines:
         left, now = self._clock.left(done, total), monotonic()
         if step != self._step:
             self._finished(left)
-            self._step, self._began, self._said = step, now, now
+            over = total is not None and 0 < total <= done  # that all is done is no step
+            self._step, self._began, self._said = "" if over else step, now, now
         elif now - self._said >= self._OFTEN:
             self._said = now
             self._print(f"{step}: {done:,} of {total:,}" if total else step, left)

@@ -40,7 +40,7 @@ def featurize(
             )
             for name, value in stream.chosen.items():
                 console.print(f"{name} was not given: {_in_words(value)} is taken.", style="dim", markup=False)
-            console.print(stream.sentence(), markup=False)
+            console.print(stream.sentence(), soft_wrap=True)
             check_fits(output, stream)
             n = write_features(output, stream, progress)
         console.print(f"Wrote {output}: {n:,} rows, {stream.n_columns:,} features", soft_wrap=True, markup=False)

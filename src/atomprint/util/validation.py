@@ -13,6 +13,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from joblib import cpu_count
 
 _LONGEST = 1e7  # Å, as coordinates
+_MOST_THREADS = 4096  # each has memory of its own
 
 
 def meant(given: Any, known: Collection[str]) -> str:
@@ -208,7 +209,7 @@ def check_n_jobs(value: Any, only_physical_cores: bool = False) -> int:
     check_bool("only_physical_cores", only_physical_cores)
     if value is None:
         return 1
-    n_jobs = check_integer("n_jobs", value, maximum=2**31 - 1)
+    n_jobs = check_integer("n_jobs", value, maximum=_MOST_THREADS)
     if n_jobs == 0:
         raise ValueError("n_jobs must not be 0: give a number of threads, or -1 for all cores")
     if n_jobs > 0:

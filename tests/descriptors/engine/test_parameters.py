@@ -96,6 +96,8 @@ def test_what_means_nothing_is_refused_by_name(cls, name):
         (SOAP, {"compression": {"mod": "mu2"}}, r"compression takes .*got \['mod'\]: did you mean 'mode'\?"),
         (SOAP, {"weighting": {"funtion": "poly"}}, "did you mean 'function'"),
         (SOAP, {"weighting": {"function": "poly", "r0": 4, "M": 1}}, "did you mean 'm'"),
+        (SOAP, {"n_jobs": 10**9}, "n_jobs must be <= 4096, got 1000000000"),
+        (SOAP, {"n_max": 10**9}, "n_max must be <= 64, got 1000000000"),
         (SOAP, {"sigma": 1e300}, "sigma must be <= 1e.07, got 1e.300"),
         (SOAP, {"r_cut": 1e300}, "r_cut must be <= 1e.07, got 1e.300"),
         (ACSF, {"r_cut": 1e300}, "r_cut must be <= 1e.07, got 1e.300"),

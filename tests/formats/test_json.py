@@ -1,5 +1,6 @@
 """JSON in the forms in which pandas, pymatgen, ASE and people write it."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ def test_what_is_none_of_these_is_refused(tmp_path: Path, content: str, message:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         read_dataset(tmp_path / "x.json", targets=())
+
+
+def test_a_stream_that_is_cut_off(tmp_path: Path):
+    pytest.importorskip("ijson")
+    rows = [["NaCl", i / 7] for i in range(3000)]
+    text = json.dumps({"columns": ["formula", "gap"], "index": list(range(3000)), "data": rows})
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(text.encode())[:-5])
+    with pytest.raises(ValueError, match=r"x\.json\.gz cannot be read"):
+        read_dataset(tmp_path / "x.json.gz")
 
 
 @pytest.mark.parametrize("cell", ["as_dict", "json", "str"])

@@ -161,8 +161,11 @@ def _streamed(path: Path) -> Iterator[Row] | None:
         return None
 
     def items(prefix: str) -> Iterator[Any]:
-        with open_binary(path) as file:
-            yield from ijson.items(file, prefix, use_float=True)
+        try:
+            with open_binary(path) as file:
+                yield from ijson.items(file, prefix, use_float=True)
+        except BROKEN as error:
+            raise ValueError(f"{path.name} cannot be read: {error}") from error
 
     try:
         columns, index = list(items("columns.item")), list(items("index.item"))

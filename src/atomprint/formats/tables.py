@@ -55,11 +55,15 @@ def read_table(path: Path) -> Iterator[Row]:
     if path.suffix.lower() == ".parquet":
         yield from _read_parquet(path)
         return
-    with open_binary(path) as binary:
-        start = binary.read(8)
-    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError(f"{path.name} is {OTHER_TABLES['.xlsx']}")
-    with open_text(path) as file:
+    try:
+        with open_binary(path) as binary:
+            start = binary.read(8)
+        file = open_text(path)
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    with file:
+        if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            raise ValueError(f"{path.name} is {OTHER_TABLES['.xlsx']}")
         yield from read_text_table(path.name, file)
 
 

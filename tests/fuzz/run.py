@@ -24,11 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # child processes have no threads of their parents
+        os.environ[_name] = "1"
 
+import numpy as np
 from helpers.forks import fork
 
 from fuzz import targets
@@ -98,6 +99,7 @@ def _size() -> int:
 
 def try_many(name: str, seed: int, numbers: range) -> Iterator[tuple[int, str, str]]:
     """Yield the inputs that failed: number, what, where. They run in child processes, whose crashes are failures."""
+    targets.prepare(name)
     while len(numbers):
         read, write = os.pipe()
         pid = fork()

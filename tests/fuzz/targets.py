@@ -556,3 +556,18 @@ def run(name: str, path: Path) -> str:
             check_words(str(error))
             return str(error)
     return ""
+
+
+def prepare(name: str) -> None:
+    """Import and make what a target needs once, and not in each child process."""
+    import gemmi  # noqa: F401
+    import pandas  # noqa: F401
+    from skops import io  # noqa: F401
+
+    import atomprint.cli.app
+    import atomprint.datasets
+    import atomprint.formats.cif
+    import atomprint.workflow  # noqa: F401
+
+    if name in ("model", "command"):
+        _models()

@@ -297,8 +297,8 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
 
 def checked(batch: Batch, periodic: bool | None) -> Batch:
     """Return a batch for use as :func:`as_batch` says, or raise where it is of no use."""
-    if periodic is False:
-        cells, pbc = np.zeros_like(batch.cells), np.zeros_like(batch.pbc)
+    if periodic is False and (np.count_nonzero(batch.pbc) or np.count_nonzero(batch.cells)):
+        cells, pbc = np.zeros(batch.cells.shape), np.zeros(batch.pbc.shape, dtype=np.bool_)
         batch = _made(batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single)
     _check(batch, bool(periodic))
     return batch

@@ -89,14 +89,14 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
         given = read_batch(structures)
         batch = checked(given, periodic)
-        ignored = periodic is False and hasattr(self, "periodic") and given.pbc.any()
-        n_repeat = int(given.pbc.any(axis=1).sum()) if ignored else 0
-        if choice == "auto" and n_repeat:
-            reason = "was learnt as False in fit, from structures that do not repeat"
-            warnings.warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored", stacklevel=2)
-        elif learnt is None and n_repeat == len(batch) > 0:
-            rule = "periodic is False, but all structures repeat: their cells are ignored"
-            warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
+        if periodic is False and np.count_nonzero(given.pbc) and hasattr(self, "periodic"):
+            n_repeat = int(given.pbc.any(axis=1).sum())
+            if choice == "auto":
+                reason = "was learnt as False in fit, from structures that do not repeat"
+                warnings.warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored", stacklevel=2)
+            elif learnt is None and n_repeat == len(batch):
+                rule = "periodic is False, but all structures repeat: their cells are ignored"
+                warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
         if given is not structures:  # a Batch has been read before, and data of potentials may have such atoms
             warn_of_close_atoms(batch.core())
         return batch

@@ -173,7 +173,7 @@ def value(rng: Rng, given: Any) -> Any:
         elif isinstance(at[key], str):
             at[key] = text(rng, at[key])
         elif isinstance(at[key], int | float):
-            at[key] = at[key] * pick(rng, (-1, 0, 2, 1e6, 1e-9))
+            at[key] = at[key] * pick(rng, (-1, 0, 2, 10**6) if isinstance(at[key], int) else (-1, 0, 2, 1e6, 1e-9))
     return given
 
 

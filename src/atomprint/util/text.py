@@ -16,8 +16,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _OF_PYTHON = re.compile(
     r"NoneType|object (has|is|of|at|does|cannot)\b|out of range|out of bounds|to unpack|invalid literal"
     r"|could not convert"
-    r"|unsupported operand|argument|unhashable|inhomogeneous|setting an array|not supported between|__\w+__|'?numpy"
-    r"|cannot convert|must be real number|expected str|codec|broadcast|\bitem\b"
+    r"|unsupported operand|argument|unhashable|inhomogeneous|setting an array|not supported between|__\w+__"
+    r"|cannot convert|must be real number|expected str|codec|broadcast"
 )
 _AT_ONCE = 10_000  # rows that are in memory as text at once
 

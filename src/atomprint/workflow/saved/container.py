@@ -180,7 +180,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
 
 def describe(error: BaseException) -> str:
     """Return in words why something in a file cannot be used."""
-    return in_words(error, "it does not fit together")
+    return str(error) if isinstance(error, ModelFileError) else in_words(error, "it does not fit together")
 
 
 def _no_constant(name: str) -> float:

@@ -13,6 +13,7 @@ from atomprint.descriptors import SOAP
 
 
 @pytest.mark.filterwarnings("ignore:SOAP weighting 'exp' grows")
+@pytest.mark.filterwarnings("ignore:periodic is False, but all structures repeat")
 @pytest.mark.parametrize("case", load_cases(), ids=lambda case: case.name)
 def test_agrees_with_dscribe(case: GoldenCase):
     descriptor = getattr(atomprint.descriptors, case.descriptor)(**case.kwargs)

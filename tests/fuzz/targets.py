@@ -130,7 +130,10 @@ def xyz(path: Path) -> None:
 def poscar(path: Path) -> None:
     from atomprint.formats.structures import frames_of_text
 
-    _in_another_writing(path, lambda text: frames_of_text("POSCAR", text), lambda text: text)
+    def rewrite(text: str) -> str:
+        return text if "\r" in text else text.replace("\n", " \t\r\n")
+
+    _in_another_writing(path, lambda text: frames_of_text("POSCAR", text), rewrite)
 
 
 @target(".json", _json(lambda: corpus.pymatgen_dict(corpus.crystals()[0])))

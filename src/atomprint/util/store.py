@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 
 from atomprint.util.files import written_atomically
 from atomprint.util.plain import plain
+from atomprint.util.registry import KNOWN, path_of
 
 Kept = dict[str, Any]
 """Arrays, and whatever JSON holds, by name."""
@@ -118,9 +119,9 @@ def digest_of(part: Any) -> bytes:
 
 
 def _class(cls: type[Any]) -> bytes:
-    """Return what tells a class from others: its name, and its text if it is no library's."""
-    path = f"{cls.__module__}.{cls.__qualname__}"
-    text = ""
+    """Return what tells a class from others: name, version of its numbers, or its text if it is no library's."""
+    path = path_of(cls)
+    text = "".join(str(known.version) for known in KNOWN.values() if known.cls is cls)
     if not path.startswith(_LIBRARIES):
         try:
             text = Path(inspect.getfile(cls)).read_text(encoding="utf-8")

@@ -45,6 +45,21 @@ def test_small_units_and_rare_signals_stay():
     assert varies(column(1e-5, at=1e3), np.arange(N), np.arange(N) % 2 == 0) == [True] * 3
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_what_was_written_down_is_no_rounding_however_large_others_are(kind, dtype):
+    rng = np.random.default_rng(0)
+    carriers = rng.uniform(1, 3, 40) * 1e20
+    small = [
+        rng.integers(0, 2, 40), np.eye(1, 40)[0], rng.integers(0, 30, 40), np.round(rng.normal(size=40), 3),
+        np.where(rng.random(40) < 0.5, 0, 1.5e-30), rng.choice([-2.25e-30, 4.5e-30, 0], 40),
+    ]  # fmt: skip
+    X = np.column_stack([carriers, *small, rng.normal(size=40)]).astype(dtype)
+    varies = DropNoise().fit(kind(X)).varies_
+    assert varies[:-1].all()
+    assert not varies[-1]  # all digits: left of numbers of 1e20, for all that is known
+
+
 def test_whole_numbers_are_exact():
     large = np.where(np.arange(N) % 2, 10_000_000.0, 10_000_001.0)
     assert varies(large) == [True]

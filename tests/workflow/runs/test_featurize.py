@@ -9,6 +9,8 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from atomprint.descriptors import SOAP, SineMatrix
+from atomprint.structures import StructureError
+from atomprint.util import registry
 from atomprint.workflow.runs import featurize as module
 from atomprint.workflow.runs.featurize import check_fits, featurize, plan_features, write_features
 
@@ -115,6 +117,57 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(salts, tmp_path, monkeypatc
     write_features(tmp_path / "again.csv", plan_features(salts[0], "SineMatrix"))
     assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
     assert not list(tmp_path.glob(".*"))
+
+
+def stopped(out, stream, at):
+    """Write features, and stop when some structures are done."""
+
+    def stop(step, done, total):
+        if done == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_features(out, stream, stop)
+
+
+def test_pieces_of_other_versions_are_made_again(salts, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PIECE", 1)
+    out, plan = tmp_path / "out.csv", lambda: plan_features(salts[0], "SineMatrix")
+    kept = tmp_path / ".out.csv.parts.partial" / "kept"
+    stopped(out, plan(), 1)
+    stopped(out, plan(), 2)
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr(module, "versions", lambda: {"atomprint": "another one"})
+    stopped(out, plan(), 2)
+    assert len(list(kept.iterdir())) == 4
+    monkeypatch.setitem(registry._KNOWN, "SineMatrix", registry.KNOWN["SineMatrix"]._replace(version=1000))
+    stopped(out, plan(), 2)
+    assert len(list(kept.iterdir())) == 6
+
+
+def test_structures_that_are_left_out_are_named_after_others_came_before_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PIECE", 1)
+    transform = SineMatrix.transform
+
+    def refuse(self, X):
+        for k, atoms in enumerate(X):
+            if len(atoms) == 1:
+                raise StructureError(k, None, "there must be two atoms")
+        return transform(self, X)
+
+    monkeypatch.setattr(SineMatrix, "transform", refuse)
+    out, path = tmp_path / "out.npz", tmp_path / "few.csv"
+    for name, atoms in {"copper": bulk("Cu"), "salt": bulk("NaCl", "rocksalt", a=5.6), "gold": bulk("Au")}.items():
+        write(tmp_path / f"{name}.cif", atoms)
+
+    def plan(*names):
+        path.write_text("\n".join(["structure", *(f"{name}.cif" for name in names), ""]))
+        return plan_features(path, "SineMatrix", ["n_atoms_max=2"], on_error="skip")
+
+    stopped(out, plan("copper", "salt", "gold"), 2)
+    stream = plan("salt", "copper", "gold")
+    assert write_features(out, stream) == 1
+    assert [(failure.row, failure.line) for failure in stream.failures] == [(1, 3), (2, 4)]
 
 
 def test_structures_that_cannot_be_described_are_left_out(tmp_path, monkeypatch):

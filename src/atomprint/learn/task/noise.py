@@ -18,6 +18,8 @@ from atomprint.util.validation import check_bool, check_real
 _ENTRIES = 2**22  # numbers that are looked at at once
 _ULPS = 16  # rounding steps by which numbers that mean the same may differ
 _LEFT = 2.0**-44  # of the largest number of a table: what is left of a sum that cancels
+_DIGITS = {8: 10, 4: 5, 2: 2}  # that a number has if someone wrote it down, by bytes: what rounding leaves has all
+_LOOKED_AT = 8  # numbers of a feature
 _ALIKE = 1e-3  # numbers that are no smaller than this share of the largest are alike in size
 
 
@@ -34,7 +36,8 @@ class DropNoise(SelectorMixin, BaseEstimator):
       that single precision holds exactly are taken to come from there, unless they are whole;
     - 2\ :sup:`-44` (6e-14) of the largest number of the table, which is what is left of a sum of such numbers that
       cancels. Features whose values have one sign and are alike in size (within a factor of 1000, none of them zero),
-      such as lengths in metres beside numbers of atoms, are not judged by others.
+      such as lengths in metres beside numbers of atoms, are not judged by others; nor are those whose values have few
+      digits, up to 10, such as 0 and 1 or 1.85e-30: these are no sums that cancel.
 
     Descriptors of atomprint return exact zeros where nothing is left but rounding; the second rule is for those of
     others, and ``relative=False`` switches it off.
@@ -94,7 +97,7 @@ class DropNoise(SelectorMixin, BaseEstimator):
             check_bool(name, getattr(self, name))
         X = self._checked(X, reset=True)
         seen = _look_at(X)
-        self.varies_: Mask = (seen.high - seen.low > _floor(seen, X.dtype, tolerance, self.relative)) | seen.gaps
+        self.varies_: Mask = (seen.high - seen.low > _floor(X, seen, tolerance, self.relative)) | seen.gaps
         return self
 
     def transform(self, X: Samples) -> Samples:
@@ -162,7 +165,7 @@ def noise_floor(X: Samples, tolerance: float = 1e-9, relative: bool = True) -> F
     -------
     ndarray of float64, shape (n_features,)
     """
-    return _floor(_look_at(X), X.dtype, tolerance, relative)
+    return _floor(X, _look_at(X), tolerance, relative)
 
 
 class _Seen(NamedTuple):
@@ -175,7 +178,8 @@ class _Seen(NamedTuple):
     single: Mask  # whether single precision holds all values exactly, and they are not all whole
 
 
-def _floor(seen: _Seen, dtype: np.dtype[Any], tolerance: float, relative: bool) -> FloatArray:
+def _floor(X: Any, seen: _Seen, tolerance: float, relative: bool) -> FloatArray:
+    dtype = X.dtype
     largest = np.maximum(np.abs(seen.low), np.abs(seen.high))
     if dtype.kind != "f":  # exact
         return np.zeros_like(largest)
@@ -183,8 +187,23 @@ def _floor(seen: _Seen, dtype: np.dtype[Any], tolerance: float, relative: bool) 
     noise = np.maximum(tolerance, _ULPS * eps) * largest
     if relative and len(largest):
         apart = (seen.least <= _ALIKE * largest) | ((seen.low < 0) & (seen.high > 0))
-        noise = np.maximum(noise, np.where(apart, _LEFT * largest.max(), 0.0))
+        left = _LEFT * largest.max()
+        spread = seen.high - seen.low
+        doubtful = np.flatnonzero(apart & (spread > noise) & (spread <= left))  # others need no look at their digits
+        columns = sparse.csc_array(X) if sparse.issparse(X) and len(doubtful) else X
+        apart[[k for k in doubtful if _written_down(columns[:, [k]], seen.single[k])]] = False
+        noise = np.maximum(noise, np.where(apart, left, 0.0))
     return noise
+
+
+def _written_down(column: Any, single: bool) -> bool:
+    """Return whether numbers have so few digits that no arithmetic has left them."""
+    values = column.data if sparse.issparse(column) else column
+    values = values[np.isfinite(values) & (values != 0)][:_LOOKED_AT]
+    if single:
+        values = values.astype(np.float32)
+    digits = _DIGITS.get(values.dtype.itemsize, 10) - 1
+    return all(values.dtype.type(f"{value:.{digits}e}") == value for value in values)
 
 
 def _look_at(X: Any) -> _Seen:

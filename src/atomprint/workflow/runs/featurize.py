@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets import Dataset, Failure, read_dataset
+from atomprint.report import versions
 from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.extras import require
 from atomprint.util.files import WholeFolder, written_atomically
@@ -167,14 +168,14 @@ class FeatureStream:
                 hint = "; --skip leaves such structures out" if isinstance(error, StructureError) else ""
                 which = f"structure {row} ({self.dataset.ids[row]})"
                 raise ValueError(f"{which} cannot be described: {reason_of(error)}{hint}") from error
-            self.failures.append(Failure(row, self.dataset.ids[row], "features", reason_of(error)))
+            self.failures.append(self._failure(row, reason_of(error)))
 
         def make(run: range) -> dict[str, Any]:
             del self.failures[:]
             made = [part for part in attempt(run, compute, failed) if part is not None]
             ids = [name for part, _ in made for name in part]
             values = [rows for _, rows in made]
-            lost = [[failure.row, failure.reason] for failure in self.failures]
+            lost = [[failure.row - run.start, failure.reason] for failure in self.failures]
             table = np.concatenate(values) if values else np.empty((0, self.n_columns))
             return {"values": table, "ids": ids, "lost": lost}
 
@@ -188,10 +189,14 @@ class FeatureStream:
                 names = [self.dataset.ids[i] for i in run]
                 made_from = (self.given.transformer, key, self.on_error, names, [_content(inputs[i]) for i in run])
                 piece = store.result("features", made_from, partial(make, run))
-            lost += [Failure(int(row), self.dataset.ids[int(row)], "features", str(why)) for row, why in piece["lost"]]
+            lost += [self._failure(run[place], why) for place, why in piece["lost"]]
             yield list(piece["ids"]), piece["values"]
         self.failures[:] = lost
         progress(label, n, n)
+
+    def _failure(self, row: int, reason: str) -> Failure:
+        line = None if self.dataset.lines is None else self.dataset.lines[row]
+        return Failure(row, self.dataset.ids[row], "features", reason, line)
 
 
 def plan_features(
@@ -408,7 +413,7 @@ def write_features(path: str | Path, features: FeatureStream, progress: Progress
     suffix = _format_of(path)
     write = {".parquet": _write_parquet, ".npz": _write_npz}.get(suffix, _write_csv)
     with WholeFolder(path.with_name(f"{path.name}.parts")) as folder, written_atomically(path) as temporary:
-        pieces = features.pieces(progress, Store(folder.kept))
+        pieces = features.pieces(progress, Store(folder.kept, versions()))
         with closing(pieces):
             return write(temporary, pieces, features.names, suffix)
 

@@ -424,7 +424,11 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
 def _numbers_of(item: Any, index: int) -> npt.NDArray[Any]:
     """Return the atomic numbers of a pymatgen object, whose occupancies may be rounded as those in a file."""
     if getattr(item, "is_ordered", True) is not False:
-        return np.asarray(item.atomic_numbers)
+        numbers = np.asarray(item.atomic_numbers)
+        if (wrong := (numbers < 1) | (numbers > 118)).any():  # a dummy, whose number is made up
+            atom = int(np.argmax(wrong))
+            raise StructureError(index, atom, f"{str(item[atom].specie)[:40]!r} is not a chemical element")
+        return numbers
     sites = getattr(item, "sites", ())
     try:
         species = [check_occupancies(f"site {number}", dict(site.species)) for number, site in enumerate(sites)]

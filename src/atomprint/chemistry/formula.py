@@ -33,6 +33,10 @@ _PART = re.compile(r"[2-9](?P<part>[A-Z(\[{][^.·•⋅∙*×]*)")
 # A decimal that is no dot between parts.
 _DECIMAL = re.compile(r"(?<![0-9])[01]\.[0-9]|[0-9]\.[0-9][0-9]")
 _TWO_STOPS = re.compile(r"[0-9]+\.(?!0\.)[0-9]+\.[0-9]")
+# A full stop between a symbol or a bracket and a digit: a decimal point, unless what stands before can be a compound.
+_BARE_STOP = re.compile(r"(?:([A-Z][a-z]?)|[)\]}])\.[0-9]$")
+_GASES = ("H2", "N2", "O2", "Cl2", "Br2", "I2", "He", "Ne", "Ar", "Kr", "Xe")
+_ROMAN = re.compile(r"\((?:I{1,3}|IV|VI{0,3})\)")  # an oxidation state
 _ANIONS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I")
 _MOLECULES = (
     "NH3 CH3OH C2H5OH HF HCl HBr HI HNO3 H2SO4 CO CO2 SO2 SO3 H2S H2O2 N2H4 CH4N2O C3H7NO C4H8O C4H8O2 C2H6OS C5H5N "
@@ -54,9 +58,13 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r".*%.*", "give the amounts of the atoms, and no per cent"),
         (
-            r"[A-Z][a-z]?\d*(\.\d+)?([-−–]\d+(\.\d+)?[A-Z][a-z]?)+(\s.*|\(.*)?",
+            r"[A-Z][a-z]?\d*(\.\d+)?([-−–]\d+(\.\d+)?[A-Z][a-z]?)+(\s.*|\(.*)?"
+            r"|\d+(\.\d+)?[A-Z][a-z]?([-−–]\d+(\.\d+)?[A-Z][a-z]?)+(\s.*|\(.*)?"
+            r"|[A-Z][a-z]?\d+(\.\d+)?([-−–][A-Z][a-z]?\d+(\.\d+)?)+(\s.*|\(.*)?",
             "this looks like an alloy in per cent: give the amounts of the atoms, as in Fe70Cr19Ni11",
         ),
+        (r".*[\w)\]}]\s*:\s*\w.*", "give the amounts with the dopant, as in SrTi0.99Nb0.01O3"),
+        (r".*[\w)\]}]\s*\(0*\d{3,4}\).*", "leave out the surface"),
         (r"[A-Z][a-z]?(\s*[-−–/,;]\s*[A-Z][a-z]?)+", "elements alone have no amounts"),
         (r".*(<|_|\$|\\).*", "write numbers without signs around them, as in Fe2O3"),
         (r"[^A-Z]*[a-z][^A-Z]*", "symbols begin with a capital letter, as in NaCl, and names are not read"),
@@ -77,6 +85,11 @@ def atomic_number(symbol: Any) -> int:
     return ATOMIC_NUMBERS[symbol]
 
 
+GROUPS = frozenset({"Bh", "Cd", "Cf", "Cn", "Co", "Hf", "Ho", "Hs", "Nd", "Nh", "No", "Po"})
+"""Symbols that in capitals are groups of atoms, or names of an atom, too."""
+
+# Names of atoms in proteins, with a number behind them: carbon epsilon, and so on.
+_PLACES = frozenset({"Ce", "He", "Hg", "Ne", "Sg"})
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?:\d{0,4}(?:[+-]\d?|\d?[+-])?|[+-]\d?|[_:].*)'*")
 _NO_ATOMS = frozenset(("x", "xx", "q", "du", "dum", "dummy", "bq", "gh", "vac", "va", "lp", "m", "mw", "ghost"))
 
@@ -94,7 +107,7 @@ def element_of_label(label: str) -> int:
     Raises
     ------
     ValueError
-        If it is none of these.
+        If it is none of these, or may be another element or a group of atoms in capitals (``"CO"``, ``"HG1"``).
 
     Examples
     --------
@@ -109,6 +122,14 @@ def element_of_label(label: str) -> int:
     found = _LABEL.fullmatch(word)
     symbol = found[1].capitalize() if found else ""
     if symbol in ATOMIC_NUMBERS:
+        if (
+            len(symbol) == 2
+            and word[:2].isupper()
+            and (symbol in GROUPS or (symbol in _PLACES and word[2:3].isdecimal()))
+        ):
+            raise ValueError(
+                f"{word[:40]!r} may be {symbol}, or {symbol[0]} by its place or in a group: write {symbol}"
+            )
         return ATOMIC_NUMBERS[symbol]
     if re.split(r"[\d_:(]", word.lower())[0] in _NO_ATOMS:
         raise ValueError(f"{word[:40]!r} is a place-holder and no atom: leave it out")
@@ -143,7 +164,8 @@ def parse_formula(formula: str) -> dict[str, float]:
     amount of water, as in ``"CuSO4.5H2O"``, unless the digits before are 0 or 1, as in ``"Na0.5H2O"``: nobody writes
     these amounts in front of a dot. It also joins compounds where the second is a usual solvent or has an element of
     the first, as in ``"CaCl2.4CH3OH"`` and ``"3Al2O3.2SiO2"``, unless there are other decimals; what could be either is
-    refused. Decimals need a digit before the point. A phase behind a formula (``"(s)"``, ``"(aq)"``) is passed over.
+    refused. Decimals need a digit before the point, and where ``.5`` may be one, it is refused. A phase behind a
+    formula (``"(s)"``, ``"(aq)"``) is passed over.
 
     Examples
     --------
@@ -252,14 +274,29 @@ class _Parser:
 
     def parse(self) -> dict[str, float]:
         total: dict[str, float] = {}
+        before: dict[str, float] = {}
+        dot = -1
         while True:
             self._skip_blanks()
             factor = self._amount(before_dot=False) if self._peek().isdigit() else 1.0
             self.start = self.at
-            _add(total, self._part(), factor)
+            part = self._part()
+            self._check_stop(dot, before, part)
+            _add(total, part, factor)
             if self.at == len(self.text):
                 return total
-            self.at += 1  # the dot
+            before, dot = part, self.at
+            self.at += 1
+
+    def _check_stop(self, dot: int, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+        """Raise if a full stop between two parts is the point of a decimal without a digit before it: Na.5CoO2."""
+        symbol = _BARE_STOP.search(self.text[: dot + 2]) if dot > 0 else None
+        if symbol is None:
+            return
+        gas = len(after) == 1 and self.text[self.start : self.at].strip() in _GASES
+        compound = len(before) > 1 and (symbol[1] is None or symbol[1] in _ANIONS)
+        if not compound or not (len(after) > 1 or gas) or _DECIMAL.search(self.text[:dot]):
+            self._fail("this full stop may be a decimal point or join two parts: write 0.5 for .5, and · between", dot)
 
     def _part(self) -> dict[str, float]:
         start = self.at
@@ -279,12 +316,16 @@ class _Parser:
                     self._fail(f"{char!r} closes no bracket")
                 if not amounts:
                     self._fail("there must be something in brackets")
+                if _ROMAN.fullmatch(self.text[stack[-1].at : self.at + 1]):
+                    self._fail(_NO_CHARGES, stack[-1].at)
                 self.at += 1
                 inner, (amounts, _, _) = amounts, stack.pop()
                 _add(amounts, inner, self._amount(closed=not stack))
             else:
                 symbol = self._symbol()
                 _add(amounts, {symbol: 1.0}, self._amount(closed=not stack))
+        if stack and char == ".":
+            self._fail("in brackets nothing is joined, and a decimal has a digit before its point")
         if stack:
             self._fail(f"{stack[-1].bracket!r} is not closed", stack[-1].at)
         if not amounts:

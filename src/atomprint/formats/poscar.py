@@ -14,6 +14,8 @@ from atomprint.chemistry.formula import element_of_label
 from atomprint.util.types import FloatArray
 
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
+_CONFIGURATION = re.compile(r"\s*Direct\s+configuration", re.IGNORECASE)  # as XDATCAR begins each structure
+_VELOCITIES = ("lattice", "cartesian", "direct", "c", "k", "d")
 _FLAGS = frozenset(("T", "F", ".TRUE.", ".FALSE.", "TRUE", "FALSE"))
 
 
@@ -78,12 +80,22 @@ def read_poscar(text: str) -> Atoms:
     first = at
     rows = [words() for _ in range(n)]
     positions = np.array([_floats(row[:3], first + 1 + i, (3,), "a position") for i, row in enumerate(rows)])
-    if at < len(lines) and len(rest := lines[at].split()) >= 3 and all(_float(word) is not None for word in rest[:3]):
-        raise ValueError(f"this POSCAR says that it has {n} atoms, but line {at + 1} is one more position")
+    _check_rest(lines, at, n)
     numbers = _numbers(names, comment, numbers_of, [_label(row, selective) for row in rows], first)
     if mode[0][:1] in "cCkK":
         return Atoms(numbers, positions=positions * scale, cell=cell, pbc=True)
     return Atoms(numbers, positions=positions @ cell, cell=cell, pbc=True)
+
+
+def _check_rest(lines: Sequence[str], at: int, n: int) -> None:
+    """Raise if what follows the positions is one more, or another structure, as in XDATCAR; velocities may follow."""
+    rest = lines[at].split() if at < len(lines) else []
+    if len(rest) >= 3 and all(_float(word) is not None for word in rest[:3]):
+        raise ValueError(f"this POSCAR says that it has {n} atoms, but line {at + 1} is one more position")
+    if any(_CONFIGURATION.match(line) for line in lines[at:]) or (
+        rest and rest[0].lower() not in _VELOCITIES and is_poscar("\n".join(lines[at : at + 5]))
+    ):
+        raise ValueError(f"this POSCAR holds several structures, the second from line {at + 1} on")
 
 
 def _scale(scales: FloatArray, cell: FloatArray) -> FloatArray | float:
@@ -111,6 +123,11 @@ def _numbers(
 ) -> list[int]:
     behind = [_element(label) for label in labels]
     if names is None and all(behind):
+        ends = np.cumsum(counts).tolist()
+        for start, end in zip([0, *ends], ends, strict=False):
+            if len(set(behind[start:end])) > 1:
+                listed = ", ".join(labels[start:end])[:60]
+                raise ValueError(f"by its numbers of atoms, this POSCAR has {end - start} of one element: {listed}")
         return behind
     if names is None:
         in_comment = [_element(word) for word in comment]

@@ -9,7 +9,7 @@ from typing import Any
 
 from atomprint.chemistry.formula import parse_formula
 from atomprint.formats.source import Source
-from atomprint.formats.values import column_kind, kind_of
+from atomprint.formats.values import column_kind, is_missing, kind_of
 
 Names = str | Sequence[str] | Mapping[str, str]
 """Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""
@@ -172,6 +172,12 @@ def _n_elements(value: Any) -> int:
         return 0
 
 
+def _seen(values: Mapping[str, Sequence[Any]]) -> str:
+    """Return what stands in columns where one would look for numbers."""
+    first = {name: next((raw for raw in raws if not is_missing(raw)), None) for name, raws in values.items()}
+    return "".join(f", {name!r} has {repr(raw)[:30]}" for name, raw in list(first.items())[:5] if raw is not None)
+
+
 def _guess_target(source: Source, roles: Roles) -> str | None:
     taken = {roles.structure, roles.formula, roles.id, *roles.groups.values()}
     passed = {*_STRUCTURES, *_FORMULAS, *_IDS, *_ROW_NUMBERS}
@@ -187,5 +193,5 @@ def _guess_target(source: Source, roles: Roles) -> str | None:
         return numbers[0]
     if not values:
         return None  # nothing but structures or formulas
-    what = f"several {source.noun}s have numbers" if numbers else f"no {source.noun} has numbers"
+    what = f"several {source.noun}s have numbers" if numbers else f"no {source.noun} has numbers{_seen(values)}"
     raise ValueError(f"targets: give names, or () for none, since {what}: there are {source.listed()}")

@@ -26,6 +26,7 @@ _TRUTH = {
     **{word: word.lower() == "true" for word in ["true", "True", "TRUE", "false", "False", "FALSE"]},
 }
 _OTHER_CELLS = ("cell", "unit_cell", "unitcell", "box", "lattice_vectors", "cell_vectors")
+_OTHER_PERIODS = ("periodic", "periodicity", "boundary", "boundary_conditions", "periodic_boundary_conditions")
 _QUOTES = {'"': '"', "'": "'", "{": "}", "[": "]"}
 _WORD = re.compile(r"[^\s=,\"'{}\[\]\\]+")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
@@ -264,12 +265,26 @@ def _cell_of(info: dict[str, Any], vectors: Sequence[Sequence[str]], start: int)
     if cell is not None:
         cell = np.asarray(cell, dtype=np.float64) if _is_numeric(cell) else None
         if cell is None or cell.shape not in ((9,), (3,), (3, 3)):
-            raise ValueError(f"line {start + 1}: Lattice must have nine numbers, got {taken['lattice']!r:.60}")
+            raise ValueError(f"line {start + 1}: Lattice must have nine numbers, got {_shown(taken['lattice'])}")
         cell = np.diag(cell) if cell.shape == (3,) else cell.reshape(3, 3)
     pbc = taken.get("pbc", cell is not None)
     if np.shape(pbc) not in ((), (3,)) or isinstance(pbc, str) or set(np.ravel(pbc).tolist()) - {0, 1}:
-        raise ValueError(f"line {start + 1}: pbc must have three truth values, got {pbc!r:.60}")
+        raise ValueError(f"line {start + 1}: pbc must have three truth values, got {_shown(pbc)}")
+    for key in info:
+        if key.lower() in _OTHER_PERIODS and not _agrees(info[key], pbc):
+            raise ValueError(
+                f"line {start + 1}: {key} is {_shown(info[key])}, but whether a cell repeats is told by pbc"
+            )
     return cell, np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+
+
+def _agrees(value: Any, pbc: Any) -> bool:
+    """Return whether a key that tells where a structure repeats, if it does, says the same as pbc."""
+    return np.asarray(value).dtype.kind != "b" or bool(np.all(np.asarray(value) == np.asarray(pbc, dtype=bool)))
+
+
+def _shown(value: Any) -> str:
+    return repr(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)[:60]
 
 
 def _columns(text: str, start: int) -> list[tuple[str, str, int]]:

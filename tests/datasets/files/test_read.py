@@ -588,6 +588,9 @@ def test_nothing_is_guessed_where_several_would_do(tmp_path: Path):
         read_dataset(path)
     with pytest.raises(ValueError, match="since no column has numbers"):
         read_dataset(path, formula="what")
+    path = write_csv(tmp_path / "x.csv", [{"formula": formula, "gap": "5.0(2)"} for formula in ("NaCl", "Si")])
+    with pytest.raises(ValueError, match=r"since no column has numbers, 'gap' has '5\.0\(2\)': there are"):
+        read_dataset(path)
     path = write_csv(tmp_path / "x.csv", [{"id": "x", "material_id": "y", "formula": "O"}])
     assert read_dataset(path).ids == ("0",)
     assert read_dataset(path, id="id").ids == ("x",)

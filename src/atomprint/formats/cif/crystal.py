@@ -273,8 +273,8 @@ def _sites(block: Block, cell: FloatArray, formula: Formula | None) -> Sites:
     if 0 in elements:
         elements = [z or _element(names[k], symbols[k], labels[k], stated) for k, z in zip(kept, elements, strict=True)]
     if formula is None and 1 not in elements:
-        for k in kept:
-            if with_hydrogen(labels[k]):
+        for k, z in zip(kept, elements, strict=True):
+            if with_hydrogen(labels[k], z):
                 raise ValueError(f"site {names[k]} by its name is a group with hydrogen, and none is listed")
     coordinates = _coordinates(raws, given, names, kept)
     written = [[raw[k] for k in kept] for raw in raws] if len(kept) < n else raws

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from ase.data import atomic_numbers
 
+from atomprint.chemistry.formula import GROUPS
+
 SYMBOLS = {symbol: z for symbol, z in atomic_numbers.items() if z > 0}
 EXACT = {**SYMBOLS, "D": 1}
 """Atomic numbers by the symbols that mean nothing else. T may be tritium or the place of a tetrahedron."""
 
-# Symbols that in capitals are groups of atoms, too.
-_GROUPS = frozenset({"Bh", "Cd", "Cf", "Cn", "Co", "Hf", "Ho", "Hs", "Nd", "Nh", "No", "Po"})
 _CHARGE = r"(?:val|[0-9.]*[+-][0-9.]*|[0-9]+|\((?:[IVX]+|[0-9]+)\))?"
 _TYPE = re.compile(rf"([A-Za-z]+?){_CHARGE}")
 _ISOTOPE = re.compile(r"[0-9]{1,3}([A-Z][a-z]?)")
@@ -21,7 +21,9 @@ _LABEL = re.compile(r"([A-Za-z]+)(.*)")
 _SEVERAL = re.compile(r"[(\[]?([A-Z][a-z]?)[0-9.+-]*\s*[/,&|]\s*([A-Z][a-z]?)(?![a-z]).*")
 _TWO = re.compile(r"([A-Z][a-z])([A-Z][a-z])(?![a-z]).*")
 _NOTHING = re.compile(r"v_.*|(?:va|vac|vacancy|x|xx|q|du|dum|dummy|cg|cen)[0-9]*[a-z]?", re.IGNORECASE)
-_WITH_HYDROGEN = re.compile(r"(?:nh[1-4]|h2o|hoh|ho|oh[1-3]?|ow|wat|water|ch[1-3])[^a-z]*[a-z]?", re.IGNORECASE)
+_WITH_HYDROGEN = re.compile(r"(?:nh[1-4]|h2o|hoh|ho|o[-(]?h\)?[1-3]?|ow|wat|water|ch[1-3])[^a-z]*[a-z]?", re.IGNORECASE)
+
+_WATER = re.compile(r"w[0-9(][^a-z]*[a-z]?|w", re.IGNORECASE)  # if its symbol says oxygen
 
 
 @lru_cache(maxsize=1 << 15)
@@ -32,9 +34,11 @@ def sure_element(symbol: str | None, label: str | None) -> int:
     return EXACT[symbol] if label[len(symbol) :].isdecimal() or label == symbol else 0
 
 
-def with_hydrogen(label: str | None) -> bool:
-    """Return whether a label is that of a group, such as water, although its symbol may be that of an element."""
-    return label is not None and label[0] in "NHOWCnhowc" and _WITH_HYDROGEN.fullmatch(label) is not None
+def with_hydrogen(label: str | None, z: int) -> bool:
+    """Return whether a label is that of a group, such as water, although the site is taken for one element."""
+    if label is None or label[0] not in "NHOWCnhowc":
+        return False
+    return _WITH_HYDROGEN.fullmatch(label) is not None or (z == 8 and _WATER.fullmatch(label) is not None)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -84,7 +88,7 @@ def _of_symbol(symbol: str, stated: Set[str] | None) -> int:
         raise ValueError(f"{symbol!r} may be tritium or the site of a tetrahedron: write H")
     element = letters.capitalize()
     if element in EXACT and (letters.isupper() or letters.islower()):
-        if element in _GROUPS and (stated is None or element not in stated):
+        if element in GROUPS and (stated is None or element not in stated):
             raise ValueError(f"{symbol!r} may be {element} or a group of atoms, and no formula says which")
         return EXACT[element]
     raise ValueError(_no_element(symbol))
@@ -103,6 +107,8 @@ def _of_label(label: str, stated: Set[str] | None) -> int:
         given = [element for element in options if element in stated or (hydrogen and element in ("H", "D"))]
         if len(given) == 1 or (given and proper):
             return EXACT[given[0]]
+    elif letters[2:3].islower() and len(options) == 2:  # Cap may be an apical carbon
+        pass
     elif options and (pair in EXACT if len(letters) > 1 and (proper or len(options) == 1) else len(letters) == 1):
         return EXACT[options[0]]
     if not options:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from atomprint.util.registry import public
 from atomprint.util.validation import check_length, check_real
 
 FloatArray = npt.NDArray[np.float64]
+_Slopes: TypeAlias = tuple[int | slice, npt.NDArray[np.int64] | slice, FloatArray]  # columns, pairs, derivatives
 
 _COORDINATION = tuple(f"coordination {name}" for name in ("mean", "std", "minimum", "maximum"))
 _BONDS = tuple(f"bond length {name}" for name in ("mean", "std", "minimum"))
@@ -132,7 +133,10 @@ class NeighbourStatistics(Descriptor):
         selection = call.selection
         for s in range(len(call)):
             with counted_from(s):
-                values, pairs, slopes = self._statistics(call[s : s + 1])
+                values, pairs, terms = self._statistics(call[s : s + 1])
+            slopes = np.zeros((len(pairs.distances), len(values)))
+            for columns, chosen, by_distance in terms:
+                slopes[chosen, columns] = by_distance
             if out.features is not None:
                 out.features[s] = values
             unit = pairs.vectors / pairs.distances[:, None]
@@ -154,28 +158,32 @@ class NeighbourStatistics(Descriptor):
         x = np.maximum((distances - self.r_cut) / self.cutoff_width + 1, 0) * np.pi
         return (1 + np.cos(x)) / 2, -np.sin(x) / 2 * np.pi / self.cutoff_width
 
-    def _statistics(self, one: Call) -> tuple[FloatArray, Pairs, FloatArray]:
-        """Return the features of one structure, its pairs, and the derivatives of features by their distances."""
+    def _statistics(self, one: Call) -> tuple[FloatArray, Pairs, list[_Slopes]]:
+        """Return the features of one structure, its pairs, and the derivatives of features by their distances.
+
+        These are as large as the pairs times the features where they stand in one array, which few calls need.
+        """
         pairs, species = find_pairs(one.batch, float(self.r_cut)), one.species
         weights, slopes = self._weights(pairs.distances)
-        values, derivatives = np.zeros(one.n_features), np.zeros((len(weights), one.n_features))
+        values, derivatives, everywhere = np.zeros(one.n_features), list[_Slopes](), slice(None)
         n, at = len(species), len(_COORDINATION)
         counts = np.bincount(pairs.first, weights, minlength=n)
         deviations = counts - counts.mean()
         std = float(np.sqrt((deviations**2).mean()))
         values[:at] = counts.mean(), std, counts.min(), counts.max()
-        derivatives[:, 0] = slopes / n
+        derivatives.append((0, everywhere, slopes / n))
         if std > _EQUAL * counts.max():
-            derivatives[:, 1] = deviations[pairs.first] * slopes / (n * std)
+            derivatives.append((1, everywhere, deviations[pairs.first] * slopes / (n * std)))
         for column, extreme in ((2, np.argmin(counts)), (3, np.argmax(counts))):
-            derivatives[:, column] = np.where(pairs.first == extreme, slopes, 0)
+            own = np.flatnonzero(pairs.first == extreme)
+            derivatives.append((column, own, slopes[own]))
 
         def bonds(chosen: npt.NDArray[np.int64]) -> None:
             """Add the statistics of some distances."""
             nonlocal at
             of_bonds, by_distance = _bond_statistics(pairs.distances[chosen], weights[chosen], slopes[chosen])
             values[at : at + len(_BONDS)] = of_bonds
-            derivatives[chosen, at : at + len(_BONDS)] = by_distance
+            derivatives.append((slice(at, at + len(_BONDS)), chosen, by_distance))
             at += len(_BONDS)
 
         bonds(np.arange(len(weights)))
@@ -188,7 +196,7 @@ class NeighbourStatistics(Descriptor):
                     chosen = np.flatnonzero((of == x) & (by == y))
                     if n_of[x]:
                         values[at] = weights[chosen].sum() / n_of[x]
-                        derivatives[chosen, at] = slopes[chosen] / n_of[x]
+                        derivatives.append((at, chosen, slopes[chosen] / n_of[x]))
                     at += 1
                 bonds(np.flatnonzero((of == a) & (by == b)))  # those of b by a are the same
         return values, pairs, derivatives

@@ -161,3 +161,8 @@ def test_classes_and_features_of_ones_own_are_free(frames):
     )
     signs = read_dataset(frames.parent / "records.json", targets="dipole_x")
     assert signs.targets["dipole_x"].vector == ""
+
+
+def test_the_vector_or_tensor_is_named_without_its_axes():
+    given = {"dipole_x": "dipole", "stress_xx": "stress", "stressXY": "stress", "electric field z": "electric field"}
+    assert {name: vector_in_name(name) for name in given} == given

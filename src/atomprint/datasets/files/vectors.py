@@ -29,8 +29,8 @@ _THREES = re.compile(r".*(frequenc|angle|abc|modul|gap|rotational|kpoint|mesh|en
 
 # Columns of plain numbers: dipole_x, fx, stress_xy, virial_0.
 _COLUMN = re.compile(
-    rf"(?:(?:(?:.*_)?(?:{_VECTORS}|{_TENSORS})(?:_.*?)?|f|v|mu|[mpd]_)_?(?P<axis>[xyz])"
-    rf"|(?:(?:.*_)?(?:{_TENSORS})|.+_|s|sigma|e|eps|epsilon|alpha|p|q)_?(?P<axes>[xyz][xyz])"
+    rf"(?:(?:(?:.*_)?(?:{_TENSORS})|.+_|s|sigma|e|eps|epsilon|alpha|p|q)_?(?P<axes>[xyz][xyz])"
+    rf"|(?:(?:.*_)?(?:{_VECTORS}|{_TENSORS})(?:_.*?)?|f|v|mu|[mpd]_)_?(?P<axis>[xyz])"
     r"|(?:.*_)?(?:forces?|gradients?|velocit(?:y|ies)|dipoles?|dipole_moments?|virials?|stress(?:es)?)_?(?P<index>\d))"
 )
 

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,74 @@ def test_folders_of_others_in_an_old_run_stay(tmp_path):
         whole.write(write("new"))
     assert (tmp_path / "out" / "plots" / "deep" / "x.png").read_text() == "mine"
     assert (tmp_path / "out" / "link").read_text() == "new"
+
+
+def test_files_of_any_kind_stay_as_they_are(tmp_path):
+    folder = tmp_path / "out"
+    with WholeFolder(folder) as whole:
+        whole.write(write("old"))
+    os.symlink("../somewhere", folder / "nowhere")
+    (folder / "sub").mkdir()
+    os.symlink("../../data", folder / "sub" / "data")
+    with (folder / "log.txt").open("w") as log:
+        log.write("begun, ")
+        log.flush()
+        with WholeFolder(folder, force=True, own=NAMES) as whole:
+            whole.write(write("new"))
+        log.write("done")
+    assert state(folder) == {**dict.fromkeys(NAMES, "new"), "log.txt": "beg"}
+    assert os.readlink(folder / "nowhere") == "../somewhere"
+    assert os.readlink(folder / "sub" / "data") == "../../data"
+    if sys.platform == "linux":
+        assert (folder / "log.txt").read_text() == "begun, done"
+
+
+def test_files_that_only_have_the_names_are_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / NAMES[1]).write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, "."):
+        with (
+            pytest.raises(FileExistsError, match=rf"has a file {NAMES[1]}, but no {NAMES[0]}: .* is not replaced"),
+            WholeFolder(folder, force=True, own=NAMES),
+        ):
+            pass
+    assert state(tmp_path) == {NAMES[1]: "min"}
+
+
+def test_nothing_of_an_old_run_stays_where_we_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    for content, own in (("old", NAMES), ("new", (*NAMES, "d.txt"))):
+        with WholeFolder(".", force=True, own=own) as whole:
+            whole.write(write(content))
+        assert state(tmp_path) == {**dict.fromkeys(NAMES, content), "notes.txt": "min"}
+        (tmp_path / "d.txt").write_text("of the old run")
+
+
+def test_an_old_folder_comes_back_where_folders_cannot_be_exchanged(tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    with WholeFolder(folder) as whole:
+        whole.write(write("old"))
+    (folder / "notes.txt").write_text("mine")
+    monkeypatch.setattr(files, "_exchanged", lambda *_folders: False)
+
+    def killed(*_arguments):
+        raise SystemExit
+
+    replace = Path.replace
+    with monkeypatch.context() as patch, WholeFolder(folder, force=True, own=NAMES) as whole:
+        patch.setattr(Path, "replace", lambda path, to: killed() if path.name == "new" else replace(path, to))
+        patch.setattr(files.shutil, "rmtree", lambda *_path, **_options: None)
+        with pytest.raises(SystemExit):
+            whole.write(write("new"))
+    assert not folder.exists()
+    with pytest.raises(FileExistsError, match="something in it"), WholeFolder(folder):
+        pass
+    assert state(folder) == {**dict.fromkeys(NAMES, "old"), "notes.txt": "min"}
+    with WholeFolder(folder, force=True, own=NAMES) as whole:
+        whole.write(write("new"))
+    assert state(folder) == {**dict.fromkeys(NAMES, "new"), "notes.txt": "min"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_two_at_once(tmp_path):

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -132,21 +132,23 @@ class WholeFolder:
         The folder; it and those above it are made.
     force : bool
         Whether an old folder may be replaced.
-    own : collection of str
-        Names of the files that are replaced with it: others in an old folder are somebody else's, and stay in it.
+    own : sequence of str
+        Names of the files that are replaced with it: others in an old folder are somebody else's, and stay in it. So
+        are these where the first of them is missing, and then nothing is replaced.
 
     Raises
     ------
     FileExistsError
-        If there is something in the folder and not ``force``, or it is a file.
+        If there is something in the folder and not ``force``, files with names of ``own`` that are somebody else's, or
+        it is a file.
     BlockingIOError
         If somebody else writes it at the moment.
     """
 
-    def __init__(self, folder: PathOrStr, *, force: bool = False, own: Collection[str] = ()) -> None:
+    def __init__(self, folder: PathOrStr, *, force: bool = False, own: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
         self.force = force
-        self.own = frozenset(own)
+        self.own = tuple(own)
         where = self.folder.resolve()  # of a link the folder that it leads to
         self.work = where / ".partial" if _fixed(where) else where.parent / f".{where.name}.partial"
         self.kept = self.work / "kept"
@@ -164,6 +166,7 @@ class WholeFolder:
         try:
             self.work.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.work)
+            self._restore()
             self._check()
             self.kept.mkdir(exist_ok=True)
         except BaseException:
@@ -197,6 +200,18 @@ class WholeFolder:
                 f"{str(self.folder)!r} is there already, with something in it: give another folder (--output), or "
                 "replace it (--force)"
             )
+        taken = [name for name in self.own if os.path.lexists(self.folder / name)]
+        if taken and taken[0] != self.own[0]:
+            raise FileExistsError(
+                f"{str(self.folder)!r} has a file {taken[0]}, but no {self.own[0]}: that is not from "
+                "atomprint, and is not replaced; give another folder (--output), or move it away"
+            )
+
+    def _restore(self) -> None:
+        """Put an old folder back, where a kill came between its going and the coming of the new one."""
+        old, where = self.work / "old", self.folder.resolve()
+        if old.is_dir() and not where.exists():
+            old.replace(where)
 
     def write(self, writer: Callable[[Path], object]) -> Path:
         """Have all files written, and put them in place.
@@ -232,16 +247,20 @@ class WholeFolder:
 def _put(new: Path, folder: Path, own: Collection[str]) -> Path:
     """Put a folder in the place of another in one step."""
     where = folder.resolve()
+    for path in new.rglob("*"):
+        sync(path)
     if _fixed(where):
-        for path in sorted(new.iterdir()):
-            path.replace(where / path.name)
+        names = {path.name for path in new.iterdir()}
+        for name in sorted(names):
+            (new / name).replace(where / name)
+        for name in {*own} - names:
+            (where / name).unlink(missing_ok=True)
         return folder
     if where.is_dir():
         for other in where.iterdir():
             if other.name not in own:
                 _copy(other, new / other.name)
-    for path in (*new.rglob("*"), new):
-        sync(path)
+    sync(new)
     if not where.is_dir() or not any(where.iterdir()):
         new.replace(where)
     elif not _exchanged(new, where):
@@ -260,9 +279,18 @@ def _fixed(folder: Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Have a file or folder in a second place, too."""
     if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True)
+        shutil.copytree(source, target, symlinks=True, copy_function=_link)
     else:
+        _link(source, target)
+
+
+def _link(source: PathOrStr, target: PathOrStr) -> None:
+    # The very file: whoever writes to it goes on writing to it, and it may be of any kind and size.
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # file systems without links, systems that link to what a link leads to
         shutil.copy2(source, target, follow_symlinks=False)
 
 

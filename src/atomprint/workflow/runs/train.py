@@ -35,8 +35,8 @@ from atomprint.workflow.saved.pipeline import assemble
 
 MODEL_FILE = "model.atomprint"
 FILES = (
-    "predictions.csv",
     "results.json",
+    "predictions.csv",
     "model-card.md",
     "report.html",
     MODEL_FILE,
@@ -44,7 +44,7 @@ FILES = (
     "run.json",
     "matbench-results.json",
 )
-"""Names of all files of a run."""
+"""Names of all files of a run. The first is in every one, and tells it from other folders."""
 
 _RESCALED = "All crystals were rescaled to {:g} Å^3 per atom: rescale new ones before they are predicted."
 

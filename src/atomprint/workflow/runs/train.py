@@ -47,6 +47,7 @@ FILES = (
 """Names of all files of a run. The first is in every one, and tells it from other folders."""
 
 _RESCALED = "All crystals were rescaled to {:g} Å^3 per atom: rescale new ones before they are predicted."
+_SMALL = 2000  # samples; threads gain nothing in the matrices of fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +222,8 @@ def carry_out(
 ) -> Study:
     """Test the models of a plan on features."""
     evaluation = plan.recipe.evaluation
-    # Fits share the threads; further ones in the linear algebra would only wait for each other.
     shared = plan.n_jobs > 1 and len(plan.split.parts()) > 1
-    with threadpool_limits(1 if shared else None, user_api="blas"):
+    with _linear_algebra(len(plan.problem), 1 if shared else plan.n_jobs):
         return run_study(
             plan.problem,
             features,
@@ -238,6 +238,11 @@ def carry_out(
         )
 
 
+def _linear_algebra(n_samples: int, n_threads: int) -> threadpool_limits:
+    """Limit the threads of linear algebra, which wait for each other in small matrices and beside fits."""
+    return threadpool_limits(1 if n_samples < _SMALL else n_threads, user_api="blas")
+
+
 def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:
     """Fit the best model to all samples and put it behind its descriptor."""
     problem, (trial, name) = study.problem, study.best()
@@ -245,7 +250,8 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     fitted = trial.evaluations[name].estimator
     if fitted is None or not np.array_equal(study.split.train, everything):
         label, n_jobs = f"{name}, all samples", check_n_jobs(recipe.n_jobs)
-        fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, label, n_jobs)
+        with _linear_algebra(len(problem), n_jobs):
+            fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, label, n_jobs)
     found = study.chosen
     metrics = {"cross_validation": {k: v.to_dict() for k, v in found.cross_validation.items()}} if found.folds else {}
     if found.test is not None:

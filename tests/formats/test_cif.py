@@ -313,6 +313,8 @@ def test_a_site_that_is_listed_again_is_one_atom():
 @pytest.mark.parametrize(
     ("text", "formula"),
     [
+        (cif([("Ho0", "Ho", 0, 0, 0), ("Nh1", "Nh", 0.5, 0.5, 0.5)]), "HoNh"),
+        (cif([("Ho1", 0, 0, 0)], columns=LABELS), "Ho"),
         (cif([("Fe1", "Fe3+", 0, 0, 0), ("O1", "O-2", 0.5, 0.5, 0.5)]), "FeO"),
         (cif([("FE1", "FE", 0, 0, 0), ("SI1", "SI", 0.5, 0.5, 0.5)]), "FeSi"),
         (cif([("CO1", "CO", 0, 0, 0), ("O1", "O", 0.5, 0.5, 0.5)], extra=P1 + sum_of("CO1 O1")), "CoO"),

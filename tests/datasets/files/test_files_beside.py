@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from ase.build import bulk
 from ase.io import write
@@ -117,3 +119,17 @@ def test_columns_of_0_and_1_are_taken_for_classes(place: Path):
     write_table(place / "x.csv", ["formula", "metal", "gap"], [*rows, ["MgO", 2, 1.0]])  # beyond the first hundred
     assert inspect_file(place / "x.csv").binary == ()
     assert describe_data(place / "x.csv", "metal").section.classes == ()
+
+
+@pytest.mark.parametrize("structures", [True, False])
+def test_models_are_asked_about_columns_and_not_their_names(structures: bool):
+    items = [bulk("Si"), bulk("Ge")] if structures else ["NaCl", "Si"]
+    column = pd.Series(items, name="Fe")
+    for given in (column, column.to_frame(), np.array([*items, None], dtype=object)[:2], iter(items)):
+        inputs = read_inputs(given, structures)
+        assert inputs.items == items
+        assert inputs.ids == (["0", "1"] if structures else items)
+    with pytest.raises(ValueError, match="must be one column, got a DataFrame with the columns 'Fe', 'Ni'"):
+        read_inputs(pd.DataFrame({"Fe": items, "Ni": items}), structures)
+    with pytest.raises(TypeError, match=r"structures must be a structure, .* got NoneType"):
+        read_inputs(None, structures)

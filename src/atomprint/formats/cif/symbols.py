@@ -36,7 +36,7 @@ def sure_element(symbol: str | None, label: str | None) -> int:
 
 def with_hydrogen(label: str | None, z: int) -> bool:
     """Return whether a label is that of a group, such as water, although the site is taken for one element."""
-    if label is None or label[0] not in "NHOWCnhowc":
+    if label is None or z not in (6, 7, 8):  # Ho1 is holmium, unless its symbol says oxygen
         return False
     return _WITH_HYDROGEN.fullmatch(label) is not None or (z == 8 and _WATER.fullmatch(label) is not None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,8 @@ from atomprint.chemistry.contents import is_composition
 from atomprint.datasets import Dataset, Failure
 from atomprint.datasets.files.read import read_items
 from atomprint.formats.opening import plain_name
-from atomprint.structures import Batch, is_structure
+from atomprint.structures import Batch, is_structure, kind_of
+from atomprint.util.items import items_of
 
 _TABLES = (".csv", ".tsv", ".parquet")
 _ENDINGS = re.compile(
@@ -56,6 +57,7 @@ def read_inputs(
     Parameters
     ----------
     given : structure or composition, sequence of these, path of a file or a folder, or Dataset
+        A table of pandas, Polars or Arrow with one column is this column.
         Files hold one or more structures that ASE reads; of a folder all files are read. A single CSV, TSV or Parquet
         file is a table with a column of structures or formulas.
     structures : bool
@@ -74,7 +76,10 @@ def read_inputs(
     Raises
     ------
     ValueError
-        If there is nothing, or a data set has only compositions where structures are needed.
+        If there is nothing, a table has several columns, or a data set has only compositions where structures are
+        needed.
+    TypeError
+        If it is none of these.
     FileNotFoundError
         If there is no such file; one of several that is not there is a Failure.
     """
@@ -84,7 +89,15 @@ def read_inputs(
         return Inputs(given.compositions if given.structures is None else given.structures, given.ids)
     if isinstance(given, Batch):
         return Inputs(given, _numbered(len(given)))
-    given = [given] if _is_one(given) else list(given)
+    if _is_one(given):
+        given = [given]
+    else:
+        given = items_of("structures" if structures else "compositions", given)
+        if not isinstance(given, Iterable):
+            raise TypeError(
+                f"structures must be a structure, a composition, a path or a sequence, got {kind_of(given)}"
+            )
+        given = list(given)
     items: list[Any] = []
     ids: list[str] = []
     for item in given:

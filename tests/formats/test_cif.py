@@ -371,6 +371,7 @@ def test_read_rightly(text, formula):
         (cif([("Ow1", 0, 0, 0)], columns=LABELS), "its label 'Ow1' may mean O"),
         (cif([("Cap1", 0, 0, 0)], columns=LABELS), "its label 'Cap1' may mean Ca or C"),
         (cif([("Neq", 0, 0, 0)], columns=LABELS), "its label 'Neq' may mean Ne or N"),
+        (cif([(*site, 4) for site in SALT], columns=(*COLUMNS, "symmetry_multiplicity")), "site Na1 has a multiplic"),
         (cif([("W1", "O", 0, 0, 0), SALT[1]]), "site W1 by its name is a group with hydrogen"),
         (cif([("O(H)1", "O", 0, 0, 0), SALT[1]]), r"site O(H)1 by its name is a group with hydrogen"),
         (cif([(*site, 2) for site in SALT], columns=(*COLUMNS, "attached_hydrogens")), "site Na1 has 2 hydrogen atoms"),

@@ -116,7 +116,10 @@ def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
             reasons.append(error)
     if not found:
         raise reasons[0]
-    _, z, scaled, _ = found[0] if len(found) == 1 else _decided(found, sites)
+    built = found[0] if len(found) == 1 else _decided(found, sites)
+    if formula is None:
+        _check_multiplicities(built, sites)
+    _, z, scaled, _ = built
     return Atoms(numbers=z, positions=scaled @ cell, cell=cell, pbc=True)
 
 
@@ -203,6 +206,19 @@ def _same(first: Built, second: Built) -> bool:
 def _has_multiplicities(built: Built, sites: Sites) -> bool:
     counts = Counter(built[3].tolist())
     return all(counts[site] == multiplicity for site, multiplicity in enumerate(sites.multiplicities()))
+
+
+def _check_multiplicities(built: Built, sites: Sites) -> None:
+    """Raise if sites have other numbers of atoms than the file says; some give the order of the symmetry of a site."""
+    group, _, _, owners = built
+    counts = Counter(owners.tolist())
+    given = [(site, m) for site, m in enumerate(sites.multiplicities()) if m is not None and counts[site]]
+    wrong = [(site, m) for site, m in given if m != counts[site]]
+    if wrong and any(m * counts[site] != len(group) for site, m in given):
+        site, m = wrong[0]
+        raise ValueError(
+            f"site {sites.names[site]} has a multiplicity of {m:g} by this CIF, but {counts[site]} in {group.name}"
+        )
 
 
 # What a block has

@@ -43,6 +43,22 @@ def test_the_same_sample_is_at_no_distance_and_ties_go_by_order():
     assert model.predict(X[[5]]) == pytest.approx(y[4:7].mean())
 
 
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+@pytest.mark.parametrize("metric", [{"p": 1}, {"p": 2}, {"metric": "manhattan"}, {"metric": "euclidean"}])
+def test_classes_do_not_depend_on_the_order_of_features(metric, weights):
+    rng = np.random.default_rng(0)
+    X, Z = (0.1 * rng.integers(0, 3, size=(n, 20)) for n in (60, 40))  # many are at the same distance
+    y, order = rng.integers(0, 2, 60), rng.permutation(20)
+    model, other = (
+        NeighborsClassifier(3, weights=weights, **metric).fit(given, y) for given in (X, X[:, order] * (1 + 2e-16))
+    )
+    shares = model.predict_proba(Z)
+    assert other.predict_proba(Z[:, order]) == pytest.approx(shares, abs=1e-12)
+    assert (other.predict(Z[:, order]) == model.predict(Z)).all()
+    assert (model.predict(Z) == shares.argmax(axis=1)).all()
+    assert model.get_params()["weights"] == weights
+
+
 def test_levels_are_between_values_and_rounding_does_not_matter():
     X = np.array([[1.0, 0.0], [2.0, 5.0], [2.0, 5.0], [4.0, np.nan]])
     X[2] *= 1 + 1e-15

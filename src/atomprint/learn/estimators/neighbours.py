@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -63,3 +64,20 @@ class NeighborsRegressor(_Exact, KNeighborsRegressor):
 @public("NeighborsClassifier", version=1)
 class NeighborsClassifier(_Exact, KNeighborsClassifier):
     """scikit-learn's ``KNeighborsClassifier``, with neighbours that do not depend on rounding."""
+
+    def predict(self, X: Samples) -> Array:
+        """Return the class of most neighbours."""
+        return np.asarray(KNeighborsClassifier.predict(self._weighting(), X))
+
+    def predict_proba(self, X: Samples) -> Any:
+        """Return the shares of classes among the neighbours."""
+        return KNeighborsClassifier.predict_proba(self._weighting(), X)
+
+    def _weighting(self) -> Self:
+        """Return this with equal weights as a function: scikit-learn asks for the neighbours of no others."""
+        check_is_fitted(self)
+        if self.weights != "uniform":
+            return self
+        asked = copy(self)
+        asked.weights = np.ones_like
+        return asked

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from atomprint.util.text import cell, csv_text, in_words, kind_in_words, visible
+from atomprint.util.text import cell, counted, csv_text, in_words, kind_in_words, share, visible
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,12 @@ def test_errors_of_python_are_put_in_words():
     assert in_words(KeyError("sites")) == "'sites' is missing"
     assert in_words(RecursionError("maximum recursion depth exceeded")) == "it is nested too deeply"
     assert [kind_in_words(value) for value in (None, 1.5, "a", [])] == ["null", "a number", "text", "a list"]
+
+
+def test_numbers_of_things_in_words():
+    assert [counted(n, "row") for n in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1,000 rows"]
+    assert [share(1, 1, "row"), share(1, 3, "row"), share(2, 3, "row")] == [
+        "1 of 1 row is",
+        "1 of 3 rows is",
+        "2 of 3 rows are",
+    ]

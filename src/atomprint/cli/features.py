@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from atomprint.cli.console import Jobs, console, messages, progress_bar
+from atomprint.util.text import counted
 
 
 def featurize(
@@ -43,7 +44,9 @@ def featurize(
             console.print(stream.sentence(), soft_wrap=True)
             check_fits(output, stream)
             n = write_features(output, stream, progress)
-        console.print(f"Wrote {output}: {n:,} rows, {stream.n_columns:,} features", soft_wrap=True, markup=False)
+        console.print(
+            f"Wrote {output}: {counted(n, 'row')}, {counted(stream.n_columns, 'feature')}", soft_wrap=True, markup=False
+        )
         for failure in (*stream.dataset.failures, *stream.failures):
             text = f"left out {failure.place}: {failure.step}: {failure.reason}"
             console.print(text, style="dim", markup=False)

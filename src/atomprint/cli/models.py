@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import Folder, Jobs, Structure, console, messages, progress_bar, styled, table
-from atomprint.util.text import csv_text
+from atomprint.util.text import counted, csv_text, share
 
 if TYPE_CHECKING:
     from atomprint.workflow.saved.card import Card
@@ -166,7 +166,7 @@ def _show(found: Predictions, most: int) -> None:
         )
     if seen:
         console.print(
-            f"{seen} of {len(rows)} rows are in_training: the model was fitted to them and tells what it remembers. "
+            f"{share(seen, len(rows), 'row')} in_training: the model was fitted to that, and tells what it remembers. "
             "How good it is on new ones, and intervals, which are for these, cannot be seen there.",
             style="dim",
         )
@@ -234,7 +234,7 @@ def evaluate(
             console.print(f"Wrote {output}", soft_wrap=True)
         if n := len(dataset.failures):
             first = "; ".join(f"{failure.place}: {failure.reason}" for failure in dataset.failures[:3])
-            console.print(f"Left out: {n} row{'s' * (n > 1)} ({first}{'; …' if n > 3 else ''}).")
+            console.print(f"Left out: {counted(n, 'row')} ({first}{'; …' if n > 3 else ''}).")
         for sentence in dataset.notes:
             console.print(sentence, style="dim")
         if result.warning:
@@ -283,7 +283,7 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
         values = f": {', '.join(f'{name} ({n:,})' for name, n in list(training.counts.items())[:4])}"
     samples = "atoms" if card.level == "atom" else found["inputs"]
     yield "trained on", f"{training.n_samples:,} {samples} of {training.title}{values}"
-    sizes = "" if domain["n_atoms"] is None else "; {} to {} atoms".format(*domain["n_atoms"])
+    sizes = "" if domain["n_atoms"] is None else f"; {_span(*domain['n_atoms'])}"
     yield "elements", f"{len(domain['elements'])}: {_listed(domain['elements'], 12)}{sizes}"
     yield "error", "; ".join(_metrics(card)) or "not measured"
     yield "interval", _interval(card, unit)
@@ -294,6 +294,10 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
     yield "made", f"{card.created or 'at an unknown time'}, {made}, seed {card.seed}"
     where = "" if path == _DEFAULT else f" --model {shlex.quote(str(path))}"
     yield "use", f"atomprint predict {'TiO2' if found['inputs'] == 'compositions' else 'structures.cif'}{where}"
+
+
+def _span(low: int, high: int) -> str:
+    return counted(low, "atom") if low == high else f"{low} to {high} atoms"
 
 
 def _metrics(card: Card) -> Iterator[str]:

@@ -29,6 +29,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import MAX_ROWS
 from atomprint.structures import Batch
+from atomprint.util.text import counted
 from atomprint.util.types import Indices
 
 _MAX_SIZES = 5000  # structures that are read to see how large they are
@@ -171,7 +172,7 @@ def _failures(dataset: Dataset) -> Html:
     if not failures:
         return Html()
     steps = ", ".join(f"“{step}” ({n:,})" for step, n in Counter(f.step for f in failures).most_common())
-    many = "1 row" if len(failures) == 1 else f"{len(failures):,} rows"
+    many = counted(len(failures), "row")
     places = [str(f.row) if f.line is None else f"line {f.line}" for f in failures[:MAX_ROWS]]
     rows = [
         (place, tag("span", f.id, class_="id"), f.step, f.reason) for place, f in zip(places, failures, strict=False)

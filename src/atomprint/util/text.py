@@ -40,6 +40,16 @@ def kind_in_words(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
+def counted(n: int, one: str) -> str:
+    """Return a number with what it is of: 1 row, 2 rows."""
+    return f"{n:,} {one}{'' if n == 1 else 's'}"
+
+
+def share(n: int, n_all: int, one: str) -> str:
+    """Return how many of all are meant, with the verb: 1 of 2 rows is, 2 of 2 rows are."""
+    return f"{n:,} of {counted(n_all, one)} {'is' if n == 1 else 'are'}"
+
+
 def visible(text: str) -> str:
     r"""Return text in which characters that would steer a terminal are written out, such as ``\x1b``."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), text)

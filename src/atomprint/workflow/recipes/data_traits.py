@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from atomprint.datasets import Dataset
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import Batch, as_batch
+from atomprint.util.text import counted
 
 _EXTENSIVE = 0.9  # share of the variance that numbers of atoms must explain
 _MAX_ROWS = 5000  # more are not needed to tell
@@ -62,7 +63,7 @@ class Form:
     def sentence(self) -> str:
         """Return the form in words."""
         what = {"mixed": "structures, of crystals and of molecules,"}.get(self.inputs, self.inputs)
-        elements = "1 element" if len(self.elements) == 1 else f"{len(self.elements)} elements"
+        elements = counted(len(self.elements), "element")
         atoms = ""
         if self.inputs != "compositions":
             least, mean, most = self.atoms

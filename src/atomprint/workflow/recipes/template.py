@@ -10,6 +10,7 @@ import tomlkit
 
 from atomprint.learn.task.problem import Problem
 from atomprint.learn.task.wild import wild_sentence
+from atomprint.util.text import counted
 from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
@@ -118,9 +119,8 @@ def recipe_for(
     if dataset.failures and section.path is not None:
         n = len(dataset.failures)
         shown = "; ".join(f"{failure.place}: {failure.reason}" for failure in dataset.failures[:3])
-        rows = "1 row" if n == 1 else f"{n} rows"
         notes.append(
-            f"{rows} cannot be used ({shown}{f'; and {n - 3} more' if n > 3 else ''}): "
+            f"{counted(n, 'row')} cannot be used ({shown}{f'; and {n - 3} more' if n > 3 else ''}): "
             'set on_error = "skip" in [data] to leave them out.'
         )
     notes += dataset.notes

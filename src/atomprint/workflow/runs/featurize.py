@@ -28,7 +28,7 @@ from atomprint.util.files import WholeFolder, written_atomically
 from atomprint.util.memory import available_memory
 from atomprint.util.progress import Progress, silent
 from atomprint.util.store import Store
-from atomprint.util.text import cell
+from atomprint.util.text import cell, counted
 from atomprint.workflow.recipes.auto import FEW_ELEMENTS
 from atomprint.workflow.recipes.features import DescriptorSection, FeatureSet
 from atomprint.workflow.recipes.sections import parsed
@@ -137,12 +137,12 @@ class FeatureStream:
 
     def sentence(self) -> str:
         """Return how large the table will be."""
-        of = f"atoms of {len(self.dataset):,} structures" if self.of_atoms else "structures"
+        of = f"atoms of {counted(len(self.dataset), 'structure')}" if self.of_atoms else "structures"
         if self.dataset.structures is None:
             of = "compositions"
         return (
-            f"{self.n_rows:,} rows ({of}) of {self.n_columns:,} columns: {_size(self.n_bytes)}, computed and written "
-            f"in pieces that take about {_size(self.n_bytes_at_once)} of memory."
+            f"{counted(self.n_rows, 'row')} ({of}) of {counted(self.n_columns, 'column')}: {_size(self.n_bytes)}, "
+            f"computed and written in pieces that take about {_size(self.n_bytes_at_once)} of memory."
         )
 
     def pieces(self, progress: Progress = silent, store: Store | None = None) -> Pieces:

@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 
 from atomprint.layout import symbols_of
 from atomprint.util.plain import finite_or_none
+from atomprint.util.text import counted, share
 from atomprint.workflow.saved.distances import (
     CHANGED,
     N_NEIGHBORS,
@@ -264,14 +265,14 @@ class Domain:
             return ""
         low, high = self.n_atoms
         seen = f"{low}" if low == high else f"{low} to {high}"
-        return f"has {content.n_atoms} atoms; structures of the training set have {seen}"
+        return f"has {counted(content.n_atoms, 'atom')}; structures of the training set have {seen}"
 
     def _worst(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
         assert self.space is not None
         worst = int(np.argmax(beyond))
-        name = names[worst] if len(names) else f"feature {worst}"
+        name, n = names[worst] if len(names) else f"feature {worst}", int((beyond > 0).sum())
         return (
-            f"{int((beyond > 0).sum())} of {len(beyond)} features are outside the ranges of the training set "
+            f"{share(n, len(beyond), 'feature')} outside the ranges of the training set "
             f"(usual: up to {self.max_outside}), most of all {name}: {x[worst]:.3g}, "
             f"range {self.space.lower[worst]:.3g} to {self.space.upper[worst]:.3g}"
         )
@@ -279,9 +280,10 @@ class Domain:
     def _changed(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
         assert self.space is not None
         worst = int(np.argmax(beyond))
-        name = names[worst] if len(names) else f"feature {worst}"
+        name, n = names[worst] if len(names) else f"feature {worst}", int((beyond > CHANGED).sum())
+        which = f"{counted(n, 'feature')} that never {'varies' if n == 1 else 'vary'}"
         return (
-            f"{int((beyond > CHANGED).sum())} features that never vary in the training set are different (usual: "
+            f"{which} in the training set {'is' if n == 1 else 'are'} different (usual: "
             f"up to {self.max_changed}), most of all {name}: {x[worst]:.3g}, not {self.space.lower[worst]:.3g}"
         )
 

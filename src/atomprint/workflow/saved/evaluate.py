@@ -12,6 +12,7 @@ from atomprint.datasets import Dataset
 from atomprint.learn.task.metrics import Metrics, compute_metrics
 from atomprint.learn.task.problem import Problem
 from atomprint.learn.task.wild import wild_sentence
+from atomprint.util.text import counted, share
 from atomprint.util.types import JsonObject, Mask
 from atomprint.workflow.saved.card import Card, digest
 from atomprint.workflow.saved.model import TrainedModel
@@ -123,14 +124,14 @@ def _warning(card: Card, problem: Problem, n: int, n_seen: int | None) -> str:
     if n_seen is None:
         return _seen(card, problem)
     if n_seen == n:
-        return _ALL_SEEN.format(n=n)
+        return _all_seen(n)
     if not n_seen:
         return ""
     what = "composition" if problem.dataset.structures is None else "structure"
     each = "has" if n_seen == 1 else "have"
     return (
-        f"{n_seen} of {n} samples {each} the {what} of a sample that the model was fitted to: it may remember their "
-        f"values, and they flatter the figures. Those of the other {n - n_seen} are beside them."
+        f"{n_seen} of {counted(n, 'sample')} {each} the {what} of a sample that the model was fitted to: it may "
+        f"remember their values, and they flatter the figures. Those of the other {n - n_seen} are beside them."
     )
 
 
@@ -143,11 +144,15 @@ def _seen(card: Card, problem: Problem) -> str:
     span = None if card.classes else (float(y.min()), float(y.max()))
     if counts != dict(training.counts) or span != training.target_range:  # numbered alike, but others
         return ""
-    return _ALL_SEEN.format(n=len(problem))
+    return _all_seen(len(problem))
+
+
+def _all_seen(n: int) -> str:
+    return _ALL_SEEN.format(these=f"{'this is' if n == 1 else 'these are'} {counted(n, 'sample')}")
 
 
 _ALL_SEEN = (
-    "these are {n} samples that the model was fitted to: how good it is on new ones cannot be seen from them. The "
+    "{these} that the model was fitted to: how good it is on new ones cannot be seen from that. The "
     "figures of atomprint train are of samples that the models had not seen."
 )
 
@@ -164,10 +169,10 @@ def _rows(found: Predictions, problem: Problem, needed: npt.NDArray[np.intp]) ->
 def _notes(found: Predictions, rows: npt.NDArray[np.intp], truth: npt.NDArray[np.float64], n: int) -> Iterator[str]:
     if len(rows) < n:
         reason = f" The first: {found.failures[0].reason}." if found.failures else ""
-        yield f"{n - len(rows)} of {n} samples could not be predicted and are not in these figures.{reason}"
+        yield f"{n - len(rows)} of {counted(n, 'sample')} could not be predicted: the figures are of the rest.{reason}"
     outside = int(np.count_nonzero(~found.in_domain[rows]))
     if outside:
-        yield f"{outside} of {len(rows)} samples are outside the training domain: expect larger errors there."
+        yield f"{share(outside, len(rows), 'sample')} outside the training domain: expect larger errors there."
     if found.lower is not None and found.upper is not None and found.level is not None:
         inside = (found.lower[rows] <= truth) & (truth <= found.upper[rows])
         yield (

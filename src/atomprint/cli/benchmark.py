@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import Force, Jobs, Set, console, messages, progress_bar, styled, table
+from atomprint.cli.console import GOES_ON, Force, Jobs, Set, console, messages, progress_bar, styled, table
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def benchmark(
     changes: Set = None,
 ) -> None:
     """Test models on the official five folds of Matbench, beside published figures."""
-    with messages():
+    with messages(GOES_ON):
         from atomprint.util.files import WholeFolder
         from atomprint.workflow.recipes.recipe import Recipe
         from atomprint.workflow.runs.matbench import benchmark_recipe, run_benchmark, write_submission

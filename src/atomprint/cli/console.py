@@ -63,9 +63,12 @@ Set = Annotated[
 ]
 
 
+GOES_ON = "what was finished is kept, and the same command goes on from there"
+
+
 @contextmanager
-def messages() -> Iterator[None]:
-    """Turn errors that a user can mend into one line, and Ctrl-C into an exit."""
+def messages(stopped: str = "nothing half-written was left behind") -> Iterator[None]:
+    """Turn errors that a user can mend into one line, and Ctrl-C into an exit, where it is said what becomes of it."""
     try:
         yield
     except BrokenPipeError:  # of what reads the output, such as head: it has enough
@@ -90,7 +93,7 @@ def messages() -> Iterator[None]:
         )
         raise typer.Exit(70) from error
     except KeyboardInterrupt:
-        print("atomprint: stopped; nothing half-written was left behind", file=sys.stderr)
+        print(f"atomprint: stopped; {stopped}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

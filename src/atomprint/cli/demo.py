@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import Force, console, messages, progress_bar, styled
+from atomprint.cli.console import GOES_ON, Force, console, messages, progress_bar, styled
 from atomprint.cli.train import show_study
 from atomprint.util.extras import require
 
@@ -27,7 +27,7 @@ def demo(
     """
     if jobs == 0:
         raise typer.BadParameter("must not be 0: give a number of threads, or -1 for all cores", param_hint="--jobs")
-    with messages():
+    with messages(GOES_ON):
         require("matplotlib", "report")
         from atomprint.workflow.runs.demo import run_demo
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Jobs, console, messages, progress_bar
+from atomprint.cli.console import GOES_ON, Jobs, console, messages, progress_bar
 from atomprint.util.text import counted
 
 
@@ -25,7 +25,7 @@ def featurize(
     jobs: Jobs = None,
 ) -> None:
     """Compute a descriptor of structures and write it as a table with names."""
-    with messages():
+    with messages(GOES_ON):
         from atomprint.workflow.runs.featurize import check_fits, plan_features, write_features
 
         with progress_bar() as progress:

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from atomprint.cli.console import Folder, Force, Jobs, Set, Structure, console, messages, progress_bar, styled, table
+from atomprint.cli.console import (
+    GOES_ON,
+    Folder,
+    Force,
+    Jobs,
+    Set,
+    Structure,
+    console,
+    messages,
+    progress_bar,
+    styled,
+    table,
+)
 
 if TYPE_CHECKING:
     from atomprint.learn.study.result_table import ResultRow
@@ -66,7 +78,7 @@ def train(
     changes: Set = None,
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
-    with messages():
+    with messages(GOES_ON):
         from atomprint.util.files import WholeFolder
         from atomprint.workflow.recipes.own_data import describe_data
         from atomprint.workflow.recipes.recipe import Recipe

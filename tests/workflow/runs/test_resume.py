@@ -176,3 +176,13 @@ def test_a_full_disk_costs_one_line_and_no_fit(recipe, tmp_path, monkeypatch):
     assert command("train", recipe, "-o", "out").exit_code == 0
     assert len(fits) - n_fits < n_fits / 3
     assert not (tmp_path / ".out.partial").exists()
+
+
+def test_whoever_stops_it_is_told_how_it_goes_on(recipe, monkeypatch):
+    def stop(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atomprint.workflow.runs.train.carry_out", stop)
+    result = command("train", recipe, "-o", "out")
+    assert result.exit_code == 130
+    assert "stopped; what was finished is kept, and the same command goes on from there" in result.output

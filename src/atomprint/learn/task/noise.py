@@ -62,7 +62,8 @@ class DropNoise(SelectorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> X = np.array([[1.0, 2e-17, 5.0], [2.0, -3e-17, 5.0], [4.0, 0.0, 5.000000000000001]])
+    >>> left = 0.1 + 0.2 - 0.3  # 5.6e-17
+    >>> X = np.array([[1.0, left, 5.0], [2.0, -left, 5.0], [4.0, 0.0, 5.000000000000001]])
     >>> DropNoise().fit_transform(X)
     array([[1.],
            [2.],

@@ -37,7 +37,8 @@ class DropNoise(SelectorMixin, BaseEstimator):
     - 2\ :sup:`-44` (6e-14) of the largest number of the table, which is what is left of a sum of such numbers that
       cancels. Features whose values have one sign and are alike in size (within a factor of 1000, none of them zero),
       such as lengths in metres beside numbers of atoms, are not judged by others; nor are those whose values have few
-      digits, up to 10, such as 0 and 1 or 1.85e-30: these are no sums that cancel.
+      digits, up to 10, such as 0 and 1 or 1.85e-30, which are no sums that cancel, nor others of their size: beside
+      numbers of carriers (1e20) all else is small, and means something.
 
     Descriptors of atomprint return exact zeros where nothing is left but rounding; the second rule is for those of
     others, and ``relative=False`` switches it off.
@@ -190,9 +191,13 @@ def _floor(X: Any, seen: _Seen, tolerance: float, relative: bool) -> FloatArray:
         apart = (seen.least <= _ALIKE * largest) | ((seen.low < 0) & (seen.high > 0))
         left = _LEFT * largest.max()
         spread = seen.high - seen.low
-        doubtful = np.flatnonzero(apart & (spread > noise) & (spread <= left))  # others need no look at their digits
-        columns = sparse.csc_array(X) if sparse.issparse(X) and len(doubtful) else X
-        apart[[k for k in doubtful if _written_down(columns[:, [k]], seen.single[k])]] = False
+        small = (spread > noise) & (spread <= left)  # others need no look at their digits
+        if (apart & small).any():
+            columns = sparse.csc_array(X) if sparse.issparse(X) else X
+            written = [k for k in np.flatnonzero(small) if _written_down(columns[:, [k]], seen.single[k])]
+            apart[written] = False
+            size = largest[written].max(initial=0.0)
+            apart[(largest > _LEFT * size) & (largest * _ALIKE <= size)] = False  # so that 1e20 stands for itself
         noise = np.maximum(noise, np.where(apart, left, 0.0))
     return noise
 

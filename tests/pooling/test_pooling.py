@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 import atomprint.pooling
 from atomprint.descriptors import ACSF, LMBTR, SOAP
 from atomprint.pooling import LocalFeatures, Pooling
+from atomprint.pooling.weights import RowWeights
 from atomprint.structures import as_batch, counted_from
 
 METHODS = ("mean", "sum", "max", "min", "std")
@@ -679,3 +680,12 @@ def test_weights_of_atoms_need_atoms():
     salts, soap = _environments()
     with pytest.raises(ValueError, match="structure 0, centre 0: weights of atoms need centres that are atoms"):
         soap.set_params(pooling=Pooling(weights=lambda atoms: [1, 1])).create(salts, centers=[[[0.0, 0, 0]]] * 2)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rounding_is_dropped_and_overflow_is_not(kind):
+    weights = RowWeights(np.array([0, 1, 2]), np.array([0, 0]), np.array([3.0, -1.0]), 1)
+    pooled = weights.pool(kind(np.array([[1.7e308, 0.1, 1.0], [1.0, 0.3, 1.0]])), np.array([0, 2]))
+    dense = pooled.toarray() if sparse.issparse(pooled) else pooled
+    assert not np.isfinite(dense[0, 0])  # which is refused by whoever asked
+    assert dense[0, 1:].tolist() == [0.0, 2.0]

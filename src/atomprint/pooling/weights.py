@@ -58,7 +58,11 @@ class RowWeights(NamedTuple):
             pooled = matrix @ given
             if (self.values < 0).any():  # identical rows may cancel
                 left = abs(pooled) - LEFT_OF_CANCELLING * (abs(matrix) @ abs(given))
-                pooled = pooled.multiply(left > 0) if sparse.issparse(pooled) else np.where(left < 0, 0, pooled)
+                if sparse.issparse(pooled):  # what is not finite stays
+                    pooled = pooled - pooled.multiply(left < 0)
+                    pooled.eliminate_zeros()
+                else:
+                    pooled = np.where(left < 0, 0, pooled)
             pooled = pooled.reshape((len(center_offsets) - 1, -1)).astype(dtype)
         return narrowed(sparse.csr_array(pooled)) if sparse.issparse(pooled) else pooled
 

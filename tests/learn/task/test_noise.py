@@ -58,6 +58,8 @@ def test_what_was_written_down_is_no_rounding_however_large_others_are(kind, dty
     varies = DropNoise().fit(kind(X)).varies_
     assert varies.all()  # the last one has all digits, but the size of others that were written down
     assert DropNoise().fit(kind(X[:, [0, -1]])).varies_.tolist() == [True, False]  # left of 1e20, for all that is known
+    alternating = np.where(np.arange(40) % 2, 1e-17, -2e-17)  # somebody's idea of rounding
+    assert DropNoise().fit(kind(np.column_stack([small[3], alternating]))).varies_.tolist() == [True, False]
     left = np.column_stack([rng.normal(size=40), 1e-17 * rng.normal(size=40), small[-1]]).astype(dtype)
     assert DropNoise().fit(kind(left)).varies_.tolist() == [True, False, True]
 

@@ -19,6 +19,7 @@ _ENTRIES = 2**22  # numbers that are looked at at once
 _ULPS = 16  # rounding steps by which numbers that mean the same may differ
 _LEFT = 2.0**-44  # of the largest number of a table: what is left of a sum that cancels
 _DIGITS = {8: 10, 4: 5, 2: 2}  # that a number has if someone wrote it down, by bytes: what rounding leaves has all
+_NOTHING, _FAR_BELOW = 1e-10, 2.0**-80  # numbers such as 1e-17 beside 1 are rounding, even if somebody wrote them
 _LOOKED_AT = 8  # numbers of a feature
 _ALIKE = 1e-3  # numbers that are no smaller than this share of the largest are alike in size
 
@@ -192,6 +193,7 @@ def _floor(X: Any, seen: _Seen, tolerance: float, relative: bool) -> FloatArray:
         left = _LEFT * largest.max()
         spread = seen.high - seen.low
         small = (spread > noise) & (spread <= left)  # others need no look at their digits
+        small &= (largest > _NOTHING) | (largest < _FAR_BELOW * largest.max())
         if (apart & small).any():
             columns = sparse.csc_array(X) if sparse.issparse(X) else X
             written = [k for k in np.flatnonzero(small) if _written_down(columns[:, [k]], seen.single[k])]

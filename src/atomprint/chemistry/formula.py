@@ -291,7 +291,7 @@ class _Parser:
     def _check_stop(self, dot: int, before: Mapping[str, float], after: Mapping[str, float]) -> None:
         """Raise if a full stop between two parts is the point of a decimal without a digit before it: Na.5CoO2."""
         symbol = _BARE_STOP.search(self.text[: dot + 2]) if dot > 0 else None
-        if symbol is None:
+        if symbol is None or re.match(r"0\.[0-9]", self.text[dot + 1 :]):  # a decimal of its own follows
             return
         gas = len(after) == 1 and self.text[self.start : self.at].strip() in _GASES
         compound = len(before) > 1 and (symbol[1] is None or symbol[1] in _ANIONS)
@@ -324,7 +324,7 @@ class _Parser:
             else:
                 symbol = self._symbol()
                 _add(amounts, {symbol: 1.0}, self._amount(closed=not stack))
-        if stack and char == ".":
+        if stack and char == "." and self.text[self.at + 1 : self.at + 2].isdigit():
             self._fail("in brackets nothing is joined, and a decimal has a digit before its point")
         if stack:
             self._fail(f"{stack[-1].bracket!r} is not closed", stack[-1].at)

@@ -60,7 +60,7 @@ def test_read_rightly(text: str, right: str):
             r"write 0\.5 for \.5",
         ),
         ("Pb(Zr.5Ti.5)O3 (Ba.6K.4)Fe2As2", "a decimal has a digit before its point"),
-        ("Fe(III) Fe(III)2O3 Cu(I)2O V(IV)O2 CsPb(I)3", "may be an oxidation state: write iodine without brackets"),
+        ("Fe(III) Fe(III)2O3 Cu(I)2O V(IV)O2 CsPb(I)3", "may be an oxidation state: write an element without brackets"),
         ("SrTiO3:Nb Fe:SrTiO3 70Li2S:30P2S5", "give the amounts with the dopant"),
         ("Cu(111) Bi2Te3(0001) Si(100)-2x1", "leave out the surface"),
         ("Fe-18%Cr Ni80%", "no per cent"),

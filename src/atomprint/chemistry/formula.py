@@ -316,8 +316,10 @@ class _Parser:
                     self._fail(f"{char!r} closes no bracket")
                 if not amounts:
                     self._fail("there must be something in brackets")
-                if (roman := _ROMAN.fullmatch(self.text[stack[-1].at : self.at + 1])) is not None:
-                    self._fail(f"{roman[0]} may be an oxidation state: write iodine without brackets", stack[-1].at)
+                opened = stack[-1].at
+                roman = _ROMAN.fullmatch(self.text[opened : self.at + 1])
+                if roman is not None and self.text[:opened].rstrip()[-1:].isalpha():  # behind an element
+                    self._fail(f"{roman[0]} may be an oxidation state: write an element without brackets", opened)
                 self.at += 1
                 inner, (amounts, _, _) = amounts, stack.pop()
                 _add(amounts, inner, self._amount(closed=not stack))

@@ -1,6 +1,7 @@
 """Formulas, and features of compositions."""
 
 import pickle
+import re
 import sys
 import warnings
 
@@ -145,6 +146,7 @@ def test_any_formula_is_read_as_it_was_written(members, blank):
             expected[symbol] = expected.get(symbol, 0) + n
     formula = blank.join(text for text, _ in texts)
     assume("H2O" not in formula)  # after a decimal point that is water
+    assume(re.search(r"[a-z]\s*\([IV]+\)", formula, re.IGNORECASE) is None)  # behind an element, oxidation states
     assert parse_formula(formula) == pytest.approx(expected, rel=1e-12)
     joined = "·".join(["2" + formula, "1/2" + formula])
     assert parse_formula(joined) == pytest.approx({s: 2.5 * n for s, n in expected.items()}, rel=1e-12)

@@ -228,3 +228,11 @@ def test_a_broken_head_of_gzip(tmp_path: Path):
     (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b\x08\x08")
     with pytest.raises(ValueError, match="no archive that can be read to its end"):
         read_dataset(tmp_path / "x.tar.gz", targets=())
+
+
+def test_a_member_without_a_name(tmp_path: Path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive, archive.open(zipfile.ZipInfo(""), "w") as member:
+        member.write(b"data")
+    with pytest.raises(ValueError, match=r"x\.zip is no archive that can be read to its end: it is damaged"):
+        read_dataset(path, targets=())

@@ -49,7 +49,8 @@ def members_of(path: Path, wanted: Callable[[str], bool], *, within: bool = True
     except _TooMuchError:
         raise
     except Exception as error:  # Python's readers raise whatever they meet, such as TypeError for a broken head of gzip
-        raise ValueError(f"{path.name} is no archive that can be read to its end: {error}") from error
+        reason = "it is damaged" if isinstance(error, LookupError | TypeError | AttributeError) else str(error)
+        raise ValueError(f"{path.name} is no archive that can be read to its end: {reason}") from error
 
 
 def _of_folder(path: Path, wanted: Callable[[str], bool], within: bool) -> tuple[Members, list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.cell import Cell
 from ase.io import write
 
 from atomprint.descriptors import ACSF
@@ -135,6 +136,25 @@ def test_unusual_arrays_are_read_the_slow_way(periodic):
     del lost.arrays["numbers"]
     with pytest.raises(KeyError, match="numbers"):
         as_batch(lost)
+
+
+class Wire(Atoms):
+    """Atoms whose properties give something else than what is stored."""
+
+    cell = Atoms.cell.getter(lambda atoms: Cell(2 * atoms._cellobj.array))
+    pbc = Atoms.pbc.getter(lambda atoms: np.array([True, False, False]))
+
+
+def test_atoms_are_read_by_what_their_class_says():
+    usual = [bulk("NaCl", "rocksalt", 5.64).repeat(2), bulk("Cu"), molecule("H2O")]
+    stored = [pickle.loads(pickle.dumps(atoms)) for atoms in usual]  # each has types of its arrays of its own
+    wire = bulk("Fe")
+    wire.__class__ = Wire
+    batch = as_batch([*usual, wire, *stored, *usual], periodic=None)
+    for i, atoms in enumerate([*usual, None, *usual, *usual]):
+        assert atoms is None or batch[i] == atoms
+    np.testing.assert_array_equal(batch.cells[3], 2 * bulk("Fe").cell.array)
+    assert batch.pbc[3].tolist() == [True, False, False]
 
 
 def test_broken_batches():

@@ -3,20 +3,26 @@
 
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
+#include <memory>
 #include <vector>
 
 namespace atomprint {
 
 struct AseArrays {
-    std::vector<std::int32_t> numbers;
-    std::vector<double> positions, cells;
-    std::vector<std::int64_t> offsets{0};
-    std::vector<std::uint8_t> pbc;
+    std::vector<std::int64_t> offsets;
+    std::unique_ptr<std::int32_t[]> numbers;
+    std::unique_ptr<double[]> positions, cells;
+    std::unique_ptr<bool[]> pbc;
 };
 
 namespace ase {
+
+namespace nb = nanobind;
 
 // What an array's attribute __array_struct__ points to: NumPy's array interface, C side. It is had in less
 // than half the time of a buffer.
@@ -29,72 +35,178 @@ struct ArrayInterface {
     Py_intptr_t *shape, *strides;
     void* data;
 };
-inline constexpr int plain = 0x1 | 0x100 | 0x200; // C-contiguous, aligned, in the byte order of the machine
+inline constexpr int contiguous = 0x1 | 0x100, plain = contiguous | 0x200; // and aligned, in the machine's byte order
 
-// The numbers in an array of this kind, size and shape (-1: any), or null.
-inline const void* data_of(nanobind::handle array, const char* kinds, int item_size,
-                           std::initializer_list<Py_intptr_t> shape, Py_intptr_t& length) {
-    const nanobind::object capsule = nanobind::getattr(array, "__array_struct__", nanobind::none());
-    if (!PyCapsule_CheckExact(capsule.ptr())) // not an array
-        return nullptr;
-    const auto* found = static_cast<const ArrayInterface*>(PyCapsule_GetPointer(capsule.ptr(), nullptr));
-    if (!found)
-        throw nanobind::python_error();
-    if (found->two != 2 || (found->flags & plain) != plain || !std::strchr(kinds, found->kind) ||
-        found->item_size != item_size || found->n_dimensions != static_cast<int>(shape.size()))
-        return nullptr;
-    const Py_intptr_t* n = found->shape;
-    for (const Py_intptr_t wanted : shape)
-        if (const Py_intptr_t got = *n++; wanted >= 0 && got != wanted)
-            return nullptr;
-    length = found->shape[0];
-    return found->data; // which the array owns, not the capsule
+// How NumPy lays out an array in memory, as compiled extensions have relied on since its 1.7.
+struct ArrayLayout {
+    PyObject head;
+    void* data;
+    int n_dimensions;
+    Py_intptr_t *shape, *strides;
+    PyObject *base, *dtype;
+    int flags;
+};
+
+inline void fetch(const void* address) {
+#if defined(__GNUC__)
+    __builtin_prefetch(address);
+#endif
 }
+
+// Arrays of one kind, numbers in all of them alike. An array that shares the type of its numbers with one that was
+// asked through the interface is read directly, if what it says there is where the layout has it.
+class Reader {
+public:
+    Reader(nb::handle array_type, const char* kinds, int item_size, std::initializer_list<Py_intptr_t> shape)
+        : array_type_(array_type), kinds_(kinds), item_size_(item_size), shape_(shape) {}
+
+    // Have an array in cache soon.
+    static void fetch(nb::handle array) {
+        ase::fetch(array.ptr());
+        ase::fetch(reinterpret_cast<const char*>(array.ptr()) + 64);
+    }
+
+    // The numbers in an array of this kind, size and shape (-1: any), or null. They belong to the array.
+    const void* operator()(nb::handle array, Py_intptr_t& length) {
+        if (nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(array.ptr()))).is(array_type_)) {
+            const auto* found = reinterpret_cast<const ArrayLayout*>(array.ptr());
+            if (found->dtype == dtype_)
+                return (found->flags & contiguous) == contiguous && fits(found->n_dimensions, found->shape, length)
+                           ? found->data
+                           : nullptr;
+        }
+        return ask(array, length);
+    }
+
+private:
+    nb::handle array_type_;
+    const char* kinds_;
+    int item_size_;
+    std::vector<Py_intptr_t> shape_;
+    PyObject* dtype_ = nullptr; // the caller keeps the array, and so the type
+
+    bool fits(int n_dimensions, const Py_intptr_t* shape, Py_intptr_t& length) const {
+        if (n_dimensions != static_cast<int>(shape_.size()))
+            return false;
+        for (std::size_t k = 0; k < shape_.size(); ++k)
+            if (shape_[k] >= 0 && shape[k] != shape_[k])
+                return false;
+        length = shape[0];
+        return true;
+    }
+
+    const void* ask(nb::handle array, Py_intptr_t& length) {
+        const nb::object capsule = nb::getattr(array, "__array_struct__", nb::none());
+        if (!PyCapsule_CheckExact(capsule.ptr())) // not an array
+            return nullptr;
+        const auto* found = static_cast<const ArrayInterface*>(PyCapsule_GetPointer(capsule.ptr(), nullptr));
+        if (!found)
+            throw nb::python_error();
+        if (found->two != 2 || (found->flags & plain) != plain || !std::strchr(kinds_, found->kind) ||
+            found->item_size != item_size_ || !fits(found->n_dimensions, found->shape, length))
+            return nullptr;
+        if (nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(array.ptr()))).is(array_type_)) {
+            const auto* direct = reinterpret_cast<const ArrayLayout*>(array.ptr());
+            if (direct->data == found->data && direct->n_dimensions == found->n_dimensions &&
+                (direct->flags & contiguous) == contiguous &&
+                std::equal(found->shape, found->shape + found->n_dimensions, direct->shape))
+                dtype_ = direct->dtype;
+        }
+        return found->data; // which the array owns, not the capsule
+    }
+};
+
+// The arrays of one structure, kept while they are read.
+struct Found {
+    nb::object numbers, positions, cell, pbc;
+    const std::int64_t* z;
+    const double *r, *vectors;
+    const bool* repeats;
+};
 
 } // namespace ase
 
-// Append what a list of ase.Atoms holds, or return false where something is not as ASE makes it, or an atomic
-// number is out of range: then the slow way finds out what is wrong, if anything is.
-inline bool read_atoms(const nanobind::list& items, bool periodic, AseArrays& out) {
+// What a list of ase.Atoms holds, or false where something is not as ASE makes it, or an atomic number is out of
+// range: then the slow way finds out what is wrong, if anything is.
+inline bool read_atoms(const nanobind::list& items, nanobind::handle atoms_type, AseArrays& out) {
     namespace nb = nanobind;
-    const nb::str arrays("arrays"), cell("cell"), array("array"), pbc("pbc");
-    const nb::str numbers("numbers"), positions("positions");
-    for (const nb::handle item : items) {
-        const nb::object held = nb::getattr(item, arrays);
-        if (!PyDict_Check(held.ptr()))
-            return false;
-        const nb::handle z = PyDict_GetItemWithError(held.ptr(), numbers.ptr()),
-                         r = PyDict_GetItemWithError(held.ptr(), positions.ptr());
-        Py_intptr_t n = 0, n_positions = 0, any = 0;
-        if (!z.is_valid() || !r.is_valid())
-            return false;
-        const auto* from = static_cast<const std::int64_t*>(ase::data_of(z, "iu", 8, {-1}, n));
-        const auto* points = static_cast<const double*>(ase::data_of(r, "f", 8, {-1, 3}, n_positions));
-        if (!from || !points || n_positions != n)
-            return false;
-        const std::size_t first = out.numbers.size();
-        out.numbers.resize(first + static_cast<std::size_t>(n));
-        std::int32_t* to = out.numbers.data() + first;
-        bool known = true;
-        for (Py_intptr_t i = 0; i < n; ++i) {
-            known &= from[i] >= 1 && from[i] <= 118;
-            to[i] = static_cast<std::int32_t>(from[i]);
+    const nb::object ndarray = nb::module_::import_("numpy").attr("ndarray");
+    ase::Reader numbers(ndarray, "iu", 8, {-1}), positions(ndarray, "f", 8, {-1, 3}), cells(ndarray, "f", 8, {3, 3}),
+        flags(ndarray, "b", 1, {3});
+    const nb::str arrays_("arrays"), cell_("cell"), pbc_("pbc"), array_("array"), numbers_("numbers"),
+        positions_("positions"), own_cell_("_cellobj"), own_pbc_("_pbc");
+
+    // Some structures at a time, so that memory is fetched for all of them at once.
+    constexpr std::size_t together = 16;
+    const std::size_t n = items.size();
+    std::vector<ase::Found> all(n);
+    out.offsets.assign(n + 1, 0);
+    PyTypeObject* last_type = nullptr;
+    bool own = false; // whether what the properties of this type give is had without calling them
+    for (std::size_t first = 0; first < n; first += together) {
+        const std::size_t end = std::min(first + together, n);
+        std::array<nb::object, together> held;
+        for (std::size_t i = first; i < end; ++i) {
+            PyObject* borrowed = PyList_GetItem(items.ptr(), static_cast<Py_ssize_t>(i));
+            if (!borrowed)
+                throw nb::python_error();
+            const nb::object item = nb::borrow(borrowed);
+            if (Py_TYPE(borrowed) != last_type) {
+                last_type = Py_TYPE(borrowed);
+                if (!PyType_IsSubtype(last_type, reinterpret_cast<PyTypeObject*>(atoms_type.ptr())))
+                    return false;
+                own = nb::getattr(item, own_cell_, nb::none()).is(nb::getattr(item, cell_)) &&
+                      nb::getattr(item, own_pbc_, nb::none()).is(nb::getattr(item, pbc_));
+            }
+            held[i - first] = nb::getattr(item, arrays_);
+            all[i].cell = nb::getattr(item, own ? own_cell_ : cell_);
+            all[i].pbc = nb::getattr(item, own ? own_pbc_ : pbc_);
+            ase::Reader::fetch(all[i].pbc);
         }
-        if (!known)
-            return false;
-        out.positions.insert(out.positions.end(), points, points + 3 * n);
-        out.offsets.push_back(static_cast<std::int64_t>(out.numbers.size()));
-        if (!periodic)
-            continue;
-        const nb::object vectors = nb::getattr(nb::getattr(item, cell), array), repeats = nb::getattr(item, pbc);
-        const auto* rows = static_cast<const double*>(ase::data_of(vectors, "f", 8, {3, 3}, any));
-        const auto* flags = static_cast<const std::uint8_t*>(ase::data_of(repeats, "b", 1, {3}, any));
-        if (!rows || !flags)
-            return false;
-        out.cells.insert(out.cells.end(), rows, rows + 9);
-        out.pbc.insert(out.pbc.end(), flags, flags + 3);
+        for (std::size_t i = first; i < end; ++i) {
+            PyObject* dict = held[i - first].ptr();
+            if (!PyDict_Check(dict))
+                return false;
+            const nb::handle z = PyDict_GetItemWithError(dict, numbers_.ptr()),
+                             r = PyDict_GetItemWithError(dict, positions_.ptr());
+            if (!z.is_valid() || !r.is_valid())
+                return false;
+            all[i].numbers = nb::borrow(z), all[i].positions = nb::borrow(r);
+            all[i].cell = nb::getattr(all[i].cell, array_);
+            for (const nb::handle array : {z, r, nb::handle(all[i].cell)})
+                ase::Reader::fetch(array);
+        }
+        for (std::size_t i = first; i < end; ++i) {
+            ase::Found& of = all[i];
+            Py_intptr_t n_atoms = 0, n_positions = 0, any = 0;
+            of.z = static_cast<const std::int64_t*>(numbers(of.numbers, n_atoms));
+            of.r = static_cast<const double*>(positions(of.positions, n_positions));
+            of.vectors = static_cast<const double*>(cells(of.cell, any));
+            of.repeats = static_cast<const bool*>(flags(of.pbc, any));
+            if (!of.z || !of.r || !of.vectors || !of.repeats || n_positions != n_atoms)
+                return false;
+            out.offsets[i + 1] = out.offsets[i] + n_atoms;
+        }
     }
-    return true;
+
+    const auto n_atoms = static_cast<std::size_t>(out.offsets[n]);
+    out.numbers.reset(new std::int32_t[n_atoms]);
+    out.positions.reset(new double[3 * n_atoms]);
+    out.cells.reset(new double[9 * n]);
+    out.pbc.reset(new bool[3 * n]);
+    const nb::gil_scoped_release release; // the arrays are kept
+    bool known = true;
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto begin = static_cast<std::size_t>(out.offsets[i]), own_atoms = out.offsets[i + 1] - begin;
+        for (std::size_t k = 0; k < own_atoms; ++k) {
+            known &= all[i].z[k] >= 1 && all[i].z[k] <= 118;
+            out.numbers[begin + k] = static_cast<std::int32_t>(all[i].z[k]);
+        }
+        std::copy_n(all[i].r, 3 * own_atoms, out.positions.get() + 3 * begin);
+        std::copy_n(all[i].vectors, 9, out.cells.get() + 9 * i);
+        std::copy_n(all[i].repeats, 3, out.pbc.get() + 3 * i);
+    }
+    return known;
 }
 
 } // namespace atomprint

@@ -57,12 +57,11 @@ CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets, s
 
 namespace {
 
-nb::object atoms_to_numpy(const nb::list& items, bool periodic) {
+nb::object atoms_to_numpy(const nb::list& items, const nb::type_object& atoms_type) {
     AseArrays found;
-    if (!read_atoms(items, periodic, found))
+    if (!read_atoms(items, atoms_type, found))
         return nb::none();
-    const std::size_t n = items.size(), n_atoms = found.numbers.size();
-    found.cells.resize(9 * n), found.pbc.resize(3 * n); // zero where they were not asked for
+    const std::size_t n = items.size(), n_atoms = static_cast<std::size_t>(found.offsets.back());
     return nb::make_tuple(to_numpy(std::move(found.numbers), {n_atoms}),
                           to_numpy(std::move(found.positions), {n_atoms, 3}),
                           to_numpy(std::move(found.offsets), {n + 1}), to_numpy(std::move(found.cells), {n, 3, 3}),
@@ -128,9 +127,9 @@ void define(nb::module_& m) {
         .value("volume", Problem::volume)
         .value("far", Problem::far)
         .value("coincident", Problem::coincident);
-    m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("periodic"),
-          "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is "
-          "not as ASE makes it.");
+    m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("type"),
+          "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc); None if any is no object of "
+          "the type, or not as ASE makes it.");
     m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
           "First problem of a batch as (problem, structure, atom, other atom).");
     m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),

@@ -317,7 +317,7 @@ def read_batch(structures: Structures) -> Batch:
     elif single:
         items = [structures]
     elif isinstance(structures, Iterable) and not isinstance(structures, bytes):
-        items = list(structures)
+        items = structures if type(structures) is list else list(structures)
     else:
         raise TypeError(
             f"structures must be an ase.Atoms, a pymatgen Structure or Molecule, a file, or a sequence of these, "
@@ -326,11 +326,9 @@ def read_batch(structures: Structures) -> Batch:
     if not items:
         raise ValueError(f"structures must hold at least one structure, got an empty {type(structures).__name__}")
 
-    if all(issubclass(kind, Atoms) for kind in set(map(type, items))):
-        gathered: Any = _core.read_atoms(items, True)
-        if gathered is not None:
-            z, r, firsts, vectors, repeats = gathered
-            return _made(z, r, firsts, vectors, repeats.view(np.bool_), single)
+    gathered: Any = _core.read_atoms(items, Atoms)
+    if gathered is not None:
+        return _made(*gathered, single)
     numbers, positions, cells, pbc = [], [], [], []
     for index, item in enumerate(items):
         if isinstance(item, Atoms):

@@ -422,6 +422,8 @@ class EwaldSumMatrix(_CrystalMatrix):
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        out: Array | None = None,
     ) -> Features:
         """Compute the flattened matrix, or its spectrum, of every structure.
 
@@ -439,6 +441,8 @@ class EwaldSumMatrix(_CrystalMatrix):
             Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
+        out : ndarray, optional
+            Where the result is written, see :meth:`Descriptor.create`.
 
         Returns
         -------
@@ -452,7 +456,7 @@ class EwaldSumMatrix(_CrystalMatrix):
             the message names the structure.
         """
         given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given))
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
 
     def _options(self, batch: Batch, **given: PerStructure) -> _Options:
         return replace(super()._options(batch), ewald=self._ewald(batch, given))

@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
+from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
@@ -165,6 +166,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        out: Array | None = None,
     ) -> Features:
         """Compute the descriptor.
 
@@ -179,6 +182,11 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
+        out : ndarray, optional
+            Where the result is written: C-contiguous, in the shape of the result or with all rows one after the other,
+            which is the only shape where the result is a list. It may be a memory map. In float32 it takes features of
+            float64 rounded once. What is returned shares its memory, and is ``out`` itself where that has the shape
+            of the result. After an error anything may be in it. Not with ``sparse``.
 
         Returns
         -------
@@ -190,7 +198,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         ValueError, TypeError
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose))
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose), out)
 
     def derivatives(
         self,
@@ -204,6 +212,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         verbose: bool = False,
         *,
         wrt: Variables = "positions",
+        out: Any = None,
     ) -> Any:
         """Compute the derivatives of all features by the positions of atoms, or by the strain.
 
@@ -224,6 +233,9 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             As for :meth:`create`.
         wrt : {"positions", "strain"} or tuple of both
             What to differentiate by. The strain e takes every atom and lattice vector from r to (1 + e) r.
+        out : ndarray, or tuple of ndarray, optional
+            Where the results are written, as for :meth:`create`: one array for each of them, in their order; None
+            stands for a new one.
 
         Returns
         -------
@@ -243,7 +255,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose)
         source = self._differentiable(call, method)
-        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor)
+        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor, out)
 
     def vjp(
         self,
@@ -254,6 +266,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        out: Gradient | None = None,
     ) -> Gradient:
         """Differentiate the sum of features times cotangents: the derivatives, contracted with weights.
 
@@ -271,6 +285,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             Whether to return the features too.
         n_jobs, only_physical_cores, verbose
             As for :meth:`create`.
+        out : Gradient, optional
+            Arrays to write to, as for :meth:`create`, those of derivatives in float64; None stands for a new one.
 
         Returns
         -------
@@ -289,7 +305,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         in eV and positive in tension.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose)
-        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor)
+        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor, out)
 
     def jacobian(
         self,
@@ -426,8 +442,9 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             progress=type(self).__name__ if verbose else None,
         )
 
-    def _create(self, call: Call) -> Features:
-        return arrange(compute_rows(self._source(call), call), call.rows, call.row_shapes, call.batch.single)
+    def _create(self, call: Call, out: Array | None = None) -> Features:
+        rows = compute_rows(self._source(call), call, out)
+        return as_given(arrange(rows, call.rows, call.row_shapes, call.batch.single), out)
 
     def _source(self, call: Call) -> Hooks:
         """Return what computes the rows of a call: this, or its pooling."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from atomprint.descriptors.engine.arguments import (
     select_atoms,
 )
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
-from atomprint.descriptors.engine.output import CooRows, CsrRows, DenseRows, arrange
+from atomprint.descriptors.engine.given import as_given, check_apart, given_rows
+from atomprint.descriptors.engine.output import CooRows, DenseRows, arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import new_rows, parts
 from atomprint.ragged import owners
@@ -28,7 +31,13 @@ from atomprint.util.validation import check_bool
 
 
 def derivatives(
-    source: Hooks, call: Call, include: AtomLists, exclude: AtomLists, wrt: Variables, return_descriptor: bool
+    source: Hooks,
+    call: Call,
+    include: AtomLists,
+    exclude: AtomLists,
+    wrt: Variables,
+    return_descriptor: bool,
+    out: Any = None,
 ) -> Any:
     """Return what :meth:`Descriptor.derivatives` promises."""
     names = check_wrt(wrt)
@@ -42,18 +51,24 @@ def derivatives(
     shapes = dict.fromkeys(row_offsets, call.row_shapes)
     shapes["positions"] = np.column_stack([call.row_shapes, selection.counts])
     axes = {"positions": (3,), "strain": (3, 3)}
+    given = _given(out, [*names, "descriptor"] if return_descriptor else list(names), call)
     results: dict[str, Any] = {}
     for name in names:
         shape = int(row_offsets[name][-1]), *axes[name], n_features
-        results[name] = (
-            CooRows(shape[0], shape[1:], call.dtype) if call.sparse else DenseRows(np.zeros(shape, dtype=call.dtype))
-        )
+        if call.sparse:
+            results[name] = CooRows(shape[0], shape[1:], call.dtype)
+        elif name in given:
+            results[name] = given_rows(*given[name], call, shapes[name], shape[1:])
+            results[name].array.fill(0)
+        else:
+            results[name] = DenseRows(np.zeros(shape, dtype=call.dtype))
     if return_descriptor:
-        results["descriptor"] = new_rows(call)
+        called, array = given.get("descriptor", ("out", None))
+        results["descriptor"] = new_rows(call, array, called)
 
     # In runs of 3 * n_features numbers.
     needed = np.sum([row_offsets[name] * (np.prod(axes[name]) // 3) for name in names], axis=0)
-    cut = call.sparse or call.progress is not None
+    cut = call.sparse or call.progress is not None or any(rows.narrow for rows in results.values())
     for start, part in parts(call, needed, 3 * n_features) if cut else [(0, call)]:
         sizes = {"positions": int(part.selection.row_offsets[-1])}
         arrays = {name: rows.open(sizes.get(name, part.n_rows)) for name, rows in results.items()}
@@ -61,19 +76,56 @@ def derivatives(
             source._jacobian(part, Derivatives(*map(arrays.get, row_offsets)))
         for name, rows in results.items():
             rows.close(arrays[name])
-    found = [arrange(rows, row_offsets[name], shapes[name], call.batch.single) for name, rows in results.items()]
+    found = [
+        as_given(arrange(rows, row_offsets[name], shapes[name], call.batch.single), given.get(name, (name, None))[1])
+        for name, rows in results.items()
+    ]
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_descriptor: bool) -> Gradient:
+def _given(out: Any, names: Sequence[str], call: Call) -> dict[str, tuple[str, Array]]:
+    """Return the arrays that are given for results, by the names of these, each with what it is called."""
+    if out is None:
+        return {}
+    if isinstance(out, np.ndarray) and len(names) == 1:
+        given = {names[0]: ("out", out)}
+    elif not isinstance(out, tuple | list) or len(out) != len(names):
+        got = f"a {type(out).__name__}" if not isinstance(out, tuple | list) else f"{len(out)} of them"
+        raise TypeError(f"out must be one array for each of {', '.join(names)}, got {got}")
+    else:
+        given = {name: (f"out[{i}]", array) for i, (name, array) in enumerate(zip(names, out, strict=True))}
+        given = {name: (called, array) for name, (called, array) in given.items() if array is not None}
+    if call.sparse and given:
+        raise ValueError("out must be left out with sparse=True: how much is to be written is not known before")
+    _check_apart_from_each_other(given.values())
+    return given
+
+
+def _check_apart_from_each_other(given: Iterable[tuple[str, Array]]) -> None:
+    for (_, first), (name, second) in combinations(given, 2):
+        check_apart(name, second, [first], "another array of out")
+
+
+def gradient(
+    source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_descriptor: bool, out: Gradient | None = None
+) -> Gradient:
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), call.batch
     check_bool("return_descriptor", return_descriptor)
     weights = flat_cotangents(cotangents, call)
-    positions = np.zeros((len(batch.numbers), 3))
-    strain = np.zeros((len(batch), 3, 3)) if "strain" in names else None
-    features = new_rows(call) if return_descriptor else None
-    if call.progress is None and not issparse(weights) and not isinstance(features, CsrRows):
+    asked = {*names, "descriptor"} if return_descriptor else set(names)
+    given = {} if out is None else _given_gradient(out, asked, call, weights)
+    positions, strain = given.get("positions"), given.get("strain")
+    if positions is None:
+        positions = np.zeros((len(batch.numbers), 3))
+    if strain is None and "strain" in names:
+        strain = np.zeros((len(batch), 3, 3))
+    features = None
+    if return_descriptor:
+        features = new_rows(call, None if out is None else out.descriptor, "out.descriptor")
+    # Straight to where it belongs, or part by part.
+    straight = features is None or (isinstance(features, DenseRows) and not features.narrow)
+    if call.progress is None and not issparse(weights) and straight:
         source._vjp(call, weights, Derivatives(positions, strain, None if features is None else features.array))
     else:
         row = 0
@@ -81,22 +133,46 @@ def gradient(source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_
             n, first_atom = part.n_rows, int(batch.offsets[start])
             by_atom = np.zeros((len(part.batch.numbers), 3))
             by_strain = None if strain is None else np.zeros((len(part), 3, 3))
-            out = None if features is None else features.open(n)
+            own = None if features is None else features.open(n)
             with counted_from(start):
-                source._vjp(part, dense(weights[row : row + n]), Derivatives(by_atom, by_strain, out))
+                source._vjp(part, dense(weights[row : row + n]), Derivatives(by_atom, by_strain, own))
             # Added, as the centres of one structure may be in several parts.
             positions[first_atom : first_atom + len(by_atom)] += by_atom
             if strain is not None and by_strain is not None:
                 strain[start : start + len(part)] += by_strain
-            if features is not None and out is not None:
-                features.close(out)
+            if features is not None and own is not None:
+                features.close(own)
             row += n
-    return as_gradient(
+    found = as_gradient(
         batch,
         positions if "positions" in names else None,
         strain,
         None if features is None else arrange(features, call.rows, call.row_shapes, batch.single),
     )
+    return found if out is None else Gradient(*map(as_given, found, out))
+
+
+def _given_gradient(out: Gradient, asked: Collection[str], call: Call, weights: Any) -> dict[str, Array]:
+    """Return the arrays given for derivatives, as zeros in the shape of the hooks."""
+    if not isinstance(out, Gradient):
+        raise TypeError(f"out must be a Gradient of arrays, got {type(out).__name__}")
+    arrays = [(name, array) for name, array in out._asdict().items() if array is not None]
+    for name, array in arrays:
+        if name not in asked:
+            raise ValueError(f"out.{name} must be None where {name} is not asked for")
+        if not issparse(weights):
+            check_apart(f"out.{name}", array, [weights], "the cotangents")
+    _check_apart_from_each_other([(f"out.{name}", array) for name, array in arrays])
+    shapes = {"positions": call.batch.n_atoms[:, None], "strain": np.empty((len(call), 0), dtype=np.int64)}
+    tails = {"positions": (3,), "strain": (3, 3)}
+    found = {}
+    for name, array in arrays:
+        if name in tails:
+            rows = given_rows(f"out.{name}", array, call, shapes[name], tails[name], dtype=np.dtype(np.float64))
+            found[name] = rows.array
+    for array in found.values():
+        array.fill(0)
+    return found
 
 
 def rows_by_atom(source: Hooks, call: Call) -> PairJacobian:

@@ -12,7 +12,7 @@ from ase import Atoms
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
-from atomprint.descriptors.engine.call import Call
+from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.centers import Centers, center_batch, check_centers
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.pairs import PairJacobian
@@ -47,6 +47,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        out: Array | None = None,
     ) -> Features:
         """Compute the descriptor around centres.
 
@@ -65,6 +67,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             Whether hardware threads of one core count once, where ``n_jobs`` is negative.
         verbose : bool
             Whether to show progress on standard error.
+        out : ndarray, optional
+            Where the result is written, see :meth:`Descriptor.create`: of shape (n_centers in all, n_features) where
+            the result is a list.
 
         Returns
         -------
@@ -79,7 +84,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers))
+        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers), out)
 
     def derivatives(  # type: ignore[override]  # DScribe's order of arguments
         self,
@@ -95,6 +100,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         verbose: bool = False,
         *,
         wrt: Variables = "positions",
+        out: Any = None,
     ) -> Any:
         """Compute the derivatives of all features by the positions of atoms, or by the strain.
 
@@ -102,7 +108,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ----------
         structures, centers
             As for :meth:`create`.
-        include, exclude, method, return_descriptor, wrt
+        include, exclude, method, return_descriptor, wrt, out
             As for :meth:`Descriptor.derivatives`: which atoms, how, and by what. The strain e takes the centres from r
             to (1 + e) r, too.
         attach : bool
@@ -134,7 +140,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
         source = self._differentiable(call, method)
-        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor)
+        return differentiate.derivatives(source, call, include, exclude, wrt, return_descriptor, out)
 
     def vjp(  # type: ignore[override]  # centres come before what is derived
         self,
@@ -147,6 +153,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        out: Gradient | None = None,
     ) -> Gradient:
         """Differentiate the sum of features times cotangents, as :meth:`Descriptor.vjp` does, around centres.
 
@@ -156,7 +164,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ----------
         structures, centers
             As for :meth:`create`.
-        cotangents, wrt, return_descriptor
+        cotangents, wrt, return_descriptor, out
             As for :meth:`Descriptor.vjp`. The strain e takes the centres from r to (1 + e) r, too.
         attach : bool
             Whether a centre given as an atom moves with it, as is right for forces. Without, all centres are fixed
@@ -175,7 +183,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             As for :meth:`create`, or if the cotangents or ``wrt`` are not usable, or there are no derivatives.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
-        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor)
+        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor, out)
 
     def jacobian(  # type: ignore[override]  # centres come first
         self,

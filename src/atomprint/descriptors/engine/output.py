@@ -31,6 +31,8 @@ class Result(Protocol):
 class DenseRows:
     """One array for all rows; what is opened is a view of it."""
 
+    narrow = False
+
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array
         self._n = 0
@@ -48,8 +50,31 @@ class DenseRows:
         return self.array[start:stop].reshape(*shape, *self.array.shape[1:])
 
 
+class NarrowRows(DenseRows):
+    """One array for all rows, in a narrower type than they are computed in: they are rounded once."""
+
+    narrow = True
+
+    def __init__(self, array: npt.NDArray[Any], dtype: np.dtype[Any]) -> None:
+        super().__init__(array)
+        self._scratch = np.empty((0, *array.shape[1:]), dtype=dtype)
+
+    def open(self, n: int) -> npt.NDArray[Any]:
+        """Return an array for the next ``n`` rows."""
+        if len(self._scratch) < n:
+            self._scratch = np.empty((n, *self._scratch.shape[1:]), dtype=self._scratch.dtype)
+        return self._scratch[:n]
+
+    def close(self, rows: npt.NDArray[Any]) -> None:
+        """Take back what ``open`` gave, filled."""
+        self.array[self._n : self._n + len(rows)] = rows
+        super().close(rows)
+
+
 class CsrRows:
     """Sparse features that grow in place: stacking finished parts would need the memory twice."""
+
+    narrow = False
 
     def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
         self._n_features = n_features
@@ -87,6 +112,8 @@ class CsrRows:
 
 class CooRows:
     """Sparse rows of any shape, as entries."""
+
+    narrow = False
 
     def __init__(self, n_rows: int, tail: Sequence[int], dtype: np.dtype[Any]) -> None:
         self._tail = tuple(tail)

@@ -10,29 +10,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.descriptors.engine.call import Call, Hooks
+from atomprint.descriptors.engine.call import Array, Call, Hooks
+from atomprint.descriptors.engine.given import given_rows
 from atomprint.descriptors.engine.output import CsrRows, DenseRows
 from atomprint.ragged import chunks
 from atomprint.structures import counted_from
 
 # Dense scratch for sparse output, and the share of work between two progress messages.
 _CHUNK_BYTES = 16 * 2**20
+# Of features before they are rounded, for each thread: they stay in cache, and parts are not too many.
+_ROUNDED_BYTES = 4 * 2**20
 
 
-def new_rows(call: Call) -> DenseRows | CsrRows:
-    """Return a place for the features of all rows of a call."""
+def new_rows(call: Call, out: Array | None = None, name: str = "out") -> DenseRows | CsrRows:
+    """Return a place for the features of all rows of a call: in the caller's array, if one is given."""
+    if out is not None:
+        if call.sparse:
+            raise ValueError(f"{name} must be left out with sparse=True: how much is to be written is not known before")
+        return given_rows(name, out, call, call.row_shapes, (call.n_features_out,), narrower=True)
     if call.sparse:
         return CsrRows(call.n_features_out, call.dtype)
     return DenseRows(np.empty((call.n_rows, call.n_features_out), dtype=call.dtype))
 
 
-def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
+def compute_rows(source: Hooks, call: Call, out: Array | None = None) -> DenseRows | CsrRows:
     """Compute the features of all rows of a call."""
-    rows = new_rows(call)
-    if isinstance(rows, DenseRows) and call.progress is None:
+    rows = new_rows(call, out)
+    if isinstance(rows, DenseRows) and not rows.narrow and call.progress is None:
         source._compute(call, rows.array)
         return rows
-    for start, part in parts(call, call.computed, call.n_features):
+    n_bytes = _ROUNDED_BYTES * call.n_threads if rows.narrow else None
+    for start, part in parts(call, call.computed, call.n_features, n_bytes):
         out = rows.open(part.n_rows)
         with counted_from(start):
             source._compute(part, out)
@@ -40,22 +48,25 @@ def compute_rows(source: Hooks, call: Call) -> DenseRows | CsrRows:
     return rows
 
 
-def parts(call: Call, first_rows: npt.NDArray[Any], row_entries: int) -> Iterator[tuple[int, Call]]:
+def parts(
+    call: Call, first_rows: npt.NDArray[Any], row_entries: int, n_bytes: int | None = None
+) -> Iterator[tuple[int, Call]]:
     """Yield a call in parts, with the index of their first structure, and show progress.
 
-    A part takes about ``_CHUNK_BYTES`` bytes if structure ``s`` needs the rows ``first_rows[s]`` to
-    ``first_rows[s + 1]`` of ``row_entries`` numbers: where the result is sparse (dense scratch stays small) or
+    A part takes about ``n_bytes`` (default: ``_CHUNK_BYTES``) if structure ``s`` needs the rows ``first_rows[s]`` to
+    ``first_rows[s + 1]`` of ``row_entries`` numbers: where the result is sparse or rounded (scratch stays small) or
     progress is to be shown. Structures with a row for each centre are themselves cut if they need more.
     """
+    chunk_bytes = _CHUNK_BYTES if n_bytes is None else n_bytes
     row_bytes, name = row_entries * call.dtype.itemsize, call.progress
     if name is not None:
         call = replace(call, progress=None)
-    for start, stop in chunks(first_rows, max(1, _CHUNK_BYTES // max(row_bytes, 1))):
+    for start, stop in chunks(first_rows, max(1, chunk_bytes // max(row_bytes, 1))):
         part = call[start:stop]
-        n_bytes = int(first_rows[stop] - first_rows[start]) * row_bytes
-        if not call.per_structure and stop == start + 1 and n_bytes > _CHUNK_BYTES:
+        needed = int(first_rows[stop] - first_rows[start]) * row_bytes
+        if not call.per_structure and stop == start + 1 and needed > chunk_bytes:
             n_centers = part.n_rows
-            n_together = max(1, _CHUNK_BYTES * n_centers // n_bytes)
+            n_together = max(1, chunk_bytes * n_centers // needed)
             for first in range(0, n_centers, n_together):
                 yield start, part.run(first, min(first + n_together, n_centers))
         else:

@@ -12,7 +12,7 @@ from ase.cell import Cell
 from ase.io import write
 
 from atomprint.descriptors import ACSF
-from atomprint.structures import Batch, StructureError, as_batch, attempt, counted_from, reason_of
+from atomprint.structures import Batch, StructureError, as_batch, attempt, checked, counted_from, read_batch, reason_of
 
 
 class Lattice:
@@ -230,6 +230,21 @@ def broken(**changes):
 def test_bad_structures(structures, error, message):
     with pytest.raises(error, match=message):
         as_batch(structures)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_the_first_problem_is_named_and_all_close_atoms_are_counted(n_threads):
+    close = Atoms("H2", [[0, 0, 0], [0, 0, 0.4]])
+    structures = [molecule("H2O")] * 1000
+    for i in (150, 3, 999):
+        structures[i] = close
+    batch = read_batch(structures)
+    with pytest.warns(UserWarning, match=r"^structure 3, atoms 0 and 1 are 0\.4 .*; 3 structures have such atoms$"):
+        assert checked(batch, None, warn=True, n_threads=n_threads) is batch
+    for i in (900, 321, 320):
+        batch.positions[batch.offsets[i]] = np.nan
+    with pytest.raises(StructureError, match="structure 320, atom 0: position must be finite"):
+        checked(batch, None, warn=True, n_threads=n_threads)
 
 
 def test_coincident_atoms_are_named():

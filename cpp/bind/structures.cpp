@@ -68,29 +68,43 @@ nb::object atoms_to_numpy(const nb::list& items, const nb::type_object& atoms_ty
                           to_numpy(std::move(found.pbc), {n, 3}));
 }
 
-nb::tuple first_problem(const BatchArrays& batch, bool need_cell) {
-    Finding finding;
-    {
-        nb::gil_scoped_release release;
-        finding = check_batch(batch, need_cell);
-    }
-    return nb::make_tuple(finding.problem, finding.structure, finding.atom, finding.other);
+using Radii = In<double, nb::ndim<1>>;
+
+CloseLimits limits_of(const Radii& radii, double fraction, double least) {
+    require(radii.shape(0) >= 119, "radii must have an entry for each atomic number up to 118");
+    require(fraction >= 0.0 && least > coincidence, "fraction must be >= 0 and least greater than coincidence");
+    return {radii.data(), fraction, least};
 }
 
-nb::tuple pairs_too_close(const BatchArrays& batch, In<double, nb::ndim<1>> radii, double fraction, double least) {
-    require(radii.shape(0) >= 119, "radii must have an entry for each atomic number up to 118");
-    require(fraction >= 0.0 && least > 0.0, "fraction must be >= 0 and least > 0");
-    ClosePairs pairs;
-    {
-        nb::gil_scoped_release release;
-        pairs = close_pairs(batch, radii.data(), fraction, least);
-    }
+nb::tuple to_python(ClosePairs&& pairs) {
     const std::size_t n = pairs.structure.size();
     if (n == 0)
         return nb::make_tuple(); // most often, and quickly
     return nb::make_tuple(to_numpy(std::move(pairs.structure), {n}), to_numpy(std::move(pairs.atom), {n}),
                           to_numpy(std::move(pairs.other), {n}), to_numpy(std::move(pairs.distance), {n}),
                           to_numpy(std::move(pairs.limit), {n}));
+}
+
+nb::tuple inspect_batch(const BatchArrays& batch, bool need_cell, const std::optional<Radii>& radii, double fraction,
+                        double least, int n_threads) {
+    const CloseLimits limits = radii ? limits_of(*radii, fraction, least) : CloseLimits{};
+    Inspection found;
+    {
+        nb::gil_scoped_release release;
+        found = inspect(batch, need_cell, radii ? &limits : nullptr, n_threads);
+    }
+    const Finding& first = found.problem;
+    return nb::make_tuple(first.problem, first.structure, first.atom, first.other, to_python(std::move(found.close)));
+}
+
+nb::tuple pairs_too_close(const BatchArrays& batch, const Radii& radii, double fraction, double least) {
+    const CloseLimits limits = limits_of(radii, fraction, least);
+    ClosePairs pairs;
+    {
+        nb::gil_scoped_release release;
+        pairs = close_pairs(batch, limits);
+    }
+    return to_python(std::move(pairs));
 }
 
 nb::tuple pairs_within(const BatchArrays& batch, const CentreArrays& centres, double cutoff, bool with_own,
@@ -120,6 +134,7 @@ void define(nb::module_& m) {
              nb::arg("atoms"), nb::arg("offsets"), nb::arg("weights") = nb::none());
     nb::enum_<Problem>(m, "Problem")
         .value("none", Problem::none)
+        .value("empty", Problem::empty)
         .value("position", Problem::position)
         .value("number", Problem::number)
         .value("cell", Problem::cell)
@@ -130,8 +145,10 @@ void define(nb::module_& m) {
     m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("type"),
           "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc); None if any is no object of "
           "the type, or not as ASE makes it.");
-    m.def("check_batch", &first_problem, nb::arg("batch"), nb::arg("need_cell"),
-          "First problem of a batch as (problem, structure, atom, other atom).");
+    m.def("inspect_batch", &inspect_batch, nb::arg("batch"), nb::arg("need_cell"), nb::arg("radii").none(),
+          nb::arg("fraction"), nb::arg("least"), nb::arg("n_threads"),
+          "First problem of a batch and, if there is none, what close_pairs returns: (problem, structure, atom, other "
+          "atom, close pairs); none are looked for if radii is None.");
     m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),
           "For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than "
           "least, those nearest to each other: (structure, atom, other atom, distance, limit); () if there are none.");

@@ -37,27 +37,31 @@ class Centers:
 class Problem(enum.Enum):
     none = 0
 
-    position = 1
+    empty = 1
 
-    number = 2
+    position = 2
 
-    cell = 3
+    number = 3
 
-    no_cell = 4
+    cell = 4
 
-    volume = 5
+    no_cell = 5
 
-    far = 6
+    volume = 6
 
-    coincident = 7
+    far = 7
 
-def read_atoms(items: list, periodic: bool) -> object:
+    coincident = 8
+
+def read_atoms(items: list, type: type) -> object:
     """
-    Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc), pbc as bytes; None if any is not as ASE makes it.
+    Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc); None if any is no object of the type, or not as ASE makes it.
     """
 
-def check_batch(batch: Batch, need_cell: bool) -> tuple:
-    """First problem of a batch as (problem, structure, atom, other atom)."""
+def inspect_batch(batch: Batch, need_cell: bool, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, fraction: float, least: float, n_threads: int) -> tuple:
+    """
+    First problem of a batch and, if there is none, what close_pairs returns: (problem, structure, atom, other atom, close pairs); none are looked for if radii is None.
+    """
 
 def close_pairs(batch: Batch, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], fraction: float, least: float) -> tuple:
     """

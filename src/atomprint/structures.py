@@ -15,7 +15,14 @@ import numpy.typing as npt
 from ase import Atoms
 
 from atomprint import _core
-from atomprint.formats.judge import check_occupancies
+from atomprint.formats.judge import (
+    CLOSE_DISTANCE,
+    CLOSE_FRACTION,
+    RADII,
+    by_structure,
+    check_occupancies,
+    warn_of_close_atoms,
+)
 from atomprint.ragged import locate, offsets_of, pick
 from atomprint.util.items import items_of
 
@@ -295,12 +302,15 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
     return checked(read_batch(structures), periodic)
 
 
-def checked(batch: Batch, periodic: bool | None) -> Batch:
-    """Return a batch for use as :func:`as_batch` says, or raise where it is of no use."""
+def checked(batch: Batch, periodic: bool | None, *, warn: bool = False, n_threads: int = 1) -> Batch:
+    """Return a batch for use as :func:`as_batch` says, or raise where it is of no use.
+
+    Atoms that are nearer to each other than any in matter get a warning if ``warn``.
+    """
     if periodic is False and (np.count_nonzero(batch.pbc) or np.count_nonzero(batch.cells)):
         cells, pbc = np.zeros(batch.cells.shape), np.zeros(batch.pbc.shape, dtype=np.bool_)
         batch = _made(batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single)
-    _check(batch, bool(periodic))
+    _check(batch, bool(periodic), warn, n_threads)
     return batch
 
 
@@ -443,15 +453,17 @@ def kind_of(item: Any) -> str:
     return "nan, a missing value" if isinstance(item, float) and item != item else type(item).__name__
 
 
-def _check(batch: Batch, periodic: bool) -> None:
+def _check(batch: Batch, periodic: bool, warn: bool, n_threads: int) -> None:
     if len(batch) == 0:
         raise ValueError("structures must hold at least one structure, got an empty Batch")
-    empty = np.flatnonzero(batch.offsets[1:] == batch.offsets[:-1])
-    if len(empty):
-        raise StructureError(empty[0], None, "must have at least one atom, got none")
-    problem, structure, atom, other = _core.check_batch(batch.core(), periodic)
+    limits = RADII if warn else None, CLOSE_FRACTION, CLOSE_DISTANCE
+    problem, structure, atom, other, close = _core.inspect_batch(batch.core(), periodic, *limits, n_threads)
     if problem == _core.Problem.none:
+        if close:
+            warn_of_close_atoms(by_structure(close))
         return
+    if problem == _core.Problem.empty:
+        raise StructureError(structure, None, "must have at least one atom, got none")
     first = int(batch.offsets[structure])
     cell = batch.cells[structure].tolist()
     if problem == _core.Problem.position:

@@ -14,9 +14,8 @@ from sklearn.exceptions import NotFittedError
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
-from atomprint.formats.judge import warn_of_close_atoms
 from atomprint.layout import Axis, Block, Layout
-from atomprint.structures import Batch, FloatArray, StructureError, Structures, as_batch
+from atomprint.structures import Batch, FloatArray, StructureError, Structures, checked, read_batch
 from atomprint.util.registry import public
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
 
@@ -294,14 +293,13 @@ class CoulombMatrix(_MatrixDescriptor):
 class _CrystalMatrix(_MatrixDescriptor):
     """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
 
-    def _read(self, structures: Structures) -> Batch:
-        batch = as_batch(structures, periodic=True)
-        if batch is not structures:
-            warn_of_close_atoms(batch.core())
+    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
+        given = read_batch(structures)
+        batch = checked(given, True, warn=given is not structures, n_threads=n_threads)
         if batch.pbc.all():
             return batch
         # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.
-        return as_batch(replace(batch, pbc=np.ones_like(batch.pbc)), periodic=True)
+        return checked(replace(batch, pbc=np.ones_like(batch.pbc)), True, n_threads=n_threads)
 
 
 @public("SineMatrix", version=2, in_recipes=True)

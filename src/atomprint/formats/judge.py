@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from ase.data import chemical_symbols, covalent_radii
 from atomprint import _core
 
 T = TypeVar("T")
+
+Close: TypeAlias = tuple[int, int, int, float, float]
+"""Structure, atom, other atom, distance and limit in Å."""
 
 OCCUPANCY_TOLERANCE = 1e-3
 """How far an occupancy may be from 1, for the rounding of whoever wrote the file."""
@@ -96,9 +99,12 @@ def check_distances(
         raise ValueError(too_close(f"atoms {first} and {second}", distance, limit))
 
 
-def warn_of_close_atoms(batch: _core.Batch) -> None:
-    """Warn once if structures that were made in memory, and not read from a file, have atoms that are too close."""
-    if found := close_pairs(batch):
+def warn_of_close_atoms(found: Sequence[Close]) -> None:
+    """Warn once if structures that were made in memory, and not read from a file, have atoms that are too close.
+
+    What was found is a pair of each, as :func:`close_pairs` returns them.
+    """
+    if found:
         structure, atom, other, distance, limit = found[0]
         others = f"; {len(found)} structures have such atoms" if len(found) > 1 else ""
         which = f"structure {structure}, atoms {atom} and {other}"
@@ -113,11 +119,15 @@ def too_close(which: str, distance: float, limit: float) -> str:
     )
 
 
-def close_pairs(batch: _core.Batch) -> list[tuple[int, int, int, float, float]]:
+def close_pairs(batch: _core.Batch) -> list[Close]:
     """Return structure, atom, other atom, distance and limit in Å for each structure with atoms that are too close.
 
-    The structures must have passed the checks of :func:`atomprint.structures.as_batch`. Of each, the pair is given that
-    is nearest relative to its limit; of an atom and an image of its own, the atom twice.
+    The structures must have passed the checks of :func:`atomprint.structures.as_batch`, but for coincident atoms. Of
+    each, the pair is given that is nearest relative to its limit; of an atom and an image of its own, the atom twice.
     """
-    columns = _core.close_pairs(batch, RADII, CLOSE_FRACTION, CLOSE_DISTANCE)
+    return by_structure(_core.close_pairs(batch, RADII, CLOSE_FRACTION, CLOSE_DISTANCE))
+
+
+def by_structure(columns: Sequence[npt.NDArray[Any]]) -> list[Close]:
+    """Return close pairs, one for each structure that has some, which the core gives as columns."""
     return list(zip(*(column.tolist() for column in columns), strict=True)) if columns else []

@@ -23,7 +23,6 @@ from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
-from atomprint.formats.judge import warn_of_close_atoms
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
 from atomprint.util.parameters import CheckedParameters
@@ -83,13 +82,14 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         """Return the number of features, where there is a faster way than to build their names."""
         return self._layout().n_features
 
-    def _read(self, structures: Structures) -> Batch:
+    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
         """Return the checked batch, with what this descriptor asks of its structures."""
         choice, learnt = getattr(self, "periodic", False), getattr(self, "periodic_", None)
         # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
         periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
         given = read_batch(structures)
-        batch = checked(given, periodic)
+        # A Batch has been read before, and data of potentials may have atoms that are too close.
+        batch = checked(given, periodic, warn=given is not structures, n_threads=n_threads)
         if periodic is False and np.count_nonzero(given.pbc) and hasattr(self, "periodic"):
             n_repeat = int(given.pbc.any(axis=1).sum())
             if choice == "auto":
@@ -98,8 +98,6 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             elif learnt is None and n_repeat == len(batch):
                 rule = "periodic is False, but all structures repeat: their cells are ignored"
                 warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
-        if given is not structures:  # a Batch has been read before, and data of potentials may have such atoms
-            warn_of_close_atoms(batch.core())
         return batch
 
     def _cancelling(self) -> npt.NDArray[np.int64] | None:
@@ -430,7 +428,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
 
         What is ``given`` besides is for ``_options``.
         """
-        batch = self._read(structures)
+        n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+        batch = self._read(structures, n_threads)
         return Call(
             batch,
             self._species_index(batch) if hasattr(self, "species") else np.empty(0, dtype=np.int32),
@@ -438,7 +437,7 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
             self._dtype(),
             bool(getattr(self, "sparse", False)),
             options=self._options(batch, **given),
-            n_threads=check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores),
+            n_threads=n_threads,
             progress=type(self).__name__ if verbose else None,
         )
 

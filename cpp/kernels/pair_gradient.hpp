@@ -102,6 +102,20 @@ void project_with(const ExpansionModel<T>& model, const T* harmonics, std::int32
     }
 }
 
+// Write the first n lanes of v (all W where n is more); a full vector where that stays inside the block,
+// since what it writes too much is written again by the rows that follow.
+template <class T, int W>
+inline __attribute__((always_inline)) void store_row(T* out, Vec<T, W> v, std::int32_t n, const T* end) {
+    if (out + W <= end) {
+        store<T, W>(out, v);
+    } else {
+        T values[W];
+        store<T, W>(values, v);
+        for (std::int32_t k = 0; k < W && k < n; ++k)
+            out[k] = values[k];
+    }
+}
+
 // Rows n of the sum over k < K of s_k[n] v_k[n'], n' >= n only where Triangular; returns what follows them.
 template <class T, int W, int K, bool Triangular>
 inline __attribute__((always_inline)) T* outer_products(std::int32_t n_max, const T* const (&s)[K],

@@ -7,60 +7,62 @@ inline __attribute__((always_inline)) Vec<T, W> without_rounding(Vec<T, W> p, T 
     return (p < least) & (p > -least) ? Vec<T, W>{} : p;
 }
 
-// Write the first n lanes of v (all W where n is more); a full vector where that stays inside the block,
-// since what it writes too much is written again by the rows that follow.
-template <class T, int W>
-inline __attribute__((always_inline)) void store_row(T* out, Vec<T, W> v, std::int32_t n, const T* end) {
-    if (out + W <= end) {
-        store<T, W>(out, v);
-    } else {
-        T values[W];
-        store<T, W>(values, v);
-        for (std::int32_t k = 0; k < W && k < n; ++k)
-            out[k] = values[k];
-    }
+// The lanes from Shift on of two vectors side by side.
+template <class T, int W, int Shift>
+inline __attribute__((always_inline)) Vec<T, W> shifted(Vec<T, W> low, Vec<T, W> high) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+        return __builtin_shufflevector(low, high, (I + Shift)...);
+    }(std::make_integer_sequence<int, W>{});
 }
 
-// R rows n, N vectors of columns n'. In the triangular case row r starts at column r: either the vectors are
-// loaded from there (Shift), or, where the columns fill the vectors exactly (Descend), rows are stored from
-// the last to the first, each r elements early: what lands before its start is overwritten by the row above.
+// Which columns of R rows n and N vectors of columns n' are written: all; in row r those from r on, moved to the front
+// (shift); or, where the columns of W rows are one vector (descend), all to r elements before the row, from the last
+// row to the first, so that what lands before a row is overwritten by the one above.
 enum class Rows { full, shift, descend };
 
-template <class T, int W, int N, int R, Rows Kind>
+// Whole vectors are stored where this writes only before `end` what rows that follow write again; with Exact, where
+// rows of `row_length` have no other numbers.
+template <class T, int W, int N, int R, Rows Kind, bool Exact = false>
 inline __attribute__((always_inline)) void product_tile(const T* a, const T* b, std::size_t stride, std::int32_t rows,
                                                         T scale, T least, std::int32_t row_length, T* const* out,
                                                         const T* end) {
     using V = Vec<T, W>;
+    // In row r the columns before r are not needed where it is shifted.
+    const auto skipped = [](int r) { return Kind == Rows::shift ? r : 0; };
     V p[R][N];
     unroll<R * N>([&](auto k) { p[k / N][k % N] = V{}; });
     for (std::int32_t row = 0; row < rows; ++row) {
         V vb[N];
-        if constexpr (Kind != Rows::shift)
-            unroll<N>([&](auto v) { vb[v] = load<T, W>(b + v * W); });
+        unroll<N>([&](auto v) { vb[v] = load<T, W>(b + v * W); });
         unroll<R * N>([&](auto k) {
-            constexpr int r = k / N, v = k % N;
-            if constexpr (Kind == Rows::shift)
-                p[r][v] += a[r] * load<T, W>(b + r + v * W);
-            else
-                p[r][v] += a[r] * vb[v];
+            if constexpr (k % N >= skipped(k / N) / W)
+                p[k / N][k % N] += a[k / N] * vb[k % N];
         });
         a += stride, b += stride;
     }
-    unroll<R * N>([&](auto k) {
-        constexpr int r = Kind == Rows::descend ? R - 1 - k / N : k / N, v = k % N;
-        if constexpr (Kind == Rows::descend) {
-            store<T, W>(out[r] - r + v * W, without_rounding<T, W>(p[r][v] * scale, least));
-        } else {
-            const std::int32_t left = row_length - (Kind == Rows::shift ? r : 0) - v * W;
-            if (left > 0)
-                store_row<T, W>(out[r] + v * W, without_rounding<T, W>(p[r][v] * scale, least), left, end);
-        }
-    });
+    unroll<R * N>([&](auto k) { p[k / N][k % N] = without_rounding<T, W>(p[k / N][k % N] * scale, least); });
+    if constexpr (Kind == Rows::descend) {
+        unroll<R * N>([&](auto k) {
+            constexpr int r = R - 1 - k / N, v = k % N;
+            store<T, W>(out[r] - r + v * W, p[r][v]);
+        });
+    } else if (Exact ? row_length >= N * W : out[R - 1] + N * W <= end) {
+        unroll<R * N>([&](auto k) {
+            constexpr int r = k / N, v = k % N + skipped(r) / W, next = v + 1 < N ? v + 1 : v;
+            if constexpr (v < N)
+                store<T, W>(out[r] + k % N * W, shifted<T, W, skipped(r) % W>(p[r][v], p[r][next]));
+        });
+    } else {
+        T numbers[R * N * W];
+        unroll<R * N>([&](auto k) { store<T, W>(numbers + k * W, p[k / N][k % N]); });
+        for (int r = 0; r < R; ++r)
+            for (int k = skipped(r); k < row_length && k < N * W; ++k)
+                out[r][k - skipped(r)] = numbers[r * N * W + k];
+    }
 }
 
-// The rows n .. n + R - 1 of one l. Whole rows are stored at once where they fit into N <= 3 vectors; longer
-// ones go piece by piece and are then stored exactly (no `end`), since the start of the next row is written
-// already.
+// The rows n .. n + R - 1 of one l. Rows that fit into N <= 3 vectors are stored at once; longer ones go piece by
+// piece, and all pieces but the first are stored exactly, since the start of the next row is written already.
 template <class T, int W, int R, bool Triangular>
 inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_t rows, T scale, T least,
                          std::int32_t length, T* out, const T* end) {
@@ -79,10 +81,12 @@ inline void product_rows(const T* a, const T* b, std::size_t stride, std::int32_
     } else if (length <= 3 * W) {
         product_tile<T, W, 3, R, Kind>(a, b, stride, rows, scale, least, length, row, end);
     } else {
-        for (std::int32_t v = 0; v < length; v += 2 * W) {
-            product_tile<T, W, 2, R, Kind>(a, b + v, stride, rows, scale, least, length - v, row, nullptr);
+        // In the triangular case the first piece of row r is r numbers shorter than those that follow.
+        product_tile<T, W, 2, R, Kind>(a, b, stride, rows, scale, least, 2 * W, row, end);
+        for (std::int32_t v = 2 * W; v < length; v += 2 * W) {
             for (int r = 0; r < R; ++r)
-                row[r] += 2 * W;
+                row[r] += 2 * W - (Triangular && v == 2 * W ? r : 0);
+            product_tile<T, W, 2, R, Rows::full, true>(a, b + v, stride, rows, scale, least, length - v, row, end);
         }
     }
 }
@@ -109,7 +113,7 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
                 n += R;
             };
             const std::int32_t left = n_max - n;
-            if (left >= 8 && (vector_registers > 16 || length <= W))
+            if (W >= 4 && left >= 8 && (vector_registers > 16 || length <= W))
                 strip.template operator()<8>();
             else if (left >= 4)
                 strip.template operator()<4>();
@@ -130,17 +134,16 @@ void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coeffi
         power_with<T, W, false>(model, block, c, n_centres, least, features);
 }
 
-// Vectors no wider than the number of radial functions asks for, as in the expansion.
+// The widest vectors, or the narrowest that hold a row: measured for n_max up to 32, whole and triangular blocks.
 template <class T>
 void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
            LeastPower<T> least, T* features) {
     constexpr int W = lanes<T>;
-    const auto padded = [&](std::int32_t w) { return (model.n_max + w - 1) / w * w; };
     if constexpr (vector_bytes > 32)
-        if (padded(W / 4) < padded(W / 2) && padded(W / 4) < padded(W))
+        if (model.n_max <= W / 4)
             return power_any<T, W / 4>(model, block, c, n_centres, least, features);
     if constexpr (vector_bytes > 16)
-        if (padded(W / 2) < padded(W))
+        if (model.n_max <= W / 2)
             return power_any<T, W / 2>(model, block, c, n_centres, least, features);
     power_any<T, W>(model, block, c, n_centres, least, features);
 }

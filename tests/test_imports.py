@@ -1,6 +1,9 @@
 """The layout holds: no circles of imports, and nothing imports what is built on it."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,41 @@ ROOMS = [
     "atomprint.testing",
 ]
 
+# What takes long to import or is not always there, and which of it public modules may import: to compute takes none.
+HEAVY = [
+    "ase.build",
+    "ase.io",
+    "gemmi",
+    "ijson",
+    "jax",
+    "joblib",
+    "matplotlib",
+    "networkx",
+    "optuna",
+    "pandas",
+    "pooch",
+]
+HEAVY += ["pyarrow", "pymatgen", "requests", "rich", "scipy", "shap", "skops", "sklearn", "spglib", "threadpoolctl"]
+HEAVY += ["tomlkit", "torch", "typer", "xgboost"]
+LEARNING = {"joblib", "pandas", "pyarrow", "scipy", "sklearn", "threadpoolctl"}  # pandas and pyarrow by scikit-learn
+COMPUTING = (
+    "descriptors",
+    "elements",
+    "graph",
+    "kernels",
+    "neighbours",
+    "pooling",
+    "sampling",
+    "structures",
+    "testing",
+)
+MAY_IMPORT = {
+    (*COMPUTING, "testing", "cli"): set(),
+    ("cli.app",): {"rich", "typer"},
+    ("datasets", "learn"): LEARNING | {"rich"},  # rich by pandas or scikit-learn
+    ("workflow", "report"): LEARNING | {"rich", "tomlkit"},
+}
+
 
 def test_no_circles():
     assert circles(arrows(SOURCE)) == []
@@ -59,6 +97,21 @@ def test_no_circles():
 
 def test_no_arrow_runs_back_up():
     assert back_arrows(arrows(SOURCE), ROOMS) == []
+
+
+@pytest.mark.parametrize("modules", MAY_IMPORT)
+def test_a_public_module_imports_no_more_than_it_may(modules):
+    names = ", ".join(f"atomprint.{name}" for name in modules)
+    code = f"import sys, json\nimport {names}\nprint(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(json.loads(found)) <= MAY_IMPORT[modules]
+
+
+def test_every_public_module_says_what_it_may_import():
+    public = {path.stem for path in (SOURCE / "atomprint").glob("*.py")} - {"__init__", "layout", "ragged"}
+    doors = (SOURCE / "atomprint").glob("*/__init__.py")
+    public |= {path.parent.name for path in doors if "__all__" in path.read_text(encoding="utf-8")}
+    assert public <= {name for modules in MAY_IMPORT for name in modules}
 
 
 @pytest.fixture

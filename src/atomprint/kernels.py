@@ -9,16 +9,14 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from sklearn.base import TransformerMixin
-from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS, pairwise_kernels
-from sklearn.utils.validation import check_is_fitted
 
 from atomprint import _core
 from atomprint.pooling.pooling import LocalFeatures, Pooling
 from atomprint.ragged import chunks, locate, offsets_of
+from atomprint.util import sparse
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
+from atomprint.util.scikit import Transformer
 from atomprint.util.validation import check_bool, check_choice, check_n_jobs, check_real
 
 __all__ = ["AverageKernel", "REMatchKernel", "StructureKernel"]
@@ -31,7 +29,6 @@ one for each structure, or an array of shape (n_structures, n_centers, n_feature
 # In compiled code, and what they are called there; the other metrics are scikit-learn's.
 _KIND = _core.LocalKernel.Kind
 _COMPILED = {"linear": _KIND.given, "polynomial": _KIND.polynomial, "poly": _KIND.polynomial, "rbf": _KIND.rbf}
-_METRICS = ("polynomial", *sorted(set(PAIRWISE_KERNEL_FUNCTIONS) - {"polynomial"}))
 # Similarities of about this many centres with as many others are held at once: 8 MiB, which stay in cache.
 _BLOCK_CENTERS = 1024
 _ADVICE = "scale the features of every centre to unit length, for example with sklearn.preprocessing.normalize"
@@ -89,7 +86,7 @@ class _Metric(NamedTuple):
     coef0: float
 
 
-class StructureKernel(TransformerMixin, CheckedParameters):
+class StructureKernel(Transformer, CheckedParameters):
     """Base of the kernels between structures; see :class:`AverageKernel` and :class:`REMatchKernel`.
 
     A kernel is also a transformer: ``fit`` keeps the features of the given structures, ``transform`` compares others
@@ -108,7 +105,11 @@ class StructureKernel(TransformerMixin, CheckedParameters):
 
     def _validate(self) -> None:
         if not callable(self.metric):
-            check_choice("metric", self.metric, _METRICS)
+            if not (isinstance(self.metric, str) and self.metric in _COMPILED):
+                from sklearn.metrics.pairwise import PAIRWISE_KERNEL_FUNCTIONS
+
+                others = sorted(set(PAIRWISE_KERNEL_FUNCTIONS) - {"polynomial"})
+                check_choice("metric", self.metric, ("polynomial", *others))
             if self.kernel_params is not None:
                 raise ValueError(
                     f"kernel_params must be None unless metric is callable, got {self.kernel_params!r} for "
@@ -175,6 +176,8 @@ class StructureKernel(TransformerMixin, CheckedParameters):
 
     def transform(self, X: LocalFeaturesLike) -> FloatArray:
         """Return the kernel of structures with those given to ``fit``, shape (n_structures, n_fitted)."""
+        from sklearn.utils.validation import check_is_fitted
+
         check_is_fitted(self, "reference_")
         given = self._read("X", X)
         _check_width(given, self.reference_)
@@ -260,6 +263,8 @@ class StructureKernel(TransformerMixin, CheckedParameters):
             with np.errstate(over="ignore", invalid="ignore"):  # reported with the pair of structures
                 found = x @ (x if y is None else y).T  # half the work where both are the same
             return np.ascontiguousarray(found.toarray() if sparse.issparse(found) else found)
+        from sklearn.metrics.pairwise import pairwise_kernels
+
         if callable(self.metric):
             x, y = (item.toarray() if sparse.issparse(item) else item for item in (x, y))
             given = pairwise_kernels(x, y, metric=self.metric, **(self.kernel_params or {}))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
 
 from atomprint import _core
 from atomprint.descriptors.engine.arguments import VARIABLES, Variables, check_wrt
@@ -19,6 +18,7 @@ from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.numerical import moved
 from atomprint.structures import Structures, as_list, is_structure
+from atomprint.util.sparse import issparse
 
 
 def instruction_sets() -> list[str]:

@@ -7,8 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state, column_or_1d
 
 from atomprint.chemistry.elements import (
     DEFAULT_PROPERTIES,
@@ -131,6 +129,8 @@ class LearnedEmbedding(CheckedParameters):
         ValueError, TypeError
             If a parameter is out of its range, something is not a composition, or a target is missing.
         """
+        from sklearn.utils import check_random_state, column_or_1d
+
         self._validate()
         n_channels = int(self.n_channels)
         shares = _shares(X)
@@ -186,6 +186,8 @@ class LearnedEmbedding(CheckedParameters):
             Before ``fit``.
         """
         if not self.__sklearn_is_fitted__():
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("LearnedEmbedding learns from targets: call fit with them first")
         return np.asarray(self.table_[rows_of(species)])
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse as sp
-from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
@@ -17,6 +15,7 @@ from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, checked, read_batch
 from atomprint.util.registry import public
+from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
 
 PerStructure: TypeAlias = float | Sequence[float] | npt.NDArray[Any] | None
@@ -87,6 +86,8 @@ class _MatrixDescriptor(Descriptor):
         """Return the number of rows of the padded matrix, given or learnt."""
         size = self._known_size()
         if size is None:
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError(
                 f"{type(self).__name__}: n_atoms_max is not known: give it to the constructor or call fit first"
             )
@@ -209,7 +210,7 @@ class _MatrixDescriptor(Descriptor):
         if self.permutation == "eigenspectrum":
             raise ValueError("permutation must not be 'eigenspectrum': eigenvalues do not give a matrix back")
         size = self._size()
-        dense = features.toarray() if sp.issparse(features) else np.asarray(features)
+        dense = features.toarray() if issparse(features) else np.asarray(features)
         n = size * size
         if dense.dtype.kind not in "fiu":
             raise TypeError(f"features must be numbers, got an array of {dense.dtype}")

@@ -11,8 +11,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
@@ -287,6 +285,8 @@ class SOAP(CompiledDescriptor):
                     "species_embedding must be fitted if there are no targets, from which a LearnedEmbedding learns, "
                     f"got {embedding!r}"
                 )
+            from sklearn.base import clone
+
             self.__dict__.pop("periodic_", None)  # which is learnt anew
             X = self._read(X)
             self.species_embedding_ = embedding if y is None else clone(embedding).fit(X, y)
@@ -297,13 +297,13 @@ class SOAP(CompiledDescriptor):
         given = self._channels()
         if given is None:
             return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
-        try:
-            known = isinstance(given, ElementEmbedding | PropertyChannels | LearnedEmbedding)
-            matrix = given.matrix(species) if known else np.asarray(given)
-        except NotFittedError:
-            raise
-        except ValueError:  # rows of different lengths
-            matrix = np.empty(0, dtype=object)
+        if isinstance(given, ElementEmbedding | PropertyChannels | LearnedEmbedding):
+            matrix = given.matrix(species)
+        else:
+            try:
+                matrix = np.asarray(given)
+            except ValueError:  # rows of different lengths
+                matrix = np.empty(0, dtype=object)
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
             raise ValueError(
                 f"species_embedding must be numbers of shape (n_species, n_channels) with n_species = {len(species)}, "

@@ -20,8 +20,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import make_interp_spline
-from scipy.linalg import lapack
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 RadialFunctions: TypeAlias = Callable[[FloatArray], FloatArray]
@@ -172,6 +170,8 @@ def zones(table: FloatArray, error: float) -> Zones:
 
 
 def _spline_table(values: RadialFunctions, n_cells: int) -> FloatArray:
+    from scipy.interpolate import make_interp_spline
+
     knots = np.arange(-_MARGIN, n_cells + _MARGIN + 1) / n_cells
     samples = values(knots)
     spline = make_interp_spline(knots, samples.reshape(len(knots), -1), k=_DEGREE)
@@ -268,6 +268,8 @@ def _polar(a: FloatArray) -> FloatArray:
     """Return the orthogonal polar factor of a tall matrix, U V^T of its singular value decomposition."""
     if len(a) < a.shape[1] or not np.isfinite(a).all() or not a.any(axis=0).all():
         return np.full_like(a, np.nan)
+    from scipy.linalg import lapack
+
     singular, u, v, _, _, info = lapack.dgejsv(a, joba=0, jobu=0, jobv=0, jobr=0, jobp=0)
     if info != 0 or singular[-1] <= 0:
         return np.full_like(a, np.nan)

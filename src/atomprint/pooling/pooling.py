@@ -11,9 +11,6 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols
-from scipy import sparse
-from sklearn.base import TransformerMixin
-from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.elements import channel_table, check_channels
 from atomprint.layout import Meanings, of_centers, symbols_of
@@ -22,10 +19,12 @@ from atomprint.pooling.sampling import CenterSampler, farthest_point
 from atomprint.pooling.weights import Entries, RowWeights, check_finite
 from atomprint.ragged import locate, offsets_of, owners, pick, totals
 from atomprint.structures import StructureError, is_structure
+from atomprint.util import sparse
 from atomprint.util.indices import narrowed
 from atomprint.util.items import items_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
+from atomprint.util.scikit import Transformer
 from atomprint.util.validation import check_bool, check_choice, check_of_elements, check_species
 
 __all__ = ["CenterSampler", "LocalFeatures", "Plan", "Pooling", "PoolingPlan", "farthest_point"]
@@ -160,7 +159,7 @@ class LocalFeatures(Sequence[Rows]):
 
 
 @public("Pooling", version=1, in_recipes=True)
-class Pooling(TransformerMixin, CheckedParameters):
+class Pooling(Transformer, CheckedParameters):
     r"""Pool the features of the centres of each structure into one row.
 
     Works as a step after a local descriptor, or as its ``pooling`` argument; the latter never holds the
@@ -326,6 +325,8 @@ class Pooling(TransformerMixin, CheckedParameters):
         """
         if input_features is None:
             if not hasattr(self, "n_features_in_"):
+                from sklearn.exceptions import NotFittedError
+
                 raise NotFittedError("Pooling: the features are not known: give input_features or call fit first")
             default = [f"x{i}" for i in range(self.n_features_in_)]
             input_features = getattr(self, "feature_names_in_", default)
@@ -405,6 +406,8 @@ class Pooling(TransformerMixin, CheckedParameters):
         if self.species is not None:
             return check_species(self.species)
         if not hasattr(self, "species_"):
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("Pooling: species is not known: give it to the constructor or call fit first")
         return self.species_
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from atomprint import _core
 from atomprint.ragged import locate, owners
 from atomprint.structures import StructureError
+from atomprint.util import sparse
 from atomprint.util.indices import narrowed
 from atomprint.util.rounding import LEFT_OF_CANCELLING
 

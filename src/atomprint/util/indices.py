@@ -6,7 +6,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+
+from atomprint.util import sparse
 
 _TOO_LARGE = 2**31
 

@@ -8,7 +8,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from atomprint.util.estimators import named_parts
 
@@ -20,7 +19,7 @@ def plain(value: object) -> Any:
     dataclasses of their fields; arrays and all collections become lists, numbers of NumPy those of Python. Numbers that
     JSON does not know become words (``"nan"``, ``"inf"``), and so does everything else.
     """
-    if isinstance(value, BaseEstimator):
+    if hasattr(value, "get_params") and not isinstance(value, type):
         if parts := named_parts(value):
             return {name: plain(part) for name, part in parts.items()}
         return {"class": type(value).__name__} | {k: plain(v) for k, v in value.get_params(deep=False).items()}

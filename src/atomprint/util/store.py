@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from sklearn.base import BaseEstimator
 
+from atomprint.util import sparse
 from atomprint.util.files import written_atomically
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN, path_of
@@ -97,7 +96,7 @@ def digest_of(part: Any) -> bytes:
     elif sparse.issparse(part):
         for array in (part.tocsr().data, part.tocsr().indices, part.tocsr().indptr, np.array(part.shape)):
             digest.update(digest_of(np.asarray(array)))
-    elif isinstance(part, BaseEstimator):
+    elif hasattr(part, "get_params") and not isinstance(part, type):
         digest.update(_class(type(part)))
         for name, value in sorted(part.get_params(deep=False).items()):
             digest.update(name.encode() + b"=" + digest_of(value))

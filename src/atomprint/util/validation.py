@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
-from joblib import cpu_count
 
 _LONGEST = 1e7  # Å, as coordinates
 _MOST_THREADS = 4096  # each has memory of its own
@@ -214,5 +213,6 @@ def check_n_jobs(value: Any, only_physical_cores: bool = False) -> int:
         raise ValueError("n_jobs must not be 0: give a number of threads, or -1 for all cores")
     if n_jobs > 0:
         return n_jobs
-    # What a batch system such as Slurm grants, not what is built in.
+    from joblib import cpu_count  # what a batch system such as Slurm grants, not what is built in
+
     return max(1, cpu_count(only_physical_cores) + 1 + n_jobs)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from sklearn.exceptions import NotFittedError
 
 from atomprint.chemistry.elements import PropertyChannels, channel_table, check_channels
 from atomprint.descriptors.composition.contract import CompositionDescriptor, CompositionError, Contents, FloatArray
@@ -93,5 +92,7 @@ class CompositionChannels(CompositionDescriptor):
         if self.species is not None:
             return check_species(self.species)
         if not hasattr(self, "species_"):
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("CompositionChannels: species is not known: give it or call fit first")
         return self.species_

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import TransformerMixin
 
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
 from atomprint.chemistry.elements import N_ELEMENTS
@@ -17,6 +16,7 @@ from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError
 from atomprint.util.items import items_of
 from atomprint.util.parameters import CheckedParameters
+from atomprint.util.scikit import Transformer
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
     offsets: npt.NDArray[np.int64]
 
 
-class CompositionDescriptor(HasLayout, TransformerMixin, CheckedParameters):
+class CompositionDescriptor(HasLayout, Transformer, CheckedParameters):
     """Base of the features of compositions: a scikit-learn transformer that needs no coordinates.
 
     A subclass gives ``_validate``, ``_layout`` and ``_features``.

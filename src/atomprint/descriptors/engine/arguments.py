@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from atomprint.descriptors.engine.call import Array, Call, FloatArray, Offsets
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.ragged import locate, places
 from atomprint.structures import Batch
+from atomprint.util import sparse
 
 VARIABLES = ("positions", "strain")
 """What features can be differentiated by."""

@@ -11,8 +11,6 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
-from sklearn.base import TransformerMixin
-from sklearn.exceptions import NotFittedError
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
@@ -26,13 +24,14 @@ from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
 from atomprint.util.parameters import CheckedParameters
+from atomprint.util.scikit import Transformer
 from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_periodic, check_species
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
 
 
-class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
+class Descriptor(HasLayout, Transformer, CheckedParameters):
     """Base of all descriptors: a scikit-learn transformer whose input is structures.
 
     A subclass sets the parameters in ``__init__`` (after which they are never changed), checks them in
@@ -397,6 +396,8 @@ class Descriptor(HasLayout, TransformerMixin, CheckedParameters):
         """Return the ascending atomic numbers of the species, given or learnt."""
         species = self._known_species()
         if species is None:
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError(
                 f"{type(self).__name__}: species is not known: give it to the constructor or call fit first"
             )

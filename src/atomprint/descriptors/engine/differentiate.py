@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from atomprint.descriptors.engine.arguments import (
     AtomLists,
@@ -27,6 +26,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import new_rows, parts
 from atomprint.ragged import owners
 from atomprint.structures import counted_from
+from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_bool
 
 

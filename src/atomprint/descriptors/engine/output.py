@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
+from atomprint.util import sparse
 from atomprint.util.indices import narrowed
 
 

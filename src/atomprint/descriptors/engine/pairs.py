@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from atomprint.descriptors.engine.arguments import (
     VARIABLES,
@@ -22,6 +21,7 @@ from atomprint.descriptors.engine.arguments import (
 from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.ragged import offsets_of, owners
+from atomprint.util import sparse
 from atomprint.util.validation import check_bool
 
 IndexArray = npt.NDArray[np.int64]

@@ -1,0 +1,21 @@
+"""``scipy.sparse``, which is imported when a sparse array is made: until then there is none."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+_MODULE = "scipy.sparse"
+
+
+def issparse(array: object) -> bool:
+    """Return whether something is a sparse array or matrix of SciPy."""
+    return _MODULE in sys.modules and bool(sys.modules[_MODULE].issparse(array))
+
+
+def __getattr__(name: str) -> Any:
+    """Return what ``scipy.sparse`` has by this name."""
+    if name.startswith("__"):  # what Python asks of every module
+        raise AttributeError(name)
+    return getattr(importlib.import_module(_MODULE), name)

@@ -91,6 +91,8 @@ class LearnedEmbedding(CheckedParameters):
     (2, 3)
     """
 
+    _unwatched = ("random_state", "mean_", "linear_", "pairs_")
+
     def __init__(
         self,
         n_channels: int = 8,

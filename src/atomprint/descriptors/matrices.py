@@ -454,7 +454,7 @@ class EwaldSumMatrix(_CrystalMatrix):
             If an argument or a structure is not usable, or a structure has more atoms than ``n_atoms_max``;
             the message names the structure.
         """
-        given = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
+        given: dict[str, Any] = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
         return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
 
     def _options(self, batch: Batch, **given: PerStructure) -> _Options:

@@ -412,9 +412,16 @@ class SOAP(CompiledDescriptor):
         sizes = np.where((a == b) & (mode != "mu1nu1"), n * (n + 1) // 2, n * n)
         return offsets_of(sizes * (int(self.l_max) + 1))
 
+    def _call(self, *arguments: Any, **given: Any) -> Call:
+        if self.weighting is not None and self.weighting.get("function") == "exp":
+            rule = "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays"
+            warnings.warn(rule, UserWarning, stacklevel=3)
+        return super()._call(*arguments, **given)
+
     def _compute(self, call: Call, out: Array) -> None:
         if call.dtype == np.float32:
-            self._calculator(dtype="float64").compute_single(*call.core(), out, call.n_threads)
+            double = call.prepared.memo.once("float64", lambda: self._calculator(dtype="float64"))
+            double.compute_single(*call.core(), out, call.n_threads)
         else:
             super()._compute(call, out)
 
@@ -444,12 +451,6 @@ class SOAP(CompiledDescriptor):
         species = self._species() if species is None else species
         mode, species_weights = self._compression()
         weighting = _weighting(self.weighting)
-        if weighting.kind == "exp":
-            warnings.warn(
-                "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays",
-                UserWarning,
-                stacklevel=3,
-            )
         embedding = self._embedding(species)
         return _calculator(
             self.rbf,
@@ -469,11 +470,11 @@ class SOAP(CompiledDescriptor):
             self._averages(),
         )
 
-    def _pairs(self, call: Call) -> list[PairBlock]:
+    def _pairs(self, call: Call) -> Sequence[PairBlock]:
         """Return the derivatives by pairs, without the features of species that a structure does not have."""
-        batch, species = call.batch, self._species()
+        batch, species = call.batch, call.prepared.species
         if self.species_embedding is not None or self._compression()[0] == "mu2":
-            return compiled_pairs(self._calculator(), call, species)
+            return super()._pairs(call)
         present = np.zeros((len(batch), len(species)), dtype=bool)
         present[owners(batch.offsets), call.species] = True
         blocks = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Any, Self
 
@@ -19,6 +19,9 @@ class CheckedParameters(Estimator):
 
     A subclass calls ``_initialise(locals())`` in ``__init__``, and gives ``_validate``.
     """
+
+    # Names of attributes from which nothing follows that is kept; see :mod:`atomprint.util.memo`.
+    _unwatched: Collection[str] = ()
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse names that are no parameters, with the name that was meant, which Python's own message lacks."""

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from atomprint import _core
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch
 from atomprint.neighbours import Pairs, find_around
-from atomprint.pooling.pooling import Plan
+from atomprint.pooling.pooling import Plan, Pooling
 from atomprint.ragged import offsets_of, places
 from atomprint.structures import Batch
+from atomprint.util.memo import Memo
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -62,7 +63,44 @@ class Derivatives(NamedTuple):
     features: Array | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What a descriptor's calls have in common, settled for the parameters that it has.
+
+    Parameters
+    ----------
+    species : tuple of int
+        Ascending atomic numbers; empty for descriptors without ``species``.
+    index_of_number : ndarray of int32, shape (119,), or None
+        Index of each atomic number among the species, -1 for others; None for descriptors without ``species``.
+    n_features : int
+        Number of features of a row, before pooling.
+    dtype : dtype
+        Of the features.
+    sparse : bool
+        Whether users are given sparse arrays; those of the hooks are dense.
+    averages : bool
+        Whether ``_compute`` writes one row for each structure although there are centres.
+    reduction : Pooling or None
+        What makes one row for each structure.
+    n_threads : int or None
+        Number of threads where a call asks for none; None: it depends on the machine.
+    memo : Memo
+        What else follows from the parameters.
+    """
+
+    species: tuple[int, ...]
+    index_of_number: npt.NDArray[np.int32] | None
+    n_features: int
+    dtype: np.dtype[Any]
+    sparse: bool
+    averages: bool
+    reduction: Pooling | None
+    n_threads: int | None
+    memo: Memo
+
+
+@dataclass(slots=True, eq=False)  # not frozen, which would take twice the time
 class Call:
     """What one call computes, sliceable by structures: all that the hooks of a descriptor need to know of it.
 
@@ -72,18 +110,12 @@ class Call:
         The structures.
     species : ndarray of int32, shape (n_atoms,)
         Index of every atom's species among those of the descriptor; empty for descriptors without ``species``.
-    n_features : int
-        Number of features of a row, before pooling.
-    dtype : dtype
-        Of the features.
-    sparse : bool
-        Whether users are given sparse arrays; those of the hooks are dense.
+    prepared : Prepared
+        What all calls of the descriptor have in common: number, type and form of the features.
     centers : CenterBatch
         The centres, without structures for descriptors that have none.
     options : object
         What the hook ``_options`` returned, sliceable by structures, or None.
-    averages : bool
-        Whether ``_compute`` writes one row for each structure although there are centres.
     plan : Plan, optional
         Makes one row for each structure out of those that ``_compute`` writes. Only hooks that a descriptor names in
         ``_pools`` see it, where it is linear, and apply it themselves.
@@ -99,12 +131,9 @@ class Call:
 
     batch: Batch
     species: npt.NDArray[np.int32]
-    n_features: int
-    dtype: np.dtype[Any]
-    sparse: bool = False
+    prepared: Prepared
     centers: CenterBatch = NO_CENTERS
     options: Any = None
-    averages: bool = False
     plan: Plan | None = None
     slots: Offsets | None = None
     attach: bool = True
@@ -177,6 +206,26 @@ class Call:
         return self.batch.core(), self.centers.core(None if self.plan is None else self.plan.row_weights().core())
 
     @property
+    def n_features(self) -> int:
+        """Number of features of a row, before pooling."""
+        return self.prepared.n_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the features."""
+        return self.prepared.dtype
+
+    @property
+    def sparse(self) -> bool:
+        """Whether users are given sparse arrays; those of the hooks are dense."""
+        return self.prepared.sparse
+
+    @property
+    def averages(self) -> bool:
+        """Whether ``_compute`` writes one row for each structure although there are centres."""
+        return self.prepared.averages
+
+    @property
     def has_centers(self) -> bool:
         """Whether the descriptor has centres."""
         return len(self.centers.offsets) > 0
@@ -222,7 +271,7 @@ class Call:
             else:
                 slots, counts = self.slots, np.diff(offsets_of(self.slots >= 0)[self.batch.offsets])
             found = Selection(slots, counts, offsets_of(np.diff(self.rows) * counts))
-            object.__setattr__(self, "_selection", found)  # needed several times, and not cheap in small calls
+            self._selection = found  # needed several times, and not cheap in small calls
             return found
         return self._selection
 

@@ -14,15 +14,18 @@ from ase.data import chemical_symbols
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
-from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks, Prepared
+from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch, Centers
 from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
-from atomprint.layout import HasLayout
+from atomprint.layout import HasLayout, symbols_of
+from atomprint.pooling.pooling import Plan, Pooling
 from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
+from atomprint.util.memo import Memo, memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
 from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_periodic, check_species
@@ -43,8 +46,12 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     Notes
     -----
     Two Python threads may use one descriptor at once: nothing but what ``fit`` learns (``species_``, ``periodic_``) is
-    ever stored.
+    ever stored. What follows from the parameters alone, such as the number of features, is kept beside the descriptor
+    for as long as they are the same.
     """
+
+    # Centres are told to each call, and checked there.
+    _unwatched = ("centers",)
 
     # Names of the hooks that apply linear poolings by themselves: they take calls with a ``plan``, and write to or read
     # from arrays of pooled features.
@@ -358,7 +365,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             given = self.species
             if given is not None:
                 self.species_ = check_species(given)
-                self._species_index(batch)
+                self._species_index(batch, _index_of_number(self.species_))
             else:
                 self.species_ = tuple(int(z) for z in np.unique(batch.numbers))
         return self
@@ -403,19 +410,46 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             )
         return species
 
-    def _species_index(self, batch: Batch) -> npt.NDArray[np.int32]:
+    def _species_index(self, batch: Batch, index_of_number: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Return the index of every atom's species, or raise and name the first unknown one."""
-        species = self._species()
-        index: npt.NDArray[np.int32] = _index_of_number(species)[batch.numbers]
+        index: npt.NDArray[np.int32] = index_of_number[batch.numbers]
         if index.min() < 0:
             structure, atom = batch.locate(int(np.argmin(index)))
             symbol = chemical_symbols[int(batch.numbers[int(np.argmin(index))])]
-            known = ", ".join(chemical_symbols[z] for z in species)
+            known = ", ".join(symbols_of(self._species()))
             raise StructureError(structure, atom, f"species must be one of {known}, got {symbol}")
         return index
 
     def _dtype(self) -> np.dtype[Any]:
         return check_dtype(getattr(self, "dtype", "float64"))
+
+    def _reduction(self) -> Pooling | None:
+        """Return what makes one row of a structure out of those that ``_compute`` writes, or None."""
+        return None
+
+    def _averages(self) -> bool:
+        """Return whether ``_compute`` itself writes one row for each structure although there are centres."""
+        return False
+
+    def _prepared(self) -> Prepared:
+        """Return what all calls have in common, of the last time if nothing has changed since."""
+        memo = memo_of(self)
+        return memo.once("prepared", lambda: self._prepare(memo))
+
+    def _prepare(self, memo: Memo) -> Prepared:
+        has_species, n_jobs = hasattr(self, "species"), getattr(self, "n_jobs", 1)
+        species, n_threads = self._species() if has_species else (), check_n_jobs(n_jobs)
+        return Prepared(
+            species,
+            _index_of_number(species) if has_species else None,
+            self._n_features(),
+            self._dtype(),
+            bool(getattr(self, "sparse", False)),
+            self._averages(),
+            self._reduction(),
+            None if n_jobs is not None and n_jobs < 0 else n_threads,
+            memo,
+        )
 
     def _call(
         self,
@@ -423,24 +457,37 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         n_jobs: int | None = None,
         only_physical_cores: bool = False,
         verbose: bool = False,
+        *,
+        centers: Centers = None,
+        attach: bool = True,
         **given: Any,
     ) -> Call:
         """Read and check everything that a call needs, as users give it: the one way in to all that is computed.
 
         What is ``given`` besides is for ``_options``.
         """
-        n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+        prepared = self._prepared()
+        if n_jobs is None and only_physical_cores is False and prepared.n_threads is not None:
+            n_threads = prepared.n_threads
+        else:
+            n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
         batch = self._read(structures, n_threads)
-        return Call(
-            batch,
-            self._species_index(batch) if hasattr(self, "species") else np.empty(0, dtype=np.int32),
-            self._n_features(),
-            self._dtype(),
-            bool(getattr(self, "sparse", False)),
-            options=self._options(batch, **given),
-            n_threads=n_threads,
-            progress=type(self).__name__ if verbose else None,
-        )
+        table = prepared.index_of_number
+        species = _NO_SPECIES if table is None else self._species_index(batch, table)
+        options = self._options(batch, **given)
+        places, plan = self._places(structures, batch, centers, prepared)
+        progress = type(self).__name__ if verbose else None
+        attached = attach if attach is True else check_bool("attach", attach)
+        return Call(batch, species, prepared, places, options, plan, None, attached, n_threads, progress)
+
+    def _places(
+        self, structures: Structures, batch: Batch, centers: Centers, prepared: Prepared
+    ) -> tuple[CenterBatch, Plan | None]:
+        """Return the centres, and what makes one row for each structure out of theirs; there are none without centres.
+
+        The batch is what has been read of the structures.
+        """
+        return NO_CENTERS, None
 
     def _create(self, call: Call, out: Array | None = None) -> Features:
         rows = compute_rows(self._source(call), call, out)
@@ -466,6 +513,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
     def _has_pairs(self) -> bool:
         return type(self)._pairs is not Descriptor._pairs
+
+
+_NO_SPECIES = np.empty(0, dtype=np.int32)
 
 
 @lru_cache(maxsize=256)

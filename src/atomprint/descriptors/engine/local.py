@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,17 +11,17 @@ from ase import Atoms
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
-from atomprint.descriptors.engine.call import Array, Call
-from atomprint.descriptors.engine.centers import Centers, center_batch, check_centers
+from atomprint.descriptors.engine.call import Array, Call, Prepared
+from atomprint.descriptors.engine.centers import CenterBatch, Centers, center_batch, check_centers
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import Meanings
-from atomprint.pooling.pooling import LocalFeatures, Pooling
+from atomprint.pooling.pooling import LocalFeatures, Plan, Pooling
 from atomprint.structures import Batch, StructureError, Structures, as_list
 from atomprint.util.items import items_of
-from atomprint.util.validation import check_bool, check_choice
+from atomprint.util.validation import check_choice
 
 
 class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
@@ -35,10 +34,6 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         super()._validate()
         check_centers(getattr(self, "centers", None))
         self._given_pooling()
-
-    def _averages(self) -> bool:
-        """Return whether ``_compute`` itself writes one row for each structure."""
-        return False
 
     def create(  # type: ignore[override]  # DScribe's order of arguments
         self,
@@ -278,39 +273,35 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         return Pooling(**pooling.get_params(deep=False) | {"species": self._species()})
 
     def _reduction(self) -> Pooling | None:
-        """Return what makes one row of a structure: the pooling step, or a mean that names do not tell of."""
+        """Return the pooling step, or a mean that names do not tell of."""
         return self._pooling()
 
-    def _call(
-        self,
-        structures: Structures,
-        n_jobs: int | None = None,
-        only_physical_cores: bool = False,
-        verbose: bool = False,
-        *,
-        centers: Centers = None,
-        attach: bool = True,
-        **given: Any,
-    ) -> Call:
+    def _call(self, structures: Structures, *arguments: Any, **given: Any) -> Call:
         if not isinstance(structures, Atoms):
             structures = items_of("structures", structures)  # read again by samplers and poolings
-        call = super()._call(structures, n_jobs, only_physical_cores, verbose, **given)
-        batch, pooling, averages = call.batch, self._reduction(), self._averages()
+        return super()._call(structures, *arguments, **given)
+
+    def _places(
+        self, structures: Structures, batch: Batch, centers: Centers, prepared: Prepared
+    ) -> tuple[CenterBatch, Plan | None]:
         chosen = getattr(self, "centers", None) if centers is None else centers
         single = batch.single
         if callable(chosen):
             chosen = chosen([structures] if single and not isinstance(structures, Batch) else structures)
             single = False
         places = center_batch(batch, chosen, single=single)
-        counts = places.offsets[1:] - places.offsets[:-1]
-        if (averages or pooling is not None) and not counts.all():
-            empty = int(np.argmin(counts))
-            raise StructureError(empty, None, "must have at least one centre to average over, got none")
-        plan = None
-        if pooling is not None:
-            numbers = places.numbers(batch) if pooling._needs_numbers() else None
-            plan = pooling._plan(places.offsets, numbers, places.atoms, structures)
-        return replace(call, centers=places, averages=averages, plan=plan, attach=check_bool("attach", attach))
+        reduction = prepared.reduction
+        if reduction is None and not prepared.averages:
+            return places, None
+        if chosen is not None:
+            counts = places.offsets[1:] - places.offsets[:-1]
+            if not counts.all():
+                rule = "must have at least one centre to average over, got none"
+                raise StructureError(int(np.argmin(counts)), None, rule)
+        if reduction is None:
+            return places, None
+        numbers = places.numbers(batch) if reduction._needs_numbers() else None
+        return places, reduction._plan(places.offsets, numbers, places.atoms, structures)
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,7 +38,7 @@ def locate(offsets: Offsets, row: int) -> tuple[int, int]:
     return structure, int(row - offsets[structure])
 
 
-def split(values: Any, offsets: Offsets) -> Iterator[Any]:
+def split(values: Any, offsets: Offsets | Sequence[int]) -> Iterator[Any]:
     """Yield the rows of each structure, as views."""
     return (values[a:b] for a, b in pairwise(offsets))
 

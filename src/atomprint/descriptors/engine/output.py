@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.ragged import split
 from atomprint.util import sparse
 from atomprint.util.indices import narrowed
 
@@ -168,7 +170,6 @@ def arrange(result: Result, offsets: npt.NDArray[np.integer[Any]], shapes: npt.N
         return result.part(0, int(offsets[-1]), shapes[0].tolist())
     if (shapes == shapes[0]).all():
         return result.part(0, int(offsets[-1]), [len(shapes), *shapes[0].tolist()])
-    return [
-        result.part(int(a), int(b), shape)
-        for a, b, shape in zip(offsets[:-1], offsets[1:], shapes.tolist(), strict=True)
-    ]
+    if isinstance(result, DenseRows) and shapes.shape[1] == 1:  # most often, and quickly: there may be many
+        return list(split(result.array, offsets.tolist()))
+    return [result.part(a, b, shape) for (a, b), shape in zip(pairwise(offsets.tolist()), shapes.tolist(), strict=True)]

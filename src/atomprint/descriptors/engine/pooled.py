@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,9 +15,12 @@ from atomprint.descriptors.engine.parts import parts
 from atomprint.pooling.pooling import Plan, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import Batch, counted_from
+from atomprint.util.overlap import in_order
 from atomprint.util.rounding import LEFT_OF_CANCELLING
 
 _CHUNK_BYTES = 16 * 2**20
+# Of rows that are computed before they are pooled: they stay in cache, and there are parts for all threads.
+_POOLED_BYTES = 2 * 2**20
 
 
 class Pooled:
@@ -39,13 +43,22 @@ class Pooled:
         if "_compute" in self._own:
             self._source._compute(call, out)
             return
-        for start, part in parts(call, call.computed, call.n_features):
+        # Of fixed size, so that no bit depends on the number of threads.
+        all_parts = list(parts(call, call.computed, call.n_features, _POOLED_BYTES))
+        n_threads = call.n_threads if len(all_parts) >= 8 * call.n_threads else 1
+
+        def pool(one: tuple[int, Call]) -> None:
+            start, part = one
+            if n_threads > 1:
+                part = replace(part, n_threads=1)
             with counted_from(start):
                 rows, plan = self._rows(part), _plan(part)
                 out[start : start + len(part)] = plan(rows)
                 bounds = self._cancelling()
                 if bounds is not None and isinstance(plan, PoolingPlan):
                     _drop_rounding(out[start : start + len(part)], plan, rows, bounds)
+
+        deque(in_order(pool, all_parts, n_threads), maxlen=0)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         if "_vjp" in self._own:

@@ -1,0 +1,48 @@
+"""Work on threads of Python, for what releases the interpreter's lock most of the time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], n_threads: int) -> Iterator[R]:
+    """Yield what a function returns for each item, while other threads are at the next ones.
+
+    Parameters
+    ----------
+    function : callable
+        Called for several items at once.
+    items : iterable
+        Asked for in the thread of the caller, and never more than ``n_threads`` ahead of what is yielded.
+    n_threads : int
+        Number of threads; with one all is done in the thread of the caller, when it is asked for.
+
+    Yields
+    ------
+    object
+        In the order of the items. The first error in this order is raised in place of its result; what has not begun
+        by then is left undone, as it is where the caller stops before the end.
+    """
+    if n_threads <= 1:
+        yield from map(function, items)
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    begun: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            for item in items:
+                begun.append(pool.submit(copy_context().run, function, item))
+                if len(begun) > n_threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for one in begun:
+                one.cancel()

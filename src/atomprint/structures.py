@@ -397,6 +397,11 @@ def read_structures(path: str | PathLike[str]) -> list[Atoms]:
         If there is no such file, something in it cannot be read or is no structure in which each site holds one atom,
         or there is nothing in it; the message says what, and in which row.
     """
+    return list(iter_structures(path))
+
+
+def iter_structures(path: str | PathLike[str]) -> Iterator[Atoms]:
+    """Yield what :func:`read_structures` returns, with no more in memory than the format makes necessary."""
     from atomprint.formats.reading import structures_of
 
     if not Path(path).exists():
@@ -406,17 +411,24 @@ def read_structures(path: str | PathLike[str]) -> list[Atoms]:
     return structures_of(Path(path))
 
 
+def structure_of(item: Any, index: int) -> Any:
+    """Return the only structure in a file, and all that is no name of a file as it is."""
+    if not isinstance(item, str | PathLike):
+        return item
+    try:
+        frames = read_structures(item)
+    except ValueError as error:
+        raise StructureError(index, None, str(error)) from error
+    if len(frames) != 1:
+        rule = f"{str(item)!r} holds {len(frames)} structures, not one"
+        raise StructureError(index, None, rule, argument="structures")
+    return frames[0]
+
+
 def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     """Return numbers, positions, cell and pbc of a pymatgen object, recognised by its attributes, or a file."""
     if isinstance(item, str | PathLike):
-        try:
-            frames = read_structures(item)
-        except ValueError as error:
-            raise StructureError(index, None, str(error)) from error
-        if len(frames) != 1:
-            rule = f"{str(item)!r} holds {len(frames)} structures, not one"
-            raise StructureError(index, None, rule, argument="structures")
-        atoms = frames[0]
+        atoms = structure_of(item, index)
         return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
     if not hasattr(item, "cart_coords"):
         rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {kind_of(item)}"

@@ -136,13 +136,17 @@ class _MatrixDescriptor(Descriptor):
         rows = selection.slots, selection.row_offsets
         self._run(_core.matrix_jacobian, call.batch, call.options, *rows, *out, self._size(), rule, call.n_threads)
 
-    def _options(self, batch: Batch) -> _Options:
+    def _of_stream(self) -> dict[str, Any]:
+        """Return the random numbers, which go on from piece to piece."""
+        return {"rng": np.random.default_rng(self.seed)} if self.permutation == "random" else {}
+
+    def _options(self, batch: Batch, rng: np.random.Generator | None = None) -> _Options:
         """Return what the core needs besides the batch, after the last check of it."""
         size = self._size()
         _check_sizes(batch, size)
         if self.permutation != "random":
             return _Options()
-        rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed) if rng is None else rng
         return _Options(noise=rng.normal(scale=check_real("sigma", self.sigma), size=(len(batch), size)))
 
     def fit(self, X: Structures, y: Any = None) -> Self:
@@ -457,8 +461,8 @@ class EwaldSumMatrix(_CrystalMatrix):
         given: dict[str, Any] = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
         return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
 
-    def _options(self, batch: Batch, **given: PerStructure) -> _Options:
-        return replace(super()._options(batch), ewald=self._ewald(batch, given))
+    def _options(self, batch: Batch, rng: np.random.Generator | None = None, **given: PerStructure) -> _Options:
+        return replace(super()._options(batch, rng), ewald=self._ewald(batch, given))
 
     def get_matrix(
         self,

@@ -92,8 +92,8 @@ def _leads(folder: Path, value: object) -> bool:
         return False
 
 
-def structures_of(path: Path) -> list[Atoms]:
-    """Return the structures of all rows of a path.
+def structures_of(path: Path) -> Iterator[Atoms]:
+    """Yield the structures of all rows of a path, read one after the other where the format allows.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def structures_of(path: Path) -> list[Atoms]:
     roles = choose_roles(found, targets={}, structure=None, formula=None, id_=None, groups={})
     if not roles.has_structures:
         raise ValueError(f"{path.name} has formulas, but no structures")
-    return [_structure(row, roles, path, number) for number, row in enumerate(found.rows)]
+    for number, row in enumerate(found.rows):
+        yield _structure(row, roles, path, number)
 
 
 def _structure(row: Row, roles: Roles, path: Path, number: int) -> Atoms:

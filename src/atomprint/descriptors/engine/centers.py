@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from atomprint import _core
 from atomprint.ragged import offsets_of, pick, places
-from atomprint.structures import Batch, StructureError
+from atomprint.structures import Batch, StructureError, StructureTypeError
 
 Centers: TypeAlias = Any
 """Indices of atoms, or Cartesian points in Å of shape (n_centers, 3); one such list for each structure, where
@@ -149,15 +149,16 @@ def _centers_of_one(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
     if given is None:
         return np.arange(n_atoms), None
-    where = f"structure {structure}: centers"
     if not _is_list(given):
-        raise TypeError(f"{where} must be a list of atom indices or of Cartesian points, got {given!r}")
+        rule = f"centers must be a list of atom indices or of Cartesian points, got {given!r}"
+        raise StructureTypeError(structure, None, rule)
     if len(given) == 0:
         return np.empty(0, dtype=np.int64), np.empty((0, 3))
     if not isinstance(given, np.ndarray):
         scalars = [isinstance(c, Integral) and not isinstance(c, bool) for c in given]
         if any(scalars) and not all(scalars):
-            raise ValueError(f"{where} must be all atom indices or all Cartesian points, got both: {given!r}")
+            rule = f"centers must be all atom indices or all Cartesian points, got both: {given!r}"
+            raise StructureError(structure, None, rule)
     try:
         array = np.asarray(given)
     except ValueError:
@@ -180,5 +181,7 @@ def _centers_of_one(
             raise StructureError(structure, None, rule, f"centre {wrong[0]}")
         return np.full(len(point), -1), point
     if array.ndim == 1 and array.dtype.kind in "fb":
-        raise TypeError(f"{where} must be integers where they are atom indices, got {given!r}")
-    raise ValueError(f"{where} must be atom indices or Cartesian points of shape (n_centers, 3), got {given!r}")
+        rule = f"centers must be integers where they are atom indices, got {given!r}"
+        raise StructureTypeError(structure, None, rule)
+    rule = f"centers must be atom indices or Cartesian points of shape (n_centers, 3), got {given!r}"
+    raise StructureError(structure, None, rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
@@ -22,13 +22,24 @@ from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
+from atomprint.descriptors.engine.stream import pieces
 from atomprint.layout import HasLayout, symbols_of
 from atomprint.pooling.pooling import Plan, Pooling
-from atomprint.structures import Batch, StructureError, Structures, as_list, checked, read_batch
+from atomprint.structures import Batch, StructureError, Structures, as_list, checked, counted_from, read_batch
 from atomprint.util.memo import Memo, memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
-from atomprint.util.validation import check_bool, check_choice, check_dtype, check_n_jobs, check_periodic, check_species
+from atomprint.util.validation import (
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_n_jobs,
+    check_periodic,
+    check_species,
+)
+
+_MOST_THERE = 2**12
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
@@ -203,6 +214,44 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
         return self._create(self._call(structures, n_jobs, only_physical_cores, verbose), out)
+
+    def iter_create(
+        self,
+        structures: Structures,
+        *,
+        chunk: int | None = None,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> Iterator[Features]:
+        """Compute the descriptor of many structures piece by piece, with memory that does not grow with their number.
+
+        Parameters
+        ----------
+        structures : iterable of structures
+            As for :meth:`create`, and iterators, which are read no further than the piece needs: a generator, a file
+            (as a stream where its format allows), a :class:`~atomprint.structures.Batch`, a data set, a list, also of
+            files.
+        chunk : int, optional
+            Number of structures of a piece. Default: as many as have 4 MiB of features for each thread, at most 1024.
+        n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Yields
+        ------
+        ndarray or sparse array of shape (n_structures, n_features)
+            The next structures, in their order: what :meth:`transform` would return for them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, when the piece is asked for; structures are counted from the start of the stream. An
+            empty stream has no pieces.
+
+        See Also
+        --------
+        create : With ``out`` it writes to a table that is there already, such as a memory map.
+        """
+        return self._stream(structures, chunk, n_jobs, only_physical_cores)
 
     def derivatives(
         self,
@@ -493,6 +542,42 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         rows = compute_rows(self._source(call), call, out)
         return as_given(arrange(rows, call.rows, call.row_shapes, call.batch.single), out)
 
+    def _stream(
+        self, structures: Structures, chunk: int | None, n_jobs: int | None, only_physical_cores: bool, **given: Any
+    ) -> Iterator[Features]:
+        """Return what :meth:`iter_create` promises, after the checks that need no structure."""
+        if chunk is not None:
+            check_integer("chunk", chunk, 1)
+        prepared = self._prepared()
+        n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+        row_bytes = _row_bytes(self.get_number_of_features(), prepared.dtype, prepared.sparse)
+        of_pieces = self._of_stream() | given
+        centers = of_pieces.pop("centers", None)
+        if callable(centers):
+            of_pieces["centers"], centers = centers, None
+        in_turn = pieces(structures, centers, chunk, row_bytes / n_threads, self._has_rows_of_centers())
+
+        def compute() -> Iterator[Features]:
+            for first, items, chosen in in_turn:
+                own = of_pieces if chosen is None else of_pieces | {"centers": chosen}
+                with counted_from(first):
+                    found = self._table(self._call(items, n_threads, **own), items)
+                yield found
+
+        return compute()
+
+    def _of_stream(self) -> dict[str, Any]:
+        """Return what all pieces of a stream are given for ``_options``."""
+        return {}
+
+    def _has_rows_of_centers(self) -> bool:
+        """Return whether there is a row for each centre, and not for each structure."""
+        return False
+
+    def _table(self, call: Call, structures: Structures) -> Features:
+        """Return the features of a call as :meth:`transform` does."""
+        return self._create(call)
+
     def _source(self, call: Call) -> Hooks:
         """Return what computes the rows of a call: this, or its pooling."""
         return self if call.plan is None else Pooled(self, call.plan)
@@ -516,6 +601,11 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
 
 _NO_SPECIES = np.empty(0, dtype=np.int32)
+
+
+def _row_bytes(n_features: int, dtype: np.dtype[Any], sparse: bool) -> int:
+    """Return about how much memory a row of features needs; of sparse ones few are there."""
+    return max(1, min(n_features, _MOST_THERE) * (dtype.itemsize + 4) if sparse else n_features * dtype.itemsize)
 
 
 @lru_cache(maxsize=256)

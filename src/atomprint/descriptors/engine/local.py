@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -80,6 +81,54 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
         return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers), out)
+
+    def iter_create(
+        self,
+        structures: Structures,
+        centers: Centers = None,
+        *,
+        chunk: int | None = None,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> Iterator[Features]:
+        """Compute the descriptor of many structures piece by piece, with memory that does not grow with their number.
+
+        Parameters
+        ----------
+        structures : iterable of structures
+            As for :meth:`create`, and iterators, which are read no further than the piece needs: a generator, a file
+            (as a stream where its format allows), a :class:`~atomprint.structures.Batch`, a data set, a list, also of
+            files.
+        centers : iterable or callable, optional
+            An item for each structure, as for :meth:`create`; or a function that is given the structures of a piece.
+        chunk : int, optional
+            Number of structures of a piece. Default: as many as have 4 MiB of features for each thread, at most 1024.
+        n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Yields
+        ------
+        ndarray or sparse array of shape (n_structures, n_features), or LocalFeatures
+            The next structures, in their order: what :meth:`transform` would return for them. Where neither averaging
+            nor pooling makes one row for each structure, the rows of all centres and where those of each structure
+            begin.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`, when the piece is asked for; structures are counted from the start of the stream. An
+            empty stream has no pieces.
+
+        See Also
+        --------
+        create : With ``out`` it writes to a table that is there already, such as a memory map.
+        """
+        centers = getattr(self, "centers", None) if centers is None else centers
+        if centers is not None and not callable(centers) and not isinstance(centers, Iterable):
+            raise TypeError(
+                f"centers must be a function, or an iterable with an item for each structure, got {centers!r}"
+            )
+        return self._stream(structures, chunk, n_jobs, only_physical_cores, centers=centers)
 
     def derivatives(  # type: ignore[override]  # DScribe's order of arguments
         self,
@@ -227,12 +276,20 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             The latter where neither averaging nor pooling makes one row for each structure.
         """
         # Only tables with a row for each structure become data frames where scikit-learn is told to make them.
-        if self._averages() or self._reduction() is not None:
+        if not self._has_rows_of_centers():
             return super().transform(X)
         X = as_list(X)
-        call = self._call(X)
+        return self._table(self._call(X), X)
+
+    def _has_rows_of_centers(self) -> bool:
+        prepared = self._prepared()
+        return not prepared.averages and prepared.reduction is None
+
+    def _table(self, call: Call, structures: Structures) -> Features:
+        if call.per_structure:
+            return super()._table(call, structures)
         values, centers = compute_rows(self, call).array, call.centers
-        return LocalFeatures(values, centers.offsets, centers.numbers(call.batch), centers.atoms, X)
+        return LocalFeatures(values, centers.offsets, centers.numbers(call.batch), centers.atoms, structures)
 
     def fit_transform(self, X: Structures, y: Any = None, **fit_params: Any) -> Features:
         """Call ``fit`` and ``transform`` with the same structures."""

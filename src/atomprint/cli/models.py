@@ -90,7 +90,7 @@ def predict(
 
 
 def _model_file(path: Path) -> Path:
-    from atomprint.workflow.runs.train import MODEL_FILE
+    from atomprint.workflow.saved.container import MODEL_FILE
 
     if path.is_dir():
         path = path / MODEL_FILE

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
-from sklearn.model_selection import train_test_split
 
 from atomprint.chemistry.contents import counted, each_counted, numbers_of
 from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_formula
@@ -219,6 +218,8 @@ class Dataset:
                 f"valid and test must leave something to train with, got {sizes['valid']} + {sizes['test']} "
                 f"of {len(rest)}"
             )
+        from sklearn.model_selection import train_test_split
+
         parts = {}
         for name, size in sizes.items():
             parts[name] = rest[:0]

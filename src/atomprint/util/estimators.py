@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import copy
 
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.pipeline import Pipeline
-
 from atomprint.util.types import Estimator
 
 NOTHING = (None, "passthrough", "drop")  # in place of a step
@@ -32,6 +28,10 @@ def layers(model: Estimator) -> Iterator[Estimator]:
     That is the best estimator of a fitted search, the last step of a pipeline, the fitted regressor behind a scaled
     target, and the fitted classifier behind calibrated probabilities, if there is only one.
     """
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.pipeline import Pipeline
+
     while True:
         yield model
         if hasattr(model, "best_estimator_"):
@@ -48,6 +48,8 @@ def layers(model: Estimator) -> Iterator[Estimator]:
 
 def steps_before(layer: Estimator) -> list[tuple[str, Estimator]]:
     """Return names and transformers before the last step of a pipeline, without those that do nothing."""
+    from sklearn.pipeline import Pipeline
+
     steps = layer.steps[:-1] if isinstance(layer, Pipeline) else ()
     return [(name, step) for name, step in steps if step not in NOTHING]
 
@@ -73,5 +75,7 @@ def unwrap(model: Estimator) -> tuple[list[Estimator], Estimator]:
 
 def _attribute(estimator: Estimator) -> str:
     """Return where a pipeline or a union, of tables or of local features, keeps its parts; empty for all else."""
+    from sklearn.compose import ColumnTransformer
+
     names = () if isinstance(estimator, ColumnTransformer) else ("steps", "transformer_list", "transformers")
     return next((name for name in names if hasattr(estimator, name)), "")

@@ -1,14 +1,21 @@
 """Whole workflows: recipes, training runs, benchmarks, and models that are saved, loaded and asked for predictions."""
 
-from atomprint.workflow.recipes.auto import AutoRecipe, auto_recipe
-from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.train import Run, train
-from atomprint.workflow.saved.card import Card, PredictionInterval, Training, VersionWarning
-from atomprint.workflow.saved.container import ModelFileError
-from atomprint.workflow.saved.domain import Domain
-from atomprint.workflow.saved.model import TrainedModel, load_model
-from atomprint.workflow.saved.pipeline import AtomRows, LocalUnion, assemble
-from atomprint.workflow.saved.predictions import Predictions
+from typing import TYPE_CHECKING
+
+from atomprint.util.door import door
+
+if TYPE_CHECKING:
+    from atomprint.workflow.recipes.auto import AutoRecipe, auto_recipe
+    from atomprint.workflow.recipes.recipe import Recipe
+    from atomprint.workflow.runs.train import Run, train
+    from atomprint.workflow.saved.card import Card, PredictionInterval, Training, VersionWarning
+    from atomprint.workflow.saved.container import ModelFileError
+    from atomprint.workflow.saved.domain import Domain
+    from atomprint.workflow.saved.model import TrainedModel, load_model
+    from atomprint.workflow.saved.pipeline import AtomRows, LocalUnion, assemble
+    from atomprint.workflow.saved.predictions import Predictions
+
+__getattr__ = door(__name__)
 
 __all__ = [
     "AtomRows",

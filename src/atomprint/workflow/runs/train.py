@@ -30,10 +30,10 @@ from atomprint.workflow.recipes.features import named_classes
 from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.runs.describe import compute_features, drop_failures
+from atomprint.workflow.saved.container import MODEL_FILE
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
 
-MODEL_FILE = "model.atomprint"
 FILES = (
     "results.json",
     "predictions.csv",

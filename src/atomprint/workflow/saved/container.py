@@ -16,6 +16,8 @@ from atomprint.util.text import in_words
 FORMAT = "atomprint model"
 FORMAT_VERSION = 1
 CARD = "card.json"
+MODEL_FILE = "model.atomprint"
+"""Its name among the files of a training run."""
 
 _MAX_CARD = 2**26  # bytes: a card is text for people, and its size is checked before anything else is known
 # What a file may say that its members hold: real models are 2 to 20 times larger than their files.

@@ -18,6 +18,13 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.pipeline import Pipeline
 from sklearn.utils.discovery import all_estimators
 
+# All classes that files know by name; what these modules import has the others.
+import atomprint.descriptors
+import atomprint.learn.estimators.levels
+import atomprint.learn.estimators.selection
+import atomprint.learn.models.catalogue
+import atomprint.learn.task.noise
+import atomprint.workflow.saved.pipeline  # noqa: F401
 from atomprint.util.extras import require
 from atomprint.util.registry import KNOWN, path_of, public
 from atomprint.workflow.saved.bounds import check_booster, check_parts, parts_of

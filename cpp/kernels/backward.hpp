@@ -3,69 +3,132 @@
 // instruction set.
 #pragma once
 
-// The block of cotangents of one coupling and one l as matrix[n of the partner][n of the group], n_pad
-// columns.
-template <class T, int W>
-inline void coupling_matrix(const T* g, const Coupling& coupling, std::int32_t n_max, std::int32_t n_pad, T* matrix) {
-    if (coupling.triangular) {
-        for (std::int32_t n = 0; n < n_max; ++n) {
-            matrix[n * n_pad + n] = *g + *g;
-            ++g;
-            for (std::int32_t m = n + 1; m < n_max; ++m)
-                matrix[n * n_pad + m] = matrix[m * n_pad + n] = *g++;
-        }
-    } else if (coupling.transposed && n_max % W == 0) {
-        for (std::int32_t n = 0; n < n_max; n += W)
-            for (std::int32_t m = 0; m < n_max; m += W)
-                transpose<T, W>(g + n * n_max + m, n_max, matrix + m * n_pad + n, n_pad);
-    } else {
-        const std::int32_t row = coupling.transposed ? 1 : n_pad, column = coupling.transposed ? n_pad : 1;
-        for (std::int32_t n = 0; n < n_max; ++n)
-            for (std::int32_t m = 0; m < n_max; ++m)
-                matrix[n * row + m * column] = *g++;
+// out[m] += sum over k < K of c[m][k] r[k] for each of some rows, `stride` apart.
+template <class T, int W, int K>
+inline __attribute__((always_inline)) void add_rows(const Vec<T, W> (&r)[K], const T* c, std::size_t stride,
+                                                    std::int32_t rows, T* out) {
+    for (std::int32_t m = 0; m < rows; ++m, c += stride, out += stride) {
+        Vec<T, W> even = load<T, W>(out), odd{};
+        unroll<K / 2>([&](auto k) {
+            even += c[2 * k] * r[2 * k];
+            odd += c[2 * k + 1] * r[2 * k + 1];
+        });
+        store<T, W>(out, even + odd);
     }
-    for (std::int32_t n = 0; n < n_max; ++n)
-        for (std::int32_t m = n_max; m < n_pad; ++m)
-            matrix[n * n_pad + m] = T(0);
 }
 
+// out[m][n'] += sum over n of c[m][n] g[n][n'], or with Transposed of c[m][n'] g[n'][n], for a matrix of n_max rows of
+// which whole vectors can be read: W columns of the result at a time, with K rows of the matrix in registers. Rows
+// beyond the last are the last again; columns of c beyond n_max are zero.
+template <class T, int W, bool Transposed>
+void add_product_with(const T* g, std::size_t g_stride, std::int32_t n_max, std::int32_t n_pad, const T* c,
+                      std::size_t stride, std::int32_t rows, T* out) {
+    const auto row = [&](std::int32_t n) { return g + (n < n_max ? n : n_max - 1) * g_stride; };
+    for (std::int32_t v = 0; v < n_pad; v += W)
+        for (std::int32_t n = 0; n < n_max;) {
+            const auto strip = [&]<int K>() __attribute__((always_inline)) {
+                Vec<T, W> r[K];
+                if constexpr (Transposed)
+                    unroll<(K + W - 1) / W>([&](auto tile) {
+                        Vec<T, W> columns[W];
+                        unroll<W>([&](auto k) { columns[k] = load<T, W>(row(v + k) + n + tile * W); });
+                        transpose<T, W>(columns);
+                        unroll<(K < W ? K : W)>([&](auto k) { r[tile * W + k] = columns[k]; });
+                    });
+                else
+                    unroll<K>([&](auto k) { r[k] = load<T, W>(row(n + k) + v); });
+                add_rows<T, W, K>(r, c + n, stride, rows, out + v);
+                n += K;
+            };
+            constexpr int most = W > 8 ? W : 8;
+            const std::int32_t left = n_max - n;
+            if (left > most / 2 && n_pad - n >= most)
+                strip.template operator()<most>();
+            else if (left > most / 4 && n_pad - n >= most / 2)
+                strip.template operator()<most / 2>();
+            else
+                strip.template operator()<most / 4>();
+        }
+}
+
+// From the upper triangle of G, row by row, to G + G^T in n_pad columns.
 template <class T, int W>
-void couple_with(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
-                 std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
-                 T* scratch) {
+void symmetric_matrix(const T* g, std::int32_t n_max, std::int32_t n_pad, T* matrix) {
+    using V = Vec<T, W>;
+    T numbers[W];
+    for (int k = 0; k < W; ++k)
+        numbers[k] = static_cast<T>(k);
+    const V lane = load<T, W>(numbers);
+    for (std::int32_t i = 0; i < n_pad; i += W)
+        for (std::int32_t j = i; j < n_pad; j += W) {
+            V tile[W];
+            unroll<W>([&](auto k) {
+                const std::int32_t n = i + k < n_max ? i + k : n_max - 1;
+                tile[k] = load<T, W>(g + n * n_max - n * (n - 1) / 2 - n + j);
+                if (i == j) // what stands before the start of the row is part of the one before
+                    tile[k] = lane >= static_cast<T>(int(k)) ? tile[k] : V{};
+            });
+            const auto put = [&](std::int32_t row, std::int32_t column,
+                                 const V(&rows)[W]) __attribute__((always_inline)) {
+                unroll<W>([&](auto k) { store<T, W>(matrix + (row + k) * n_pad + column, rows[k]); });
+            };
+            V other[W];
+            unroll<W>([&](auto k) { other[k] = tile[k]; });
+            transpose<T, W>(other);
+            if (i == j) {
+                unroll<W>([&](auto k) { tile[k] += other[k]; });
+                put(i, i, tile);
+            } else {
+                put(i, j, tile);
+                put(j, i, other);
+            }
+        }
+}
+
+template <class T>
+std::size_t couple_scratch(std::int32_t n_pad) {
+    return static_cast<std::size_t>(2 * n_pad + 1) * (n_pad + 1) + lanes<T>;
+}
+
+// Each block of cotangents G is read once, for both of its groups: adjoint_a = G c_b and adjoint_b = G^T c_a.
+template <class T, int W>
+void couple_with(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
+                 std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
     const std::int32_t n_max = model.n_max;
-    const std::size_t triangle = static_cast<std::size_t>(n_max) * (n_max + 1) / 2;
-    const std::size_t square = static_cast<std::size_t>(n_max) * n_max;
-    std::int32_t columns[largest_n];
-    for (std::int32_t n = 0; n < n_max; ++n)
-        columns[n] = n;
+    const std::size_t n_columns = c.n_columns;
+    const std::size_t n_numbers = n_columns * (model.l_max + 1) * (model.l_max + 1);
+    for (std::size_t k = 0; k < n_numbers; ++k)
+        adjoint[k] = T(0);
+    T* const last = scratch + n_pad * n_pad;
+    for (std::int32_t k = 0; k < n_blocks; ++k) {
+        const PowerBlock& block = blocks[k];
+        const std::int32_t per_l = block.triangular ? n_max * (n_max + 1) / 2 : n_max * n_max;
+        const T* g = cotangent + block.first;
+        for (std::int32_t l = 0; l <= model.l_max; ++l, g += per_l) {
+            const T* matrix = g;
+            if (l == model.l_max && n_max % W != 0) { // nothing can be read behind the last row
+                for (std::int32_t f = 0; f < per_l; ++f)
+                    last[f] = g[f];
+                matrix = last;
+            }
+            const T* const own = c.data + c.first[l];
+            T* const to = adjoint + c.first[l];
+            const std::int32_t rows = 2 * l + 1;
+            if (block.triangular) {
+                symmetric_matrix<T, W>(matrix, n_max, n_pad, scratch);
+                add_product_with<T, W, false>(scratch, n_pad, n_max, n_pad, own + block.a, n_columns, rows,
+                                              to + block.a);
+            } else {
+                add_product_with<T, W, false>(matrix, n_max, n_max, n_pad, own + block.a, n_columns, rows,
+                                              to + block.b);
+                add_product_with<T, W, true>(matrix, n_max, n_max, n_pad, own + block.b, n_columns, rows, to + block.a);
+            }
+        }
+    }
     for (std::int32_t l = 0; l <= model.l_max; ++l) {
-        Product<T> p{scratch,
-                     static_cast<std::size_t>(n_pad),
-                     nullptr,
-                     c.n_columns,
-                     columns,
-                     n_max,
-                     adjoint.data + adjoint.first[l] + column,
-                     static_cast<std::size_t>(adjoint.n_columns),
-                     false};
-        for (std::int32_t k = 0; k < n_couplings; ++k) {
-            const Coupling& coupling = couplings[k];
-            const T* g = cotangent + coupling.first + l * (coupling.triangular ? triangle : square);
-            // Cotangents that have the form of the matrix are used where they are.
-            const bool ready = !coupling.triangular && !coupling.transposed && n_max == n_pad;
-            if (!ready)
-                coupling_matrix<T, W>(g, coupling, n_max, n_pad, scratch);
-            p.radial = ready ? g : scratch;
-            p.harmonics = c.data + c.first[l] + coupling.partner;
-            multiply<T, W>(p, 2 * l + 1, n_pad);
-            p.add = true;
-        }
-        for (std::int32_t m = 0; m < 2 * l + 1; ++m) {
-            T* const row = p.out + static_cast<std::size_t>(m) * p.out_stride;
-            for (std::int32_t n = 0; n < n_pad; ++n)
-                row[n] = p.add ? row[n] * model.prefactor[l] : T(0);
-        }
+        T* const to = adjoint + c.first[l];
+        for (std::size_t f = 0; f < (2 * l + 1) * n_columns; ++f)
+            to[f] *= model.prefactor[l];
     }
 }
 

@@ -56,12 +56,10 @@ std::size_t soap_scratch(const ExpansionModel<T>& model) {
 }
 
 template <class T>
-void couple(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
-            std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
-            T* scratch) {
-    with_columns<T>(n_pad, [&]<int W>() {
-        couple_with<T, W>(model, cotangent, couplings, n_couplings, n_pad, c, adjoint, column, scratch);
-    });
+void couple(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
+            std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
+    with_columns<T>(
+        n_pad, [&]<int W>() { couple_with<T, W>(model, cotangent, blocks, n_blocks, n_pad, c, adjoint, scratch); });
 }
 
 template <class T>
@@ -93,8 +91,8 @@ void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBloc
 }
 
 template <class T>
-constexpr SoapKernels<T> soap{soap_scratch<T>,  expand<T>,         power<T>,   couple<T>,  backward<T>,
-                              differentiate<T>, harmonics_size<T>, project<T>, gradient<T>};
+constexpr SoapKernels<T> soap{soap_scratch<T>, expand<T>,        power<T>,          couple_scratch<T>, couple<T>,
+                              backward<T>,     differentiate<T>, harmonics_size<T>, project<T>,        gradient<T>};
 
 constexpr MatrixKernels matrix_kernels{coulomb_matrix,
                                        sine_matrix,

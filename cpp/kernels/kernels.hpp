@@ -78,14 +78,6 @@ struct Coefficients {
     std::int32_t n_columns;
 };
 
-// Features that couple the columns of one group to those of a partner.
-struct Coupling {
-    std::int32_t partner;    // first column
-    std::int32_t transposed; // whether the rows n of the feature block belong to the group, not to the partner
-    std::int32_t triangular; // group and partner are the same, and only n' >= n is a feature
-    std::size_t first;       // feature where the block starts
-};
-
 // One run of features in the derivative with respect to one neighbour, whose species has the weights `u_a`
 // and `u_b` in the columns `a` and `b`.
 template <class T>
@@ -109,11 +101,11 @@ struct SoapKernels {
     void (*power)(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
                   LeastPower<T> least, T* features);
 
-    // adjoint[column onwards] = derivative of cotangent * features with respect to the coefficients of the
-    // group in these columns, for one centre; `scratch` has room for n_max * n_pad numbers.
-    void (*couple)(const PowerModel<T>& model, const T* cotangent, const Coupling* couplings, std::int32_t n_couplings,
-                   std::int32_t n_pad, const Coefficients<T>& c, const Coefficients<T>& adjoint, std::int32_t column,
-                   T* scratch);
+    // adjoint = derivative of the sum of cotangent * features over some blocks with respect to the coefficients of one
+    // centre, in the form of these; `scratch` has room for couple_scratch(n_pad) numbers.
+    std::size_t (*couple_scratch)(std::int32_t n_pad);
+    void (*couple)(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
+                   std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch);
     // For each neighbour the derivative of sum(adjoint * coefficients) with respect to the vector to it, with
     // the adjoint of its group in the columns column[group] onwards.
     void (*backward)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,

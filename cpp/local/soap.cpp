@@ -79,7 +79,7 @@ struct Soap<T>::Workspace {
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
-    std::vector<Coupling> couplings;
+    std::vector<PowerBlock> blocks_there;
     std::vector<double> slope, gradient[3];
     AlignedVector<T> values, slopes, harmonics, projections;
     std::vector<GradientBlock<T>> blocks;
@@ -146,13 +146,9 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     for (std::int32_t l = 0; l <= l_max; ++l)
         prefactor_.push_back(static_cast<T>(std::numbers::pi * std::sqrt(8.0 / (2.0 * l + 1.0))));
 
-    couplings_.resize(p_.n_channels + 1);
     const auto add_block = [&](std::int32_t a, std::int32_t b) {
         const std::size_t n = n_max;
         blocks_.push_back({a * n_pad_, b * n_pad_, a == b, n_features_});
-        couplings_[a].push_back({b * n_pad_, true, a == b, n_features_});
-        if (a != b)
-            couplings_[b].push_back({a * n_pad_, false, false, n_features_});
         n_features_ += (a == b ? n * (n + 1) / 2 : n * n) * n_l;
     };
     for (std::int32_t a = 0; a < p_.n_channels; ++a)
@@ -446,21 +442,16 @@ void Soap<T>::couple(Workspace& work, const T* cotangent) const {
     if (has_total())
         add_total(work, 1);
     work.adjoint.resize(n_coefficients() + vector_slack, T(0));
-    grow(work.couple_scratch, static_cast<std::size_t>(p_.n_max) * n_pad_ + vector_slack);
-    const Coefficients<T> c = work.view(n_columns_), adjoint{work.adjoint.data(), work.first.data(), n_columns_};
+    const auto& kernel = kernels().soap.of<T>();
+    grow(work.couple_scratch, kernel.couple_scratch(n_pad_));
     const std::int32_t total = p_.n_channels;
-    const auto present = [&](std::int32_t group) { return group == total || work.present[group]; };
-    for (std::int32_t group = 0; group < total + has_total(); ++group) {
-        if (!present(group))
-            continue;
-        work.couplings.clear();
-        for (const Coupling& coupling : couplings_[group])
-            if (present(coupling.partner / n_pad_))
-                work.couplings.push_back(coupling);
-        kernels().soap.of<T>().couple(power_, cotangent, work.couplings.data(),
-                                      static_cast<std::int32_t>(work.couplings.size()), n_pad_, c, adjoint,
-                                      group * n_pad_, work.couple_scratch.data());
-    }
+    const auto present = [&](std::int32_t column) { return column == total * n_pad_ || work.present[column / n_pad_]; };
+    work.blocks_there.clear();
+    for (const PowerBlock& block : blocks_)
+        if (present(block.a) && present(block.b))
+            work.blocks_there.push_back(block);
+    kernel.couple(power_, cotangent, work.blocks_there.data(), static_cast<std::int32_t>(work.blocks_there.size()),
+                  n_pad_, work.view(n_columns_), work.adjoint.data(), work.couple_scratch.data());
     if (has_total()) // the total is the sum of the channels
         for (std::size_t row = 0; row < n_coefficients(); row += n_columns_)
             for (std::int32_t group = 0; group < total; ++group)

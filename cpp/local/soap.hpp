@@ -109,9 +109,8 @@ private:
     std::vector<double> recursion_;
     std::vector<T> harmonics_gradient_, prefactor_;
     std::vector<PowerBlock> blocks_;
-    Bounds bounds_;                                // of these: degree 0, then all others
-    double largest_product_;                       // of radial functions of other degrees, times prefactors
-    std::vector<std::vector<Coupling>> couplings_; // of each channel, and of their total
+    Bounds bounds_;          // of these: degree 0, then all others
+    double largest_product_; // of radial functions of other degrees, times prefactors
     std::size_t n_features_ = 0;
     std::int32_t n_groups_, n_columns_, n_pad_;
     ExpansionModel<T> expansion_;

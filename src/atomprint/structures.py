@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import index as as_index
 from os import PathLike
 from pathlib import Path
@@ -21,7 +23,7 @@ from atomprint.formats.judge import (
     RADII,
     by_structure,
     check_occupancies,
-    warn_of_close_atoms,
+    close_atoms,
 )
 from atomprint.ragged import locate, offsets_of, pick
 from atomprint.util.items import items_of
@@ -33,6 +35,11 @@ file that ASE reads, or a :class:`Batch`."""
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 T = TypeVar("T")
+
+Warn: TypeAlias = Callable[[str], object]
+"""What is told of something that may be a mistake."""
+
+warn_user: Warn = partial(warnings.warn, stacklevel=2)
 
 _NO_CELL = np.zeros((3, 3))
 _NO_PBC = (False, False, False)
@@ -302,10 +309,10 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
     return checked(read_batch(structures), periodic)
 
 
-def checked(batch: Batch, periodic: bool | None, *, warn: bool = False, n_threads: int = 1) -> Batch:
+def checked(batch: Batch, periodic: bool | None, *, warn: Warn | None = None, n_threads: int = 1) -> Batch:
     """Return a batch for use as :func:`as_batch` says, or raise where it is of no use.
 
-    Atoms that are nearer to each other than any in matter get a warning if ``warn``.
+    What there is to say of atoms that are nearer to each other than any in matter is told to ``warn``.
     """
     if periodic is False and (np.count_nonzero(batch.pbc) or np.count_nonzero(batch.cells)):
         cells, pbc = np.zeros(batch.cells.shape), np.zeros(batch.pbc.shape, dtype=np.bool_)
@@ -465,14 +472,14 @@ def kind_of(item: Any) -> str:
     return "nan, a missing value" if isinstance(item, float) and item != item else type(item).__name__
 
 
-def _check(batch: Batch, periodic: bool, warn: bool, n_threads: int) -> None:
+def _check(batch: Batch, periodic: bool, warn: Warn | None, n_threads: int) -> None:
     if len(batch) == 0:
         raise ValueError("structures must hold at least one structure, got an empty Batch")
-    limits = RADII if warn else None, CLOSE_FRACTION, CLOSE_DISTANCE
+    limits = None if warn is None else RADII, CLOSE_FRACTION, CLOSE_DISTANCE
     problem, structure, atom, other, close = _core.inspect_batch(batch.core(), periodic, *limits, n_threads)
     if problem == _core.Problem.none:
-        if close:
-            warn_of_close_atoms(by_structure(close))
+        if warn is not None and close:
+            warn(close_atoms(by_structure(close)))
         return
     if problem == _core.Problem.empty:
         raise StructureError(structure, None, "must have at least one atom, got none")

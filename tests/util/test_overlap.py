@@ -53,3 +53,15 @@ def test_stopping_leaves_the_rest_undone_and_settings_are_those_of_the_caller():
         got.close()
     assert len(done) < 12
     assert {setting for _, setting in done} == {"raise"}
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_errors_of_the_items_come_when_it_is_their_turn(n_threads):
+    def items():
+        yield from range(3)
+        raise KeyError("fourth")
+
+    got = in_order(str, items(), n_threads)
+    assert [next(got) for _ in range(3)] == ["0", "1", "2"]
+    with pytest.raises(KeyError, match="fourth"):
+        next(got)

@@ -13,7 +13,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Axis, Block, Layout
-from atomprint.structures import Batch, FloatArray, StructureError, Structures, checked, read_batch
+from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_batch, warn_user
 from atomprint.util.registry import public
 from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
@@ -298,9 +298,9 @@ class CoulombMatrix(_MatrixDescriptor):
 class _CrystalMatrix(_MatrixDescriptor):
     """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
 
-    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
+    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
         given = read_batch(structures)
-        batch = checked(given, True, warn=given is not structures, n_threads=n_threads)
+        batch = checked(given, True, warn=None if given is structures else warn, n_threads=n_threads)
         if batch.pbc.all():
             return batch
         # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.
@@ -459,7 +459,7 @@ class EwaldSumMatrix(_CrystalMatrix):
             the message names the structure.
         """
         given: dict[str, Any] = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
+        return self._create(structures, n_jobs, only_physical_cores, verbose, out, **given)
 
     def _options(self, batch: Batch, rng: np.random.Generator | None = None, **given: PerStructure) -> _Options:
         return replace(super()._options(batch, rng), ewald=self._ewald(batch, given))

@@ -13,7 +13,7 @@ import numpy as np
 from atomprint import _core
 from atomprint.descriptors.engine.compiled import Compiled, CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
-from atomprint.structures import Batch, StructureError, Structures
+from atomprint.structures import Batch, StructureError, Structures, Warn, warn_user
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
@@ -202,8 +202,8 @@ class _Broadened(Compiled):
         self._terms()
         self._scaling()
 
-    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
-        batch = super()._read(structures, n_threads)
+    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
+        batch = super()._read(structures, n_threads, warn)
         repeating = np.flatnonzero(batch.pbc.any(axis=1))
         if len(repeating) and any(term.weighting == "unity" and term.order > 1 for term in self._terms()):
             rule = "repeats, so that weighting must have a function with a cutoff, got 'unity'"
@@ -418,8 +418,8 @@ class MBTR(_Broadened):
                 raise ValueError("normalization must not be 'valle_oganov' with 'atomic_number'")
         return normalization, check_bool("normalize_gaussians", self.normalize_gaussians)
 
-    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
-        batch = super()._read(structures, n_threads)
+    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
+        batch = super()._read(structures, n_threads, warn)
         if self.normalization == "valle_oganov":
             _check_volumes(batch)
         return batch
@@ -492,8 +492,8 @@ class ValleOganov(_Broadened):
     def _scaling(self) -> tuple[str, bool]:
         return "valle_oganov", True
 
-    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
-        batch = super()._read(structures, n_threads)
+    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
+        batch = super()._read(structures, n_threads, warn)
         _check_volumes(batch)
         return batch
 

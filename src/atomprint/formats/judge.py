@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -99,16 +98,11 @@ def check_distances(
         raise ValueError(too_close(f"atoms {first} and {second}", distance, limit))
 
 
-def warn_of_close_atoms(found: Sequence[Close]) -> None:
-    """Warn once if structures that were made in memory, and not read from a file, have atoms that are too close.
-
-    What was found is a pair of each, as :func:`close_pairs` returns them.
-    """
-    if found:
-        structure, atom, other, distance, limit = found[0]
-        others = f"; {len(found)} structures have such atoms" if len(found) > 1 else ""
-        which = f"structure {structure}, atoms {atom} and {other}"
-        warnings.warn(f"{too_close(which, distance, limit)}{others}", stacklevel=2)
+def close_atoms(found: Sequence[Close]) -> str:
+    """Return what there is to say of structures with atoms that are too close; of each, there is one pair."""
+    structure, atom, other, distance, limit = found[0]
+    others = f"; {len(found)} structures have such atoms" if len(found) > 1 else ""
+    return f"{too_close(f'structure {structure}, atoms {atom} and {other}', distance, limit)}{others}"
 
 
 def too_close(which: str, distance: float, limit: float) -> str:

@@ -26,8 +26,8 @@ def in_order(function: Callable[[T], R], items: Iterable[T], n_threads: int) -> 
     Yields
     ------
     object
-        In the order of the items. The first error in this order is raised in place of its result; what has not begun
-        by then is left undone, as it is where the caller stops before the end.
+        In the order of the items. The first error in this order, which may be one of the items themselves, is raised in
+        place of its result; what has not begun by then is left undone, as it is where the caller stops before the end.
     """
     if n_threads <= 1:
         yield from map(function, items)
@@ -37,12 +37,21 @@ def in_order(function: Callable[[T], R], items: Iterable[T], n_threads: int) -> 
     begun: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         try:
-            for item in items:
-                begun.append(pool.submit(copy_context().run, function, item))
-                if len(begun) > n_threads:
+            remaining, more, error = iter(items), True, None
+            while more or begun:
+                while more and len(begun) <= n_threads:
+                    try:
+                        item = next(remaining)
+                    except StopIteration:
+                        more = False
+                    except Exception as found:
+                        more, error = False, found
+                    else:
+                        begun.append(pool.submit(copy_context().run, function, item))
+                if begun:
                     yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+            if error is not None:
+                raise error
         finally:
             for one in begun:
                 one.cancel()

@@ -19,13 +19,24 @@ from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch, Center
 from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.output import arrange
+from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.descriptors.engine.stream import pieces
 from atomprint.layout import HasLayout, symbols_of
 from atomprint.pooling.pooling import Plan, Pooling
-from atomprint.structures import Batch, StructureError, Structures, as_list, checked, counted_from, read_batch
+from atomprint.structures import (
+    Batch,
+    StructureError,
+    Structures,
+    Warn,
+    as_list,
+    checked,
+    counted_from,
+    read_batch,
+    warn_user,
+)
 from atomprint.util.memo import Memo, memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
@@ -99,22 +110,22 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         """Return the number of features, where there is a faster way than to build their names."""
         return self._layout().n_features
 
-    def _read(self, structures: Structures, n_threads: int = 1) -> Batch:
+    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
         """Return the checked batch, with what this descriptor asks of its structures."""
         choice, learnt = getattr(self, "periodic", False), getattr(self, "periodic_", None)
         # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
         periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
         given = read_batch(structures)
         # A Batch has been read before, and data of potentials may have atoms that are too close.
-        batch = checked(given, periodic, warn=given is not structures, n_threads=n_threads)
+        batch = checked(given, periodic, warn=None if given is structures else warn, n_threads=n_threads)
         if periodic is False and np.count_nonzero(given.pbc) and hasattr(self, "periodic"):
             n_repeat = int(given.pbc.any(axis=1).sum())
             if choice == "auto":
                 reason = "was learnt as False in fit, from structures that do not repeat"
-                warnings.warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored", stacklevel=2)
+                warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored")
             elif learnt is None and n_repeat == len(batch):
                 rule = "periodic is False, but all structures repeat: their cells are ignored"
-                warnings.warn(f"{rule}; give periodic=True, or 'auto'", stacklevel=2)
+                warn(f"{rule}; give periodic=True, or 'auto'")
         return batch
 
     def _cancelling(self) -> npt.NDArray[np.int64] | None:
@@ -213,7 +224,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         ValueError, TypeError
             If an argument or a structure is not usable; the message names the structure and the atom.
         """
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose), out)
+        return self._create(structures, n_jobs, only_physical_cores, verbose, out)
 
     def iter_create(
         self,
@@ -509,6 +520,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         *,
         centers: Centers = None,
         attach: bool = True,
+        warn: Warn = warn_user,
         **given: Any,
     ) -> Call:
         """Read and check everything that a call needs, as users give it: the one way in to all that is computed.
@@ -516,11 +528,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         What is ``given`` besides is for ``_options``.
         """
         prepared = self._prepared()
-        if n_jobs is None and only_physical_cores is False and prepared.n_threads is not None:
-            n_threads = prepared.n_threads
-        else:
-            n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
-        batch = self._read(structures, n_threads)
+        n_threads = self._n_threads(n_jobs, only_physical_cores)
+        batch = self._read(structures, n_threads, warn)
         table = prepared.index_of_number
         species = _NO_SPECIES if table is None else self._species_index(batch, table)
         options = self._options(batch, **given)
@@ -528,6 +537,12 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         progress = type(self).__name__ if verbose else None
         attached = attach if attach is True else check_bool("attach", attach)
         return Call(batch, species, prepared, places, options, plan, None, attached, n_threads, progress)
+
+    def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
+        known = self._prepared().n_threads
+        if n_jobs is None and only_physical_cores is False and known is not None:
+            return known
+        return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
 
     def _places(
         self, structures: Structures, batch: Batch, centers: Centers, prepared: Prepared
@@ -538,7 +553,35 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         """
         return NO_CENTERS, None
 
-    def _create(self, call: Call, out: Array | None = None) -> Features:
+    def _create(
+        self,
+        structures: Structures,
+        n_jobs: int | None,
+        only_physical_cores: bool,
+        verbose: bool,
+        out: Array | None,
+        **given: Any,
+    ) -> Features:
+        """Return a row for each structure; many of them are read on some threads while others compute."""
+        alike = all(value is None or np.isscalar(value) for value in given.values())
+        if out is None and verbose is False and is_long(structures) and alike and not self._of_stream():
+            n_threads, prepared = self._n_threads(n_jobs, only_physical_cores), self._prepared()
+            if n_threads > 1 and not prepared.sparse:
+                rows = np.empty((len(structures), prepared.n_features), dtype=prepared.dtype)
+                told = compute_overlapped(
+                    lambda part, warn: self._call(part, 1, warn=warn, **given),
+                    self._compute,
+                    structures,
+                    rows,
+                    n_threads,
+                )
+                if told:
+                    self._read(structures, n_threads)  # warns of all together
+                if told is not None:
+                    return rows
+        return self._created(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
+
+    def _created(self, call: Call, out: Array | None = None) -> Features:
         rows = compute_rows(self._source(call), call, out)
         return as_given(arrange(rows, call.rows, call.row_shapes, call.batch.single), out)
 
@@ -576,7 +619,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
     def _table(self, call: Call, structures: Structures) -> Features:
         """Return the features of a call as :meth:`transform` does."""
-        return self._create(call)
+        return self._created(call)
 
     def _source(self, call: Call) -> Hooks:
         """Return what computes the rows of a call: this, or its pooling."""

@@ -80,7 +80,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
         """
-        return self._create(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers), out)
+        return self._created(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers), out)
 
     def iter_create(
         self,

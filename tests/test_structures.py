@@ -11,6 +11,7 @@ from ase.build import bulk, molecule
 from ase.cell import Cell
 from ase.io import write
 
+from atomprint import _core
 from atomprint.descriptors import ACSF
 from atomprint.structures import Batch, StructureError, as_batch, attempt, checked, counted_from, read_batch, reason_of
 
@@ -318,3 +319,17 @@ def test_centres_that_integers_cannot_count_lattice_vectors_to():
         acsf.create([bulk("Na"), wire], centers=[None, [[9e6, 0, 0]]])
     near = acsf.create(wire, centers=[[1e6, 0, 0]])
     np.testing.assert_allclose(near, acsf.create(wire, centers=[[0.0, 0, 0]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 17, 40])
+def test_what_is_not_finite_is_found_wherever_it_is(dtype, n):
+    limits = np.finfo(dtype)
+    for value in (0.0, limits.max, limits.min, limits.smallest_subnormal):
+        numbers = np.full(n, value, dtype=dtype)
+        assert _core.all_finite(numbers)
+        for k in range(n):
+            for wrong in (np.inf, -np.inf, np.nan, -np.nan):
+                spoilt = numbers.copy()
+                spoilt[k] = wrong
+                assert not _core.all_finite(spoilt)

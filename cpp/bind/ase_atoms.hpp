@@ -18,6 +18,8 @@ struct AseArrays {
     std::unique_ptr<std::int32_t[]> numbers;
     std::unique_ptr<double[]> positions, cells;
     std::unique_ptr<bool[]> pbc;
+
+    const std::uint8_t* flags() const { return reinterpret_cast<const std::uint8_t*>(pbc.get()); }
 };
 
 namespace ase {
@@ -83,7 +85,7 @@ private:
     const char* kinds_;
     int item_size_;
     std::vector<Py_intptr_t> shape_;
-    PyObject* dtype_ = nullptr; // the caller keeps the array, and so the type
+    PyObject* dtype_ = nullptr; // kept for ever
 
     bool fits(int n_dimensions, const Py_intptr_t* shape, Py_intptr_t& length) const {
         if (n_dimensions != static_cast<int>(shape_.size()))
@@ -110,10 +112,28 @@ private:
             if (direct->data == found->data && direct->n_dimensions == found->n_dimensions &&
                 (direct->flags & contiguous) == contiguous &&
                 std::equal(found->shape, found->shape + found->n_dimensions, direct->shape))
-                dtype_ = direct->dtype;
+                dtype_ = nb::borrow(direct->dtype).release().ptr();
         }
         return found->data; // which the array owns, not the capsule
     }
+};
+
+// What is looked up in all of them, made once: it would take half the time of a small molecule.
+struct Names {
+    nb::handle ndarray = nb::object(nb::module_::import_("numpy").attr("ndarray")).release();
+    Reader numbers{ndarray, "iu", 8, {-1}}, positions{ndarray, "f", 8, {-1, 3}}, cells{ndarray, "f", 8, {3, 3}},
+        flags{ndarray, "b", 1, {3}};
+    nb::handle arrays_ = name("arrays"), cell_ = name("cell"), pbc_ = name("pbc"), array_ = name("array"),
+               numbers_ = name("numbers"), positions_ = name("positions"), own_cell_ = name("_cellobj"),
+               own_pbc_ = name("_pbc");
+
+    static Names& get() {
+        static auto* const names = new Names; // which no thread but that with the GIL touches
+        return *names;
+    }
+
+private:
+    static nb::handle name(const char* text) { return PyUnicode_InternFromString(text); }
 };
 
 // The arrays of one structure, kept while they are read.
@@ -130,11 +150,8 @@ struct Found {
 // range: then the slow way finds out what is wrong, if anything is.
 inline bool read_atoms(const nanobind::list& items, nanobind::handle atoms_type, AseArrays& out) {
     namespace nb = nanobind;
-    const nb::object ndarray = nb::module_::import_("numpy").attr("ndarray");
-    ase::Reader numbers(ndarray, "iu", 8, {-1}), positions(ndarray, "f", 8, {-1, 3}), cells(ndarray, "f", 8, {3, 3}),
-        flags(ndarray, "b", 1, {3});
-    const nb::str arrays_("arrays"), cell_("cell"), pbc_("pbc"), array_("array"), numbers_("numbers"),
-        positions_("positions"), own_cell_("_cellobj"), own_pbc_("_pbc");
+    auto& [ndarray, numbers, positions, cells, flags, arrays_, cell_, pbc_, array_, numbers_, positions_, own_cell_,
+           own_pbc_] = ase::Names::get();
 
     // Some structures at a time, so that memory is fetched for all of them at once.
     constexpr std::size_t together = 16;

@@ -2,6 +2,8 @@
 #include "bind/arrays.hpp"
 
 #include <array>
+#include <bit>
+#include <limits>
 
 #include "bind/ase_atoms.hpp"
 #include "core/checks.hpp"
@@ -57,17 +59,6 @@ CentreArrays::CentreArrays(Positions points, Integers atoms, Integers offsets, s
 
 namespace {
 
-nb::object atoms_to_numpy(const nb::list& items, const nb::type_object& atoms_type) {
-    AseArrays found;
-    if (!read_atoms(items, atoms_type, found))
-        return nb::none();
-    const std::size_t n = items.size(), n_atoms = static_cast<std::size_t>(found.offsets.back());
-    return nb::make_tuple(to_numpy(std::move(found.numbers), {n_atoms}),
-                          to_numpy(std::move(found.positions), {n_atoms, 3}),
-                          to_numpy(std::move(found.offsets), {n + 1}), to_numpy(std::move(found.cells), {n, 3, 3}),
-                          to_numpy(std::move(found.pbc), {n, 3}));
-}
-
 using Radii = In<double, nb::ndim<1>>;
 
 CloseLimits limits_of(const Radii& radii, double fraction, double least) {
@@ -85,8 +76,9 @@ nb::tuple to_python(ClosePairs&& pairs) {
                           to_numpy(std::move(pairs.limit), {n}));
 }
 
-nb::tuple inspect_batch(const BatchArrays& batch, bool need_cell, const std::optional<Radii>& radii, double fraction,
-                        double least, int n_threads) {
+// None where there is nothing to tell, most often.
+nb::object inspected(const Batch& batch, bool need_cell, const std::optional<Radii>& radii, double fraction,
+                     double least, int n_threads) {
     const CloseLimits limits = radii ? limits_of(*radii, fraction, least) : CloseLimits{};
     Inspection found;
     {
@@ -94,7 +86,75 @@ nb::tuple inspect_batch(const BatchArrays& batch, bool need_cell, const std::opt
         found = inspect(batch, need_cell, radii ? &limits : nullptr, n_threads);
     }
     const Finding& first = found.problem;
+    if (first.problem == Problem::none && found.close.structure.empty())
+        return nb::none();
     return nb::make_tuple(first.problem, first.structure, first.atom, first.other, to_python(std::move(found.close)));
+}
+
+nb::object arrays_of(AseArrays&& read) {
+    const std::size_t n = read.offsets.size() - 1, n_atoms = static_cast<std::size_t>(read.offsets.back());
+    return nb::make_tuple(to_numpy(std::move(read.numbers), {n_atoms}),
+                          to_numpy(std::move(read.positions), {n_atoms, 3}), to_numpy(std::move(read.offsets), {n + 1}),
+                          to_numpy(std::move(read.cells), {n, 3, 3}), to_numpy(std::move(read.pbc), {n, 3}));
+}
+
+nb::object inspect_batch(const BatchArrays& batch, bool need_cell, const std::optional<Radii>& radii, double fraction,
+                         double least, int n_threads) {
+    return inspected(batch, need_cell, radii, fraction, least, n_threads);
+}
+
+nb::object atoms_to_numpy(const nb::list& items, const nb::type_object& atoms_type) {
+    AseArrays read;
+    return read_atoms(items, atoms_type, read) ? arrays_of(std::move(read)) : nb::none();
+}
+
+nb::object read_and_inspect(const nb::list& items, const nb::type_object& atoms_type, std::optional<bool> periodic,
+                            const Radii& radii, double fraction, double least, int n_threads) {
+    AseArrays read;
+    if (!read_atoms(items, atoms_type, read))
+        return nb::none();
+    const std::size_t n = items.size();
+    bool *pbc = read.pbc.get(), *end = pbc + 3 * n;
+    std::size_t n_repeating = 0;
+    for (const bool* own = pbc; own < end; own += 3)
+        n_repeating += own[0] || own[1] || own[2];
+    if (periodic == false) {
+        std::fill_n(read.cells.get(), 9 * n, 0.0);
+        std::fill(pbc, end, false);
+    }
+    const Batch batch{read.positions.get(), read.numbers.get(), read.offsets.data(), read.cells.get(), read.flags(), n};
+    const nb::object found = inspected(batch, periodic == true, radii, fraction, least, n_threads);
+    return nb::make_tuple(arrays_of(std::move(read)), n_repeating, found);
+}
+
+// The exponent of what is not finite has all bits, so that one more carries over to the sign.
+template <class T, class Bits>
+bool all_finite(const In<T, nb::ndim<1>>& numbers) {
+    constexpr Bits exponent = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+    constexpr Bits lowest = exponent & (~exponent + 1);
+    constexpr std::size_t lanes = 64 / sizeof(T); // several vectors at once
+    const T* x = numbers.data();
+    const std::size_t n = numbers.shape(0);
+    std::array<Bits, lanes> carried{};
+    const auto add = [&](std::size_t lane, T value) {
+        carried[lane] |= (std::bit_cast<Bits>(value) & exponent) + lowest;
+    };
+    std::size_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            add(lane, x[i + lane]);
+    for (std::size_t lane = 0; i < n; ++i, ++lane)
+        add(lane, x[i]);
+    return std::none_of(carried.begin(), carried.end(), [](Bits bits) { return bits >> (8 * sizeof(Bits) - 1) != 0; });
+}
+
+std::int64_t first_unknown(const In<std::int32_t, nb::ndim<1>>& numbers,
+                           const In<std::int32_t, nb::shape<119>>& index_of_number) {
+    const std::int32_t *z = numbers.data(), *table = index_of_number.data();
+    for (std::size_t i = 0; i < numbers.shape(0); ++i)
+        if (z[i] < 0 || z[i] > 118 || table[z[i]] < 0)
+            return static_cast<std::int64_t>(i);
+    return -1;
 }
 
 nb::tuple pairs_too_close(const BatchArrays& batch, const Radii& radii, double fraction, double least) {
@@ -145,9 +205,19 @@ void define(nb::module_& m) {
     m.def("read_atoms", &atoms_to_numpy, nb::arg("items"), nb::arg("type"),
           "Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc); None if any is no object of "
           "the type, or not as ASE makes it.");
+    m.def("read_checked", &read_and_inspect, nb::arg("items"), nb::arg("type"), nb::arg("periodic").none(),
+          nb::arg("radii"), nb::arg("fraction"), nb::arg("least"), nb::arg("n_threads"),
+          "The same, how many structures repeat, and what inspect_batch finds. With periodic=False cells are zeros; "
+          "with True there must be some.");
+    m.def("all_finite", &all_finite<double, std::uint64_t>, nb::arg("numbers").noconvert());
+    m.def("all_finite", &all_finite<float, std::uint32_t>, nb::arg("numbers").noconvert(),
+          "Whether there is neither an infinity nor a nan among numbers.");
+    m.def("first_unknown", &first_unknown, nb::arg("numbers"), nb::arg("index_of_number"),
+          "First atom whose number has no index, that is -1, in a table of all up to 118; -1 if there is none.");
     m.def("inspect_batch", &inspect_batch, nb::arg("batch"), nb::arg("need_cell"), nb::arg("radii").none(),
           nb::arg("fraction"), nb::arg("least"), nb::arg("n_threads"),
-          "First problem of a batch and, if there is none, what close_pairs returns: (problem, structure, atom, other "
+          "None or, if there is something to tell, the first problem of a batch and, if there is none, what "
+          "close_pairs returns: (problem, structure, atom, other "
           "atom, close pairs); none are looked for if radii is None.");
     m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),
           "For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than "

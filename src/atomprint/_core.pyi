@@ -58,9 +58,26 @@ def read_atoms(items: list, type: type) -> object:
     Arrays of a list of ase.Atoms as (numbers, positions, offsets, cells, pbc); None if any is no object of the type, or not as ASE makes it.
     """
 
-def inspect_batch(batch: Batch, need_cell: bool, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, fraction: float, least: float, n_threads: int) -> tuple:
+def read_checked(items: list, type: type, periodic: bool | None, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], fraction: float, least: float, n_threads: int) -> object:
     """
-    First problem of a batch and, if there is none, what close_pairs returns: (problem, structure, atom, other atom, close pairs); none are looked for if radii is None.
+    The same, how many structures repeat, and what inspect_batch finds. With periodic=False cells are zeros; with True there must be some.
+    """
+
+@overload
+def all_finite(numbers: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> bool: ...
+
+@overload
+def all_finite(numbers: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> bool:
+    """Whether there is neither an infinity nor a nan among numbers."""
+
+def first_unknown(numbers: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index_of_number: Annotated[NDArray[numpy.int32], dict(shape=(119), order='C', device='cpu', writable=False)]) -> int:
+    """
+    First atom whose number has no index, that is -1, in a table of all up to 118; -1 if there is none.
+    """
+
+def inspect_batch(batch: Batch, need_cell: bool, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, fraction: float, least: float, n_threads: int) -> object:
+    """
+    None or, if there is something to tell, the first problem of a batch and, if there is none, what close_pairs returns: (problem, structure, atom, other atom, close pairs); none are looked for if radii is None.
     """
 
 def close_pairs(batch: Batch, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], fraction: float, least: float) -> tuple:

@@ -277,9 +277,12 @@ class Batch:
 def _made(*fields: npt.NDArray[Any] | bool) -> Batch:
     """Return a batch of arrays that are known to be right: checks would take a tenth of a small call."""
     batch = object.__new__(Batch)
-    for name, value in zip(Batch.__slots__, fields, strict=True):
-        object.__setattr__(batch, name, value)
+    for put, value in zip(_PUT, fields, strict=True):
+        put(batch, value)
     return batch
+
+
+_PUT = [getattr(Batch, name).__set__ for name in Batch.__slots__]  # past the guard of a frozen class
 
 
 def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
@@ -314,11 +317,37 @@ def checked(batch: Batch, periodic: bool | None, *, warn: Warn | None = None, n_
 
     What there is to say of atoms that are nearer to each other than any in matter is told to ``warn``.
     """
+    if len(batch) == 0:
+        raise ValueError("structures must hold at least one structure, got an empty Batch")
     if periodic is False and (np.count_nonzero(batch.pbc) or np.count_nonzero(batch.cells)):
         cells, pbc = np.zeros(batch.cells.shape), np.zeros(batch.pbc.shape, dtype=np.bool_)
         batch = _made(batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single)
-    _check(batch, bool(periodic), warn, n_threads)
+    limits = None if warn is None else RADII, CLOSE_FRACTION, CLOSE_DISTANCE
+    found: Any = _core.inspect_batch(batch.core(), periodic is True, *limits, n_threads)
+    if found is not None:
+        _tell(batch, found, warn or warn_user)
     return batch
+
+
+def read_checked(structures: Structures, periodic: bool | None, warn: Warn, n_threads: int = 1) -> tuple[Batch, int]:
+    """Return structures as :func:`as_batch` does, and how many of them repeat, whether this counts or not.
+
+    What there is to say of atoms that are too close is told to ``warn``, but not of those of a Batch, which has been
+    read before: data of potentials may have such atoms.
+    """
+    items = [structures] if isinstance(structures, Atoms) else structures
+    if type(items) is list and items:
+        limits = RADII, CLOSE_FRACTION, CLOSE_DISTANCE
+        read: Any = _core.read_checked(items, Atoms, periodic, *limits, n_threads)
+        if read is not None:
+            arrays, n_repeating, found = read
+            batch = _made(*arrays, items is not structures)
+            if found is not None:
+                _tell(batch, found, warn)
+            return batch, n_repeating
+    given = read_batch(structures)
+    n_repeating = int(given.pbc.any(axis=1).sum()) if np.count_nonzero(given.pbc) else 0
+    return checked(given, periodic, warn=None if given is structures else warn, n_threads=n_threads), n_repeating
 
 
 def read_batch(structures: Structures) -> Batch:
@@ -472,14 +501,11 @@ def kind_of(item: Any) -> str:
     return "nan, a missing value" if isinstance(item, float) and item != item else type(item).__name__
 
 
-def _check(batch: Batch, periodic: bool, warn: Warn | None, n_threads: int) -> None:
-    if len(batch) == 0:
-        raise ValueError("structures must hold at least one structure, got an empty Batch")
-    limits = None if warn is None else RADII, CLOSE_FRACTION, CLOSE_DISTANCE
-    problem, structure, atom, other, close = _core.inspect_batch(batch.core(), periodic, *limits, n_threads)
+def _tell(batch: Batch, found: tuple[Any, ...], warn: Warn) -> None:
+    """Tell of atoms that are too close, or raise the first problem that was found in a batch."""
+    problem, structure, atom, other, close = found
     if problem == _core.Problem.none:
-        if warn is not None and close:
-            warn(close_atoms(by_structure(close)))
+        warn(close_atoms(by_structure(close)))
         return
     if problem == _core.Problem.empty:
         raise StructureError(structure, None, "must have at least one atom, got none")

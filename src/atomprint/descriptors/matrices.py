@@ -13,7 +13,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.layout import Axis, Block, Layout
-from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_batch, warn_user
+from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_checked, warn_user
 from atomprint.util.registry import public
 from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
@@ -299,8 +299,7 @@ class _CrystalMatrix(_MatrixDescriptor):
     """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
 
     def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        given = read_batch(structures)
-        batch = checked(given, True, warn=None if given is structures else warn, n_threads=n_threads)
+        batch, _ = read_checked(structures, True, warn, n_threads)
         if batch.pbc.all():
             return batch
         # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.

@@ -14,6 +14,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.compiled import Compiled, CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
 from atomprint.structures import Batch, StructureError, Structures, Warn, warn_user
+from atomprint.util.memo import memo_of
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_bool,
@@ -204,11 +205,17 @@ class _Broadened(Compiled):
 
     def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
         batch = super()._read(structures, n_threads, warn)
-        repeating = np.flatnonzero(batch.pbc.any(axis=1))
-        if len(repeating) and any(term.weighting == "unity" and term.order > 1 for term in self._terms()):
+        if np.count_nonzero(batch.pbc) and self._is_endless():
             rule = "repeats, so that weighting must have a function with a cutoff, got 'unity'"
-            raise StructureError(repeating[0], None, f"{rule}; periodic=False ignores the cell")
+            repeating = int(np.argmax(batch.pbc.any(axis=1)))
+            raise StructureError(repeating, None, f"{rule}; periodic=False ignores the cell")
         return batch
+
+    def _is_endless(self) -> bool:
+        """Return whether a term of several atoms has no cutoff."""
+        return memo_of(self).once(
+            "endless", lambda: any(term.weighting == "unity" and term.order > 1 for term in self._terms())
+        )
 
     def _n_features(self) -> int:
         n = len(self._species())

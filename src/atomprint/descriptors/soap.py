@@ -22,7 +22,7 @@ from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, z
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import offsets_of, owners
-from atomprint.structures import StructureError, Structures
+from atomprint.structures import Batch, StructureError, Structures
 from atomprint.util.registry import public
 from atomprint.util.validation import (
     check_choice,
@@ -412,11 +412,10 @@ class SOAP(CompiledDescriptor):
         sizes = np.where((a == b) & (mode != "mu1nu1"), n * (n + 1) // 2, n * n)
         return offsets_of(sizes * (int(self.l_max) + 1))
 
-    def _call(self, *arguments: Any, **given: Any) -> Call:
+    def _options(self, batch: Batch) -> None:
         if self.weighting is not None and self.weighting.get("function") == "exp":
             rule = "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays"
-            warnings.warn(rule, UserWarning, stacklevel=3)
-        return super()._call(*arguments, **given)
+            warnings.warn(rule, UserWarning, stacklevel=4)
 
     def _compute(self, call: Call, out: Array) -> None:
         if call.dtype == np.float32:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, FloatArray, Offsets
 from atomprint.descriptors.engine.output import DenseRows, arrange
 from atomprint.ragged import locate, places
@@ -62,6 +63,8 @@ def as_gradient(
 
 def check_wrt(wrt: Variables) -> tuple[str, ...]:
     """Return the names of the variables, or raise."""
+    if wrt is VARIABLES:
+        return VARIABLES
     names = (wrt,) if isinstance(wrt, str) else wrt
     known = isinstance(names, tuple | list) and all(isinstance(name, str) and name in VARIABLES for name in names)
     if not known or not names or len(set(names)) < len(names):
@@ -156,41 +159,46 @@ def flat_cotangents(given: Any, call: Call) -> Any:
         If the shape is wrong, or something is not a finite number; the message names the expected shape or the
         structure.
     """
-    shapes, n_features, dtype = call.row_shapes, call.n_features_out, call.dtype
-    shape = (*shapes[0].tolist(), n_features)
+    n_features, dtype = call.n_features_out, call.dtype
     if call.batch.single:
-        rows = [_array("cotangents", given, shape)]
-    elif isinstance(given, Sequence) and not isinstance(given, str) and not call.per_structure:
-        if len(given) != len(call):
-            raise ValueError(f"cotangents must hold one array for each of the {len(call)} structures, got {len(given)}")
-        rows = [
-            _array(f"structure {s}: cotangents", item, (*shapes[s].tolist(), n_features))
-            for s, item in enumerate(given)
-        ]
-    elif (shapes == shapes[0]).all():
-        rows = [_array("cotangents", given, (len(call), *shape))]
+        rows = [_array("cotangents", given, (*call.shape_of_one, n_features))]
     else:
-        raise ValueError(
-            f"cotangents must be a list with one array of shape (n_centers, {n_features}) for each structure, as "
-            f"create returns, got {type(given).__name__}"
-        )
+        rows = _arrays_of_many(given, call)
     # Sparse ones stay so: they may be far larger than memory when dense.
     with np.errstate(over="ignore"):  # found below
         if any(sparse.issparse(item) for item in rows):
             flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
             flat = flat.astype(dtype)
-            entries, first = flat.data, flat.indptr
+            entries = flat.data
         else:
             reshaped = [item.reshape(-1, n_features) for item in rows]
             flat = np.ascontiguousarray(reshaped[0] if len(rows) == 1 else np.concatenate(reshaped), dtype=dtype)
-            entries, first = flat, np.arange(len(flat) + 1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = entries.sum()  # far faster than to look at each: only a finite sum has finite terms alone
-    if not np.isfinite(total) and not (finite := np.isfinite(entries)).all():
+            entries = flat
+    if not _core.all_finite(entries.ravel()):
+        finite = np.isfinite(entries)
+        first = flat.indptr if sparse.issparse(flat) else np.arange(len(flat) + 1)
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
         structure, row = locate(call.rows, locate(first, int(entry))[0])
         raise ValueError(f"structure {structure}: cotangents must be finite, row {row} is not")
     return flat
+
+
+def _arrays_of_many(given: Any, call: Call) -> list[Any]:
+    """Return the cotangents of several structures as one array, or one for each structure."""
+    shapes, n_features = call.row_shapes, call.n_features_out
+    if isinstance(given, Sequence) and not isinstance(given, str) and not call.per_structure:
+        if len(given) != len(call):
+            raise ValueError(f"cotangents must hold one array for each of the {len(call)} structures, got {len(given)}")
+        return [
+            _array(f"structure {s}: cotangents", item, (*shapes[s].tolist(), n_features))
+            for s, item in enumerate(given)
+        ]
+    if (shapes == shapes[0]).all():
+        return [_array("cotangents", given, (len(call), *shapes[0].tolist(), n_features))]
+    raise ValueError(
+        f"cotangents must be a list with one array of shape (n_centers, {n_features}) for each structure, as "
+        f"create returns, got {type(given).__name__}"
+    )
 
 
 def _array(name: str, given: Any, shape: tuple[int, ...]) -> Any:

@@ -108,8 +108,6 @@ class Call:
     ----------
     batch : Batch
         The structures.
-    species : ndarray of int32, shape (n_atoms,)
-        Index of every atom's species among those of the descriptor; empty for descriptors without ``species``.
     prepared : Prepared
         What all calls of the descriptor have in common: number, type and form of the features.
     centers : CenterBatch
@@ -130,7 +128,6 @@ class Call:
     """
 
     batch: Batch
-    species: npt.NDArray[np.int32]
     prepared: Prepared
     centers: CenterBatch = NO_CENTERS
     options: Any = None
@@ -153,7 +150,6 @@ class Call:
         return replace(
             self,
             batch=self.batch[start:stop],
-            species=self.species[atoms],
             centers=self.centers[start:stop] if self.has_centers else self.centers,
             options=None if self.options is None else self.options[start:stop],
             plan=None if self.plan is None else self.plan[start:stop],
@@ -186,7 +182,6 @@ class Call:
         return replace(
             self,
             batch=copies,
-            species=np.tile(self.species, n),
             centers=centers.moved(displacements, deformations, self.attach) if self.has_centers else centers,
             options=None,
             plan=None if self.plan is None else self.plan.repeat(n),
@@ -204,6 +199,12 @@ class Call:
     def core(self) -> tuple[_core.Batch, _core.Centers]:
         """Return what the compiled functions of a descriptor with centres take first."""
         return self.batch.core(), self.centers.core(None if self.plan is None else self.plan.row_weights().core())
+
+    @property
+    def species(self) -> npt.NDArray[np.int32]:
+        """Index of every atom's species among those of the descriptor; none for descriptors without ``species``."""
+        table = self.prepared.index_of_number
+        return np.empty(0, dtype=np.int32) if table is None else table[self.batch.numbers]
 
     @property
     def n_features(self) -> int:
@@ -249,6 +250,11 @@ class Call:
     def n_rows(self) -> int:
         """Number of rows of the result."""
         return len(self) if self.per_structure else len(self.centers.points)
+
+    @property
+    def shape_of_one(self) -> tuple[int, ...]:
+        """Shape of the rows of the only structure, as ``row_shapes`` has it for many."""
+        return () if self.per_structure else (len(self.centers.points),)
 
     @property
     def row_shapes(self) -> Offsets:

@@ -10,18 +10,19 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from ase import Atoms
 from ase.data import chemical_symbols
 
+from atomprint import _core
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks, Prepared
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch, Centers
 from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
-from atomprint.descriptors.engine.output import arrange
 from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
-from atomprint.descriptors.engine.parts import compute_rows
+from atomprint.descriptors.engine.parts import arranged, compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.descriptors.engine.stream import pieces
 from atomprint.layout import HasLayout, symbols_of
@@ -32,11 +33,11 @@ from atomprint.structures import (
     Structures,
     Warn,
     as_list,
-    checked,
     counted_from,
-    read_batch,
+    read_checked,
     warn_user,
 )
+from atomprint.util.items import items_of
 from atomprint.util.memo import Memo, memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
@@ -115,11 +116,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         choice, learnt = getattr(self, "periodic", False), getattr(self, "periodic_", None)
         # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
         periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
-        given = read_batch(structures)
-        # A Batch has been read before, and data of potentials may have atoms that are too close.
-        batch = checked(given, periodic, warn=None if given is structures else warn, n_threads=n_threads)
-        if periodic is False and np.count_nonzero(given.pbc) and hasattr(self, "periodic"):
-            n_repeat = int(given.pbc.any(axis=1).sum())
+        batch, n_repeat = read_checked(structures, periodic, warn, n_threads)
+        if periodic is False and n_repeat and hasattr(self, "periodic"):
             if choice == "auto":
                 reason = "was learnt as False in fit, from structures that do not repeat"
                 warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored")
@@ -425,7 +423,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             given = self.species
             if given is not None:
                 self.species_ = check_species(given)
-                self._species_index(batch, _index_of_number(self.species_))
+                self._check_species(batch, _index_of_number(self.species_))
             else:
                 self.species_ = tuple(int(z) for z in np.unique(batch.numbers))
         return self
@@ -470,15 +468,13 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             )
         return species
 
-    def _species_index(self, batch: Batch, index_of_number: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Return the index of every atom's species, or raise and name the first unknown one."""
-        index: npt.NDArray[np.int32] = index_of_number[batch.numbers]
-        if index.min() < 0:
-            structure, atom = batch.locate(int(np.argmin(index)))
-            symbol = chemical_symbols[int(batch.numbers[int(np.argmin(index))])]
-            known = ", ".join(symbols_of(self._species()))
+    def _check_species(self, batch: Batch, index_of_number: npt.NDArray[np.int32]) -> None:
+        """Raise if the species of an atom is none of those of the table, and name the first."""
+        first = _core.first_unknown(batch.numbers, index_of_number)
+        if first >= 0:
+            structure, atom = batch.locate(first)
+            known, symbol = ", ".join(symbols_of(self._species())), chemical_symbols[batch.numbers[first]]
             raise StructureError(structure, atom, f"species must be one of {known}, got {symbol}")
-        return index
 
     def _dtype(self) -> np.dtype[Any]:
         return check_dtype(getattr(self, "dtype", "float64"))
@@ -528,15 +524,17 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         What is ``given`` besides is for ``_options``.
         """
         prepared = self._prepared()
+        if not isinstance(structures, Atoms):
+            structures = items_of("structures", structures)  # they are read again by samplers and poolings
         n_threads = self._n_threads(n_jobs, only_physical_cores)
         batch = self._read(structures, n_threads, warn)
-        table = prepared.index_of_number
-        species = _NO_SPECIES if table is None else self._species_index(batch, table)
+        if prepared.index_of_number is not None:
+            self._check_species(batch, prepared.index_of_number)
         options = self._options(batch, **given)
         places, plan = self._places(structures, batch, centers, prepared)
         progress = type(self).__name__ if verbose else None
         attached = attach if attach is True else check_bool("attach", attach)
-        return Call(batch, species, prepared, places, options, plan, None, attached, n_threads, progress)
+        return Call(batch, prepared, places, options, plan, None, attached, n_threads, progress)
 
     def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
         known = self._prepared().n_threads
@@ -563,8 +561,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         **given: Any,
     ) -> Features:
         """Return a row for each structure; many of them are read on some threads while others compute."""
-        alike = all(value is None or np.isscalar(value) for value in given.values())
-        if out is None and verbose is False and is_long(structures) and alike and not self._of_stream():
+        overlapped = is_long(structures) and out is None and verbose is False and not self._of_stream()
+        if overlapped and all(value is None or np.isscalar(value) for value in given.values()):
             n_threads, prepared = self._n_threads(n_jobs, only_physical_cores), self._prepared()
             if n_threads > 1 and not prepared.sparse:
                 rows = np.empty((len(structures), prepared.n_features), dtype=prepared.dtype)
@@ -582,8 +580,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         return self._created(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
 
     def _created(self, call: Call, out: Array | None = None) -> Features:
-        rows = compute_rows(self._source(call), call, out)
-        return as_given(arrange(rows, call.rows, call.row_shapes, call.batch.single), out)
+        return as_given(arranged(compute_rows(self._source(call), call, out), call), out)
 
     def _stream(
         self, structures: Structures, chunk: int | None, n_jobs: int | None, only_physical_cores: bool, **given: Any
@@ -641,9 +638,6 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
     def _has_pairs(self) -> bool:
         return type(self)._pairs is not Descriptor._pairs
-
-
-_NO_SPECIES = np.empty(0, dtype=np.int32)
 
 
 def _row_bytes(n_features: int, dtype: np.dtype[Any], sparse: bool) -> int:

@@ -23,7 +23,7 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.given import as_given, check_apart, given_rows
 from atomprint.descriptors.engine.output import CooRows, DenseRows, arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
-from atomprint.descriptors.engine.parts import new_rows, parts
+from atomprint.descriptors.engine.parts import arranged, new_rows, parts
 from atomprint.ragged import owners
 from atomprint.structures import counted_from
 from atomprint.util.sparse import issparse
@@ -113,8 +113,10 @@ def gradient(
     names, batch = check_wrt(wrt), call.batch
     check_bool("return_descriptor", return_descriptor)
     weights = flat_cotangents(cotangents, call)
-    asked = {*names, "descriptor"} if return_descriptor else set(names)
-    given = {} if out is None else _given_gradient(out, asked, call, weights)
+    given: dict[str, Array] = {}
+    if out is not None:
+        asked = {*names, "descriptor"} if return_descriptor else set(names)
+        given = _given_gradient(out, asked, call, weights)
     positions, strain = given.get("positions"), given.get("strain")
     if positions is None:
         positions = np.zeros((len(batch.numbers), 3))
@@ -147,7 +149,7 @@ def gradient(
         batch,
         positions if "positions" in names else None,
         strain,
-        None if features is None else arrange(features, call.rows, call.row_shapes, batch.single),
+        None if features is None else arranged(features, call),
     )
     return found if out is None else Gradient(*map(as_given, found, out))
 

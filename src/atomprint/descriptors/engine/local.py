@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ase import Atoms
 
 from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
@@ -21,7 +20,6 @@ from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.layout import Meanings
 from atomprint.pooling.pooling import LocalFeatures, Plan, Pooling
 from atomprint.structures import Batch, StructureError, Structures, as_list
-from atomprint.util.items import items_of
 from atomprint.util.validation import check_choice
 
 
@@ -332,11 +330,6 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def _reduction(self) -> Pooling | None:
         """Return the pooling step, or a mean that names do not tell of."""
         return self._pooling()
-
-    def _call(self, structures: Structures, *arguments: Any, **given: Any) -> Call:
-        if not isinstance(structures, Atoms):
-            structures = items_of("structures", structures)  # read again by samplers and poolings
-        return super()._call(structures, *arguments, **given)
 
     def _places(
         self, structures: Structures, batch: Batch, centers: Centers, prepared: Prepared

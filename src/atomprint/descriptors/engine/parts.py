@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from atomprint.descriptors.engine.call import Array, Call, Hooks
 from atomprint.descriptors.engine.given import given_rows
-from atomprint.descriptors.engine.output import CsrRows, DenseRows
+from atomprint.descriptors.engine.output import CsrRows, DenseRows, arrange
 from atomprint.ragged import chunks
 from atomprint.structures import counted_from
 
@@ -31,6 +31,13 @@ def new_rows(call: Call, out: Array | None = None, name: str = "out") -> DenseRo
     if call.sparse:
         return CsrRows(call.n_features_out, call.dtype)
     return DenseRows(np.empty((call.n_rows, call.n_features_out), dtype=call.dtype))
+
+
+def arranged(rows: DenseRows | CsrRows, call: Call) -> Any:
+    """Give the features of all rows of a call the shape that users see."""
+    if call.batch.single:
+        return rows.part(0, call.n_rows, call.shape_of_one)
+    return arrange(rows, call.rows, call.row_shapes, single=False)
 
 
 def compute_rows(source: Hooks, call: Call, out: Array | None = None) -> DenseRows | CsrRows:

@@ -92,8 +92,8 @@ std::size_t couple_scratch(std::int32_t n_pad) {
 
 // Each block of cotangents G is read once, for both of its groups: adjoint_a = G c_b and adjoint_b = G^T c_a.
 template <class T, int W>
-void couple_with(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
-                 std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
+void couple_with(const PowerModel<T>& model, const T* cotangent, const T* next, const PowerBlock* blocks,
+                 std::int32_t n_blocks, std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
     const std::int32_t n_max = model.n_max;
     const std::size_t n_columns = c.n_columns;
     const std::size_t n_numbers = n_columns * (model.l_max + 1) * (model.l_max + 1);
@@ -103,8 +103,12 @@ void couple_with(const PowerModel<T>& model, const T* cotangent, const PowerBloc
     for (std::int32_t k = 0; k < n_blocks; ++k) {
         const PowerBlock& block = blocks[k];
         const std::int32_t per_l = block.triangular ? n_max * (n_max + 1) / 2 : n_max * n_max;
-        const T* g = cotangent + block.first;
+        const T *g = cotangent + block.first, *const behind = k + 1 < n_blocks ? cotangent + blocks[k + 1].first
+                                                                               : next + blocks[0].first;
         for (std::int32_t l = 0; l <= model.l_max; ++l, g += per_l) {
+            // Meanwhile the block after this one comes from memory.
+            for (std::int32_t f = 0; f < per_l; f += static_cast<std::int32_t>(64 / sizeof(T)))
+                __builtin_prefetch(behind + l * per_l + f);
             const T* matrix = g;
             if (l == model.l_max && n_max % W != 0) { // nothing can be read behind the last row
                 for (std::int32_t f = 0; f < per_l; ++f)

@@ -56,10 +56,11 @@ std::size_t soap_scratch(const ExpansionModel<T>& model) {
 }
 
 template <class T>
-void couple(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
-            std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
-    with_columns<T>(
-        n_pad, [&]<int W>() { couple_with<T, W>(model, cotangent, blocks, n_blocks, n_pad, c, adjoint, scratch); });
+void couple(const PowerModel<T>& model, const T* cotangent, const T* next, const PowerBlock* blocks,
+            std::int32_t n_blocks, std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
+    with_columns<T>(n_pad, [&]<int W>() {
+        couple_with<T, W>(model, cotangent, next, blocks, n_blocks, n_pad, c, adjoint, scratch);
+    });
 }
 
 template <class T>

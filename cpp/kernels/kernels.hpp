@@ -102,10 +102,11 @@ struct SoapKernels {
                   LeastPower<T> least, T* features);
 
     // adjoint = derivative of the sum of cotangent * features over some blocks with respect to the coefficients of one
-    // centre, in the form of these; `scratch` has room for couple_scratch(n_pad) numbers.
+    // centre, in the form of these. The cotangents of the next centre are likely to be at `next`; `scratch` has room
+    // for couple_scratch(n_pad) numbers.
     std::size_t (*couple_scratch)(std::int32_t n_pad);
-    void (*couple)(const PowerModel<T>& model, const T* cotangent, const PowerBlock* blocks, std::int32_t n_blocks,
-                   std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch);
+    void (*couple)(const PowerModel<T>& model, const T* cotangent, const T* next, const PowerBlock* blocks,
+                   std::int32_t n_blocks, std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch);
     // For each neighbour the derivative of sum(adjoint * coefficients) with respect to the vector to it, with
     // the adjoint of its group in the columns column[group] onwards.
     void (*backward)(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,

@@ -450,8 +450,9 @@ void Soap<T>::couple(Workspace& work, const T* cotangent) const {
     for (const PowerBlock& block : blocks_)
         if (present(block.a) && present(block.b))
             work.blocks_there.push_back(block);
-    kernel.couple(power_, cotangent, work.blocks_there.data(), static_cast<std::int32_t>(work.blocks_there.size()),
-                  n_pad_, work.view(n_columns_), work.adjoint.data(), work.couple_scratch.data());
+    kernel.couple(power_, cotangent, cotangent + n_features_, work.blocks_there.data(),
+                  static_cast<std::int32_t>(work.blocks_there.size()), n_pad_, work.view(n_columns_),
+                  work.adjoint.data(), work.couple_scratch.data());
     if (has_total()) // the total is the sum of the channels
         for (std::size_t row = 0; row < n_coefficients(); row += n_columns_)
             for (std::int32_t group = 0; group < total; ++group)

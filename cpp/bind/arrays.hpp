@@ -6,6 +6,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -27,9 +28,10 @@ using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Shape...>;
 using Positions = In<double, nb::shape<-1, 3>>;
 using Integers = In<std::int64_t, nb::ndim<1>>;
 template <class T>
-using Rows = Out<T, nb::ndim<2>>;                   // (n_rows, n_features)
-using AtomGradient = Out<double, nb::shape<-1, 3>>; // (n_atoms, 3)
-using StrainGradient = std::optional<Out<double, nb::shape<-1, 3, 3>>>;
+using Rows = Out<T, nb::ndim<2>>; // (n_rows, n_features)
+// Of one cotangent, or with an axis before for several.
+using AtomGradient = Out<double>;                  // (n_atoms, 3)
+using StrainGradient = std::optional<Out<double>>; // (n_structures, 3, 3)
 
 inline void require(bool condition, const char* message) {
     if (!condition)
@@ -128,12 +130,22 @@ struct Shape {
         return !array || fits(*array);
     }
 
+    // The number of cotangents: an axis before those of cotangents and their derivatives, if there are several.
     template <class Cotangents, class Features>
-    void check_contracted(const Cotangents& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
-                          const Features& features) const {
-        require(fits(cotangents) && fits(features), "cotangents and features must have shape (n_rows, n_features)");
-        require(gradient.shape(0) == batch.n_atoms() && (!strain || strain->shape(0) == batch.n_structures),
+    std::size_t check_contracted(const Cotangents& cotangents, const AtomGradient& gradient,
+                                 const StrainGradient& strain, const Features& features) const {
+        std::vector<std::size_t> lead;
+        if (cotangents.ndim() == 3)
+            lead.push_back(cotangents.shape(0));
+        const auto has = [&](const auto& array, std::vector<std::size_t> tail) {
+            tail.insert(tail.begin(), lead.begin(), lead.end());
+            return std::equal(tail.begin(), tail.end(), array.shape_ptr(), array.shape_ptr() + array.ndim());
+        };
+        require(has(cotangents, {rows, columns}) && fits(features),
+                "cotangents and features must have shape (n_rows, n_features)");
+        require(has(gradient, {batch.n_atoms(), 3}) && (!strain || has(*strain, {batch.n_structures, 3, 3})),
                 "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+        return lead.empty() ? 1 : lead[0];
     }
 
     template <class Gradient, class Strain, class Features>

@@ -60,18 +60,19 @@ void define_local(nb::class_<Calculator>& calculator) {
         .def(
             "vjp",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
-               const In<T, nb::ndim<2>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
+               const In<T>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
                const std::optional<Rows<T>>& features, int n_threads) {
-                shape_of(self, batch, centres).check_contracted(cotangents, gradient, strain, features);
+                const std::size_t n =
+                    shape_of(self, batch, centres).check_contracted(cotangents, gradient, strain, features);
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.vjp(batch, places, attach, n_threads, cotangents.data(), gradient.data(), data_of(strain),
+                self.vjp(batch, places, attach, n_threads, n, cotangents.data(), gradient.data(), data_of(strain),
                          data_of(features));
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents"),
             nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
             nb::arg("features").noconvert().none(), nb::arg("n_threads"),
-            "Write the derivatives of cotangents * features by positions and strain.")
+            "Write the derivatives of cotangents * features by positions and strain; several have an axis before.")
         .def(
             "jacobian",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,

@@ -52,13 +52,13 @@ void define_matrices(nb::module_& m) {
         "Write the matrices of a batch; parameters are a, r_cut, g_cut and d ln a / d strain of each structure.");
     m.def(
         "matrix_vjp",
-        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const In<T, nb::ndim<2>>& cotangents,
+        [](MatrixKind kind, const BatchArrays& batch, const EwaldRows& parameters, const In<T>& cotangents,
            const AtomGradient& gradient, const StrainGradient& strain, const std::optional<Rows<T>>& features,
            std::size_t n_max, Permutation permutation, int n_threads) {
             const auto values = checked<T>(batch, features, n_max, permutation);
-            Shape{batch, batch.n_structures, values.n_features()}.check_contracted(cotangents, gradient, strain,
-                                                                                   features);
-            const MatrixGradient<T> out{cotangents.data(), gradient.data(), data_of(strain)};
+            const Shape shape{batch, batch.n_structures, values.n_features()};
+            const std::size_t n = shape.check_contracted(cotangents, gradient, strain, features);
+            const MatrixGradient<T> out{n, cotangents.data(), gradient.data(), data_of(strain)};
             const MatrixInput in = matrix_input(batch, kind, parameters);
             nb::gil_scoped_release release;
             matrix_vjp(in, values, out, n_threads);

@@ -162,32 +162,41 @@ void write_sums(std::size_t structure, const WeightedSums::Part& sums, T* out) {
 template <class T>
 class Cotangents {
 public:
-    Cotangents(const RowWeights& weights, std::size_t n_features, const T* given)
-        : weights_(weights), n_features_(n_features), given_(given) {}
+    // They are (n_cotangents, n_rows, n_features).
+    Cotangents(const RowWeights& weights, std::size_t n_rows, std::size_t n_features, const T* given)
+        : weights_(weights), n_features_(n_features), given_(given),
+          stride_(n_rows * std::max<std::size_t>(weights.n_rows, 1) * n_features) {}
 
-    // Those of one centre; `row` may be used to keep them.
-    template <class Row>
-    const T* of(std::size_t structure, std::int64_t centre, Row& row) const {
-        if (!weights_)
-            return given_ + static_cast<std::size_t>(centre) * n_features_;
-        const T* const own = given_ + structure * weights_.n_rows * n_features_;
+    // Those of one centre, n of them; `rows` may be used to keep them.
+    template <class Rows>
+    void of(std::size_t n, std::size_t structure, std::int64_t centre, Rows& rows, std::vector<const T*>& own) const {
+        own.resize(n);
+        if (weights_ && rows.size() < n * n_features_)
+            rows.resize(n * n_features_);
+        for (std::size_t j = 0; j < n; ++j)
+            own[j] = weights_ ? mixed(given_ + j * stride_, structure, centre, rows.data() + j * n_features_)
+                              : given_ + j * stride_ + static_cast<std::size_t>(centre) * n_features_;
+    }
+
+private:
+    const T* mixed(const T* given, std::size_t structure, std::int64_t centre, T* row) const {
+        const T* const own = given + structure * weights_.n_rows * n_features_;
         const std::int64_t begin = weights_.offsets[centre], end = weights_.offsets[centre + 1];
-        row.resize(n_features_);
         if (begin == end)
-            std::fill(row.begin(), row.end(), T(0));
+            std::fill_n(row, n_features_, T(0));
         for (std::int64_t k = begin; k < end; ++k) {
             const T* const from = own + static_cast<std::size_t>(weights_.rows[k]) * n_features_;
             const T weight = static_cast<T>(weights_.values[k]);
             for (std::size_t f = 0; f < n_features_; ++f)
                 row[f] = weight * from[f] + (k == begin ? T(0) : row[f]);
         }
-        return row.data();
+        return row;
     }
 
-private:
     RowWeights weights_;
     std::size_t n_features_;
     const T* given_;
+    std::size_t stride_;
 };
 
 // The weights of a mean over the centres of each structure.

@@ -14,30 +14,35 @@
 
 namespace atomprint {
 
-// Derivatives of a sum over centres, (n_atoms, 3) by positions and unless null (n_structures, 3, 3) by
-// strain.
+// Derivatives of sums over centres, one or several: (n_sums, n_atoms, 3) by positions and unless null
+// (n_sums, n_structures, 3, 3) by strain.
 class GradientSum {
 public:
-    GradientSum(const Batch& batch, double* positions, double* strain)
-        : batch_(batch), positions_(positions), strain_(strain), sums_(batch.n_structures) {
-        std::fill(positions, positions + 3 * batch.offsets[batch.n_structures], 0.0);
+    GradientSum(const Batch& batch, std::size_t n_sums, double* positions, double* strain)
+        : batch_(batch), n_sums_(n_sums), positions_(positions), strain_(strain), sums_(batch.n_structures) {
+        std::fill_n(positions, n_sums * n_of_positions(), 0.0);
         if (strain)
-            std::fill(strain, strain + strain_numbers * batch.n_structures, 0.0);
+            std::fill_n(strain, n_sums * strain_numbers * batch.n_structures, 0.0);
     }
+
+    std::size_t size() const { return n_sums_; }
 
     // What a run of centres adds to one structure.
     class Part {
     public:
-        explicit Part(std::size_t n_atoms) : numbers_(3 * n_atoms + strain_numbers, 0.0) {}
+        Part(std::size_t n_sums, std::size_t n_atoms)
+            : width_(3 * n_atoms + strain_numbers), numbers_(n_sums * width_, 0.0) {}
 
-        // The derivative g by the vector d to an atom; `own` is the atom that moves the centre, or -1.
-        void add(std::int64_t atom, std::int64_t own, const double (&g)[3], const double (&d)[3]) {
-            double* const to = numbers_.data() + 3 * atom;
-            double* const strain = numbers_.data() + numbers_.size() - strain_numbers;
+        // The derivative g of one sum by the vector d to an atom; `own` is the atom that moves the centre, or
+        // -1.
+        void add(std::size_t sum, std::int64_t atom, std::int64_t own, const double (&g)[3], const double (&d)[3]) {
+            double* const numbers = numbers_.data() + sum * width_;
+            double* const to = numbers + 3 * atom;
+            double* const strain = numbers + width_ - strain_numbers;
             for (int a = 0; a < 3; ++a) {
                 to[a] += g[a];
                 if (own >= 0)
-                    numbers_[3 * own + a] -= g[a];
+                    numbers[3 * own + a] -= g[a];
                 for (int b = 0; b < 3; ++b)
                     strain[3 * a + b] += g[a] * d[b];
             }
@@ -45,29 +50,38 @@ public:
 
     private:
         friend GradientSum;
-        std::vector<double> numbers_; // of the atoms, then of the strain
+        std::size_t width_;
+        std::vector<double> numbers_; // of each sum those of the atoms, then of the strain
     };
 
     Part part(std::size_t structure) const {
-        return Part(static_cast<std::size_t>(batch_.offsets[structure + 1] - batch_.offsets[structure]));
+        return {n_sums_, static_cast<std::size_t>(batch_.offsets[structure + 1] - batch_.offsets[structure])};
     }
 
     void put(const CentreRun& run, Part&& part) { sums_.put(run, std::move(part.numbers_)); }
 
     // After the last run of a structure.
     void finish(std::size_t s) {
-        const std::int64_t begin = 3 * batch_.offsets[s], n = 3 * batch_.offsets[s + 1] - begin;
-        const std::vector<double> sum = sums_.take(s);
-        for (std::int64_t k = 0; k < n; ++k)
-            positions_[begin + k] += sum[k];
-        for (std::size_t k = 0; strain_ && k < strain_numbers; ++k)
-            strain_[strain_numbers * s + k] += sum[n + k];
+        const auto begin = static_cast<std::size_t>(3 * batch_.offsets[s]),
+                   n = static_cast<std::size_t>(3 * batch_.offsets[s + 1]) - begin;
+        const std::vector<double> sums = sums_.take(s);
+        for (std::size_t sum = 0; sum < n_sums_; ++sum) {
+            const double* const from = sums.data() + sum * (n + strain_numbers);
+            double* const positions = positions_ + sum * n_of_positions() + begin;
+            for (std::size_t k = 0; k < n; ++k)
+                positions[k] += from[k];
+            for (std::size_t k = 0; strain_ && k < strain_numbers; ++k)
+                strain_[strain_numbers * (sum * batch_.n_structures + s) + k] += from[n + k];
+        }
     }
 
 private:
     static constexpr std::size_t strain_numbers = 9;
 
+    std::size_t n_of_positions() const { return static_cast<std::size_t>(3 * batch_.offsets[batch_.n_structures]); }
+
     Batch batch_;
+    std::size_t n_sums_;
     double *positions_, *strain_;
     SumsOfRuns sums_;
 };

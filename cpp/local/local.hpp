@@ -109,6 +109,7 @@ template <class H>
 struct Memory {
     typename H::Workspace work;
     AlignedVector<typename H::Real> row;
+    std::vector<const typename H::Real*> cotangents;
     std::vector<std::int64_t> order;
 };
 
@@ -187,37 +188,42 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
         [&](std::size_t s, auto& work) { done(s, work, sums.finished(sums.take(s))); });
 }
 
-// Derivatives of cotangents * features; rows are centres, or those of structures where centres have weights.
-// Features of centres are written too unless null.
+// Derivatives of cotangents * features, for as many cotangents as there are sums; rows are centres, or those
+// of structures where centres have weights. Features of centres are written too unless null.
 template <class H>
 void contract(const H& hooks, const Environments& in, bool attach, int n_threads, const typename H::Real* cotangents,
               typename H::Real* features, GradientSum& gradient) {
-    const std::size_t n = hooks.n_features();
-    const Cotangents<typename H::Real> weights(in.centres.weights, n, cotangents);
+    using T = typename H::Real;
+    const std::size_t n = hooks.n_features(), n_sums = gradient.size();
+    const std::size_t n_rows = in.centres.weights ? in.batch.n_structures
+                                                  : static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]);
+    const Cotangents<T> weights(in.centres.weights, n_rows, n, cotangents);
     for_runs(
         hooks, in, 1, parts_of_sum, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             GradientSum::Part sum = gradient.part(run.structure);
-            const auto add_centre = [&](const Site& at, const typename H::Real* cotangent) {
+            const auto add_centre = [&](const Site& at, const std::vector<const T*>& own_cotangents) {
                 hooks.clear(memory.work, 1);
                 hooks.collect(memory.work, at);
                 hooks.expand(memory.work, 0);
                 if (features)
                     hooks.write(memory.work, features + static_cast<std::size_t>(at.centre) * n);
-                const auto by = hooks.backward(memory.work, at, cotangent);
                 const NeighbourList found = hooks.neighbours(memory.work);
                 const std::int64_t own = attach ? at.atom : -1;
-                for (std::size_t k = 0; k < found.n; ++k) {
-                    const double g[3] = {by[0][k], by[1][k], by[2][k]};
-                    const double d[3] = {found.x[k], found.y[k], found.z[k]};
-                    sum.add(at.finder.atom[found.image[k]], own, g, d);
+                for (std::size_t j = 0; j < n_sums; ++j) {
+                    const auto by = hooks.backward(memory.work, at, own_cotangents[j]);
+                    for (std::size_t k = 0; k < found.n; ++k) {
+                        const double g[3] = {by[0][k], by[1][k], by[2][k]};
+                        const double d[3] = {found.x[k], found.y[k], found.z[k]};
+                        sum.add(j, at.finder.atom[found.image[k]], own, g, d);
+                    }
                 }
             };
             for_alike(in.centres.weights, run, any_number_of_parts, memory.order,
                       [&](const std::int64_t* members, std::size_t used) {
-                          const auto* const own = weights.of(run.structure, members[0], memory.row);
+                          weights.of(n_sums, run.structure, members[0], memory.row, memory.cotangents);
                           for (std::size_t k = 0; k < used; ++k)
-                              add_centre(site(members[k]), own);
+                              add_centre(site(members[k]), memory.cotangents);
                       });
             gradient.put(run, std::move(sum));
         },
@@ -438,11 +444,12 @@ public:
     // The features, written entirely. No result depends on the number of threads.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
 
-    // Derivatives of the sum of cotangents * features with respect to the position of each atom, (n_atoms,
-    // 3), and unless null to the strain of each structure, (n_structures, 3, 3), written entirely. With
-    // `attach` a centre with an atom moves with it. Features are written too unless null.
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
-             double* positions, double* strain, T* features) const;
+    // Derivatives of the sum of cotangents * features, for each of so many cotangents (n_cotangents, n_rows,
+    // n_features), with respect to the position of each atom, (n_cotangents, n_atoms, 3), and unless null to
+    // the strain of each structure, (n_cotangents, n_structures, 3, 3), written entirely. With `attach` a
+    // centre with an atom moves with it. Features are written too unless null.
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
+             const T* cotangents, double* positions, double* strain, T* features) const;
 
     // Dense derivatives of each feature.
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
@@ -484,12 +491,13 @@ void LocalCalculator<D, T>::compute_as(const Batch& batch, const Centres& centre
 
 template <class D, class T>
 void LocalCalculator<D, T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                                const T* cotangents, double* positions, double* strain, T* features) const {
+                                std::size_t n_cotangents, const T* cotangents, double* positions, double* strain,
+                                T* features) const {
     if (features && centres.weights) {
         compute(batch, centres, n_threads, features);
         features = nullptr;
     }
-    GradientSum gradient(batch, positions, strain);
+    GradientSum gradient(batch, n_cotangents, positions, strain);
     with(batch, centres, [&](const Environments& in) {
         local::contract(self(), in, attach, n_threads, cotangents, features, gradient);
     });

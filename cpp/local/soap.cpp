@@ -726,17 +726,22 @@ void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threa
 }
 
 template <class T>
-void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
-                  double* positions, double* strain, T* features) const {
+void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
+                  const T* cotangents, double* positions, double* strain, T* features) const {
     if (!p_.averages)
-        return Base::vjp(batch, centres, attach, n_threads, cotangents, positions, strain, features);
+        return Base::vjp(batch, centres, attach, n_threads, n_cotangents, cotangents, positions, strain, features);
     if (features)
         compute(batch, centres, n_threads, features);
-    GradientSum gradient(batch, positions, strain);
-    for_means(batch, centres, n_threads, cotangents, [&](const OfMean& hooks, const Environments& in) {
-        const Environments plain{batch, centres, in.kinds, in.first, in.last}; // the adjoints hold the weights
-        local::contract(hooks, plain, attach, n_threads, cotangents, static_cast<T*>(nullptr), gradient);
-    });
+    const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
+    for (std::size_t j = 0; j < n_cotangents; ++j) {
+        GradientSum gradient(batch, 1, positions + j * 3 * n_atoms,
+                             strain ? strain + j * 9 * batch.n_structures : nullptr);
+        const T* own = cotangents + j * batch.n_structures * n_features_;
+        for_means(batch, centres, n_threads, own, [&](const OfMean& hooks, const Environments& in) {
+            const Environments plain{batch, centres, in.kinds, in.first, in.last}; // the adjoints hold the weights
+            local::contract(hooks, plain, attach, n_threads, own, static_cast<T*>(nullptr), gradient);
+        });
+    }
 }
 
 template <class T>

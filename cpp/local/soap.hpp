@@ -58,8 +58,8 @@ public:
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
     // The same, rounded to single precision at the end.
     void compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const;
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const T* cotangents,
-             double* positions, double* strain, T* features) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
+             const T* cotangents, double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
     void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
                        const std::int64_t* value_offsets, T* values) const;

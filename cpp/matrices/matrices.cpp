@@ -118,27 +118,32 @@ std::vector<Worker<Kind>> make_workers(const Batch& batch, const Kind& kind, con
 template <class T, class Kind>
 void vjp(const Batch& batch, const Kind& kind, const MatrixFeatures<T>& features, const MatrixGradient<T>& out,
          int n_threads) {
+    const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
     auto workers = make_workers(batch, kind, features, n_threads);
     parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int index) {
         Worker<Kind>& worker = workers[static_cast<std::size_t>(index)];
         const MatrixWorkspace& w = worker.w;
         prepare(worker, batch[s], s, features);
-        weigh_elements(worker, features, out.cotangents + s * features.n_features());
+        for (std::size_t j = 0; j < out.n_cotangents; ++j) {
+            const std::size_t place = j * batch.n_structures + s;
+            weigh_elements(worker, features, out.cotangents + place * features.n_features());
 
-        grow(worker.gradient, 3 * w.stride);
-        std::fill_n(worker.gradient.begin(), 3 * w.stride, 0.0);
-        double strain[6]{};
-        worker.kind.contract(w, worker.weights.data(), worker.gradient.data(), out.strain ? strain : nullptr);
+            grow(worker.gradient, 3 * w.stride);
+            std::fill_n(worker.gradient.begin(), 3 * w.stride, 0.0);
+            double strain[6]{};
+            worker.kind.contract(w, worker.weights.data(), worker.gradient.data(), out.strain ? strain : nullptr);
 
-        double* to = out.positions + 3 * batch.offsets[s];
-        for (std::size_t i = 0; i < w.n; ++i)
-            for (std::size_t c = 0; c < 3; ++c)
-                to[3 * i + c] = worker.gradient[c * w.stride + i];
-        if (out.strain)
-            for (int v = 0; v < 6; ++v) {
-                const auto [a, b] = voigt[v];
-                out.strain[9 * s + 3 * a + b] = out.strain[9 * s + 3 * b + a] = strain[v];
-            }
+            double* to = out.positions + 3 * (j * n_atoms + static_cast<std::size_t>(batch.offsets[s]));
+            for (std::size_t i = 0; i < w.n; ++i)
+                for (std::size_t c = 0; c < 3; ++c)
+                    to[3 * i + c] = worker.gradient[c * w.stride + i];
+            if (out.strain)
+                for (int v = 0; v < 6; ++v) {
+                    const auto [a, b] = voigt[v];
+                    double* const of_one = out.strain + 9 * place;
+                    of_one[3 * a + b] = of_one[3 * b + a] = strain[v];
+                }
+        }
     });
 }
 

@@ -39,12 +39,13 @@ inline constexpr double equal_rows = 1e-7;
 // Throws std::invalid_argument if a structure has more than n_max atoms.
 void check_sizes(const Batch& batch, std::size_t n_max);
 
-// Derivatives of the sum of cotangents * features of each structure.
+// Derivatives of the sum of cotangents * features of each structure, for each of so many cotangents.
 template <class T>
 struct MatrixGradient {
-    const T* cotangents; // (n_structures, n_features)
-    double* positions;   // (n_atoms, 3)
-    double* strain;      // (n_structures, 3, 3), or null
+    std::size_t n_cotangents;
+    const T* cotangents; // (n_cotangents, n_structures, n_features)
+    double* positions;   // (n_cotangents, n_atoms, 3)
+    double* strain;      // (n_cotangents, n_structures, 3, 3), or null
 };
 
 // Derivatives of every feature, in arrays that are zero where they are not written. The row for a selected

@@ -54,9 +54,13 @@ def as_gradient(
 ) -> Gradient:
     """Give flat arrays the shape that users see; None stays None."""
     if batch.single:
-        return Gradient(positions, None if strain is None else strain[0], descriptor)
+        return Gradient(positions, None if strain is None else strain[..., 0, :, :], descriptor)
     if positions is None:
         return Gradient(None, strain, descriptor)
+    if positions.ndim == 3:  # of several cotangents
+        each = [as_gradient(batch, one, None).positions for one in positions]
+        same = isinstance(each[0], np.ndarray)
+        return Gradient(positions.reshape(len(each), *each[0].shape) if same else each, strain, descriptor)
     by_atom = arrange(DenseRows(positions), batch.offsets, batch.n_atoms[:, None], single=False)
     return Gradient(by_atom, strain, descriptor)
 
@@ -199,6 +203,25 @@ def _arrays_of_many(given: Any, call: Call) -> list[Any]:
         f"cotangents must be a list with one array of shape (n_centers, {n_features}) for each structure, as "
         f"create returns, got {type(given).__name__}"
     )
+
+
+def several_cotangents(given: Any, call: Call) -> Any:
+    """Return several cotangents as rows: one array with an axis before, or a list where some are sparse."""
+    if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
+        raise TypeError(f"cotangents must be a sequence of several, got {type(given).__name__}")
+    if len(given) == 0:
+        raise ValueError("cotangents must be at least one of several, got none")
+    rows = []
+    for k, one in enumerate(given):
+        try:
+            rows.append(flat_cotangents(one, call))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"item {k} of cotangents: {error}") from None
+    if any(map(sparse.issparse, rows)):
+        return rows
+    if isinstance(given, np.ndarray):  # where it is, if it has the type
+        return np.ascontiguousarray(given, dtype=call.dtype).reshape(len(rows), *rows[0].shape)
+    return np.array(rows)
 
 
 def _array(name: str, given: Any, shape: tuple[int, ...]) -> Any:

@@ -176,7 +176,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         call : Call
             As for ``_compute``.
         cotangents : ndarray, shape (n_rows, n_features)
-            In the type of the features.
+            In the type of the features. Where there are several they have an axis before these, and so have all
+            derivatives.
         out : Derivatives
             Arrays to fill; None is not asked for.
         """
@@ -329,6 +330,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         only_physical_cores: bool = False,
         verbose: bool = False,
         *,
+        several: bool = False,
         out: Gradient | None = None,
     ) -> Gradient:
         """Differentiate the sum of features times cotangents: the derivatives, contracted with weights.
@@ -349,11 +351,15 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             As for :meth:`create`.
         out : Gradient, optional
             Arrays to write to, as for :meth:`create`, those of derivatives in float64; None stands for a new one.
+        several : bool
+            Whether ``cotangents`` are a sequence of such weights, or an array with an axis for them before all others.
+            Neighbours and what features are made of are then found once for all of them.
 
         Returns
         -------
         Gradient
-            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for.
+            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for. With ``several``,
+            item k of ``positions`` and of ``strain`` is for the weights k.
 
         Raises
         ------
@@ -367,7 +373,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         in eV and positive in tension.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose)
-        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor, out)
+        return differentiate.gradient(
+            self._differentiable(call), call, cotangents, wrt, return_descriptor, several, out
+        )
 
     def jacobian(
         self,

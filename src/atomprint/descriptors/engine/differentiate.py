@@ -18,6 +18,7 @@ from atomprint.descriptors.engine.arguments import (
     dense,
     flat_cotangents,
     select_atoms,
+    several_cotangents,
 )
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.given import as_given, check_apart, given_rows
@@ -26,7 +27,6 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import arranged, new_rows, parts
 from atomprint.ragged import owners
 from atomprint.structures import counted_from
-from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_bool
 
 
@@ -107,41 +107,51 @@ def _check_apart_from_each_other(given: Iterable[tuple[str, Array]]) -> None:
 
 
 def gradient(
-    source: Hooks, call: Call, cotangents: Any, wrt: Variables, return_descriptor: bool, out: Gradient | None = None
+    source: Hooks,
+    call: Call,
+    cotangents: Any,
+    wrt: Variables,
+    return_descriptor: bool,
+    several: bool = False,
+    out: Gradient | None = None,
 ) -> Gradient:
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), call.batch
     check_bool("return_descriptor", return_descriptor)
-    weights = flat_cotangents(cotangents, call)
+    if several is not False and check_bool("several", several):
+        weights = several_cotangents(cotangents, call)
+        lead: tuple[int, ...] = (len(weights),)
+    else:
+        weights, lead = flat_cotangents(cotangents, call), ()
     given: dict[str, Array] = {}
     if out is not None:
         asked = {*names, "descriptor"} if return_descriptor else set(names)
-        given = _given_gradient(out, asked, call, weights)
+        given = _given_gradient(out, asked, call, weights, lead)
     positions, strain = given.get("positions"), given.get("strain")
     if positions is None:
-        positions = np.zeros((len(batch.numbers), 3))
+        positions = np.zeros((*lead, len(batch.numbers), 3))
     if strain is None and "strain" in names:
-        strain = np.zeros((len(batch), 3, 3))
+        strain = np.zeros((*lead, len(batch), 3, 3))
     features = None
     if return_descriptor:
         features = new_rows(call, None if out is None else out.descriptor, "out.descriptor")
     # Straight to where it belongs, or part by part.
     straight = features is None or (isinstance(features, DenseRows) and not features.narrow)
-    if call.progress is None and not issparse(weights) and straight:
+    if call.progress is None and isinstance(weights, np.ndarray) and straight:
         source._vjp(call, weights, Derivatives(positions, strain, None if features is None else features.array))
     else:
         row = 0
         for start, part in parts(call, call.computed, call.n_features):
             n, first_atom = part.n_rows, int(batch.offsets[start])
-            by_atom = np.zeros((len(part.batch.numbers), 3))
-            by_strain = None if strain is None else np.zeros((len(part), 3, 3))
+            by_atom = np.zeros((*lead, len(part.batch.numbers), 3))
+            by_strain = None if strain is None else np.zeros((*lead, len(part), 3, 3))
             own = None if features is None else features.open(n)
             with counted_from(start):
-                source._vjp(part, dense(weights[row : row + n]), Derivatives(by_atom, by_strain, own))
+                source._vjp(part, _rows_of(weights, row, row + n), Derivatives(by_atom, by_strain, own))
             # Added, as the centres of one structure may be in several parts.
-            positions[first_atom : first_atom + len(by_atom)] += by_atom
+            positions[..., first_atom : first_atom + len(part.batch.numbers), :] += by_atom
             if strain is not None and by_strain is not None:
-                strain[start : start + len(part)] += by_strain
+                strain[..., start : start + len(part), :, :] += by_strain
             if features is not None and own is not None:
                 features.close(own)
             row += n
@@ -154,7 +164,16 @@ def gradient(
     return found if out is None else Gradient(*map(as_given, found, out))
 
 
-def _given_gradient(out: Gradient, asked: Collection[str], call: Call, weights: Any) -> dict[str, Array]:
+def _rows_of(weights: Any, start: int, stop: int) -> Array:
+    """Return some rows of cotangents, which may be sparse, and a list of several then."""
+    if isinstance(weights, list):
+        return np.array([dense(one[start:stop]) for one in weights])
+    return dense(weights[..., start:stop, :] if isinstance(weights, np.ndarray) else weights[start:stop])
+
+
+def _given_gradient(
+    out: Gradient, asked: Collection[str], call: Call, weights: Any, lead: tuple[int, ...]
+) -> dict[str, Array]:
     """Return the arrays given for derivatives, as zeros in the shape of the hooks."""
     if not isinstance(out, Gradient):
         raise TypeError(f"out must be a Gradient of arrays, got {type(out).__name__}")
@@ -162,16 +181,17 @@ def _given_gradient(out: Gradient, asked: Collection[str], call: Call, weights: 
     for name, array in arrays:
         if name not in asked:
             raise ValueError(f"out.{name} must be None where {name} is not asked for")
-        if not issparse(weights):
-            check_apart(f"out.{name}", array, [weights], "the cotangents")
+        check_apart(f"out.{name}", array, [weights], "the cotangents")
     _check_apart_from_each_other([(f"out.{name}", array) for name, array in arrays])
     shapes = {"positions": call.batch.n_atoms[:, None], "strain": np.empty((len(call), 0), dtype=np.int64)}
     tails = {"positions": (3,), "strain": (3, 3)}
     found = {}
     for name, array in arrays:
         if name in tails:
-            rows = given_rows(f"out.{name}", array, call, shapes[name], tails[name], dtype=np.dtype(np.float64))
-            found[name] = rows.array
+            double = np.dtype(np.float64)
+            found[name] = given_rows(
+                f"out.{name}", array, call, shapes[name], tails[name], dtype=double, lead=lead
+            ).array
     for array in found.values():
         array.fill(0)
     return found
@@ -207,11 +227,12 @@ def contract_jacobian(source: Hooks, call: Call, cotangents: Array, out: Derivat
         with counted_from(start):
             source._jacobian(part, Derivatives(by_atom, by_strain, features))
         for s in range(len(part)):
-            weights = cotangents[row + rows[s] : row + rows[s + 1]]
+            weights = cotangents[..., row + rows[s] : row + rows[s + 1], :]
             own = by_atom[selection.row_offsets[s] : selection.row_offsets[s + 1]]
-            own = own.reshape(len(weights), selection.counts[s], 3, n_features)
+            own = own.reshape(rows[s + 1] - rows[s], selection.counts[s], 3, n_features)
             atoms = slice(offsets[start + s], offsets[start + s + 1])
-            out.positions[atoms] += np.einsum("rf,rkcf->kc", weights, own)
+            out.positions[..., atoms, :] += np.einsum("...rf,rkcf->...kc", weights, own)
             if out.strain is not None and by_strain is not None:
-                out.strain[start + s] += np.einsum("rf,rabf->ab", weights, by_strain[rows[s] : rows[s + 1]])
+                own = by_strain[rows[s] : rows[s + 1]]
+                out.strain[..., start + s, :, :] += np.einsum("...rf,rabf->...ab", weights, own)
         row += n

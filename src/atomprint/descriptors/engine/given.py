@@ -21,6 +21,7 @@ def given_rows(
     *,
     dtype: np.dtype[Any] | None = None,
     narrower: bool = False,
+    lead: tuple[int, ...] = (),
 ) -> DenseRows:
     """Return an array of the caller as a place for rows, or raise where they cannot be written to it.
 
@@ -41,6 +42,8 @@ def given_rows(
         Of the numbers. Default: that of the features.
     narrower : bool
         Whether float32 will do, too, to which float64 is rounded then.
+    lead : tuple of int
+        Axes before all others.
     """
     dtype = call.dtype if dtype is None else dtype
     if not isinstance(out, np.ndarray):
@@ -48,12 +51,12 @@ def given_rows(
     allowed = (dtype, np.dtype(np.float32)) if narrower else (dtype,)
     if out.dtype not in allowed:
         raise TypeError(f"{name} must have dtype {' or '.join(dict.fromkeys(map(str, allowed)))}, got {out.dtype}")
-    rows = (int(np.prod(shapes, axis=1, dtype=np.int64).sum()), *tail)
+    rows = (*lead, int(np.prod(shapes, axis=1, dtype=np.int64).sum()), *tail)
     wanted: tuple[int, ...] = rows
     if call.batch.single:
-        wanted = (*shapes[0].tolist(), *tail)
+        wanted = (*lead, *shapes[0].tolist(), *tail)
     elif (shapes == shapes[0]).all():
-        wanted = (len(shapes), *shapes[0].tolist(), *tail)
+        wanted = (*lead, len(shapes), *shapes[0].tolist(), *tail)
     if out.shape not in (wanted, rows):
         either = "" if wanted == rows else f" or {rows}"
         raise ValueError(f"{name} must have shape {wanted}{either}, got {out.shape}")

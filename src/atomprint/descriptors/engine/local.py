@@ -196,6 +196,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         only_physical_cores: bool = False,
         verbose: bool = False,
         *,
+        several: bool = False,
         out: Gradient | None = None,
     ) -> Gradient:
         """Differentiate the sum of features times cotangents, as :meth:`Descriptor.vjp` does, around centres.
@@ -206,7 +207,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ----------
         structures, centers
             As for :meth:`create`.
-        cotangents, wrt, return_descriptor, out
+        cotangents, wrt, return_descriptor, several, out
             As for :meth:`Descriptor.vjp`. The strain e takes the centres from r to (1 + e) r, too.
         attach : bool
             Whether a centre given as an atom moves with it, as is right for forces. Without, all centres are fixed
@@ -217,7 +218,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         Returns
         -------
         Gradient
-            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for.
+            Named tuple of ``positions``, ``strain`` and ``descriptor``, None where not asked for. With ``several``,
+            item k of ``positions`` and of ``strain`` is for the weights k.
 
         Raises
         ------
@@ -225,7 +227,9 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             As for :meth:`create`, or if the cotangents or ``wrt`` are not usable, or there are no derivatives.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
-        return differentiate.gradient(self._differentiable(call), call, cotangents, wrt, return_descriptor, out)
+        return differentiate.gradient(
+            self._differentiable(call), call, cotangents, wrt, return_descriptor, several, out
+        )
 
     def jacobian(  # type: ignore[override]  # centres come first
         self,

@@ -79,15 +79,15 @@ class Numerical:
             self._compute(call, out.features)
         rows = call.rows
         for s in range(len(call)):
-            one, weights = call[s : s + 1], cotangents[rows[s] : rows[s + 1]]
+            one, weights = call[s : s + 1], cotangents[..., rows[s] : rows[s + 1], :]
             atoms = np.arange(len(one.batch.numbers))
             for difference in self._differences(s, one, atoms, out.strain is not None):
                 i, axis = difference.place
-                value = np.vdot(weights, difference.rows)
+                value = np.tensordot(weights, difference.rows, 2)
                 if not difference.strain and out.positions is not None:
-                    out.positions[call.batch.offsets[s] + i, axis] = value
+                    out.positions[..., call.batch.offsets[s] + i, axis] = value
                 elif difference.strain and out.strain is not None:
-                    out.strain[s, i, axis] = value
+                    out.strain[..., s, i, axis] = value
 
     def _differences(self, s: int, one: Call, atoms: Array, strain: bool) -> Iterator[_Difference]:
         """Yield the derivatives of structure s by the positions of atoms and, if asked for, by the strain."""

@@ -68,27 +68,36 @@ class Pooled:
         offsets = call.batch.offsets
         for start, part in parts(call, call.computed, call.n_features):
             own = slice(start, start + len(part))
+            positions = out.positions[..., offsets[own.start] : offsets[own.stop], :]
+            strain = None if out.strain is None else out.strain[..., own, :, :]
             arrays = Derivatives(
-                out.positions[offsets[own.start] : offsets[own.stop]],
-                None if out.strain is None else out.strain[own],
+                np.ascontiguousarray(positions),  # a copy where there are several
+                None if strain is None else np.ascontiguousarray(strain),
                 None if out.features is None else out.features[own],
             )
             with counted_from(start):
-                self._vjp_of_part(part, cotangents[own], arrays)
+                self._vjp_of_part(part, cotangents[..., own, :], arrays)
+            positions[:] = arrays.positions
+            if strain is not None:
+                strain[:] = arrays.strain
 
     def _vjp_of_part(self, call: Call, cotangents: Array, out: Derivatives) -> None:
         plan, offsets = _plan(call), call.centers.offsets
-        by_row = _by_row(cotangents, plan).reshape(-1, call.n_features)
+        lead = cotangents.shape[:-2]
+        by_row = _by_row(cotangents, plan).reshape(*lead, -1, call.n_features)
+        rows = np.zeros((*lead, int(offsets[-1]), call.n_features), dtype=cotangents.dtype)
         if self._is_linear:  # features come with the derivatives; else they are needed first
-            values = None
-            rows = np.ascontiguousarray(plan.row_weights().matrix(offsets).T @ by_row, dtype=cotangents.dtype)
+            values, weights = None, plan.row_weights().matrix(offsets).T
+            for several in np.ndindex(lead):
+                rows[several] = weights @ by_row[several]
         else:
             values = self._rows(call)
-            rows = np.zeros((int(offsets[-1]), call.n_features), dtype=cotangents.dtype)
             structure = owners(offsets) * plan.n_rows
             for _, row, slopes in plan.entries(values):  # each of all centres
-                rows += slopes.astype(rows.dtype, copy=False) * by_row[structure + row]
-        found = np.empty_like(rows) if values is None and out.features is not None else None
+                rows += slopes.astype(rows.dtype, copy=False) * by_row[..., structure + row, :]
+        found = None
+        if values is None and out.features is not None:
+            found = np.empty(rows.shape[-2:], dtype=rows.dtype)
         self._source._vjp(replace(call, plan=None), rows, out._replace(features=found))
         if out.features is not None:
             out.features[:] = plan(found if values is None else values)

@@ -1,6 +1,8 @@
 """Reading structures: every kind, and every way in which they can be wrong."""
 
 import pickle
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from ase.cell import Cell
 from ase.io import write
 
 from atomprint import _core
+from atomprint import structures as structures_module
 from atomprint.descriptors import ACSF
 from atomprint.structures import Batch, StructureError, as_batch, attempt, checked, counted_from, read_batch, reason_of
 
@@ -158,6 +161,122 @@ def test_atoms_are_read_by_what_their_class_says():
     assert batch.pbc[3].tolist() == [True, False, False]
 
 
+def test_a_batch_is_checked_once_for_each_question(monkeypatch):
+    asked = []
+    inspect = structures_module._core.inspect_batch
+    core = SimpleNamespace(
+        inspect_batch=lambda batch, need_cell, *rest: asked.append(need_cell) or inspect(batch, need_cell, *rest),
+        Problem=structures_module._core.Problem,
+        Batch=structures_module._core.Batch,
+    )
+    crystals = as_batch([bulk("Cu"), bulk("NaCl", "rocksalt", 5.64)])
+    mixed = as_batch([bulk("Cu"), molecule("H2O")], periodic=None)
+    monkeypatch.setattr(structures_module, "_core", core)
+    for periodic in (True, None, True, None):
+        assert as_batch(crystals, periodic=periodic) is crystals
+        assert as_batch(crystals[1:], periodic=periodic).numbers.tolist() == [11, 17]
+        assert as_batch(crystals.pick([1, 0]), periodic=periodic).numbers.tolist() == [11, 17, 29]
+    assert not asked
+    for _ in range(2):
+        bare = as_batch(crystals, periodic=False)
+        assert not bare.pbc.any()
+        assert not bare.cells.any()
+        with pytest.raises(StructureError, match="structure 0: a periodic descriptor needs a cell"):
+            as_batch(bare, periodic=True)
+        with pytest.raises(StructureError, match="structure 1: a periodic descriptor needs a cell"):
+            as_batch(mixed, periodic=True)
+    assert asked == [False, True, True, True, True]
+    for copy in (pickle.loads(pickle.dumps(crystals)), Batch(*(array.copy() for array in crystals._fields()))):
+        as_batch(copy)
+        copy.positions[0] = np.nan  # nobody knows of it
+        with pytest.raises(StructureError, match="structure 0, atom 0: position must be finite"):
+            as_batch(copy)
+
+
+def test_batches_are_saved_and_mapped(tmp_path, crystals):
+    path = tmp_path / "batch.npz"
+    for items in ([*crystals, molecule("H2O")], molecule("CO2")):
+        batch = as_batch(items, periodic=None)
+        batch.save(path)
+        for mmap in (True, False):
+            loaded = Batch.load(path, mmap=mmap)
+            assert not loaded.single
+            assert list(loaded) == list(batch)
+            for got, wanted in zip(loaded.arrays(), batch.arrays(), strict=True):
+                assert got.dtype == wanted.dtype
+                assert got.flags.aligned
+                assert not got.flags.writeable
+                np.testing.assert_array_equal(got, wanted)
+            assert as_batch(loaded, periodic=None) is loaded
+    with np.load(path) as arrays:
+        np.testing.assert_array_equal(arrays["positions"], batch.positions)
+    before = path.read_bytes()
+    loaded.save(path)
+    assert path.read_bytes() == before
+    Batch(
+        *(
+            np.zeros((n, *shape), d)
+            for n, shape, d in ((0, (), "i4"), (0, (3,), "f8"), (1, (), "i8"), (0, (3, 3), "f8"), (0, (3,), "?"))
+        )
+    ).save(path)
+    assert len(Batch.load(path)) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["batch.npz"]
+
+
+def test_files_of_others_and_damaged_ones_are_told(tmp_path):
+    path, good = tmp_path / "batch.npz", as_batch([molecule("H2O"), molecule("CO2")], periodic=None)
+    arrays = {name: getattr(good, name) for name in ("numbers", "positions", "offsets", "cells", "pbc")}
+    np.savez(path, **arrays)  # by NumPy, and not aligned
+    assert list(Batch.load(path)) == list(good)
+    with pytest.raises(FileNotFoundError):
+        Batch.load(tmp_path / "none.npz")
+    for change, message in (
+        ({"numbers": good.numbers.astype(float)}, "array 'numbers': its type must be int32, got float64"),
+        ({"numbers": np.array([8, None, 1])}, "array 'numbers': its type must be int32, got object"),
+        ({"positions": np.asfortranarray(np.ones((6, 3)))}, r"shape \(6, 3\) does not fit"),
+        ({"positions": np.ones((5, 3))}, "6 numbers and 2 structures need as many positions"),
+        ({"offsets": np.array([0, 7, 6])}, "offsets must ascend from 0"),
+        ({"offsets": np.array([0, 2**62, 6])}, "offsets must ascend from 0"),
+        ({"cells": np.ones((2, 9))}, r"cells must be contiguous with shape \(n, 3, 3\)"),
+    ):
+        np.savez(path, **arrays | change)
+        with pytest.raises(ValueError, match=rf"batch.npz' is damaged.*{message}"):
+            Batch.load(path)
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "pbc"})
+    with pytest.raises(ValueError, match=r"array 'pbc': there is none among 'cells\.npy', 'numbers\.npy'"):
+        Batch.load(path)
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(ValueError, match="array 'numbers': it is compressed or encrypted"):
+        Batch.load(path)
+    for text in (b"", b"no archive"):
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=r"is no \.npz file, or damaged"):
+            Batch.load(path)
+    good.save(path)
+    whole = bytearray(path.read_bytes())
+    place = whole.index(good.positions.tobytes())
+    whole[place] ^= 1
+    path.write_bytes(whole)
+    assert len(Batch.load(path)) == 2  # as sums of what may be larger than the memory are not looked at
+    with pytest.raises(ValueError, match="array 'positions': what is in it does not fit its checksum"):
+        Batch.load(path, mmap=False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spoilt_files_are_refused_or_read_and_never_crash(tmp_path, seed):
+    rng, path = np.random.default_rng(seed), tmp_path / "batch.npz"
+    as_batch([molecule("H2O"), bulk("NaCl", "rocksalt", 5.64)], periodic=None).save(path)
+    whole, descriptor = path.read_bytes(), ACSF(species=["H", "O", "Na", "Cl"], r_cut=3.0, g2_params=[[1, 1]])
+    for _ in range(100):
+        spoilt = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            spoilt[rng.integers(len(spoilt))] = rng.integers(256)
+        path.write_bytes(spoilt[: rng.integers(len(spoilt))] if rng.random() < 0.2 else spoilt)
+        with suppress(ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            descriptor.create(Batch.load(path))
+
+
 def test_broken_batches():
     good = as_batch(molecule("H2O"), periodic=False)
     arrays = {name: getattr(good, name) for name in ("numbers", "positions", "offsets", "cells", "pbc")}
@@ -177,8 +296,10 @@ def test_caller_is_not_changed():
     atoms = bulk("NaCl", "rocksalt", 5.64)
     before = atoms.copy()
     batch = as_batch(atoms)
-    batch.positions[:] = 0
-    batch.numbers[:] = 1
+    for array in batch.arrays():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+        assert not any(np.shares_memory(array, own) for own in (*atoms.arrays.values(), atoms.cell.array, atoms.pbc))
     assert atoms == before
 
 
@@ -245,6 +366,7 @@ def test_the_first_problem_is_named_and_all_close_atoms_are_counted(n_threads):
     (one,) = told
     assert one.startswith("structure 3, atoms 0 and 1 are 0.4 ")
     assert one.endswith("; 3 structures have such atoms")
+    batch = pickle.loads(pickle.dumps(batch))
     for i in (900, 321, 320):
         batch.positions[batch.offsets[i]] = np.nan
     with pytest.raises(StructureError, match="structure 320, atom 0: position must be finite"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from operator import index as as_index
 from os import PathLike
@@ -27,6 +27,8 @@ from atomprint.formats.judge import (
 )
 from atomprint.ragged import locate, offsets_of, pick
 from atomprint.util.items import items_of
+from atomprint.util.npz import read_npz, write_npz
+from atomprint.util.types import PathOrStr
 
 Structures: TypeAlias = Any
 """One structure, or a sequence of them: ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, the path of a
@@ -144,7 +146,9 @@ class Batch:
     """Structures as flat arrays, the form in which the compiled core reads them.
 
     It is a sequence too: ``batch[3]`` makes the ``ase.Atoms`` of structure 3, and so does a loop for each in turn. A
-    large data set can thus be kept in this form, which needs 28 bytes for each atom, and be looked at one by one.
+    large data set can thus be kept in this form, which needs 28 bytes for each atom, and be looked at one by one. What
+    takes structures takes a batch, and need not read them again. The arrays of one that :func:`as_batch` makes, or that
+    is loaded, are read-only, so that it is checked once; of one made of other arrays they are these, checked each time.
 
     Parameters
     ----------
@@ -168,6 +172,8 @@ class Batch:
     cells: npt.NDArray[np.float64]
     pbc: npt.NDArray[np.bool_]
     single: bool = False
+    # The choices of `periodic` for which the structures have passed all checks; None if anybody may change the arrays.
+    _passed: set[bool | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, dtype, shape in (
@@ -221,14 +227,12 @@ class Batch:
             raise ValueError(f"a Batch can only be sliced with step 1, got {step}: pick() takes any structures")
         stop = max(start, stop)
         first, last = self.offsets[start], self.offsets[stop]
-        return _made(
+        numbers, positions, offsets = (
             self.numbers[first:last],
             self.positions[first:last],
-            self.offsets[start : stop + 1] - first,
-            self.cells[start:stop],
-            self.pbc[start:stop],
-            False,
+            self.offsets[start : stop + 1],
         )
+        return self._part(numbers, positions, offsets - first, self.cells[start:stop], self.pbc[start:stop])
 
     def __iter__(self) -> Iterator[Atoms]:
         return (self[s] for s in range(len(self)))
@@ -240,7 +244,11 @@ class Batch:
             chosen = chosen.astype(np.int64)
         chosen = np.arange(len(self))[chosen]  # counts from the end and checks, as NumPy does
         atoms, offsets = pick(self.offsets, chosen)
-        return Batch(self.numbers[atoms], self.positions[atoms], offsets, self.cells[chosen], self.pbc[chosen])
+        return self._part(self.numbers[atoms], self.positions[atoms], offsets, self.cells[chosen], self.pbc[chosen])
+
+    def _part(self, *arrays: npt.NDArray[Any]) -> Batch:
+        """Return some of the structures, which have passed the checks that all of them have."""
+        return _made(*arrays, False, None) if self._passed is None else _own(*arrays, passed=self._passed)
 
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
@@ -253,6 +261,54 @@ class Batch:
     def core(self) -> _core.Batch:
         """Return the arrays as the compiled functions take them."""
         return _core.Batch(*self.arrays())
+
+    def save(self, path: PathOrStr) -> None:
+        """Write the arrays to a file, uncompressed, from which :meth:`load` maps them and ``numpy.load`` reads them.
+
+        Parameters
+        ----------
+        path : path
+            The file, by custom ``NAME.npz``. It is replaced when the new one is complete.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        write_npz(path, {name: getattr(self, name) for name in _DTYPES})
+
+    @classmethod
+    def load(cls, path: PathOrStr, *, mmap: bool = True) -> Batch:
+        """Return the structures that :meth:`save` has written; a single one comes back as a sequence of one.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        mmap : bool
+            Whether the arrays stay in the file and are read from there when they are used, so that a data set may be
+            larger than the memory, and is there at once. The file must not change meanwhile, and its checksums are not
+            looked at.
+
+        Raises
+        ------
+        FileNotFoundError, PermissionError
+            If there is no such file, or it may not be read.
+        ValueError
+            If it is no such file, or is damaged.
+        """
+        numbers, positions, offsets, cells, pbc = read_npz(path, _DTYPES, mmap=mmap).values()
+        try:
+            return _own(*cls(numbers, positions, offsets, cells, pbc)._fields())
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{str(path)!r} is damaged: {error}") from None
+
+    def _fields(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.numbers, self.positions, self.offsets, self.cells, self.pbc
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies have arrays that anybody may change.
+        return Batch, (*self._fields(), self.single)
 
     @classmethod
     def from_arrays(
@@ -274,7 +330,10 @@ class Batch:
         return cls(z, r, np.array([0, len(z)], dtype=np.int64), cells, periods, single=True)
 
 
-def _made(*fields: npt.NDArray[Any] | bool) -> Batch:
+_DTYPES = {"numbers": np.int32, "positions": np.float64, "offsets": np.int64, "cells": np.float64, "pbc": np.bool_}
+
+
+def _made(*fields: Any) -> Batch:
     """Return a batch of arrays that are known to be right: checks would take a tenth of a small call."""
     batch = object.__new__(Batch)
     for put, value in zip(_PUT, fields, strict=True):
@@ -283,6 +342,13 @@ def _made(*fields: npt.NDArray[Any] | bool) -> Batch:
 
 
 _PUT = [getattr(Batch, name).__set__ for name in Batch.__slots__]  # past the guard of a frozen class
+
+
+def _own(*arrays: npt.NDArray[Any], single: bool = False, passed: Iterable[bool | None] = ()) -> Batch:
+    """Return a batch of such arrays that nobody else has, and that nobody can change from now on."""
+    for array in arrays:
+        array.setflags(write=False)
+    return _made(*arrays, single, set(passed))
 
 
 def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
@@ -299,7 +365,7 @@ def as_batch(structures: Structures, *, periodic: bool | None = True) -> Batch:
     Returns
     -------
     Batch
-        New arrays; the caller's objects are neither kept nor changed.
+        New arrays, read-only; the caller's objects are neither kept nor changed.
 
     Raises
     ------
@@ -319,13 +385,18 @@ def checked(batch: Batch, periodic: bool | None, *, warn: Warn | None = None, n_
     """
     if len(batch) == 0:
         raise ValueError("structures must hold at least one structure, got an empty Batch")
+    passed = batch._passed
     if periodic is False and (np.count_nonzero(batch.pbc) or np.count_nonzero(batch.cells)):
         cells, pbc = np.zeros(batch.cells.shape), np.zeros(batch.pbc.shape, dtype=np.bool_)
-        batch = _made(batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single)
-    limits = None if warn is None else RADII, CLOSE_FRACTION, CLOSE_DISTANCE
-    found: Any = _core.inspect_batch(batch.core(), periodic is True, *limits, n_threads)
-    if found is not None:
-        _tell(batch, found, warn or warn_user)
+        bare = batch.numbers, batch.positions, batch.offsets, cells, pbc, batch.single
+        batch = _made(*bare, None if passed is None else {False, None})
+    if passed is None or not (periodic in passed or (periodic is None and True in passed)):
+        limits = None if warn is None else RADII, CLOSE_FRACTION, CLOSE_DISTANCE
+        found: Any = _core.inspect_batch(batch.core(), periodic is True, *limits, n_threads)
+        if found is not None:
+            _tell(batch, found, warn or warn_user)
+        if passed is not None:
+            passed.add(periodic)
     return batch
 
 
@@ -341,7 +412,7 @@ def read_checked(structures: Structures, periodic: bool | None, warn: Warn, n_th
         read: Any = _core.read_checked(items, Atoms, periodic, *limits, n_threads)
         if read is not None:
             arrays, n_repeating, found = read
-            batch = _made(*arrays, items is not structures)
+            batch = _made(*arrays, items is not structures, None)
             if found is not None:
                 _tell(batch, found, warn)
             return batch, n_repeating
@@ -374,7 +445,7 @@ def read_batch(structures: Structures) -> Batch:
 
     gathered: Any = _core.read_atoms(items, Atoms)
     if gathered is not None:
-        return _made(*gathered, single)
+        return _own(*gathered, single=single)
     numbers, positions, cells, pbc = [], [], [], []
     for index, item in enumerate(items):
         if isinstance(item, Atoms):
@@ -390,14 +461,14 @@ def read_batch(structures: Structures) -> Batch:
             cells.append(cell)
             pbc.append(periods)
     offsets = offsets_of([len(z) for z in numbers])
-    return Batch(
+    batch = Batch(
         _atomic_numbers(np.concatenate(numbers), offsets),
         np.ascontiguousarray(np.concatenate(positions, dtype=np.float64)),
         offsets,
         np.array(cells, dtype=np.float64),
         np.array(pbc, dtype=bool),
-        single,
     )
+    return _own(*batch._fields(), single=single)
 
 
 def _atomic_numbers(numbers: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -420,7 +491,7 @@ def as_list(structures: Structures) -> Structures:
     """Return one bare structure as a list of one, and other structures as they can be read several times."""
     structures = items_of("structures", structures)
     if isinstance(structures, Batch):
-        return replace(structures, single=False)
+        return _made(*structures._fields(), False, structures._passed)
     return [structures] if is_structure(structures) else structures
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from typer.testing import CliRunner
 
@@ -140,3 +141,12 @@ def test_a_descriptor_of_ones_own_in_cpp(tmp_path):
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=paths, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("derivatives agree") == 2 * len(instruction_sets())
+
+
+def test_atoms_that_move(run_page):
+    names, _ = run_page("moving-atoms.md")
+    ethanol, soap = names["ethanol"], names["soap"]
+    assert np.array_equal(names["features"], soap.create(Atoms(ethanol.numbers, names["positions"])))
+    kinetic = ethanol.get_kinetic_energy()
+    assert kinetic > 1e-3 * names["before"]
+    np.testing.assert_allclose(names["after"], names["before"], atol=0.02 * kinetic)

@@ -101,9 +101,9 @@ class Acsf64:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -131,9 +131,9 @@ class Acsf32:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -176,10 +176,10 @@ def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArra
     """
 
 @overload
-def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
 
 @overload
-def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
     """
     Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the features unless None.
     """
@@ -243,9 +243,9 @@ class Mbtr64:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -273,9 +273,9 @@ class Mbtr32:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -360,9 +360,9 @@ class Soap64:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -395,9 +395,9 @@ class Soap32:
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain.
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:

@@ -250,6 +250,10 @@ class Batch:
         """Return some of the structures, which have passed the checks that all of them have."""
         return _made(*arrays, False, None) if self._passed is None else _own(*arrays, passed=self._passed)
 
+    def moved(self, positions: npt.NDArray[np.float64], cells: npt.NDArray[np.float64]) -> Batch:
+        """Return the same atoms at other positions, in other cells; the arrays are those given."""
+        return _made(self.numbers, positions, self.offsets, cells, self.pbc, self.single)
+
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
         return locate(self.offsets, atom)

@@ -7,6 +7,7 @@ from atomprint.descriptors.composition.oxidation import OxidationStates
 from atomprint.descriptors.engine.arguments import Gradient
 from atomprint.descriptors.engine.call import Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
+from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
@@ -26,6 +27,7 @@ __all__ = [
     "Derivatives",
     "Descriptor",
     "ElementProperty",
+    "Evaluator",
     "EwaldSumMatrix",
     "Gradient",
     "LearnedEmbedding",

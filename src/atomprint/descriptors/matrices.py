@@ -12,6 +12,7 @@ import numpy.typing as npt
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
+from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_checked, warn_user
 from atomprint.util.registry import public
@@ -298,8 +299,11 @@ class CoulombMatrix(_MatrixDescriptor):
 class _CrystalMatrix(_MatrixDescriptor):
     """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
 
+    def _periodic(self) -> bool:
+        return True
+
     def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        batch, _ = read_checked(structures, True, warn, n_threads)
+        batch, _ = read_checked(structures, self._periodic(), warn, n_threads)
         if batch.pbc.all():
             return batch
         # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.
@@ -459,6 +463,37 @@ class EwaldSumMatrix(_CrystalMatrix):
         """
         given: dict[str, Any] = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
         return self._create(structures, n_jobs, only_physical_cores, verbose, out, **given)
+
+    def prepare(  # type: ignore[override]  # the order of create
+        self,
+        structures: Structures,
+        accuracy: PerStructure = None,
+        w: PerStructure = None,
+        r_cut: PerStructure = None,
+        g_cut: PerStructure = None,
+        a: PerStructure = None,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> Evaluator:
+        """Make the descriptor ready for structures whose atoms will move, as in molecular dynamics.
+
+        Parameters
+        ----------
+        structures, accuracy, w, r_cut, g_cut, a, n_jobs, only_physical_cores
+            As for :meth:`create`. What is not given follows the cell, as it does there.
+
+        Returns
+        -------
+        Evaluator
+            Computes features and their derivatives for other positions and cells of these structures.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`.
+        """
+        given: dict[str, Any] = {"accuracy": accuracy, "w": w, "r_cut": r_cut, "g_cut": g_cut, "a": a}
+        return self._evaluator(structures, n_jobs, only_physical_cores, **given)
 
     def _options(self, batch: Batch, rng: np.random.Generator | None = None, **given: PerStructure) -> _Options:
         return replace(super()._options(batch, rng), ewald=self._ewald(batch, given))

@@ -13,7 +13,7 @@ import numpy as np
 from atomprint import _core
 from atomprint.descriptors.engine.compiled import Compiled, CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
-from atomprint.structures import Batch, StructureError, Structures, Warn, warn_user
+from atomprint.structures import Batch, StructureError
 from atomprint.util.memo import memo_of
 from atomprint.util.registry import public
 from atomprint.util.validation import (
@@ -203,13 +203,11 @@ class _Broadened(Compiled):
         self._terms()
         self._scaling()
 
-    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        batch = super()._read(structures, n_threads, warn)
+    def _check_batch(self, batch: Batch) -> None:
         if np.count_nonzero(batch.pbc) and self._is_endless():
             rule = "repeats, so that weighting must have a function with a cutoff, got 'unity'"
             repeating = int(np.argmax(batch.pbc.any(axis=1)))
             raise StructureError(repeating, None, f"{rule}; periodic=False ignores the cell")
-        return batch
 
     def _is_endless(self) -> bool:
         """Return whether a term of several atoms has no cutoff."""
@@ -425,11 +423,10 @@ class MBTR(_Broadened):
                 raise ValueError("normalization must not be 'valle_oganov' with 'atomic_number'")
         return normalization, check_bool("normalize_gaussians", self.normalize_gaussians)
 
-    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        batch = super()._read(structures, n_threads, warn)
+    def _check_batch(self, batch: Batch) -> None:
+        super()._check_batch(batch)
         if self.normalization == "valle_oganov":
             _check_volumes(batch)
-        return batch
 
 
 @public("ValleOganov", version=1, in_recipes=True)
@@ -499,10 +496,9 @@ class ValleOganov(_Broadened):
     def _scaling(self) -> tuple[str, bool]:
         return "valle_oganov", True
 
-    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        batch = super()._read(structures, n_threads, warn)
+    def _check_batch(self, batch: Batch) -> None:
+        super()._check_batch(batch)
         _check_volumes(batch)
-        return batch
 
 
 @public("LMBTR", version=1, in_recipes=True)

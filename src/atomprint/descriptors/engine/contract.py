@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any, Self, TypeAlias
 
@@ -18,6 +19,7 @@ from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks, Prepared
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch, Centers
+from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
@@ -113,18 +115,28 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
     def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
         """Return the checked batch, with what this descriptor asks of its structures."""
-        choice, learnt = getattr(self, "periodic", False), getattr(self, "periodic_", None)
-        # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
-        periodic = (None if learnt in (None, True) else False) if choice == "auto" else bool(choice)
+        periodic = self._periodic()
         batch, n_repeat = read_checked(structures, periodic, warn, n_threads)
         if periodic is False and n_repeat and hasattr(self, "periodic"):
-            if choice == "auto":
+            if self.periodic == "auto":
                 reason = "was learnt as False in fit, from structures that do not repeat"
                 warn(f"periodic {reason}: the cells of {n_repeat} that do are ignored")
-            elif learnt is None and n_repeat == len(batch):
+            elif n_repeat == len(batch) and not hasattr(self, "periodic_"):
                 rule = "periodic is False, but all structures repeat: their cells are ignored"
                 warn(f"{rule}; give periodic=True, or 'auto'")
+        self._check_batch(batch)
         return batch
+
+    def _periodic(self) -> bool | None:
+        """Return whether cells count, in the words of :func:`atomprint.structures.as_batch`."""
+        choice = getattr(self, "periodic", False)
+        if choice != "auto":
+            return bool(choice)
+        # Where structures say themselves whether they repeat, one that says so is enough for all to be asked.
+        return None if getattr(self, "periodic_", None) in (None, True) else False
+
+    def _check_batch(self, batch: Batch) -> None:
+        """Raise ``StructureError`` if a structure is not one for this descriptor, by its elements, cell or ``pbc``."""
 
     def _cancelling(self) -> npt.NDArray[np.int64] | None:
         """Return where blocks of features begin and the last ends, if features are sums in which terms cancel.
@@ -409,6 +421,28 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         call = self._call(structures, n_jobs, only_physical_cores)
         return differentiate.rows_by_atom(self._differentiable(call), call)
 
+    def prepare(
+        self, structures: Structures, n_jobs: int | None = None, only_physical_cores: bool = False
+    ) -> Evaluator:
+        """Make the descriptor ready for structures whose atoms will move, as in molecular dynamics.
+
+        Parameters
+        ----------
+        structures, n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Returns
+        -------
+        Evaluator
+            Computes features and their derivatives for other positions and cells of these structures.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`.
+        """
+        return self._evaluator(structures, n_jobs, only_physical_cores)
+
     def fit(self, X: Structures, y: Any = None) -> Self:
         """Check the parameters, and learn ``species`` and ``periodic`` from the structures if they were left out.
 
@@ -625,6 +659,17 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     def _table(self, call: Call, structures: Structures) -> Features:
         """Return the features of a call as :meth:`transform` does."""
         return self._created(call)
+
+    def _evaluator(
+        self,
+        structures: Structures,
+        n_jobs: int | None,
+        only_physical_cores: bool,
+        centers: Centers = None,
+        **given: Any,
+    ) -> Evaluator:
+        call = self._call(structures, n_jobs, only_physical_cores, centers=centers, **given)
+        return Evaluator(deepcopy(self), call, given)
 
     def _source(self, call: Call) -> Hooks:
         """Return what computes the rows of a call: this, or its pooling."""

@@ -14,6 +14,7 @@ from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists
 from atomprint.descriptors.engine.call import Array, Call, Prepared
 from atomprint.descriptors.engine.centers import CenterBatch, Centers, center_batch, check_centers
 from atomprint.descriptors.engine.contract import Descriptor, Features
+from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
@@ -268,6 +269,33 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             raise ValueError(f"{type(self).__name__} has no derivatives by pairs: call derivatives or vjp")
         blocks = self._pairs(call) if call.plan is None else Pooled(self, call.plan).pairs(call, self._pairs)
         return PairJacobian(blocks, call)
+
+    def prepare(  # type: ignore[override]  # centres come first
+        self,
+        structures: Structures,
+        centers: Centers = None,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+    ) -> Evaluator:
+        """Make the descriptor ready for structures whose atoms will move, as in molecular dynamics.
+
+        Parameters
+        ----------
+        structures, centers, n_jobs, only_physical_cores
+            As for :meth:`create`.
+
+        Returns
+        -------
+        Evaluator
+            Computes features and their derivatives for other positions and cells of these structures. Centres that are
+            atoms move with them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`create`.
+        """
+        return self._evaluator(structures, n_jobs, only_physical_cores, centers)
 
     def transform(self, X: Structures) -> Features:
         """Compute the descriptor of a sequence of structures; see :meth:`create`.

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -123,19 +124,15 @@ def _records(ending: str, start: list[tuple[int, str]], lines: Iterator[tuple[in
         return
     told = re.fullmatch(r"sep=(.)\s*", start[0][1])  # as spreadsheets write it
     delimiter = told[1] if told else _delimiter(ending, [line for _, line in start])
-    current = begin = 0
-
-    def texts() -> Iterator[str]:
-        nonlocal current
-        for number, line in chain(start[1:] if told else start, lines):
-            current = number
-            yield line
-
+    if told:
+        del start[0]
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    given = texts()
-    for line in given:  # a record may go on over several lines
-        begin = current
-        cells = next(csv.reader(chain([line], given), delimiter=delimiter, strict=True, skipinitialspace=True), [])
+    texts = map(itemgetter(1), chain(start, lines))
+    reader = csv.reader(texts, delimiter=delimiter, strict=True, skipinitialspace=True)
+    n_start, numbers, n_read = len(start), [number for number, _ in start], 0
+    for cells in reader:  # a record may go on over several lines
+        begin = numbers[n_read] if n_read < n_start else numbers[-1] + n_read - n_start + 1
+        n_read = reader.line_num
         if any(cell.strip() for cell in cells):
             yield _Record(begin, cells)
 

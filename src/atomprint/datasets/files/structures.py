@@ -32,4 +32,15 @@ def to_atoms(raw: Any, folder: Path | None = None, *, allow_close: bool = False)
         batch = as_batch([atoms], periodic=None)
     except (TypeError, ValueError) as error:
         raise ValueError(reason_of(error)) from error
+    if atoms is not raw and _is_bare(atoms):
+        return atoms
     return Atoms(numbers=batch.numbers, positions=batch.positions, cell=batch.cells[0], pbc=batch.pbc[0])
+
+
+def _is_bare(atoms: Any) -> bool:
+    """Return whether Atoms have nothing but what they always have."""
+    return (
+        type(atoms) is Atoms
+        and atoms.arrays.keys() == {"numbers", "positions"}
+        and not (atoms.info or atoms.constraints or atoms.calc is not None or atoms.get_celldisp().any())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import cos, radians, sin, sqrt
 
 import numpy as np
@@ -232,8 +232,13 @@ def has_atoms(block: Block) -> bool:
     return False
 
 
+@lru_cache(maxsize=4096)
+def _is_of_another_kind(tag: str) -> bool:
+    return tag.startswith(_MODULATED) or tag in _MACROMOLECULE
+
+
 def _check_kind(block: Block) -> None:
-    for tag in block.tags():
+    for tag in filter(_is_of_another_kind, block.tags()):
         if tag.startswith(_MODULATED) and not (tag == _MODULATED[0] and block.value(tag) in (None, "0")):
             raise ValueError(f"it is modulated or composite ({tag}): its atoms are those of no single cell")
         if tag in _MACROMOLECULE:

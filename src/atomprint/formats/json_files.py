@@ -168,10 +168,11 @@ def _streamed(path: Path) -> Iterator[Row] | None:
             raise ValueError(f"{path.name} cannot be read: {error}") from error
 
     try:
-        columns, index = list(items("columns.item")), list(items("index.item"))
+        columns, index = (next(items(name), None) for name in ("columns", "index"))  # and no further than they go
     except ijson.JSONError:
         return None
-    if not columns:
+    index = index if isinstance(index, list) else []
+    if not isinstance(columns, list) or not columns:
         return None  # another form, that has "data" too
 
     def rows() -> Iterator[Row]:

@@ -26,7 +26,7 @@ from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import arranged, compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
-from atomprint.descriptors.engine.stream import pieces
+from atomprint.descriptors.engine.stream import Piece, pieces
 from atomprint.layout import HasLayout, symbols_of
 from atomprint.pooling.pooling import Plan, Pooling
 from atomprint.structures import (
@@ -41,6 +41,7 @@ from atomprint.structures import (
 )
 from atomprint.util.items import items_of
 from atomprint.util.memo import Memo, memo_of
+from atomprint.util.overlap import in_order
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
 from atomprint.util.validation import (
@@ -254,9 +255,10 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             (as a stream where its format allows), a :class:`~atomprint.structures.Batch`, a data set, a list, also of
             files.
         chunk : int, optional
-            Number of structures of a piece. Default: as many as have 4 MiB of features for each thread, at most 1024.
+            Number of structures of a piece. Default: as many as have 4 MiB of features, at most 1024.
         n_jobs, only_physical_cores
-            As for :meth:`create`.
+            As for :meth:`create`. With several threads the next pieces are read and computed meanwhile, at most one
+            more than threads.
 
         Yields
         ------
@@ -631,22 +633,25 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         if chunk is not None:
             check_integer("chunk", chunk, 1)
         prepared = self._prepared()
-        n_threads = check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
+        n_threads = self._n_threads(n_jobs, only_physical_cores)
         row_bytes = _row_bytes(self.get_number_of_features(), prepared.dtype, prepared.sparse)
-        of_pieces = self._of_stream() | given
+        of_stream = self._of_stream()
+        of_pieces = of_stream | given
         centers = of_pieces.pop("centers", None)
         if callable(centers):
             of_pieces["centers"], centers = centers, None
-        in_turn = pieces(structures, centers, chunk, row_bytes / n_threads, self._has_rows_of_centers())
+        one_by_one = bool(of_stream) or "centers" in of_pieces  # what is drawn must not depend on who is first
+        in_turn = pieces(structures, centers, chunk, row_bytes, self._has_rows_of_centers())
 
-        def compute() -> Iterator[Features]:
-            for first, items, chosen in in_turn:
-                own = of_pieces if chosen is None else of_pieces | {"centers": chosen}
-                with counted_from(first):
-                    found = self._table(self._call(items, n_threads, **own), items)
-                yield found
+        def compute(piece: Piece) -> Features:
+            first, items, chosen = piece
+            own = of_pieces if chosen is None else of_pieces | {"centers": chosen}
+            # Threads share out the pieces, but for one that is a single large structure.
+            n_of_piece = n_threads if one_by_one or len(items) == 1 else 1
+            with counted_from(first):
+                return self._table(self._call(items, n_of_piece, **own), items)
 
-        return compute()
+        return in_order(compute, in_turn, 1 if one_by_one else n_threads)
 
     def _of_stream(self) -> dict[str, Any]:
         """Return what all pieces of a stream are given for ``_options``."""

@@ -101,9 +101,10 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         centers : iterable or callable, optional
             An item for each structure, as for :meth:`create`; or a function that is given the structures of a piece.
         chunk : int, optional
-            Number of structures of a piece. Default: as many as have 4 MiB of features for each thread, at most 1024.
+            Number of structures of a piece. Default: as many as have 4 MiB of features, at most 1024.
         n_jobs, only_physical_cores
-            As for :meth:`create`.
+            As for :meth:`create`. With several threads the next pieces are read and computed meanwhile, at most one
+            more than threads.
 
         Yields
         ------

@@ -11,8 +11,7 @@ import numpy as np
 from atomprint.structures import Batch, Structures, is_structure, iter_structures, structure_of
 from atomprint.util.items import items_of
 
-# Features of a piece for each thread: few enough for memory that was there before, and enough for a call. And most
-# structures of a piece.
+# Features of a piece: few enough for memory that was there before, and enough for a call. And most structures of one.
 _PIECE_BYTES = 4 * 2**20
 _PIECE_STRUCTURES = 1024
 
@@ -27,7 +26,7 @@ def pieces(
     structures: Structures,
     centers: Iterable[Any] | None,
     chunk: int | None,
-    row_bytes: float,
+    row_bytes: int,
     of_centers: bool,
 ) -> Iterator[Piece]:
     """Return structures in runs.
@@ -40,8 +39,8 @@ def pieces(
         An item for each structure.
     chunk : int, optional
         Number of structures of a piece. Default: as many as need ``_PIECE_BYTES``.
-    row_bytes : float
-        What a row of the result needs, over the number of threads.
+    row_bytes : int
+        What a row of the result needs.
     of_centers : bool
         Whether there is a row for each centre, and not for each structure.
     """
@@ -65,22 +64,22 @@ def _of_items(
     structures: Iterable[Any],
     centers: Iterable[Any] | None,
     chunk: int | None,
-    center_bytes: float,
-    bytes_of_one: float,
+    center_bytes: int,
+    bytes_of_one: int,
 ) -> Iterator[Piece]:
-    first, n_bytes, items, chosen = 0, 0.0, list[Any](), list[Any]()
+    first, n_bytes, items, chosen = 0, 0, list[Any](), list[Any]()
     for index, (item, own) in enumerate(_with_centers(structures, centers)):
         items.append(structure_of(item, index))
         chosen.append(own)
         n_bytes += bytes_of_one + center_bytes * _n_centers(items[-1], own)
         if len(items) >= (chunk or _PIECE_STRUCTURES) or (not chunk and n_bytes >= _PIECE_BYTES):
             yield first, items, None if centers is None else chosen
-            first, n_bytes, items, chosen = index + 1, 0.0, [], []
+            first, n_bytes, items, chosen = index + 1, 0, [], []
     if items:
         yield first, items, None if centers is None else chosen
 
 
-def _of_batch(batch: Batch, chunk: int | None, row_bytes: float, of_centers: bool) -> Iterator[Piece]:
+def _of_batch(batch: Batch, chunk: int | None, row_bytes: int, of_centers: bool) -> Iterator[Piece]:
     rows = batch.offsets if of_centers else np.arange(len(batch) + 1)
     start, n_rows = 0, _PIECE_BYTES / row_bytes
     while start < len(batch):

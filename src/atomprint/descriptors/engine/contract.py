@@ -19,6 +19,7 @@ from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks, Prepared
 from atomprint.descriptors.engine.centers import NO_CENTERS, CenterBatch, Centers
+from atomprint.descriptors.engine.differentiate import RowFunction
 from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
@@ -390,6 +391,61 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         return differentiate.gradient(
             self._differentiable(call), call, cotangents, wrt, return_descriptor, several, out
         )
+
+    def value_and_vjp(
+        self,
+        structures: Structures,
+        function: RowFunction | Array,
+        wrt: Variables = VARIABLES,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> tuple[Any, Gradient]:
+        """Compute a function of the features and its derivatives, in one pass that never holds all features.
+
+        Structures are described, given to the function and differentiated piece by piece, while all of a piece is in
+        cache: less time and memory than :meth:`create`, the function and :meth:`vjp` one after the other.
+
+        Parameters
+        ----------
+        structures : structure or sequence of structures
+            As for :meth:`create`.
+        function : callable or ndarray of shape (n_features,)
+            Is given features of whole structures, an array of shape (n_rows, n_features) with a row for each structure
+            or centre, which it must not keep; returns a value for each row, an array with this axis first, and the
+            cotangents: the derivative of each row's value by its features, of shape (n_rows, n_features). What it
+            returns for a row may depend on no other. An array has the weights of a linear function.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+
+        Returns
+        -------
+        value : array, or list of arrays
+            What the function returned, with the axes that :meth:`create` has before that of the features.
+        gradient : Gradient
+            Derivatives of the sum of all values, as of :meth:`vjp`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`vjp`, or if the function returns something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ase.build import molecule
+        >>> from atomprint.descriptors import CoulombMatrix
+        >>> descriptor = CoulombMatrix(3)
+        >>> def energies(X):
+        ...     return (X**2).sum(axis=1), 2 * X
+        >>> value, gradient = descriptor.value_and_vjp(molecule("H2O"), energies)
+        >>> value.shape, gradient.positions.shape
+        ((), (3, 3))
+        """
+        call = self._call(structures, n_jobs, only_physical_cores, verbose)
+        return differentiate.value_and_gradient(self._differentiable(call), call, function, wrt)
 
     def jacobian(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from atomprint import _core
 from atomprint.descriptors.engine.arguments import (
     AtomLists,
     Gradient,
@@ -24,8 +25,8 @@ from atomprint.descriptors.engine.call import Array, Call, Derivatives, Hooks
 from atomprint.descriptors.engine.given import as_given, check_apart, given_rows
 from atomprint.descriptors.engine.output import CooRows, DenseRows, arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
-from atomprint.descriptors.engine.parts import arranged, new_rows, parts
-from atomprint.ragged import owners
+from atomprint.descriptors.engine.parts import arranged, new_rows, parts, show_progress
+from atomprint.ragged import chunks, owners
 from atomprint.structures import counted_from
 from atomprint.util.validation import check_bool
 
@@ -106,6 +107,13 @@ def _check_apart_from_each_other(given: Iterable[tuple[str, Array]]) -> None:
         check_apart(name, second, [first], "another array of out")
 
 
+RowFunction: TypeAlias = Callable[[Array], tuple[Any, Any]]
+"""Makes values and their derivatives by the features out of rows of features."""
+
+# Of features that wait for their cotangents, for each thread.
+_CHUNK_BYTES = 2**20
+
+
 def gradient(
     source: Hooks,
     call: Call,
@@ -162,6 +170,74 @@ def gradient(
         None if features is None else arranged(features, call),
     )
     return found if out is None else Gradient(*map(as_given, found, out))
+
+
+def value_and_gradient(
+    source: Hooks, call: Call, function: RowFunction | Array, wrt: Variables
+) -> tuple[Any, Gradient]:
+    """Return what :meth:`Descriptor.value_and_vjp` promises."""
+    names, batch, n_features = check_wrt(wrt), call.batch, call.n_features_out
+    linear = None if callable(function) else _linear_weights(function, n_features, call.dtype)
+    positions = np.zeros((len(batch.numbers), 3))
+    strain = np.zeros((len(batch), 3, 3)) if "strain" in names else None
+    values: list[Array] = []
+    rows = call.rows
+    # Whole structures, whose features stay in cache until they are back.
+    n_together = max(1, _CHUNK_BYTES * call.n_threads // (n_features * call.dtype.itemsize))
+    room = np.empty((0, n_features), dtype=call.dtype)
+    for start, stop in chunks(rows, n_together):
+        part, n = call[start:stop], int(rows[stop] - rows[start])
+        if n == 0:
+            continue
+        if len(room) < n:
+            room = np.empty((n, n_features), dtype=call.dtype)
+        features, atoms = room[:n], slice(batch.offsets[start], batch.offsets[stop])
+        of_part = Derivatives(positions[atoms], None if strain is None else strain[start:stop], None)
+        with counted_from(start):
+            if linear is not None:  # known before: in one go
+                source._vjp(part, np.repeat(linear[None], n, axis=0), of_part._replace(features=features))
+                values.append(features @ linear)
+                continue
+            source._compute(part, features)
+        found, weights = _called(cast(RowFunction, function), features, start)
+        values.append(np.array(found))  # which may be in the very room
+        with counted_from(start):
+            source._vjp(part, weights, of_part)
+        if call.progress is not None:
+            show_progress(call.progress, stop, len(call))
+    value = arrange(DenseRows(np.concatenate(values) if values else np.empty(0)), rows, call.row_shapes, batch.single)
+    return value, as_gradient(batch, positions if "positions" in names else None, strain)
+
+
+def _linear_weights(given: Any, n_features: int, dtype: np.dtype[Any]) -> Array:
+    """Return the weight of each feature in a linear function, or raise."""
+    weights = np.asarray(given)
+    if weights.shape != (n_features,) or weights.dtype.kind not in "iuf":
+        got = f"an array of shape {weights.shape} of {weights.dtype}" if weights.ndim else repr(given)
+        raise TypeError(f"function must be callable, or numbers of shape ({n_features},), got {got}")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"function must be finite where it is weights, got {weights[~np.isfinite(weights)][0]}")
+    return np.ascontiguousarray(weights, dtype=dtype)
+
+
+def _called(function: RowFunction, features: Array, start: int) -> tuple[Array, Array]:
+    """Return values and cotangents that a function of the caller makes of features, checked."""
+    found = function(features)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise TypeError(f"function must return values and cotangents, got {type(found).__name__}")
+    values, weights = np.asarray(found[0]), np.asarray(found[1])
+    if values.ndim == 0 or len(values) != len(features):
+        raise ValueError(
+            f"function must return one value for each of the {len(features)} rows, got values of shape {values.shape}"
+        )
+    if weights.shape != features.shape or weights.dtype.kind not in "iuf":
+        raise ValueError(
+            f"function must return cotangents of shape {features.shape}, got shape {weights.shape} of {weights.dtype}"
+        )
+    weights = np.ascontiguousarray(weights, dtype=features.dtype)
+    if not _core.all_finite(weights.ravel()):
+        raise ValueError(f"function must return cotangents that are finite: they are not from structure {start} on")
+    return values, weights
 
 
 def _rows_of(weights: Any, start: int, stop: int) -> Array:

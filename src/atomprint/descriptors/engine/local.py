@@ -14,6 +14,7 @@ from atomprint.descriptors.engine.arguments import LAYOUTS, VARIABLES, AtomLists
 from atomprint.descriptors.engine.call import Array, Call, Prepared
 from atomprint.descriptors.engine.centers import CenterBatch, Centers, center_batch, check_centers
 from atomprint.descriptors.engine.contract import Descriptor, Features
+from atomprint.descriptors.engine.differentiate import RowFunction
 from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
@@ -232,6 +233,65 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         return differentiate.gradient(
             self._differentiable(call), call, cotangents, wrt, return_descriptor, several, out
         )
+
+    def value_and_vjp(  # type: ignore[override]  # centres come before what is derived
+        self,
+        structures: Structures,
+        function: RowFunction | Array,
+        centers: Centers = None,
+        wrt: Variables = VARIABLES,
+        attach: bool = True,
+        n_jobs: int | None = None,
+        only_physical_cores: bool = False,
+        verbose: bool = False,
+    ) -> tuple[Any, Gradient]:
+        """Compute a function of the features and its derivatives, in one pass that never holds all features.
+
+        Structures are described, given to the function and differentiated piece by piece, while all of a piece is in
+        cache: less time and memory than :meth:`create`, the function and :meth:`vjp` one after the other.
+
+        Parameters
+        ----------
+        structures, centers : structures and their centres
+            As for :meth:`create`.
+        function : callable or ndarray of shape (n_features,)
+            Is given features of whole structures, an array of shape (n_rows, n_features) with a row for each structure
+            or centre, which it must not keep; returns a value for each row, an array with this axis first, and the
+            cotangents: the derivative of each row's value by its features, of shape (n_rows, n_features). What it
+            returns for a row may depend on no other. An array has the weights of a linear function.
+        wrt : {"positions", "strain"} or tuple of both
+            What to differentiate by.
+        attach : bool
+            As for :meth:`vjp`.
+        n_jobs, only_physical_cores, verbose
+            As for :meth:`create`.
+
+        Returns
+        -------
+        value : array, or list of arrays
+            What the function returned, with the axes that :meth:`create` has before that of the features.
+        gradient : Gradient
+            Derivatives of the sum of all values, as of :meth:`vjp`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`vjp`, or if the function returns something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from ase.build import molecule
+        >>> from atomprint.descriptors import SOAP
+        >>> descriptor = SOAP(species=["H", "O"], r_cut=3.0, n_max=4, l_max=3)
+        >>> def energies(X):
+        ...     return (X**2).sum(axis=1), 2 * X
+        >>> value, gradient = descriptor.value_and_vjp(molecule("H2O"), energies)
+        >>> value.shape, gradient.positions.shape
+        ((3,), (3, 3))
+        """
+        call = self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers, attach=attach)
+        return differentiate.value_and_gradient(self._differentiable(call), call, function, wrt)
 
     def jacobian(  # type: ignore[override]  # centres come first
         self,

@@ -49,7 +49,7 @@ class DenseRows:
 
     def part(self, start: int, stop: int, shape: Sequence[int]) -> npt.NDArray[Any]:
         """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
-        return self.array[start:stop].reshape(*shape, *self.array.shape[1:])
+        return self.array[start:stop].reshape((*shape, *self.array.shape[1:]))
 
 
 class NarrowRows(DenseRows):

@@ -79,5 +79,9 @@ def parts(
         else:
             yield start, part
         if name is not None:
-            end = "\n" if stop == len(call) else ""
-            print(f"\r{name}: {stop} of {len(call)} structures", end=end, file=sys.stderr, flush=True)
+            show_progress(name, stop, len(call))
+
+
+def show_progress(name: str, done: int, n: int) -> None:
+    """Show on standard error how many of the structures are done."""
+    print(f"\r{name}: {done} of {n} structures", end="\n" if done == n else "", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -15,6 +16,7 @@
 
 #include "core/batch.hpp"
 #include "core/centres.hpp"
+#include "core/sparse.hpp"
 
 namespace nb = nanobind;
 
@@ -110,6 +112,15 @@ private:
     std::optional<RowWeightArrays> weights_;
 };
 
+// From memory that the array then owns.
+template <class T>
+nb::object to_numpy(Growing<T>& values) {
+    const std::size_t n = values.size();
+    T* const owned = values.release();
+    nb::capsule owner(owned, [](void* p) noexcept { std::free(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(owned, {n}, owner));
+}
+
 template <class T>
 using DenseGradient = std::optional<Out<T, nb::shape<-1, 3, -1>>>; // (n_out, 3, n_features)
 template <class T>
@@ -128,6 +139,11 @@ struct Shape {
     template <class Array>
     bool fits(const std::optional<Array>& array) const {
         return !array || fits(*array);
+    }
+
+    template <class T>
+    bool fits(const SparseRows<T>& out) const {
+        return out.n_features() == columns;
     }
 
     // The number of cotangents: an axis before those of cotangents and their derivatives, if there are several.

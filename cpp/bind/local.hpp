@@ -58,6 +58,19 @@ void define_local(nb::class_<Calculator>& calculator) {
             nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
             "Write the features of all centres or structures to `out`.")
         .def(
+            "compute",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, SparseRows<T>& out,
+               int n_threads) {
+                const Shape shape = shape_of(self, batch, centres);
+                require(shape.fits(out), "out must have as many features");
+                const Centres& places = centres.of(batch, has_centres(self));
+                nb::gil_scoped_release release;
+                out.begin(shape.rows);
+                self.compute(batch, places, n_threads, &out);
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+            "Add the features of all centres or structures to a sparse matrix.")
+        .def(
             "vjp",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
                const In<T>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,

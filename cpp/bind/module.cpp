@@ -2,7 +2,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "bind/arrays.hpp"
 #include "core/dispatch.hpp"
@@ -33,10 +32,11 @@ NB_MODULE(_core, m) {
         "Name of the instruction set in use.");
     m.def("use_instruction_set", &use_instruction_set, nb::arg("name"), "Change the instruction set in use.");
 
-    // Structures come first, as all others take them.
+    // Structures and sparse rows come first, as all others take them.
     auto& families = bind::Family::all();
     const auto key = [](const bind::Family* f) {
-        return std::make_pair(std::strcmp(f->name, "structures") != 0, std::string(f->name));
+        const std::string name = f->name;
+        return std::make_pair(name != "structures" && name != "sparse", name);
     };
     std::sort(families.begin(), families.end(), [&](const auto* a, const auto* b) { return key(a) < key(b); });
     for (const bind::Family* family : families)

@@ -109,13 +109,19 @@ void for_centres(const Batch& batch, const Centres& centres, std::size_t first, 
     });
 }
 
-// Numbers that runs of centres add up apart. The parts of a structure are added in their order, so that the
-// sum does not depend on the number of threads.
+inline void add_part(std::vector<double>& sum, const std::vector<double>& part) {
+    for (std::size_t k = 0; k < sum.size(); ++k)
+        sum[k] += part[k];
+}
+
+// What runs of centres add up apart. The parts of a structure are added in their order, by add_part(sum, part), so
+// that the sum does not depend on the number of threads.
+template <class Part>
 class SumsOfRuns {
 public:
     explicit SumsOfRuns(std::size_t n_structures) : parts_(n_structures) {}
 
-    void put(const CentreRun& run, std::vector<double>&& part) {
+    void put(const CentreRun& run, Part&& part) {
         const std::scoped_lock lock(mutex_);
         auto& parts = parts_[run.structure];
         parts.resize(std::max(parts.size(), run.part + 1));
@@ -123,17 +129,16 @@ public:
     }
 
     // The sum of a structure, after its last run.
-    std::vector<double> take(std::size_t structure) {
-        std::vector<std::vector<double>> parts;
+    Part take(std::size_t structure) {
+        std::vector<Part> parts;
         parts.swap(parts_[structure]);
         for (std::size_t part = 1; part < parts.size(); ++part)
-            for (std::size_t k = 0; k < parts[0].size(); ++k)
-                parts[0][k] += parts[part][k];
+            add_part(parts[0], parts[part]);
         return std::move(parts[0]);
     }
 
 private:
-    std::vector<std::vector<std::vector<double>>> parts_; // of each structure
+    std::vector<std::vector<Part>> parts_; // of each structure
     std::mutex mutex_;
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/centres.hpp"
+#include "core/sparse.hpp"
 
 namespace atomprint {
 
@@ -25,18 +26,8 @@ void drop_rounding(T* numbers, std::size_t n, double size) {
 }
 
 // What rounding leaves in the features of a centre: nothing to speak of; a share of each of them; or, where they are
-// sums in which terms cancel, of the size of their block.
-enum class Rounding { none, of_each, of_blocks };
-
-// The features [bounds[k], bounds[k + 1]) are block k.
-using Bounds = std::vector<std::size_t>;
-
-// The same for each block of the features of a centre, beside its size.
-template <class T>
-void drop_rounding(T* features, const Bounds& bounds, const double* sizes) {
-    for (std::size_t k = 0; k + 1 < bounds.size(); ++k)
-        drop_rounding(features + bounds[k], bounds[k + 1] - bounds[k], sizes[k]);
-}
+// sums in which terms cancel, of the size of their run.
+enum class Rounding { none, of_each, of_runs };
 
 // The partial sums of one structure take no more than this together, in bytes.
 inline constexpr std::size_t memory_of_parts = std::size_t{16} << 20;
@@ -64,16 +55,56 @@ void for_alike(const RowWeights& weights, const CentreRun& run, std::size_t most
     }
 }
 
-// For each structure the sums of the features of its centres times their weights, (n_rows, n_features). While they are
-// added up, sizes stand behind them: what the terms of a block, or with weights of both signs each number, amount to.
-class WeightedSums : public SumsOfRuns {
+// Sums of features of one structure, of those runs alone that came, whose row and place in it make one long row. Behind
+// the numbers of a run stand sizes: what the terms of the run, or of each number, amount to.
+struct SumOfRuns {
+    struct Run {
+        std::size_t first, length; // in the long row
+        std::size_t at, n_sizes;   // of the first number, and of the sizes behind the last one
+    };
+    std::vector<Run> runs; // ascending; two are the same, or have nothing in common
+    std::vector<double> numbers;
+
+    // The place of a run, made if it is not there, at or after place k; with so many sizes.
+    std::size_t find(std::size_t k, std::size_t first, std::size_t length, std::size_t n_sizes) {
+        while (k < runs.size() && runs[k].first < first)
+            ++k;
+        if (k == runs.size() || runs[k].first != first) {
+            runs.insert(runs.begin() + static_cast<std::ptrdiff_t>(k), {first, length, numbers.size(), n_sizes});
+            numbers.resize(numbers.size() + length + n_sizes, 0.0);
+        }
+        return k;
+    }
+    // The first place of a run that does not start before `first`.
+    std::size_t lower_bound(std::size_t first) const {
+        const auto before = [](const Run& run, std::size_t value) { return run.first < value; };
+        return static_cast<std::size_t>(std::lower_bound(runs.begin(), runs.end(), first, before) - runs.begin());
+    }
+    // Calls body(run, its numbers) in order.
+    template <class Body>
+    void for_runs(const Body& body) const {
+        for (const Run& run : runs)
+            body(FeatureRun{run.first, run.first + run.length}, numbers.data() + run.at);
+    }
+};
+
+inline void add_part(SumOfRuns& sum, const SumOfRuns& part) {
+    std::size_t k = 0;
+    for (const SumOfRuns::Run& run : part.runs) {
+        k = sum.find(k, run.first, run.length, run.n_sizes);
+        for (std::size_t i = 0; i < run.length + run.n_sizes; ++i)
+            sum.numbers[sum.runs[k].at + i] += part.numbers[run.at + i];
+    }
+}
+
+// For each structure the sums of the features of its centres times their weights.
+class WeightedSums : public SumsOfRuns<SumOfRuns> {
 public:
-    using Part = std::vector<double>;
+    using Part = SumOfRuns;
 
     WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features, std::size_t n_centres,
-                 Rounding rounding, Bounds bounds = {})
-        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding),
-          bounds_(std::move(bounds)) {
+                 Rounding rounding)
+        : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding) {
         // Sums of one sign cancel no more than what they are made of, which has its zeros already.
         const auto negative = [](double weight) { return weight < 0.0; };
         if (!weights ||
@@ -81,81 +112,102 @@ public:
             rounding_ = Rounding::none;
     }
 
-    Part part() const { return Part(weights_.n_rows * (n_features_ + n_sizes()), 0.0); }
     std::size_t most_parts() const {
-        const std::size_t size = sizeof(double) * weights_.n_rows * (n_features_ + n_sizes());
+        const std::size_t size = sizeof(double) * weights_.n_rows * n_features_;
         return std::clamp<std::size_t>(memory_of_parts / size, 1, parts_of_sum);
     }
 
-    // Add features, or their sum over several centres with the weights of this one; where they are in blocks, the sizes
-    // of these as well.
+    // Add the features of some runs, one after the other, or their sum over several centres with the weights of this
+    // one; where rounding is of runs, the sizes of these as well.
     template <class T>
-    void add(Part& part, std::int64_t centre, const T* features, const double* sizes = nullptr) const {
-        for (std::int64_t k = weights_.offsets[centre]; k < weights_.offsets[centre + 1]; ++k) {
-            double* const to = part.data() + static_cast<std::size_t>(weights_.rows[k]) * n_features_;
-            const double weight = weights_.values[k];
-            for (std::size_t f = 0; f < n_features_; ++f)
-                to[f] += weight * static_cast<double>(features[f]);
+    void add(Part& part, std::int64_t centre, const std::vector<FeatureRun>& runs, const T* features,
+             const double* sizes = nullptr) const {
+        for (std::int64_t w = weights_.offsets[centre]; w < weights_.offsets[centre + 1]; ++w) {
+            const std::size_t row = static_cast<std::size_t>(weights_.rows[w]) * n_features_;
+            const double weight = weights_.values[w], amount = std::abs(weight);
+            const T* from = features;
+            std::size_t k = runs.empty() ? 0 : part.lower_bound(row + runs[0].first);
+            for (std::size_t r = 0; r < runs.size(); ++r) {
+                const std::size_t n = runs[r].length();
+                k = part.find(k, row + runs[r].first, n, sizes_of(n));
+                double* const to = part.numbers.data() + part.runs[k].at;
+                for (std::size_t f = 0; f < n; ++f)
+                    to[f] += weight * static_cast<double>(from[f]);
+                if (rounding_ == Rounding::of_runs)
+                    to[n] += amount * sizes[r];
+                for (std::size_t f = 0; rounding_ == Rounding::of_each && f < n; ++f)
+                    to[n + f] += amount * std::abs(static_cast<double>(from[f]));
+                from += n;
+            }
         }
-        if (rounding_ != Rounding::none)
-            add_sizes(part, centre, features, sizes);
     }
 
     // The sums of a part that is complete, with zeros for what is nothing but rounding.
     Part finished(Part&& part) const {
-        const std::size_t n = weights_.n_rows * n_features_;
-        double* const sums = part.data();
-        const double* const sizes = sums + n;
-        if (rounding_ == Rounding::of_blocks)
-            for (std::size_t row = 0; row < weights_.n_rows; ++row)
-                drop_rounding(sums + row * n_features_, bounds_, sizes + row * n_sizes());
-        if (rounding_ == Rounding::of_each)
-            for (std::size_t k = 0; k < n; ++k)
-                drop_rounding(sums + k, 1, sizes[k]);
-        part.resize(n);
+        for (const SumOfRuns::Run& run : part.runs) {
+            double* const sums = part.numbers.data() + run.at;
+            if (rounding_ == Rounding::of_runs)
+                drop_rounding(sums, run.length, sums[run.length]);
+            for (std::size_t k = 0; rounding_ == Rounding::of_each && k < run.length; ++k)
+                drop_rounding(sums + k, 1, sums[run.length + k]);
+        }
         return std::move(part);
     }
 
 private:
-    std::size_t n_sizes() const { // behind each row
-        return rounding_ == Rounding::none ? 0 : rounding_ == Rounding::of_each ? n_features_ : bounds_.size() - 1;
-    }
-
-    template <class T>
-    void add_sizes(Part& part, std::int64_t centre, const T* features, const double* sizes) const {
-        double* const to = part.data() + weights_.n_rows * n_features_;
-        for (std::int64_t w = weights_.offsets[centre]; w < weights_.offsets[centre + 1]; ++w)
-            for (std::size_t k = 0; k < n_sizes(); ++k)
-                to[static_cast<std::size_t>(weights_.rows[w]) * n_sizes() + k] +=
-                    std::abs(weights_.values[w]) *
-                    (rounding_ == Rounding::of_blocks ? sizes[k] : std::abs(static_cast<double>(features[k])));
+    std::size_t sizes_of(std::size_t length) const {
+        return rounding_ == Rounding::none ? 0 : rounding_ == Rounding::of_each ? length : 1;
     }
 
     RowWeights weights_;
     std::size_t n_features_;
     Rounding rounding_;
-    Bounds bounds_;
 };
 
-// Write the sums of a structure to the rows of all, or throw where they are not finite numbers.
+// Throw unless the sums of a structure are finite in the type of the result.
 template <class T>
-void write_sums(std::size_t structure, const WeightedSums::Part& sums, T* out) {
-    T* const to = out + structure * sums.size();
+void check_sums(std::size_t structure, const SumOfRuns& sums) {
     constexpr std::size_t lanes = 8;
     T zero[lanes] = {}; // as long as all numbers are finite
-    const auto put = [&](std::size_t k, std::size_t lane) {
-        const T number = static_cast<T>(sums[k]);
-        to[k] = number;
-        zero[lane] += number - number;
-    };
-    std::size_t first = 0;
-    for (; first + lanes <= sums.size(); first += lanes)
-        for (std::size_t lane = 0; lane < lanes; ++lane)
-            put(first + lane, lane);
-    for (; first < sums.size(); ++first)
-        put(first, 0);
+    sums.for_runs([&](const FeatureRun& run, const double* numbers) {
+        const std::size_t n = run.length();
+        const auto add = [&](std::size_t k, std::size_t lane) {
+            const T number = static_cast<T>(numbers[k]);
+            zero[lane] += number - number;
+        };
+        std::size_t first = 0;
+        for (; first + lanes <= n; first += lanes)
+            for (std::size_t lane = 0; lane < lanes; ++lane)
+                add(first + lane, lane);
+        for (; first < n; ++first)
+            add(first, 0);
+    });
     if (!std::all_of(zero, zero + lanes, [](T number) { return number == T(0); }))
         throw StructureError(structure, "features must be finite, and their sum within range");
+}
+
+// Write the sums of a structure to its row of n_features numbers, of all rows.
+template <class T>
+void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t n_features, T* out) {
+    check_sums<T>(structure, sums);
+    T* const to = out + structure * n_features;
+    std::size_t at = 0;
+    sums.for_runs([&](const FeatureRun& run, const double* numbers) {
+        std::fill(to + at, to + run.first, T(0));
+        std::transform(numbers, numbers + run.length(), to + run.first, [](double x) { return static_cast<T>(x); });
+        at = run.last;
+    });
+    std::fill(to + at, to + n_features, T(0));
+}
+
+// The same for a sparse matrix.
+template <class T>
+void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t, SparseRows<T>* out) {
+    check_sums<T>(structure, sums);
+    out->write(static_cast<std::int64_t>(structure), [&](SparsePart<T>& part) {
+        sums.for_runs([&](const FeatureRun& run, const double* numbers) { part.add(run, numbers); });
+        part.end_row();
+    });
 }
 
 // Weights on the features of centres: as given, or those on the rows of their structures.

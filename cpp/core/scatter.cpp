@@ -42,7 +42,7 @@ PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cuto
     const std::vector<std::int32_t> one_kind(static_cast<std::size_t>(batch.offsets[batch.n_structures]), 0);
     std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
     return list_pairs(batch, one_kind.data(), 1, centres, cutoff, n_threads,
-                      [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+                      [&](int worker, const NeighbourFinder& finder, std::size_t, std::int64_t centre) {
                           return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
                                                                                centres.atoms[centre], with_own, true);
                       });

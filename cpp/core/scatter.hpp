@@ -83,7 +83,7 @@ private:
     Batch batch_;
     std::size_t n_sums_;
     double *positions_, *strain_;
-    SumsOfRuns sums_;
+    SumsOfRuns<std::vector<double>> sums_;
 };
 
 // All pairs of a centre and an atom within reach of it, sorted by species of the atom, then by centre.
@@ -113,7 +113,7 @@ struct AtomsAround {
                        bool sorted = false);
 };
 
-// List all pairs; collect(worker, finder, kinds, centre) returns the neighbours of a centre. Within a
+// List all pairs; collect(worker, finder, structure, centre) returns the neighbours of a centre. Within a
 // species the pairs of a centre keep their order.
 template <class Collect>
 PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds, const Centres& centres,
@@ -129,7 +129,8 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
                 const std::int32_t* kinds = species + batch.offsets[run.structure];
                 for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
                     poll();
-                    body(collect(worker, finder, kinds, centre), static_cast<std::size_t>(centre), finder, kinds);
+                    body(collect(worker, finder, run.structure, centre), static_cast<std::size_t>(centre), finder,
+                         kinds);
                 }
             },
             [](std::size_t, int) {});

@@ -29,7 +29,8 @@ struct Acsf<T>::Workspace {
     std::size_t n = 0;
     std::vector<std::int32_t> image, place, part, next;
     std::vector<double> x, y, z;
-    std::vector<AcsfSegment> segments;
+    std::vector<AcsfSegment> segments, own_segments; // the latter with species numbered as they come
+    std::vector<FeatureRun> there;
 
     std::size_t stride = 0;
     std::vector<double> padded[4], gradient[3], radial_slope, totals;
@@ -185,20 +186,49 @@ void Acsf<T>::expand(Workspace& work, std::int32_t) const {
 }
 
 template <class T>
-void Acsf<T>::begin(Workspace& work, std::int32_t, std::size_t) const {
+void Acsf<T>::begin(Workspace& work, std::int32_t, const Environments&, std::size_t) const {
     grow(work.scratch, kernels().acsf.of<T>().scratch_size(model_));
 }
 
 template <class T>
-const T* Acsf<T>::sum(Workspace& work, std::int32_t, T* features) const {
+const std::vector<FeatureRun>& Acsf<T>::present(Workspace& work) const {
+    work.there.clear();
+    const auto add = [&](std::int32_t first, std::int32_t n) {
+        if (n > 0)
+            work.there.push_back({static_cast<std::size_t>(first), static_cast<std::size_t>(first + n)});
+    };
+    for (const AcsfSegment& segment : work.segments)
+        add(segment.kind * model_.n_radial(), model_.n_radial());
+    for (const AcsfSegment& high : work.segments)
+        for (const AcsfSegment* low = work.segments.data(); low <= &high; ++low)
+            add(model_.first_of(high.kind, low->kind), model_.n_functions);
+    return work.there;
+}
+
+// The kernels are told of no other species than those that are there.
+template <class T>
+const T* Acsf<T>::sum(Workspace& work, std::int32_t, T* features, bool packed) const {
     const auto& kernel = kernels().acsf.of<T>();
-    grow(work.totals, n_features_);
+    AcsfModel<T> model = model_;
+    model.n_species = static_cast<std::int32_t>(work.segments.size());
+    work.own_segments = work.segments;
+    for (std::int32_t k = 0; k < model.n_species; ++k)
+        work.own_segments[static_cast<std::size_t>(k)].kind = k;
+    AcsfNeighbours<T> view = work.view;
+    view.segments = work.own_segments.data();
+    const auto n = static_cast<std::size_t>(model.first_of(model.n_species, 0));
+    grow(work.totals, n);
     double* const totals = work.totals.data(); // many neighbours have many pairs
-    std::fill_n(totals, n_features_, 0.0);
-    kernel.radial(model_, work.view, totals);
+    std::fill_n(totals, n, 0.0);
+    kernel.radial(model, view, totals);
     if (!functions_.empty())
-        kernel.angular(model_, work.view, work.scratch.data(), totals);
-    std::copy_n(totals, n_features_, features);
+        kernel.angular(model, view, work.scratch.data(), totals);
+    const double* from = totals;
+    T* to = features;
+    for (const FeatureRun& run : work.there) {
+        std::copy_n(from, run.length(), packed ? to : features + run.first);
+        from += run.length(), to += run.length();
+    }
     return features;
 }
 

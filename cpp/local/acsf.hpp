@@ -38,11 +38,12 @@ public:
 
     // The hooks of local.hpp.
     struct Workspace;
-    void begin(Workspace& work, std::int32_t n_slots, std::size_t structure) const;
+    void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t structure) const;
     void collect(Workspace& work, const Site& site) const;
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
-    const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
+    const std::vector<FeatureRun>& present(Workspace& work) const;
+    const T* sum(Workspace& work, std::int32_t n_slots, T* features, bool packed) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
     const std::vector<FeatureRun>& runs(Workspace& work, std::int32_t kind, bool compact) const;

@@ -2,10 +2,10 @@
 // weights, derivatives contracted with cotangents, of each feature, and by the vectors to neighbours.
 //
 // A descriptor derives from LocalCalculator and gives hooks, which work on one centre at a time in the memory
-// of a thread, its Workspace. They are called in this order, `site` being the centre; begin, clear and write
-// are there already:
+// of a thread, its Workspace. They are called in this order, `site` being the centre; begin, clear, present and
+// write are there already:
 //
-//   void begin(Workspace&, std::int32_t n_slots, std::size_t structure) const;
+//   void begin(Workspace&, std::int32_t n_slots, const Environments&, std::size_t structure) const;
 //       Before the first of a run of centres of a structure, with room for n_slots centres.
 //   void clear(Workspace&, std::int32_t n_slots) const;
 //       Before the next n_slots centres (at most `slots`, or one), whose features are written as one sum.
@@ -14,13 +14,17 @@
 //   NeighbourList neighbours(const Workspace&) const;
 //   void expand(Workspace&, std::int32_t slot) const;
 //       What the features are made of, for the centre that was collected.
-//   const T* sum(Workspace&, std::int32_t n_slots, T* features) const;
-//       Features of the expanded centres, added up: in `features`, with vector_slack numbers more, or
-//       wherever they are.
+//   const std::vector<FeatureRun>& present(Workspace&) const;
+//       The features that can be other than zero, ascending; if it is not given, all. Runs of several centres are the
+//       same, or have no feature in common.
+//   const T* sum(Workspace&, std::int32_t n_slots, T* features, bool packed) const;
+//       Features of the expanded centres, added up, with zeros for what is nothing but rounding: those that are
+//       present, at their places in `features` or, packed, one run after the other; wherever that is. `features` has
+//       room for vector_slack numbers more.
 //   const double* sizes(const Workspace&) const;
-//       What the terms of each block of the features that were summed amount to, where rounding() is of_blocks.
+//       What the terms of each run of the features that were summed amount to, where rounding() is of_runs.
 //   void write(Workspace&, T* features) const;
-//       The same for one centre, with zeros for what is nothing but rounding.
+//       All features of one centre, from these.
 //
 // For derivatives, after the features of one centre if they are asked for:
 //
@@ -44,6 +48,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -53,6 +58,7 @@
 #include "core/dispatch.hpp"
 #include "core/pooling.hpp"
 #include "core/scatter.hpp"
+#include "core/sparse.hpp"
 #include "core/species.hpp"
 
 namespace atomprint {
@@ -65,27 +71,26 @@ inline constexpr auto any_number_of_parts = std::size_t(-1) / 2;
 struct Environments {
     const Batch& batch;
     const Centres& centres;
-    const std::int32_t* kinds;
+    const Kinds& kinds;
     std::size_t first, last;
+
+    // The species that a structure has.
+    std::span<const std::int32_t> members(std::size_t s) const {
+        return {kinds.members.data() + kinds.first[s], kinds.first[s + 1] - kinds.first[s]};
+    }
 };
 
 // One centre, and where to look for its neighbours.
 struct Site {
     const NeighbourFinder& finder;
-    const std::int32_t* kinds; // of the atoms of the structure
+    const std::int32_t* kinds;  // of the atoms of the structure
+    const std::int32_t* places; // of these among those that the structure has
     const double* point;
     std::int64_t atom; // that the centre stands for, or -1
     std::int64_t centre;
     std::size_t structure;
 
     std::int32_t kind(std::int32_t image) const { return kinds[finder.atom[image]]; }
-};
-
-// The features [first, last).
-struct FeatureRun {
-    std::size_t first, last;
-
-    std::size_t length() const { return last - first; }
 };
 
 // Which derivatives to write, and where. Rows of `positions` are numbered as follows: row r of structure s (a
@@ -113,6 +118,17 @@ struct Memory {
     std::vector<std::int64_t> order;
 };
 
+inline Site site_of(const Environments& in, const NeighbourFinder& finder, std::size_t structure, std::int64_t c) {
+    const std::int64_t first = in.batch.offsets[structure];
+    return {finder,
+            in.kinds.of_atom.data() + first,
+            in.kinds.place.data() + first,
+            in.centres.points + 3 * c,
+            in.centres.atoms[c],
+            c,
+            structure};
+}
+
 // Calls body(run, memory, site) for each run of centres and finish(structure, work) after the last one of a
 // structure; site(c) is centre c.
 template <class H, class Body, class Finish>
@@ -123,40 +139,62 @@ void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std:
         in.batch, in.centres, in.first, in.last, hooks.cutoff(), most_parts, n_threads,
         [&](const CentreRun& run, const NeighbourFinder& finder, int worker) {
             Memory<H>& memory = memories[static_cast<std::size_t>(worker)];
-            hooks.begin(memory.work, n_slots, run.structure);
+            hooks.begin(memory.work, n_slots, in, run.structure);
             body(run, memory, [&](std::int64_t c) {
                 poll();
-                return Site{finder,
-                            in.kinds + in.batch.offsets[run.structure],
-                            in.centres.points + 3 * c,
-                            in.centres.atoms[c],
-                            c,
-                            run.structure};
+                return site_of(in, finder, run.structure, c);
             });
         },
         [&](std::size_t s, int worker) { finish(s, memories[static_cast<std::size_t>(worker)].work); });
 }
 
-// Out may be narrower than what features are computed in.
+// Writes the features of the expanded centre to a row of all. Out may be narrower than what they are computed in, for
+// which there is `room`.
+template <class H, class Row, class Out>
+void write_row(const H& hooks, typename H::Workspace& work, Row& room, std::size_t row, Out* out) {
+    const std::size_t n = hooks.n_features();
+    if constexpr (std::is_same_v<Out, typename H::Real>) {
+        hooks.write(work, out + row * n);
+    } else {
+        grow(room, n + vector_slack);
+        hooks.write(work, room.data());
+        std::copy_n(room.data(), n, out + row * n);
+    }
+}
+
+// The same for a sparse matrix.
+template <class H, class Row, class Out>
+void add_row(const H& hooks, typename H::Workspace& work, Row& room, SparsePart<Out>& to) {
+    const auto& runs = hooks.present(work);
+    grow(room, length_of(runs) + vector_slack);
+    to.add(runs, hooks.sum(work, 1, room.data(), true));
+    to.end_row();
+}
+template <class H, class Row, class Out>
+void write_row(const H& hooks, typename H::Workspace& work, Row& room, std::size_t row, SparseRows<Out>* out) {
+    out->write(static_cast<std::int64_t>(row), [&](SparsePart<Out>& part) { add_row(hooks, work, room, part); });
+}
+
+// Features of all centres, as numbers or as a sparse matrix.
 template <class H, class Out>
 void write_features(const H& hooks, const Environments& in, int n_threads, Out* out) {
-    const std::size_t n = hooks.n_features();
     for_runs(
         hooks, in, 1, any_number_of_parts, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
-            for (std::int64_t c = run.begin; c < run.end; ++c) {
-                hooks.clear(memory.work, 1);
-                hooks.collect(memory.work, site(c));
-                hooks.expand(memory.work, 0);
-                Out* const to = out + static_cast<std::size_t>(c) * n;
-                if constexpr (std::is_same_v<Out, typename H::Real>) {
-                    hooks.write(memory.work, to);
-                } else {
-                    grow(memory.row, n + vector_slack);
-                    hooks.write(memory.work, memory.row.data());
-                    std::copy_n(memory.row.data(), n, to);
+            const auto for_all = [&](const auto& put) {
+                for (std::int64_t c = run.begin; c < run.end; ++c) {
+                    hooks.clear(memory.work, 1);
+                    hooks.collect(memory.work, site(c));
+                    hooks.expand(memory.work, 0);
+                    put(static_cast<std::size_t>(c));
                 }
-            }
+            };
+            if constexpr (is_sparse<Out>)
+                out->write(run.begin, [&](auto& part) {
+                    for_all([&](std::size_t) { add_row(hooks, memory.work, memory.row, part); });
+                });
+            else
+                for_all([&](std::size_t c) { write_row(hooks, memory.work, memory.row, c, out); });
         },
         [](std::size_t, auto&) {});
 }
@@ -165,13 +203,11 @@ void write_features(const H& hooks, const Environments& in, int n_threads, Out* 
 template <class H, class Done>
 void pool(const H& hooks, const Environments& in, int n_threads, const Done& done) {
     WeightedSums sums(in.last, in.centres.weights, hooks.n_features(),
-                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding(),
-                      hooks.bounds());
+                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding());
     for_runs(
         hooks, in, H::slots, sums.most_parts(), n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
-            grow(memory.row, hooks.n_features() + vector_slack);
-            auto part = sums.part();
+            WeightedSums::Part part;
             for_alike(in.centres.weights, run, H::slots, memory.order,
                       [&](const std::int64_t* members, std::size_t used) {
                           hooks.clear(memory.work, H::slots);
@@ -179,9 +215,11 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                               hooks.collect(memory.work, site(members[slot]));
                               hooks.expand(memory.work, static_cast<std::int32_t>(slot));
                           }
+                          const auto& runs = hooks.present(memory.work);
+                          grow(memory.row, length_of(runs) + vector_slack);
                           const auto* const features =
-                              hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data());
-                          sums.add(part, members[0], features, hooks.sizes(memory.work));
+                              hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data(), true);
+                          sums.add(part, members[0], runs, features, hooks.sizes(memory.work));
                       });
             sums.put(run, std::move(part));
         },
@@ -353,11 +391,12 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
 template <class H>
 PairList pairs(const H& hooks, const Environments& in, int n_threads) {
     std::vector<typename H::Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
-    return list_pairs(in.batch, in.kinds, static_cast<std::size_t>(hooks.species().size()), in.centres, hooks.cutoff(),
-                      n_threads,
-                      [&](int worker, const NeighbourFinder& finder, const std::int32_t* kinds, std::int64_t c) {
+    return list_pairs(in.batch, in.kinds.of_atom.data(), static_cast<std::size_t>(hooks.species().size()), in.centres,
+                      hooks.cutoff(), n_threads,
+                      [&](int worker, const NeighbourFinder& finder, std::size_t structure, std::int64_t c) {
                           auto& work = workspaces[static_cast<std::size_t>(worker)];
-                          hooks.collect(work, {finder, kinds, in.centres.points + 3 * c, in.centres.atoms[c], c, 0});
+                          hooks.begin(work, 1, in, structure);
+                          hooks.collect(work, site_of(in, finder, structure, c));
                           return hooks.neighbours(work);
                       });
 }
@@ -426,23 +465,34 @@ public:
     bool averages() const { return false; }
     // Sums of terms of one sign are right to the last digits, if not weighted with both signs.
     Rounding rounding() const { return Rounding::of_each; }
-    Bounds bounds() const { return {}; } // of blocks, for of_blocks
     template <class Workspace>
     const double* sizes(const Workspace&) const {
         return nullptr;
     }
 
     template <class Workspace>
-    void begin(Workspace&, std::int32_t, std::size_t) const {}
+    void begin(Workspace&, std::int32_t, const Environments&, std::size_t) const {}
     template <class Workspace>
     void clear(Workspace&, std::int32_t) const {}
     template <class Workspace>
+    std::vector<FeatureRun> present(Workspace&) const {
+        return {{0, self().n_features()}};
+    }
+    template <class Workspace>
     void write(Workspace& work, T* features) const {
-        self().sum(work, 1, features);
+        const auto& runs = self().present(work);
+        fill_gaps(runs, self().n_features(), features);
+        self().sum(work, 1, features, false);
     }
 
     // The features, written entirely. No result depends on the number of threads.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
+    // The same, behind the rows of a sparse matrix.
+    void compute(const Batch& batch, const Centres& centres, int n_threads, SparseRows<T>* out) const;
+
+    // The same, rounded to the type of the numbers of `out`.
+    template <class Out>
+    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
 
     // Derivatives of the sum of cotangents * features, for each of so many cotangents (n_cotangents, n_rows,
     // n_features), with respect to the position of each atom, (n_cotangents, n_atoms, 3), and unless null to
@@ -463,19 +513,22 @@ public:
 protected:
     const D& self() const { return static_cast<const D&>(*this); }
 
-    template <class Out>
-    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
-
     template <class Body>
     auto with(const Batch& batch, const Centres& centres, const Body& body) const {
-        const std::vector<std::int32_t> kinds = self().species().of(batch);
-        return body(Environments{batch, centres, kinds.data(), 0, batch.n_structures});
+        const Kinds kinds = self().species().by_structure(batch);
+        return body(Environments{batch, centres, kinds, 0, batch.n_structures});
     }
 };
 
 template <class D, class T>
 void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
-    compute_as(batch, centres, n_threads, out);
+    self().compute_as(batch, centres, n_threads, out);
+}
+
+template <class D, class T>
+void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads,
+                                    SparseRows<T>* out) const {
+    self().compute_as(batch, centres, n_threads, out);
 }
 
 template <class D, class T>
@@ -484,8 +537,9 @@ void LocalCalculator<D, T>::compute_as(const Batch& batch, const Centres& centre
     with(batch, centres, [&](const Environments& in) {
         if (!centres.weights)
             return local::write_features(self(), in, n_threads, out);
+        const std::size_t n = centres.weights.n_rows * self().n_features();
         local::pool(self(), in, n_threads,
-                    [&](std::size_t s, auto&, const WeightedSums::Part& sums) { write_sums(s, sums, out); });
+                    [&](std::size_t s, auto&, const SumOfRuns& sums) { write_sums(s, sums, n, out); });
     });
 }
 

@@ -128,10 +128,12 @@ struct MbtrWorker {
 
     // Terms of one star that are treated together.
     AlignedVector<double> value, weight, sum, slope, value_slope;
-    std::vector<std::int32_t> row, place;
+    std::vector<std::int32_t> row, place, order;
     AlignedVector<double> gradient[3], slopes[12], window[2];
     Rows features, adjoint;
-    std::vector<double> scratch, centre, sums;
+    std::vector<double> scratch, centre;
+    std::vector<FeatureRun> runs;
+    SumOfRuns sums;
 
     void begin(const Mbtr& mbtr, const Structure& s, const std::int32_t* kinds, const double* points,
                std::size_t n_points) {
@@ -382,6 +384,22 @@ struct MbtrWorker {
         for (std::size_t k = 0; k < features.slots.size(); ++k) {
             const double* from = features.data.data() + k * owner->table_.row_stride;
             std::copy(from, from + n, out + static_cast<std::size_t>(features.slots[k]) * n);
+        }
+    }
+
+    // Find the `runs` of features that may differ from zero, and put their numbers in `centre`, one run after the
+    // other. The first feature is called `start`.
+    void pack(std::size_t start) {
+        const auto n = static_cast<std::size_t>(p->n);
+        order = features.slots;
+        std::sort(order.begin(), order.end());
+        runs.clear(), centre.clear();
+        for (const std::int32_t slot : order) {
+            const std::size_t first = start + static_cast<std::size_t>(slot) * n;
+            runs.push_back({first, first + n});
+            const auto from =
+                features.data.begin() + static_cast<std::ptrdiff_t>(features.of_slot[slot] * owner->table_.row_stride);
+            centre.insert(centre.end(), from, from + static_cast<std::ptrdiff_t>(n));
         }
     }
 
@@ -651,25 +669,32 @@ std::size_t Mbtr::n_slots() const {
     }
 }
 
-template <class T>
+template <class Out>
 void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns,
-                   T* out) const {
+                   Out* out) const {
     const WeightedSums sums(0, centres.weights, columns.width,
                             static_cast<std::size_t>(centres.weights ? centres.offsets[batch.n_structures] : 0),
                             Rounding::of_each);
     for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t s, std::size_t row, const auto& stars) {
                  worker.sum_features(stars);
-                 if (!centres.weights)
-                     return worker.write_features(out + row * columns.width + columns.first);
+                 if (!centres.weights) {
+                     if constexpr (is_sparse<Out>)
+                         return out->write(static_cast<std::int64_t>(row), [&](auto& part) {
+                             worker.pack(columns.first);
+                             part.add(worker.runs, worker.centre.data());
+                             part.end_row();
+                         });
+                     else
+                         return worker.write_features(out + row * columns.width + columns.first);
+                 }
                  const auto centre = static_cast<std::int64_t>(row);
                  if (centre == centres.offsets[s])
-                     worker.sums = sums.part();
-                 worker.centre.resize(n_features());
-                 worker.write_features(worker.centre.data());
-                 sums.add(worker.sums, centre, worker.centre.data());
+                     worker.sums = {};
+                 worker.pack(0);
+                 sums.add(worker.sums, centre, worker.runs, worker.centre.data());
                  if (centre + 1 == centres.offsets[s + 1])
-                     write_sums(s, sums.finished(std::move(worker.sums)), out);
+                     write_sums(s, sums.finished(std::move(worker.sums)), centres.weights.n_rows * columns.width, out);
              });
 }
 
@@ -791,8 +816,7 @@ PairList Mbtr::pairs(const Batch& batch, const Centres& centres, int n_threads) 
         throw std::invalid_argument("only the local form has pairs");
     std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
     return list_pairs(batch, p_.species.of(batch).data(), static_cast<std::size_t>(p_.species.size()), centres, reach(),
-                      n_threads,
-                      [&](int worker, const NeighbourFinder& finder, const std::int32_t*, std::int64_t centre) {
+                      n_threads, [&](int worker, const NeighbourFinder& finder, std::size_t, std::int64_t centre) {
                           return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
                                                                                centres.atoms[centre]);
                       });
@@ -866,6 +890,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
 
 #define ATOMPRINT_INSTANTIATE(T)                                                                                       \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;                      \
+    template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, SparseRows<T>*) const;          \
     template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, std::size_t, const T*,        \
                             double*, double*, T*) const;                                                               \
     template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&, const JacobianOut<T>&)   \

@@ -55,8 +55,8 @@ public:
     bool local() const { return p_.local; }
     const Species& species() const { return p_.species; }
 
-    template <class T>
-    void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns, T* out) const;
+    template <class Out> // numbers, or a sparse matrix
+    void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns, Out* out) const;
     template <class T>
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
              std::size_t n_cotangents, const T* cotangents, double* positions, double* strain, T* features) const;
@@ -108,6 +108,15 @@ public:
         for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
             term.compute(batch, centres, n_threads, columns, out);
         });
+    }
+    void compute(const Batch& batch, const Centres& centres, int n_threads, SparseRows<T>* out) const {
+        if (terms_.size() == 1)
+            return terms_.front().compute(batch, centres, n_threads, {n_features_, 0}, out);
+        std::deque<SparseRows<T>> parts;
+        for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
+            term.compute(batch, centres, n_threads, columns, &parts.emplace_back(n_features_));
+        });
+        out->add_beside(parts);
     }
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
              const T* cotangents, double* positions, double* strain, T* features) const {

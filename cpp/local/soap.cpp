@@ -5,6 +5,8 @@
 #include <cstring>
 #include <limits>
 #include <numbers>
+#include <numeric>
+#include <span>
 #include <stdexcept>
 
 #include "core/pairs.hpp"
@@ -71,22 +73,31 @@ struct Soap<T>::Workspace {
     std::vector<std::int32_t> image;
     std::vector<Segment> segments;
     AlignedVector<T> scratch, coefficients, mixed, features;
+    // The densities are those of the species that the structure has, its groups, or one of all; channels are these,
+    // unless they are mixed, and a last one is the total where there is one. Columns are those of the channels.
+    std::int32_t n_slots = 0, n_columns = 0;
+    std::vector<std::int32_t> groups, channels;  // which ones they are, ascending
+    std::vector<std::int32_t> place;             // of each channel among these, or -1
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
-    std::vector<char> present;                   // which column groups hold numbers, for any of the slots
+    std::vector<std::uint32_t> present;          // slots for which each channel holds numbers, as bits
     std::vector<std::int32_t> columns;
-    std::vector<double> amount; // weights of neighbours off the centre, by group, for all slots
+    std::vector<double> amount;     // weights of neighbours off the centre, by group, for all slots
+    std::vector<PowerBlock> blocks; // of the pairs of channels that are present, ascending
+    std::vector<FeatureRun> there;  // of these: degree 0, then all others
     std::vector<double> sizes, largest, amounts;
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
-    std::vector<PowerBlock> blocks_there;
     std::vector<double> slope, gradient[3];
     AlignedVector<T> values, slopes, harmonics, projections;
-    std::vector<GradientBlock<T>> blocks;
+    std::vector<GradientBlock<T>> gradients;
     std::vector<FeatureRun> runs;
     std::vector<T> factor;
 
-    Coefficients<T> view(std::int32_t n_columns) { return {coefficients.data(), first.data(), n_columns}; }
+    std::int32_t n_groups() const { return static_cast<std::int32_t>(groups.size()); }
+    std::int32_t n_channels() const { return static_cast<std::int32_t>(channels.size()); }
+    Coefficients<T> view() { return {coefficients.data(), first.data(), n_columns}; }
+    Coefficients<T> view(AlignedVector<T>& numbers) { return {numbers.data(), first.data(), n_columns}; }
     Neighbourhood neighbourhood() const {
         return {static_cast<std::int32_t>(found.n),
                 static_cast<std::int32_t>(segments.size()),
@@ -119,9 +130,8 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
             p_.species_weights[s] *= p_.embedding[s];
         p_.embedding.clear();
     }
-    n_groups_ = p_.n_channels == 1 ? 1 : p_.species.size();
+    one_group_ = p_.n_channels == 1;
     n_pad_ = (n_max + padding<T> - 1) / padding<T> * padding<T>;
-    n_columns_ = (p_.n_channels + (has_total())) * n_pad_;
 
     const auto pad = [&](const double* values, std::size_t rows) {
         AlignedVector<T> padded(rows * n_pad_, T(0));
@@ -146,29 +156,24 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     for (std::int32_t l = 0; l <= l_max; ++l)
         prefactor_.push_back(static_cast<T>(std::numbers::pi * std::sqrt(8.0 / (2.0 * l + 1.0))));
 
-    const auto add_block = [&](std::int32_t a, std::int32_t b) {
-        const std::size_t n = n_max;
-        blocks_.push_back({a * n_pad_, b * n_pad_, a == b, n_features_});
+    const auto add_pair = [&](std::int32_t a, std::int32_t b) {
+        const std::size_t n = n_max, first = n_features_;
         n_features_ += (a == b ? n * (n + 1) / 2 : n * n) * n_l;
+        pairs_.push_back({a, b, first, n_features_});
     };
     for (std::int32_t a = 0; a < p_.n_channels; ++a)
         switch (p_.products) {
         case SoapParameters::Products::all:
             for (std::int32_t b = a; b < p_.n_channels; ++b)
-                add_block(a, b);
+                add_pair(a, b);
             break;
         case SoapParameters::Products::diagonal:
-            add_block(a, a);
+            add_pair(a, a);
             break;
         case SoapParameters::Products::total:
-            add_block(a, p_.n_channels);
+            add_pair(a, p_.n_channels);
             break;
         }
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
-        bounds_.insert(bounds_.end(), {blocks_[k].first, blocks_[k].first + (end - blocks_[k].first) / n_l});
-    }
-    bounds_.push_back(n_features_);
     largest_product_ = 0.0;
     for (std::int32_t cell = 0; cell < n_cells; ++cell)
         for (std::int32_t l = 1; l <= l_max; ++l) {
@@ -185,35 +190,55 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
                   l_max,
                   recursion_.data(),
                   harmonics_gradient_.data()};
-    power_ = {n_max, l_max, n_columns_, prefactor_.data()};
 }
 
-// Set up the memory of a thread.
+// Of a <= b.
 template <class T>
-void Soap<T>::begin(Workspace& work, std::int32_t n_slots, std::size_t) const {
-    if (!work.first.empty())
+const typename Soap<T>::Pair& Soap<T>::pair_of(std::int32_t a, std::int32_t b) const {
+    const auto i = static_cast<std::size_t>(a), n = static_cast<std::size_t>(p_.n_channels);
+    if (p_.products != SoapParameters::Products::all)
+        return pairs_[i];
+    return pairs_[i * n - i * (i + 1) / 2 + static_cast<std::size_t>(b)];
+}
+
+// Set up the memory of a thread for the species of a structure.
+template <class T>
+void Soap<T>::begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t structure) const {
+    static constexpr std::int32_t all[] = {0};
+    const std::span<const std::int32_t> groups = one_group_ ? all : in.members(structure);
+    if (work.n_slots == n_slots && std::equal(groups.begin(), groups.end(), work.groups.begin(), work.groups.end()))
         return;
-    const std::int32_t n_l = p_.l_max + 1;
-    work.scratch.resize(kernels().soap.of<T>().scratch_size(expansion_) + vector_slack);
-    work.present.assign(static_cast<std::size_t>(std::max(p_.n_channels, n_groups_)), 0);
-    work.amount.assign(static_cast<std::size_t>(n_groups_), 0.0);
-    work.coefficients.assign(n_slots * n_coefficients() + work.present.size() + vector_slack, T(0));
-    for (std::int32_t l = 0; l < n_l; ++l) {
-        work.first.push_back(static_cast<std::size_t>(l) * l * n_columns_ * n_slots);
-        work.mixed_first.push_back(static_cast<std::size_t>(l) * l * n_groups_ * n_pad_);
+    work.n_slots = n_slots;
+    work.groups.assign(groups.begin(), groups.end());
+    work.channels = work.groups;
+    if (mixes()) {
+        work.channels.resize(static_cast<std::size_t>(p_.n_channels));
+        std::iota(work.channels.begin(), work.channels.end(), 0);
     }
-    for (std::int32_t g = 0; g < n_groups_; ++g)
+    work.place.assign(static_cast<std::size_t>(p_.n_channels), -1);
+    for (std::int32_t k = 0; k < work.n_channels(); ++k)
+        work.place[work.channels[k]] = k;
+    work.n_columns = (work.n_channels() + has_total()) * n_pad_;
+    work.present.assign(work.channels.size(), 0);
+    work.amount.assign(work.groups.size(), 0.0);
+    work.first.clear(), work.mixed_first.clear(), work.columns.clear();
+    const std::size_t n_l = static_cast<std::size_t>(p_.l_max) + 1, mixed_columns = work.groups.size() * n_pad_;
+    for (std::size_t l = 0; l < n_l; ++l) {
+        work.first.push_back(l * l * n_slots * work.n_columns);
+        work.mixed_first.push_back(l * l * mixed_columns);
+    }
+    for (std::int32_t g = 0; g < work.n_groups(); ++g)
         work.columns.push_back(g * n_pad_);
-    if (!p_.embedding.empty())
-        work.mixed.resize(static_cast<std::size_t>(n_l) * n_l * n_groups_ * n_pad_ + vector_slack);
+    grow(work.scratch, kernels().soap.of<T>().scratch_size(expansion_) + vector_slack);
+    grow(work.coefficients, n_slots * n_l * n_l * work.n_columns + work.present.size() + vector_slack);
+    if (mixes())
+        grow(work.mixed, n_l * n_l * mixed_columns + vector_slack);
 }
 
 template <class T>
-void Soap<T>::clear(Workspace& work, std::int32_t n_slots) const {
-    std::fill(work.present.begin(), work.present.end(), char(0));
+void Soap<T>::clear(Workspace& work, std::int32_t) const {
+    std::fill(work.present.begin(), work.present.end(), 0u);
     std::fill(work.amount.begin(), work.amount.end(), 0.0);
-    if (n_slots > 1) // of groups that are not there for all
-        std::fill(work.coefficients.begin(), work.coefficients.end(), T(0));
 }
 
 // Neighbours of a point, sorted into segments: by group, and where enough of a group are in one zone, by
@@ -241,17 +266,17 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
     std::int32_t *const bin = work.bin.data(), *const rank = work.rank.data();
     for (std::size_t k = 0; k < n; ++k)
         bin[k] = zone_of_cell_[bin[k]] + 1;
-    if (n_groups_ > 1)
+    if (!one_group_)
         for (std::size_t k = 0; k < n; ++k)
-            bin[k] += site.kinds[atom[index[k]]] * bins;
-    work.count.assign(static_cast<std::size_t>(n_groups_) * bins, 0);
+            bin[k] += site.places[atom[index[k]]] * bins;
+    work.count.assign(work.groups.size() * bins, 0);
     std::int32_t* const filled = work.count.data();
     for (std::size_t k = 0; k < n; ++k)
         rank[k] = filled[bin[k]]++;
     work.segments.clear();
     work.next.resize(work.count.size());
     std::int32_t at = 0;
-    for (std::int32_t group = 0; group < n_groups_; ++group) {
+    for (std::int32_t group = 0; group < work.n_groups(); ++group) {
         std::int32_t* count = work.count.data() + static_cast<std::size_t>(group) * bins;
         std::int32_t* next = work.next.data() + static_cast<std::size_t>(group) * bins;
         const std::int32_t begin = at;
@@ -268,8 +293,8 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
                 at += count[bin];
                 work.segments.push_back({next[bin], at, group, bin - 1});
             }
-        if (n_groups_ > 1)
-            std::fill(work.weight.begin() + begin, work.weight.begin() + at, p_.species_weights[group]);
+        if (!one_group_)
+            std::fill(work.weight.begin() + begin, work.weight.begin() + at, p_.species_weights[work.groups[group]]);
     }
     const std::int32_t* const next = work.next.data();
     double *const x = work.x.data(), *const y = work.y.data(), *const z = work.z.data(), *const r = work.r.data();
@@ -279,7 +304,7 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
         r[to] = work.distance[k];
         work.image[to] = index[k];
     }
-    if (n_groups_ == 1)
+    if (one_group_)
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] = p_.species_weights[site.kinds[atom[work.image[k]]]];
     if (!p_.weighting.constant())
@@ -297,50 +322,70 @@ template <class T>
 void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
     const Neighbourhood neighbours = work.neighbourhood();
     const auto& kernel = kernels().soap.of<T>();
-    const Coefficients<T> out = work.view(n_columns_);
+    const Coefficients<T> out = work.view();
+    const std::uint32_t bit = 1u << slot;
     if (p_.weighting.constant()) // then all neighbours weigh as much as an atom on the centre
         std::fill(work.amount.begin(), work.amount.end(), not_known);
     else
         for (const Segment& segment : work.segments)
             for (std::int32_t k = segment.begin; k < segment.end; ++k)
                 work.amount[segment.group] += work.r[k] > on_centre ? std::abs(work.weight[k]) : 0.0;
-    if (p_.embedding.empty()) {
+    if (!mixes()) {
         kernel.expand(expansion_, neighbours, work.scratch.data(), out, slot, work.columns.data());
         for (const Segment& segment : work.segments)
-            work.present[segment.group] = 1;
+            work.present[segment.group] |= bit;
         return;
     }
     // Species densities side by side, then mixed into channels.
-    const std::int32_t n_l = p_.l_max + 1, mixed_columns = n_groups_ * n_pad_;
+    const std::int32_t n_l = p_.l_max + 1, mixed_columns = work.n_groups() * n_pad_;
     const std::vector<std::size_t>& first = work.mixed_first;
     const Coefficients<T> densities{work.mixed.data(), first.data(), mixed_columns};
     kernel.expand(expansion_, neighbours, work.scratch.data(), densities, 0, work.columns.data());
     for (std::int32_t l = 0; l < n_l; ++l)
         for (std::int32_t m = 0; m < 2 * l + 1; ++m) {
             const T* from = densities.data + first[l] + static_cast<std::size_t>(m) * mixed_columns;
-            T* to = out.data + out.first[l] + (static_cast<std::size_t>(slot) * (2 * l + 1) + m) * n_columns_;
+            T* to = out.data + out.first[l] + (static_cast<std::size_t>(slot) * (2 * l + 1) + m) * work.n_columns;
             std::fill(to, to + p_.n_channels * n_pad_, T(0));
             for (std::size_t k = 0; k < work.segments.size(); ++k) {
                 const std::int32_t g = work.segments[k].group;
                 if (k > 0 && work.segments[k - 1].group == g)
                     continue;
                 for (std::int32_t channel = 0; channel < p_.n_channels; ++channel) {
-                    const T factor = static_cast<T>(p_.embedding[g * p_.n_channels + channel]);
+                    const T factor = static_cast<T>(p_.embedding[work.groups[g] * p_.n_channels + channel]);
                     for (std::int32_t c = 0; c < n_pad_; ++c)
                         to[channel * n_pad_ + c] += factor * from[g * n_pad_ + c];
                 }
             }
         }
-    std::fill(work.present.begin(), work.present.end(), char(1));
+    for (std::uint32_t& slots : work.present)
+        slots |= bit;
+}
+
+// Zeros for the slots where a channel has no neighbours, as others do.
+template <class T>
+void Soap<T>::fill_missing(Workspace& work, std::int32_t n_slots) const {
+    for (std::int32_t channel = 0; channel < work.n_channels(); ++channel) {
+        const std::uint32_t slots = work.present[channel];
+        for (std::int32_t slot = 0; slots != 0 && slot < n_slots; ++slot) {
+            if (slots >> slot & 1u)
+                continue;
+            for (std::int32_t l = 0; l <= p_.l_max; ++l)
+                for (std::int32_t m = 0; m < 2 * l + 1; ++m) {
+                    const std::size_t row = static_cast<std::size_t>(slot) * (2 * l + 1) + m;
+                    T* const to = work.coefficients.data() + work.first[l] + row * work.n_columns + channel * n_pad_;
+                    std::fill(to, to + n_pad_, T(0));
+                }
+        }
+    }
 }
 
 // The sum over channels as one more group of columns, for products with the total density.
 template <class T>
 void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
-    const std::int32_t n_channels = p_.n_channels;
+    const std::int32_t n_channels = work.n_channels();
     for (std::int32_t l = 0; l <= p_.l_max; ++l)
         for (std::int32_t row = 0; row < n_slots * (2 * l + 1); ++row) {
-            T* columns = work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * n_columns_;
+            T* columns = work.coefficients.data() + work.first[l] + static_cast<std::size_t>(row) * work.n_columns;
             T* total = columns + n_channels * n_pad_;
             std::fill(total, total + n_pad_, T(0));
             for (std::int32_t k = 0; k < n_channels; ++k)
@@ -350,12 +395,12 @@ void Soap<T>::add_total(Workspace& work, std::int32_t n_slots) const {
         }
 }
 
-// What the terms of each block amount to: numbers are as uncertain as the largest, one of degree 0, is large. An atom
+// What the terms of each run amount to: numbers are as uncertain as the largest, one of degree 0, is large. An atom
 // on the centre makes large ones of degree 0 and nothing of the others, which are then small, but right: they are
 // judged by what the other atoms add up to.
 template <class T>
 void Soap<T>::find_sizes(Workspace& work, std::int32_t n_slots) const {
-    const std::int32_t n_channels = p_.n_channels;
+    const std::int32_t n_channels = work.n_channels();
     std::vector<double>&largest = work.largest, &amount = work.amounts;
     largest.assign(n_channels + 1, 0.0), amount.assign(n_channels + 1, 0.0);
     for (std::int32_t channel = 0; channel < n_channels + has_total(); ++channel) {
@@ -366,7 +411,7 @@ void Soap<T>::find_sizes(Workspace& work, std::int32_t n_slots) const {
         for (std::int32_t n = 0; n < p_.n_max; ++n) {
             double sum = 0.0;
             for (std::int32_t slot = 0; slot < n_slots; ++slot) {
-                const double c = columns[slot * n_columns_ + n];
+                const double c = columns[slot * work.n_columns + n];
                 sum += c * c;
             }
             square = std::max(square, sum);
@@ -376,39 +421,67 @@ void Soap<T>::find_sizes(Workspace& work, std::int32_t n_slots) const {
     for (std::int32_t channel = 0; channel < n_channels; ++channel) {
         if (!mixes())
             amount[channel] = work.amount[channel];
-        for (std::int32_t g = 0; mixes() && g < n_groups_; ++g)
-            amount[channel] += std::abs(p_.embedding[g * n_channels + channel]) * work.amount[g];
+        for (std::int32_t g = 0; mixes() && g < work.n_groups(); ++g)
+            amount[channel] += std::abs(p_.embedding[work.groups[g] * n_channels + channel]) * work.amount[g];
         amount[n_channels] += amount[channel];
     }
-    work.sizes.resize(2 * blocks_.size());
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const std::int32_t a = blocks_[k].a / n_pad_, b = blocks_[k].b / n_pad_;
-        work.sizes[2 * k] = largest[a] * largest[b];
-        work.sizes[2 * k + 1] = std::min(work.sizes[2 * k], largest_product_ * amount[a] * amount[b]);
+    work.sizes.clear();
+    for (const PowerBlock& block : work.blocks) {
+        const std::int32_t a = block.a / n_pad_, b = block.b / n_pad_;
+        const double size = largest[a] * largest[b];
+        work.sizes.push_back(size);
+        if (p_.l_max > 0)
+            work.sizes.push_back(std::min(size, largest_product_ * amount[a] * amount[b]));
     }
 }
 
 template <class T>
-const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features) const {
+const std::vector<FeatureRun>& Soap<T>::present(Workspace& work) const {
+    work.blocks.clear(), work.there.clear();
+    const std::int32_t n = work.n_channels();
+    const auto add = [&](std::int32_t a, std::int32_t b) {
+        const std::int32_t channel_b = b == n ? p_.n_channels : work.channels[b];
+        const Pair& pair = pair_of(work.channels[a], channel_b);
+        work.blocks.push_back({a * n_pad_, b * n_pad_, a == b, pair.first});
+        const std::size_t rest = pair.first + (pair.last - pair.first) / (p_.l_max + 1);
+        work.there.push_back({pair.first, rest});
+        if (p_.l_max > 0)
+            work.there.push_back({rest, pair.last});
+    };
+    for (std::int32_t a = 0; a < n; ++a) {
+        if (!work.present[a])
+            continue;
+        if (p_.products == SoapParameters::Products::all) {
+            for (std::int32_t b = a; b < n; ++b)
+                if (work.present[b])
+                    add(a, b);
+        } else {
+            add(a, has_total() ? n : a);
+        }
+    }
+    return work.there;
+}
+
+template <class T>
+const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features, bool packed) const {
+    fill_missing(work, n_slots);
     if (has_total())
         add_total(work, n_slots);
     const auto& kernel = kernels().soap.of<T>();
-    const Coefficients<T> c = work.view(n_columns_);
-    const std::size_t total = static_cast<std::size_t>(p_.n_channels) * n_pad_;
+    const PowerModel<T> power{p_.n_max, p_.l_max, work.n_columns, prefactor_.data()};
     find_sizes(work, n_slots);
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const PowerBlock& block = blocks_[k];
-        const bool there = work.present[block.a / n_pad_] &&
-                           (static_cast<std::size_t>(block.b) == total || work.present[block.b / n_pad_]);
-        if (there) {
-            constexpr double share = left_of_cancelling;
-            kernel.power(power_, block, c, n_slots,
-                         {static_cast<T>(share * work.sizes[2 * k]), static_cast<T>(share * work.sizes[2 * k + 1])},
-                         features);
-        } else {
-            const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
-            std::memset(features + block.first, 0, (end - block.first) * sizeof(T));
-        }
+    const double* size = work.sizes.data();
+    std::size_t at = 0;
+    const std::size_t n = p_.n_max, n_l = p_.l_max + 1;
+    for (PowerBlock block : work.blocks) {
+        if (packed)
+            block.first = at;
+        at += (block.triangular ? n * (n + 1) / 2 : n * n) * n_l;
+        constexpr double share = left_of_cancelling;
+        const T of_zero = static_cast<T>(share * size[0]);
+        kernel.power(power, block, work.view(), n_slots,
+                     {of_zero, p_.l_max > 0 ? static_cast<T>(share * size[1]) : of_zero}, features);
+        size += p_.l_max > 0 ? 2 : 1;
     }
     return features;
 }
@@ -441,24 +514,22 @@ template <class T>
 void Soap<T>::couple(Workspace& work, const T* cotangent) const {
     if (has_total())
         add_total(work, 1);
-    work.adjoint.resize(n_coefficients() + vector_slack, T(0));
+    present(work);
+    const std::size_t n_lm = n_harmonics();
+    work.adjoint.resize(n_lm * work.n_columns + vector_slack, T(0));
     const auto& kernel = kernels().soap.of<T>();
     grow(work.couple_scratch, kernel.couple_scratch(n_pad_));
-    const std::int32_t total = p_.n_channels;
-    const auto present = [&](std::int32_t column) { return column == total * n_pad_ || work.present[column / n_pad_]; };
-    work.blocks_there.clear();
-    for (const PowerBlock& block : blocks_)
-        if (present(block.a) && present(block.b))
-            work.blocks_there.push_back(block);
-    kernel.couple(power_, cotangent, cotangent + n_features_, work.blocks_there.data(),
-                  static_cast<std::int32_t>(work.blocks_there.size()), n_pad_, work.view(n_columns_),
-                  work.adjoint.data(), work.couple_scratch.data());
+    const PowerModel<T> power{p_.n_max, p_.l_max, work.n_columns, prefactor_.data()};
+    const std::int32_t total = work.n_channels();
+    kernel.couple(power, cotangent, cotangent + n_features_, work.blocks.data(),
+                  static_cast<std::int32_t>(work.blocks.size()), n_pad_, work.view(), work.adjoint.data(),
+                  work.couple_scratch.data());
     if (has_total()) // the total is the sum of the channels
-        for (std::size_t row = 0; row < n_coefficients(); row += n_columns_)
-            for (std::int32_t group = 0; group < total; ++group)
-                if (work.present[group])
+        for (std::size_t row = 0; row < n_lm * work.n_columns; row += work.n_columns)
+            for (std::int32_t channel = 0; channel < total; ++channel)
+                if (work.present[channel])
                     for (std::int32_t n = 0; n < n_pad_; ++n)
-                        work.adjoint[row + group * n_pad_ + n] += work.adjoint[row + total * n_pad_ + n];
+                        work.adjoint[row + channel * n_pad_ + n] += work.adjoint[row + total * n_pad_ + n];
     mix_adjoint(work);
 }
 
@@ -467,15 +538,16 @@ template <class T>
 void Soap<T>::mix_adjoint(Workspace& work) const {
     if (!mixes())
         return;
-    const std::size_t n_lm = static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1);
-    work.mixed_adjoint.resize(n_lm * n_groups_ * n_pad_ + vector_slack, T(0));
+    const std::size_t n_lm = n_harmonics();
+    const std::int32_t n_groups = work.n_groups();
+    work.mixed_adjoint.resize(n_lm * n_groups * n_pad_ + vector_slack, T(0));
     for (std::size_t row = 0; row < n_lm; ++row)
-        for (std::int32_t g = 0; g < n_groups_; ++g) {
-            const T* from = work.adjoint.data() + row * n_columns_;
-            T* to = work.mixed_adjoint.data() + (row * n_groups_ + g) * n_pad_;
+        for (std::int32_t g = 0; g < n_groups; ++g) {
+            const T* from = work.adjoint.data() + row * work.n_columns;
+            T* to = work.mixed_adjoint.data() + (row * n_groups + g) * n_pad_;
             std::fill(to, to + n_pad_, T(0));
             for (std::int32_t channel = 0; channel < p_.n_channels; ++channel) {
-                const T factor = static_cast<T>(p_.embedding[g * p_.n_channels + channel]);
+                const T factor = static_cast<T>(p_.embedding[work.groups[g] * p_.n_channels + channel]);
                 for (std::int32_t n = 0; n < n_pad_; ++n)
                     to[n] += factor * from[channel * n_pad_ + n];
             }
@@ -487,8 +559,8 @@ template <class T>
 std::array<const double*, 3> Soap<T>::take_back(Workspace& work) const {
     double* const gradient[3] = {work.gradient[0].data(), work.gradient[1].data(), work.gradient[2].data()};
     const Coefficients<T> adjoint =
-        mixes() ? Coefficients<T>{work.mixed_adjoint.data(), work.mixed_first.data(), n_groups_ * n_pad_}
-                : Coefficients<T>{work.adjoint.data(), work.first.data(), n_columns_};
+        mixes() ? Coefficients<T>{work.mixed_adjoint.data(), work.mixed_first.data(), work.n_groups() * n_pad_}
+                : work.view(work.adjoint);
     kernels().soap.of<T>().backward(expansion_, work.neighbourhood(), work.scratch.data(), adjoint, work.columns.data(),
                                     gradient);
     return {gradient[0], gradient[1], gradient[2]};
@@ -518,38 +590,40 @@ double Soap<T>::weight_in(std::int32_t kind, std::int32_t group) const {
 template <class T>
 std::vector<FeatureRun> Soap<T>::touched(std::int32_t kind) const {
     std::vector<FeatureRun> runs;
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
-        if (weight_in(kind, blocks_[k].a / n_pad_) == 0.0 && weight_in(kind, blocks_[k].b / n_pad_) == 0.0)
+    for (const Pair& pair : pairs_) {
+        if (weight_in(kind, pair.a) == 0.0 && weight_in(kind, pair.b) == 0.0)
             continue;
-        if (!runs.empty() && runs.back().last == blocks_[k].first)
-            runs.back().last = end;
+        if (!runs.empty() && runs.back().last == pair.first)
+            runs.back().last = pair.last;
         else
-            runs.push_back({blocks_[k].first, end});
+            runs.push_back({pair.first, pair.last});
     }
     return runs;
 }
 
 template <class T>
 const std::vector<FeatureRun>& Soap<T>::runs(Workspace& work, std::int32_t kind, bool compact) const {
-    work.blocks.clear(), work.runs.clear();
+    work.gradients.clear(), work.runs.clear();
     std::size_t at = 0;
-    const auto present = [&](std::int32_t group) { return group == p_.n_channels || work.present[group]; };
-    for (std::size_t k = 0; k < blocks_.size(); ++k) {
-        const PowerBlock& block = blocks_[k];
-        const std::int32_t a = block.a / n_pad_, b = block.b / n_pad_;
-        const double u_a = weight_in(kind, a), u_b = weight_in(kind, b);
+    const auto place = [&](std::int32_t channel) {
+        return channel == p_.n_channels ? work.n_channels() : work.place[channel];
+    };
+    const auto present = [&](std::int32_t place) {
+        return place >= 0 && (place == work.n_channels() || work.present[place]);
+    };
+    for (const Pair& pair : pairs_) {
+        const double u_a = weight_in(kind, pair.a), u_b = weight_in(kind, pair.b);
         if (u_a == 0.0 && u_b == 0.0)
             continue;
-        const std::size_t end = k + 1 < blocks_.size() ? blocks_[k + 1].first : n_features_;
+        const std::int32_t a = place(pair.a), b = place(pair.b);
         // A factor without density contributes nothing, and its columns hold no numbers.
         const T w_a = present(b) ? static_cast<T>(u_a) : T(0), w_b = present(a) ? static_cast<T>(u_b) : T(0);
         if (w_a != T(0) || w_b != T(0)) {
-            const std::size_t first = compact ? at : block.first;
-            work.runs.push_back({first, first + end - block.first});
-            work.blocks.push_back({block.a, block.b, w_a, w_b, block.triangular, first});
+            const std::size_t first = compact ? at : pair.first;
+            work.runs.push_back({first, first + pair.last - pair.first});
+            work.gradients.push_back({a * n_pad_, b * n_pad_, w_a, w_b, pair.a == pair.b, first});
         }
-        at += end - block.first;
+        at += pair.last - pair.first;
     }
     return work.runs;
 }
@@ -567,7 +641,7 @@ void Soap<T>::prepare(Workspace& work, const Site& site, T scale) const {
     };
     enlarge(work.values, n * n_functions), enlarge(work.slopes, n * n_functions);
     enlarge(work.harmonics, kernels().soap.of<T>().harmonics_size(expansion_, static_cast<std::int32_t>(n)));
-    enlarge(work.projections, static_cast<std::size_t>(p_.l_max + 1) * 4 * n_columns_);
+    enlarge(work.projections, static_cast<std::size_t>(p_.l_max + 1) * 4 * work.n_columns);
     std::vector<T>& factor = work.factor;
     factor = prefactor_;
     for (T& number : factor)
@@ -580,11 +654,12 @@ template <class T>
 void Soap<T>::gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const {
     const auto& kernel = kernels().soap.of<T>();
     const std::size_t n_functions = static_cast<std::size_t>(p_.l_max + 1) * n_pad_;
-    kernel.project(expansion_, work.harmonics.data(), static_cast<std::int32_t>(neighbour), work.view(n_columns_),
+    kernel.project(expansion_, work.harmonics.data(), static_cast<std::int32_t>(neighbour), work.view(),
                    work.projections.data());
     const double r = work.r[neighbour], inverse = r > 0.0 ? 1.0 / r : 0.0;
     const double unit[3] = {work.x[neighbour] * inverse, work.y[neighbour] * inverse, work.z[neighbour] * inverse};
-    kernel.gradient(power_, n_pad_, work.blocks.data(), static_cast<std::int32_t>(work.blocks.size()),
+    const PowerModel<T> power{p_.n_max, p_.l_max, work.n_columns, prefactor_.data()};
+    kernel.gradient(power, n_pad_, work.gradients.data(), static_cast<std::int32_t>(work.gradients.size()),
                     work.values.data() + neighbour * n_functions, work.slopes.data() + neighbour * n_functions,
                     work.projections.data(), unit, out, stride);
 }
@@ -603,7 +678,9 @@ struct Soap<T>::Same {
     const Species& species() const { return soap.species(); }
     double cutoff() const { return soap.cutoff(); }
     auto touched(std::int32_t kind) const { return soap.touched(kind); }
-    void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const { soap.begin(work, n_slots, s); }
+    void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t s) const {
+        soap.begin(work, n_slots, in, s);
+    }
     void collect(Workspace& work, const Site& site) const { soap.collect(work, site); }
     NeighbourList neighbours(const Workspace& work) const { return soap.neighbours(work); }
     void expand(Workspace& work, std::int32_t slot) const { soap.expand(work, slot); }
@@ -615,31 +692,39 @@ struct Soap<T>::Same {
     }
 };
 
-// But with the coefficients as features, and after them which groups of columns hold numbers.
+// But with the coefficients as features, and after them which channels hold numbers.
 template <class T>
 struct Soap<T>::Density : Same {
     Rounding rounding() const { return Rounding::none; }
-    Bounds bounds() const { return {}; }
     const double* sizes(const Workspace&) const { return nullptr; }
-    std::size_t n_features() const {
-        return this->soap.n_coefficients() +
-               static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.n_groups_));
+    std::size_t n_features() const { // at most
+        const auto n = static_cast<std::size_t>(std::max(this->soap.p_.n_channels, this->soap.p_.species.size())) + 1;
+        return n * (this->soap.n_harmonics() * this->soap.n_pad_ + 1);
     }
-    void clear(Workspace& work, std::int32_t) const { this->soap.clear(work, 2); }
-    const T* sum(Workspace& work, std::int32_t, T*) const {
-        std::copy(work.present.begin(), work.present.end(), work.coefficients.begin() + this->soap.n_coefficients());
+    void clear(Workspace& work, std::int32_t n_slots) const { this->soap.clear(work, n_slots); }
+    std::vector<FeatureRun> present(Workspace& work) const { return {{0, n_coefficients(work) + work.present.size()}}; }
+    const T* sum(Workspace& work, std::int32_t, T*, bool) const {
+        const std::size_t n = n_coefficients(work);
+        for (std::size_t channel = 0; channel < work.present.size(); ++channel) {
+            work.coefficients[n + channel] = work.present[channel] ? T(1) : T(0);
+            for (std::size_t row = 0; !work.present[channel] && row < n; row += work.n_columns)
+                std::fill_n(work.coefficients.begin() + row + channel * this->soap.n_pad_, this->soap.n_pad_, T(0));
+        }
         return work.coefficients.data();
     }
     // Make a mean of such features the density of the workspace.
     template <class Mean>
     void put(Workspace& work, const Mean& mean) const {
-        const std::size_t n = this->soap.n_coefficients();
+        const std::size_t n = n_coefficients(work);
         for (std::size_t k = 0; k < n; ++k)
             work.coefficients[k] = static_cast<T>(mean[k]);
-        for (std::size_t group = 0; group < work.present.size(); ++group)
-            work.present[group] = mean[n + group] > 0;
+        for (std::size_t channel = 0; channel < work.present.size(); ++channel)
+            work.present[channel] = mean[n + channel] > 0;
         std::fill(work.amount.begin(), work.amount.end(), not_known);
     }
+
+private:
+    std::size_t n_coefficients(const Workspace& work) const { return this->soap.n_harmonics() * work.n_columns; }
 };
 
 // But for features that are made of the mean density of a structure. Their derivatives follow from means of
@@ -650,8 +735,8 @@ struct Soap<T>::OfMean : Same {
     std::size_t first; // structure
     std::vector<AlignedVector<T>> means{};
 
-    void begin(Workspace& work, std::int32_t n_slots, std::size_t s) const {
-        this->soap.begin(work, n_slots, s);
+    void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t s) const {
+        this->soap.begin(work, n_slots, in, s);
         if (adjoint)
             work.adjoint = means[s - first], this->soap.mix_adjoint(work);
         else
@@ -681,7 +766,8 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
             in.first = first, in.last = std::min(first + step, batch.n_structures);
             OfMean hooks{{*this}, cotangents != nullptr, first};
             hooks.means.resize(in.last - first);
-            local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
+            local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const SumOfRuns& sums) {
+                const std::vector<double>& mean = sums.numbers;
                 if (!cotangents)
                     return hooks.means[s - first].assign(mean.begin(), mean.end());
                 density.put(work, mean);
@@ -697,12 +783,12 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
 }
 
 template <class T>
-void Soap<T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const {
     compute_as(batch, centres, n_threads, out);
 }
 
 template <class T>
-void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const {
+void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, SparseRows<float>* out) const {
     compute_as(batch, centres, n_threads, out);
 }
 
@@ -716,11 +802,9 @@ void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threa
     weighted.weights = weights;
     const Density density{{*this}};
     this->with(batch, weighted, [&](const Environments& in) {
-        local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const WeightedSums::Part& mean) {
-            density.put(work, mean);
-            work.features.resize(n_features_ + vector_slack);
-            this->write(work, work.features.data());
-            std::copy_n(work.features.data(), n_features_, out + s * n_features_);
+        local::pool(density, in, n_threads, [&](std::size_t s, Workspace& work, const SumOfRuns& sums) {
+            density.put(work, sums.numbers);
+            local::write_row(*this, work, work.features, s, out);
         });
     });
 }
@@ -731,7 +815,7 @@ void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n
     if (!p_.averages)
         return Base::vjp(batch, centres, attach, n_threads, n_cotangents, cotangents, positions, strain, features);
     if (features)
-        compute(batch, centres, n_threads, features);
+        compute_as(batch, centres, n_threads, features);
     const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
     for (std::size_t j = 0; j < n_cotangents; ++j) {
         GradientSum gradient(batch, 1, positions + j * 3 * n_atoms,
@@ -750,7 +834,7 @@ void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, 
     if (!p_.averages)
         return Base::jacobian(batch, centres, attach, n_threads, out);
     if (out.features)
-        compute(batch, centres, n_threads, out.features);
+        compute_as(batch, centres, n_threads, out.features);
     out.features = nullptr;
     for_means(batch, centres, n_threads, nullptr, [&](const OfMean& hooks, const Environments& in) {
         local::differentiate(hooks, in, attach, n_threads, out);

@@ -51,13 +51,14 @@ public:
     const Species& species() const { return p_.species; }
     double cutoff() const { return p_.cutoff; }
     bool averages() const { return p_.averages; }
-    Rounding rounding() const { return Rounding::of_blocks; } // of sums over m, and over neighbours
-    const Bounds& bounds() const { return bounds_; }
+    Rounding rounding() const { return Rounding::of_runs; } // of sums over m, and over neighbours
 
     // As those of LocalCalculator; averages are taken over the coefficients of the density.
-    void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
-    // The same, rounded to single precision at the end.
+    template <class Out>
+    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
+    // Rounded to single precision at the end.
     void compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const;
+    void compute_single(const Batch& batch, const Centres& centres, int n_threads, SparseRows<float>* out) const;
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
              const T* cotangents, double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
@@ -69,12 +70,13 @@ public:
 
     // The hooks of local.hpp.
     struct Workspace;
-    void begin(Workspace& work, std::int32_t n_slots, std::size_t structure) const;
+    void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t structure) const;
     void clear(Workspace& work, std::int32_t n_slots) const;
     void collect(Workspace& work, const Site& site) const;
     NeighbourList neighbours(const Workspace& work) const;
     void expand(Workspace& work, std::int32_t slot) const;
-    const T* sum(Workspace& work, std::int32_t n_slots, T* features) const;
+    const std::vector<FeatureRun>& present(Workspace& work) const;
+    const T* sum(Workspace& work, std::int32_t n_slots, T* features, bool packed) const;
     const double* sizes(const Workspace& work) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
@@ -85,13 +87,19 @@ private:
     struct Same;    // hooks that forward
     struct Density; // hooks for the coefficients as features
     struct OfMean;  // hooks for the derivatives of the features of a mean density
-    std::size_t n_coefficients() const { return static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1) * n_columns_; }
+    std::size_t n_harmonics() const { return static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1); }
     bool mixes() const { return !p_.embedding.empty(); }
     bool has_total() const { return p_.products == SoapParameters::Products::total; }
     double weight_in(std::int32_t kind, std::int32_t group) const;
 
-    template <class Out>
-    void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
+    // Features of a pair of channels, or of a channel and the total, which is called n_channels.
+    struct Pair {
+        std::int32_t a, b;
+        std::size_t first, last;
+    };
+    const Pair& pair_of(std::int32_t a, std::int32_t b) const;
+
+    void fill_missing(Workspace& work, std::int32_t n_slots) const;
     void find_sizes(Workspace& work, std::int32_t n_slots) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void find_slopes(Workspace& work, const Site& site) const;
@@ -108,13 +116,12 @@ private:
     std::int32_t n_zones_;
     std::vector<double> recursion_;
     std::vector<T> harmonics_gradient_, prefactor_;
-    std::vector<PowerBlock> blocks_;
-    Bounds bounds_;          // of these: degree 0, then all others
-    double largest_product_; // of radial functions of other degrees, times prefactors
+    std::vector<Pair> pairs_; // ascending
+    double largest_product_;  // of radial functions of other degrees, times prefactors
     std::size_t n_features_ = 0;
-    std::int32_t n_groups_, n_columns_, n_pad_;
+    std::int32_t n_pad_;
+    bool one_group_; // all species share a density
     ExpansionModel<T> expansion_;
-    PowerModel<T> power_;
 };
 
 extern template class LocalCalculator<Soap<double>, double>;

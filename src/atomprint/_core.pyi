@@ -17,6 +17,38 @@ def instruction_set() -> str:
 def use_instruction_set(name: str) -> None:
     """Change the instruction set in use."""
 
+class SparseRows64:
+    """Rows of a sparse matrix that are added one after the other."""
+
+    def __init__(self, n_features: int) -> None: ...
+
+    @property
+    def n_rows(self) -> int: ...
+
+    def append(self, rows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """Add rows with all their features."""
+
+    def take(self) -> tuple:
+        """
+        Hand over all rows as (numbers, their features, start of each row and end of the last).
+        """
+
+class SparseRows32:
+    """Rows of a sparse matrix that are added one after the other."""
+
+    def __init__(self, n_features: int) -> None: ...
+
+    @property
+    def n_rows(self) -> int: ...
+
+    def append(self, rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """Add rows with all their features."""
+
+    def take(self) -> tuple:
+        """
+        Hand over all rows as (numbers, their features, start of each row and end of the last).
+        """
+
 class Batch:
     """Structures as flat arrays, which are shared and not copied."""
 
@@ -98,8 +130,13 @@ class Acsf64:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -128,8 +165,13 @@ class Acsf32:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -240,8 +282,13 @@ class Mbtr64:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -270,8 +317,13 @@ class Mbtr32:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -357,8 +409,13 @@ class Soap64:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -379,9 +436,16 @@ class Soap64:
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
 
+    @overload
     def compute_single(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """
         Write the features of all centres or structures to `out`, rounded to single precision at the end.
+        """
+
+    @overload
+    def compute_single(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """
+        Add the features of all centres or structures, rounded at the end, to a sparse matrix.
         """
 
 class Soap32:
@@ -392,8 +456,13 @@ class Soap32:
     @property
     def n_features(self) -> int: ...
 
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
 
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
@@ -414,7 +483,14 @@ class Soap32:
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
 
+    @overload
     def compute_single(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """
         Write the features of all centres or structures to `out`, rounded to single precision at the end.
+        """
+
+    @overload
+    def compute_single(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """
+        Add the features of all centres or structures, rounded at the end, to a sparse matrix.
         """

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
-from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, Rows
 from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
@@ -417,7 +417,7 @@ class SOAP(CompiledDescriptor):
             rule = "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays"
             warnings.warn(rule, UserWarning, stacklevel=4)
 
-    def _compute(self, call: Call, out: Array) -> None:
+    def _compute(self, call: Call, out: Rows) -> None:
         if call.dtype == np.float32:
             double = call.prepared.memo.once("float64", lambda: self._calculator(dtype="float64"))
             double.compute_single(*call.core(), out, call.n_threads)

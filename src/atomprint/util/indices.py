@@ -28,6 +28,14 @@ def narrowed(array: Any) -> Any:
     if array.format == "csr":
         indices, ends = (part.astype(np.int32, copy=False) for part in (array.indices, array.indptr))
         return sparse.csr_array((array.data, indices, ends), shape=array.shape)
-    made = sparse.coo_array((array.data, array.coords), shape=array.shape)
-    made.coords = tuple(part.astype(np.int32, copy=False) for part in array.coords)  # the constructor may widen them
+    return coo_array(array.data, tuple(part.astype(np.int32, copy=False) for part in array.coords), array.shape)
+
+
+def coo_array(data: Any, coords: tuple[Any, ...], shape: tuple[int, ...]) -> sparse.coo_array:
+    """Return a COO array of entries that are all different and within its shape, with the indices as they are.
+
+    SciPy widens those of more than two dimensions, and looks at each.
+    """
+    made = sparse.coo_array(shape, dtype=data.dtype)
+    made.data, made.coords = data, coords
     return made

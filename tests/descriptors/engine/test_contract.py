@@ -117,6 +117,21 @@ def test_sparse_is_the_same(name, descriptor):
         }
 
 
+def test_sparse_does_not_depend_on_threads_nor_on_progress(name, descriptor, capsys):
+    structures = some_structures(name) * 7
+    given = clone(descriptor).set_params(sparse=True)
+    expected = given.create(structures)
+    for options in ({"n_jobs": 3}, {"verbose": True}):
+        found = given.create(structures, **options)
+        pairs = zip(found, expected, strict=True) if isinstance(expected, list) else [(found, expected)]
+        for x, y in pairs:
+            assert (x.shape, x.nnz) == (y.shape, np.count_nonzero(y.toarray()))
+            np.testing.assert_array_equal(x.toarray(), y.toarray())
+            if x.format == "csr":
+                assert x.has_canonical_format
+                np.testing.assert_array_equal(x.indices, y.indices)
+
+
 def test_structures_are_not_changed(name, descriptor):
     structures = some_structures(name)
     copies = [atoms.copy() for atoms in structures]

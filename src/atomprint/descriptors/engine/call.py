@@ -18,6 +18,8 @@ from atomprint.structures import Batch
 from atomprint.util.memo import Memo
 
 Array = npt.NDArray[Any]
+Rows = Array | _core.SparseRows64 | _core.SparseRows32
+"""What features are written to: dense rows, or a sparse matrix to which rows are added."""
 FloatArray = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 
@@ -78,7 +80,7 @@ class Prepared:
     dtype : dtype
         Of the features.
     sparse : bool
-        Whether users are given sparse arrays; those of the hooks are dense.
+        Whether users are given sparse arrays; those of the hooks are dense, but for what ``_compute`` may be given.
     averages : bool
         Whether ``_compute`` writes one row for each structure although there are centres.
     reduction : Pooling or None
@@ -288,11 +290,14 @@ class Hooks(Protocol):
     @property
     def _pools(self) -> Collection[str]: ...
 
+    @property
+    def _writes_sparse(self) -> bool: ...
+
     def _options(self, batch: Batch) -> Any: ...
 
     def _cancelling(self) -> Offsets | None: ...
 
-    def _compute(self, call: Call, out: Array) -> None: ...
+    def _compute(self, call: Call, out: Rows) -> None: ...
 
     def _jacobian(self, call: Call, out: Derivatives) -> None: ...
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from atomprint.descriptors.engine.call import Array, Call, Derivatives
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, Rows
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
@@ -15,11 +15,13 @@ from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 class Compiled(Descriptor):
     """A descriptor with a calculator that ``cpp/bind/local.hpp`` binds."""
 
+    _writes_sparse = True
+
     @abstractmethod
     def _calculator(self) -> Any:
         """Return the compiled calculator for the parameters, from a cache if they have been used before."""
 
-    def _compute(self, call: Call, out: Array) -> None:
+    def _compute(self, call: Call, out: Rows) -> None:
         self._kept(call).compute(*call.core(), out, call.n_threads)
 
     def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:

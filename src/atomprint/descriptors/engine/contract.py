@@ -83,6 +83,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     # Names of the hooks that apply linear poolings by themselves: they take calls with a ``plan``, and write to or read
     # from arrays of pooled features.
     _pools: Collection[str] = ()
+    # Whether ``_compute`` takes a sparse matrix, too, and adds to it what is not zero.
+    _writes_sparse = False
 
     # What a subclass gives -------------------------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         check_n_jobs(getattr(self, "n_jobs", 1))
 
     @abstractmethod
-    def _compute(self, call: Call, out: Array) -> None:
+    def _compute(self, call: Call, out: Any) -> None:
         """Write the features of every row, a structure or a centre, of ``call`` to ``out``.
 
         Parameters

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks, Offsets
+from atomprint.descriptors.engine.call import Array, Call, Derivatives, FloatArray, Hooks, Offsets, Rows
 from atomprint.structures import Batch, StructureError
 
 # Steps of the positions in Å, and of the strain.
@@ -41,6 +41,7 @@ class Numerical:
     """The hooks of a descriptor without analytical derivatives: the features of moved copies of each structure."""
 
     _pools = ()
+    _writes_sparse = False
 
     def __init__(self, source: Hooks) -> None:
         self._source = source
@@ -51,7 +52,7 @@ class Numerical:
     def _cancelling(self) -> Offsets | None:
         return self._source._cancelling()
 
-    def _compute(self, call: Call, out: Array) -> None:
+    def _compute(self, call: Call, out: Rows) -> None:
         self._source._compute(call, out)
 
     def _jacobian(self, call: Call, out: Derivatives) -> None:

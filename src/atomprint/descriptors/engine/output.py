@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.ragged import split
 from atomprint.util import sparse
-from atomprint.util.indices import narrowed
+from atomprint.util.indices import coo_array, narrowed
 
 
 class Result(Protocol):
@@ -74,42 +76,53 @@ class NarrowRows(DenseRows):
 
 
 class CsrRows:
-    """Sparse features that grow in place: stacking finished parts would need the memory twice."""
+    """Sparse features, added to ``core`` or as dense rows; nothing is stacked, which would need the memory twice."""
 
     narrow = False
 
     def __init__(self, n_features: int, dtype: np.dtype[Any]) -> None:
         self._n_features = n_features
-        self._data = np.empty(0, dtype=dtype)
-        self._indices = np.empty(0, dtype=np.int32)
-        self._ends = [np.zeros(1, dtype=np.int64)]
+        self._dtype = dtype
+        self.core = (_core.SparseRows64 if dtype == np.float64 else _core.SparseRows32)(n_features)
         self._whole: sparse.csr_array | None = None
 
     def open(self, n: int) -> npt.NDArray[Any]:
         """Return an array for the next ``n`` rows."""
-        return np.empty((n, self._n_features), dtype=self._data.dtype)
+        return np.empty((n, self._n_features), dtype=self._dtype)
 
     def close(self, rows: npt.NDArray[Any]) -> None:
         """Take back what ``open`` gave, filled."""
-        part, n = sparse.csr_array(rows), len(self._data)
-        for array, values in ((self._data, part.data), (self._indices, part.indices)):
-            array.resize(n + len(values), refcheck=False)
-            array[n:] = values
-        self._ends.append(part.indptr[1:].astype(np.int64) + n)
+        self.core.append(rows)
 
     @property
     def array(self) -> sparse.csr_array:
         """All rows."""
         if self._whole is None:
-            ends = np.concatenate(self._ends)
-            shape = (len(ends) - 1, self._n_features)
-            self._whole = narrowed(sparse.csr_array((self._data, self._indices, ends), shape=shape))
+            data, indices, ends = self.core.take()
+            self._whole = sparse.csr_array((data, indices, ends), shape=(len(ends) - 1, self._n_features))
         return self._whole
 
     def part(self, start: int, stop: int, shape: Sequence[int]) -> Any:
         """Return rows ``start`` to ``stop`` in a shape, to which that of a row is added."""
-        rows = self.array if stop - start == self.array.shape[0] else self.array[start:stop]
-        return rows if len(shape) == 1 else narrowed(sparse.coo_array(rows).reshape((*shape, self._n_features)))
+        rows = self.array
+        if stop - start < rows.shape[0]:
+            ends = rows.indptr[start : stop + 1]
+            parts = (*(_view(array, ends[0], ends[-1]) for array in (rows.data, rows.indices)), ends - ends[0])
+            rows = sparse.csr_array(parts, shape=(stop - start, self._n_features))
+        if len(shape) == 1:
+            return rows
+        # All entries of a row have the coordinates of its structure and of its place in that.
+        whole, counts = (*shape, self._n_features), np.diff(rows.indptr)
+        wide = max(rows.nnz, prod(whole) if len(whole) > 2 else 0) >= 2**31
+        index = np.int64 if wide else np.int32
+        places = np.unravel_index(np.arange(stop - start), tuple(shape)) if len(shape) else ()
+        coords = (*(np.repeat(place.astype(index), counts) for place in places), rows.indices.astype(index, copy=False))
+        return coo_array(rows.data, coords, whole)
+
+
+def _view(array: npt.NDArray[Any], start: int, stop: int) -> npt.NDArray[Any]:
+    """Return a slice that SciPy takes as it is: it copies small views of large arrays, which takes as long as a row."""
+    return np.frombuffer(memoryview(array), array.dtype, stop - start, start * array.itemsize)  # type: ignore[arg-type]
 
 
 class CooRows:

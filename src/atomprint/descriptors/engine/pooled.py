@@ -32,6 +32,7 @@ class Pooled:
         self._source = source
         self._is_linear = plan.is_linear
         self._own = source._pools if plan.is_linear else ()  # hooks that pool by themselves
+        self._writes_sparse = "_compute" in self._own and source._writes_sparse
 
     def _options(self, batch: Batch) -> Any:
         return self._source._options(batch)
@@ -39,7 +40,7 @@ class Pooled:
     def _cancelling(self) -> Offsets | None:
         return self._source._cancelling()
 
-    def _compute(self, call: Call, out: Array) -> None:
+    def _compute(self, call: Call, out: Any) -> None:
         if "_compute" in self._own:
             self._source._compute(call, out)
             return

@@ -23,7 +23,8 @@ from typing import Any
 import derivatives
 import features
 import kernels
-from harness import Setup
+import waits
+from harness import BEFORE, Setup
 
 
 def processor() -> str:
@@ -44,6 +45,8 @@ def arguments() -> argparse.Namespace:
         help="Python of the environment with DScribe and featomic (default: $ATOMPRINT_PEERS_PYTHON)",
     )
     parser.add_argument("--python", default=sys.executable, help="Python that has atomprint (default: this one)")
+    parser.add_argument("--base-path", help="src folder of an older atomprint that is built, for the column 'before'")
+    parser.add_argument("--write-before", action="store_true", help="keep what --base-path gives in before.json")
     parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="names or patterns such as 'soap-*'")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
@@ -57,7 +60,12 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    parts = [(features, features.CASES), (derivatives, derivatives.CASES), (kernels, kernels.CASES)]
+    parts: list[tuple[Any, list[Any]]] = [
+        (waits, list(waits.ROWS.values())),
+        (features, features.CASES),
+        (derivatives, derivatives.CASES),
+        (kernels, kernels.CASES),
+    ]
     chosen = [
         (part, case)
         for part, cases in parts
@@ -85,7 +93,13 @@ def main() -> None:
         "cases": results[features],
         "derivatives": results[derivatives],
         "kernels": results[kernels],
+        "waits": results[waits],
     }
+    if options.write_before:
+        measured = {name: row["values"]["before"] for name, row in results[waits].items() if "before" in row["values"]}
+        kept = json.loads(BEFORE.read_text()) if BEFORE.exists() else {"values": {}}
+        kept = {"version": options.base_path, "machine": report["machine"], "values": kept["values"] | measured}
+        BEFORE.write_text(json.dumps(kept, indent=1) + "\n")
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n")
     print(f"{report['machine']['processor']}, {os.cpu_count()} cores")

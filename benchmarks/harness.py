@@ -18,6 +18,8 @@ import numpy as np
 from ase import Atoms
 
 HERE = Path(__file__).resolve().parent
+BEFORE = HERE / "before.json"
+PEERS = ("dscribe", "mdescriptor", "featomic", "vesin", "matscipy", "sphericart")
 THREAD_VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON", "NUMBA")
 
 
@@ -28,13 +30,15 @@ class WorkerError(RuntimeError):
 class Process:
     """A worker with one program in it."""
 
-    def __init__(self, python: str, engine: str, threads: int = 1) -> None:
-        environment = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in THREAD_VARIABLES}
+    def __init__(self, python: str, engine: str, threads: int = 1, environment: dict[str, str] | None = None) -> None:
+        environment = (environment or dict(os.environ)) | {
+            f"{name}_NUM_THREADS": str(threads) for name in THREAD_VARIABLES
+        }
         environment["PYTHONWARNINGS"] = "ignore"
         self.engine = engine
         self.module = engine.partition("-")[0]
         self.pipe = subprocess.Popen(
-            [python, str(HERE / "worker.py")],
+            [python, str(HERE / "worker.py"), self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -76,8 +80,12 @@ class Setup:
         self.batch_seconds: float = options.batch_seconds or (0.12 if options.quick else 0.3)
         self.batch_bytes = options.batch_mb * 1e6
         self.pythons = {"atomprint": options.python}
+        self.base_path: str | None = options.base_path
+        self.before: dict[str, float] = json.loads(BEFORE.read_text())["values"] if BEFORE.exists() else {}
+        if options.base_path:
+            self.pythons["before"] = options.python
         if options.peers_python:
-            self.pythons |= {"dscribe": options.peers_python, "featomic": options.peers_python}
+            self.pythons |= dict.fromkeys(PEERS, options.peers_python)
         self.versions: dict[str, dict[str, str]] = {}
         for module in list(self.pythons):
             try:
@@ -94,11 +102,28 @@ class Setup:
     @contextmanager
     def process(self, engine: str, threads: int = 1) -> Iterator[Process]:
         """Start a worker that ends with the block."""
-        process = Process(self.pythons[engine.partition("-")[0]], engine, threads)
+        process = self.start(engine, threads)
         try:
             yield process
         finally:
             process.close()
+
+    def start(self, engine: str, threads: int = 1) -> Process:
+        """Start a worker."""
+        module = engine.partition("-")[0]
+        return Process(self.pythons[module], engine, threads, self.environment(module))
+
+    def environment(self, module: str) -> dict[str, str]:
+        """Return the variables of a program: an older atomprint is found by its folder."""
+        return dict(os.environ) | ({"PYTHONPATH": self.base_path} if module == "before" and self.base_path else {})
+
+    def attempt(self, process: Process, do: str, **arguments: Any) -> dict[str, Any] | None:
+        """Ask for what a program may be unable to do."""
+        try:
+            return process.ask(do, **arguments)
+        except WorkerError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            return None
 
     def save(self, name: str, structures: Sequence[Atoms]) -> str:
         """Write structures for the workers."""
@@ -143,7 +168,7 @@ def race(
     processes: dict[str, Process] = {}
     try:
         for one in contestants:
-            process = Process(setup.pythons[one.engine.partition("-")[0]], one.engine, one.n_jobs)
+            process = setup.start(one.engine, one.n_jobs)
             processes[one.label] = process
             try:
                 process.ask(

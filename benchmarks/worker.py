@@ -112,12 +112,15 @@ class Worker:
 
     def __init__(self) -> None:
         self.run: Callable[[], Any] = lambda: None
+        self.engine = ""
+        self.workload: Any = None
 
     def info(self, module: str) -> dict[str, Any]:
         """Versions, or why the program cannot be used."""
         try:
-            import_module(f"{module}.descriptors" if module != "featomic" else module)
-            versions = {name: version(name) for name in (module, "numpy", "ase")}
+            package = "atomprint" if module == "before" else module
+            import_module(f"{package}.descriptors" if package in ("atomprint", "dscribe") else package)
+            versions = {name: version(name) for name in (package, "numpy", "ase")}
         except Exception as error:  # whatever goes wrong there, the others can still be measured
             return {"error": f"{type(error).__name__}: {error}"}
         return {"python": platform.python_version(), **versions}
@@ -148,14 +151,38 @@ class Worker:
 
     def time(self, at_least: float) -> dict[str, Any]:
         """Mean time of a call, over as many calls as fill `at_least` seconds."""
-        total, calls = 0.0, 0
-        while calls == 0 or (total < at_least and calls < 10000):
-            start = time.perf_counter()
-            result = self.run()
-            total += time.perf_counter() - start
-            calls += 1
-            del result
-        return {"seconds": total / calls, "calls": calls}
+        return {"seconds": mean_time(self.run, at_least, "wall")}
+
+    def wait(self, name: str) -> dict[str, Any]:
+        """Set up a row of ``waits.py``; n is None where the program cannot do it."""
+        from waits import ROWS
+
+        self.workload = ROWS[name].make("atomprint" if self.engine == "before" else self.engine)
+        if self.workload is None:
+            return {"n": None}
+        for run in (self.workload.run, self.workload.over):
+            if run is not None:
+                run()
+        return {"n": self.workload.n}
+
+    def time_wait(self, at_least: float, clock: str) -> dict[str, Any]:
+        """Mean time of a call, and of the call that it is divided by."""
+        found: dict[str, Any] = {}
+        for key, run in (("seconds", self.workload.run), ("over", self.workload.over)):
+            found[key] = None if run is None else mean_time(run, at_least, clock)
+        return found
+
+    def wait_memory(self, name: str) -> dict[str, Any]:
+        """Measure the peak memory of one call, with its result."""
+        from waits import ROWS
+
+        workload = ROWS[name].make("atomprint" if self.engine == "before" else self.engine)
+        if workload is None:
+            return {"bytes": None, "n": 1}
+        before = current_memory()
+        reset_peak()
+        workload.run()
+        return {"bytes": peak_memory() - before, "n": workload.n}
 
     def features(self, path: str) -> dict[str, Any]:
         """Write all features, one after the other, and tell their shapes."""
@@ -189,6 +216,19 @@ class Worker:
             c = np.empty_like(a)
             out[f"peak_{np.dtype(dtype).name}"] = 2 * 512**3 / fastest(lambda a=a, c=c: np.matmul(a, a, out=c))
         return out
+
+
+def mean_time(run: Callable[[], Any], at_least: float, clock: str) -> float:
+    """Mean time of a call, over as many calls as fill `at_least` seconds, of CPU or on the wall."""
+    now = time.process_time if clock == "cpu" else time.perf_counter
+    total, calls = 0.0, 0
+    while calls == 0 or (total < at_least and calls < 10000):
+        start = now()
+        result = run()
+        total += now() - start
+        calls += 1
+        del result
+    return total / calls
 
 
 def fastest(function: Callable[[], Any], rounds: int = 7, at_least: float = 0.01) -> float:
@@ -244,6 +284,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = Worker()
+    worker.engine = sys.argv[1]
     for line in sys.stdin:
         request = json.loads(line)
         try:

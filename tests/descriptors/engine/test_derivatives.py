@@ -425,6 +425,30 @@ def test_bad_arguments(name, descriptor):
             descriptor.derivatives(atoms, **change)
 
 
+@pytest.mark.parametrize("options", [{}, {"pooling": "mean"}, {"dtype": "float32"}, {"average": "inner"}])
+@pytest.mark.parametrize("wrt", ["positions", ("positions", "strain")])
+def test_one_bad_cotangent_of_very_many(options, wrt):
+    soap = SOAP(species=list(range(1, 60)), r_cut=3.0, n_max=4, l_max=2, compression="off", **options)
+    structures = [molecule("CH3CH2OH")] * 2
+    X = soap.create(structures)
+    assert X.size > 2**17
+    for bad in (np.nan, np.inf):
+        weights = np.ones_like(X)
+        weights[1, ..., soap.get_location(("C", "O")).start + 5] = bad
+        for kinds in ([1], [0, 1]):  # several, of which the last is bad
+            given = np.stack([weights if k else np.ones_like(X) for k in kinds])
+            with pytest.raises(
+                ValueError, match=f"item {len(kinds) - 1} of cotangents: structure 1: cotangents must be"
+            ):
+                soap.vjp(structures, given, wrt=wrt, several=True)
+        with pytest.raises(ValueError, match="structure 1: cotangents must be finite, row 0 is not"):
+            soap.vjp(structures, weights, wrt=wrt)
+        # What does not matter may be anything.
+        weights = np.ones_like(X)
+        weights[..., soap.get_location(("He", "Xe")).start] = bad
+        assert np.isfinite(soap.vjp(structures, weights, wrt=wrt).positions).all()
+
+
 def test_bad_cotangents(name, descriptor):
     atoms = structures_for(name)
     X = descriptor.create(atoms)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
@@ -150,8 +151,10 @@ def _indices(where: str, given: Sequence[int], n_atoms: int) -> Offsets:
 # Weights on the features ---------------------------------------------------------------------------------------
 
 
-def flat_cotangents(given: Any, call: Call) -> Any:
+def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
     """Return cotangents, shaped as the features that ``create`` returns, as rows.
+
+    Whether they are finite is left to who calls, if not ``check``, with :func:`check_finite`.
 
     Returns
     -------
@@ -173,18 +176,36 @@ def flat_cotangents(given: Any, call: Call) -> Any:
         if any(sparse.issparse(item) for item in rows):
             flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
             flat = flat.astype(dtype)
-            entries = flat.data
         else:
             reshaped = [item.reshape(-1, n_features) for item in rows]
             flat = np.ascontiguousarray(reshaped[0] if len(rows) == 1 else np.concatenate(reshaped), dtype=dtype)
-            entries = flat
+    if check:
+        check_finite(flat, call)
+    return flat
+
+
+def check_finite(flat: Any, call: Call) -> None:
+    """Raise if cotangents are not finite, and name structure and row; of several, as rows, those that are not."""
+    if not sparse.issparse(flat) and flat.ndim > 2:
+        for k, one in enumerate(flat):
+            with _named_item(k):
+                check_finite(one, call)
+        return
+    entries = flat.data if sparse.issparse(flat) else flat
     if not _core.all_finite(entries.ravel()):
         finite = np.isfinite(entries)
         first = flat.indptr if sparse.issparse(flat) else np.arange(len(flat) + 1)
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
         structure, row = locate(call.rows, locate(first, int(entry))[0])
         raise ValueError(f"structure {structure}: cotangents must be finite, row {row} is not")
-    return flat
+
+
+@contextmanager
+def _named_item(k: int) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"item {k} of cotangents: {error}") from None
 
 
 def _arrays_of_many(given: Any, call: Call) -> list[Any]:
@@ -205,7 +226,7 @@ def _arrays_of_many(given: Any, call: Call) -> list[Any]:
     )
 
 
-def several_cotangents(given: Any, call: Call) -> Any:
+def several_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
     """Return several cotangents as rows: one array with an axis before, or a list where some are sparse."""
     if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
         raise TypeError(f"cotangents must be a sequence of several, got {type(given).__name__}")
@@ -213,10 +234,8 @@ def several_cotangents(given: Any, call: Call) -> Any:
         raise ValueError("cotangents must be at least one of several, got none")
     rows = []
     for k, one in enumerate(given):
-        try:
-            rows.append(flat_cotangents(one, call))
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"item {k} of cotangents: {error}") from None
+        with _named_item(k):
+            rows.append(flat_cotangents(one, call, check=check))
     if any(map(sparse.issparse, rows)):
         return rows
     if isinstance(given, np.ndarray):  # where it is, if it has the type

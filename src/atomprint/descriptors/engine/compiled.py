@@ -16,6 +16,7 @@ class Compiled(Descriptor):
     """A descriptor with a calculator that ``cpp/bind/local.hpp`` binds."""
 
     _writes_sparse = True
+    _spreads_nan = True
 
     @abstractmethod
     def _calculator(self) -> Any:

@@ -86,6 +86,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     # Whether ``_compute`` takes a sparse matrix, too, and adds to it what is not zero.
     _writes_sparse = False
 
+    # Whether a cotangent that ``_vjp`` reads, and that is not finite, makes a derivative by positions that is not.
+    _spreads_nan = False
+
     # What a subclass gives -------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
@@ -388,6 +391,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         For an energy that depends on the features X, the cotangents are dE/dX. Then the forces are
         ``-gradient.positions``, and the stress of a crystal is ``gradient.strain / volume``, in eV/Å^3 for energies
         in eV and positive in tension.
+
+        Cotangents must be finite. Of more than 131,072 together those of features without a derivative here, as of
+        species that are not there, are not looked at.
         """
         call = self._call(structures, n_jobs, only_physical_cores, verbose)
         return differentiate.gradient(

@@ -15,6 +15,7 @@ from atomprint.descriptors.engine.arguments import (
     Gradient,
     Variables,
     as_gradient,
+    check_finite,
     check_wrt,
     dense,
     flat_cotangents,
@@ -29,6 +30,8 @@ from atomprint.descriptors.engine.parts import arranged, new_rows, parts, show_p
 from atomprint.ragged import chunks, owners
 from atomprint.structures import counted_from
 from atomprint.util.validation import check_bool
+
+_MANY_COTANGENTS = 2**17
 
 
 def derivatives(
@@ -126,11 +129,14 @@ def gradient(
     """Return what :meth:`Descriptor.vjp` promises."""
     names, batch = check_wrt(wrt), call.batch
     check_bool("return_descriptor", return_descriptor)
+    # Of many cotangents few may be read, those of the species that are there, and looking at all would take longer:
+    # what is read and is not finite shows afterwards.
+    late = source._spreads_nan and call.n_rows * call.n_features_out > _MANY_COTANGENTS and call.progress is None
     if several is not False and check_bool("several", several):
-        weights = several_cotangents(cotangents, call)
+        weights = several_cotangents(cotangents, call, check=not late)
         lead: tuple[int, ...] = (len(weights),)
     else:
-        weights, lead = flat_cotangents(cotangents, call), ()
+        weights, lead = flat_cotangents(cotangents, call, check=not late), ()
     given: dict[str, Array] = {}
     if out is not None:
         asked = {*names, "descriptor"} if return_descriptor else set(names)
@@ -163,6 +169,9 @@ def gradient(
             if features is not None and own is not None:
                 features.close(own)
             row += n
+    if late and not all(array is None or _core.all_finite(array.ravel()) for array in (positions, strain)):
+        for one in weights if isinstance(weights, list) else [weights]:
+            check_finite(one, call)
     found = as_gradient(
         batch,
         positions if "positions" in names else None,

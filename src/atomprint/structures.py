@@ -252,7 +252,7 @@ class Batch:
 
     def moved(self, positions: npt.NDArray[np.float64], cells: npt.NDArray[np.float64]) -> Batch:
         """Return the same atoms at other positions, in other cells; the arrays are those given."""
-        return _made(self.numbers, positions, self.offsets, cells, self.pbc, self.single)
+        return _made(self.numbers, positions, self.offsets, cells, self.pbc, self.single, None)
 
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""

@@ -142,6 +142,13 @@ class Layout:
         First part of every feature name.
     blocks : sequence of Block
         All blocks, in the order of the features.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Number of features of each block.
+    n_features : int
+        Number of all.
     """
 
     def __init__(self, prefix: str, blocks: Sequence[Block]) -> None:
@@ -149,6 +156,7 @@ class Layout:
         self.blocks = tuple(blocks)
         self._axes = [block.axes(f"{prefix} features") for block in self.blocks]
         sizes = [len(axes[0].places()) for axes in self._axes]
+        self.sizes = tuple(sizes)
         ends = np.cumsum(sizes).tolist()
         self._slices: Mapping[tuple[str, ...], slice] = {
             block.key: slice(end - size, end) for block, size, end in zip(self.blocks, sizes, ends, strict=True)

@@ -7,6 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 
 
+class NotEnoughMemoryError(MemoryError, ValueError):
+    """Something larger than the memory that is left was asked for; nothing has been allocated."""
+
+
+def size_of(n_bytes: float) -> str:
+    """Return a number of bytes as people say it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:,.3g} TB"
+
+
 def peak_memory() -> float | None:
     """Return the most memory that this process has had at once, in GB (10⁹ bytes); None where it is not known.
 

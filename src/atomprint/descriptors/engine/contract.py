@@ -27,6 +27,7 @@ from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
 from atomprint.descriptors.engine.parts import arranged, compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
+from atomprint.descriptors.engine.room import fitted, left_after
 from atomprint.descriptors.engine.stream import Piece, pieces
 from atomprint.layout import HasLayout, symbols_of
 from atomprint.pooling.pooling import Plan, Pooling
@@ -241,6 +242,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         ------
         ValueError, TypeError
             If an argument or a structure is not usable; the message names the structure and the atom.
+        NotEnoughMemoryError
+            If the result does not fit into the memory that is left, dense or sparse. Where it does not when dense but
+            does when sparse (many elements, of which each structure has few) it is sparse, and a warning says so.
         """
         return self._create(structures, n_jobs, only_physical_cores, verbose, out)
 
@@ -672,7 +676,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         overlapped = is_long(structures) and out is None and verbose is False and not self._of_stream()
         if overlapped and all(value is None or np.isscalar(value) for value in given.values()):
             n_threads, prepared = self._n_threads(n_jobs, only_physical_cores), self._prepared()
-            if n_threads > 1 and not prepared.sparse:
+            n_bytes = len(structures) * prepared.n_features * prepared.dtype.itemsize
+            if n_threads > 1 and not prepared.sparse and left_after(n_bytes) is None:
                 rows = np.empty((len(structures), prepared.n_features), dtype=prepared.dtype)
                 told = compute_overlapped(
                     lambda part, warn: self._call(part, 1, warn=warn, **given),
@@ -688,6 +693,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         return self._created(self._call(structures, n_jobs, only_physical_cores, verbose, **given), out)
 
     def _created(self, call: Call, out: Array | None = None) -> Features:
+        if out is None:
+            call = fitted(call, self)
         return as_given(arranged(compute_rows(self._source(call), call, out), call), out)
 
     def _stream(

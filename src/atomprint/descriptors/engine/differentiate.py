@@ -27,6 +27,7 @@ from atomprint.descriptors.engine.given import as_given, check_apart, given_rows
 from atomprint.descriptors.engine.output import CooRows, DenseRows, arrange
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.engine.parts import arranged, new_rows, parts, show_progress
+from atomprint.descriptors.engine.room import check_room
 from atomprint.ragged import chunks, owners
 from atomprint.structures import counted_from
 from atomprint.util.validation import check_bool
@@ -56,6 +57,8 @@ def derivatives(
     shapes["positions"] = np.column_stack([call.row_shapes, selection.counts])
     axes = {"positions": (3,), "strain": (3, 3)}
     given = _given(out, [*names, "descriptor"] if return_descriptor else list(names), call)
+    if not call.sparse and not given:
+        check_room(call, [(int(row_offsets[name][-1]), *axes[name], n_features) for name in names])
     results: dict[str, Any] = {}
     for name in names:
         shape = int(row_offsets[name][-1]), *axes[name], n_features

@@ -19,6 +19,7 @@ from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.descriptors.engine.parts import compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
+from atomprint.descriptors.engine.room import fitted
 from atomprint.layout import Meanings
 from atomprint.pooling.pooling import LocalFeatures, Plan, Pooling
 from atomprint.structures import Batch, StructureError, Structures, as_list
@@ -79,6 +80,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         ------
         ValueError, TypeError
             If an argument, a structure or a centre is not usable; the message names the structure and the atom.
+        NotEnoughMemoryError
+            As for :meth:`Descriptor.create`, which says when a result is sparse that was not asked to be.
         """
         return self._created(self._call(structures, n_jobs, only_physical_cores, verbose, centers=centers), out)
 
@@ -379,6 +382,7 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
     def _table(self, call: Call, structures: Structures) -> Features:
         if call.per_structure:
             return super()._table(call, structures)
+        call = fitted(call, self)
         values, centers = compute_rows(self, call).array, call.centers
         return LocalFeatures(values, centers.offsets, centers.numbers(call.batch), centers.atoms, structures)
 

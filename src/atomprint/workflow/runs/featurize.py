@@ -25,7 +25,7 @@ from atomprint.report import versions
 from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.extras import require
 from atomprint.util.files import WholeFolder, written_atomically
-from atomprint.util.memory import available_memory
+from atomprint.util.memory import available_memory, size_of
 from atomprint.util.progress import Progress, silent
 from atomprint.util.store import Store
 from atomprint.util.text import cell, counted
@@ -141,8 +141,8 @@ class FeatureStream:
         if self.dataset.structures is None:
             of = "compositions"
         return (
-            f"{counted(self.n_rows, 'row')} ({of}) of {counted(self.n_columns, 'column')}: {_size(self.n_bytes)}, "
-            f"computed and written in pieces that take about {_size(self.n_bytes_at_once)} of memory."
+            f"{counted(self.n_rows, 'row')} ({of}) of {counted(self.n_columns, 'column')}: {size_of(self.n_bytes)}, "
+            f"computed and written in pieces that take about {size_of(self.n_bytes_at_once)} of memory."
         )
 
     def pieces(self, progress: Progress = silent, store: Store | None = None) -> Pieces:
@@ -297,7 +297,7 @@ def featurize(
     )  # fmt: skip
     free = available_memory()
     if free is not None and stream.n_bytes > free:
-        raise MemoryError(f"{stream.sentence()} There are {_size(free)} of memory. {way_out(stream)}")
+        raise MemoryError(f"{stream.sentence()} There are {size_of(free)} of memory. {way_out(stream)}")
     pieces = list(stream.pieces(progress))
     ids = tuple(name for names, _ in pieces for name in names)
     values = np.concatenate([rows for _, rows in pieces])
@@ -358,13 +358,13 @@ def check_fits(path: str | Path, stream: FeatureStream) -> None:
         )
     free = available_memory()
     if free is not None and stream.n_bytes_at_once > 0.8 * free:
-        raise ValueError(f"{stream.sentence()} There are {_size(free)} of memory. {way_out(stream)}")
+        raise ValueError(f"{stream.sentence()} There are {size_of(free)} of memory. {way_out(stream)}")
     on_disk = stream.n_bytes + stream.n_rows * stream.n_columns * (
         _TEXT if suffix.startswith(".csv") else stream.itemsize
     )
     left = shutil.disk_usage(path.absolute().parent).free if path.absolute().parent.is_dir() else None
     if left is not None and on_disk > left:
-        raise ValueError(f"{stream.sentence()} There are {_size(left)} of disk left for {path}. {way_out(stream)}")
+        raise ValueError(f"{stream.sentence()} There are {size_of(left)} of disk left for {path}. {way_out(stream)}")
 
 
 def _rows(values: Any, ids: Sequence[str]) -> tuple[list[str], npt.NDArray[Any]]:
@@ -481,11 +481,3 @@ def _write_npz(path: Path, pieces: Pieces, names: list[str], suffix: str) -> int
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, np.array(column, dtype=np.str_), allow_pickle=False)
     return len(ids)
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:,.3g} TB"

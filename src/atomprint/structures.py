@@ -205,7 +205,7 @@ class Batch:
     @property
     def n_atoms(self) -> npt.NDArray[np.int64]:
         """Number of atoms of each structure."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @overload
     def __getitem__(self, key: int) -> Atoms: ...

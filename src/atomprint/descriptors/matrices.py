@@ -15,6 +15,7 @@ from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_checked, warn_user
+from atomprint.util.memo import memo_of
 from atomprint.util.registry import public
 from atomprint.util.sparse import issparse
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
@@ -548,7 +549,11 @@ class EwaldSumMatrix(_CrystalMatrix):
 
     def _ewald(self, batch: Batch, given: Mapping[str, PerStructure]) -> FloatArray:
         """Return a, r_cut, g_cut and the strain derivative of ln a of every structure."""
-        accuracy, w, r_cut, g_cut, a = self._lattice_sums(given, len(batch))
+        if all(value is None for value in given.values()):
+            sums = memo_of(self).once("lattice sums", lambda: self._lattice_sums({}, None))
+        else:
+            sums = self._lattice_sums(given, len(batch))
+        accuracy, w, r_cut, g_cut, a = sums
         volume = np.abs(np.linalg.det(batch.cells))
         follows_volume = a is None
         if a is None:
@@ -559,15 +564,15 @@ class EwaldSumMatrix(_CrystalMatrix):
         parameters = np.empty((len(batch), 4))
         for column, values in enumerate((a, r_cut, g_cut, -1.0 / 3.0 if follows_volume else 0.0)):
             parameters[:, column] = values
-        for name, radius, cell in (
-            ("r_cut", parameters[:, 1], volume),
-            ("g_cut", parameters[:, 2], (2.0 * np.pi) ** 3 / volume),
-        ):
-            n_points = 4.0 / 3.0 * np.pi * radius**3 / cell
-            if n_points.max() > _POINTS_LIMIT:
-                s = int(n_points.argmax())
-                rule = f"{name} must reach at most {_POINTS_LIMIT:.0e} lattice points, got {radius[s]:g}, which reaches"
-                raise StructureError(s, None, f"{rule} {n_points[s]:.0e}")
+        radii, cells = parameters[:, 1:3], np.array([volume, (2.0 * np.pi) ** 3 / volume]).T
+        n_points = 4.0 / 3.0 * np.pi * radii**3 / cells
+        if n_points.max() > _POINTS_LIMIT:
+            column = int(np.argmax(n_points.max(axis=0) > _POINTS_LIMIT))
+            name, s = ("r_cut", "g_cut")[column], int(n_points[:, column].argmax())
+            rule = (
+                f"{name} must reach at most {_POINTS_LIMIT:.0e} lattice points, got {radii[s, column]:g}, which reaches"
+            )
+            raise StructureError(s, None, f"{rule} {n_points[s, column]:.0e}")
         return parameters
 
 

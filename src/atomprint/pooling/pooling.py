@@ -22,6 +22,7 @@ from atomprint.structures import StructureError, is_structure
 from atomprint.util import sparse
 from atomprint.util.indices import narrowed
 from atomprint.util.items import items_of
+from atomprint.util.memo import memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.scikit import Transformer
@@ -282,6 +283,7 @@ class Pooling(Transformer, CheckedParameters):
             If a structure has no centres, features that are not finite, or no usable weights; the message
             names it.
         """
+        self._validate()
         features = _as_features(X)
         plan = self._plan(features.offsets, features.numbers, features.atoms, features.structures)
         return plan(features.values)
@@ -418,29 +420,36 @@ class Pooling(Transformer, CheckedParameters):
         atoms: npt.NDArray[np.integer[Any]] | None = None,
         structures: Any = None,
     ) -> Plan:
-        """Check everything that can be checked before there are features; see :class:`LocalFeatures`."""
-        self._validate()
+        """Check all of the centres that can be checked before there are features; see :class:`LocalFeatures`."""
         counts = offsets[1:] - offsets[:-1]
-        if not counts.all():
+        if np.count_nonzero(counts) < len(counts):
             raise StructureError(int(np.argmin(counts)), None, "must have at least one centre to pool over, got none")
         weights = self._row_weights(offsets, numbers, atoms, structures)
         methods = self._methods()
         if not self._needs_species():
             return PoolingPlan(methods, 1, offsets, np.arange(offsets[-1]), weights)
-        species = np.array(self._species())
         given = _atomic_numbers(offsets, numbers, self._species_rule())
-        unknown = np.flatnonzero(~np.isin(given, species))
-        if len(unknown):
+        memo = memo_of(self)
+        rows = memo.once("rows of numbers", self._rows_of_numbers)[given]
+        if rows.min() < 0:
+            unknown = int(np.argmin(rows))
             known = ", ".join(symbols_of(self._species()))
-            rule = f"species must be one of {known}, got {chemical_symbols[given[unknown[0]]]}"
-            raise _of_centre(offsets, unknown[0], rule)
+            rule = f"species must be one of {known}, got {chemical_symbols[given[unknown]]}"
+            raise _of_centre(offsets, unknown, rule)
         if self.channels is not None:
-            rows = np.searchsorted(species, given)
-            return ChannelPlan(methods, offsets, weights, rows, channel_table(self.channels, self._species())[1])
-        group = owners(offsets) * len(species) + np.searchsorted(species, given)
+            table = memo.once("channels", lambda: channel_table(self.channels, self._species())[1])
+            return ChannelPlan(methods, offsets, weights, rows, table)
+        n = len(self._species())
+        group = rows if len(offsets) == 2 else owners(offsets) * n + rows
         order = np.argsort(group, kind="stable")
-        bounds = np.searchsorted(group[order], np.arange((len(offsets) - 1) * len(species) + 1))
-        return PoolingPlan(methods, len(species), bounds, order, weights[order])
+        bounds = offsets_of(np.bincount(group, minlength=(len(offsets) - 1) * n))
+        return PoolingPlan(methods, n, bounds, order, weights[order])
+
+    def _rows_of_numbers(self) -> npt.NDArray[np.int64]:
+        """Return the place of each atomic number among the species, -1 for others."""
+        table = np.full(len(chemical_symbols), -1)
+        table[list(self._species())] = np.arange(len(self._species()))
+        return table
 
     def _row_weights(
         self, offsets: npt.NDArray[Any], numbers: Any, atoms: Any, structures: Any
@@ -582,11 +591,11 @@ class PoolingPlan:
             sums = _nonzero(totals(self.weights, self.bounds))
         else:  # some may be empty
             sums = _nonzero(np.add.reduceat(np.append(self.weights, 0.0), self.bounds[:-1]) * (counts > 0))
-        shares = self.weights / np.repeat(sums, counts)
+        shares = self.weights / (sums if len(sums) == 1 else np.repeat(sums, counts))
         columns = [shares if method == "mean" else self.weights for method in self.methods]
-        offsets = np.arange(n_centers + 1) * n_methods
         if self.n_rows == 1:  # most often
-            return RowWeights(offsets, np.zeros(n_centers, dtype=np.int64), columns[0], 1)
+            return RowWeights(np.arange(n_centers + 1), np.zeros(n_centers, dtype=np.int64), columns[0], 1)
+        offsets = np.arange(n_centers + 1) * n_methods
         values, rows = np.empty((n_centers, n_methods)), np.empty((n_centers, n_methods), dtype=np.int64)
         values[self.order] = np.stack(columns, axis=1)
         rows[self.order] = (owners(self.bounds) % self.n_groups * n_methods)[:, None] + np.arange(n_methods)
@@ -741,7 +750,7 @@ def _min_slope(rows: _WeightedRows) -> npt.NDArray[np.float64]:
 
 def _nonzero(totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return sums of weights fit to divide by: where all weights are 0, so are their products."""
-    return np.where(totals > 0, totals, 1.0)
+    return totals + (totals <= 0)
 
 
 class _Method(NamedTuple):

@@ -78,6 +78,8 @@ class CenterBatch:
 
     def numbers(self, batch: Batch) -> npt.NDArray[np.int32]:
         """Return the atomic number of each centre's atom, 0 for a Cartesian point."""
+        if self.points is batch.positions:  # all atoms
+            return batch.numbers
         first_atoms = np.repeat(batch.offsets[:-1], np.diff(self.offsets))
         of_atom = self.atoms >= 0
         numbers = np.zeros(len(self.atoms), dtype=np.int32)

@@ -607,6 +607,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     def _prepare(self, memo: Memo) -> Prepared:
         has_species, n_jobs = hasattr(self, "species"), getattr(self, "n_jobs", 1)
         species, n_threads = self._species() if has_species else (), check_n_jobs(n_jobs)
+        reduction = self._reduction()
+        if reduction is not None:
+            reduction._validate()
         return Prepared(
             species,
             _index_of_number(species) if has_species else None,
@@ -614,7 +617,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
             self._dtype(),
             bool(getattr(self, "sparse", False)),
             self._averages(),
-            self._reduction(),
+            reduction,
             None if n_jobs is not None and n_jobs < 0 else n_threads,
             memo,
         )

@@ -150,3 +150,19 @@ def test_atoms_that_move(run_page):
     kinetic = ethanol.get_kinetic_energy()
     assert kinetic > 1e-3 * names["before"]
     np.testing.assert_allclose(names["after"], names["before"], atol=0.02 * kinetic)
+
+
+def test_many_structures(run_page, tmp_path):
+    names, _ = run_page("many-structures.md")
+    soap, crystal = names["soap"], names["crystal"]
+    wanted = soap.create(list(names["crystals"]())).sum(axis=0)
+    np.testing.assert_allclose(names["total"], wanted, rtol=1e-12)
+    table = [bulk("NaCl", "rocksalt", 5.5 + 0.1 * k) for k in range(6)]
+    assert np.array_equal(np.load(tmp_path / "table.npy"), soap.create(table).astype(np.float32))
+    assert names["gradients"].positions.shape == (3, 2, 3)
+    value = np.tanh(soap.create(crystal) @ names["weights"][0])
+    np.testing.assert_allclose(names["energy"], value, rtol=1e-12)
+    slope = (1 - value**2) * names["gradients"].strain[0]
+    np.testing.assert_allclose(names["gradient"].strain[1], slope, atol=1e-9 * np.abs(slope).max())
+    linear = names["same_for_a_linear_model"].strain[0]
+    np.testing.assert_allclose(linear, names["gradients"].strain[0], atol=1e-9 * np.abs(linear).max())

@@ -65,6 +65,18 @@ def test_values_may_have_axes_and_may_be_features():
     assert not gradient.positions.any()
 
 
+def test_atoms_that_move():
+    soap, atoms = SOAP(**SMALL), [molecule("H2O"), molecule("NH3")]
+    positions = np.concatenate([one.positions for one in atoms]) + 0.01
+    found, gradient = soap.prepare(atoms).value_and_vjp(positions, energies, attach=False)
+    for one in atoms:
+        one.positions += 0.01
+    value, wanted = soap.value_and_vjp(atoms, energies, attach=False)
+    close(found, value)
+    close(gradient.positions, wanted.positions)
+    close(gradient.strain, wanted.strain)
+
+
 def test_features_are_computed_in_their_own_precision():
     single = SOAP(**SMALL, dtype="float32")
     kinds = []

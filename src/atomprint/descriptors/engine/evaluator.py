@@ -11,6 +11,7 @@ from atomprint.descriptors.engine import differentiate
 from atomprint.descriptors.engine.arguments import VARIABLES, Gradient, Variables
 from atomprint.descriptors.engine.call import Array, Call, FloatArray
 from atomprint.descriptors.engine.centers import CenterBatch
+from atomprint.descriptors.engine.differentiate import RowFunction
 from atomprint.structures import checked
 from atomprint.util.validation import check_bool
 
@@ -116,6 +117,36 @@ class Evaluator:
         call = self._moved(positions, cell, check_bool("attach", attach))
         source = self._descriptor._differentiable(call)
         return differentiate.gradient(source, call, cotangents, wrt, return_descriptor, several, out)
+
+    def value_and_vjp(
+        self,
+        positions: npt.ArrayLike,
+        function: RowFunction | Array,
+        cell: npt.ArrayLike | None = None,
+        wrt: Variables = VARIABLES,
+        attach: bool = True,
+    ) -> tuple[Any, Gradient]:
+        """Compute a function of the features and its derivatives in one pass, for other positions.
+
+        Parameters
+        ----------
+        positions, cell
+            As for :meth:`create`.
+        function, wrt, attach
+            As for :meth:`Descriptor.value_and_vjp`.
+
+        Returns
+        -------
+        value, gradient
+            What :meth:`Descriptor.value_and_vjp` returns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for :meth:`vjp`, or if the function returns something else.
+        """
+        call = self._moved(positions, cell, check_bool("attach", attach))
+        return differentiate.value_and_gradient(self._descriptor._differentiable(call), call, function, wrt)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_prepared": None}

@@ -541,12 +541,13 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
     if isinstance(item, str | PathLike):
         atoms = structure_of(item, index)
         return atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
-    if not hasattr(item, "cart_coords"):
+    positions = getattr(item, "cart_coords", None)  # made each time
+    if positions is None:
         rule = f"must be an ase.Atoms, a pymatgen Structure or Molecule, or a file, got {kind_of(item)}"
         raise StructureTypeError(index, None, rule, argument="structures")
     lattice = getattr(item, "lattice", None)
     numbers = _numbers_of(item, index)
-    positions = np.asarray(item.cart_coords, dtype=np.float64).reshape(-1, 3)
+    positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
     if lattice is None:
         return numbers, positions, _NO_CELL, _NO_PBC
     return numbers, positions, lattice.matrix, getattr(lattice, "pbc", (True, True, True))
@@ -554,21 +555,25 @@ def _from_other(item: Any, index: int) -> tuple[Any, Any, Any, Any]:
 
 def _numbers_of(item: Any, index: int) -> npt.NDArray[Any]:
     """Return the atomic numbers of a pymatgen object, whose occupancies may be rounded as those in a file."""
-    if getattr(item, "is_ordered", True) is not False:
-        numbers = np.asarray(item.atomic_numbers)
-        if (wrong := (numbers < 1) | (numbers > 118)).any():  # a dummy, whose number is made up
-            atom = int(np.argmax(wrong))
-            raise StructureError(index, atom, f"{str(item[atom].specie)[:40]!r} is not a chemical element")
-        return numbers
     sites = getattr(item, "sites", ())
-    try:
-        species = [check_occupancies(f"site {number}", dict(site.species)) for number, site in enumerate(sites)]
-    except ValueError as error:
-        rule = str(error).removeprefix("this structure ")
-        raise StructureError(index, None, rule, argument="structures") from None
-    if not species:
-        raise StructureError(index, None, "is disordered", argument="structures")
-    return np.array([kind.Z for kind in species])
+    species = [site.species for site in sites]
+    if species and all(len(kinds) == 1 == kinds.num_atoms for kinds in species):  # most often; is_ordered takes longer
+        numbers = np.array([next(iter(kinds)).Z for kinds in species])
+    elif getattr(item, "is_ordered", True) is not False:
+        numbers = np.asarray(item.atomic_numbers)
+    else:
+        try:
+            held = [check_occupancies(f"site {k}", dict(kinds)) for k, kinds in enumerate(species)]
+        except ValueError as error:
+            rule = str(error).removeprefix("this structure ")
+            raise StructureError(index, None, rule, argument="structures") from None
+        if not held:
+            raise StructureError(index, None, "is disordered", argument="structures")
+        return np.array([kind.Z for kind in held])
+    if (wrong := (numbers < 1) | (numbers > 118)).any():  # a dummy, whose number is made up
+        atom = int(np.argmax(wrong))
+        raise StructureError(index, atom, f"{str(item[atom].specie)[:40]!r} is not a chemical element")
+    return numbers
 
 
 def kind_of(item: Any) -> str:

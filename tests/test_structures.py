@@ -12,10 +12,25 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.cell import Cell
 from ase.io import write
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 from atomprint import _core
 from atomprint import structures as structures_module
-from atomprint.descriptors import ACSF
+from atomprint.descriptors import (
+    ACSF,
+    SOAP,
+    CoulombMatrix,
+    ElementProperty,
+    LearnedEmbedding,
+    NeighbourStatistics,
+    OxidationStates,
+)
+from atomprint.graph import graph
+from atomprint.kernels import AverageKernel
+from atomprint.neighbours import pairs
+from atomprint.sampling import CenterSampler
 from atomprint.structures import Batch, StructureError, as_batch, attempt, checked, counted_from, read_batch, reason_of
 
 
@@ -221,6 +236,37 @@ def test_batches_are_saved_and_mapped(tmp_path, crystals):
     ).save(path)
     assert len(Batch.load(path)) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["batch.npz"]
+
+
+def test_a_batch_stands_for_its_structures_everywhere(tmp_path):
+    items = [molecule(name) for name in ("H2O", "CH4", "NH3", "CO2", "C2H6", "CH3OH")]
+    as_batch(items, periodic=None).save(tmp_path / "batch.npz")
+    batch, y = Batch.load(tmp_path / "batch.npz"), np.arange(6.0)
+    soap = SOAP(species=["H", "C", "N", "O"], r_cut=4.0, n_max=2, l_max=1)
+    channels = SOAP(4.0, 2, 1, average="outer", species_embedding=LearnedEmbedding(2))
+    ways = {
+        "create": soap.create,
+        "fit": lambda X: SOAP(4.0, 2, 1, pooling=["mean", "std"]).fit_transform(X),
+        "vjp": lambda X: soap.vjp(X, soap.create(items)).positions,
+        "derivatives": lambda X: soap.derivatives(X, wrt="strain")[0],
+        "kernel": lambda X: AverageKernel(metric="linear").create(soap.transform(X)),
+        "stream": lambda X: np.concatenate(list(CoulombMatrix(8).iter_create(X, chunk=2))),
+        "sampler": CenterSampler("farthest", n=2),
+        "centres": lambda X: SOAP(4.0, 2, 1, species=[1, 6, 7, 8], centers=CenterSampler("farthest", n=2)).create(X),
+        "learnt": lambda X: channels.fit(X, y).transform(X),
+        "pairs": lambda X: pairs(X, 3.0).distances,
+        "graph": lambda X: graph(X[1:2] if isinstance(X, Batch) else X[1], 3.0).edges,
+        "neighbours": NeighbourStatistics(species=["H", "C", "N", "O"]).create,
+        "elements": lambda X: ElementProperty().fit(X).transform(X),
+        "states": lambda X: OxidationStates().fit(X).transform(X),
+        "model": lambda X: make_pipeline(CoulombMatrix(8), Ridge()).fit(X, y).predict(X),
+        "folds": lambda X: cross_val_predict(make_pipeline(CoulombMatrix(8), Ridge()), X, y, cv=3),
+    }
+    for name, way in ways.items():
+        got, wanted = way(batch), way(items)
+        assert len(got) == len(wanted), name
+        for one, other in zip(got, wanted, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
 
 
 def test_files_of_others_and_damaged_ones_are_told(tmp_path):

@@ -2,12 +2,35 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
 
 #include "bind/arrays.hpp"
 #include "core/dispatch.hpp"
 #include "core/interrupt.hpp"
 
 using namespace atomprint;
+
+namespace {
+
+// Threads of Python whose computations stop together. They never ask for signals, which only the main thread is sent.
+class Stop {
+public:
+    void set() { stop_.store(true); }
+    void enter() { groups().push_back(std::make_unique<PollGroup>(stop_, false)); }
+    void leave() { groups().pop_back(); }
+
+private:
+    std::atomic<bool> stop_{false};
+
+    static std::vector<std::unique_ptr<PollGroup>>& groups() {
+        thread_local std::vector<std::unique_ptr<PollGroup>> entered;
+        return entered;
+    }
+};
+
+} // namespace
 
 NB_MODULE(_core, m) {
     nb::set_leak_warnings(false); // calculators are cached for the life of the process
@@ -16,6 +39,13 @@ NB_MODULE(_core, m) {
         if (PyErr_CheckSignals() != 0)
             throw nb::python_error();
     });
+    nb::class_<Stop>(m, "Stop", "With this, computations of a thread stop once it is set, from any thread.")
+        .def(nb::init<>())
+        .def("set", &Stop::set)
+        .def("__enter__", &Stop::enter)
+        .def(
+            "__exit__", [](Stop& stop, const nb::args&) { stop.leave(); },
+            nb::sig("def __exit__(self, *args: object) -> None"));
     kernels(); // an unusable ATOMPRINT_ISA is reported at import
     nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
         try {

@@ -19,7 +19,7 @@ struct Stopped : std::exception {
 std::atomic<void (*)()> interrupt_check{nullptr};
 
 struct Asking {
-    const std::atomic<bool>* stop = nullptr;
+    const std::atomic<bool>*stop = nullptr, *outer = nullptr;
     bool asks = true;
     Clock::time_point next{};
 };
@@ -33,8 +33,9 @@ void set_interrupt_check(void (*check)()) {
 
 void poll() {
     Asking& own = asking;
-    if (own.stop && own.stop->load(std::memory_order_relaxed))
-        throw Stopped();
+    for (const auto* stop : {own.stop, own.outer})
+        if (stop && stop->load(std::memory_order_relaxed))
+            throw Stopped();
     if (!own.asks)
         return;
     const auto now = Clock::now();
@@ -45,13 +46,16 @@ void poll() {
         check();
 }
 
-PollGroup::PollGroup(std::atomic<bool>& stop, bool asks) : outer_stop_(asking.stop), outer_asks_(asking.asks) {
+PollGroup::PollGroup(std::atomic<bool>& stop, bool asks)
+    : outer_stop_(asking.stop), outermost_(asking.outer), outer_asks_(asking.asks) {
     asking.stop = &stop;
+    asking.outer = outer_stop_;
     asking.asks = asks && outer_asks_;
 }
 
 PollGroup::~PollGroup() {
     asking.stop = outer_stop_;
+    asking.outer = outermost_;
     asking.asks = outer_asks_;
 }
 

@@ -13,7 +13,7 @@ void set_interrupt_check(void (*check)());
 // kernels/kernels.hpp.)
 void poll();
 
-// In the threads of one parallel_for, for as long as it lives: they stop once `stop` is true.
+// In the threads of one group, for as long as it lives: they stop once `stop` is true, or that of the group around it.
 class PollGroup {
 public:
     PollGroup(std::atomic<bool>& stop, bool asks);
@@ -22,7 +22,7 @@ public:
     PollGroup& operator=(const PollGroup&) = delete;
 
 private:
-    const std::atomic<bool>* outer_stop_;
+    const std::atomic<bool>*outer_stop_, *outermost_;
     bool outer_asks_;
 };
 

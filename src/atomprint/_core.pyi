@@ -6,6 +6,19 @@ import numpy
 from numpy.typing import NDArray
 
 
+class Stop:
+    """
+    With this, computations of a thread stop once it is set, from any thread.
+    """
+
+    def __init__(self) -> None: ...
+
+    def set(self) -> None: ...
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *args: object) -> None: ...
+
 def instruction_sets() -> list[str]:
     """
     Names of the instruction sets that this processor supports, slowest first.

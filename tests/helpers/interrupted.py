@@ -43,6 +43,7 @@ def environments(n, size):
 JOBS = {
     "soap": lambda: SOAP(**SOAP_OPTIONS).create([BIG] * 2000),
     "soap-threads": lambda: SOAP(**SOAP_OPTIONS, average="outer", n_jobs=3).create([BIG] * 2000),
+    "soap-parts": lambda: SOAP(**SOAP_OPTIONS, pooling="max", n_jobs=2).create([BIG] * 2000),
     "soap-vjp": lambda: SOAP(**SOAP_OPTIONS, average="inner").vjp([BIG] * 500, np.ones((500, 2310))),
     "soap-derivatives": lambda: SOAP(**SOAP_OPTIONS, average="outer").derivatives([BIG]),
     "acsf-one-centre": lambda: ACSF(**ACSF_OPTIONS).create(BIG, centers=[0]),
@@ -50,6 +51,8 @@ JOBS = {
     "acsf-derivatives": lambda: ACSF(**ACSF_OPTIONS, pooling="mean").derivatives(BIG),
     "mbtr": lambda: MBTR(**ALL, **ANGLES).create(BIG),
     "mbtr-threads": lambda: MBTR(**ALL, **ANGLES, n_jobs=3).create([BIG, salt(1)]),
+    "mbtr-overlapped": lambda: MBTR(**ALL, **ANGLES, n_jobs=2).create([BIG] * 5000),
+    "mbtr-stream": lambda: list(MBTR(**ALL, **ANGLES, n_jobs=2).iter_create([BIG] * 5000)),
     "mbtr-vjp": lambda: MBTR(**ALL, **ANGLES).vjp(BIG, np.ones(600)),
     "mbtr-derivatives": lambda: MBTR(**ALL, **ANGLES).derivatives(BIG, include=[0]),
     "lmbtr": lambda: LMBTR(**ALL, **ANGLES).create(BIG),

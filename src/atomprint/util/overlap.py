@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from atomprint import _core
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -35,6 +37,12 @@ def in_order(function: Callable[[T], R], items: Iterable[T], n_threads: int) -> 
     from concurrent.futures import Future, ThreadPoolExecutor
 
     begun: deque[Future[Any]] = deque()
+    stop = _core.Stop()
+
+    def run(item: T) -> R:
+        with stop:
+            return function(item)
+
     with ThreadPoolExecutor(n_threads) as pool:
         try:
             remaining, more, error = iter(items), True, None
@@ -47,11 +55,12 @@ def in_order(function: Callable[[T], R], items: Iterable[T], n_threads: int) -> 
                     except Exception as found:
                         more, error = False, found
                     else:
-                        begun.append(pool.submit(copy_context().run, function, item))
+                        begun.append(pool.submit(copy_context().run, run, item))
                 if begun:
                     yield begun.popleft().result()
             if error is not None:
                 raise error
         finally:
+            stop.set()  # and nobody waits for what is not wanted any more
             for one in begun:
                 one.cancel()

@@ -11,7 +11,7 @@ import pytest
 from helpers.interrupted import JOBS
 
 SCRIPT = Path(__file__).parents[2] / "helpers" / "interrupted.py"
-FEW = ("soap-threads", "acsf-one-centre", "mbtr")
+FEW = ("soap-threads", "acsf-one-centre", "mbtr", "mbtr-overlapped")
 
 
 def interrupted(name):

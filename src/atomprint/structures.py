@@ -339,13 +339,22 @@ _DTYPES = {"numbers": np.int32, "positions": np.float64, "offsets": np.int64, "c
 
 def _made(*fields: Any) -> Batch:
     """Return a batch of arrays that are known to be right: checks would take a tenth of a small call."""
+    numbers, positions, offsets, cells, pbc, single, passed = fields
     batch = object.__new__(Batch)
-    for put, value in zip(_PUT, fields, strict=True):
-        put(batch, value)
+    _put_numbers(batch, numbers)
+    _put_positions(batch, positions)
+    _put_offsets(batch, offsets)
+    _put_cells(batch, cells)
+    _put_pbc(batch, pbc)
+    _put_single(batch, single)
+    _put_passed(batch, passed)
     return batch
 
 
-_PUT = [getattr(Batch, name).__set__ for name in Batch.__slots__]  # past the guard of a frozen class
+# Past the guard of a frozen class.
+_put_numbers, _put_positions, _put_offsets, _put_cells, _put_pbc, _put_single, _put_passed = (
+    getattr(Batch, name).__set__ for name in Batch.__slots__
+)
 
 
 def _own(*arrays: npt.NDArray[Any], single: bool = False, passed: Iterable[bool | None] = ()) -> Batch:

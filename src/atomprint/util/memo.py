@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from operator import is_
+from operator import call, is_
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,18 +72,14 @@ class _Attributes:
 
     def __init__(self, owner: CheckedParameters) -> None:
         attributes = vars(owner).copy()
-        self._names, self._values = tuple(attributes), tuple(attributes.values())
+        self._had = (*attributes, *attributes.values())
         checks = (_checks(value) for name, value in attributes.items() if name not in owner._unwatched)
         self._checks = [check for of_one in checks for check in of_one]
 
     def hold(self, owner: CheckedParameters) -> bool:
         """Return whether it still has them."""
         attributes = owner.__dict__
-        return (
-            tuple(attributes) == self._names
-            and all(map(is_, tuple(attributes.values()), self._values))
-            and all(check() for check in self._checks)
-        )
+        return _are((*attributes, *attributes.values()), self._had) and all(map(call, self._checks))
 
 
 _KEPT: dict[int, Memo] = {}  # by the id of their owners

@@ -641,7 +641,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         prepared = self._prepared()
         if not isinstance(structures, Atoms):
             structures = items_of("structures", structures)  # they are read again by samplers and poolings
-        n_threads = self._n_threads(n_jobs, only_physical_cores)
+        n_threads = self._n_threads(n_jobs, only_physical_cores, prepared)
         batch = self._read(structures, n_threads, warn)
         if prepared.index_of_number is not None:
             self._check_species(batch, prepared.index_of_number)
@@ -651,10 +651,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         attached = attach if attach is True else check_bool("attach", attach)
         return Call(batch, prepared, places, options, plan, None, attached, n_threads, progress)
 
-    def _n_threads(self, n_jobs: int | None, only_physical_cores: bool) -> int:
-        known = self._prepared().n_threads
-        if n_jobs is None and only_physical_cores is False and known is not None:
-            return known
+    def _n_threads(self, n_jobs: int | None, only_physical_cores: bool, prepared: Prepared) -> int:
+        if n_jobs is None and only_physical_cores is False and prepared.n_threads is not None:
+            return prepared.n_threads
         return check_n_jobs(getattr(self, "n_jobs", 1) if n_jobs is None else n_jobs, only_physical_cores)
 
     def _places(
@@ -678,7 +677,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         """Return a row for each structure; many of them are read on some threads while others compute."""
         overlapped = is_long(structures) and out is None and verbose is False and not self._of_stream()
         if overlapped and all(value is None or np.isscalar(value) for value in given.values()):
-            n_threads, prepared = self._n_threads(n_jobs, only_physical_cores), self._prepared()
+            prepared = self._prepared()
+            n_threads = self._n_threads(n_jobs, only_physical_cores, prepared)
             n_bytes = len(structures) * prepared.n_features * prepared.dtype.itemsize
             if n_threads > 1 and not prepared.sparse and left_after(n_bytes) is None:
                 rows = np.empty((len(structures), prepared.n_features), dtype=prepared.dtype)
@@ -707,7 +707,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         if chunk is not None:
             check_integer("chunk", chunk, 1)
         prepared = self._prepared()
-        n_threads = self._n_threads(n_jobs, only_physical_cores)
+        n_threads = self._n_threads(n_jobs, only_physical_cores, prepared)
         row_bytes = _row_bytes(self.get_number_of_features(), prepared.dtype, prepared.sparse)
         of_stream = self._of_stream()
         of_pieces = of_stream | given

@@ -37,6 +37,8 @@ def new_rows(call: Call, out: Array | None = None, name: str = "out") -> DenseRo
 
 def arranged(rows: DenseRows | CsrRows, call: Call) -> Any:
     """Give the features of all rows of a call the shape that users see."""
+    if call.batch.single and isinstance(rows, DenseRows):
+        return rows.array[0] if call.per_structure else rows.array
     if call.batch.single:
         return rows.part(0, call.n_rows, call.shape_of_one)
     return arrange(rows, call.rows, call.row_shapes, single=False)

@@ -1,12 +1,15 @@
 // Structures and centres, their checks, and the neighbour search.
 #include "bind/arrays.hpp"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <limits>
 
 #include "bind/ase_atoms.hpp"
 #include "core/checks.hpp"
+#include "core/parallel.hpp"
 #include "core/scatter.hpp"
 
 namespace atomprint::bind {
@@ -127,14 +130,15 @@ nb::object read_and_inspect(const nb::list& items, const nb::type_object& atoms_
     return nb::make_tuple(arrays_of(std::move(read)), n_repeating, found);
 }
 
+// Large arrays are gone through on several threads, so many bytes at a time.
+constexpr std::size_t bytes_per_task = std::size_t{1} << 20;
+
 // The exponent of what is not finite has all bits, so that one more carries over to the sign.
 template <class T, class Bits>
-bool all_finite(const In<T, nb::ndim<1>>& numbers) {
+bool are_finite(const T* x, std::size_t n) {
     constexpr Bits exponent = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
     constexpr Bits lowest = exponent & (~exponent + 1);
     constexpr std::size_t lanes = 64 / sizeof(T); // several vectors at once
-    const T* x = numbers.data();
-    const std::size_t n = numbers.shape(0);
     std::array<Bits, lanes> carried{};
     const auto add = [&](std::size_t lane, T value) {
         carried[lane] |= (std::bit_cast<Bits>(value) & exponent) + lowest;
@@ -146,6 +150,51 @@ bool all_finite(const In<T, nb::ndim<1>>& numbers) {
     for (std::size_t lane = 0; i < n; ++i, ++lane)
         add(lane, x[i]);
     return std::none_of(carried.begin(), carried.end(), [](Bits bits) { return bits >> (8 * sizeof(Bits) - 1) != 0; });
+}
+
+template <class T, class Bits>
+bool all_finite(const In<T, nb::ndim<1>>& numbers, int n_threads) {
+    constexpr std::size_t together = bytes_per_task / sizeof(T);
+    const T* x = numbers.data();
+    const std::size_t n = numbers.shape(0);
+    if (n <= together)
+        return are_finite<T, Bits>(x, n);
+    const nb::gil_scoped_release release;
+    std::atomic<bool> finite{true};
+    parallel_for((n + together - 1) / together, n_threads, [&](std::size_t task, int) {
+        if (finite && !are_finite<T, Bits>(x + task * together, std::min(together, n - task * together)))
+            finite = false;
+    });
+    return finite;
+}
+
+template <class T>
+bool join(const nb::list& arrays, const Rows<T>& out, int n_threads) {
+    const std::size_t width = out.shape(1);
+    std::vector<Rows<const T>> parts;
+    std::vector<std::size_t> first{0};
+    for (const nb::handle array : arrays) {
+        Rows<const T> part;
+        if (!nb::try_cast(array, part, false) || part.shape(1) != width)
+            return false;
+        first.push_back(first.back() + part.shape(0) * width);
+        parts.push_back(std::move(part));
+    }
+    if (first.back() != out.shape(0) * width)
+        return false;
+    const nb::gil_scoped_release release;
+    constexpr std::size_t together = bytes_per_task / sizeof(T);
+    parallel_for((first.back() + together - 1) / together, n_threads, [&](std::size_t task, int) {
+        const std::size_t end = std::min(first.back(), (task + 1) * together);
+        std::size_t at = task * together;
+        auto k = static_cast<std::size_t>(std::upper_bound(first.begin(), first.end(), at) - first.begin()) - 1;
+        for (; at < end; ++k) {
+            const std::size_t n = std::min(end, first[k + 1]) - at;
+            std::copy_n(parts[k].data() + (at - first[k]), n, out.data() + at);
+            at += n;
+        }
+    });
+    return true;
 }
 
 std::int64_t first_unknown(const In<std::int32_t, nb::ndim<1>>& numbers,
@@ -209,9 +258,13 @@ void define(nb::module_& m) {
           nb::arg("radii"), nb::arg("fraction"), nb::arg("least"), nb::arg("n_threads"),
           "The same, how many structures repeat, and what inspect_batch finds. With periodic=False cells are zeros; "
           "with True there must be some.");
-    m.def("all_finite", &all_finite<double, std::uint64_t>, nb::arg("numbers").noconvert());
-    m.def("all_finite", &all_finite<float, std::uint32_t>, nb::arg("numbers").noconvert(),
+    m.def("all_finite", &all_finite<double, std::uint64_t>, nb::arg("numbers").noconvert(), nb::arg("n_threads") = 1);
+    m.def("all_finite", &all_finite<float, std::uint32_t>, nb::arg("numbers").noconvert(), nb::arg("n_threads") = 1,
           "Whether there is neither an infinity nor a nan among numbers.");
+    m.def("join", &join<double>, nb::arg("arrays"), nb::arg("out").noconvert(), nb::arg("n_threads"));
+    m.def("join", &join<float>, nb::arg("arrays"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+          "Write the rows of arrays one after the other, unless some are of another type or number, or not contiguous: "
+          "then return False.");
     m.def("first_unknown", &first_unknown, nb::arg("numbers"), nb::arg("index_of_number"),
           "First atom whose number has no index, that is -1, in a table of all up to 118; -1 if there is none.");
     m.def("inspect_batch", &inspect_batch, nb::arg("batch"), nb::arg("need_cell"), nb::arg("radii").none(),

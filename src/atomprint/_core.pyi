@@ -109,11 +109,20 @@ def read_checked(items: list, type: type, periodic: bool | None, radii: Annotate
     """
 
 @overload
-def all_finite(numbers: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> bool: ...
+def all_finite(numbers: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], n_threads: int = 1) -> bool: ...
 
 @overload
-def all_finite(numbers: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> bool:
+def all_finite(numbers: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], n_threads: int = 1) -> bool:
     """Whether there is neither an infinity nor a nan among numbers."""
+
+@overload
+def join(arrays: list, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> bool: ...
+
+@overload
+def join(arrays: list, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> bool:
+    """
+    Write the rows of arrays one after the other, unless some are of another type or number, or not contiguous: then return False.
+    """
 
 def first_unknown(numbers: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], index_of_number: Annotated[NDArray[numpy.int32], dict(shape=(119), order='C', device='cpu', writable=False)]) -> int:
     """

@@ -7,7 +7,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from atomprint.descriptors import MBTR, CoulombMatrix, EwaldSumMatrix, SineMatrix
+from atomprint import _core
+from atomprint.descriptors import ACSF, MBTR, CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.engine import overlapped
 from atomprint.structures import StructureError, as_batch
 from atomprint.util.overlap import in_order
@@ -92,3 +93,42 @@ def test_warnings_are_those_of_all_together(n_jobs):
         MBTR(species=["H", "C", "N", "O"], periodic=False, **TERM).create(repeating, n_jobs=n_jobs)
     with pytest.warns(UserWarning, match="all structures repeat"):
         MBTR(species=["C"], periodic=False, **TERM).create(many([bulk("C")]), n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cotangents_of_many_structures_are_joined_on_any_number_of_threads(dtype):
+    descriptor = ACSF(species=["H", "C", "N", "O"], r_cut=4.0, g2_params=[[1, 1], [2, 1]], dtype=dtype)
+    items = many(MOLECULES, 40)
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=rows.shape).astype(dtype) for rows in descriptor.create(items)]
+    wanted = np.concatenate([descriptor.vjp(a, w).positions for a, w in zip(items, weights, strict=True)])
+    usual, unusual = list(weights), list(weights)
+    usual[3].setflags(write=False)
+    unusual[0], unusual[1] = np.asfortranarray(weights[0]), weights[1].tolist()
+    for n_jobs in (1, 3):
+        for given in (usual, unusual):
+            found = descriptor.vjp(items, given, n_jobs=n_jobs)
+            np.testing.assert_array_equal(np.concatenate(found.positions), wanted)
+    for wrong in (weights[:-1], [*weights[:-1], weights[-1][1:]], [*weights[:-1], weights[-1].astype(str)]):
+        with pytest.raises((ValueError, TypeError), match="cotangents"):
+            descriptor.vjp(items, wrong)
+
+
+def test_large_arrays_are_joined_and_looked_at_in_parts():
+    rng = np.random.default_rng(1)
+    for dtype in (np.float64, np.float32):
+        parts = [rng.normal(size=(n, 17)).astype(dtype) for n in (0, 20_000, 3, 0, 12_345, 1)]
+        whole = np.concatenate(parts)
+        for n_threads in (1, 3):
+            out = np.full_like(whole, np.nan)
+            assert not _core.all_finite(out.ravel(), n_threads)
+            assert _core.join(parts, out, n_threads)
+            np.testing.assert_array_equal(out, whole)
+            assert _core.all_finite(out.ravel(), n_threads)
+            for place in (0, 300_000, whole.size - 1):
+                spoilt = whole.ravel().copy()
+                spoilt[place] = np.inf
+                assert not _core.all_finite(spoilt, n_threads)
+        assert not _core.join([*parts, parts[1]], out, 2)
+        assert not _core.join([*parts[:-1], parts[-1].astype(int)], out, 2)
+        assert not _core.join([part[:, :16] for part in parts], out, 2)

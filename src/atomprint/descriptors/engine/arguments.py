@@ -173,15 +173,24 @@ def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
         rows = _arrays_of_many(given, call)
     # Sparse ones stay so: they may be far larger than memory when dense.
     with np.errstate(over="ignore"):  # found below
-        if any(sparse.issparse(item) for item in rows):
+        if any(type(item) is not np.ndarray and sparse.issparse(item) for item in rows):
             flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
             flat = flat.astype(dtype)
         else:
-            reshaped = [item.reshape(-1, n_features) for item in rows]
-            flat = np.ascontiguousarray(reshaped[0] if len(rows) == 1 else np.concatenate(reshaped), dtype=dtype)
+            flat = _joined(
+                [item if item.ndim == 2 else item.reshape(-1, n_features) for item in rows], dtype, call.n_threads
+            )
     if check:
         check_finite(flat, call)
     return flat
+
+
+def _joined(rows: list[Array], dtype: np.dtype[Any], n_threads: int) -> Array:
+    """Return the rows of all arrays as one."""
+    if len(rows) == 1:
+        return np.ascontiguousarray(rows[0], dtype=dtype)
+    flat = np.empty((sum(map(len, rows)), rows[0].shape[1]), dtype=dtype)
+    return flat if _core.join(rows, flat, n_threads) else np.concatenate(rows, out=flat, casting="unsafe")
 
 
 def check_finite(flat: Any, call: Call) -> None:
@@ -192,7 +201,7 @@ def check_finite(flat: Any, call: Call) -> None:
                 check_finite(one, call)
         return
     entries = flat.data if sparse.issparse(flat) else flat
-    if not _core.all_finite(entries.ravel()):
+    if not _core.all_finite(entries.ravel(), call.n_threads):
         finite = np.isfinite(entries)
         first = flat.indptr if sparse.issparse(flat) else np.arange(len(flat) + 1)
         entry = np.unravel_index(np.argmin(finite), finite.shape)[0]
@@ -214,9 +223,17 @@ def _arrays_of_many(given: Any, call: Call) -> list[Any]:
     if isinstance(given, Sequence) and not isinstance(given, str) and not call.per_structure:
         if len(given) != len(call):
             raise ValueError(f"cotangents must hold one array for each of the {len(call)} structures, got {len(given)}")
+        wanted = [(*shape, n_features) for shape in shapes.tolist()]
+        # As ``create`` returns them, most often, and quickly: there may be many.
+        as_returned = all(
+            type(item) is np.ndarray and item.dtype == call.dtype and item.shape == shape
+            for item, shape in zip(given, wanted, strict=True)
+        )
+        if as_returned:
+            return list(given)
         return [
-            _array(f"structure {s}: cotangents", item, (*shapes[s].tolist(), n_features))
-            for s, item in enumerate(given)
+            _array(f"structure {s}: cotangents", item, shape)
+            for s, (item, shape) in enumerate(zip(given, wanted, strict=True))
         ]
     if (shapes == shapes[0]).all():
         return [_array("cotangents", given, (len(call), *shapes[0].tolist(), n_features))]

@@ -67,7 +67,9 @@ def check_length(name: str, value: Any) -> float:
 
 def check_bool(name: str, value: Any) -> bool:
     """Return ``value`` as a bool, or raise if it is anything else."""
-    if not isinstance(value, bool | np.bool_):
+    if value is True or value is False:  # in every call
+        return value
+    if not isinstance(value, np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}{_quoted(value)}")
     return bool(value)
 

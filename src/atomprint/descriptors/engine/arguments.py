@@ -172,14 +172,14 @@ def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
     else:
         rows = _arrays_of_many(given, call)
     # Sparse ones stay so: they may be far larger than memory when dense.
-    with np.errstate(over="ignore"):  # found below
-        if any(type(item) is not np.ndarray and sparse.issparse(item) for item in rows):
-            flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
+    if any(type(item) is not np.ndarray and sparse.issparse(item) for item in rows):
+        flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))
+        with np.errstate(over="ignore"):  # found below
             flat = flat.astype(dtype)
-        else:
-            flat = _joined(
-                [item if item.ndim == 2 else item.reshape(-1, n_features) for item in rows], dtype, call.n_threads
-            )
+    else:
+        flat = _joined(
+            [item if item.ndim == 2 else item.reshape(-1, n_features) for item in rows], dtype, call.n_threads
+        )
     if check:
         check_finite(flat, call)
     return flat
@@ -187,10 +187,13 @@ def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
 
 def _joined(rows: list[Array], dtype: np.dtype[Any], n_threads: int) -> Array:
     """Return the rows of all arrays as one."""
-    if len(rows) == 1:
-        return np.ascontiguousarray(rows[0], dtype=dtype)
-    flat = np.empty((sum(map(len, rows)), rows[0].shape[1]), dtype=dtype)
-    return flat if _core.join(rows, flat, n_threads) else np.concatenate(rows, out=flat, casting="unsafe")
+    if len(rows) == 1 and rows[0].dtype == dtype:
+        return np.ascontiguousarray(rows[0])
+    with np.errstate(over="ignore"):  # found later
+        if len(rows) == 1:
+            return np.ascontiguousarray(rows[0], dtype=dtype)
+        flat = np.empty((sum(map(len, rows)), rows[0].shape[1]), dtype=dtype)
+        return flat if _core.join(rows, flat, n_threads) else np.concatenate(rows, out=flat, casting="unsafe")
 
 
 def check_finite(flat: Any, call: Call) -> None:

@@ -83,30 +83,6 @@ void define_calculator(nb::module_& m, const char* name) {
         nb::arg("parameters"), nb::arg("table"), nb::arg("short_table"), nb::arg("zone_basis"),
         nb::arg("zone_of_cell"));
     define_local(calculator);
-    calculator.def(
-        "compute_single",
-        [](const Soap<T>& self, const BatchArrays& batch, const CentreArrays& centres, const Rows<float>& out,
-           int n_threads) {
-            require(shape_of(self, batch, centres).fits(out), "out must have shape (n_rows, n_features)");
-            const Centres& places = centres.of(batch, true);
-            nb::gil_scoped_release release;
-            self.compute_single(batch, places, n_threads, out.data());
-        },
-        nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
-        "Write the features of all centres or structures to `out`, rounded to single precision at the end.");
-    calculator.def(
-        "compute_single",
-        [](const Soap<T>& self, const BatchArrays& batch, const CentreArrays& centres, SparseRows<float>& out,
-           int n_threads) {
-            const Shape shape = shape_of(self, batch, centres);
-            require(shape.fits(out), "out must have as many features");
-            const Centres& places = centres.of(batch, true);
-            nb::gil_scoped_release release;
-            out.begin(shape.rows);
-            self.compute_single(batch, places, n_threads, &out);
-        },
-        nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
-        "Add the features of all centres or structures, rounded at the end, to a sparse matrix.");
 }
 
 const Family family("soap", [](nb::module_& m) {

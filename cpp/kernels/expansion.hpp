@@ -37,15 +37,49 @@ void accumulate(const Product<T>& p) {
     unroll<M * N>([&](auto k) { store<T, W>(p.out + k / N * p.out_stride + k % N * W, c[k / N][k % N]); });
 }
 
+// Where zone_rank numbers are half a vector, such as floats of AVX-512, neighbours are taken two by two: their radial
+// functions lie in alternate lanes, and so do their harmonics, which follow each other. The first has an even index.
+template <class T>
+inline constexpr bool in_pairs = lanes<T> == 2 * zone_rank;
+
+// As accumulate, for zone_rank columns and an even number n of neighbours.
+template <class T, int M>
+void accumulate_pairs(const Product<T>& p) {
+    constexpr int H = zone_rank, W = 2 * H;
+    using V = Vec<T, W>;
+    using Half = Vec<T, H>;
+    const auto shuffled = []<int... I>(Half a, Half b, std::integer_sequence<int, I...>) {
+        return __builtin_shufflevector(a, b, (I % 2 * H + I / 2)...);
+    };
+    V c[M];
+    unroll<M>([&](auto m) { c[m] = V{}; });
+    const T* radial = p.radial;
+    for (std::int32_t i = 0; i < p.n; i += 2) {
+        const T* y = p.harmonics + p.y_first[i];
+        const V r =
+            shuffled(load<T, H>(radial), load<T, H>(radial + p.radial_stride), std::make_integer_sequence<int, W>{});
+        unroll<M>([&](auto m) { c[m] += broadcast_pair<T, W>(y + m * p.y_stride) * r; });
+        radial += 2 * p.radial_stride;
+    }
+    unroll<M>([&](auto m) {
+        T* const out = p.out + m * p.out_stride;
+        const Half sum = alternate<T, W, 0>(c[m]) + alternate<T, W, 1>(c[m]);
+        store<T, H>(out, p.add ? load<T, H>(out) + sum : sum);
+    });
+}
+
 // As many rows as leave registers for the radial functions and one harmonic; 25 cut (l_max + 1)^2 rows well.
 template <int N>
 inline constexpr int row_tile = (vector_registers - N - 2) / N > 25 ? 25 : (vector_registers - N - 2) / N;
 
 // `rows` rows in tiles of equal size, N vectors of columns. Inlined, so that the operands are never copied.
-template <class T, int W, int N>
+template <class T, int W, int N, bool Pairs>
 inline __attribute__((always_inline)) void accumulate_rows(Product<T>& p, std::int32_t rows) {
     static constexpr auto tile = []<int... M>(std::integer_sequence<int, M...>) {
-        return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate<T, W, N, M + 1>...};
+        if constexpr (Pairs)
+            return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate_pairs<T, M + 1>...};
+        else
+            return std::array<void (*)(const Product<T>&), sizeof...(M)>{accumulate<T, W, N, M + 1>...};
     }(std::make_integer_sequence<int, row_tile<N>>{});
     const T* const harmonics = p.harmonics;
     T* const out = p.out;
@@ -61,18 +95,18 @@ inline __attribute__((always_inline)) void accumulate_rows(Product<T>& p, std::i
 }
 
 // All rows and columns; n_columns a multiple of W.
-template <class T, int W>
+template <class T, int W, bool Pairs = false>
 inline __attribute__((always_inline)) void multiply(Product<T>& p, std::int32_t rows, std::int32_t n_columns) {
     const T* const radial = p.radial;
     T* const out = p.out;
     for (std::int32_t v = n_columns / W; v > 0;) {
         const auto columns = [&]<int N>() __attribute__((always_inline)) {
-            accumulate_rows<T, W, N>(p, rows);
+            accumulate_rows<T, W, N, Pairs>(p, rows);
             v -= N, p.radial += N * W, p.out += N * W;
         };
-        if (v >= 3 && v != 4)
+        if (!Pairs && v >= 3 && v != 4)
             columns.template operator()<3>();
-        else if (v >= 2)
+        else if (!Pairs && v >= 2)
             columns.template operator()<2>();
         else
             columns.template operator()<1>();
@@ -88,7 +122,7 @@ template <class T>
 std::size_t expansion_scratch(const ExpansionModel<T>& model) {
     const std::size_t n_lm = static_cast<std::size_t>(model.l_max + 1) * (model.l_max + 1);
     const std::size_t n_functions = static_cast<std::size_t>(model.radial.n_pad) * (model.l_max + 1);
-    return expansion_chunk * (n_functions + n_lm) + merged_zones * n_lm * zone_rank;
+    return (expansion_chunk + 2) * n_functions + expansion_chunk * n_lm + merged_zones * n_lm * zone_rank;
 }
 
 template <class T, int W>
@@ -99,7 +133,7 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
     const std::int32_t n_pad = model.radial.n_pad, n_functions = n_pad * (model.l_max + 1);
     const std::int32_t n_lm = (model.l_max + 1) * (model.l_max + 1);
     T* radial = scratch;
-    T* harmonics = radial + static_cast<std::size_t>(expansion_chunk) * n_functions;
+    T* harmonics = radial + static_cast<std::size_t>(expansion_chunk + 2) * n_functions;
     T* zone_sums = harmonics + static_cast<std::size_t>(expansion_chunk) * n_lm; // [zone][l, m][q]
     std::int32_t y_first[expansion_chunk], q_first[merged_zones * zone_rank];
     for (std::int32_t k = 0; k < expansion_chunk; ++k)
@@ -113,6 +147,26 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
         return out.data + out.first[l] + static_cast<std::size_t>(centre) * (2 * l + 1) * out.n_columns +
                column[segment->group];
     };
+    // Radial functions of the neighbours [k, k + n) of the chunk, and their product with the harmonics.
+    const auto add_up = [&]<int V, bool Pairs>(const T* coefficients, std::int32_t stride, std::int32_t start,
+                                               std::int32_t k, std::int32_t n, bool add) {
+        const std::int32_t before = Pairs ? k % 2 : 0, after = Pairs ? (k + n) % 2 : 0;
+        radial_functions<T, V, false>(model.radial, coefficients, stride, stride, nb.r + start + k, nullptr, nullptr, n,
+                                      radial + before * stride, nullptr);
+        if (before)
+            std::memset(radial, 0, stride * sizeof(T));
+        if (after)
+            std::memset(radial + static_cast<std::size_t>(before + n) * stride, 0, stride * sizeof(T));
+        return Product<T>{radial,
+                          static_cast<std::size_t>(stride),
+                          harmonics,
+                          Y,
+                          y_first + (k - before),
+                          before + n + after,
+                          nullptr,
+                          0,
+                          add};
+    };
     bool written = false;    // whether the rows of this group hold something
     std::int32_t merged = 0; // zones summed but not taken to the full basis yet
     for (std::int32_t start = 0; start < nb.n; start += expansion_chunk) {
@@ -123,30 +177,23 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
             const std::int32_t end = segment->end < stop ? segment->end : stop, n = end - i;
             const bool begun = segment->begin < i, complete = end == segment->end;
             if (segment->zone < 0) {
-                radial_functions<T, W, false>(model.radial, model.radial.coefficients, n_functions, n_functions,
-                                              nb.r + i, nullptr, nullptr, n, radial, nullptr);
-                Product<T> p{radial,  static_cast<std::size_t>(n_functions),   harmonics, Y, y_first + (i - start), n,
-                             nullptr, static_cast<std::size_t>(out.n_columns), begun};
+                constexpr bool pairs = in_pairs<T> && W == zone_rank;
+                Product<T> p = add_up.template operator()<W, pairs>(model.radial.coefficients, n_functions, start,
+                                                                    i - start, n, begun);
+                p.out_stride = static_cast<std::size_t>(out.n_columns);
                 for (std::int32_t l = 0; l <= model.l_max; ++l) {
                     p.out = rows_of(l);
-                    multiply<T, W>(p, 2 * l + 1, n_pad);
+                    multiply<T, W, pairs>(p, 2 * l + 1, n_pad);
                     p.radial += n_pad;
                     p.harmonics += (2 * l + 1) * Y;
                 }
                 written = true;
             } else {
-                radial_functions<T, Z, false>(model.radial, model.radial.short_coefficients, zone_rank, zone_rank,
-                                              nb.r + i, nullptr, nullptr, n, radial, nullptr);
-                Product<T> p{radial,
-                             zone_rank,
-                             harmonics,
-                             Y,
-                             y_first + (i - start),
-                             n,
-                             zone_sums + static_cast<std::size_t>(merged) * n_lm * zone_rank,
-                             zone_rank,
-                             begun};
-                multiply<T, Z>(p, n_lm, zone_rank);
+                Product<T> p = add_up.template operator()<Z, in_pairs<T>>(model.radial.short_coefficients, zone_rank,
+                                                                          start, i - start, n, begun);
+                p.out = zone_sums + static_cast<std::size_t>(merged) * n_lm * zone_rank;
+                p.out_stride = zone_rank;
+                multiply<T, Z, in_pairs<T>>(p, n_lm, zone_rank);
                 merged += complete;
                 const bool more = segment != last && segment[1].group == segment->group &&
                                   segment[1].zone == segment->zone + 1 && merged < merged_zones;
@@ -161,7 +208,7 @@ void expand_with(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scr
                         q.radial = model.radial.zone_basis +
                                    static_cast<std::size_t>(l * model.radial.n_zones + zone) * zone_rank * n_pad;
                         q.out = rows_of(l);
-                        multiply<T, W>(q, 2 * l + 1, n_pad);
+                        multiply<T, W, in_pairs<T> && W == zone_rank>(q, 2 * l + 1, n_pad);
                         q.harmonics += (2 * l + 1) * zone_rank;
                     }
                     merged = 0;

@@ -23,6 +23,23 @@ inline __attribute__((always_inline)) Vec<T, W> broadcast(T v) {
     return v - Vec<T, W>{};
 }
 
+// Every other lane, from First on.
+template <class T, int W, int First>
+inline __attribute__((always_inline)) Vec<T, W / 2> alternate(Vec<T, W> v) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+        return __builtin_shufflevector(v, v, (2 * I + First)...);
+    }(std::make_integer_sequence<int, W / 2>{});
+}
+
+// Two numbers that follow each other, again and again.
+template <class T, int W>
+inline __attribute__((always_inline)) Vec<T, W> broadcast_pair(const T* p) {
+    static_assert(sizeof(T) == 4);
+    std::int64_t both;
+    std::memcpy(&both, p, sizeof(both));
+    return reinterpret_cast<Vec<T, W>>(broadcast<std::int64_t, W / 2>(both));
+}
+
 // Widest vector of this instruction set, in bytes, and the number of vector registers.
 #if defined(__AVX512F__)
 inline constexpr int vector_bytes = 64, vector_registers = 32;

@@ -49,7 +49,6 @@
 #include <cstring>
 #include <mutex>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include "core/aligned.hpp"
@@ -148,21 +147,12 @@ void for_runs(const H& hooks, const Environments& in, std::int32_t n_slots, std:
         [&](std::size_t s, int worker) { finish(s, memories[static_cast<std::size_t>(worker)].work); });
 }
 
-// Writes the features of the expanded centre to a row of all. Out may be narrower than what they are computed in, for
-// which there is `room`.
-template <class H, class Row, class Out>
-void write_row(const H& hooks, typename H::Workspace& work, Row& room, std::size_t row, Out* out) {
-    const std::size_t n = hooks.n_features();
-    if constexpr (std::is_same_v<Out, typename H::Real>) {
-        hooks.write(work, out + row * n);
-    } else {
-        grow(room, n + vector_slack);
-        hooks.write(work, room.data());
-        std::copy_n(room.data(), n, out + row * n);
-    }
+// Writes the features of the expanded centre to a row of all, of numbers or of a sparse matrix, for which there is
+// `room`.
+template <class H, class Row>
+void write_row(const H& hooks, typename H::Workspace& work, Row&, std::size_t row, typename H::Real* out) {
+    hooks.write(work, out + row * hooks.n_features());
 }
-
-// The same for a sparse matrix.
 template <class H, class Row, class Out>
 void add_row(const H& hooks, typename H::Workspace& work, Row& room, SparsePart<Out>& to) {
     const auto& runs = hooks.present(work);

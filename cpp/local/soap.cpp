@@ -477,7 +477,7 @@ const T* Soap<T>::sum(Workspace& work, std::int32_t n_slots, T* features, bool p
         if (packed)
             block.first = at;
         at += (block.triangular ? n * (n + 1) / 2 : n * n) * n_l;
-        constexpr double share = left_of_cancelling;
+        constexpr double share = left_of_cancelling<T>;
         const T of_zero = static_cast<T>(share * size[0]);
         kernel.power(power, block, work.view(), n_slots,
                      {of_zero, p_.l_max > 0 ? static_cast<T>(share * size[1]) : of_zero}, features);
@@ -780,16 +780,6 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
             body(hooks, in);
         }
     });
-}
-
-template <class T>
-void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const {
-    compute_as(batch, centres, n_threads, out);
-}
-
-template <class T>
-void Soap<T>::compute_single(const Batch& batch, const Centres& centres, int n_threads, SparseRows<float>* out) const {
-    compute_as(batch, centres, n_threads, out);
 }
 
 template <class T>

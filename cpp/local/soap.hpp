@@ -56,9 +56,6 @@ public:
     // As those of LocalCalculator; averages are taken over the coefficients of the density.
     template <class Out>
     void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
-    // Rounded to single precision at the end.
-    void compute_single(const Batch& batch, const Centres& centres, int n_threads, float* out) const;
-    void compute_single(const Batch& batch, const Centres& centres, int n_threads, SparseRows<float>* out) const;
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
              const T* cotangents, double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;

@@ -30,38 +30,6 @@ def instruction_set() -> str:
 def use_instruction_set(name: str) -> None:
     """Change the instruction set in use."""
 
-class SparseRows64:
-    """Rows of a sparse matrix that are added one after the other."""
-
-    def __init__(self, n_features: int) -> None: ...
-
-    @property
-    def n_rows(self) -> int: ...
-
-    def append(self, rows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
-        """Add rows with all their features."""
-
-    def take(self) -> tuple:
-        """
-        Hand over all rows as (numbers, their features, start of each row and end of the last).
-        """
-
-class SparseRows32:
-    """Rows of a sparse matrix that are added one after the other."""
-
-    def __init__(self, n_features: int) -> None: ...
-
-    @property
-    def n_rows(self) -> int: ...
-
-    def append(self, rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
-        """Add rows with all their features."""
-
-    def take(self) -> tuple:
-        """
-        Hand over all rows as (numbers, their features, start of each row and end of the last).
-        """
-
 class Batch:
     """Structures as flat arrays, which are shared and not copied."""
 
@@ -152,17 +120,12 @@ class Acsf64:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -187,17 +150,12 @@ class Acsf32:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -240,10 +198,10 @@ def matrix_features(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArra
     """
 
 @overload
-def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None: ...
 
 @overload
-def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
+def matrix_vjp(kind: MatrixKind, batch: Batch, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None, 4), order='C', device='cpu', writable=False)] | None, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_atoms_max: int, permutation: Permutation, n_threads: int) -> None:
     """
     Write the derivatives of the sum of cotangents * features, by positions and, unless None, by strain, and the features unless None.
     """
@@ -304,17 +262,12 @@ class Mbtr64:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -339,17 +292,12 @@ class Mbtr32:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -431,17 +379,12 @@ class Soap64:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -458,18 +401,6 @@ class Soap64:
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
 
-    @overload
-    def compute_single(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
-        """
-        Write the features of all centres or structures to `out`, rounded to single precision at the end.
-        """
-
-    @overload
-    def compute_single(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
-        """
-        Add the features of all centres or structures, rounded at the end, to a sparse matrix.
-        """
-
 class Soap32:
     """Immutable SOAP calculator for one set of parameters."""
 
@@ -478,17 +409,12 @@ class Soap32:
     @property
     def n_features(self) -> int: ...
 
-    @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
 
-    @overload
-    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
-        """Add the features of all centres or structures to a sparse matrix."""
-
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
-        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        Write the derivatives of cotangents * features by positions and strain.
         """
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
@@ -504,15 +430,3 @@ class Soap32:
 
     def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
         """Write the derivatives of the features by the vectors of `pairs`."""
-
-    @overload
-    def compute_single(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
-        """
-        Write the features of all centres or structures to `out`, rounded to single precision at the end.
-        """
-
-    @overload
-    def compute_single(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
-        """
-        Add the features of all centres or structures, rounded at the end, to a sparse matrix.
-        """

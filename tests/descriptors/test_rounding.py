@@ -80,16 +80,43 @@ def test_covariance_after_the_descriptor_and_of_others_is_zero_too():
     assert (lmbtr.fit([silicon]).create([silicon]) == 0).all()
 
 
-def test_single_precision_is_double_precision_rounded_once():
-    structures = molecules(6)
-    for pooling in (None, "mean", COVARIANCE):
+def _beside_blocks(soap, X):
+    """Return features as shares of the largest of the same pair of species in the same row."""
+    bounds = soap._cancelling()
+    largest = np.maximum.reduceat(np.abs(X), bounds[:-1], axis=1)
+    return X / np.repeat(np.where(largest > 0, largest, 1), np.diff(bounds), axis=1)
+
+
+@pytest.mark.parametrize("given", [crystals(n=22), molecules(6)], ids=["crystals", "molecules"])
+@pytest.mark.parametrize("options", [SMALL, {"r_cut": 5.0, "compression": "crossover"}], ids=["small", "default"])
+def test_single_precision_has_the_zeros_of_double_precision(given, options):
+    """In any orientation; what is left out besides is less than the error of what is there."""
+    rng = np.random.default_rng(1)
+    periodic = bool(given[0].pbc.any())
+    for atoms in given:
         double, single = (
-            SOAP(**SMALL, species=["H", "C", "N", "O"], pooling=pooling, dtype=dtype).create(structures)
+            SOAP(**options, species=atoms.get_chemical_symbols(), periodic=periodic, dtype=dtype)
             for dtype in ("float64", "float32")
         )
-        for a, b in zip(double, single, strict=True):
-            assert b.dtype == np.float32
-            assert (np.asarray(a).astype(np.float32) == b).all()
+        given_otherwise = rotated(atoms, rng)
+        X, Y = double.create(atoms), single.create(given_otherwise)
+        assert Y.dtype == np.float32
+        assert (Y[X == 0] == 0).all()
+        assert (np.abs(X - Y).max(axis=1) < 2.0**-18 * np.abs(X).max(axis=1)).all()
+        assert np.abs(_beside_blocks(double, X)[Y == 0]).max(initial=0) < 2.0**-21
+        # Features that come with derivatives are the same.
+        cotangents = np.ones(Y.shape, dtype=np.float32)
+        features = single.vjp(given_otherwise, cotangents, return_descriptor=True).descriptor
+        assert (features == single.create(given_otherwise)).all()
+
+
+@pytest.mark.parametrize("options", [{"average": "outer"}, {"average": "inner"}, {"pooling": ("mean", "std", "max")}])
+def test_single_precision_is_invariant_within_its_error(options):
+    given = crystals(n=11)
+    soap = SOAP(**SMALL, periodic=True, dtype="float32", **options).fit(given)
+    X = soap.transform(given).astype(np.float64)
+    for what, others in changed(given):
+        assert np.abs(soap.transform(others) - X).max() < 2.0**-18 * np.abs(X).max(), what
 
 
 @pytest.mark.parametrize("given", [crystals(n=22), molecules(12)], ids=["crystals", "molecules"])

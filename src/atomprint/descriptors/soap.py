@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from atomprint import _core
 from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
-from atomprint.descriptors.engine.call import Array, Call, Derivatives, Rows
+from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
@@ -56,7 +56,7 @@ _LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
-@public("SOAP", version=1, in_recipes=True)
+@public("SOAP", version=1, versions={("dtype", "float32"): 2}, in_recipes=True)
 class SOAP(CompiledDescriptor):
     r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
 
@@ -107,9 +107,10 @@ class SOAP(CompiledDescriptor):
     sparse : bool
         Whether to return SciPy sparse arrays.
     dtype : {"float64", "float32"}
-        Precision of the result. Features are computed in float64 and rounded once, which takes up to 1.4 times as long
-        as in single precision but leaves no noise of 1e-7; derivatives are computed in float32, with errors of about
-        1e-6 of the largest.
+        Precision of computation and result. In float32 features have errors of up to 2e-6 of the largest of their row
+        (most 4e-7), which depend on the orientation, and derivatives of about 1e-6 of the largest. Where features are
+        divided by their standard deviation, as those of ideal crystals in front of linear models, small ones show it:
+        there float64 is the choice, or float64 rounded once to a float32 ``out`` of :meth:`create`.
     species_embedding : array of shape (n_species, n_channels), or an embedding, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The
@@ -134,8 +135,9 @@ class SOAP(CompiledDescriptor):
     S n (S n + 1) / 2 L features ("off"), S n (n + 1) / 2 L ("crossover"), n^2 S L ("mu1nu1") and n (n + 1) / 2 L
     ("mu2").
 
-    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14) of the largest of the same pair of
-    species or, pooled, of what was added up.
+    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14; 2^-22, 2e-7, in float32) of the
+    largest of the same pair of species or, pooled with weights of both signs, 2^-44 (float32: 2^-18, 4e-6) of what was
+    added up.
 
     Derivatives exist in every combination, by positions and by strain. Features have none, strictly, where an atom
     passes the hard edge without ``cutoff_width``, and where an atom on a fixed centre (``attach=False``) would leave
@@ -417,35 +419,13 @@ class SOAP(CompiledDescriptor):
             rule = "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays"
             warnings.warn(rule, UserWarning, stacklevel=4)
 
-    def _compute(self, call: Call, out: Rows) -> None:
-        if call.dtype == np.float32:
-            double = call.prepared.memo.once("float64", lambda: self._calculator(dtype="float64"))
-            double.compute_single(*call.core(), out, call.n_threads)
-        else:
-            super()._compute(call, out)
-
-    def _vjp(self, call: Call, cotangents: Array, out: Derivatives) -> None:
-        super()._vjp(call, cotangents, self._features_apart(call, out))
-
-    def _jacobian(self, call: Call, out: Derivatives) -> None:
-        super()._jacobian(call, self._features_apart(call, out))
-
-    def _features_apart(self, call: Call, out: Derivatives) -> Derivatives:
-        """Write features in single precision, which are those of double precision, and return what is left to fill."""
-        if out.features is None or call.dtype != np.float32:
-            return out
-        self._compute(call, out.features)
-        return out._replace(features=None)
-
-    def _calculator(self, species: tuple[int, ...] | None = None, dtype: str | None = None) -> Any:
+    def _calculator(self, species: tuple[int, ...] | None = None) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before.
 
         Parameters
         ----------
         species : tuple of int, optional
             Atomic numbers of some of the species, where they are not embedded. Default: all.
-        dtype : str, optional
-            Precision of the computation. Default: that of the result.
         """
         species = self._species() if species is None else species
         mode, species_weights = self._compression()
@@ -458,7 +438,7 @@ class SOAP(CompiledDescriptor):
             self._cutoff(),
             float(self.sigma),
             self._reach(),
-            str(np.dtype(dtype or self.dtype)),
+            str(np.dtype(self.dtype)),
             species,
             _weights_of(species, species_weights),
             embedding.shape,

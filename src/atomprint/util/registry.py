@@ -17,6 +17,7 @@ class Known(NamedTuple):
     cls: type[Any]
     version: int
     in_recipes: bool
+    versions: Mapping[tuple[str, str], int] = MappingProxyType({})
 
 
 _KNOWN: dict[str, Known] = {}
@@ -25,7 +26,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(_KNOWN)
 """All classes of atomprint that were marked as :func:`public`, by their public names."""
 
 
-def public(name: str, *, version: int, in_recipes: bool = False) -> Callable[[_Class], _Class]:
+def public(
+    name: str, *, version: int, versions: Mapping[tuple[str, str], int] | None = None, in_recipes: bool = False
+) -> Callable[[_Class], _Class]:
     """Mark a class of atomprint as one that files may name.
 
     Parameters
@@ -35,6 +38,8 @@ def public(name: str, *, version: int, in_recipes: bool = False) -> Callable[[_C
     version : int
         Version of the numbers that it makes. Raise it where the same parameters, or the same fitted state, begin to
         give other numbers: models that were saved before are then refused instead of being wrong.
+    versions : dict, optional
+        Others, by a parameter and its value, where only the numbers of such objects have changed.
     in_recipes : bool
         Whether ``[features]`` of a recipe may name it.
 
@@ -51,7 +56,7 @@ def public(name: str, *, version: int, in_recipes: bool = False) -> Callable[[_C
             raise ValueError(
                 f"the public name {name!r} must be given once, got {path_of(cls)} after {path_of(_KNOWN[name].cls)}"
             )
-        _KNOWN[name] = Known(cls, version, in_recipes)
+        _KNOWN[name] = Known(cls, version, in_recipes, versions or {})
         return cls
 
     return mark

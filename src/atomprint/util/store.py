@@ -120,7 +120,7 @@ def digest_of(part: Any) -> bytes:
 def _class(cls: type[Any]) -> bytes:
     """Return what tells a class from others: name, version of its numbers, or its text if it is no library's."""
     path = path_of(cls)
-    text = "".join(str(known.version) for known in KNOWN.values() if known.cls is cls)
+    text = "".join(f"{known.version}{dict(known.versions) or ''}" for known in KNOWN.values() if known.cls is cls)
     if not path.startswith(_LIBRARIES):
         try:
             text = Path(inspect.getfile(cls)).read_text(encoding="utf-8")

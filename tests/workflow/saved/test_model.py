@@ -999,6 +999,14 @@ def test_other_numbers_and_unknown_names_are_refused(saved, monkeypatch):
         patch.setitem(registry._KNOWN, "SOAP", known._replace(version=2))
         with pytest.raises(ModelFileError, match=r"SOAP with the numbers of its version 1, .* has version 2"):
             load_model(saved)
+    for dtype in ("float64", "float32"):  # the numbers of some may be others
+        with monkeypatch.context() as patch:
+            patch.setitem(registry._KNOWN, "SOAP", known._replace(versions={("dtype", dtype): 3}))
+            if dtype == "float32":
+                load_model(saved)
+                continue
+            with pytest.raises(ModelFileError, match=r"SOAP with the numbers of its version 1, .* has version 3"):
+                load_model(saved)
     for old, new, message in (
         ("SOAP:1", "SOAP:2", "SOAP with the numbers of its version 2, .* version 1, .* update atomprint"),
         ("SOAP:1", "SOUP:1", "holds 'SOUP', which this atomprint does not know"),

@@ -16,7 +16,7 @@ from atomprint.pooling.pooling import Plan, PoolingPlan
 from atomprint.ragged import owners
 from atomprint.structures import Batch, counted_from
 from atomprint.util.overlap import in_order
-from atomprint.util.rounding import LEFT_OF_CANCELLING
+from atomprint.util.rounding import left_of_cancelling
 
 _CHUNK_BYTES = 16 * 2**20
 # Of rows that are computed before they are pooled: they stay in cache, and there are parts for all threads.
@@ -187,7 +187,8 @@ def _drop_rounding(pooled: Array, plan: PoolingPlan, rows: Array, bounds: Offset
     largest = np.maximum.reduceat(np.abs(rows), bounds[:-1], axis=1)
     sizes = replace(plan, methods=("max",))(largest).reshape(len(plan), plan.n_groups, 1, -1)
     runs = pooled.reshape(len(plan), plan.n_groups, len(plan.methods), -1)
-    runs[np.abs(runs) < LEFT_OF_CANCELLING * np.repeat(sizes, np.diff(bounds), axis=3)] = 0
+    shares = np.array([left_of_cancelling(rows.dtype, equals=method == "std") for method in plan.methods])
+    runs[np.abs(runs) < shares[:, None] * np.repeat(sizes, np.diff(bounds), axis=3)] = 0
 
 
 def _plan(call: Call) -> Plan:

@@ -162,7 +162,6 @@ def _many_elements(form: Form) -> Described:
         "l_max": 3,
         "sigma": 0.6,
         "compression": "mu2",
-        "dtype": "float32",
     }
     width = 4 * 5 // 2 * 4 * (len(properties) + 1 + min(24, len(form.elements) - 1) + len(form.elements))
     features: Tables = {
@@ -171,7 +170,7 @@ def _many_elements(form: Form) -> Described:
         "charges": {"type": "OxidationStates"},
         "sites": {**soap, "pooling": "mean"},
     }
-    roles = 4 * width * form.n_structures <= _MAX_BYTES
+    roles = 8 * width * form.n_structures <= _MAX_BYTES
     if roles:
         features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
     blocks = list(features)

@@ -26,7 +26,7 @@ import atomprint.learn.models.catalogue
 import atomprint.learn.task.noise
 import atomprint.workflow.saved.pipeline  # noqa: F401
 from atomprint.util.extras import require
-from atomprint.util.registry import KNOWN, path_of, public
+from atomprint.util.registry import KNOWN, Known, path_of, public
 from atomprint.workflow.saved.bounds import check_booster, check_parts, parts_of
 from atomprint.workflow.saved.container import ModelFileError, check_archive, describe
 from atomprint.workflow.saved.schema import SCHEMA, check_schema, parse
@@ -282,7 +282,7 @@ def _public(data: bytes) -> bytes:
     So files can be read after a class has moved, and the same training gives the same bytes. A class becomes
     ``"SOAP:1"`` of ``"atomprint"``: its public name and the version of its numbers.
     """
-    names = {path_of(known.cls): f"{name}:{known.version}" for name, known in KNOWN.items()}
+    names = {path_of(known.cls): name for name, known in KNOWN.items()}
     numbers: dict[int, int] = {}
     files: dict[str, str] = {}
 
@@ -294,7 +294,7 @@ def _public(data: bytes) -> bytes:
             node["file"] = files.setdefault(node["file"], f"{len(files) + 1}.{suffix}")
         name = names.get(f"{node.get('__module__')}.{node.get('__class__')}")
         if name is not None:
-            node["__module__"], node["__class__"] = _OWN, name
+            node["__module__"], node["__class__"] = _OWN, f"{name}:{_version(KNOWN[name], node)}"
 
     return _edited(data, edit, files)
 
@@ -320,17 +320,29 @@ def _private(data: bytes) -> tuple[bytes, set[str]]:
             raise ModelFileError(f"{PIPELINE} holds {name!r}, which this atomprint does not know: update atomprint")
         if not version.isascii() or not version.isdigit():
             raise ModelFileError(f"{PIPELINE} cannot be read: the version of {name} must be a number, got {version!r}")
-        if int(version) != known.version:
+        own = _version(known, node)
+        if int(version) != own:
             raise ModelFileError(
                 f"{PIPELINE} holds {name} with the numbers of its version {version}, this atomprint has version "
-                f"{known.version}, whose numbers are others: "
-                + ("update atomprint" if int(version) > known.version else "train the model again")
+                f"{own}, whose numbers are others: "
+                + ("update atomprint" if int(version) > own else "train the model again")
             )
         path = path_of(known.cls)
         found.add(path)
         node["__module__"], _, node["__class__"] = path.rpartition(".")
 
     return _edited(data, edit, {}), found - by_path
+
+
+def _version(known: Known, node: Mapping[str, Any]) -> int:
+    """Return the version of the numbers of an object, which may depend on its parameters."""
+    state = node.get("content")
+    parameters = state.get("content") if isinstance(state, dict) else None
+    if isinstance(parameters, dict):
+        for (parameter, value), version in known.versions.items():
+            if value in json.dumps(parameters.get(parameter)):
+                return version
+    return known.version
 
 
 def _edited(data: bytes, edit: Callable[[dict[str, Any]], None], files: Mapping[str, str]) -> bytes:

@@ -125,6 +125,36 @@ void power_with(const PowerModel<T>& model, const PowerBlock& block, const Coeff
     }
 }
 
+// Where the columns of a row are half a vector: two rows n in each, in alternate lanes.
+template <class T, bool Triangular>
+void power_of_pairs(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c,
+                    std::int32_t n_centres, LeastPower<T> least, T* features) {
+    constexpr int H = zone_rank, W = 2 * H, P = H / 2;
+    using V = Vec<T, W>;
+    const std::size_t stride = model.n_columns;
+    T* out = features + block.first;
+    for (std::int32_t l = 0; l <= model.l_max; ++l) {
+        const T *a = c.data + c.first[l] + block.a, *b = c.data + c.first[l] + block.b;
+        V p[P];
+        unroll<P>([&](auto k) { p[k] = V{}; });
+        for (std::int32_t row = (2 * l + 1) * n_centres; row > 0; --row) {
+            const V both = doubled<T, W>(load<T, H>(b));
+            unroll<P>([&](auto k) { p[k] += broadcast_pair<T, W>(a + 2 * k) * both; });
+            a += stride, b += stride;
+        }
+        const T scale = model.prefactor[l], smallest = l == 0 ? least.of_zero : least.of_others;
+        unroll<P>([&](auto k) {
+            constexpr int n = Triangular ? 2 * (P - 1 - k) : 2 * k;
+            const V v = without_rounding<T, W>(p[n / 2] * scale, smallest);
+            // In the triangular case from the last row to the first, each n numbers early.
+            T* const to = out + n * H - (Triangular ? n * (n + 1) / 2 : 0);
+            store<T, H>(to + H - (Triangular ? n + 1 : 0), alternate<T, W, 1>(v));
+            store<T, H>(to, alternate<T, W, 0>(v));
+        });
+        out += Triangular ? H * (H + 1) / 2 : H * H;
+    }
+}
+
 template <class T, int W>
 void power_any(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
                LeastPower<T> least, T* features) {
@@ -139,6 +169,10 @@ template <class T>
 void power(const PowerModel<T>& model, const PowerBlock& block, const Coefficients<T>& c, std::int32_t n_centres,
            LeastPower<T> least, T* features) {
     constexpr int W = lanes<T>;
+    if constexpr (in_pairs<T>)
+        if (model.n_max == zone_rank)
+            return block.triangular ? power_of_pairs<T, true>(model, block, c, n_centres, least, features)
+                                    : power_of_pairs<T, false>(model, block, c, n_centres, least, features);
     if constexpr (vector_bytes > 32)
         if (model.n_max <= W / 4)
             return power_any<T, W / 4>(model, block, c, n_centres, least, features);

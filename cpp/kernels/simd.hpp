@@ -31,6 +31,14 @@ inline __attribute__((always_inline)) Vec<T, W / 2> alternate(Vec<T, W> v) {
     }(std::make_integer_sequence<int, W / 2>{});
 }
 
+// Each lane twice.
+template <class T, int W>
+inline __attribute__((always_inline)) Vec<T, W> doubled(Vec<T, W / 2> v) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+        return __builtin_shufflevector(v, v, (I / 2)...);
+    }(std::make_integer_sequence<int, W>{});
+}
+
 // Two numbers that follow each other, again and again.
 template <class T, int W>
 inline __attribute__((always_inline)) Vec<T, W> broadcast_pair(const T* p) {

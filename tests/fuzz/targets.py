@@ -417,6 +417,42 @@ def model(path: Path) -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def _batch(rng: Rng) -> bytes:
+    """Return structures as arrays of which one was changed, or the file of them."""
+    from atomprint.structures import as_batch
+
+    arrays = {}
+    for name, array in zip(
+        ("positions", "numbers", "offsets", "cells", "pbc"),
+        as_batch(corpus.crystals(), periodic=None).arrays(),
+        strict=True,
+    ):
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        arrays[name] = buffer.getvalue()
+    name = pick(rng, sorted(arrays))
+    arrays[name] = _array(rng, arrays[name]) if rng.random() < 0.7 else mutate.data(rng, arrays[name])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in arrays.items():
+            archive.writestr(f"{name}.npy", content)
+    return mutate.data(rng, buffer.getvalue()) if rng.random() < 0.3 else buffer.getvalue()
+
+
+@target(".npz", _batch)
+def batch(path: Path) -> None:
+    from atomprint.descriptors import ACSF
+    from atomprint.neighbours import pairs
+    from atomprint.structures import Batch, as_batch
+
+    for mmap in (True, False):
+        loaded = Batch.load(path, mmap=mmap)
+        if not np.isfinite(as_batch(loaded, periodic=None).positions).all():  # cells that count for nothing may be
+            raise WrongError("a position that is no number")
+        pairs(loaded, 3.0)
+        ACSF(species=range(1, 119), r_cut=3.0, g2_params=[[1, 1]]).create(loaded)
+
+
 # The command line ---------------------------------------------------------------------------------------------------
 
 _COMMANDS = (

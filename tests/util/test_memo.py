@@ -68,6 +68,13 @@ def test_nothing_is_kept_of_what_is_not_known(value):
     assert id(owner) not in _KEPT
 
 
+@pytest.mark.parametrize("value", [list(range(1001)), [[0] * 1001], dict.fromkeys(range(1001)), np.zeros(2**13 + 1)])
+def test_nothing_is_kept_of_what_takes_long_to_look_at(value):
+    owner = Outer(value)
+    memo_of(owner).once("made", int)
+    assert is_new(owner)
+
+
 def test_values_in_circles_are_not_kept():
     value = [1]
     value.append(value)

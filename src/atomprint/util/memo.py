@@ -52,8 +52,8 @@ def memo_of(owner: CheckedParameters) -> Memo:
 
     It is that of the last time if all of them have the values that they had then: the same objects and, of lists,
     dicts, arrays and objects with parameters, the same in them. Else it is empty; so it is whenever something is of a
-    kind of which nobody knows whether it can change. It belongs to the object and is none of its attributes, so that
-    neither clones nor pickles have it. Any number of threads may use it.
+    kind of which nobody knows whether it can change, or very large. It belongs to the object and is none of its
+    attributes, so that neither clones nor pickles have it. Any number of threads may use it.
     """
     memo = _KEPT.get(id(owner))
     if memo is None or not memo.holds(owner):
@@ -84,6 +84,9 @@ class _Attributes:
 
 _KEPT: dict[int, Memo] = {}  # by the id of their owners
 
+# To look at more in each call would take longer than to make what follows from it.
+_LONGEST, _LARGEST = 1000, 2**16  # items, bytes
+
 _CONSTANT = (type(None), bool, int, float, complex, str, bytes, range, np.number, np.bool_, np.str_, np.dtype, type)
 
 
@@ -92,18 +95,18 @@ def _checks(value: Any) -> Iterator[Callable[[], bool]]:
     kind = type(value)
     if issubclass(kind, _CONSTANT):
         return
-    if kind is list or kind is tuple:
+    if (kind is list or kind is tuple) and len(value) <= _LONGEST:
         items = tuple(value)
         if kind is list:
             yield lambda: _are(tuple(value), items)
         for item in items:
             yield from _checks(item)
-    elif kind is dict:
+    elif kind is dict and len(value) <= _LONGEST:
         items = (*value, *value.values())
         yield lambda: _are((*value, *value.values()), items)
         for item in items:
             yield from _checks(item)
-    elif kind is np.ndarray and not value.dtype.hasobject:
+    elif kind is np.ndarray and not value.dtype.hasobject and value.nbytes <= _LARGEST:
         what = value.shape, value.dtype, value.tobytes()
         yield lambda: (value.shape, value.dtype, value.tobytes()) == what
     elif isinstance(value, CheckedParameters):

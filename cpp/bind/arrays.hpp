@@ -59,6 +59,15 @@ nb::object to_numpy(std::unique_ptr<T[]>&& values, std::initializer_list<std::si
     return nb::cast(nb::ndarray<nb::numpy, T>(values.release(), shape, owner));
 }
 
+// An array of zeros, of which only what is not zero is to be written.
+template <class T>
+struct ZeroArray {
+    explicit ZeroArray(Rows<T> zeros) : array(std::move(zeros)), rows{array.data()} {}
+
+    Rows<T> array;
+    ZeroRows<T> rows;
+};
+
 // Structures, checked once, with the arrays that hold them.
 class BatchArrays : public Batch {
 public:

@@ -59,6 +59,17 @@ void define_local(nb::class_<Calculator>& calculator) {
             "Write the features of all centres or structures to `out`.")
         .def(
             "compute",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, ZeroArray<T>& out,
+               int n_threads) {
+                require(shape_of(self, batch, centres).fits(out.array), "out must have shape (n_rows, n_features)");
+                const Centres& places = centres.of(batch, has_centres(self));
+                nb::gil_scoped_release release;
+                self.compute(batch, places, n_threads, &out.rows);
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+            "Write the features of all centres or structures that are not zero to an array of zeros.")
+        .def(
+            "compute",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, SparseRows<T>& out,
                int n_threads) {
                 const Shape shape = shape_of(self, batch, centres);

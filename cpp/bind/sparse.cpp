@@ -55,9 +55,17 @@ void define_rows(nb::module_& m, const char* name) {
              "Hand over all rows as (numbers, their features, start of each row and end of the last).");
 }
 
+template <class T>
+void define_zeros(nb::module_& m, const char* name) {
+    nb::class_<ZeroArray<T>>(m, name, "Zeros of which only those that do not stay so are written to.")
+        .def(nb::init<Rows<T>>(), nb::arg("zeros").noconvert());
+}
+
 const Family family("sparse", [](nb::module_& m) {
     define_rows<double>(m, "SparseRows64");
     define_rows<float>(m, "SparseRows32");
+    define_zeros<double>(m, "ZeroRows64");
+    define_zeros<float>(m, "ZeroRows32");
 });
 
 } // namespace

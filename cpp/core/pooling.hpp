@@ -205,6 +205,14 @@ void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t n_feat
 
 // The same for a sparse matrix.
 template <class T>
+void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t n_features, ZeroRows<T>* out) {
+    check_sums<T>(structure, sums);
+    T* const to = out->data + structure * n_features;
+    sums.for_runs([&](const FeatureRun& run, const double* numbers) {
+        std::transform(numbers, numbers + run.length(), to + run.first, [](double x) { return static_cast<T>(x); });
+    });
+}
+template <class T>
 void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t, SparseRows<T>* out) {
     check_sums<T>(structure, sums);
     out->write(static_cast<std::int64_t>(structure), [&](SparsePart<T>& part) {

@@ -44,6 +44,12 @@ void fill_gaps(const std::vector<FeatureRun>& runs, std::size_t n_features, T* r
     std::fill(row + at, row + n_features, T(0));
 }
 
+// Dense rows that are zero already, so that what is not there need not be written.
+template <class T>
+struct ZeroRows {
+    T* data;
+};
+
 // Ask for large pages, as NumPy does for its arrays: writing to new memory then takes half as long.
 inline void prefer_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t n_bytes) {
 #if defined(__linux__)
@@ -248,6 +254,10 @@ private:
     std::mutex mutex_;
 };
 
+template <class T>
+inline constexpr bool is_zero = false;
+template <class T>
+inline constexpr bool is_zero<ZeroRows<T>> = true;
 template <class T>
 inline constexpr bool is_sparse = false;
 template <class T>

@@ -153,6 +153,15 @@ template <class H, class Row>
 void write_row(const H& hooks, typename H::Workspace& work, Row&, std::size_t row, typename H::Real* out) {
     hooks.write(work, out + row * hooks.n_features());
 }
+
+// The same where all is zero already.
+template <class H, class Row>
+void write_row(const H& hooks, typename H::Workspace& work, Row&, std::size_t row, ZeroRows<typename H::Real>* out) {
+    hooks.present(work);
+    hooks.sum(work, 1, out->data + row * hooks.n_features(), false);
+}
+
+// The same for a sparse matrix.
 template <class H, class Row, class Out>
 void add_row(const H& hooks, typename H::Workspace& work, Row& room, SparsePart<Out>& to) {
     const auto& runs = hooks.present(work);
@@ -477,7 +486,8 @@ public:
 
     // The features, written entirely. No result depends on the number of threads.
     void compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const;
-    // The same, behind the rows of a sparse matrix.
+    // The same, to rows that are zero, or behind the rows of a sparse matrix.
+    void compute(const Batch& batch, const Centres& centres, int n_threads, ZeroRows<T>* out) const;
     void compute(const Batch& batch, const Centres& centres, int n_threads, SparseRows<T>* out) const;
 
     // The same, rounded to the type of the numbers of `out`.
@@ -512,6 +522,11 @@ protected:
 
 template <class D, class T>
 void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, T* out) const {
+    self().compute_as(batch, centres, n_threads, out);
+}
+
+template <class D, class T>
+void LocalCalculator<D, T>::compute(const Batch& batch, const Centres& centres, int n_threads, ZeroRows<T>* out) const {
     self().compute_as(batch, centres, n_threads, out);
 }
 

@@ -379,8 +379,14 @@ struct MbtrWorker {
 
     template <class T>
     void write_features(T* out) const {
-        const auto n = static_cast<std::size_t>(p->n);
         std::fill_n(out, owner->n_features(), T{});
+        write_slots(out);
+    }
+
+    // The features of the combinations that are there.
+    template <class T>
+    void write_slots(T* out) const {
+        const auto n = static_cast<std::size_t>(p->n);
         for (std::size_t k = 0; k < features.slots.size(); ++k) {
             const double* from = features.data.data() + k * owner->table_.row_stride;
             std::copy(from, from + n, out + static_cast<std::size_t>(features.slots[k]) * n);
@@ -685,6 +691,8 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
                              part.add(worker.runs, worker.centre.data());
                              part.end_row();
                          });
+                     else if constexpr (is_zero<Out>)
+                         return worker.write_slots(out->data + row * columns.width + columns.first);
                      else
                          return worker.write_features(out + row * columns.width + columns.first);
                  }
@@ -890,6 +898,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
 
 #define ATOMPRINT_INSTANTIATE(T)                                                                                       \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;                      \
+    template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, ZeroRows<T>*) const;            \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, SparseRows<T>*) const;          \
     template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, std::size_t, const T*,        \
                             double*, double*, T*) const;                                                               \

@@ -109,6 +109,11 @@ public:
             term.compute(batch, centres, n_threads, columns, out);
         });
     }
+    void compute(const Batch& batch, const Centres& centres, int n_threads, ZeroRows<T>* out) const {
+        for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
+            term.compute(batch, centres, n_threads, columns, out);
+        });
+    }
     void compute(const Batch& batch, const Centres& centres, int n_threads, SparseRows<T>* out) const {
         if (terms_.size() == 1)
             return terms_.front().compute(batch, centres, n_threads, {n_features_, 0}, out);

@@ -62,6 +62,16 @@ class SparseRows32:
         Hand over all rows as (numbers, their features, start of each row and end of the last).
         """
 
+class ZeroRows64:
+    """Zeros of which only those that do not stay so are written to."""
+
+    def __init__(self, zeros: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')]) -> None: ...
+
+class ZeroRows32:
+    """Zeros of which only those that do not stay so are written to."""
+
+    def __init__(self, zeros: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')]) -> None: ...
+
 class Batch:
     """Structures as flat arrays, which are shared and not copied."""
 
@@ -157,6 +167,12 @@ class Acsf64:
         """Write the features of all centres or structures to `out`."""
 
     @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows64, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
+
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
@@ -190,6 +206,12 @@ class Acsf32:
     @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows32, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
 
     @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
@@ -309,6 +331,12 @@ class Mbtr64:
         """Write the features of all centres or structures to `out`."""
 
     @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows64, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
+
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
@@ -342,6 +370,12 @@ class Mbtr32:
     @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows32, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
 
     @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
@@ -436,6 +470,12 @@ class Soap64:
         """Write the features of all centres or structures to `out`."""
 
     @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows64, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
+
+    @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
@@ -469,6 +509,12 @@ class Soap32:
     @overload
     def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows32, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
 
     @overload
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:

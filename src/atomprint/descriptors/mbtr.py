@@ -189,6 +189,7 @@ class _Broadened(Compiled):
     n_jobs: int | None
 
     _local = False
+    _has_gaps = True
 
     def _terms(self) -> tuple[_Term, ...]:
         """Return the checked terms."""

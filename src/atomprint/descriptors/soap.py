@@ -419,6 +419,11 @@ class SOAP(CompiledDescriptor):
             rule = "SOAP weighting 'exp' grows with the distance; use 'exp_decay' for a function that decays"
             warnings.warn(rule, UserWarning, stacklevel=4)
 
+    @property
+    def _has_gaps(self) -> bool:  # type: ignore[override]
+        """Whether species have blocks of features of their own."""
+        return self.species_embedding is None and self._compression()[0] != "mu2"
+
     def _calculator(self, species: tuple[int, ...] | None = None) -> Any:
         """Return the compiled calculator, from the cache if these parameters have been used before.
 

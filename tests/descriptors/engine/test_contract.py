@@ -363,3 +363,36 @@ def test_the_core_refuses_a_centre_on_an_atom_that_its_structure_lacks():
         centers = _core.Centers(points, np.array(atoms), batch.offsets)
         with pytest.raises(ValueError, match="the atom of a centre must be one of its structure"):
             _core.neighbour_pairs(batch.core(), centers, 2.0, False, 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"compression": "off"},
+        {"compression": "mu1nu1"},
+        {"compression": "crossover", "average": "inner"},
+        {"average": "outer"},
+        {"pooling": ("mean", "sum")},
+        {"pooling": ("mean", "std")},
+        {"compression": "mu2"},
+        {"species_embedding": np.ones((14, 3))},
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_zeros_of_many_species_are_not_written(given, dtype, monkeypatch):
+    atoms = [molecule(name) for name in ("CH3CH2OH", "H2O", "SO2", "NaCl")]
+    many = ["H", "He", "Li", "C", "N", "O", "F", "Ne", "Na", "S", "Cl", "K", "Ca", "Fe"]
+    soap = SOAP(**SMALL | {"species": many}, **given, dtype=dtype)
+    wanted = rows(soap.create(atoms))
+    monkeypatch.setattr("atomprint.descriptors.engine.parts._LARGE_BYTES", 1)
+    for x, y in zip(rows(soap.create(atoms, n_jobs=2)), wanted, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_zeros_of_many_species_in_all_that_have_gaps(name, descriptor, monkeypatch):
+    structures = some_structures(name)
+    wanted = rows(descriptor.create(structures))
+    monkeypatch.setattr("atomprint.descriptors.engine.parts._LARGE_BYTES", 1)
+    monkeypatch.setattr("atomprint.descriptors.engine.parts._MANY_SPECIES", 1)
+    for x, y in zip(rows(descriptor.create(structures)), wanted, strict=True):
+        np.testing.assert_array_equal(x, y)

@@ -18,8 +18,8 @@ from atomprint.structures import Batch
 from atomprint.util.memo import Memo
 
 Array = npt.NDArray[Any]
-Rows = Array | _core.SparseRows64 | _core.SparseRows32
-"""What features are written to: dense rows, or a sparse matrix to which rows are added."""
+Rows = Array | _core.SparseRows64 | _core.SparseRows32 | _core.ZeroRows64 | _core.ZeroRows32
+"""What features are written to: dense rows, such as are zeros already, or a sparse matrix to which rows are added."""
 FloatArray = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 
@@ -292,6 +292,9 @@ class Hooks(Protocol):
 
     @property
     def _writes_sparse(self) -> bool: ...
+
+    @property
+    def _has_gaps(self) -> bool: ...
 
     @property
     def _spreads_nan(self) -> bool: ...

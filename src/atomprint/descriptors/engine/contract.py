@@ -86,6 +86,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     _pools: Collection[str] = ()
     # Whether ``_compute`` takes a sparse matrix, too, and adds to it what is not zero.
     _writes_sparse = False
+    # Whether it then leaves out the blocks of elements that the structure does not have. Such a descriptor takes dense
+    # rows that are zeros already, too, and leaves the same out.
+    _has_gaps = False
 
     # Whether a cotangent that ``_vjp`` reads, and that is not finite, makes a derivative by positions that is not.
     _spreads_nan = False

@@ -42,6 +42,7 @@ class Numerical:
 
     _pools = ()
     _writes_sparse = False
+    _has_gaps = False
     _spreads_nan = False
 
     def __init__(self, source: Hooks) -> None:

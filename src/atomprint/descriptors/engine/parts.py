@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Hooks
 from atomprint.descriptors.engine.given import given_rows
 from atomprint.descriptors.engine.output import CsrRows, DenseRows, arrange
@@ -22,6 +23,10 @@ _CHUNK_BYTES = 16 * 2**20
 _SPARSE_ENTRIES = 4096
 # Of features before they are rounded, for each thread: they stay in cache, and parts are not too many.
 _ROUNDED_BYTES = 4 * 2**20
+
+# Of so many species a structure has few, and writing the zeros of the others to a result of that size takes longer than
+# to ask for zeros.
+_MANY_SPECIES, _LARGE_BYTES = 12, 2**20
 
 
 def new_rows(call: Call, out: Array | None = None, name: str = "out") -> DenseRows | CsrRows:
@@ -44,8 +49,19 @@ def arranged(rows: DenseRows | CsrRows, call: Call) -> Any:
     return arrange(rows, call.rows, call.row_shapes, single=False)
 
 
+def _in_zeros(source: Hooks, call: Call) -> DenseRows:
+    """Compute rows of which most numbers are zero, which memory that is new is made of anyway."""
+    zeros = np.zeros((call.n_rows, call.n_features_out), dtype=call.dtype)
+    source._compute(call, (_core.ZeroRows64 if call.dtype == np.float64 else _core.ZeroRows32)(zeros))
+    return DenseRows(zeros)
+
+
 def compute_rows(source: Hooks, call: Call, out: Array | None = None) -> DenseRows | CsrRows:
     """Compute the features of all rows of a call."""
+    if out is None and source._has_gaps and len(call.prepared.species) >= _MANY_SPECIES:
+        n_bytes = call.n_rows * call.n_features_out * call.dtype.itemsize
+        if n_bytes >= _LARGE_BYTES and call.progress is None and not call.sparse:
+            return _in_zeros(source, call)
     rows = new_rows(call, out)
     if isinstance(rows, CsrRows) and source._writes_sparse:
         n_entries = min(call.n_features, _SPARSE_ENTRIES)
@@ -56,8 +72,8 @@ def compute_rows(source: Hooks, call: Call, out: Array | None = None) -> DenseRo
     if isinstance(rows, DenseRows) and not rows.narrow and call.progress is None:
         source._compute(call, rows.array)
         return rows
-    n_bytes = _ROUNDED_BYTES * call.n_threads if rows.narrow else None
-    for start, part in parts(call, call.computed, call.n_features, n_bytes):
+    part_bytes = _ROUNDED_BYTES * call.n_threads if rows.narrow else None
+    for start, part in parts(call, call.computed, call.n_features, part_bytes):
         out = rows.open(part.n_rows)
         with counted_from(start):
             source._compute(part, out)

@@ -33,6 +33,7 @@ class Pooled:
         self._is_linear = plan.is_linear
         self._own = source._pools if plan.is_linear else ()  # hooks that pool by themselves
         self._writes_sparse = "_compute" in self._own and source._writes_sparse
+        self._has_gaps = "_compute" in self._own and source._has_gaps
         self._spreads_nan = "_vjp" in self._own and source._spreads_nan
 
     def _options(self, batch: Batch) -> Any:

@@ -137,20 +137,19 @@ void define_local(nb::class_<Calculator>& calculator) {
         .def(
             "pair_jacobian",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres,
-               const In<std::int64_t, nb::ndim<2>>& first, const Integers& value_offsets,
-               const Out<T, nb::ndim<1>>& values, int n_threads) {
+               const In<std::int64_t, nb::ndim<2>>& first, const Integers& to, const Out<T, nb::ndim<1>>& values,
+               int n_threads) {
                 require(first.shape(0) == centres.size() &&
-                            first.shape(1) == static_cast<std::size_t>(self.species().size()) &&
-                            value_offsets.shape(0) == first.shape(1) + 1 &&
-                            static_cast<std::size_t>(value_offsets.data()[first.shape(1)]) == values.shape(0),
-                        "first must have shape (n_centres, n_species) and value_offsets end where values do");
+                            first.shape(1) == static_cast<std::size_t>(self.species().size()),
+                        "first must have shape (n_centres, n_species)");
                 const Centres& places = centres.of(batch, has_centres(self));
                 nb::gil_scoped_release release;
-                self.pair_jacobian(batch, places, n_threads, first.data(), value_offsets.data(), values.data());
+                self.pair_jacobian(batch, places, n_threads, {first.data(), to.data(), values.data()});
             },
-            nb::arg("batch"), nb::arg("centers"), nb::arg("first"), nb::arg("value_offsets"),
-            nb::arg("values").noconvert(), nb::arg("n_threads"),
-            "Write the derivatives of the features by the vectors of `pairs`.");
+            nb::arg("batch"), nb::arg("centers"), nb::arg("first"), nb::arg("to"), nb::arg("values").noconvert(),
+            nb::arg("n_threads"),
+            "Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on "
+            "unless that is -1; `first` counts among all pairs.");
 }
 
 } // namespace atomprint::bind

@@ -106,6 +106,14 @@ struct JacobianOut {
     T* features;                     // (n_rows, n_features), or null
 };
 
+// Where derivatives by the vectors of a PairList go.
+template <class T>
+struct PairRows {
+    const std::int64_t* first; // (n_centres, n_kinds), a centre's first pair of each species, among all pairs
+    const std::int64_t* to;    // (n_pairs), place in `values`, or -1: not asked for
+    T* values;                 // for each pair (3, features that its species touches)
+};
+
 namespace local {
 
 // Memory of a thread: that of the hooks, room for the features of a centre, and an order of centres.
@@ -400,12 +408,9 @@ PairList pairs(const H& hooks, const Environments& in, int n_threads) {
                       });
 }
 
-// Derivatives by the vectors of a PairList, whose `first` is given: pair p of species k has the numbers
-// values + value_offsets[k] + 3 * n_touched * p, component after component, times the weight of the centre if
-// it has one only.
+// These derivatives, times the weight of the centre if it has one only.
 template <class H>
-void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, const std::int64_t* first,
-                         const std::int64_t* value_offsets, typename H::Real* values) {
+void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, const PairRows<typename H::Real>& out) {
     using T = typename H::Real;
     const std::int32_t n_kinds = hooks.species().size();
     std::vector<std::size_t> widths;
@@ -419,22 +424,30 @@ void differentiate_pairs(const H& hooks, const Environments& in, int n_threads, 
         hooks, in, 1, any_number_of_parts, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             auto& work = memory.work;
+            std::vector<std::int64_t> places; // of the neighbours
             for (std::int64_t c = run.begin; c < run.end; ++c) {
                 const Site at = site(c);
                 hooks.clear(work, 1);
                 hooks.collect(work, at);
+                const NeighbourList found = hooks.neighbours(work);
+                std::vector<std::int64_t> next(out.first + c * n_kinds, out.first + (c + 1) * n_kinds);
+                places.clear();
+                for (std::size_t k = 0; k < found.n; ++k)
+                    places.push_back(out.to[next[static_cast<std::size_t>(at.kind(found.image[k]))]++]);
+                if (std::all_of(places.begin(), places.end(), [](std::int64_t place) { return place < 0; }))
+                    continue;
                 hooks.expand(work, 0);
                 hooks.prepare(work, at, scale_of<T>(in.centres.weights, c));
-                const NeighbourList found = hooks.neighbours(work);
-                std::vector<std::int64_t> next(first + c * n_kinds, first + (c + 1) * n_kinds);
                 std::int32_t last_kind = -1;
                 std::size_t written = 0; // less than the width where species are not there
                 for (std::size_t k = 0; k < found.n; ++k) {
+                    if (places[k] < 0)
+                        continue;
                     if (k % 16 == 15)
                         poll();
                     const std::int32_t kind = at.kind(found.image[k]);
                     const std::size_t width = widths[static_cast<std::size_t>(kind)];
-                    T* const to = values + value_offsets[kind] + static_cast<std::size_t>(next[kind]++) * 3 * width;
+                    T* const to = out.values + places[k];
                     if (kind != last_kind) {
                         written = 0;
                         for (const FeatureRun& features : hooks.runs(work, kind, true))
@@ -507,8 +520,7 @@ public:
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
 
     // Derivatives with respect to the vectors of pairs, see local::differentiate_pairs.
-    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                       const std::int64_t* value_offsets, T* values) const;
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const;
 
 protected:
     const D& self() const { return static_cast<const D&>(*this); }
@@ -579,11 +591,8 @@ PairList LocalCalculator<D, T>::pairs(const Batch& batch, const Centres& centres
 
 template <class D, class T>
 void LocalCalculator<D, T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads,
-                                          const std::int64_t* first, const std::int64_t* value_offsets,
-                                          T* values) const {
-    with(batch, centres, [&](const Environments& in) {
-        local::differentiate_pairs(self(), in, n_threads, first, value_offsets, values);
-    });
+                                          const PairRows<T>& out) const {
+    with(batch, centres, [&](const Environments& in) { local::differentiate_pairs(self(), in, n_threads, out); });
 }
 
 } // namespace atomprint

@@ -863,8 +863,7 @@ std::vector<FeatureRun> Mbtr::touched(std::int32_t kind) const {
 }
 
 template <class T>
-void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                         const std::int64_t* value_offsets, T* values) const {
+void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const {
     const PairList list = pairs(batch, centres, n_threads);
     const auto n_kinds = static_cast<std::size_t>(p_.species.size()), n = static_cast<std::size_t>(p_.n);
     const std::int64_t n_centres = centres.offsets[batch.n_structures];
@@ -878,17 +877,21 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
     const bool l2 = p_.normalization == Normalization::l2;
     for_rows(*this, batch, centres, false, n_threads,
              [&](MbtrWorker& worker, std::size_t, std::size_t centre, const auto& stars) {
-                 const double length = l2 ? worker.sum_features(stars) : 1.0;
                  PairsOfCentre<T> rows{{}, column, width};
                  for (std::size_t kind = 0; kind < n_kinds; ++kind) {
-                     const std::int64_t begin = first[centre * n_kinds + kind];
                      const bool is_last = static_cast<std::int64_t>(centre) + 1 == n_centres;
+                     const std::int64_t begin = list.first[centre * n_kinds + kind];
                      const std::int64_t end = is_last ? list.kind_offsets[kind + 1] - list.kind_offsets[kind]
-                                                      : first[(centre + 1) * n_kinds + kind];
+                                                      : list.first[(centre + 1) * n_kinds + kind];
+                     const std::int64_t* const to = out.to + out.first[centre * n_kinds + kind] - begin;
                      for (std::int64_t k = begin; k < end; ++k)
-                         rows.add(list, static_cast<std::size_t>(list.kind_offsets[kind] + k), kind,
-                                  values + value_offsets[kind] + static_cast<std::size_t>(k) * 3 * width[kind]);
+                         if (to[k] >= 0)
+                             rows.add(list, static_cast<std::size_t>(list.kind_offsets[kind] + k), kind,
+                                      out.values + to[k]);
                  }
+                 if (rows.pairs.empty())
+                     return;
+                 const double length = l2 ? worker.sum_features(stars) : 1.0;
                  std::sort(rows.pairs.begin(), rows.pairs.end());
                  worker.differentiate(stars, rows, 0, static_cast<T*>(nullptr));
                  for (const auto& pair : rows.pairs)
@@ -904,8 +907,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
                             double*, double*, T*) const;                                                               \
     template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&, const JacobianOut<T>&)   \
         const;                                                                                                         \
-    template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const std::int64_t*, const std::int64_t*, T*) \
-        const;
+    template void Mbtr::pair_jacobian(const Batch&, const Centres&, int, const PairRows<T>&) const;
 ATOMPRINT_INSTANTIATE(double)
 ATOMPRINT_INSTANTIATE(float)
 #undef ATOMPRINT_INSTANTIATE

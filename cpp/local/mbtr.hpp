@@ -69,8 +69,7 @@ public:
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const;
     std::vector<FeatureRun> touched(std::int32_t kind) const;
     template <class T>
-    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                       const std::int64_t* value_offsets, T* values) const;
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const;
 
 private:
     double reach() const;
@@ -140,9 +139,8 @@ public:
     PairList pairs(const Batch& batch, const Centres& centres, int n_threads) const {
         return terms_.front().pairs(batch, centres, n_threads);
     }
-    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                       const std::int64_t* value_offsets, T* values) const {
-        terms_.front().pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const {
+        terms_.front().pair_jacobian(batch, centres, n_threads, out);
     }
 
 private:

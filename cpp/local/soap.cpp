@@ -832,12 +832,11 @@ void Soap<T>::jacobian(const Batch& batch, const Centres& centres, bool attach, 
 }
 
 template <class T>
-void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                            const std::int64_t* value_offsets, T* values) const {
+void Soap<T>::pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const {
     if (!p_.averages)
-        return Base::pair_jacobian(batch, centres, n_threads, first, value_offsets, values);
+        return Base::pair_jacobian(batch, centres, n_threads, out);
     for_means(batch, centres, n_threads, nullptr, [&](const OfMean& hooks, const Environments& in) {
-        local::differentiate_pairs(hooks, in, n_threads, first, value_offsets, values);
+        local::differentiate_pairs(hooks, in, n_threads, out);
     });
 }
 

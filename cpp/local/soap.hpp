@@ -59,8 +59,7 @@ public:
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
              const T* cotangents, double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
-    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const std::int64_t* first,
-                       const std::int64_t* value_offsets, T* values) const;
+    void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const;
 
     // Features that depend on atoms of a species, as [first, last) runs.
     std::vector<FeatureRun> touched(std::int32_t kind) const;

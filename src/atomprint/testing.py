@@ -17,6 +17,7 @@ from atomprint.descriptors.engine.call import Call
 from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.numerical import moved
+from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.structures import Structures, as_list, is_structure
 from atomprint.util.sparse import issparse
 
@@ -170,13 +171,13 @@ def check_derivatives(
             forms.append((cotangents, {name: getattr(gradient, name) for name in names}))
             _check_contraction(check, label, dense, *forms[-1], features)
             if not local or descriptor._has_pairs():
-                by_pairs = descriptor.jacobian(structures, **given)
+                by_pairs = PairJacobian(descriptor.jacobian(structures, **given).blocks, call)  # by their values
                 for name in names if local else names[:1] if names[0] == "positions" else ():
-                    own = getattr(by_pairs.vjp(shaped, wrt=name, attach=moving), name)
+                    own = getattr(by_pairs.contract(shaped, wrt=name, attach=moving), name)
                     for s in range(len(features)):
                         where = f"{label}{name}, structure {s}"
                         noise = check.rounding(features[s], cotangents[s])
-                        check.forms(where, "the vjp of jacobian", own[s], "vjp", getattr(gradient, name)[s], noise)
+                        check.forms(where, "the contracted jacobian", own[s], "vjp", getattr(gradient, name)[s], noise)
         for s in range(len(features)):
             for name in names:
                 _check_differences(

@@ -96,7 +96,7 @@ def test_all_forms_agree_to_rounding():
         dense, strain, _ = soap.derivatives(atoms, attach=attach, wrt=("positions", "strain"))
         scale = np.abs(contracted.positions).max()
         for other in (
-            soap.jacobian(atoms).vjp(features, attach=attach).positions,
+            soap.jacobian(atoms).contract(features, attach=attach).positions,
             np.einsum("cakf,cf->ak", dense, features),
         ):
             np.testing.assert_allclose(other, contracted.positions, atol=1e-12 * scale)

@@ -169,7 +169,7 @@ def test_derivatives_of_pooled_channels(wrt):
     np.testing.assert_allclose(getattr(gradient, wrt), exact @ weights, atol=1e-9 * np.abs(exact @ weights).max())
     if wrt == "positions":
         blocks = described.jacobian(atoms)
-        np.testing.assert_allclose(blocks.vjp(weights).positions, exact @ weights, atol=1e-9)
+        np.testing.assert_allclose(blocks.contract(weights).positions, exact @ weights, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -475,7 +475,7 @@ class SOAP(CompiledDescriptor):
                 raise
             columns = self._columns(members)
             blocks += [
-                replace(block, features=columns[block.features], structures=structures[block.structures])
+                block.with_parts(features=columns[block.features], structures=structures[block.structures])
                 for block in found
             ]
         return blocks

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from atomprint.descriptors import SOAP, CoulombMatrix, Descriptor, EwaldSumMatrix, LocalDescriptor
-from atomprint.descriptors.engine.pairs import PairBlock
+from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.layout import Block, Layout
 from atomprint.pooling import Pooling
 from atomprint.sampling import CenterSampler
@@ -327,19 +327,62 @@ def test_jacobian_sums_to_the_dense_derivatives(name, descriptor):
     atoms = structures_for(name)
     jacobian = descriptor.jacobian(atoms)
     assert jacobian.n_features == descriptor.get_number_of_features()
+    by_values = PairJacobian(jacobian.blocks, jacobian._call)  # without the descriptor's faster ways to sums
     for attach in (True, False):
         if isinstance(descriptor, LocalDescriptor):
             wanted = descriptor.derivatives(atoms, attach=attach, wrt=("positions", "strain"), return_descriptor=False)
-            found = jacobian.derivatives(("positions", "strain"), attach=attach)
+            sums = [each.dense(("positions", "strain"), attach=attach) for each in (jacobian, by_values)]
             for one in ("strain", ("strain",)):
-                alone = jacobian.derivatives(one, attach=attach)
+                alone = jacobian.dense(one, attach=attach)
                 assert len(alone) == len(atoms)
-                np.testing.assert_array_equal(alone[0], found[1][0])
+                np.testing.assert_array_equal(alone[0], sums[0][1][0])
         else:
-            wanted, found = (descriptor.derivatives(atoms, return_descriptor=False),), (jacobian.derivatives(),)
-        for a, b in zip(wanted, found, strict=True):
-            for x, y in zip(a, b, strict=True):
-                np.testing.assert_allclose(y, x, atol=1e-11 * np.abs(x).max())
+            wanted = (descriptor.derivatives(atoms, return_descriptor=False),)
+            sums = [(each.dense(),) for each in (jacobian, by_values)]
+        for found in sums:
+            for a, b in zip(wanted, found, strict=True):
+                for x, y in zip(a, b, strict=True):
+                    np.testing.assert_allclose(y, x, atol=1e-11 * np.abs(x).max())
+
+
+def test_some_rows_of_a_jacobian(name, descriptor):
+    atoms = structures_for(name)
+    rng = np.random.default_rng(0)
+    jacobian, whole = (descriptor.jacobian(atoms) for _ in range(2))
+    n, n_features = len(jacobian), jacobian.n_features
+    everything = np.zeros((n, 3, n_features))
+    first = 0
+    for block in whole.blocks:
+        everything[first : first + len(block)][:, :, block.features] = block.values
+        first += len(block)
+    assert first == n
+    pairs, features = rng.integers(-n, n, 20), rng.integers(-n_features, n_features, 7)
+    for each in (jacobian, whole):  # before and after their values are there
+        np.testing.assert_array_equal(each.rows(pairs), everything[pairs])
+        np.testing.assert_array_equal(each.rows(slice(5, 9), features), everything[5:9][:, :, features])
+        np.testing.assert_array_equal(each.rows(features=[]), everything[:, :, :0])
+    assert jacobian.rows([], features).shape == (0, 3, 7)
+    block = max(jacobian.blocks, key=len)
+    np.testing.assert_array_equal(block.rows([-1, 0]), block.values[[-1, 0]])
+    np.testing.assert_array_equal(block.rows(), block.values)
+    for wrong in ({"pairs": [n]}, {"features": [n_features]}, {"features": [0.5]}):
+        with pytest.raises(IndexError, match=next(iter(wrong))):
+            jacobian.rows(**wrong)
+
+
+def test_a_jacobian_is_that_of_its_time():
+    atoms, soap = molecule("CH3OH"), SOAP(species=["H", "C", "O"], r_cut=4.0, n_max=3, l_max=2)
+    weights, wanted = soap.create(atoms), soap.jacobian(atoms)
+    jacobian = soap.jacobian(atoms)
+    values = [block.values for block in wanted.blocks]
+    gradient, dense = soap.vjp(atoms, weights), soap.derivatives(atoms, return_descriptor=False)
+    soap.set_params(n_max=5, r_cut=3.0)
+    atoms.positions += 0.1
+    np.testing.assert_array_equal(jacobian.contract(weights).positions, gradient.positions)
+    np.testing.assert_array_equal(jacobian.dense(), dense)
+    for block, value in zip(jacobian.blocks, values, strict=True):
+        np.testing.assert_array_equal(block.values, value)
+        assert block.values is block.values
 
 
 @pytest.mark.parametrize("name", SUDDEN)
@@ -675,7 +718,7 @@ def test_pairs():
     assert (block.centers == -1).all()
     assert not block.shifts.any()
     with pytest.raises(ValueError, match="wrt must be 'positions': without centres"):
-        coulomb.derivatives("strain")
+        coulomb.dense("strain")
 
 
 def test_centres_are_checked_as_in_create():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -318,8 +319,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         Returns
         -------
         PairJacobian
-            Blocks of pairs with their derivatives, and the indices of centre, atom and periodic image; with methods
-            that contract them or sum them to dense derivatives.
+            Blocks of pairs, with the indices of centre, atom and periodic image, and their derivatives when they are
+            asked for; with methods that contract them, sum them to dense derivatives or return some of them.
 
         Raises
         ------
@@ -331,8 +332,11 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
         self._check_differentiable()
         if not self._has_pairs():
             raise ValueError(f"{type(self).__name__} has no derivatives by pairs: call derivatives or vjp")
-        blocks = self._pairs(call) if call.plan is None else Pooled(self, call.plan).pairs(call, self._pairs)
-        return PairJacobian(blocks, call)
+        own = copy(self)  # which nobody changes afterwards
+        source = own if call.plan is None else Pooled(own, call.plan)
+        blocks = own._pairs(call) if call.plan is None else Pooled(own, call.plan).pairs(call, own._pairs)
+        has_faster_ways = type(self)._vjp is not Descriptor._vjp and type(self)._jacobian is not Descriptor._jacobian
+        return PairJacobian(blocks, call, source if has_faster_ways else None)
 
     def prepare(  # type: ignore[override]  # centres come first
         self,

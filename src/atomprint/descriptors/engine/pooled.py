@@ -163,8 +163,7 @@ class Pooled:
                     if slope.shape[1] > 1:
                         slope = slope[:, block.features]
                     pooled.append(
-                        replace(
-                            block,
+                        block.with_parts(
                             features=row * n_features + block.features,
                             values=(block.values[own] * slope[:, None]).astype(block.values.dtype),
                             structures=block.structures[own],

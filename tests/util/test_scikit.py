@@ -66,6 +66,49 @@ def test_what_is_scikit_learns_is_asked_of_it(asked):
     run(made + NOT_LOADED + asked + "\n" + LOADED)
 
 
+def test_an_import_that_was_stopped_can_be_tried_again():
+    pytest.importorskip("pandas")
+    run(
+        MAKE
+        + """
+class Stops:
+    def find_spec(self, name, path, target=None):
+        if name == "sklearn.utils._tags":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stops())
+try:
+    repr(soap)
+    raise AssertionError
+except KeyboardInterrupt:
+    del sys.meta_path[0]
+"""
+        + LEARN
+    )
+
+
+def test_a_loader_of_many_modules_loads_them_all():
+    pytest.importorskip("pandas")
+    run(
+        MAKE
+        + """
+from importlib.machinery import PathFinder
+class Frozen:  # finder and loader of everything, as of programs in one file
+    loaders = {}
+    def find_spec(self, name, path, target=None):
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            self.loaders[name], spec.loader = spec.loader, self
+        return spec
+    def create_module(self, spec):
+        return self.loaders[spec.name].create_module(spec)
+    def exec_module(self, module):
+        self.loaders[module.__name__].exec_module(module)
+sys.meta_path.insert(1, Frozen())
+"""
+        + LEARN
+    )
+
+
 def test_not_fitted_is_scikit_learns_own_error():
     run(
         """

@@ -7,10 +7,9 @@ in which ``sklearn.base`` is imported, by whomever: nobody can tell the differen
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,24 +62,34 @@ else:
         _defined.clear()
 
     class _Finder(MetaPathFinder):
-        """Calls :func:`_derive` as soon as ``sklearn.base`` has been imported."""
+        """Has :func:`_derive` called whenever ``sklearn.base`` has been imported, however it is found."""
 
         def find_spec(
             self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
         ) -> ModuleSpec | None:
             if name != _MODULE:
                 return None
-            sys.meta_path.remove(self)
-            spec = importlib.util.find_spec(name)
-            if spec is not None:
-                execute = spec.loader.exec_module
-
-                def exec_module(module: ModuleType) -> None:
-                    execute(module)
-                    _derive(module)
-
-                spec.loader.exec_module = exec_module
+            others = (finder for finder in sys.meta_path if finder is not self)
+            spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Loader(spec.loader)
             return spec
+
+    class _Loader(Loader):
+        """Loads as another does, which may load other modules too."""
+
+        def __init__(self, loader: Loader) -> None:
+            self._loader = loader
+
+        def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+            return self._loader.create_module(spec)
+
+        def exec_module(self, module: ModuleType) -> None:
+            self._loader.exec_module(module)
+            _derive(module)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._loader, name)
 
     if _MODULE in sys.modules:
         _derive(sys.modules[_MODULE])

@@ -28,7 +28,7 @@ def owners(offsets: Offsets) -> npt.NDArray[np.int64]:
 def places(offsets: Offsets) -> npt.NDArray[np.int64]:
     """Return the index of every row among those of its structure."""
     if len(offsets) == 2:
-        return np.arange(offsets[1])
+        return np.arange(int(offsets[1]))
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
 
 

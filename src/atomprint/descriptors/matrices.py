@@ -497,7 +497,7 @@ class EwaldSumMatrix(_CrystalMatrix):
         return self._evaluator(structures, n_jobs, only_physical_cores, **given)
 
     def _options(self, batch: Batch, rng: np.random.Generator | None = None, **given: PerStructure) -> _Options:
-        return replace(super()._options(batch, rng), ewald=self._ewald(batch, given))
+        return _Options(super()._options(batch, rng).noise, self._ewald(batch, given))
 
     def get_matrix(
         self,

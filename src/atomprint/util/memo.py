@@ -72,14 +72,18 @@ class _Attributes:
 
     def __init__(self, owner: CheckedParameters) -> None:
         attributes = vars(owner).copy()
-        self._had = (*attributes, *attributes.values())
+        self._names, self._values = list(attributes), tuple(attributes.values())
         checks = (_checks(value) for name, value in attributes.items() if name not in owner._unwatched)
         self._checks = [check for of_one in checks for check in of_one]
 
     def hold(self, owner: CheckedParameters) -> bool:
         """Return whether it still has them."""
         attributes = owner.__dict__
-        return _are((*attributes, *attributes.values()), self._had) and all(map(call, self._checks))
+        return (
+            list(attributes) == self._names
+            and all(map(is_, attributes.values(), self._values))
+            and all(map(call, self._checks))
+        )
 
 
 _KEPT: dict[int, Memo] = {}  # by the id of their owners

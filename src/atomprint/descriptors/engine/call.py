@@ -236,7 +236,7 @@ class Call:
     @property
     def per_structure(self) -> bool:
         """Whether the result has one row for each structure, and so no axis for the centres."""
-        return self.averages or self.plan is not None or not self.has_centers
+        return self.plan is not None or self.prepared.averages or len(self.centers.offsets) == 0
 
     @property
     def computed(self) -> Offsets:

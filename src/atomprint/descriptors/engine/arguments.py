@@ -151,10 +151,11 @@ def _indices(where: str, given: Sequence[int], n_atoms: int) -> Offsets:
 # Weights on the features ---------------------------------------------------------------------------------------
 
 
-def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
+def flat_cotangents(given: Any, call: Call, *, check: bool = True, out: Array | None = None) -> Any:
     """Return cotangents, shaped as the features that ``create`` returns, as rows.
 
-    Whether they are finite is left to who calls, if not ``check``, with :func:`check_finite`.
+    Whether they are finite is left to who calls, if not ``check``, with :func:`check_finite`. Where there are several
+    arrays they are put together in ``out``, if that is given.
 
     Returns
     -------
@@ -178,21 +179,21 @@ def flat_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
             flat = flat.astype(dtype)
     else:
         flat = _joined(
-            [item if item.ndim == 2 else item.reshape(-1, n_features) for item in rows], dtype, call.n_threads
+            [item if item.ndim == 2 else item.reshape(-1, n_features) for item in rows], dtype, call.n_threads, out
         )
     if check:
         check_finite(flat, call)
     return flat
 
 
-def _joined(rows: list[Array], dtype: np.dtype[Any], n_threads: int) -> Array:
+def _joined(rows: list[Array], dtype: np.dtype[Any], n_threads: int, out: Array | None) -> Array:
     """Return the rows of all arrays as one."""
     if len(rows) == 1 and rows[0].dtype == dtype:
         return np.ascontiguousarray(rows[0])
     with np.errstate(over="ignore"):  # found later
         if len(rows) == 1:
             return np.ascontiguousarray(rows[0], dtype=dtype)
-        flat = np.empty((sum(map(len, rows)), rows[0].shape[1]), dtype=dtype)
+        flat = np.empty((sum(map(len, rows)), rows[0].shape[1]), dtype=dtype) if out is None else out
         return flat if _core.join(rows, flat, n_threads) else np.concatenate(rows, out=flat, casting="unsafe")
 
 
@@ -252,15 +253,19 @@ def several_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
         raise TypeError(f"cotangents must be a sequence of several, got {type(given).__name__}")
     if len(given) == 0:
         raise ValueError("cotangents must be at least one of several, got none")
+    as_array = isinstance(given, np.ndarray)
+    stacked = None if as_array else np.empty((len(given), call.n_rows, call.n_features_out), dtype=call.dtype)
     rows = []
     for k, one in enumerate(given):
         with _named_item(k):
-            rows.append(flat_cotangents(one, call, check=check))
+            rows.append(flat_cotangents(one, call, check=check, out=None if stacked is None else stacked[k]))
+            if stacked is not None and not sparse.issparse(rows[k]) and not np.may_share_memory(rows[k], stacked):
+                stacked[k] = rows[k]
     if any(map(sparse.issparse, rows)):
         return rows
-    if isinstance(given, np.ndarray):  # where it is, if it has the type
-        return np.ascontiguousarray(given, dtype=call.dtype).reshape(len(rows), *rows[0].shape)
-    return np.array(rows)
+    if stacked is not None:
+        return stacked
+    return np.ascontiguousarray(given, dtype=call.dtype).reshape(len(rows), *rows[0].shape)  # where it is, if it can be
 
 
 def _array(name: str, given: Any, shape: tuple[int, ...]) -> Any:

@@ -32,11 +32,13 @@ def tables():
         basis = {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "compression": "mu2", "periodic": periodic}
         descriptors = [
             SOAP(**basis, pooling=("mean", "std")).fit(given),
-            SOAP(**basis, dtype="float32", pooling=COVARIANCE).fit(given),
+            SOAP(**basis, pooling=COVARIANCE).fit(given),
             NeighbourStatistics(r_cut=4.0, periodic=periodic).fit(given),
         ]
         several = [given, *(others for _, others in changed(given))]
-        made.append([np.hstack([descriptor.transform(some) for descriptor in descriptors]) for some in several])
+        rows = [[descriptor.transform(some) for descriptor in descriptors] for some in several]
+        # The covariances in float32, rounded once.
+        made.append([np.hstack([first, second.astype(np.float32), third]) for first, second, third in rows])
     return made
 
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -13,6 +14,13 @@
 #include "core/checks.hpp"
 
 namespace atomprint {
+
+// The neighbours of one centre, in the descriptor's own order: images and the vectors to them.
+struct NeighbourList {
+    std::size_t n;
+    const std::int32_t* image;
+    const double *x, *y, *z;
+};
 
 // Derivatives of sums over centres, one or several: (n_sums, n_atoms, 3) by positions and unless null
 // (n_sums, n_structures, 3, 3) by strain.
@@ -33,18 +41,28 @@ public:
         Part(std::size_t n_sums, std::size_t n_atoms)
             : width_(3 * n_atoms + strain_numbers), numbers_(n_sums * width_, 0.0) {}
 
-        // The derivative g of one sum by the vector d to an atom; `own` is the atom that moves the centre, or
-        // -1.
-        void add(std::size_t sum, std::int64_t atom, std::int64_t own, const double (&g)[3], const double (&d)[3]) {
+        // The derivatives of one sum by the vectors to the neighbours of a centre, which are images of `atoms`; `own`
+        // is the atom that moves the centre, or -1.
+        void add(std::size_t sum, const std::int32_t* atoms, std::int64_t own, const NeighbourList& found,
+                 const std::array<const double*, 3>& by) {
             double* const numbers = numbers_.data() + sum * width_;
-            double* const to = numbers + 3 * atom;
-            double* const strain = numbers + width_ - strain_numbers;
+            const double* const d[3] = {found.x, found.y, found.z};
+            double total[3] = {}, strain[3][3] = {}; // not in memory, where each step would wait for the last
+            for (std::size_t k = 0; k < found.n; ++k) {
+                double* const to = numbers + 3 * static_cast<std::size_t>(atoms[found.image[k]]);
+                for (int a = 0; a < 3; ++a) {
+                    const double g = by[a][k];
+                    to[a] += g;
+                    total[a] += g;
+                    for (int b = 0; b < 3; ++b)
+                        strain[a][b] += g * d[b][k];
+                }
+            }
             for (int a = 0; a < 3; ++a) {
-                to[a] += g[a];
                 if (own >= 0)
-                    numbers[3 * own + a] -= g[a];
+                    numbers[3 * own + a] -= total[a];
                 for (int b = 0; b < 3; ++b)
-                    strain[3 * a + b] += g[a] * d[b];
+                    numbers[width_ - strain_numbers + static_cast<std::size_t>(3 * a + b)] += strain[a][b];
             }
         }
 
@@ -93,13 +111,6 @@ struct PairList {
     std::vector<std::int64_t> shift;        // (n, 3), lattice translation added to the atom's position
     std::vector<double> vector;             // (n, 3), from the centre to the atom, Å
     std::vector<std::int64_t> first;        // (n_centres, n_species), where a centre's pairs start among their species'
-};
-
-// The neighbours of one centre, in the descriptor's own order: images and the vectors to them.
-struct NeighbourList {
-    std::size_t n;
-    const std::int32_t* image;
-    const double *x, *y, *z;
 };
 
 // What is found around a point, but unless `with_own` without the atom `own` that it stands for, or where

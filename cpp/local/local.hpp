@@ -257,11 +257,7 @@ void contract(const H& hooks, const Environments& in, bool attach, int n_threads
                 const std::int64_t own = attach ? at.atom : -1;
                 for (std::size_t j = 0; j < n_sums; ++j) {
                     const auto by = hooks.backward(memory.work, at, own_cotangents[j]);
-                    for (std::size_t k = 0; k < found.n; ++k) {
-                        const double g[3] = {by[0][k], by[1][k], by[2][k]};
-                        const double d[3] = {found.x[k], found.y[k], found.z[k]};
-                        sum.add(j, at.finder.atom[found.image[k]], own, g, d);
-                    }
+                    sum.add(j, at.finder.atom.data(), own, found, by);
                 }
             };
             for_alike(in.centres.weights, run, any_number_of_parts, memory.order,

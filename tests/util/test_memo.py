@@ -159,3 +159,10 @@ def test_threads_see_what_there_is():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_an_error_of_what_makes_it_is_no_error_of_another():
+    owner = Inner()
+    with pytest.raises(ZeroDivisionError) as caught:
+        memo_of(owner).once("made", lambda: 1 // 0)
+    assert caught.value.__context__ is None

@@ -40,10 +40,12 @@ class Memo:
         """Return what has this name, which is made the first time from the attributes of the object alone."""
         try:
             found: T = self._made[name]
+            return found
         except KeyError:
-            found, owner = make(), self._owner()
-            if owner is not None and self.holds(owner):  # and no other thread has changed it meanwhile
-                found = self._made.setdefault(name, found)
+            pass  # so that errors of what makes it are not those of another
+        found, owner = make(), self._owner()
+        if owner is not None and self.holds(owner):  # and no other thread has changed it meanwhile
+            found = self._made.setdefault(name, found)
         return found
 
 

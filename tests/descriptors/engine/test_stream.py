@@ -92,6 +92,21 @@ def test_no_more_is_read_than_a_piece_needs():
     assert len(read) == 10
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_frame_of_atoms_that_move_on_is_a_structure_of_its_own(n_jobs):
+    atoms, frames = molecule("CH3OH"), []
+
+    def dynamics():
+        for step in range(7):
+            atoms.rattle(0.01, seed=step)
+            frames.append(atoms.copy())
+            yield atoms
+
+    matrix = CoulombMatrix(6)
+    rows = together(matrix.iter_create(dynamics(), chunk=3, n_jobs=n_jobs))
+    np.testing.assert_array_equal(rows, matrix.create(frames))
+
+
 def test_streams_of_all_kinds(tmp_path):
     matrix, structures = CoulombMatrix(4), [molecule("H2O"), molecule("NH3"), molecule("CO2")]
     wanted = matrix.create(structures)

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
+from ase import Atoms
 
 from atomprint.structures import Batch, Structures, is_structure, iter_structures, structure_of
 from atomprint.util.items import items_of
@@ -57,7 +58,14 @@ def pieces(
             "structures must be an ase.Atoms, a pymatgen Structure or Molecule, a file, or an iterable of these, "
             f"got {type(given).__name__}"
         )
+    if given is structures and not hasattr(given, "__len__"):
+        given = map(_as_it_is_now, given)
     return _of_items(given, centers, chunk, row_bytes if of_centers else 0, 0 if of_centers else row_bytes)
+
+
+def _as_it_is_now(item: Any) -> Any:
+    """Return a structure that stays what it is where a generator moves the atoms of one on and on, as dynamics do."""
+    return item.copy() if isinstance(item, Atoms) else item
 
 
 def _of_items(

@@ -109,6 +109,28 @@ sys.meta_path.insert(1, Frozen())
     )
 
 
+def test_another_thread_may_be_importing_scikit_learn_meanwhile():
+    pytest.importorskip("pandas")
+    run(
+        """
+import sys, threading, time
+begun = threading.Event()
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "sklearn.utils._tags":
+            begun.set()
+            time.sleep(0.3)
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=__import__, args=("sklearn.base",))
+thread.start()
+begun.wait()
+"""
+        + MAKE
+        + "thread.join()"
+        + LEARN
+    )
+
+
 def test_not_fitted_is_scikit_learns_own_error():
     run(
         """

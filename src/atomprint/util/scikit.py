@@ -92,6 +92,6 @@ else:
             return getattr(self._loader, name)
 
     if _MODULE in sys.modules:
-        _derive(sys.modules[_MODULE])
+        _derive(importlib.import_module(_MODULE))  # which another thread may be about to complete
     else:
         sys.meta_path.insert(0, _Finder())

@@ -17,6 +17,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def processor() -> str:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def keep_before(rows: dict[str, dict[str, Any]]) -> None:
+    """Keep what the older version needed, for the runs that do not measure it."""
+    values = json.loads(BEFORE.read_text())["values"] if BEFORE.exists() else {}
+    values |= {name: row["values"]["before"] for name, row in rows.items() if "before" in row["values"]}
+    BEFORE.write_text(json.dumps({"processor": processor(), "values": values}, indent=1) + "\n")
 
 
 def arguments() -> argparse.Namespace:
@@ -82,26 +90,25 @@ def main() -> None:
         setup = Setup(options, Path(folder))
         if not setup.pythons:
             raise SystemExit("neither atomprint nor a peer can be used")
+        start = time.monotonic()
+        report: dict[str, Any] = {
+            "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
+            "versions": setup.versions,
+            "rounds": setup.rounds,
+            "cases": results[features],
+            "derivatives": results[derivatives],
+            "kernels": results[kernels],
+            "waits": results[waits],
+        }
         for part, case in chosen:
             print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
             results[part][case.name] = part.measure(setup, case)
+            report["seconds"] = time.monotonic() - start
+            if options.output:  # as it goes: a long run may be stopped
+                options.output.write_text(json.dumps(report, indent=1) + "\n")
+            if options.write_before:
+                keep_before(results[waits])
     features.add_limits(results[features])
-    report = {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": setup.versions,
-        "rounds": setup.rounds,
-        "cases": results[features],
-        "derivatives": results[derivatives],
-        "kernels": results[kernels],
-        "waits": results[waits],
-    }
-    if options.write_before:
-        measured = {name: row["values"]["before"] for name, row in results[waits].items() if "before" in row["values"]}
-        kept = json.loads(BEFORE.read_text()) if BEFORE.exists() else {"values": {}}
-        kept = {"version": options.base_path, "machine": report["machine"], "values": kept["values"] | measured}
-        BEFORE.write_text(json.dumps(kept, indent=1) + "\n")
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n")
     print(f"{report['machine']['processor']}, {os.cpu_count()} cores")
     for module, versions in setup.versions.items():
         print(f"- {module}: " + ", ".join(f"{name} {value}" for name, value in versions.items()))

@@ -13,8 +13,8 @@ namespace atomprint {
 
 namespace {
 
-// Below this many images, or without a cutoff, one run over all of them is faster than boxes.
-constexpr std::size_t one_box_limit = 128;
+// Below this many images or points, or without a cutoff, one run over all of them is faster than boxes.
+constexpr std::size_t one_box_limit = 128, few_points = 12;
 // Boxes in a cutoff, along x and across.
 constexpr double boxes_along_x = 6.0, boxes_across = 1.0;
 // More than this is a mistake in the cell or the cutoff.
@@ -93,7 +93,7 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
             }
         }
     }
-    if (x.size() > one_box_limit && std::isfinite(cutoff))
+    if (x.size() > one_box_limit && n_points > few_points && std::isfinite(cutoff))
         sort_into_boxes(cutoff);
     else
         first_ = {0, static_cast<std::int32_t>(x.size())};

@@ -9,7 +9,9 @@
 #include <numeric>
 #include <vector>
 
+#include "core/aligned.hpp"
 #include "core/centres.hpp"
+#include "core/dispatch.hpp"
 #include "core/sparse.hpp"
 
 namespace atomprint {
@@ -105,13 +107,15 @@ class WeightedSums : public SumsOfRuns<SumOfRuns> {
 public:
     using Part = SumOfRuns;
 
+    // With `keep_sizes` they are there in any case, for sums that are added up further.
     WeightedSums(std::size_t n_structures, const RowWeights& weights, std::size_t n_features, std::size_t n_centres,
-                 Rounding rounding)
+                 Rounding rounding, bool keep_sizes = false)
         : SumsOfRuns(n_structures), weights_(weights), n_features_(n_features), rounding_(rounding) {
         // Sums of one sign cancel no more than what they are made of, which has its zeros already.
         const auto negative = [](double weight) { return weight < 0.0; };
-        if (!weights ||
-            std::none_of(weights.values + weights.offsets[0], weights.values + weights.offsets[n_centres], negative))
+        drops_ = weights && std::any_of(weights.values + weights.offsets[0],
+                                        weights.values + weights.offsets[n_centres], negative);
+        if (!drops_ && !keep_sizes)
             rounding_ = Rounding::none;
     }
 
@@ -149,6 +153,8 @@ public:
     Part finished(Part&& part) const {
         for (const SumOfRuns::Run& run : part.runs) {
             double* const sums = part.numbers.data() + run.at;
+            if (!drops_)
+                break;
             if (rounding_ == Rounding::of_runs)
                 drop_rounding(sums, run.length, sums[run.length]);
             for (std::size_t k = 0; rounding_ == Rounding::of_each && k < run.length; ++k)
@@ -165,60 +171,56 @@ private:
     RowWeights weights_;
     std::size_t n_features_;
     Rounding rounding_;
+    bool drops_; // what is nothing but rounding
 };
 
-// Throw unless the sums of a structure are finite in the type of the result.
-template <class T>
-void check_sums(std::size_t structure, const SumOfRuns& sums) {
-    constexpr std::size_t lanes = 8;
-    T zero[lanes] = {}; // as long as all numbers are finite
-    sums.for_runs([&](const FeatureRun& run, const double* numbers) {
-        const std::size_t n = run.length();
-        const auto add = [&](std::size_t k, std::size_t lane) {
-            const T number = static_cast<T>(numbers[k]);
-            zero[lane] += number - number;
-        };
-        std::size_t first = 0;
-        for (; first + lanes <= n; first += lanes)
-            for (std::size_t lane = 0; lane < lanes; ++lane)
-                add(first + lane, lane);
-        for (; first < n; ++first)
-            add(first, 0);
-    });
-    if (!std::all_of(zero, zero + lanes, [](T number) { return number == T(0); }))
+inline void check_sums(bool finite, std::size_t structure) {
+    if (!finite)
         throw StructureError(structure, "features must be finite, and their sum within range");
 }
 
-// Write the sums of a structure to its row of n_features numbers, of all rows.
-template <class T>
-void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t n_features, T* out) {
-    check_sums<T>(structure, sums);
+// Write the sums of a structure to its row of n_features numbers, of all rows. `sums` calls body(run, numbers) for
+// ascending runs.
+template <class Sums, class T>
+void write_sums(std::size_t structure, const Sums& sums, std::size_t n_features, T* out) {
+    const auto round_finite = kernels().vectors.of<T>().round_finite;
     T* const to = out + structure * n_features;
     std::size_t at = 0;
+    bool finite = true;
     sums.for_runs([&](const FeatureRun& run, const double* numbers) {
         std::fill(to + at, to + run.first, T(0));
-        std::transform(numbers, numbers + run.length(), to + run.first, [](double x) { return static_cast<T>(x); });
+        finite &= round_finite(run.length(), numbers, to + run.first);
         at = run.last;
     });
     std::fill(to + at, to + n_features, T(0));
+    check_sums(finite, structure);
 }
 
 // The same for a sparse matrix.
-template <class T>
-void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t n_features, ZeroRows<T>* out) {
-    check_sums<T>(structure, sums);
+template <class Sums, class T>
+void write_sums(std::size_t structure, const Sums& sums, std::size_t n_features, ZeroRows<T>* out) {
+    const auto round_finite = kernels().vectors.of<T>().round_finite;
     T* const to = out->data + structure * n_features;
+    bool finite = true;
     sums.for_runs([&](const FeatureRun& run, const double* numbers) {
-        std::transform(numbers, numbers + run.length(), to + run.first, [](double x) { return static_cast<T>(x); });
+        finite &= round_finite(run.length(), numbers, to + run.first);
     });
+    check_sums(finite, structure);
 }
-template <class T>
-void write_sums(std::size_t structure, const SumOfRuns& sums, std::size_t, SparseRows<T>* out) {
-    check_sums<T>(structure, sums);
+template <class Sums, class T>
+void write_sums(std::size_t structure, const Sums& sums, std::size_t, SparseRows<T>* out) {
+    const auto round_finite = kernels().vectors.of<T>().round_finite;
+    std::vector<T> rounded;
+    bool finite = true;
     out->write(static_cast<std::int64_t>(structure), [&](SparsePart<T>& part) {
-        sums.for_runs([&](const FeatureRun& run, const double* numbers) { part.add(run, numbers); });
+        sums.for_runs([&](const FeatureRun& run, const double* numbers) {
+            grow(rounded, run.length());
+            finite &= round_finite(run.length(), numbers, rounded.data());
+            part.add(run, rounded.data());
+        });
         part.end_row();
     });
+    check_sums(finite, structure);
 }
 
 // Weights on the features of centres: as given, or those on the rows of their structures.

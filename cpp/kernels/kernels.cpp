@@ -23,6 +23,7 @@ namespace atomprint::ATOMPRINT_ISA {
 #include "kernels/harmonics.hpp"
 #include "kernels/expansion.hpp"
 #include "kernels/power.hpp"
+#include "kernels/combine.hpp"
 #include "kernels/backward.hpp"
 #include "kernels/pair_gradient.hpp"
 #include "kernels/special.hpp"
@@ -125,7 +126,8 @@ extern const Kernels kernels;
 const Kernels kernels{ATOMPRINT_NAME(ATOMPRINT_ISA),
                       within_cutoff,
                       distances,
-                      {{add_scaled<double>}, {add_scaled<float>}},
+                      {{add_scaled<double>, combine<double>, round_finite<double>},
+                       {add_scaled<float>, combine<float>, round_finite<float>}},
                       {soap<double>, soap<float>},
                       {acsf<double>, acsf<float>},
                       matrix_kernels,

@@ -134,6 +134,10 @@ template <class T>
 struct VectorKernels {
     // y += factor * x
     void (*add_scaled)(std::size_t n, T factor, const T* x, T* y);
+    // out = sum of weights[k] * terms[k], zero below `least`
+    void (*combine)(std::size_t n, std::int32_t n_terms, const T* const* terms, const T* weights, T least, T* out);
+    // to = from; returns whether all of these are finite
+    bool (*round_finite)(std::size_t n, const double* from, T* to);
 };
 
 // Points within a cutoff: their index, the vector to them and its squared length.

@@ -210,7 +210,8 @@ void write_features(const H& hooks, const Environments& in, int n_threads, Out* 
 template <class H, class Done>
 void pool(const H& hooks, const Environments& in, int n_threads, const Done& done) {
     WeightedSums sums(in.last, in.centres.weights, hooks.n_features(),
-                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding());
+                      static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]), hooks.rounding(),
+                      H::keeps_sizes);
     for_runs(
         hooks, in, H::slots, sums.most_parts(), n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
@@ -469,6 +470,7 @@ public:
     using Real = T;
     // Centres whose features can be added up faster together.
     static constexpr std::int32_t slots = 1;
+    static constexpr bool keeps_sizes = false; // of sums, as WeightedSums has them
 
     bool averages() const { return false; }
     // Sums of terms of one sign are right to the last digits, if not weighted with both signs.

@@ -76,6 +76,7 @@ struct Soap<T>::Workspace {
     // The densities are those of the species that the structure has, its groups, or one of all; channels are these,
     // unless they are mixed, and a last one is the total where there is one. Columns are those of the channels.
     std::int32_t n_slots = 0, n_columns = 0;
+    bool mixes = false;
     std::vector<std::int32_t> groups, channels;  // which ones they are, ascending
     std::vector<std::int32_t> place;             // of each channel among these, or -1
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
@@ -85,6 +86,8 @@ struct Soap<T>::Workspace {
     std::vector<PowerBlock> blocks; // of the pairs of channels that are present, ascending
     std::vector<FeatureRun> there;  // of these: degree 0, then all others
     std::vector<double> sizes, largest, amounts;
+    // For the mixing of sums.
+    std::vector<double> squares, half, whole, square_sizes, half_sizes;
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
@@ -192,30 +195,42 @@ Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
                   harmonics_gradient_.data()};
 }
 
-// Of a <= b.
+// The features of a pair a <= b.
 template <class T>
-const typename Soap<T>::Pair& Soap<T>::pair_of(std::int32_t a, std::int32_t b) const {
-    const auto i = static_cast<std::size_t>(a), n = static_cast<std::size_t>(p_.n_channels);
-    if (p_.products != SoapParameters::Products::all)
-        return pairs_[i];
-    return pairs_[i * n - i * (i + 1) / 2 + static_cast<std::size_t>(b)];
+typename Soap<T>::Pair Soap<T>::pair_of(std::int32_t a, std::int32_t b) const {
+    return p_.products == SoapParameters::Products::all ? pair_among(p_.n_channels, a, b) : pairs_[a];
 }
 
-// Set up the memory of a thread for the species of a structure.
+// The features of a pair a <= b of n channels, of which all pairs have features.
+template <class T>
+typename Soap<T>::Pair Soap<T>::pair_among(std::int32_t n, std::int32_t a, std::int32_t b) const {
+    const std::size_t n_max = p_.n_max, n_l = p_.l_max + 1;
+    const std::size_t triangle = n_max * (n_max + 1) / 2 * n_l, square = n_max * n_max * n_l;
+    const std::size_t i = a, before = i * n - i * (i + 1) / 2; // pairs of different channels
+    const std::size_t first = i * triangle + before * square + (a == b ? 0 : triangle + (b - a - 1) * square);
+    return {a, b, first, first + (a == b ? triangle : square)};
+}
+
 template <class T>
 void Soap<T>::begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t structure) const {
+    set_up(work, n_slots, in.members(structure), mixes());
+}
+
+template <class T>
+void Soap<T>::set_up(Workspace& work, std::int32_t n_slots, std::span<const std::int32_t> members, bool mixes) const {
     static constexpr std::int32_t all[] = {0};
-    const std::span<const std::int32_t> groups = one_group_ ? all : in.members(structure);
-    if (work.n_slots == n_slots && std::equal(groups.begin(), groups.end(), work.groups.begin(), work.groups.end()))
+    const std::span<const std::int32_t> groups = one_group_ ? all : members;
+    if (work.n_slots == n_slots && work.mixes == mixes &&
+        std::equal(groups.begin(), groups.end(), work.groups.begin(), work.groups.end()))
         return;
-    work.n_slots = n_slots;
+    work.n_slots = n_slots, work.mixes = mixes;
     work.groups.assign(groups.begin(), groups.end());
     work.channels = work.groups;
-    if (mixes()) {
+    if (mixes) {
         work.channels.resize(static_cast<std::size_t>(p_.n_channels));
         std::iota(work.channels.begin(), work.channels.end(), 0);
     }
-    work.place.assign(static_cast<std::size_t>(p_.n_channels), -1);
+    work.place.assign(static_cast<std::size_t>(std::max(p_.n_channels, p_.species.size())), -1);
     for (std::int32_t k = 0; k < work.n_channels(); ++k)
         work.place[work.channels[k]] = k;
     work.n_columns = (work.n_channels() + has_total()) * n_pad_;
@@ -231,7 +246,7 @@ void Soap<T>::begin(Workspace& work, std::int32_t n_slots, const Environments& i
         work.columns.push_back(g * n_pad_);
     grow(work.scratch, kernels().soap.of<T>().scratch_size(expansion_) + vector_slack);
     grow(work.coefficients, n_slots * n_l * n_l * work.n_columns + work.present.size() + vector_slack);
-    if (mixes())
+    if (mixes)
         grow(work.mixed, n_l * n_l * mixed_columns + vector_slack);
 }
 
@@ -330,7 +345,7 @@ void Soap<T>::expand(Workspace& work, std::int32_t slot) const {
         for (const Segment& segment : work.segments)
             for (std::int32_t k = segment.begin; k < segment.end; ++k)
                 work.amount[segment.group] += work.r[k] > on_centre ? std::abs(work.weight[k]) : 0.0;
-    if (!mixes()) {
+    if (!work.mixes) {
         kernel.expand(expansion_, neighbours, work.scratch.data(), out, slot, work.columns.data());
         for (const Segment& segment : work.segments)
             work.present[segment.group] |= bit;
@@ -419,9 +434,9 @@ void Soap<T>::find_sizes(Workspace& work, std::int32_t n_slots) const {
         largest[channel] = std::sqrt(prefactor_[0] * square);
     }
     for (std::int32_t channel = 0; channel < n_channels; ++channel) {
-        if (!mixes())
+        if (!work.mixes)
             amount[channel] = work.amount[channel];
-        for (std::int32_t g = 0; mixes() && g < work.n_groups(); ++g)
+        for (std::int32_t g = 0; work.mixes && g < work.n_groups(); ++g)
             amount[channel] += std::abs(p_.embedding[work.groups[g] * n_channels + channel]) * work.amount[g];
         amount[n_channels] += amount[channel];
     }
@@ -439,9 +454,10 @@ template <class T>
 const std::vector<FeatureRun>& Soap<T>::present(Workspace& work) const {
     work.blocks.clear(), work.there.clear();
     const std::int32_t n = work.n_channels();
+    const bool mixed_later = mixes() && !work.mixes; // then features are those of the species of the structure
     const auto add = [&](std::int32_t a, std::int32_t b) {
         const std::int32_t channel_b = b == n ? p_.n_channels : work.channels[b];
-        const Pair& pair = pair_of(work.channels[a], channel_b);
+        const Pair pair = mixed_later ? pair_among(n, a, b) : pair_of(work.channels[a], channel_b);
         work.blocks.push_back({a * n_pad_, b * n_pad_, a == b, pair.first});
         const std::size_t rest = pair.first + (pair.last - pair.first) / (p_.l_max + 1);
         work.there.push_back({pair.first, rest});
@@ -672,6 +688,7 @@ struct Soap<T>::Same {
     using Real = T;
     using Workspace = Soap::Workspace;
     static constexpr std::int32_t slots = 1;
+    static constexpr bool keeps_sizes = false;
     const Soap& soap;
 
     std::size_t n_features() const { return soap.n_features(); }
@@ -782,9 +799,149 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
     });
 }
 
+// Whether products of the species of a structure are added up over its centres and mixed into channels then, as takes
+// less time where species are few: work is counted in products of numbers.
+template <class T>
+bool Soap<T>::mixes_sums(const Environments& in, std::size_t structure) const {
+    if (!mixes() || p_.products != SoapParameters::Products::all)
+        return false;
+    const auto pairs = [](double n) { return n * (n + 1.0) / 2.0; };
+    const double n_species = static_cast<double>(in.members(structure).size()), n_channels = p_.n_channels;
+    const double n_centres = static_cast<double>(in.centres.offsets[structure + 1] - in.centres.offsets[structure]);
+    const double of_pair = static_cast<double>(n_harmonics()) * p_.n_max, of_mixing = p_.l_max + 1.0;
+    const double saved = (pairs(n_channels) - pairs(n_species)) * of_pair + n_species * n_channels * n_harmonics();
+    const double added = n_channels * n_species * n_species + pairs(n_channels) * n_species;
+    return n_centres * saved > added * p_.n_max * of_mixing * static_cast<double>(in.centres.weights.n_rows);
+}
+
+template <class T>
+struct Soap<T>::Sums : Same {
+    static constexpr std::int32_t slots = Soap::slots;
+    static constexpr bool keeps_sizes = true;
+
+    Rounding rounding() const { return this->soap.rounding(); }
+    void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t s) const {
+        this->soap.set_up(work, n_slots, in.members(s), this->soap.mixes() && !this->soap.mixes_sums(in, s));
+    }
+    void clear(Workspace& work, std::int32_t n_slots) const { this->soap.clear(work, n_slots); }
+    auto& present(Workspace& work) const { return this->soap.present(work); }
+    const T* sum(Workspace& work, std::int32_t n_slots, T* features, bool packed) const {
+        return this->soap.sum(work, n_slots, features, packed);
+    }
+    const double* sizes(const Workspace& work) const { return this->soap.sizes(work); }
+};
+
+// p^kk' = sum of W_Zk W_Z'k' p^ZZ' over the species Z and Z', for each row of the sums of a structure.
+template <class T>
+struct Soap<T>::Mixed {
+    const Soap& soap;
+    Workspace& work;
+    const SumOfRuns& sums;
+
+    template <class Body>
+    void for_runs(const Body& body) const {
+        if (work.mixes || !soap.mixes())
+            return sums.for_runs(body);
+        for (std::size_t k = 0; k < sums.runs.size();) {
+            const std::size_t row = sums.runs[k].first / soap.n_features_;
+            k = unpack(k, row);
+            mix(row, body);
+        }
+    }
+
+private:
+    // Products of species a and b as matrices [l][n][n'] in `squares`, from the runs of a row, of which the first is k;
+    // and what these amount to. Returns the end of the row.
+    std::size_t unpack(std::size_t k, std::size_t row) const {
+        const std::int32_t n_species = work.n_groups();
+        const std::size_t n = soap.p_.n_max, square = n * n * (soap.p_.l_max + 1), start = row * soap.n_features_;
+        grow(work.squares, n_species * n_species * square);
+        work.square_sizes.assign(2 * n_species * n_species, 0.0);
+        for (std::int32_t a = 0; a < n_species; ++a)
+            for (std::int32_t b = a; b < n_species; ++b) {
+                const Pair pair = soap.pair_among(n_species, a, b);
+                double* const to = work.squares.data() + (a * n_species + b) * square;
+                double* const other = work.squares.data() + (b * n_species + a) * square;
+                std::size_t at = 0; // in these
+                for (; k < sums.runs.size() && sums.runs[k].first < start + pair.last; ++k) {
+                    const SumOfRuns::Run& run = sums.runs[k];
+                    const double* from = sums.numbers.data() + run.at;
+                    const double *const end = from + run.length, size = *end;
+                    const std::size_t others = at > 0;
+                    work.square_sizes[2 * (a * n_species + b) + others] = size;
+                    work.square_sizes[2 * (b * n_species + a) + others] = size;
+                    for (; from < end; at += n * n)
+                        for (std::size_t i = 0; i < n; ++i)
+                            for (std::size_t j = a == b ? i : 0; j < n; ++j)
+                                to[at + i * n + j] = other[at + j * n + i] = *from++;
+                }
+                std::fill(to + at, to + square, 0.0); // where there is none, or no run at all
+                std::fill(other + at, other + square, 0.0);
+            }
+        return k;
+    }
+
+    template <class Body>
+    void mix(std::size_t row, const Body& body) const {
+        const auto combine = kernels().vectors.of<double>().combine;
+        const std::int32_t n_species = work.n_groups(), n_channels = soap.p_.n_channels;
+        const std::size_t n = soap.p_.n_max, n_l = soap.p_.l_max + 1, square = n * n * n_l;
+        const double* const embedding = soap.p_.embedding.data();
+        const auto weight = [&](std::int32_t species, std::int32_t channel) {
+            return embedding[work.groups[species] * n_channels + channel];
+        };
+        grow(work.half, n_channels * n_species * square), grow(work.whole, square);
+        work.half_sizes.assign(2 * n_channels * n_species, 0.0);
+        std::vector<const double*> terms(n_species), others(n_species);
+        std::vector<double> weights(n_species);
+        for (std::int32_t k = 0; k < n_channels; ++k)
+            for (std::int32_t b = 0; b < n_species; ++b) {
+                const std::size_t place = k * n_species + b;
+                for (std::int32_t a = 0; a < n_species; ++a) {
+                    terms[a] = work.squares.data() + (a * n_species + b) * square, weights[a] = weight(a, k);
+                    for (std::size_t part = 0; part < 2; ++part)
+                        work.half_sizes[2 * place + part] +=
+                            std::abs(weights[a]) * work.square_sizes[2 * (a * n_species + b) + part];
+                }
+                combine(square, n_species, terms.data(), weights.data(), 0.0, work.half.data() + place * square);
+            }
+        for (std::int32_t k = 0; k < n_channels; ++k)
+            for (std::int32_t other = k; other < n_channels; ++other) {
+                constexpr double share = left_of_cancelling<T> / left_of_equals<T>; // sizes are shares already
+                double least[2] = {0.0, 0.0};
+                for (std::int32_t b = 0; b < n_species; ++b) {
+                    terms[b] = work.half.data() + (k * n_species + b) * square, weights[b] = weight(b, other);
+                    others[b] = terms[b] + n * n; // all degrees but zero
+                    for (std::size_t part = 0; part < 2; ++part)
+                        least[part] += share * std::abs(weights[b]) * work.half_sizes[2 * (k * n_species + b) + part];
+                }
+                double* const whole = work.whole.data();
+                combine(n * n, n_species, terms.data(), weights.data(), least[0], whole);
+                combine(square - n * n, n_species, others.data(), weights.data(), least[1], whole + n * n);
+                const Pair pair = soap.pair_of(k, other);
+                if (k == other) {
+                    double* to = whole;
+                    for (std::size_t l = 0; l < n_l; ++l)
+                        for (std::size_t i = 0; i < n; ++i)
+                            for (std::size_t j = i; j < n; ++j)
+                                *to++ = whole[(l * n + i) * n + j];
+                }
+                const std::size_t start = row * soap.n_features_;
+                body(FeatureRun{start + pair.first, start + pair.last}, whole);
+            }
+    }
+};
+
 template <class T>
 template <class Out>
 void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const {
+    if (!p_.averages && mixes() && centres.weights)
+        return this->with(batch, centres, [&](const Environments& in) {
+            const Sums hooks{{*this}};
+            local::pool(hooks, in, n_threads, [&](std::size_t s, Workspace& work, const SumOfRuns& sums) {
+                write_sums(s, Mixed{*this, work, sums}, centres.weights.n_rows * n_features_, out);
+            });
+        });
     if (!p_.averages)
         return Base::compute_as(batch, centres, n_threads, out);
     const MeanWeights weights(centres, batch.n_structures);

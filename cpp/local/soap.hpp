@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/aligned.hpp"
@@ -83,7 +84,12 @@ private:
     struct Same;    // hooks that forward
     struct Density; // hooks for the coefficients as features
     struct OfMean;  // hooks for the derivatives of the features of a mean density
+    struct Sums;    // hooks for sums over centres of products of species
+    struct Mixed;   // such sums, mixed into channels
     std::size_t n_harmonics() const { return static_cast<std::size_t>(p_.l_max + 1) * (p_.l_max + 1); }
+    // Set up the memory of a thread for the species of a structure, whose densities are mixed or not.
+    void set_up(Workspace& work, std::int32_t n_slots, std::span<const std::int32_t> members, bool mixes) const;
+    bool mixes_sums(const Environments& in, std::size_t structure) const;
     bool mixes() const { return !p_.embedding.empty(); }
     bool has_total() const { return p_.products == SoapParameters::Products::total; }
     double weight_in(std::int32_t kind, std::int32_t group) const;
@@ -93,7 +99,8 @@ private:
         std::int32_t a, b;
         std::size_t first, last;
     };
-    const Pair& pair_of(std::int32_t a, std::int32_t b) const;
+    Pair pair_of(std::int32_t a, std::int32_t b) const;
+    Pair pair_among(std::int32_t n, std::int32_t a, std::int32_t b) const;
 
     void fill_missing(Workspace& work, std::int32_t n_slots) const;
     void find_sizes(Workspace& work, std::int32_t n_slots) const;

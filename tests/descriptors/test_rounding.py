@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from helpers.invariance import changed, crystals, molecules, rotated
 
 from atomprint.descriptors import ACSF, LMBTR, SOAP
 from atomprint.elements import ElementEmbedding
-from atomprint.pooling import Pooling
+from atomprint.pooling import LocalFeatures, Pooling
 
 SMALL = {"r_cut": 4.0, "n_max": 3, "l_max": 3, "sigma": 0.5}
 TWO = [ElementEmbedding(n_channels=3), "species"]
@@ -127,3 +128,27 @@ def test_features_of_the_same_structure_are_the_same(given):
         for what, others in changed(given):
             assert np.abs(soap.transform(others) - X).max() < 1e-13 * np.abs(X).max(), what
             assert ((soap.transform(others) == 0) == (X == 0)).all(), what
+
+
+def test_sums_that_are_mixed_afterwards_have_the_zeros_of_centres():
+    perovskite = Atoms(
+        "BaTiO3",
+        scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+        cell=[4.0] * 3,
+        pbc=True,
+    )
+    rattled = perovskite.copy()
+    rattled.rattle(0.05, seed=1)
+    mixing = np.random.default_rng(0).normal(size=(3, 8))  # fewer species than channels
+    soap = SOAP(r_cut=4.0, n_max=4, l_max=5, species=["O", "Ti", "Ba"], species_embedding=mixing)
+    for pooling in ("mean", Pooling(("sum", "mean"), by_species=True, species=["O", "Ti", "Ba", "Sr"])):
+        pooled = SOAP(**soap.get_params() | {"pooling": pooling}).create([perovskite, rattled])
+        for row, atoms in zip(pooled, (perovskite, rattled), strict=True):
+            centres = soap.create(atoms)
+            expected = Pooling("mean").fit_transform([centres])[0]
+            if pooling != "mean":
+                numbers = [atoms.numbers]
+                expected = pooling.transform(LocalFeatures.from_arrays([centres], numbers))[0]
+            np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-13 * np.abs(expected).max())
+            assert (row[expected == 0] == 0).all()
+    assert (pooled[0] == 0).mean() > (pooled[1] == 0).mean() > 0.2  # one by symmetry, the other where there is no Sr

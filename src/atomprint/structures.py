@@ -254,6 +254,12 @@ class Batch:
         """Return the same atoms at other positions, in other cells; the arrays are those given."""
         return _made(self.numbers, positions, self.offsets, cells, self.pbc, self.single, None)
 
+    def fixed(self) -> Batch:
+        """Return the structures in arrays that nobody can change: copies of those that somebody can."""
+        if self._passed is not None:
+            return self
+        return _own(*(array.copy() for array in self._fields()), single=self.single)
+
     def locate(self, atom: int) -> tuple[int, int]:
         """Return the structure that flat atom ``atom`` belongs to, and its index in that structure."""
         return locate(self.offsets, atom)

@@ -17,7 +17,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.layout import Block, Layout
 from atomprint.pooling import Pooling
 from atomprint.sampling import CenterSampler
-from atomprint.structures import StructureError, as_batch
+from atomprint.structures import Batch, StructureError, as_batch
 from atomprint.testing import check_derivatives
 from atomprint.util.validation import check_real, check_species
 
@@ -383,6 +383,19 @@ def test_a_jacobian_is_that_of_its_time():
     for block, value in zip(jacobian.blocks, values, strict=True):
         np.testing.assert_array_equal(block.values, value)
         assert block.values is block.values
+
+
+@pytest.mark.parametrize("name", ["soap", "soap-mixed", "soap-outer", "acsf", "lmbtr"])
+def test_a_jacobian_is_that_of_the_arrays_of_its_time(name):
+    """With other numbers of neighbours afterwards, what is computed later would go to places that are not there."""
+    descriptor, atoms = ALL[name], structures_for(name)[0]
+    given = as_batch(atoms, periodic=None)
+    batch = Batch(*(array.copy() for array in given._fields()), single=given.single)
+    jacobian, wanted = (descriptor.jacobian(each) for each in (batch, given))
+    batch.positions[:] = batch.positions[0] + 0.3 * (batch.positions - batch.positions[0])
+    for block, expected in zip(jacobian.blocks, wanted.blocks, strict=True):
+        np.testing.assert_array_equal(block.values, expected.values)
+    np.testing.assert_array_equal(jacobian.dense(), wanted.dense())
 
 
 @pytest.mark.parametrize("name", SUDDEN)

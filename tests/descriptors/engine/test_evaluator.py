@@ -13,7 +13,7 @@ from sklearn.base import clone
 from atomprint.descriptors import SOAP, EwaldSumMatrix, LocalDescriptor
 from atomprint.pooling import Pooling
 from atomprint.sampling import CenterSampler
-from atomprint.structures import StructureError
+from atomprint.structures import Batch, StructureError
 
 
 def _moved(structures, seed):
@@ -242,3 +242,13 @@ def test_threads_may_share_it(name):
         thread.join()
     assert len(found) == 32
     assert all(np.array_equal(features, expected[seed]) for (_, seed), features in found.items())
+
+
+def test_arrays_that_change_afterwards_do_not_matter():
+    salt = bulk("NaCl", "rocksalt", a=5.64)
+    batch = Batch.from_arrays(salt.numbers, salt.positions, salt.cell[:], pbc=True)
+    evaluator = SOAP(species=["Na", "Cl"], r_cut=4.0, n_max=3, l_max=2, periodic=True).prepare(batch)
+    before = evaluator.create(salt.positions)
+    batch.cells[:] *= 1.1
+    batch.numbers[:] = 17
+    np.testing.assert_array_equal(evaluator.create(salt.positions), before)

@@ -750,6 +750,8 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         centers: Centers = None,
         **given: Any,
     ) -> Evaluator:
+        if isinstance(structures, Batch):  # what does not move stays as it is now
+            structures = structures.fixed()
         call = self._call(structures, n_jobs, only_physical_cores, centers=centers, **given)
         return Evaluator(deepcopy(self), call, given)
 

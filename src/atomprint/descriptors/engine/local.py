@@ -328,6 +328,8 @@ class LocalDescriptor(Descriptor, auto_wrap_output_keys=None):  # type: ignore[c
             As for :meth:`create`, or if ``layout`` is not known, or there are no derivatives of this kind.
         """
         check_choice("layout", layout, LAYOUTS)
+        if isinstance(structures, Batch):  # numbers are computed later, for these pairs
+            structures = structures.fixed()
         call = self._call(structures, n_jobs, only_physical_cores, centers=centers)
         self._check_differentiable()
         if not self._has_pairs():

@@ -11,7 +11,8 @@ _MODULE = "scipy.sparse"
 
 def issparse(array: object) -> bool:
     """Return whether something is a sparse array or matrix of SciPy."""
-    return _MODULE in sys.modules and bool(sys.modules[_MODULE].issparse(array))
+    found = getattr(sys.modules.get(_MODULE), "issparse", None)  # not there yet while another thread imports it
+    return found is not None and bool(found(array))
 
 
 def __getattr__(name: str) -> Any:

@@ -135,3 +135,14 @@ def test_bad_several():
         soap.vjp(atoms, [X], several=3)
     with pytest.raises(ValueError, match=r"out\.positions must have shape \(2, 3, 3\), got \(3, 3\)"):
         soap.vjp(atoms, [X, X], several=True, out=Gradient(np.zeros((3, 3))))
+
+
+@pytest.mark.parametrize("form", [list, np.array, lambda several: [several[0], sparse.coo_array(several[1])]])
+@pytest.mark.parametrize("wrong", [np.nan, 1e300])
+def test_what_is_looked_at_afterwards_is_named(form, wrong, monkeypatch):
+    monkeypatch.setattr("atomprint.descriptors.engine.differentiate._MANY_COTANGENTS", 0)
+    soap, atoms = SOAP(**SMALL, dtype="float32"), [molecule("H2O")] * 2
+    several = np.zeros((2, *soap.create(atoms).shape))
+    several[1, 1, 2, 0] = wrong
+    with pytest.raises(ValueError, match="item 1 of cotangents: structure 1: cotangents must be finite, row 2 is not"):
+        soap.vjp(atoms, form(several), several=True)

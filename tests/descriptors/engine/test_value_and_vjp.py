@@ -94,7 +94,7 @@ def test_features_are_computed_in_their_own_precision():
             TypeError,
             r"function must be callable, or numbers of shape \(16,\), got an array of shape \(3,\)",
         ),
-        (np.full(16, np.inf), ValueError, "function must be finite where it is weights, got inf"),
+        (np.full(16, np.inf), ValueError, "function must be finite in float64 where it is weights, got inf"),
         (lambda X: X, TypeError, "function must return values and cotangents, got ndarray"),
         (lambda X: (X.sum(), X), ValueError, r"one value for each of the 2 rows, got values of shape \(\)"),
         (lambda X: (X[:, 0], X[0]), ValueError, r"cotangents of shape \(2, 16\), got shape \(16,\)"),
@@ -104,3 +104,21 @@ def test_features_are_computed_in_their_own_precision():
 def test_bad_functions(function, error, message):
     with pytest.raises(error, match=message):
         CoulombMatrix(4).value_and_vjp([molecule("H2O"), molecule("NH3")], function)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (np.full(16, 1e300), r"function must be finite in float32 where it is weights, got 1e\+300"),
+        (lambda X: (X[:, 0], np.full(X.shape, 1e300)), "cotangents that are finite"),
+    ],
+)
+def test_numbers_too_large_for_the_type_of_the_features(function, message):
+    with pytest.raises(ValueError, match=message):
+        CoulombMatrix(4, dtype="float32").value_and_vjp(molecule("H2O"), function)
+
+
+@pytest.mark.parametrize("function", [energies, np.ones(16)])
+def test_progress_is_shown(function, capsys):
+    CoulombMatrix(4).value_and_vjp([molecule("H2O"), molecule("NH3")], function, verbose=True)
+    assert capsys.readouterr().err.endswith("CoulombMatrix: 2 of 2 structures\n")

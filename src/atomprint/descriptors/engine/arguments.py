@@ -199,7 +199,7 @@ def _joined(rows: list[Array], dtype: np.dtype[Any], n_threads: int, out: Array 
 
 def check_finite(flat: Any, call: Call) -> None:
     """Raise if cotangents are not finite, and name structure and row; of several, as rows, those that are not."""
-    if not sparse.issparse(flat) and flat.ndim > 2:
+    if isinstance(flat, list) or (not sparse.issparse(flat) and flat.ndim > 2):
         for k, one in enumerate(flat):
             with _named_item(k):
                 check_finite(one, call)
@@ -265,7 +265,9 @@ def several_cotangents(given: Any, call: Call, *, check: bool = True) -> Any:
         return rows
     if stacked is not None:
         return stacked
-    return np.ascontiguousarray(given, dtype=call.dtype).reshape(len(rows), *rows[0].shape)  # where it is, if it can be
+    with np.errstate(over="ignore"):  # found before or later
+        flat = np.ascontiguousarray(given, dtype=call.dtype)
+    return flat.reshape(len(rows), *rows[0].shape)  # where it is, if it can be
 
 
 def _array(name: str, given: Any, shape: tuple[int, ...]) -> Any:

@@ -173,8 +173,7 @@ def gradient(
                 features.close(own)
             row += n
     if late and not all(array is None or _core.all_finite(array.ravel()) for array in (positions, strain)):
-        for one in weights if isinstance(weights, list) else [weights]:
-            check_finite(one, call)
+        check_finite(weights, call)
     found = as_gradient(
         batch,
         positions if "positions" in names else None,
@@ -208,13 +207,15 @@ def value_and_gradient(
         with counted_from(start):
             if linear is not None:  # known before: in one go
                 source._vjp(part, np.repeat(linear[None], n, axis=0), of_part._replace(features=features))
-                values.append(features @ linear)
-                continue
-            source._compute(part, features)
-        found, weights = _called(cast(RowFunction, function), features, start)
-        values.append(np.array(found))  # which may be in the very room
-        with counted_from(start):
-            source._vjp(part, weights, of_part)
+            else:
+                source._compute(part, features)
+        if linear is not None:
+            values.append(features @ linear)
+        else:
+            found, weights = _called(cast(RowFunction, function), features, start)
+            values.append(np.array(found))  # which may be in the very room
+            with counted_from(start):
+                source._vjp(part, weights, of_part)
         if call.progress is not None:
             show_progress(call.progress, stop, len(call))
     value = arrange(DenseRows(np.concatenate(values) if values else np.empty(0)), rows, call.row_shapes, batch.single)
@@ -227,9 +228,11 @@ def _linear_weights(given: Any, n_features: int, dtype: np.dtype[Any]) -> Array:
     if weights.shape != (n_features,) or weights.dtype.kind not in "iuf":
         got = f"an array of shape {weights.shape} of {weights.dtype}" if weights.ndim else repr(given)
         raise TypeError(f"function must be callable, or numbers of shape ({n_features},), got {got}")
-    if not np.isfinite(weights).all():
-        raise ValueError(f"function must be finite where it is weights, got {weights[~np.isfinite(weights)][0]}")
-    return np.ascontiguousarray(weights, dtype=dtype)
+    with np.errstate(over="ignore"):  # found below
+        rounded = np.ascontiguousarray(weights, dtype=dtype)
+    if not (finite := np.isfinite(rounded)).all():
+        raise ValueError(f"function must be finite in {dtype} where it is weights, got {weights[~finite][0]}")
+    return rounded
 
 
 def _called(function: RowFunction, features: Array, start: int) -> tuple[Array, Array]:
@@ -246,7 +249,8 @@ def _called(function: RowFunction, features: Array, start: int) -> tuple[Array, 
         raise ValueError(
             f"function must return cotangents of shape {features.shape}, got shape {weights.shape} of {weights.dtype}"
         )
-    weights = np.ascontiguousarray(weights, dtype=features.dtype)
+    with np.errstate(over="ignore"):  # found below
+        weights = np.ascontiguousarray(weights, dtype=features.dtype)
     if not _core.all_finite(weights.ravel()):
         raise ValueError(f"function must return cotangents that are finite: they are not from structure {start} on")
     return values, weights

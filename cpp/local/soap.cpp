@@ -807,6 +807,8 @@ bool Soap<T>::mixes_sums(const Environments& in, std::size_t structure) const {
         return false;
     const auto pairs = [](double n) { return n * (n + 1.0) / 2.0; };
     const double n_species = static_cast<double>(in.members(structure).size()), n_channels = p_.n_channels;
+    if (n_species > n_channels) // a row has room for the products of the channels
+        return false;
     const double n_centres = static_cast<double>(in.centres.offsets[structure + 1] - in.centres.offsets[structure]);
     const double of_pair = static_cast<double>(n_harmonics()) * p_.n_max, of_mixing = p_.l_max + 1.0;
     const double saved = (pairs(n_channels) - pairs(n_species)) * of_pair + n_species * n_channels * n_harmonics();

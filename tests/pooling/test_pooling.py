@@ -689,3 +689,15 @@ def test_rounding_is_dropped_and_overflow_is_not(kind):
     dense = pooled.toarray() if sparse.issparse(pooled) else pooled
     assert not np.isfinite(dense[0, 0])  # which is refused by whoever asked
     assert dense[0, 1:].tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("n_channels", [2, 4, 5, 8])
+def test_channels_that_are_fewer_or_more_than_species(n_channels):
+    rng = np.random.default_rng(5)
+    numbers = 20 + rng.permutation(64) % 5
+    alloy = Atoms(numbers, positions=2.8 * np.indices((4, 4, 4)).reshape(3, -1).T + rng.normal(0, 0.1, (64, 3)))
+    options = {"r_cut": 4.0, "n_max": 2, "l_max": 3, "species_embedding": rng.normal(size=(5, n_channels))}
+    soap, pooling = SOAP(species=np.arange(20, 25), **options), Pooling("sum", by_species=True)
+    expected = pooling.fit_transform(soap.transform([alloy]))
+    found = SOAP(species=np.arange(20, 25), **options, pooling=pooling).create([alloy])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())

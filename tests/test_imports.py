@@ -1,5 +1,6 @@
 """The layout holds: no circles of imports, and nothing imports what is built on it."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -170,3 +171,10 @@ def test_contributing_draws_what_there_is():
     places = (ROOT, SOURCE / "atomprint", SOURCE / "atomprint" / "descriptors")
     for name in re.findall(r"`([\w/]+\.(?:py|cpp|hpp))`", text):
         assert any((place / name).is_file() for place in places), name
+
+
+@pytest.mark.parametrize("package", ["datasets", "learn", "workflow"])
+def test_names_that_are_imported_when_asked_for_are_listed(package):
+    found = importlib.import_module(f"atomprint.{package}")
+    assert set(found.__all__) <= set(dir(found))
+    assert all(getattr(found, name) is not None for name in found.__all__)

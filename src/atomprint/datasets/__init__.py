@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from atomprint.datasets.public.registry import REGISTRY, entry
     from atomprint.datasets.target import Target
 
-__getattr__ = door(__name__)
+__getattr__, __dir__ = door(__name__)
 
 __all__ = [
     "REGISTRY",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from atomprint.learn.task.noise import DropNoise
     from atomprint.learn.task.problem import Problem
 
-__getattr__ = door(__name__)
+__getattr__, __dir__ = door(__name__)
 
 __all__ = [
     "METRICS",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 
-def door(package: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a package that says under ``if TYPE_CHECKING:`` where its names come from.
+def door(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package that says where its names come from if ``TYPE_CHECKING``.
 
     Parameters
     ----------
@@ -32,4 +33,7 @@ def door(package: str) -> Callable[[str], Any]:
         imports = (node for body in branches for node in body if isinstance(node, ast.ImportFrom))
         return {alias.name: str(node.module) for node in imports for alias in node.names}
 
-    return get
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *places()})
+
+    return get, names

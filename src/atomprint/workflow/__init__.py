@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from atomprint.workflow.saved.pipeline import AtomRows, LocalUnion, assemble
     from atomprint.workflow.saved.predictions import Predictions
 
-__getattr__ = door(__name__)
+__getattr__, __dir__ = door(__name__)
 
 __all__ = [
     "AtomRows",

@@ -1,6 +1,7 @@
 """Descriptors of streams: the rows of ``create``, piece by piece, and no more is read than a piece needs."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 
 from atomprint.datasets import Dataset
 from atomprint.descriptors import SOAP, CoulombMatrix, EwaldSumMatrix
-from atomprint.pooling import LocalFeatures
+from atomprint.pooling import LocalFeatures, Pooling
 from atomprint.sampling import CenterSampler
 from atomprint.structures import StructureError, as_batch
 
@@ -177,3 +178,15 @@ def test_bad_arguments_are_errors_at_once():
         SOAP(r_cut=3.0).iter_create([])
     with pytest.raises(NotFittedError, match="n_atoms_max is not known"):
         EwaldSumMatrix().iter_create([])
+
+
+def test_functions_that_weigh_are_called_one_after_the_other():
+    structures, threads = [molecule("H2O")] * 6, []
+
+    def weigh(atoms):
+        threads.append(threading.get_ident())
+        return np.ones(len(atoms))
+
+    pooled = SOAP(**SMALL, pooling=Pooling("mean", weights=weigh))
+    assert len(list(pooled.iter_create(structures, chunk=1, n_jobs=2))) == 6
+    assert set(threads) == {threading.get_ident()}

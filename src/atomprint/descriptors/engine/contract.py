@@ -717,7 +717,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         centers = of_pieces.pop("centers", None)
         if callable(centers):
             of_pieces["centers"], centers = centers, None
-        one_by_one = bool(of_stream) or "centers" in of_pieces  # what is drawn must not depend on who is first
+        # What functions of the user draw must not depend on who is first.
+        weighs = prepared.reduction is not None and callable(prepared.reduction.weights)
+        one_by_one = bool(of_stream) or "centers" in of_pieces or weighs
         in_turn = pieces(structures, centers, chunk, row_bytes, self._has_rows_of_centers())
 
         def compute(piece: Piece) -> Features:

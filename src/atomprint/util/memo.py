@@ -25,12 +25,15 @@ class Memo:
 
     def __init__(self, owner: CheckedParameters) -> None:
         key = id(owner)
-        self._owner = weakref.ref(owner, lambda _: _KEPT.pop(key, None))
+        self._owner: Callable[[], CheckedParameters | None] = weakref.ref(owner, lambda _: _KEPT.pop(key, None))
         self._made: dict[str, Any] = {}
         try:
             self._had: _Attributes | None = _Attributes(owner)
         except (_UnknownError, RecursionError):
             self._had = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_nobody, ()
 
     def holds(self, owner: CheckedParameters) -> bool:
         """Return whether this is for these very attributes of this object."""
@@ -47,6 +50,13 @@ class Memo:
         if owner is not None and self.holds(owner):  # and no other thread has changed it meanwhile
             found = self._made.setdefault(name, found)
         return found
+
+
+def _of_nobody() -> Memo:
+    """Return a memo that keeps nothing: copies know no owner."""
+    memo = object.__new__(Memo)
+    memo._owner, memo._had, memo._made = lambda: None, None, {}
+    return memo
 
 
 def memo_of(owner: CheckedParameters) -> Memo:

@@ -1,6 +1,8 @@
 """Derivatives by positions and strain: all forms, all descriptors, and a descriptor as a user would write it."""
 
+import copy
 import itertools
+import pickle
 from dataclasses import replace
 from functools import partial
 
@@ -396,6 +398,25 @@ def test_a_jacobian_is_that_of_the_arrays_of_its_time(name):
     for block, expected in zip(jacobian.blocks, wanted.blocks, strict=True):
         np.testing.assert_array_equal(block.values, expected.values)
     np.testing.assert_array_equal(jacobian.dense(), wanted.dense())
+
+
+@pytest.mark.parametrize("name", ["soap", "soap-outer", "acsf", "lmbtr", "mbtr", "pooled"])
+@pytest.mark.parametrize("copied", [lambda given: pickle.loads(pickle.dumps(given)), copy.deepcopy])
+def test_copies_of_a_jacobian_hold_its_numbers(name, copied):
+    own = SOAP(3.0, 2, 1, species=["H", "C", "O"], pooling=Pooling("mean", weights=lambda atoms: np.ones(len(atoms))))
+    descriptor = own if name == "pooled" else ALL[name]
+    atoms = [molecule("CH3OH"), molecule("H2O")] if name == "pooled" else structures_for(name)
+    jacobian = descriptor.jacobian(atoms)
+    found = copied(jacobian)
+    for block, wanted in zip(found.blocks, jacobian.blocks, strict=True):
+        np.testing.assert_array_equal(block.values, wanted.values)
+        np.testing.assert_array_equal(block.rows(slice(2)), wanted.rows(slice(2)))
+    for block, wanted in zip(found.dense(), jacobian.dense(), strict=True):
+        np.testing.assert_allclose(block, wanted, atol=1e-11 * np.abs(wanted).max())
+    features = descriptor.create(atoms)
+    weights = [np.cos(x) for x in features] if isinstance(features, list) else np.cos(features)
+    for each, wanted in zip(*(one.contract(weights, "positions").positions for one in (found, jacobian)), strict=True):
+        np.testing.assert_allclose(each, wanted, rtol=0, atol=1e-11 * max(1.0, np.abs(wanted).max()))
 
 
 @pytest.mark.parametrize("name", SUDDEN)

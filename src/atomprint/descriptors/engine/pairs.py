@@ -93,6 +93,11 @@ class PairBlock:
     def __len__(self) -> int:
         return len(self.structures)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies have the numbers, as no calculator can go with them.
+        parts = self.structures, self.centers, self.atoms, self.shifts, self.vectors
+        return PairBlock, (self.species, self.features, self.values, *parts)
+
     @property
     def values(self) -> Array:
         """Derivatives by the vector to the atom, shape (n_pairs, 3, n_touched)."""
@@ -243,7 +248,7 @@ class PairJacobian:
     It holds the pairs, and of compiled descriptors what their derivatives follow from. Those are computed when they are
     asked for, as all descriptors give them: contracted with :meth:`contract`, summed with :meth:`dense`, of some pairs
     or features with :meth:`rows`, or of all pairs in ``values`` of the blocks. What becomes of the descriptor or the
-    structures afterwards changes none of them.
+    structures afterwards changes none of them. Pickles and copies hold the derivatives of all pairs.
 
     Attributes
     ----------
@@ -262,6 +267,10 @@ class PairJacobian:
     def __len__(self) -> int:
         """Return the number of pairs in all blocks."""
         return sum(map(len, self.blocks))
+
+    def __getstate__(self) -> dict[str, Any]:
+        bare = replace(self._call.prepared, reduction=None)
+        return vars(self) | {"_call": replace(self._call, prepared=bare), "_source": None}
 
     def __repr__(self) -> str:
         return f"PairJacobian({len(self._call)} structures, {len(self)} pairs, {self.n_features} features)"

@@ -1,4 +1,4 @@
-"""The peak memory of the process."""
+"""The memory of the process: its peak, and what is left."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from atomprint.util.memory import peak_memory
+from atomprint.util.memory import available_memory, peak_memory
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc")
@@ -32,3 +32,13 @@ def test_units_differ_between_systems(monkeypatch, platform, expected):
 def test_without_the_module_it_is_not_known(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert peak_memory() is None
+
+
+def test_files_that_were_read_leave_a_container_its_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr("atomprint.util.memory._GROUP", tmp_path)
+    stat = "anon 300\nfile 650\nshmem 50\ninactive_anon 350\nactive_anon 0\ninactive_file 400\nactive_file 200\n"
+    for name, text in (("max", "1000\n"), ("current", "990\n"), ("stat", stat)):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert available_memory() == 610
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() != 610

@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+_GROUP = Path("/sys/fs/cgroup")  # of a container
+
 
 class NotEnoughMemoryError(MemoryError, ValueError):
     """Something larger than the memory that is left was asked for; nothing has been allocated."""
@@ -40,7 +42,9 @@ def available_memory() -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         left.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
-        left.append(max(0, int(limit) - int(used)))  # "max" where there is no limit
+        limit, used = ((_GROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        # Of what counts as used, files that were read make room for whoever asks.
+        lines = (_GROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        files = sum(int(line.split()[1]) for line in lines if line.startswith(("active_file ", "inactive_file ")))
+        left.append(max(0, int(limit) - int(used) + files))  # "max" where there is no limit
     return min(left, default=None)

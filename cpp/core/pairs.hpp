@@ -57,7 +57,8 @@ public:
     // Move a point into the home cell, as the constructor did with the atoms; returns the translation added.
     std::array<int, 3> locate(Vec3& point) const;
 
-    // Find all images within the cutoff of a located point. The order depends on the structure only.
+    // Find all images within the cutoff of a located point. The order depends on the structure and
+    // on the points that were named.
     void query(const Vec3& point, Neighbours& found) const;
 
 private:

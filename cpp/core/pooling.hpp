@@ -151,10 +151,10 @@ public:
 
     // The sums of a part that is complete, with zeros for what is nothing but rounding.
     Part finished(Part&& part) const {
+        if (!drops_)
+            return std::move(part);
         for (const SumOfRuns::Run& run : part.runs) {
             double* const sums = part.numbers.data() + run.at;
-            if (!drops_)
-                break;
             if (rounding_ == Rounding::of_runs)
                 drop_rounding(sums, run.length, sums[run.length]);
             for (std::size_t k = 0; rounding_ == Rounding::of_each && k < run.length; ++k)

@@ -10,7 +10,8 @@
 // Layout of the recursion coefficients: d_0 .. d_L, then (a_lm, b_lm) for m = 0 .. L, l = m + 1 .. L.
 // The values, weighted, go to values[block][l * l + l + m][lane]: W neighbours side by side. U blocks run
 // through the recursion together, since each waits for its own previous step. Whole vectors are read: the
-// lanes beyond the last neighbour hold what happens to be there, and nobody looks at their values.
+// lanes beyond the last neighbour hold what happens to be there, zeros or neighbours of centres before. Nobody looks
+// at their values, but they are multiplied by zero (see in_pairs), and so have to be finite.
 template <class T, int W, int U>
 inline void solid_harmonics_blocks(std::int32_t l_max, const double* recursion, double scale, const double* x,
                                    const double* y, const double* z, const double* weight, T* values) {

@@ -19,8 +19,7 @@
 //       same, or have no feature in common.
 //   const T* sum(Workspace&, std::int32_t n_slots, T* features, bool packed) const;
 //       Features of the expanded centres, added up, with zeros for what is nothing but rounding: those that are
-//       present, at their places in `features` or, packed, one run after the other; wherever that is. `features` has
-//       room for vector_slack numbers more.
+//       present, at their places in `features` or, packed, one run after the other; wherever that is.
 //   const double* sizes(const Workspace&) const;
 //       What the terms of each run of the features that were summed amount to, where rounding() is of_runs.
 //   void write(Workspace&, T* features) const;
@@ -62,8 +61,6 @@
 
 namespace atomprint {
 
-// Room behind an array for the last, partly used vector.
-inline constexpr std::size_t vector_slack = 16;
 inline constexpr auto any_number_of_parts = std::size_t(-1) / 2;
 
 // Centres of the structures [first, last) of a batch, and the species of its atoms.
@@ -173,7 +170,7 @@ void write_row(const H& hooks, typename H::Workspace& work, Row&, std::size_t ro
 template <class H, class Row, class Out>
 void add_row(const H& hooks, typename H::Workspace& work, Row& room, SparsePart<Out>& to) {
     const auto& runs = hooks.present(work);
-    grow(room, length_of(runs) + vector_slack);
+    grow(room, length_of(runs));
     to.add(runs, hooks.sum(work, 1, room.data(), true));
     to.end_row();
 }
@@ -224,7 +221,7 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
                               hooks.expand(memory.work, static_cast<std::int32_t>(slot));
                           }
                           const auto& runs = hooks.present(memory.work);
-                          grow(memory.row, length_of(runs) + vector_slack);
+                          grow(memory.row, length_of(runs));
                           const auto* const features =
                               hooks.sum(memory.work, static_cast<std::int32_t>(used), memory.row.data(), true);
                           sums.add(part, members[0], runs, features, hooks.sizes(memory.work));
@@ -358,7 +355,7 @@ void differentiate(const H& hooks, const Environments& in, bool attach, int n_th
         hooks, in, 1, together ? 1 : any_number_of_parts, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             auto& work = memory.work;
-            grow(memory.row, 3 * n + vector_slack);
+            grow(memory.row, 3 * n);
             const std::int64_t* slots = out.slots + in.batch.offsets[run.structure];
             for (std::int64_t c = run.begin; c < run.end; ++c) {
                 const Site at = site(c);

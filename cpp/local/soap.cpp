@@ -20,6 +20,8 @@ constexpr std::int32_t fewest_in_zone = 6;
 // Atoms nearer than this are on the centre, in Å.
 constexpr double on_centre = 1e-6;
 constexpr double not_known = std::numeric_limits<double>::infinity();
+// Room behind an array for the last, partly used vector.
+constexpr std::size_t vector_slack = 16;
 // Coefficients of structures that are kept between the passes of an inner average, in bytes.
 constexpr std::size_t memory_of_means = std::size_t{32} << 20;
 

@@ -56,7 +56,8 @@ _LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
-@public("SOAP", version=1, versions={("dtype", "float32"): 2}, in_recipes=True)
+# Files do not tell which type a dtype object is: these have the version of float32, whose numbers have changed.
+@public("SOAP", version=2, versions={("dtype", "float64"): 1}, in_recipes=True)
 class SOAP(CompiledDescriptor):
     r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
 

@@ -994,7 +994,7 @@ def test_files_hold_public_names_with_versions(saved, monkeypatch, structures, m
 
 def test_other_numbers_and_unknown_names_are_refused(saved, monkeypatch):
     schema = schema_of(saved)
-    known = KNOWN["SOAP"]
+    known = KNOWN["SOAP"]._replace(version=1, versions={})
     with monkeypatch.context() as patch:
         patch.setitem(registry._KNOWN, "SOAP", known._replace(version=2))
         with pytest.raises(ModelFileError, match=r"SOAP with the numbers of its version 1, .* has version 2"):
@@ -1022,9 +1022,22 @@ def test_other_numbers_and_unknown_names_are_refused(saved, monkeypatch):
         with pytest.raises(ModelFileError, match=message):
             load_model(saved)
     opened = schema.replace('"SOAP:1", "__module__": "atomprint"', '"SOAP", "__module__": "atomprint.descriptors.soap"')
-    with_schema(saved, '{"unused": {"__class__": "SOAP:1", "__module__": "atomprint"}, ' + opened[1:])
+    unused = f"SOAP:{KNOWN['SOAP'].version}"
+    with_schema(saved, f'{{"unused": {{"__class__": "{unused}", "__module__": "atomprint"}}, ' + opened[1:])
     with pytest.raises(ModelFileError, match=r"not trusted, .*SOAP"):
         load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "version"),
+    [("float64", 1), (np.float64, 1), ("float32", 2), (np.float32, 2), (np.dtype("float32"), 2)],
+)
+def test_single_precision_has_other_numbers_however_it_is_written(dtype, version):
+    from skops.io import dumps
+
+    data = persist._public(dumps(SOAP(r_cut=3.0, n_max=2, l_max=1, dtype=dtype)))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert f'"SOAP:{version}"' in archive.read("schema.json").decode()
 
 
 def test_what_could_not_be_loaded_is_not_saved(structures, problem, tmp_path):

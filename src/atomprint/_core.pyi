@@ -192,8 +192,10 @@ class Acsf64:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
 
 class Acsf32:
     """Immutable ACSF calculator for one set of parameters."""
@@ -233,8 +235,10 @@ class Acsf32:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
 
 class MatrixKind(enum.Enum):
     coulomb = 0
@@ -356,8 +360,10 @@ class Mbtr64:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
 
 class Mbtr32:
     """Immutable calculator of terms of MBTR, or one of LMBTR."""
@@ -397,8 +403,10 @@ class Mbtr32:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
 
 class LocalKernel:
     """Similarity of two centres, from the scalar product of their features."""
@@ -495,8 +503,10 @@ class Soap64:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
 
 class Soap32:
     """Immutable SOAP calculator for one set of parameters."""
@@ -536,5 +546,7 @@ class Soap32:
     def touched(self, species: int) -> object:
         """Features that depend on the atoms of a species."""
 
-    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], value_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the derivatives of the features by the vectors of `pairs`."""
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """

@@ -110,7 +110,7 @@ void couple_with(const PowerModel<T>& model, const T* cotangent, const T* next, 
             for (std::int32_t f = 0; f < per_l; f += static_cast<std::int32_t>(64 / sizeof(T)))
                 __builtin_prefetch(behind + l * per_l + f);
             const T* matrix = g;
-            if (l == model.l_max && n_max < n_pad) { // nothing can be read behind the last row
+            if ((model.l_max - l) * per_l < n_pad - n_max) { // the last row would be read beyond the end of all
                 for (std::int32_t f = 0; f < per_l; ++f)
                     last[f] = g[f];
                 matrix = last;

@@ -112,6 +112,7 @@ class SOAP(CompiledDescriptor):
         (most 4e-7), which depend on the orientation, and derivatives of about 1e-6 of the largest. Where features are
         divided by their standard deviation, as those of ideal crystals in front of linear models, small ones show it:
         there float64 is the choice, or float64 rounded once to a float32 ``out`` of :meth:`create`.
+        So do "std" and covariance poolings, with up to 5e-3 of the largest.
     species_embedding : array of shape (n_species, n_channels), or an embedding, optional
         Mixes the densities of the species (ascending by atomic number) into channels,
         :math:`c^k = \sum_Z W_{Zk} c^Z`, which then take the place of the species (Willatt 2018; Darby 2023). The

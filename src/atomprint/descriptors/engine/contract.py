@@ -25,7 +25,7 @@ from atomprint.descriptors.engine.given import as_given
 from atomprint.descriptors.engine.numerical import Numerical
 from atomprint.descriptors.engine.overlapped import compute_overlapped, is_long
 from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian, add_by_positions, add_by_strain
-from atomprint.descriptors.engine.parts import arranged, compute_rows
+from atomprint.descriptors.engine.parts import SPARSE_ENTRIES, arranged, compute_rows
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.descriptors.engine.room import fitted, left_after
 from atomprint.descriptors.engine.stream import Piece, pieces
@@ -55,8 +55,6 @@ from atomprint.util.validation import (
     check_periodic,
     check_species,
 )
-
-_MOST_THERE = 2**12
 
 Features: TypeAlias = Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
@@ -781,7 +779,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
 
 def _row_bytes(n_features: int, dtype: np.dtype[Any], sparse: bool) -> int:
     """Return about how much memory a row of features needs; of sparse ones few are there."""
-    return max(1, min(n_features, _MOST_THERE) * (dtype.itemsize + 4) if sparse else n_features * dtype.itemsize)
+    return max(1, min(n_features, SPARSE_ENTRIES) * (dtype.itemsize + 4) if sparse else n_features * dtype.itemsize)
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from atomprint.structures import counted_from
 # Dense scratch for sparse output, and the share of work between two progress messages.
 _CHUNK_BYTES = 16 * 2**20
 # Of a row that is sparse, or so.
-_SPARSE_ENTRIES = 4096
+SPARSE_ENTRIES = 4096
 # Of features before they are rounded, for each thread: they stay in cache, and parts are not too many.
 _ROUNDED_BYTES = 4 * 2**20
 
@@ -64,7 +64,7 @@ def compute_rows(source: Hooks, call: Call, out: Array | None = None) -> DenseRo
             return _in_zeros(source, call)
     rows = new_rows(call, out)
     if isinstance(rows, CsrRows) and source._writes_sparse:
-        n_entries = min(call.n_features, _SPARSE_ENTRIES)
+        n_entries = min(call.n_features, SPARSE_ENTRIES)
         for start, part in [(0, call)] if call.progress is None else parts(call, call.computed, n_entries):
             with counted_from(start):
                 source._compute(part, rows.core)

@@ -47,6 +47,7 @@ ROOMS = [
     "atomprint.learn.study",
     "atomprint.learn",
     "atomprint.report",
+    "atomprint.potentials",
     "atomprint.workflow.saved",
     "atomprint.workflow.recipes",
     "atomprint.workflow.runs",
@@ -81,6 +82,7 @@ PUBLIC = [
     "learn",
     "neighbours",
     "pooling",
+    "potentials",
     "sampling",
 ]
 PUBLIC += ["structures", "testing", "workflow"]
@@ -173,7 +175,7 @@ def test_contributing_draws_what_there_is():
         assert any((place / name).is_file() for place in places), name
 
 
-@pytest.mark.parametrize("package", ["datasets", "learn", "workflow"])
+@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "workflow"])
 def test_names_that_are_imported_when_asked_for_are_listed(package):
     found = importlib.import_module(f"atomprint.{package}")
     assert set(found.__all__) <= set(dir(found))

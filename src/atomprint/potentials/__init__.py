@@ -1,0 +1,13 @@
+"""Interatomic potentials: fitted to energies, forces and stresses, and run."""
+
+from typing import TYPE_CHECKING
+
+from atomprint.util.door import door
+
+if TYPE_CHECKING:
+    from atomprint.potentials.labels import LabelledStructures
+    from atomprint.potentials.terms import Core, PreparedTerm, Term
+
+__getattr__, __dir__ = door(__name__)
+
+__all__ = ["Core", "LabelledStructures", "PreparedTerm", "Term"]

@@ -6,8 +6,9 @@ from atomprint.util.door import door
 
 if TYPE_CHECKING:
     from atomprint.potentials.labels import LabelledStructures
+    from atomprint.potentials.repulsion import Repulsion
     from atomprint.potentials.terms import Core, PreparedTerm, Term
 
 __getattr__, __dir__ = door(__name__)
 
-__all__ = ["Core", "LabelledStructures", "PreparedTerm", "Term"]
+__all__ = ["Core", "LabelledStructures", "PreparedTerm", "Repulsion", "Term"]

@@ -408,6 +408,32 @@ class Mbtr32:
         Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
         """
 
+class PreparedPairs:
+    """Pairs of structures, kept while their atoms move."""
+
+    @property
+    def n_lists(self) -> int:
+        """How often pairs of a structure were listed."""
+
+class PairTable:
+    """Energies of pairs of atoms, tabulated by pair of species."""
+
+    def __init__(self, *, species: Sequence[int], tables: Annotated[NDArray[numpy.float64], dict(shape=(None, None, 6), order='C', device='cpu', writable=False)], ranges: Sequence[float], table_of: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], over_distance: bool) -> None: ...
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        """
+
+    def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
+        """Return what keeps the pairs of these structures between calls."""
+
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """The same for other positions and cells, with the pairs that were kept."""
+
 class LocalKernel:
     """Similarity of two centres, from the scalar product of their features."""
 

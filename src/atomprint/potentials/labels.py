@@ -1,31 +1,69 @@
-"""What a data set says of its structures: energies, forces, stresses, and what kind of configuration each is."""
+"""What a data set says of its structures: energies, forces, stresses, where they stand, and what is wrong with them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
-from atomprint.structures import Batch
-from atomprint.util.types import FloatArray
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from atomprint.formats.folders import row_of
+from atomprint.formats.judge import close_pairs
+from atomprint.formats.labels import is_mask, label_kind, label_of_row, words_of
+from atomprint.formats.reading import open_source
+from atomprint.formats.roles import choose_roles
+from atomprint.formats.source import Row
+from atomprint.formats.structures import atoms_of
+from atomprint.ragged import pick
+from atomprint.structures import Batch, StructureError, as_batch, is_structure
+from atomprint.util.text import counted
+from atomprint.util.types import FloatArray, Indices
+from atomprint.util.validation import check_choice
+
+Key: TypeAlias = str | Sequence[str] | None
+"""Name of a key; several, of which each structure's first is taken; ``""`` for none; None to find it."""
+
+CONVENTIONS = ("stress", "-stress", "virial", "-virial")
+LARGE_FORCE = 100.0
+"""Forces beyond this, in eV/Å, are told of."""
+
+_CONFIGURATIONS = ("config_type", "configuration_type", "config", "configtype")
+_ARGUMENTS = {"energy": "energy_key", "forces": "forces_key", "stress": "stress_key"}
+_PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
+_SAME = 1e-6  # eV, eV/Å, eV/Å^3: labels that differ by less are the same, but for how they were printed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledStructures:
-    """Structures with their labels; NaN where there is none, or where it is masked.
+    """Structures with the energies, forces and stresses that are known of them; nan where one is not.
 
     Parameters
     ----------
     structures : Batch
         The structures, checked.
-    energies : ndarray, shape (n_structures,)
+    energies : ndarray of shape (n,)
         Total energies in eV.
-    forces : ndarray, shape (n_atoms, 3)
-        In eV/Å.
-    stresses : ndarray, shape (n_structures, 3, 3)
-        In eV/Å^3, positive in tension: dE/dstrain / volume.
+    forces : ndarray of shape (n_atoms, 3)
+        In eV/Å, atom by atom of all structures.
+    stresses : ndarray of shape (n, 3, 3)
+        In eV/Å^3, positive in tension: dE/dstrain / V.
     config_types : tuple of str
-        Of each structure; all ``""`` where the data do not say.
-    keys : dict of str to str
-        Under which key each kind of label was found: ``energy``, ``forces``, ``stress``, ``config_type``.
+        Which kind of configuration each is, such as ``"liquid"``; empty where this is not said.
+    keys : mapping of str to str
+        Where ``"energy"``, ``"forces"``, ``"stress"`` and ``"config_type"`` were found; one that was not is left out.
+    places : tuple of str
+        Where each structure comes from, for messages: ``"train.extxyz, structure 3 (line 202)"``; may be left out.
+    notes : tuple of str
+        What was found and chosen, in sentences.
+    warnings : tuple of str
+        What is likely to be a mistake, in sentences.
     """
 
     structures: Batch
@@ -33,7 +71,721 @@ class LabelledStructures:
     forces: FloatArray
     stresses: FloatArray
     config_types: tuple[str, ...]
-    keys: dict[str, str]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n, n_atoms = len(self.structures), len(self.structures.numbers)
+        for name, shape in (("energies", (n,)), ("forces", (n_atoms, 3)), ("stresses", (n, 3, 3))):
+            if (got := getattr(self, name).shape) != shape:
+                raise ValueError(f"{name} must have shape {shape} for these structures, got {got}")
+        if not self.places:
+            object.__setattr__(self, "places", tuple(f"structure {s}" for s in range(n)))
+        for name in ("config_types", "places"):
+            if (number := len(getattr(self, name))) != n:
+                raise ValueError(f"{name} must be given for each of {n} structures, got {number}")
+
+    @classmethod
+    def of(
+        cls,
+        structures: Any,
+        *,
+        energies: npt.ArrayLike | None = None,
+        forces: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
+        stresses: npt.ArrayLike | None = None,
+        config_types: Sequence[str] | None = None,
+    ) -> LabelledStructures:
+        """Return structures with labels that are given as arrays.
+
+        Parameters
+        ----------
+        structures : structure or sequence of structures
+            See :data:`~atomprint.structures.Structures`.
+        energies, forces, stresses : array_like, optional
+            See the class; forces also as a list with an array for each structure, stresses also with six numbers each
+            (xx, yy, zz, yz, xz, xy). nan, or None for a whole structure, where one is not known.
+        config_types : sequence of str, optional
+            See the class.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many labels as structures or atoms.
+        """
+        batch = as_batch(structures, periodic=None)
+        n, n_atoms = len(batch), len(batch.numbers)
+        if isinstance(forces, Sequence) and len(forces) == n and n_atoms != n:
+            parts = zip(forces, batch.n_atoms, strict=True)
+            forces = np.concatenate(
+                [np.full((size, 3), np.nan) if part is None else np.asarray(part, float) for part, size in parts]
+            )
+        stress = np.full((n, 3, 3), np.nan) if stresses is None else np.asarray(stresses, dtype=np.float64)
+        if stress.shape == (n, 6):
+            stress = stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)
+        return _checked(
+            cls(
+                batch,
+                np.full(n, np.nan) if energies is None else np.array(energies, dtype=np.float64),
+                np.full((n_atoms, 3), np.nan) if forces is None else np.array(forces, dtype=np.float64),
+                stress,
+                ("",) * n if config_types is None else tuple(config_types),
+                {
+                    kind: _PLURAL[kind]
+                    for kind, given in zip(_ARGUMENTS, (energies, forces, stresses), strict=True)
+                    if given is not None
+                },
+            )
+        )
 
     def __len__(self) -> int:
         return len(self.structures)
+
+    @cached_property
+    def duplicate_of(self) -> Indices:
+        """Index of the first structure that is the same, its own for one that occurs once; shape (n,)."""
+        return _duplicates(self.structures)
+
+    @property
+    def species(self) -> list[str]:
+        """Symbols of the elements, by atomic number."""
+        return [chemical_symbols[z] for z in np.unique(self.structures.numbers)]
+
+    @property
+    def volumes(self) -> FloatArray:
+        """Volume of the cell of each structure in Å^3; 0 where it has none."""
+        found: FloatArray = np.abs(np.linalg.det(self.structures.cells))
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For how many structures (energies, stresses) and atoms (forces) each label is known."""
+        return {
+            "energy": int(np.isfinite(self.energies).sum()),
+            "forces": int(np.isfinite(self.forces).all(axis=1).sum()),
+            "stress": int(np.isfinite(self.stresses).all(axis=(1, 2)).sum()),
+        }
+
+    def pick(self, structures: npt.ArrayLike) -> LabelledStructures:
+        """Return some of the structures, in this order; what was said of all of them is said of these."""
+        chosen = np.arange(len(self))[np.asarray(structures)]
+        atoms, _ = pick(self.structures.offsets, chosen)
+        return replace(
+            self,
+            structures=self.structures.pick(chosen),
+            energies=self.energies[chosen],
+            forces=self.forces[atoms],
+            stresses=self.stresses[chosen],
+            config_types=tuple(self.config_types[s] for s in chosen),
+            places=tuple(self.places[s] for s in chosen),
+        )
+
+    def summary(self) -> str:
+        """Return in a sentence how many structures there are, and which labels, from which keys."""
+        counts = self.counts
+        said = []
+        for kind, n_all, what in (
+            ("energy", len(self), "energies"),
+            ("forces", len(self.structures.numbers), "forces on atoms"),
+            ("stress", len(self), "stresses"),
+        ):
+            if kind in self.keys:
+                share = f"{counts[kind]:,}" + (f" of {n_all:,}" if counts[kind] < n_all else "")
+                said.append(f"{share} {what} ({self.keys[kind]})")
+        elements = ", ".join(self.species)
+        what = f"{counted(len(self), 'structure')} with {counted(len(self.structures.numbers), 'atom')} of {elements}"
+        return f"{what}: {', '.join(said)}"
+
+
+class _Item(NamedTuple):
+    """A structure, its row, and where it comes from."""
+
+    atoms: Any
+    row: Row
+    place: str
+
+
+def read_labels(
+    structures: Any,
+    *,
+    energy_key: Key = None,
+    forces_key: Key = None,
+    stress_key: Key = None,
+    stress_convention: str | None = None,
+    config_key: str | None = None,
+    on_error: str = "raise",
+) -> LabelledStructures:
+    """Read structures with their energies, forces and stresses.
+
+    Parameters
+    ----------
+    structures : path, structure, or sequence of these
+        Files (extended xyz, trajectories, output of VASP, ASE databases, JSON), or ``ase.Atoms`` and pymatgen objects.
+        Labels are looked for in ``info``, ``arrays`` and results of calculators, which are never asked to compute.
+        :class:`LabelledStructures` are returned as they are.
+    energy_key, forces_key, stress_key : str, sequence of str or None
+        Where labels are. Several keys: of each structure the first that it has. ``""``: none are used. None is the only
+        key with a usual name, or the one that has the values of all others that there are.
+    stress_convention : {"stress", "-stress", "virial", "-virial"} or None
+        What the numbers of ``stress_key`` are: ``"stress"`` in eV/Å^3, positive in tension (ASE's); ``"-stress"``,
+        positive in compression; ``"virial"`` in eV, -V times the stress, -dE/dstrain (QUIP's); ``"-virial"`` in eV,
+        dE/dstrain. None goes by the name of the key, and by how its values change with the volume.
+    config_key : str or None
+        Key that tells what kind of configuration each is; None is ``"config_type"``, if it is there.
+    on_error : {"raise", "skip"}
+        What to do with a structure or label that cannot be read: raise, or leave out the structure and say so.
+
+    Returns
+    -------
+    LabelledStructures
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If a key does not exist; the message lists those that do. If several keys have different values, or none of
+        them is there for all structures; the message lists them and says which argument settles it. If the sign of
+        stresses cannot be known. If there are no labels at all. If a structure or a label cannot be read; the
+        message names it.
+    """
+    if isinstance(structures, LabelledStructures):
+        return structures
+    check_choice("on_error", on_error, ("raise", "skip"))
+    if stress_convention is not None:
+        check_choice("stress_convention", stress_convention, CONVENTIONS)
+    reader = _Reader(on_error == "skip")
+    items = reader.items(structures)
+    batch, items = reader.batch(items)
+    asked = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    found: dict[str, tuple[str, list[Any]]] = {}
+    for kind, key in asked.items():
+        chosen = _choose(kind, _as_keys(key, _ARGUMENTS[kind]), items, reader)
+        if chosen is not None:
+            found[kind] = chosen
+    if reader.bad:
+        kept = [s for s in range(len(items)) if s not in reader.bad]
+        reader.leave_out(items)
+        if not kept:
+            raise ValueError(f"no structure can be used; {reader.left[0]}")
+        items = [items[s] for s in kept]
+        batch = batch.pick(kept)
+        found = {kind: (key, [values[s] for s in kept]) for kind, (key, values) in found.items()}
+    if not found:
+        raise ValueError(_none_found(items, asked))
+    return reader.labelled(batch, items, found, stress_convention, config_key)
+
+
+def _as_keys(key: Key, argument: str) -> tuple[str, ...] | None:
+    """Return keys as a tuple, which is empty for none; None if they are to be found."""
+    if key is None:
+        return None
+    keys = (key,) if isinstance(key, str) else tuple(key)
+    for name in keys:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must be a name or several names, got {name!r}")
+    return tuple(name for name in keys if name)
+
+
+class _Reader:
+    """Reads structures and their labels, and keeps what there is to say of them."""
+
+    def __init__(self, skip: bool) -> None:
+        self.skip = skip
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.left: list[str] = []
+        self.bad: dict[int, str] = {}
+
+    def items(self, structures: Any) -> list[_Item]:
+        """Return structures with what is said of each."""
+        if isinstance(structures, str | PathLike):
+            found = self._of_file(Path(structures), alone=True)
+        elif is_structure(structures):
+            found = [self._of_object(structures, 0)]
+        elif isinstance(structures, Batch):
+            found = [_Item(atoms, Row(structure=atoms), f"structure {s}") for s, atoms in enumerate(structures)]
+        elif isinstance(structures, Iterable):
+            found = []
+            for item in structures:
+                if isinstance(item, str | PathLike):
+                    found += self._of_file(Path(item), alone=False)
+                else:
+                    found.append(self._of_object(item, len(found)))
+        else:
+            raise TypeError(
+                f"structures must be files or structures, or a sequence of these, got {type(structures).__name__}"
+            )
+        if not found:
+            why = f": {self.left[0]}" if self.left else ""
+            raise ValueError(f"structures must hold at least one structure that can be read{why}")
+        return found
+
+    def _of_file(self, path: Path, alone: bool) -> list[_Item]:
+        _, source = open_source(path)
+        self.notes += source.notes
+        roles = choose_roles(source, targets={}, structure=None, formula=None, id_=None, groups={})
+        if not roles.has_structures:
+            raise ValueError(f"{path.name} has formulas, but no structures")
+        found = []
+        for number, row in enumerate(source.rows):
+            line = "" if row.line is None else f" (line {row.line})"
+            place = f"{path.name}, structure {number}{f' ({row.id})' if row.id else line}"
+            try:
+                if row.problem is not None:
+                    raise ValueError(row.problem[1])
+                raw = row.structure if roles.structure is None else row.get(roles.structure)
+                atoms = atoms_of(raw, path.parent, allow_close=True)
+            except ValueError as error:
+                if not self.skip:
+                    raise ValueError(f"{place}: {error}") from error
+                self.left.append(f"{place}: {error}")
+                continue
+            found.append(_Item(atoms, self._fresh(row, atoms, place), place))
+        return found
+
+    def _of_object(self, item: Any, index: int) -> _Item:
+        place = f"structure {index}"
+        if isinstance(item, Atoms):
+            return _Item(item, self._fresh(row_of(item), item, place), place)
+        fields = getattr(item, "properties", None)
+        arrays = getattr(item, "site_properties", None)
+        fields, arrays = (dict(said) if isinstance(said, Mapping) else {} for said in (fields, arrays))
+        return _Item(item, Row(fields, item, arrays), place)
+
+    def _fresh(self, row: Row, atoms: Any, place: str) -> Row:
+        """Return a row without results of a calculator that belong to other positions."""
+        calc = getattr(atoms, "calc", None)
+        of = getattr(calc, "atoms", None)
+        results = getattr(calc, "results", None)
+        if not results or not isinstance(of, Atoms):
+            return row
+        if (
+            len(of) == len(atoms)
+            and np.array_equal(of.numbers, atoms.numbers)
+            and np.array_equal(of.positions, atoms.positions)
+            and np.array_equal(of.cell.array, atoms.cell.array)
+            and np.array_equal(of.pbc, atoms.pbc)
+        ):
+            return row
+        self.warnings.append(
+            f"{place}: the results of its calculator belong to other positions (the atoms moved since, or several "
+            "structures share one calculator), and are not used."
+        )
+        bare = atoms.copy()
+        return row_of(bare)
+
+    def batch(self, items: list[_Item]) -> tuple[Batch, list[_Item]]:
+        """Return structures as a batch, and those that are in it."""
+        try:
+            return as_batch([item.atoms for item in items], periodic=None), items
+        except StructureError as error:
+            if not self.skip:
+                raise ValueError(f"{items[error.index].place}: {error.reason}") from error
+        kept = []
+        for item in items:
+            try:
+                as_batch([item.atoms], periodic=None)
+            except StructureError as error:
+                self.left.append(f"{item.place}: {error.reason}")
+            else:
+                kept.append(item)
+        if not kept:
+            raise ValueError(f"structures must hold at least one structure that can be used; {self.left[0]}")
+        return as_batch([item.atoms for item in kept], periodic=None), kept
+
+    def leave_out(self, items: list[_Item]) -> None:
+        """Note structures whose labels cannot be read."""
+        self.left += [f"{items[s].place}: {reason}" for s, reason in sorted(self.bad.items())]
+
+    def labelled(
+        self,
+        batch: Batch,
+        items: list[_Item],
+        found: Mapping[str, tuple[str, list[Any]]],
+        convention: str | None,
+        config_key: str | None,
+    ) -> LabelledStructures:
+        """Return structures and labels in the units of this package, with what there is to say of them."""
+        energies, stresses = np.full(len(batch), np.nan), np.full((len(batch), 3, 3), np.nan)
+        forces = np.full((len(batch.numbers), 3), np.nan)
+        if "energy" in found:
+            key, values = found["energy"]
+            energies[:] = [np.nan if value is None else value for value in values]
+            if {"per", "atom"} <= words_of(key):
+                energies *= batch.n_atoms
+                self.notes.append(f"{key!r} is an energy per atom by its name: multiplied by the number of atoms.")
+        if "forces" in found:
+            key, values = found["forces"]
+            for s, value in enumerate(values):
+                if value is not None:
+                    forces[batch.offsets[s] : batch.offsets[s + 1]] = value
+            if label_kind(key.split(" or ")[0]) == "gradient":
+                forces *= -1
+                self.notes.append(f"{key!r} is the derivative of the energy by its name: forces are its negative.")
+            self._mask(batch, items, forces)
+        if "stress" in found:
+            key, values = found["stress"]
+            for s, value in enumerate(values):
+                if value is not None:
+                    stresses[s] = value
+            stresses = self._stresses(batch, key, stresses, convention)
+        keys = {kind: key for kind, (key, _) in found.items()}
+        config_types, config_key = self._configurations(items, config_key)
+        if config_key:
+            keys["config_type"] = config_key
+        if self.left:
+            more = f"; and {len(self.left) - 3} more" if len(self.left) > 3 else ""
+            self.warnings.append(f"Left out, {counted(len(self.left), 'structure')}: {'; '.join(self.left[:3])}{more}.")
+        return _checked(
+            LabelledStructures(
+                batch,
+                energies,
+                forces,
+                stresses,
+                config_types,
+                keys,
+                tuple(item.place for item in items),
+                tuple(self.notes),
+                tuple(self.warnings),
+            )
+        )
+
+    def _mask(self, batch: Batch, items: list[_Item], forces: FloatArray) -> None:
+        """Put nan where a mask of the file says that forces are not to be used."""
+        n_masked = 0
+        for s, item in enumerate(items):
+            for name in item.row.arrays:
+                mask = np.asarray(item.row.arrays[name])
+                if is_mask(name) and mask.dtype.kind in "biu" and mask.shape == (batch.n_atoms[s],):
+                    own = forces[batch.offsets[s] : batch.offsets[s + 1]]
+                    off = ~mask.astype(bool) & np.isfinite(own).all(axis=1)
+                    own[off] = np.nan
+                    n_masked += int(off.sum())
+        if n_masked:
+            self.notes.append(f"Forces on {counted(n_masked, 'atom')} are left out, as a mask in the file says.")
+
+    def _configurations(self, items: list[_Item], key: str | None) -> tuple[tuple[str, ...], str]:
+        names = {name for item in items for name in item.row.fields}
+        if key:
+            if key not in names:
+                raise ValueError(f"config_key: no key {key!r}: there are {_listed(names)}")
+        elif key is None:
+            key = next((name for name in _CONFIGURATIONS if name in names), "")
+        values = [item.row.fields.get(key) if key else None for item in items]
+        return tuple("" if value is None else str(value) for value in values), key
+
+    def _stresses(self, batch: Batch, key: str, values: FloatArray, convention: str | None) -> FloatArray:
+        """Return stresses in eV/Å^3, positive in tension."""
+        volumes = np.abs(np.linalg.det(batch.cells))
+        known = np.isfinite(values).all(axis=(1, 2))
+        flat = volumes < 1e-6
+        if (known & flat).any():
+            self.notes.append(
+                f"{key!r} is not used for {counted(int((known & flat).sum()), 'structure')} without a cell: "
+                "a stress needs a volume."
+            )
+            values[flat] = np.nan
+            known &= ~flat
+        skew = np.abs(values - values.swapaxes(1, 2)).max(axis=(1, 2))
+        size = np.abs(values).max(axis=(1, 2))
+        if (crooked := known & (skew > 1e-3 * size + 1e-6)).any():
+            self.warnings.append(
+                f"{key!r} is not symmetric for {counted(int(crooked.sum()), 'structure')}: its symmetric part is used."
+            )
+        values = (values + values.swapaxes(1, 2)) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_volume = values / volumes[:, None, None]
+        kinds = {label_kind(name) for name in key.split(" or ")}
+        named = {"virial"} if kinds == {"virial"} else {"stress"} if kinds == {"stress"} else set()
+        if convention is None and not named:
+            raise ValueError(
+                f"stress_convention must be given, since the name {key!r} does not tell what its numbers are: 'stress' "
+                "(eV/Å^3, positive in tension), '-stress', 'virial' (eV, -V times that), or '-virial'"
+            )
+        is_virial = convention.endswith("virial") if convention is not None else named == {"virial"}
+        raw = per_volume if is_virial else values
+        told = _sign_of(batch, raw, volumes)
+        usual = -1 if is_virial else 1
+        if convention is not None:
+            sign = (-1 if convention.startswith("-") else 1) * usual
+            if told and told != sign:
+                self.warnings.append(
+                    f"With stress_convention={convention!r}, compressed cells would be in tension: is the sign of "
+                    f"{key!r} the other one?"
+                )
+        elif told == -usual:
+            name = "virial" if is_virial else "stress"
+            raise ValueError(
+                f"stress_convention must be given for {key!r}: by its name it is "
+                + ("-V times the stress" if is_virial else "positive in tension")
+                + ", but then compressed cells would be in tension. "
+                f"stress_convention='-{name}' turns the sign, stress_convention={name!r} takes it as it is"
+            )
+        elif is_virial and not told and known.any():
+            raise ValueError(
+                f"stress_convention must be given for {key!r}: 'virial' where it is -V times the stress (QUIP), "
+                "'-virial' where it is +V times the stress; the volumes of these structures do not tell"
+            )
+        else:
+            sign = usual
+            if is_virial and known.any():
+                self.notes.append(
+                    f"{key!r} is -V times the stress (positive in tension), as its changes with the volume tell."
+                )
+        return sign * raw
+
+
+def _choose(
+    kind: str, asked: tuple[str, ...] | None, items: list[_Item], reader: _Reader
+) -> tuple[str, list[Any]] | None:
+    """Return the key of a label and its values, in the file's own units; None if there is none, or none is wanted."""
+    if asked == ():
+        return None
+    argument = _ARGUMENTS[kind]
+    names: dict[str, None] = {}
+    for item in items:
+        names.update(dict.fromkeys(item.row.names()))
+    if asked is not None:
+        missing = [name for name in asked if name not in names]
+        if missing:
+            raise ValueError(f"{argument}: no key {missing[0]!r}: there are {_listed(names)}")
+        columns = {name: _column(name, kind, items) for name in asked}
+        values: list[Any] = [None] * len(items)
+        for s in range(len(items)):
+            for name in asked:
+                value, problem = columns[name][s]
+                if problem:
+                    _refuse(reader, items, s, problem)
+                elif value is not None and values[s] is None:
+                    values[s] = value
+        return " or ".join(asked), values
+    wanted = {"energy": ("energy",), "forces": ("forces", "gradient"), "stress": ("stress", "virial")}[kind]
+    candidates = {}
+    for name in names:
+        if label_kind(name) in wanted:
+            column = _column(name, label_kind(name), items)
+            if any(value is not None for value, _ in column) or (any(problem for _, problem in column)):
+                candidates[name] = column
+    # Of names that only look like it, such as that of a table, nothing can be read at all.
+    readable = {name: column for name, column in candidates.items() if any(value is not None for value, _ in column)}
+    candidates = readable or candidates
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda name: sum(value is not None for value, _ in candidates[name]))
+    if len(candidates) > 1:
+        best = _only(kind, candidates, items, reader)
+    for s, (_, problem) in enumerate(candidates[best]):
+        if problem:
+            _refuse(reader, items, s, problem)
+    return best, [value for value, _ in candidates[best]]
+
+
+def _refuse(reader: _Reader, items: list[_Item], s: int, problem: str) -> None:
+    if not reader.skip:
+        raise ValueError(f"{items[s].place}: {problem}")
+    reader.bad.setdefault(s, problem)
+
+
+_Column: TypeAlias = list[tuple[Any, str]]
+
+
+def _column(name: str, kind: str, items: list[_Item]) -> _Column:
+    """Return the values of a key for all structures, and what is wrong with each."""
+    found: _Column = []
+    for item in items:
+        try:
+            found.append((label_of_row(item.row, name, kind, len(item.atoms)), ""))
+        except ValueError as error:
+            found.append((None, str(error)))
+    return found
+
+
+def _only(kind: str, candidates: Mapping[str, _Column], items: list[_Item], reader: _Reader) -> str:
+    """Return the key that has all that the others have; raise where they differ, or none of them has."""
+    argument = _ARGUMENTS[kind]
+    has = {name: {s for s, (value, _) in enumerate(column) if value is not None} for name, column in candidates.items()}
+    best = max(candidates, key=lambda name: len(has[name]))
+    signed = {name: _comparable(kind, name, column, items) for name, column in candidates.items()}
+    listed = "; ".join(f"{name!r} in {len(has[name])} of {len(items)} structures" for name in candidates)
+    for other in candidates:
+        if other == best:
+            continue
+        for s in sorted(has[best] & has[other]):
+            one, two = signed[best][s], signed[other][s]
+            # A virial and a stress are the same whatever its sign.
+            loose = kind == "stress" and label_kind(best) != label_kind(other)
+            gap = min(_gap(one, two), _gap(one, -two) if loose else np.inf)
+            if gap > _SAME * max(1.0, float(np.nanmax(np.abs(one), initial=0.0)) if not loose else 1.0):
+                raise ValueError(
+                    f"{argument} must be given, since several keys may be meant and they differ: {listed}; "
+                    f"of {items[s].place}, {best!r} and {other!r} differ by {gap:.3g} {_UNITS[kind]}"
+                    + (
+                        ". Forces are mostly the derivative of the free energy"
+                        if any("free" in words_of(name) for name in (best, other))
+                        else ""
+                    )
+                )
+        if not has[other] <= has[best]:
+            both = f"({best!r}, {other!r})"
+            raise ValueError(
+                f"{argument} must be given, since no key has all {_PLURAL[kind]}: {listed}. "
+                f"{argument}={both} takes the first that a structure has; one name leaves the other out"
+            )
+    same = ", ".join(repr(name) for name in candidates if name != best)
+    reader.notes.append(f"{_PLURAL[kind].capitalize()} are those of {best!r}; {same} says the same.")
+    return best
+
+
+_UNITS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å^3"}
+
+
+def _comparable(kind: str, name: str, column: _Column, items: list[_Item]) -> list[Any]:
+    values = [value for value, _ in column]
+    if label_kind(name) == "gradient":
+        return [None if value is None else -value for value in values]
+    if label_kind(name) == "virial":
+        return [
+            None if value is None else value / max(abs(float(np.linalg.det(_cell(item.atoms)))), 1e-12)
+            for value, item in zip(values, items, strict=True)
+        ]
+    return values
+
+
+def _cell(atoms: Any) -> Any:
+    if isinstance(atoms, Atoms):
+        return atoms.cell.array
+    lattice = getattr(atoms, "lattice", None)
+    return np.zeros((3, 3)) if lattice is None else lattice.matrix
+
+
+def _gap(one: Any, two: Any) -> float:
+    difference = np.abs(np.asarray(one) - np.asarray(two))
+    return float(np.nanmax(difference, initial=0.0)) if np.isfinite(difference).any() else 0.0
+
+
+def _listed(names: Iterable[str], most: int = 30) -> str:
+    known = list(names)
+    rest = f" and {len(known) - most} more" if len(known) > most else ""
+    return (", ".join(map(repr, known[:most])) + rest) or "none"
+
+
+def _none_found(items: list[_Item], asked: Mapping[str, Key]) -> str:
+    names = dict.fromkeys(name for item in items for name in item.row.names())
+    what = f"structures have no energies, forces or stresses: there are the keys {_listed(names)}"
+    if any(asked.values()):
+        return f"{what}, and none of those that were asked for has a value"
+    if any(getattr(item.atoms, "calc", None) is not None for item in items):
+        return f"{what}. They have a calculator, which was not asked to compute: call get_forces() of each before"
+    return f"{what}; energy_key, forces_key and stress_key say which of them are labels"
+
+
+def _sign_of(batch: Batch, stresses: FloatArray, volumes: FloatArray) -> int:
+    """Return 1 if the trace of the stress grows with the volume, as tension does, -1 if it falls, 0 if nobody can tell.
+
+    Structures of the same composition are compared, by ranks of their volumes per atom.
+    """
+    trace = np.trace(stresses, axis1=1, axis2=2)
+    known = np.isfinite(trace) & (volumes > 1e-6)
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for s in np.flatnonzero(known):
+        z, n = np.unique(batch.numbers[batch.offsets[s] : batch.offsets[s + 1]], return_counts=True)
+        n = n // np.gcd.reduce(n)
+        groups.setdefault(tuple(zip(z.tolist(), n.tolist(), strict=True)), []).append(int(s))
+    total = weight = 0.0
+    for members in groups.values():
+        v = volumes[members] / batch.n_atoms[members]
+        if len(members) < 4 or v.max() < 1.01 * v.min():
+            continue
+        rank_v, rank_t = (np.argsort(np.argsort(x)).astype(np.float64) for x in (v, trace[members]))
+        total += len(members) * float(np.corrcoef(rank_v, rank_t)[0, 1])
+        weight += len(members)
+    mean = total / weight if weight else 0.0
+    return int(np.sign(mean)) if abs(mean) > 0.5 else 0
+
+
+def _duplicates(batch: Batch) -> Indices:
+    """Return for each structure the first that has the same atoms at the same places, to 1e-5 Å, in the same order."""
+    first: dict[bytes, int] = {}
+    found = np.zeros(len(batch), dtype=np.intp)
+    for s in range(len(batch)):
+        own = slice(batch.offsets[s], batch.offsets[s + 1])
+        parts = (
+            batch.numbers[own],
+            np.round(batch.positions[own], 5) + 0.0,
+            np.round(batch.cells[s], 5) + 0.0,
+            batch.pbc[s],
+        )
+        found[s] = first.setdefault(b"".join(part.tobytes() for part in parts), s)
+    return found
+
+
+def _checked(labels: LabelledStructures) -> LabelledStructures:
+    """Return structures with labels that are finite or nan, and with all that there is to say of them."""
+    notes, warnings = list(labels.notes), list(labels.warnings)
+    for name in ("energies", "forces", "stresses"):
+        values = getattr(labels, name)
+        if n := int(np.isinf(values).sum()):
+            values[np.isinf(values)] = np.nan
+            warnings.append(f"{counted(n, 'number')} of the {name} are infinite, and not used.")
+    if not any(labels.counts.values()):
+        raise ValueError("structures have no energies, forces or stresses that are finite numbers")
+    batch = labels.structures
+    for name, lacks in (
+        ("energy", np.isnan(labels.energies)),
+        ("forces", _any_in(batch, np.isnan(labels.forces.sum(axis=1)))),
+        ("stress", np.isnan(labels.stresses.sum(axis=(1, 2)))),
+    ):
+        if name in labels.keys and lacks.any():
+            where = [labels.places[s] for s in np.flatnonzero(lacks)]
+            more = f" and {len(where) - 3} more" if len(where) > 3 else ""
+            which = "Some forces" if name == "forces" else _PLURAL[name].capitalize()
+            notes.append(
+                f"{which} are missing for {len(where)} of {counted(len(labels), 'structure')} "
+                f"({', '.join(where[:3])}{more}): the fit uses what there is."
+            )
+    if (n := len(labels) - len(np.unique(labels.duplicate_of))) > 0:
+        warnings += _on_duplicates(labels, n)
+    if found := close_pairs(batch.core()):
+        s, atom, other, distance, _ = found[0]
+        more = f"; {len(found)} structures have such atoms" if len(found) > 1 else ""
+        z = batch.numbers[batch.offsets[s] :]
+        one, two = (f"{i} ({chemical_symbols[z[i]]})" for i in (atom, other))
+        warnings.append(
+            f"{labels.places[s]}: atoms {one} and {two} are {distance:.3g} Å apart, nearer than atoms come in "
+            f"matter{more}."
+        )
+    sizes = np.linalg.norm(labels.forces, axis=1)
+    if (large := sizes > LARGE_FORCE).any():
+        atom = int(np.nanargmax(sizes))
+        s, inside = batch.locate(atom)
+        warnings.append(
+            f"{counted(int(large.sum()), 'force')} above {LARGE_FORCE:g} eV/Å, the largest {sizes[atom]:.4g} eV/Å on "
+            f"atom {inside} of {labels.places[s]}: they draw the fit to themselves. Are the units eV/Å?"
+        )
+    return replace(labels, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _any_in(batch: Batch, atoms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return for each structure whether one of its atoms is."""
+    sums = np.concatenate([[0], np.cumsum(atoms)])
+    found: npt.NDArray[np.bool_] = sums[batch.offsets[1:]] > sums[batch.offsets[:-1]]
+    return found
+
+
+def _on_duplicates(labels: LabelledStructures, n: int) -> list[str]:
+    again = np.flatnonzero(labels.duplicate_of != np.arange(len(labels)))
+    first = labels.duplicate_of[again]
+    pair = f"{labels.places[again[0]]} is {labels.places[first[0]]}"
+    are = "is" if n == 1 else "are"
+    more = ", …" if n > 1 else ""
+    said = [f"{counted(n, 'structure')} {are} the same as one before, and count again ({pair}{more})."]
+    gaps = np.abs(labels.energies[again] - labels.energies[first]) / labels.structures.n_atoms[again]
+    if np.nanmax(np.nan_to_num(gaps), initial=0.0) > 1e-4:
+        worst = int(np.nanargmax(np.nan_to_num(gaps)))
+        said.append(
+            f"The same structure has different energies: {labels.places[again[worst]]} and "
+            f"{labels.places[first[worst]]} differ by {1000 * gaps[worst]:.3g} meV/atom."
+        )
+    return said

@@ -1,0 +1,299 @@
+"""Labels are found where they are, never taken from another key in silence, and judged."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from atomprint.potentials import LabelledStructures, find_references, read_labels
+
+COPPER = 'Lattice="3.6 0 0 0 3.6 0 0 0 3.6" pbc="T T T"'
+
+
+def frame(said="", columns="", values=("", ""), cell=COPPER, symbols=("Cu", "Cu"), places=("0 0 0", "1.8 1.8 0")):
+    """Return a frame of extended xyz with two atoms, or others."""
+    rows = [" ".join(row) for row in zip(symbols, places, values, strict=True)]
+    head = f"{cell} Properties=species:S:1:pos:R:3{columns and ':' + columns} {said}"
+    return "\n".join([str(len(rows)), head, *rows, ""])
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes frames to a file."""
+
+    def write(*frames, name="train.extxyz"):
+        path = tmp_path / name
+        path.write_text("".join(frames))
+        return path
+
+    return write
+
+
+FORCES = ("forces:R:3", ("0.1 0 0", "-0.1 0 0"))
+
+
+def emt_copper(strain=0.0, seed=0):
+    """Return rattled copper with what EMT says of it."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell * (1 + strain), scale_atoms=True)
+    atoms.rattle(0.05, seed=seed)
+    calc = EMT()
+    atoms.calc = calc
+    results = {
+        "energy": atoms.get_potential_energy(),
+        "forces": atoms.get_forces(),
+        "stress": atoms.get_stress(),
+    }
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms, results
+
+
+def test_usual_keys_are_found(written):
+    path = written(frame("energy=-7.5 config_type=bulk", *FORCES), frame("energy=-7.4", *FORCES))
+    found = read_labels(path)
+    assert found.energies.tolist() == [-7.5, -7.4]
+    assert found.forces[1].tolist() == [-0.1, 0, 0]
+    assert found.keys == {"energy": "energy", "forces": "forces", "config_type": "config_type"}
+    assert found.config_types == ("bulk", "")
+    assert np.isnan(found.stresses).all()
+    assert found.places[1] == "train.extxyz, structure 1 (line 5)"
+
+
+@pytest.mark.parametrize(
+    "key", ["energy", "free_energy", "REF_energy", "dft_energy", "Energy", "dftEnergy", "total_energy", "E"]
+)
+def test_energies_have_many_names(written, key):
+    assert read_labels(written(frame(f"{key}=-7.5"))).keys == {"energy": key}
+
+
+@pytest.mark.parametrize(
+    "key", ["energy_per_atom", "formation_energy", "energy_weight", "fermi_energy", "max_force", "energy_error"]
+)
+def test_what_only_sounds_like_a_label_is_none(written, key):
+    with pytest.raises(ValueError, match=rf"no energies, forces or stresses: there are the keys .*'{key}'"):
+        read_labels(written(frame(f"{key}=1.0")))
+
+
+@pytest.mark.parametrize("key", ["force", "forces", "REF_forces", "dft_force"])
+def test_forces_have_many_names(written, key):
+    assert read_labels(written(frame("", f"{key}:R:3", FORCES[1]))).keys == {"forces": key}
+
+
+def test_keys_that_differ_are_no_choice_of_ours(written):
+    path = written(frame("energy=-7.5 REF_energy=-9.5"))
+    with pytest.raises(ValueError, match=r"energy_key must be given.*'energy' in 1 of 1.*'REF_energy'.*differ by 2 eV"):
+        read_labels(path)
+    assert read_labels(path, energy_key="REF_energy").energies.tolist() == [-9.5]
+
+
+def test_keys_that_say_the_same_are_told(written):
+    found = read_labels(written(frame("energy=-7.5 free_energy=-7.5")))
+    assert found.energies.tolist() == [-7.5]
+    assert any("says the same" in note for note in found.notes)
+
+
+def test_no_key_for_all_is_no_choice_of_ours(written):
+    path = written(frame("energy=-7.5"), frame("REF_energy=-9.5"))
+    with pytest.raises(ValueError, match=r"no key has all energies: 'energy' in 1 of 2.*'REF_energy' in 1 of 2"):
+        read_labels(path)
+    assert read_labels(path, energy_key=("energy", "REF_energy")).energies.tolist() == [-7.5, -9.5]
+    assert read_labels(path, energy_key="energy").counts["energy"] == 1
+
+
+def test_a_key_that_does_not_exist_lists_those_that_do(written):
+    with pytest.raises(ValueError, match=r"forces_key: no key 'dft_forces': there are .*'energy'.*'forces'"):
+        read_labels(written(frame("energy=-7.5", *FORCES)), forces_key="dft_forces")
+
+
+def test_a_key_may_be_left_out(written):
+    found = read_labels(written(frame("energy=-7.5", *FORCES)), forces_key="")
+    assert set(found.keys) == {"energy"}
+    assert np.isnan(found.forces).all()
+
+
+def test_results_of_calculators_are_found_and_units_kept():
+    atoms, results = emt_copper()
+    found = read_labels([atoms])
+    assert found.energies[0] == results["energy"]
+    np.testing.assert_array_equal(found.forces, results["forces"])
+    np.testing.assert_array_equal(found.stresses[0][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], results["stress"])
+
+
+def test_results_of_other_positions_are_not_used():
+    atoms, _ = emt_copper()
+    moved = atoms.copy()
+    moved.calc = atoms.calc
+    moved.positions[0] += 0.1
+    found = read_labels([atoms, moved])
+    assert found.counts["energy"] == 1
+    assert "belong to other positions" in found.warnings[0]
+
+
+def test_a_calculator_is_not_asked():
+    atoms = bulk("Cu")
+    atoms.calc = EMT()
+    with pytest.raises(ValueError, match="calculator, which was not asked to compute"):
+        read_labels(atoms)
+
+
+def test_stresses_are_six_or_nine_numbers(written):
+    nine = frame('REF_stress="1 6 5 6 2 4 5 4 3"')
+    six = frame('REF_stress="1 2 3 4 5 6"')
+    for text in (nine, six):
+        assert read_labels(written(text)).stresses[0].tolist() == [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
+    with pytest.raises(ValueError, match=r"structure 0 \(line 1\): 'REF_stress' must be six or nine numbers"):
+        read_labels(written(frame('REF_stress="1 2 3"')))
+
+
+def strained():
+    return [emt_copper(strain, seed) for seed, strain in enumerate(np.linspace(-0.06, 0.04, 6))]
+
+
+@pytest.mark.parametrize(("key", "sign"), [("virial", -1), ("stress", 1)])
+def test_the_sign_of_stresses_is_told_by_volumes(key, sign):
+    structures, wanted = [], []
+    for atoms, results in strained():
+        bare = atoms.copy()
+        s = results["stress"]
+        full = np.array([[s[0], s[5], s[4]], [s[5], s[1], s[3]], [s[4], s[3], s[2]]])
+        wanted.append(full)
+        bare.info["REF_" + key] = full * (sign * atoms.get_volume() if key == "virial" else 1)
+        structures.append(bare)
+    np.testing.assert_allclose(read_labels(structures).stresses, wanted, rtol=1e-12)
+    turned = [atoms.copy() for atoms in structures]
+    for atoms in turned:
+        atoms.info["REF_" + key] = -atoms.info["REF_" + key]
+    with pytest.raises(ValueError, match=rf"stress_convention must be given for 'REF_{key}'.*'-{key}' turns the sign"):
+        read_labels(turned)
+    np.testing.assert_allclose(read_labels(turned, stress_convention=f"-{key}").stresses, wanted, rtol=1e-12)
+    assert "compressed cells would be in tension" in read_labels(turned, stress_convention=key).warnings[0]
+
+
+def test_the_sign_of_a_virial_is_asked_for_where_nothing_tells(written):
+    path = written(frame('virial="1 0 0 0 1 0 0 0 1"'))
+    with pytest.raises(ValueError, match="stress_convention must be given for 'virial'"):
+        read_labels(path)
+    volume = 3.6**3
+    assert read_labels(path, stress_convention="virial").stresses[0, 0, 0] == pytest.approx(-1 / volume, rel=1e-12)
+
+
+def test_a_stress_needs_a_volume(written):
+    found = read_labels(written(frame('energy=1 stress="1 0 0 0 1 0 0 0 1"', cell='pbc="F F F"')))
+    assert np.isnan(found.stresses).all()
+    assert any("without a cell" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "inf"])
+def test_missing_and_infinite_labels_are_left_out_and_counted(written, word):
+    found = read_labels(
+        written(frame(f"energy={word}", *FORCES), frame("energy=-7.4", "forces:R:3", ("1 0 nan", "0 0 0")))
+    )
+    assert found.counts == {"energy": 1, "forces": 3, "stress": 0}
+    assert any("Energies are missing for 1 of 2 structures (train.extxyz, structure 0" in note for note in found.notes)
+
+
+def test_a_word_for_a_number_names_structure_key_and_value(written):
+    path = written(frame("energy=-7.5"), frame('energy="-7.5 eV"'))
+    with pytest.raises(ValueError, match=r"structure 1 \(line 5\): 'energy' must be a number, got '-7.5 eV'"):
+        read_labels(path)
+    found = read_labels(path, on_error="skip")
+    assert len(found) == 1
+    assert "Left out, 1 structure" in found.warnings[-1]
+
+
+def test_a_number_as_text_is_a_number():
+    atoms = bulk("Cu")
+    atoms.info["REF_energy"] = " -3.5 "
+    assert read_labels(atoms).energies.tolist() == [-3.5]
+
+
+def test_empty_frames_are_named(written):
+    path = written(frame("energy=-7.5"), f"0\n{COPPER} energy=0\n", frame("energy=-7.4"))
+    with pytest.raises(ValueError, match=r"train.extxyz, structure 1 .*at least one atom"):
+        read_labels(path)
+    assert len(read_labels(path, on_error="skip")) == 2
+
+
+def test_duplicates_are_told_and_where_they_contradict():
+    atoms = [Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]], info={"energy": e}) for e in (-1.0, -2.0)]
+    found = read_labels(atoms)
+    assert found.duplicate_of.tolist() == [0, 0]
+    assert "1 structure is the same as one before" in found.warnings[0]
+    assert "differ by 500 meV/atom" in found.warnings[1]
+
+
+def test_close_atoms_are_named(written):
+    found = read_labels(written(frame("energy=1", places=("0 0 0", "0.2 0 0"))))
+    assert "atoms 0 (Cu) and 1 (Cu) are 0.2 Å apart" in found.warnings[0]
+    with pytest.raises(ValueError, match="structure 0"):
+        read_labels(written(frame("energy=1", places=("0 0 0", "0 0 0"))))
+
+
+def test_huge_forces_are_named(written):
+    found = read_labels(written(frame("", "forces:R:3", ("1e4 0 0", "0 0 0"))))
+    assert "the largest 1e+04 eV/Å on atom 0 of train.extxyz, structure 0" in found.warnings[0]
+
+
+def test_masks_of_forces(written):
+    path = written(frame("", "forces:R:3:force_mask:L:1", ("0.1 0 0 T", "-0.1 0 0 F")))
+    assert read_labels(path).counts["forces"] == 1
+
+
+def test_gradients_are_the_negative_of_forces(written):
+    assert read_labels(written(frame("", "gradient:R:3", FORCES[1]))).forces[0].tolist() == [-0.1, 0, 0]
+
+
+def test_labels_as_arrays():
+    atoms = [bulk("Cu"), bulk("Cu", cubic=True)]
+    found = LabelledStructures.of(
+        atoms, energies=[1, np.nan], forces=[None, np.zeros((4, 3))], stresses=[[1, 2, 3, 4, 5, 6], [np.nan] * 6]
+    )
+    assert found.counts == {"energy": 1, "forces": 4, "stress": 1}
+    assert read_labels(found) is found
+    assert found.pick([1]).counts == {"energy": 0, "forces": 4, "stress": 0}
+    with pytest.raises(ValueError, match="energies must have shape"):
+        LabelledStructures.of(atoms, energies=[1])
+
+
+def labelled(*pairs):
+    structures = [Atoms(formula, np.arange(3 * len(Atoms(formula))).reshape(-1, 3) * 2.0) for formula, _ in pairs]
+    return LabelledStructures.of(structures, energies=[energy for _, energy in pairs])
+
+
+def test_references_from_isolated_atoms():
+    found = find_references(labelled(("H", -1.0), ("O", -5.0), ("H2O", -10.0)))
+    assert found.energies == {1: -1.0, 8: -5.0}
+    assert found.kind == "isolated"
+    assert "isolated atoms in the data for H (-1 eV), O (-5 eV)" in found.note
+
+
+def test_references_are_fitted_where_there_are_none():
+    data = labelled(("H2O", -7.0), ("H2O2", -12.0), ("H4O", -9.0))
+    found = find_references(data)
+    assert found.kind == "fitted"
+    np.testing.assert_allclose([found.energies[1], found.energies[8]], [-1, -5], rtol=1e-10)
+    assert "no isolated atom of them" in found.note
+
+
+def test_references_of_one_composition_are_shared_evenly():
+    found = find_references(labelled(("H2O", -9.0), ("H4O2", -18.0)))
+    np.testing.assert_allclose(list(found.energies.values()), [-3, -3])
+    assert "arbitrary" in found.note
+
+
+def test_references_may_be_given():
+    data = labelled(("H", -1.0), ("H2O", -7.0))
+    found = find_references(data, {"H": -2.0})
+    np.testing.assert_allclose([found.energies[1], found.energies[8]], [-2, -3])
+    assert find_references(data, "fitted").kind == "fitted"
+    with pytest.raises(ValueError, match="'Xx'"):
+        find_references(data, {"Xx": 1.0})
+
+
+def test_references_without_energies_are_zero():
+    data = LabelledStructures.of([bulk("Cu")], forces=np.zeros((1, 3)))
+    found = find_references(data)
+    assert (found.kind, found.energies) == ("none", {29: 0.0})
+    assert "arbitrary zero" in found.note

@@ -162,15 +162,29 @@ struct Shape {
         std::vector<std::size_t> lead;
         if (cotangents.ndim() == 3)
             lead.push_back(cotangents.shape(0));
-        const auto has = [&](const auto& array, std::vector<std::size_t> tail) {
-            tail.insert(tail.begin(), lead.begin(), lead.end());
-            return std::equal(tail.begin(), tail.end(), array.shape_ptr(), array.shape_ptr() + array.ndim());
-        };
-        require(has(cotangents, {rows, columns}) && fits(features),
+        require(has(cotangents, lead, {rows, columns}) && fits(features),
                 "cotangents and features must have shape (n_rows, n_features)");
-        require(has(gradient, {batch.n_atoms(), 3}) && (!strain || has(*strain, {batch.n_structures, 3, 3})),
-                "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+        check_gradient(lead, gradient, strain);
         return lead.empty() ? 1 : lead[0];
+    }
+
+    // Their derivatives, with these axes before.
+    void check_gradient(const std::vector<std::size_t>& lead, const AtomGradient& gradient,
+                        const StrainGradient& strain) const {
+        require(has(gradient, lead, {batch.n_atoms(), 3}) &&
+                    (!strain || has(*strain, lead, {batch.n_structures, 3, 3})),
+                "gradient must have shape (n_atoms, 3) and strain (n_structures, 3, 3)");
+    }
+
+    // The first row of a structure.
+    std::size_t first_of(std::size_t structure, const Centres& centres) const {
+        return of_centres ? static_cast<std::size_t>(centres.offsets[structure]) : structure;
+    }
+
+    template <class Array>
+    static bool has(const Array& array, const std::vector<std::size_t>& lead, std::vector<std::size_t> tail) {
+        tail.insert(tail.begin(), lead.begin(), lead.end());
+        return std::equal(tail.begin(), tail.end(), array.shape_ptr(), array.shape_ptr() + array.ndim());
     }
 
     template <class Gradient, class Strain, class Features>

@@ -1,6 +1,8 @@
 // The functions of a local calculator, which are the same for all: see local/local.hpp.
 #pragma once
 
+#include <nanobind/stl/vector.h>
+
 #include "bind/arrays.hpp"
 
 #include "local/local.hpp"
@@ -86,17 +88,45 @@ void define_local(nb::class_<Calculator>& calculator) {
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
                const In<T>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
                const std::optional<Rows<T>>& features, int n_threads) {
-                const std::size_t n =
-                    shape_of(self, batch, centres).check_contracted(cotangents, gradient, strain, features);
+                const Shape shape = shape_of(self, batch, centres);
+                const std::size_t n = shape.check_contracted(cotangents, gradient, strain, features);
                 const Centres& places = centres.of(batch, has_centres(self));
+                CotangentRows<T> rows{n, {}};
+                for (std::size_t j = 0; j < n; ++j)
+                    for (std::size_t s = 0; s < batch.n_structures; ++s)
+                        rows.first.push_back(cotangents.data() +
+                                             (j * shape.rows + shape.first_of(s, places)) * shape.columns);
                 nb::gil_scoped_release release;
-                self.vjp(batch, places, attach, n_threads, n, cotangents.data(), gradient.data(), data_of(strain),
-                         data_of(features));
+                self.vjp(batch, places, attach, n_threads, rows, gradient.data(), data_of(strain), data_of(features));
             },
             nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents"),
             nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
             nb::arg("features").noconvert().none(), nb::arg("n_threads"),
             "Write the derivatives of cotangents * features by positions and strain; several have an axis before.")
+        .def(
+            "vjp",
+            [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,
+               const std::vector<In<T>>& cotangents, const AtomGradient& gradient, const StrainGradient& strain,
+               const std::optional<Rows<T>>& features, int n_threads) {
+                const Shape shape = shape_of(self, batch, centres);
+                require(shape.fits(features) && cotangents.size() == batch.n_structures,
+                        "cotangents must be one array for each structure, and features (n_rows, n_features)");
+                shape.check_gradient({}, gradient, strain);
+                const Centres& places = centres.of(batch, has_centres(self));
+                CotangentRows<T> rows{1, {}};
+                for (std::size_t s = 0; s < batch.n_structures; ++s) {
+                    require(cotangents[s].size() ==
+                                (shape.first_of(s + 1, places) - shape.first_of(s, places)) * shape.columns,
+                            "cotangents of a structure must have shape (n_rows, n_features)");
+                    rows.first.push_back(cotangents[s].data());
+                }
+                nb::gil_scoped_release release;
+                self.vjp(batch, places, attach, n_threads, rows, gradient.data(), data_of(strain), data_of(features));
+            },
+            nb::arg("batch"), nb::arg("centers"), nb::arg("attach"), nb::arg("cotangents").noconvert(),
+            nb::arg("gradient").noconvert(), nb::arg("strain").noconvert().none(),
+            nb::arg("features").noconvert().none(), nb::arg("n_threads"),
+            "The same, with an array of cotangents for each structure.")
         .def(
             "jacobian",
             [](const Calculator& self, const BatchArrays& batch, const CentreArrays& centres, bool attach,

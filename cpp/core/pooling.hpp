@@ -223,29 +223,39 @@ void write_sums(std::size_t structure, const Sums& sums, std::size_t, SparseRows
     check_sums(finite, structure);
 }
 
+// Weights on features, n for each: where the rows of each structure start, (n, n_structures).
+template <class T>
+struct CotangentRows {
+    std::size_t n;
+    std::vector<const T*> first;
+};
+
 // Weights on the features of centres: as given, or those on the rows of their structures.
 template <class T>
 class Cotangents {
 public:
-    // They are (n_cotangents, n_rows, n_features).
-    Cotangents(const RowWeights& weights, std::size_t n_rows, std::size_t n_features, const T* given)
-        : weights_(weights), n_features_(n_features), given_(given),
-          stride_(n_rows * std::max<std::size_t>(weights.n_rows, 1) * n_features) {}
+    // Rows are those of the centres from offsets[structure] on, or where it is null one for each structure.
+    Cotangents(const RowWeights& weights, const std::int64_t* offsets, std::size_t n_features,
+               const CotangentRows<T>& given)
+        : weights_(weights), offsets_(offsets), n_features_(n_features), given_(given),
+          n_structures_(given.first.size() / given.n) {}
 
-    // Those of one centre, n of them; `rows` may be used to keep them.
+    // Those of one centre; `rows` may be used to keep them.
     template <class Rows>
-    void of(std::size_t n, std::size_t structure, std::int64_t centre, Rows& rows, std::vector<const T*>& own) const {
-        own.resize(n);
-        if (weights_ && rows.size() < n * n_features_)
-            rows.resize(n * n_features_);
-        for (std::size_t j = 0; j < n; ++j)
-            own[j] = weights_ ? mixed(given_ + j * stride_, structure, centre, rows.data() + j * n_features_)
-                              : given_ + j * stride_ + static_cast<std::size_t>(centre) * n_features_;
+    void of(std::size_t structure, std::int64_t centre, Rows& rows, std::vector<const T*>& own) const {
+        own.resize(given_.n);
+        if (weights_ && rows.size() < given_.n * n_features_)
+            rows.resize(given_.n * n_features_);
+        const std::int64_t row = offsets_ ? centre - offsets_[structure] : 0;
+        for (std::size_t j = 0; j < given_.n; ++j) {
+            const T* const first = given_.first[j * n_structures_ + structure];
+            own[j] = weights_ ? mixed(first, centre, rows.data() + j * n_features_)
+                              : first + static_cast<std::size_t>(row) * n_features_;
+        }
     }
 
 private:
-    const T* mixed(const T* given, std::size_t structure, std::int64_t centre, T* row) const {
-        const T* const own = given + structure * weights_.n_rows * n_features_;
+    const T* mixed(const T* own, std::int64_t centre, T* row) const {
         const std::int64_t begin = weights_.offsets[centre], end = weights_.offsets[centre + 1];
         if (begin == end)
             std::fill_n(row, n_features_, T(0));
@@ -259,9 +269,10 @@ private:
     }
 
     RowWeights weights_;
+    const std::int64_t* offsets_;
     std::size_t n_features_;
-    const T* given_;
-    std::size_t stride_;
+    const CotangentRows<T>& given_;
+    std::size_t n_structures_;
 };
 
 // The weights of a mean over the centres of each structure.

@@ -234,13 +234,11 @@ void pool(const H& hooks, const Environments& in, int n_threads, const Done& don
 // Derivatives of cotangents * features, for as many cotangents as there are sums; rows are centres, or those
 // of structures where centres have weights. Features of centres are written too unless null.
 template <class H>
-void contract(const H& hooks, const Environments& in, bool attach, int n_threads, const typename H::Real* cotangents,
-              typename H::Real* features, GradientSum& gradient) {
+void contract(const H& hooks, const Environments& in, bool attach, int n_threads,
+              const CotangentRows<typename H::Real>& cotangents, typename H::Real* features, GradientSum& gradient) {
     using T = typename H::Real;
     const std::size_t n = hooks.n_features(), n_sums = gradient.size();
-    const std::size_t n_rows = in.centres.weights ? in.batch.n_structures
-                                                  : static_cast<std::size_t>(in.centres.offsets[in.batch.n_structures]);
-    const Cotangents<T> weights(in.centres.weights, n_rows, n, cotangents);
+    const Cotangents<T> weights(in.centres.weights, in.centres.offsets, n, cotangents);
     for_runs(
         hooks, in, 1, parts_of_sum, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
@@ -260,7 +258,7 @@ void contract(const H& hooks, const Environments& in, bool attach, int n_threads
             };
             for_alike(in.centres.weights, run, any_number_of_parts, memory.order,
                       [&](const std::int64_t* members, std::size_t used) {
-                          weights.of(n_sums, run.structure, members[0], memory.row, memory.cotangents);
+                          weights.of(run.structure, members[0], memory.row, memory.cotangents);
                           for (std::size_t k = 0; k < used; ++k)
                               add_centre(site(members[k]), memory.cotangents);
                       });
@@ -502,12 +500,12 @@ public:
     template <class Out>
     void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
 
-    // Derivatives of the sum of cotangents * features, for each of so many cotangents (n_cotangents, n_rows,
-    // n_features), with respect to the position of each atom, (n_cotangents, n_atoms, 3), and unless null to
-    // the strain of each structure, (n_cotangents, n_structures, 3, 3), written entirely. With `attach` a
-    // centre with an atom moves with it. Features are written too unless null.
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
-             const T* cotangents, double* positions, double* strain, T* features) const;
+    // Derivatives of the sum of cotangents * features, for each of these, with respect to the position of each
+    // atom, (n_cotangents, n_atoms, 3), and unless null to the strain of each structure, (n_cotangents,
+    // n_structures, 3, 3), written entirely. With `attach` a centre with an atom moves with it. Features are
+    // written too unless null.
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const CotangentRows<T>& cotangents,
+             double* positions, double* strain, T* features) const;
 
     // Dense derivatives of each feature.
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
@@ -557,13 +555,13 @@ void LocalCalculator<D, T>::compute_as(const Batch& batch, const Centres& centre
 
 template <class D, class T>
 void LocalCalculator<D, T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
-                                std::size_t n_cotangents, const T* cotangents, double* positions, double* strain,
+                                const CotangentRows<T>& cotangents, double* positions, double* strain,
                                 T* features) const {
     if (features && centres.weights) {
         compute(batch, centres, n_threads, features);
         features = nullptr;
     }
-    GradientSum gradient(batch, n_cotangents, positions, strain);
+    GradientSum gradient(batch, cotangents.n, positions, strain);
     with(batch, centres, [&](const Environments& in) {
         local::contract(self(), in, attach, n_threads, cotangents, features, gradient);
     });

@@ -708,12 +708,9 @@ void Mbtr::compute(const Batch& batch, const Centres& centres, int n_threads, co
 
 template <class T>
 void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
-               std::size_t n_cotangents, const T* cotangents, double* positions, double* strain, T* features) const {
+               const CotangentRows<T>& cotangents, double* positions, double* strain, T* features) const {
     const bool l2 = p_.normalization == Normalization::l2;
-    const bool by_structure = !local() || centres.weights;
-    const std::size_t n_rows =
-        by_structure ? batch.n_structures : static_cast<std::size_t>(centres.offsets[batch.n_structures]);
-    const Cotangents<T> weights(centres.weights, n_rows, columns.width, cotangents);
+    const Cotangents<T> weights(centres.weights, local() ? centres.offsets : nullptr, columns.width, cotangents);
     const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
     if (features && centres.weights) {
         compute(batch, centres, n_threads, columns, features);
@@ -726,8 +723,8 @@ void Mbtr::vjp(const Batch& batch, const Centres& centres, bool attach, int n_th
                      worker.write_features(features + row * columns.width + columns.first);
                  std::vector<T> pulled_back;
                  std::vector<const T*> own;
-                 weights.of(n_cotangents, s, static_cast<std::int64_t>(row), pulled_back, own);
-                 for (std::size_t j = 0; j < n_cotangents; ++j)
+                 weights.of(s, static_cast<std::int64_t>(row), pulled_back, own);
+                 for (std::size_t j = 0; j < cotangents.n; ++j)
                      worker.contract(stars, own[j] + columns.first, length,
                                      positions + 3 * (j * n_atoms + static_cast<std::size_t>(batch.offsets[s])),
                                      strain ? strain + 9 * (j * batch.n_structures + s) : nullptr);
@@ -903,7 +900,7 @@ void Mbtr::pair_jacobian(const Batch& batch, const Centres& centres, int n_threa
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, T*) const;                      \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, ZeroRows<T>*) const;            \
     template void Mbtr::compute(const Batch&, const Centres&, int, const MbtrColumns&, SparseRows<T>*) const;          \
-    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, std::size_t, const T*,        \
+    template void Mbtr::vjp(const Batch&, const Centres&, bool, int, const MbtrColumns&, const CotangentRows<T>&,      \
                             double*, double*, T*) const;                                                               \
     template void Mbtr::jacobian(const Batch&, const Centres&, bool, int, const MbtrColumns&, const JacobianOut<T>&)   \
         const;                                                                                                         \

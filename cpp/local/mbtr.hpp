@@ -59,7 +59,7 @@ public:
     void compute(const Batch& batch, const Centres& centres, int n_threads, const MbtrColumns& columns, Out* out) const;
     template <class T>
     void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
-             std::size_t n_cotangents, const T* cotangents, double* positions, double* strain, T* features) const;
+             const CotangentRows<T>& cotangents, double* positions, double* strain, T* features) const;
     template <class T>
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, const MbtrColumns& columns,
                   const JacobianOut<T>& out) const;
@@ -122,10 +122,10 @@ public:
         });
         out->add_beside(parts);
     }
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
-             const T* cotangents, double* positions, double* strain, T* features) const {
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const CotangentRows<T>& cotangents,
+             double* positions, double* strain, T* features) const {
         for_terms([&](const Mbtr& term, const MbtrColumns& columns) {
-            term.vjp(batch, centres, attach, n_threads, columns, n_cotangents, cotangents, positions, strain, features);
+            term.vjp(batch, centres, attach, n_threads, columns, cotangents, positions, strain, features);
         });
     }
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads,

@@ -772,7 +772,7 @@ struct Soap<T>::OfMean : Same {
 // Calls body(hooks, structures) for so many structures at a time that their means fit into memory.
 template <class T>
 template <class Body>
-void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_threads, const T* cotangents,
+void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_threads, const T* const* cotangents,
                         const Body& body) const {
     const MeanWeights weights(centres, batch.n_structures);
     Centres weighted = centres;
@@ -790,7 +790,7 @@ void Soap<T>::for_means(const Batch& batch, const Centres& centres, int n_thread
                 if (!cotangents)
                     return hooks.means[s - first].assign(mean.begin(), mean.end());
                 density.put(work, mean);
-                couple(work, cotangents + s * n_features_);
+                couple(work, cotangents[s]);
                 const T share = T(1) / static_cast<T>(centres.offsets[s + 1] - centres.offsets[s]);
                 for (T& number : work.adjoint) // the coefficients of a centre are a share of the mean
                     number *= share;
@@ -961,20 +961,21 @@ void Soap<T>::compute_as(const Batch& batch, const Centres& centres, int n_threa
 }
 
 template <class T>
-void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
-                  const T* cotangents, double* positions, double* strain, T* features) const {
+void Soap<T>::vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads,
+                  const CotangentRows<T>& cotangents, double* positions, double* strain, T* features) const {
     if (!p_.averages)
-        return Base::vjp(batch, centres, attach, n_threads, n_cotangents, cotangents, positions, strain, features);
+        return Base::vjp(batch, centres, attach, n_threads, cotangents, positions, strain, features);
     if (features)
         compute_as(batch, centres, n_threads, features);
     const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
-    for (std::size_t j = 0; j < n_cotangents; ++j) {
+    for (std::size_t j = 0; j < cotangents.n; ++j) {
         GradientSum gradient(batch, 1, positions + j * 3 * n_atoms,
                              strain ? strain + j * 9 * batch.n_structures : nullptr);
-        const T* own = cotangents + j * batch.n_structures * n_features_;
-        for_means(batch, centres, n_threads, own, [&](const OfMean& hooks, const Environments& in) {
+        const auto own = cotangents.first.begin() + static_cast<std::ptrdiff_t>(j * batch.n_structures);
+        const CotangentRows<T> one{1, {own, own + static_cast<std::ptrdiff_t>(batch.n_structures)}};
+        for_means(batch, centres, n_threads, one.first.data(), [&](const OfMean& hooks, const Environments& in) {
             const Environments plain{batch, centres, in.kinds, in.first, in.last}; // the adjoints hold the weights
-            local::contract(hooks, plain, attach, n_threads, own, static_cast<T*>(nullptr), gradient);
+            local::contract(hooks, plain, attach, n_threads, one, static_cast<T*>(nullptr), gradient);
         });
     }
 }

@@ -57,8 +57,8 @@ public:
     // As those of LocalCalculator; averages are taken over the coefficients of the density.
     template <class Out>
     void compute_as(const Batch& batch, const Centres& centres, int n_threads, Out* out) const;
-    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, std::size_t n_cotangents,
-             const T* cotangents, double* positions, double* strain, T* features) const;
+    void vjp(const Batch& batch, const Centres& centres, bool attach, int n_threads, const CotangentRows<T>& cotangents,
+             double* positions, double* strain, T* features) const;
     void jacobian(const Batch& batch, const Centres& centres, bool attach, int n_threads, JacobianOut<T> out) const;
     void pair_jacobian(const Batch& batch, const Centres& centres, int n_threads, const PairRows<T>& out) const;
 
@@ -110,7 +110,7 @@ private:
     void mix_adjoint(Workspace& work) const;
     std::array<const double*, 3> take_back(Workspace& work) const;
     template <class Body>
-    void for_means(const Batch& batch, const Centres& centres, int n_threads, const T* cotangents,
+    void for_means(const Batch& batch, const Centres& centres, int n_threads, const T* const* cotangents,
                    const Body& body) const;
 
     SoapParameters p_;

@@ -146,3 +146,29 @@ def test_what_is_looked_at_afterwards_is_named(form, wrong, monkeypatch):
     several[1, 1, 2, 0] = wrong
     with pytest.raises(ValueError, match="item 1 of cotangents: structure 1: cotangents must be finite, row 2 is not"):
         soap.vjp(atoms, form(several), several=True)
+
+
+@pytest.mark.parametrize("name", ["soap", "soap-mixed", "acsf", "lmbtr-periodic"], indirect=True)
+def test_lists_are_read_where_they_are(name, descriptor, monkeypatch):
+    structures = some_structures(name)
+    X = descriptor.create(structures)
+    weights = [w.astype(x.dtype) for w, x in zip(weights_for(X, np.random.default_rng(0)), X, strict=True)]
+    wanted = descriptor.vjp(structures, weights, return_descriptor=True)
+    monkeypatch.setattr("atomprint.descriptors.engine.differentiate._MANY_COTANGENTS", 0)
+    for given in (weights, [np.asfortranarray(w) for w in weights], [w.astype("longdouble") for w in weights]):
+        found = descriptor.vjp(structures, given, return_descriptor=True)
+        close(found.positions, wanted.positions)
+        close(found.strain, wanted.strain)
+        close(found.descriptor, X)
+
+
+def test_what_is_wrong_with_lists_is_named(monkeypatch):
+    monkeypatch.setattr("atomprint.descriptors.engine.differentiate._MANY_COTANGENTS", 0)
+    soap, structures = SOAP(**SMALL), [molecule("H2O"), molecule("CH4")]
+    weights = soap.create(structures)
+    with pytest.raises(ValueError, match=r"out\.strain must not share memory with the cotangents"):
+        soap.vjp(structures, weights, wrt="strain", out=Gradient(None, weights[1].ravel()[:18].reshape(2, 3, 3)))
+    weights[1][2, 0] = np.inf
+    for sparse_rows in (False, True):
+        with pytest.raises(ValueError, match="structure 1: cotangents must be finite, row 2 is not"):
+            soap.set_params(sparse=sparse_rows).vjp(structures, weights, return_descriptor=sparse_rows)

@@ -151,15 +151,15 @@ def _indices(where: str, given: Sequence[int], n_atoms: int) -> Offsets:
 # Weights on the features ---------------------------------------------------------------------------------------
 
 
-def flat_cotangents(given: Any, call: Call, *, check: bool = True, out: Array | None = None) -> Any:
+def flat_cotangents(given: Any, call: Call, *, check: bool = True, out: Array | None = None, join: bool = True) -> Any:
     """Return cotangents, shaped as the features that ``create`` returns, as rows.
 
-    Whether they are finite is left to who calls, if not ``check``, with :func:`check_finite`. Where there are several
-    arrays they are put together in ``out``, if that is given.
+    Whether they are finite is left to who calls, if not ``check``. Where there are several arrays they are put together
+    in ``out``, if that is given, or if not ``join`` left as they are, where that can be.
 
     Returns
     -------
-    ndarray or scipy.sparse.csr_array, shape (n_rows, n_features)
+    ndarray or scipy.sparse.csr_array, shape (n_rows, n_features), or list with an array for each structure
 
     Raises
     ------
@@ -172,6 +172,8 @@ def flat_cotangents(given: Any, call: Call, *, check: bool = True, out: Array | 
         rows = [_array("cotangents", given, (*call.shape_of_one, n_features))]
     else:
         rows = _arrays_of_many(given, call)
+    if not join and len(rows) > 1 and all(type(a) is np.ndarray and a.dtype == dtype and a.flags.carray for a in rows):
+        return rows
     # Sparse ones stay so: they may be far larger than memory when dense.
     if any(type(item) is not np.ndarray and sparse.issparse(item) for item in rows):
         flat = sparse.csr_array(sparse.vstack([_sparse_rows(item, n_features) for item in rows], format="csr"))

@@ -139,7 +139,8 @@ def gradient(
         weights = several_cotangents(cotangents, call, check=not late)
         lead: tuple[int, ...] = (len(weights),)
     else:
-        weights, lead = flat_cotangents(cotangents, call, check=not late), ()
+        # Many stay where they are if the descriptor reads them from there.
+        weights, lead = flat_cotangents(cotangents, call, check=not late, join=not late), ()
     given: dict[str, Array] = {}
     if out is not None:
         asked = {*names, "descriptor"} if return_descriptor else set(names)
@@ -154,7 +155,10 @@ def gradient(
         features = new_rows(call, None if out is None else out.descriptor, "out.descriptor")
     # Straight to where it belongs, or part by part.
     straight = features is None or (isinstance(features, DenseRows) and not features.narrow)
-    if call.progress is None and isinstance(weights, np.ndarray) and straight:
+    apart = isinstance(weights, list) and not lead
+    if apart and not straight:
+        weights = flat_cotangents(cotangents, call, check=False)
+    if call.progress is None and straight and (apart or isinstance(weights, np.ndarray)):
         source._vjp(call, weights, Derivatives(positions, strain, None if features is None else features.array))
     else:
         row = 0
@@ -173,7 +177,7 @@ def gradient(
                 features.close(own)
             row += n
     if late and not all(array is None or _core.all_finite(array.ravel()) for array in (positions, strain)):
-        check_finite(weights, call)
+        check_finite(flat_cotangents(cotangents, call, check=False) if apart else weights, call)
     found = as_gradient(
         batch,
         positions if "positions" in names else None,
@@ -273,7 +277,7 @@ def _given_gradient(
     for name, array in arrays:
         if name not in asked:
             raise ValueError(f"out.{name} must be None where {name} is not asked for")
-        check_apart(f"out.{name}", array, [weights], "the cotangents")
+        check_apart(f"out.{name}", array, weights if isinstance(weights, list) else [weights], "the cotangents")
     _check_apart_from_each_other([(f"out.{name}", array) for name, array in arrays])
     shapes = {"positions": call.batch.n_atoms[:, None], "strain": np.empty((len(call), 0), dtype=np.int64)}
     tails = {"positions": (3,), "strain": (3, 3)}

@@ -1,9 +1,9 @@
 """Radial functions of the atomic cluster expansion, tabulated so that every family costs the same.
 
-An atom at distance r from a centre contributes ``R_n(r) Y_lm`` to A_nlm. R_n is a function of a family, times a cutoff
-that is zero at ``r_cut`` with two derivatives, times a switch that is zero where atoms come closer than they ever do;
-then orthonormalised in ascending order, so that the first n functions of a family span what they spanned before.
-The compiled core knows tables of these functions alone.
+An atom at distance r from a centre contributes ``R_n(r) Y_lm`` to A_nlm. R_n is a function of a family; times the power
+of 1 - (r / r_cut)^2 that makes it zero at ``r_cut`` with two derivatives, 3 or what its own zero there leaves of it;
+times a switch that is zero where atoms come closer than they ever do; then orthonormalised in ascending order, so that
+the first n functions of a family span what they spanned before. The compiled core knows tables of these alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RadialFunction = Callable[[FloatArray], npt.ArrayLike]
 _WIDEST_CELL = 0.05  # Å
 _MOST_CELLS = 20_000
 _CHECKS = 3  # of each cell
-_CUTOFF_POWER = 3
+_ZERO = 3  # power of (r_cut - r) at the cutoff
 _QUADRATURE_POINTS = 400
 _SMALLEST_RATIO = 1e-9  # of a function left after orthogonalisation to what it was before
 _PANELS, _NODES = 32, 20  # of the interpolation that differentiates a user's own functions
@@ -45,7 +45,7 @@ class Radial:
     r_cut : float
         Cutoff in Å.
     parameter : float
-        Exponent p of "chebyshev", decay lambda of PACE's families; ignored by others.
+        Exponent p of "chebyshev", lambda of "ChebExpCos" and "ChebPow"; ignored by others.
     """
 
     family: str | RadialFunction
@@ -149,14 +149,15 @@ def _chebyshev_polynomials(x: FloatArray, n: int) -> list[FloatArray]:
     return result[:n]
 
 
-def _cutoff(r: FloatArray, r_cut: float) -> FloatArray:
-    """(1 - (r / r_cut)^2)^3, zero with two derivatives at the cutoff."""
-    x = 1 - (r / r_cut) ** 2
-    slope = -2 * r / r_cut**2
-    k = _CUTOFF_POWER
-    return np.stack(
-        [x**k, k * x ** (k - 1) * slope, k * (k - 1) * x ** (k - 2) * slope**2 - 2 * k / r_cut**2 * x ** (k - 1)]
-    )
+def _cutoff(r: FloatArray, r_cut: float, power: float) -> FloatArray:
+    """(1 - (r / r_cut)^2)^power."""
+    x, slope, k = 1 - (r / r_cut) ** 2, -2 * r / r_cut**2, power
+    if k == 0:
+        return _constant(1.0, np.stack([x] * 3))
+    curvature = -2 * k / r_cut**2 * x ** (k - 1)
+    if k != 1:
+        curvature += k * (k - 1) * slope**2 * x ** (k - 2)
+    return np.stack([x**k, k * x ** (k - 1) * slope, curvature])
 
 
 def _switch(r: FloatArray, inner: tuple[float, float]) -> FloatArray:
@@ -182,18 +183,94 @@ def _chebyshev(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
     return np.stack(_chebyshev_polynomials(x, radial.n_max), axis=-1)
 
 
-def _bessel(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
-    """sin(n pi r / r_cut) / r, the spherical Bessel functions j_0 with a node at the cutoff."""
-    k = np.arange(1, radial.n_max + 1) * np.pi / radial.r_cut
+def _waves(r: FloatArray, k: FloatArray) -> FloatArray:
+    """sin(k r) / r for each k."""
     s, c = np.sin(np.outer(r, k)), np.cos(np.outer(r, k))
     inverse = _of((1 / r, -1 / r**2, 2 / r**3), _distance(r))[:, :, None]
     return _times(np.stack([s, k * c, -(k**2) * s]), np.broadcast_to(inverse, (3, *s.shape)))
 
 
+def _bessel(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
+    """sin(n pi r / r_cut) / r, the spherical Bessel functions j_0 with a node at the cutoff."""
+    return _waves(r, np.arange(1.0, radial.n_max + 1) * (np.pi / radial.r_cut))
+
+
+# Those of pacemaker (Bochkarev et al., Phys. Rev. Materials 6, 013804 (2022); Lysogorskiy et al., npj Comput. Mater. 7,
+# 97 (2021)): (1 - T_n(x)) / 2 from n = 1 on, which are zero at x = 1.
+
+
+def _half_chebyshev(x: FloatArray, n: int) -> FloatArray:
+    polynomials = np.stack(_chebyshev_polynomials(x, n + 1)[1:], axis=-1)
+    result = -polynomials / 2
+    result[0] += 0.5
+    return result
+
+
+def _cheb_exp_cos(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
+    """Return a cosine, and it times those of x = 1 - 2 (exp(-lambda r / r_cut) - exp(-lambda)) / (1 - exp(-lambda))."""
+    rate, last = radial.parameter / radial.r_cut, np.exp(-radial.parameter)
+    decay = np.exp(-rate * r)
+    x = -2 / (1 - last) * np.stack([decay, -rate * decay, rate**2 * decay])
+    x[0] += 1 + 2 * last / (1 - last)
+    k = np.pi / radial.r_cut
+    cosine = np.stack([1 + np.cos(k * r), -k * np.sin(k * r), -(k**2) * np.cos(k * r)]) / 2
+    others = _half_chebyshev(x, radial.n_max)[:, :, : radial.n_max - 1]
+    functions = np.concatenate([_constant(1.0, x)[:, :, None], others], axis=2)
+    return _times(functions, np.broadcast_to(cosine[:, :, None], functions.shape))
+
+
+def _cheb_pow(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
+    """Return those of x = 1 - 2 (1 - r / r_cut)^lambda."""
+    y, power = 1 - r / radial.r_cut, radial.parameter
+    slope, curvature = -power / radial.r_cut, power * (power - 1) / radial.r_cut**2
+    # At the cutoff itself the power may be of zero; other factors are zero there.
+    y = np.maximum(y, np.finfo(float).eps)
+    x = -2 * np.stack([y**power, slope * y ** (power - 1), curvature * y ** (power - 2)])
+    x[0] += 1
+    return _half_chebyshev(x, radial.n_max)
+
+
+def _cheb_linear(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
+    """Return those of x = 1 - r / r_cut, which are not zero at the cutoff."""
+    x = -_distance(r) / radial.r_cut
+    x[0] += 1
+    return _half_chebyshev(x, radial.n_max)
+
+
+def _simplified_bessel(r: FloatArray, radial: Radial, r0: float) -> FloatArray:
+    """Return combinations of two j_0 that are zero at the cutoff with two derivatives, orthonormal with weight r^2.
+
+    Kocer, Mason and Erturk, J. Chem. Phys. 150, 154102 (2019), eqs. 15-19.
+    """
+    n_max, r_cut = radial.n_max, radial.r_cut
+    n = np.arange(n_max)
+    k = np.arange(1.0, n_max + 2) * (np.pi / r_cut)
+    waves = _waves(r, k) / k
+    size = (-1.0) ** n * np.sqrt(2) * np.pi / r_cut**1.5 * (n + 1) * (n + 2) / np.hypot(n + 1, n + 2)
+    functions = size * (waves[:, :, :-1] + waves[:, :, 1:])
+    last = 1.0
+    for i in range(1, n_max):
+        overlap = i**2 * (i + 2) ** 2 / (4 * (i + 1) ** 4 + 1) / last
+        last = 1 - overlap
+        functions[:, :, i] = (functions[:, :, i] + np.sqrt(overlap) * functions[:, :, i - 1]) / np.sqrt(last)
+    return functions
+
+
 _Family = Callable[[FloatArray, Radial, float], FloatArray]
-_FAMILIES: dict[str, _Family] = {"chebyshev": _chebyshev, "bessel": _bessel}
+# Each with the power of its own zero at the cutoff, which may be its parameter.
+_FAMILIES: dict[str, tuple[_Family, float | None]] = {
+    "chebyshev": (_chebyshev, 0),
+    "bessel": (_bessel, 1),
+    "ChebExpCos": (_cheb_exp_cos, 2),
+    "ChebPow": (_cheb_pow, None),
+    "ChebLinear": (_cheb_linear, 0),
+    "SBessel": (_simplified_bessel, 3),
+}
 FAMILIES = tuple(_FAMILIES)
-"""Names of the families."""
+"""Names of the families: our own, and those that are called so in pacemaker."""
+
+PARAMETERS = {"chebyshev": 2.0, "ChebExpCos": 5.25, "ChebPow": 2.0}
+"""Defaults of the parameters of the families that have one."""
 
 
 def _own(functions: RadialFunction, radial: Radial, start: float) -> Callable[[FloatArray], FloatArray]:
@@ -224,24 +301,32 @@ def _own(functions: RadialFunction, radial: Radial, start: float) -> Callable[[F
     return evaluate
 
 
-def _functions(radial: Radial, pair: PairRange) -> Callable[[FloatArray], FloatArray]:
-    """Return the functions of a family, with derivatives."""
+def _cutoff_power(radial: Radial) -> float:
+    """Return the power of the cutoff that is needed for two derivatives beside the zero that the functions have."""
+    own = _FAMILIES[radial.family][1] if isinstance(radial.family, str) else 0
+    return max(0.0, _ZERO - (radial.parameter if own is None else own))
+
+
+def family_functions(radial: Radial, pair: PairRange) -> Callable[[FloatArray], FloatArray]:
+    """Return the functions of a family, with first and second derivatives: (n,) to (3, n, n_max)."""
     if not isinstance(radial.family, str):
         return _own(radial.family, radial, pair.inner[0])
-    family = _FAMILIES[radial.family]
+    family = _FAMILIES[radial.family][0]
     return lambda r: family(r, radial, pair.r0)
 
 
 def _orthonormal(radial: Radial, pair: PairRange) -> Callable[[FloatArray], FloatArray]:
     """Return the orthonormalised functions, with derivatives, of distances from 0 to the cutoff."""
     start = pair.inner[0]
-    functions = _functions(radial, pair)
+    functions = family_functions(radial, pair)
+
+    power = _cutoff_power(radial)
 
     def smooth(r: FloatArray) -> FloatArray:
         result = np.zeros((3, len(r), radial.n_max))
         inside = r > start
         r = r[inside]
-        both = _times(_cutoff(r, radial.r_cut), _switch(r, pair.inner))
+        both = _times(_cutoff(r, radial.r_cut, power), _switch(r, pair.inner))
         result[:, inside] = _times(functions(r), np.broadcast_to(both[:, :, None], (3, len(r), radial.n_max)))
         return result
 

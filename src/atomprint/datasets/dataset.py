@@ -18,6 +18,7 @@ from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
 from atomprint.datasets.target import Label, Target
+from atomprint.formats.labels import FoundLabel
 from atomprint.util.extras import require
 from atomprint.util.items import items_of
 from atomprint.util.lazy import pick_items
@@ -63,6 +64,9 @@ class Dataset:
         What was passed over or guessed when the data were read, in sentences.
     lines : tuple of (int or None), optional
         The line of its file on which each row begins, counted from 1 as editors do; None where there are no lines.
+    labels : tuple of FoundLabel
+        Energies, forces and stresses that the file has, with their keys and units, whether they are targets or not;
+        potentials are fitted to them, see :func:`~atomprint.potentials.read_labels`.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Dataset:
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     lines: tuple[int | None, ...] | None = None
+    labels: tuple[FoundLabel, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -286,6 +291,7 @@ class Dataset:
             groups={name: len(set(labels.tolist()) - {""}) for name, labels in self.groups.items()},
             n_folds=len(self.folds),
             failures=dict(Counter(failure.step for failure in self.failures)),
+            labels=self.labels,
         )
 
     def preview(self, n: int = 5) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomprint.datasets.target import Label, Target
+from atomprint.formats.labels import FoundLabel
 from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject
 
@@ -93,6 +94,8 @@ class Summary:
         Number of official folds.
     failures : mapping of str to int
         How many rows were left out, by the step that failed.
+    labels : tuple of FoundLabel
+        Energies, forces and stresses of the file, with their keys and units.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Summary:
     groups: Mapping[str, int]
     n_folds: int
     failures: Mapping[str, int]
+    labels: tuple[FoundLabel, ...] = ()
 
     def to_dict(self) -> JsonObject:
         """Return all of it as what JSON can hold."""
@@ -122,6 +126,7 @@ class Summary:
         lines.append(f"  {len(self.elements)} elements (in how many {self.kind}): {listed}")
         lines += [f"  group {name!r}: {count} labels" for name, count in self.groups.items()]
         lines += [f"  {self.n_folds} official folds"] if self.n_folds else []
+        lines += [f"  labels for potentials: {', '.join(map(str, self.labels))}"] if self.labels else []
         lines += [f"  left out, since {step} failed: {count}" for step, count in self.failures.items()]
         if self.targets:
             lines += ["", *text_table(("target", "unit", "known", "unknown", "values"), self._rows()).splitlines()]

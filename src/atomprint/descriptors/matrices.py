@@ -13,6 +13,7 @@ from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
 from atomprint.descriptors.engine.evaluator import Evaluator
+from atomprint.formats.components import check_names
 from atomprint.layout import Axis, Block, Layout
 from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_checked, warn_user
 from atomprint.util.memo import memo_of
@@ -159,11 +160,13 @@ class _MatrixDescriptor(Descriptor):
         X : sequence of structures
             Structures as for :meth:`create`.
         y : ignored
+            But for the names of a series or table of pandas, which must not be components of vectors.
 
         Returns
         -------
         self
         """
+        check_names(y)
         self._validate()
         given = self.n_atoms_max
         batch = self._read(X)

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from atomprint.formats.source import Row
 from atomprint.formats.values import is_missing, is_number, number_of
 from atomprint.util.types import FloatArray
 
-KINDS = ("energy", "forces", "stress")
-"""What a potential is fitted to."""
+_UNITS = {"energy": "eV", "forces": "eV/Å", "gradient": "eV/Å", "stress": "eV/Å^3", "virial": "eV"}
+_PLURAL = {
+    "energy": "energies",
+    "forces": "forces",
+    "gradient": "derivatives of the energy",
+    "stress": "stresses",
+    "virial": "virials",
+}
+_OTHER_UNITS = {
+    "Ha": {"ha", "hartree", "hartrees", "au"},
+    "Ry": {"ry", "rydberg"},
+    "kcal/mol": {"kcal", "kcalmol"},
+    "kJ/mol": {"kj", "kjmol"},
+    "meV": {"mev"},
+    "GPa": {"gpa"},
+    "kbar": {"kbar", "kb"},
+}
 
 # Words by which something is another energy, or none.
 _OTHER_ENERGIES = re.compile(
@@ -60,6 +77,69 @@ def words_of(name: str) -> frozenset[str]:
 def is_mask(name: str) -> bool:
     """Return whether a key tells which forces are to be used."""
     return _MASKS.fullmatch(name.lower()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLabel:
+    """A key of a file with energies, forces or stresses.
+
+    Parameters
+    ----------
+    kind : {"energy", "forces", "gradient", "stress", "virial"}
+        What it holds.
+    key : str
+        Its name.
+    unit : str
+        The unit that it has by its name, else that in which such keys are mostly written: eV and Å.
+    """
+
+    kind: str
+    key: str
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{_PLURAL[self.kind]} ({self.key!r}, {self.unit})"
+
+
+def find_labels(rows: Sequence[Row], names: Iterable[str]) -> tuple[FoundLabel, ...]:
+    """Return which keys hold energies, forces and stresses, as some rows show it."""
+    found = []
+    for name in names:
+        if (kind := label_kind(name)) and any(_is_label(row, name, kind) for row in rows):
+            found.append(FoundLabel(kind, name, told_unit(name, kind) or _UNITS[kind]))
+    order = list(_UNITS)
+    return tuple(sorted(found, key=lambda label: order.index(label.kind)))
+
+
+def labels_sentence(labels: Sequence[FoundLabel], file: str) -> str:
+    """Return in words which forces and stresses a file has, and what fits a potential to them; empty without any."""
+    if {label.kind for label in labels} <= {"energy"}:
+        return ""
+    listed = ", ".join(map(str, labels))
+    return f"The file has {listed}: a potential for relaxation and dynamics is fitted by atomprint potential fit {file}"
+
+
+def told_unit(name: str, kind: str) -> str:
+    """Return the unit that the name of a label tells, if it is another than that of this package; else empty."""
+    bracketed = re.search(r"[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", name)
+    words = words_of(name) | (words_of(bracketed[1]) if bracketed else frozenset())
+    unit = next((unit for unit, known in _OTHER_UNITS.items() if words & known), "")
+    if kind in ("forces", "gradient") and unit:
+        return f"{unit}/{'bohr' if words & {'bohr', 'au'} else 'Å'}"
+    return unit
+
+
+def _is_label(row: Row, name: str, kind: str) -> bool:
+    """Return whether a row has a value of the right shape."""
+    atoms = row.structure
+    n_atoms = len(atoms) if isinstance(atoms, Atoms) else None
+    try:
+        if n_atoms is None and kind in ("forces", "gradient"):
+            shape = np.shape(row.get(name))
+            return len(shape) == 2 and shape[1] == 3
+        return label_of_row(row, name, kind, n_atoms or 0) is not None
+    except ValueError:
+        return False
 
 
 def label_of_row(row: Row, name: str, kind: str, n_atoms: int) -> float | FloatArray | None:

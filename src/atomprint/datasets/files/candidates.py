@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from atomprint.datasets.files.vectors import vector_in_name
+from atomprint.formats.components import vector_in_name
 from atomprint.formats.source import Row
 from atomprint.formats.values import column_kind, kind_of, label_of, number_of, with_points
 from atomprint.util.types import FloatArray

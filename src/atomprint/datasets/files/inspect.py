@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.datasets.files.candidates import guess_unit, is_label, rank_targets
+from atomprint.formats.labels import FoundLabel, find_labels
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
 from atomprint.formats.source import PEEK
@@ -37,6 +38,8 @@ class FileContents:
         For a table that names structure files in ``structure``: the folder they are in.
     binary : tuple of str
         Columns of numbers that are all 0 or 1, and both of them.
+    labels : tuple of FoundLabel
+        Energies, forces and stresses of structures, to which potentials are fitted.
     """
 
     columns: tuple[str, ...]
@@ -49,6 +52,7 @@ class FileContents:
     n_rows: int
     folder: str | None = None
     binary: tuple[str, ...] = ()
+    labels: tuple[FoundLabel, ...] = ()
 
 
 def inspect_file(
@@ -104,6 +108,7 @@ def inspect_file(
         len(found.first),
         None if found.files is None else str(found.files[0]),
         binary,
+        find_labels(found.first, names) if roles.has_structures else (),
     )
 
 

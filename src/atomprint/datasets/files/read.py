@@ -17,8 +17,9 @@ from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.files.candidates import guess_unit, without_unit
 from atomprint.datasets.files.structures import to_atoms
-from atomprint.datasets.files.vectors import vector_of
 from atomprint.datasets.target import Target
+from atomprint.formats.components import vector_of
+from atomprint.formats.labels import find_labels
 from atomprint.formats.opening import plain_name
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import Names, Roles, check_roles, choose_roles, named
@@ -115,8 +116,9 @@ def read_dataset(
     -------
     Dataset
         Structures are ASE Atoms with nothing but elements, positions, cell and periodicity. Missing values (empty,
-        nan, ``NA``, ``null`` and the like) are nan; ``summary()`` counts them. If a property is an array with a number
-        for each atom, its target has the level ``"atom"``.
+        nan, ``NA``, ``null`` and the like) are nan; ``summary()`` counts them. Energies, forces and stresses that the
+        file has are told in ``labels`` and not kept: potentials read them. If a property is an array with a number for
+        each atom, its target has the level ``"atom"``.
 
     Raises
     ------
@@ -153,6 +155,7 @@ def read_dataset(
     entries = _read_entries(found, roles, place.parent, failed, allow_close, check_n_jobs(n_jobs))
     with _naming(place):
         check_roles(found, roles)
+        labels = find_labels(found.first, found.names) if roles.has_structures else ()
         columns = _read_columns(entries, roles, told)
     kept = _kept(entries, columns, roles, failed)
     if len(kept) == 0:
@@ -183,6 +186,7 @@ def read_dataset(
         failures=tuple(sorted(failed)),
         notes=tuple(found.notes),
         lines=None if set(lines) == {None} else lines,
+        labels=labels,
     )
 
 

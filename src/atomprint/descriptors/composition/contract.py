@@ -12,6 +12,7 @@ import numpy.typing as npt
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
 from atomprint.chemistry.elements import N_ELEMENTS
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
+from atomprint.formats.components import check_names
 from atomprint.layout import HasLayout
 from atomprint.structures import Batch, StructureError
 from atomprint.util.items import items_of
@@ -79,11 +80,13 @@ class CompositionDescriptor(HasLayout, Transformer, CheckedParameters):
         X : sequence of compositions
             As for :meth:`create`.
         y : ignored
+            But for the names of a series or table of pandas, which must not be components of vectors.
 
         Returns
         -------
         self
         """
+        check_names(y)
         self._validate()
         self._learn(flatten(X))
         return self

@@ -29,6 +29,7 @@ from atomprint.descriptors.engine.parts import SPARSE_ENTRIES, arranged, compute
 from atomprint.descriptors.engine.pooled import Pooled
 from atomprint.descriptors.engine.room import fitted, left_after
 from atomprint.descriptors.engine.stream import Piece, pieces
+from atomprint.formats.components import check_names
 from atomprint.layout import HasLayout, symbols_of
 from atomprint.pooling.pooling import Plan, Pooling
 from atomprint.structures import (
@@ -522,11 +523,13 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         X : sequence of structures
             Structures as for :meth:`create`.
         y : ignored
+            But for the names of a series or table of pandas, which must not be components of vectors.
 
         Returns
         -------
         self
         """
+        check_names(y)
         self._validate()
         self.__dict__.pop("periodic_", None)
         batch = self._read(X)

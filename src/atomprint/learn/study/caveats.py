@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from atomprint.datasets.files.vectors import vector_in_name
+from atomprint.formats.components import vector_in_name
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import Choice

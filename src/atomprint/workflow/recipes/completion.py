@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from atomprint.datasets import Dataset
-from atomprint.datasets.files.vectors import vector_in_name
+from atomprint.formats.components import vector_in_name
+from atomprint.formats.labels import labels_sentence
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.models.catalogue import MODELS
 from atomprint.learn.task.problem import Problem
@@ -34,6 +35,8 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     target = recipe.data.target_of(dataset)
     _check_turns(recipe, dataset, target)
     recipe, why = _filled_in(recipe, dataset, target)
+    if recipe.data.path is not None and (sentence := labels_sentence(dataset.labels, recipe.data.path)):
+        why = why | {"data": (*why.get("data", ()), sentence)}
     features = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
     return replace(recipe, features=features, data=replace(recipe.data, target=target)), why
 
@@ -47,8 +50,8 @@ def _check_turns(recipe: Recipe, dataset: Dataset, target: str) -> None:
     raise ValueError(
         f"data.target: {target!r} is a component of {vector!r}, which turns with the structure. Features do not, so no "
         f"model of them can learn it: predict the length of a vector ({vector}.norm of an array), another number that "
-        "does not turn, or the energy, whose derivatives are forces and stress. Where the axes are those of a crystal, "
-        "name the column after them: a, b, c"
+        "does not turn, or the energy, whose derivatives are forces and stress (atomprint potential fit). Where the "
+        "axes are those of a crystal, name the column after them: a, b, c"
     )
 
 

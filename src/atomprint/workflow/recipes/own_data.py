@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from atomprint.datasets import REGISTRY, FileContents, inspect_file
+from atomprint.formats.labels import labels_sentence
 from atomprint.util.validation import meant
 from atomprint.workflow.recipes.data import DataSection
 
@@ -109,4 +110,7 @@ def _nothing_to_predict(path: Path, found: FileContents) -> str:
             f"file or a folder with a table of properties. Predict {path.name} with a trained model by: atomprint "
             f"predict {path.name}"
         )
-    return f"{path}: no property to predict among {there}: name one with --target"
+    sentence = labels_sentence(found.labels, str(path))
+    return f"{path}: no property to predict among {there}: name one with --target" + (
+        f". {sentence}" if sentence else ""
+    )

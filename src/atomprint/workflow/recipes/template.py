@@ -124,7 +124,7 @@ def recipe_for(
             'set on_error = "skip" in [data] to leave them out.'
         )
     notes += dataset.notes
-    notes.append(why["data"][0])
+    notes += why["data"]
     wild = wild_sentence(Problem.of(dataset, str(section.target)))
     notes += [f"Warning: {wild}"] if wild else []
     evaluation, tables = recipe.evaluation, recipe.to_dict()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from atomprint.formats.source import Row
 
 _PART = re.compile(r"(.+?)(?:\[\d+\])+")
+_INDEX = re.compile(r"\[(\d)\]$")
 
 # What turns, by its name; and what does not, though there are three of it.
 _FLAT = r"forces?|gradients?|velocit(?:y|ies)|momenta|positions?|displacements?"
@@ -65,6 +67,25 @@ def vector_of(key: str, rows: Sequence[Row]) -> str:
     if last == {3}:
         return name if _TURNS.fullmatch(words) or not _THREES.fullmatch(words) else ""
     return name if last <= {6, 9} and _IS_TENSOR.fullmatch(words) else ""
+
+
+def check_names(y: Any) -> None:
+    """Raise if targets say by their names that they are components of vectors: a series or table of pandas.
+
+    Raises
+    ------
+    ValueError
+        With the name of the first that is one.
+    """
+    names = getattr(y, "columns", None)
+    for name in [getattr(y, "name", None)] if names is None else list(names):
+        if isinstance(name, str) and (vector := vector_in_name(_INDEX.sub(r"_\1", name))):
+            raise ValueError(
+                f"y: {name!r} is a component of {vector!r}, which turns with the structure, and features that do not "
+                "turn cannot tell it: predict the length of the vector, another number that does not turn, or the "
+                "energy, whose derivatives are forces and stress (atomprint potential fit). Where the axes are those "
+                "of a crystal, give y.to_numpy()"
+            )
 
 
 def vector_in_name(name: str) -> str:

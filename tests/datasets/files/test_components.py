@@ -8,7 +8,7 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from atomprint.datasets import Dataset, Target, inspect_file, read_dataset
-from atomprint.datasets.files.vectors import vector_in_name, vector_of
+from atomprint.formats.components import vector_in_name, vector_of
 from atomprint.formats.source import Row
 from atomprint.learn import Problem
 from atomprint.learn.study.caveats import of_targets

@@ -1,0 +1,296 @@
+"""Least squares for potentials: coefficients, and the choice of sigmas and priors by cross-validation.
+
+The coefficients x minimise ``|S^-1 (A x - y)|^2 + |P x|^2``. Rows of A are what the functions contribute to energies,
+forces and stresses, S holds the sigmas of these labels, and P is the prior. All is done with the triangles of
+:mod:`atomprint.potentials.factors`, without rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from atomprint.potentials.factors import ENERGY, FORCES, Factors, merged, no_rows
+from atomprint.util.parameters import CheckedParameters
+from atomprint.util.progress import Progress, silent
+from atomprint.util.registry import public
+from atomprint.util.types import FloatArray
+from atomprint.util.validation import check_choice, check_integer, check_real
+
+_FLOOR = 1e-4  # of the largest scale: columns that the data hardly see are held back by the prior
+_START = {"sigma_energy": 0.002, "regularisation": 0.3, "power": 1.0}
+_POWERS = (1.0, 2.0)
+_STEPS = {"regularisation": math.sqrt(10), "sigma_energy": 2.0}
+_RANGE = {"regularisation": (1e-4, 1e3), "sigma_energy": (1e-5, 0.1)}
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What is chosen besides the coefficients.
+
+    Parameters
+    ----------
+    sigma_energy : float
+        Of an energy in eV, for each square root of an atom.
+    sigma_forces : float
+        Of a component of a force, in eV/Å.
+    sigma_stress : float
+        Of a component of a stress, in eV/Å^3.
+    regularisation : float
+        Factor of the prior.
+    power : float
+        The prior of a function grows with this power of 1 + its degree.
+    """
+
+    sigma_energy: float
+    sigma_forces: float
+    sigma_stress: float
+    regularisation: float
+    power: float
+
+    @property
+    def sigmas(self) -> tuple[float, float, float]:
+        """Of energies, forces and stresses."""
+        return self.sigma_energy, self.sigma_forces, self.sigma_stress
+
+
+class Prior:
+    """How large coefficients may be, from how fast their functions vary.
+
+    Parameters
+    ----------
+    degrees : ndarray, shape (n_columns,)
+        Of the functions.
+    scales : ndarray, shape (n_columns,)
+        By which coefficients are multiplied before they are compared: the rms of the forces of each function.
+    blocks : sequence of (int, ndarray)
+        First column and rows of priors that are given as such, in place of degrees.
+    """
+
+    def __init__(self, degrees: FloatArray, scales: FloatArray, blocks: Sequence[tuple[int, FloatArray]] = ()) -> None:
+        self.degrees, self.scales = degrees, scales
+        self.blocks = [(first, _triangle_of(rows)) for first, rows in blocks]
+
+    def factor(self, hyper: Hyperparameters) -> FloatArray:
+        """Return the rows of the prior: an upper triangle, with a column of zeros for the target."""
+        n = len(self.degrees)
+        found = no_rows(n + 1)
+        np.fill_diagonal(found[:n, :n], hyper.regularisation * (1 + self.degrees) ** hyper.power * self.scales)
+        for first, rows in self.blocks:
+            own = slice(first, first + len(rows))
+            found[own, own] = hyper.regularisation * rows
+        return found
+
+
+def _triangle_of(rows: FloatArray) -> FloatArray:
+    """Return the triangle of rows, with as many rows as columns."""
+    n = rows.shape[1]
+    if rows.shape[0] == n and not np.tril(rows, -1).any():
+        return rows
+    return np.triu(merged(no_rows(n), np.array(rows, order="F"), 0))
+
+
+def scales_of(factors: Factors, blocks: Sequence[slice]) -> FloatArray:
+    """Return the scale of each column: the rms of its rows of forces, or of energies where there are no forces.
+
+    Columns that hardly vary in the data get a floor, a share of the largest scale of their block.
+    """
+    found = factors.rms(FORCES if factors.counts[FORCES] else ENERGY)[:-1]
+    for own in blocks:
+        largest = found[own].max(initial=0.0)
+        found[own] = np.maximum(found[own], _FLOOR * largest) if largest > 0 else 1.0
+    return found
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Coefficients, and the triangle that says how well they are known.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (n_columns,)
+        The least squares.
+    triangle : ndarray, shape (n_columns + 1, n_columns + 1)
+        R of the rows and the prior; below it may be anything.
+    """
+
+    coefficients: FloatArray
+    triangle: FloatArray
+
+
+def solve(factors: Factors, prior: Prior, hyper: Hyperparameters, without: int | None = None) -> Solution:
+    """Return the least squares of all rows, or of those of all folds but one.
+
+    Raises
+    ------
+    ValueError
+        If the rows and the prior leave coefficients open.
+    """
+    from scipy.linalg import LinAlgError, solve_triangular
+
+    n = factors.n_columns
+    whole = merged(factors.triangle(hyper.sigmas, without), prior.factor(hyper), n + 1)
+    try:
+        x = solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False)
+    except LinAlgError:
+        x = np.full(n, np.nan)
+    if not np.isfinite(x).all():
+        raise ValueError(
+            f"regularisation must be larger, as labels and prior leave coefficients open, got {hyper.regularisation:g}"
+        )
+    return Solution(x, whole)
+
+
+def log_evidence(factors: Factors, prior: Prior, hyper: Hyperparameters) -> float:
+    """Return the log of the probability of all labels, if noise and coefficients were as sigmas and prior say."""
+    n, found = factors.n_columns, solve(factors, prior, hyper).triangle
+    of_prior, of_all = np.abs(np.diag(prior.factor(hyper))[:n]), np.abs(np.diag(found))
+    counts = factors.counts
+    noise = counts @ np.log(hyper.sigmas) + 0.5 * counts.sum() * math.log(2 * math.pi)
+    return float(np.log(of_prior).sum() - np.log(of_all[:n]).sum() - 0.5 * of_all[n] ** 2 - noise)
+
+
+def held_out_errors(factors: Factors, prior: Prior, hyper: Hyperparameters) -> FloatArray:
+    """Return the rms error of energies, forces and stresses of folds that were left out, NaN where there are none.
+
+    That of energies is for each square root of an atom, in eV; of forces in eV/Å, of stresses in eV/Å^3. Weights of
+    structures count.
+    """
+    sums = np.zeros(3)
+    for fold, parts in enumerate(factors.parts):
+        x = np.append(solve(factors, prior, hyper, fold).coefficients, -1.0)
+        sums += [part.squares(x) for part in parts]
+    counts = factors.counts
+    return np.sqrt(np.divide(sums, counts, out=np.full(3, np.nan), where=counts > 0))
+
+
+@public("PotentialSolver", version=1)
+class Solver(CheckedParameters):
+    """How the coefficients of a potential are found.
+
+    Parameters
+    ----------
+    sigma_energy : float, optional
+        Expected error of energies in eV, for each square root of an atom. Default: chosen, from 0.002 on.
+    sigma_forces : float
+        Expected error of the components of forces, in eV/Å. Only the ratios of the sigmas and of the regularisation
+        matter to the coefficients.
+    sigma_stress : float
+        Expected error of the components of stresses, in eV/Å^3. Default: 0.05 GPa.
+    regularisation : float, optional
+        Factor of the prior, which holds ``regularisation * (1 + degree)^power`` times a coefficient near zero, in units
+        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.3 on.
+    power : float, optional
+        How much more functions that vary fast are held back. Default: 1 or 2, chosen.
+    n_folds : int
+        Number of folds of the cross-validation, from which all is chosen, and uncertainties are calibrated.
+    criterion : {"cross-validation", "evidence"}
+        What is chosen by. The first takes the smallest product of the rms errors of energies (for each square root of
+        an atom), forces and stresses of structures that were left out: one per cent less error in one kind is worth one
+        per cent more in another, whatever the units. The second is the log of the probability of all labels if noise
+        were as the sigmas say; that of real data is not, and it may go far wrong.
+    random_state : int
+        Seed of the folds.
+    """
+
+    def __init__(
+        self,
+        *,
+        sigma_energy: float | None = None,
+        sigma_forces: float = 0.05,
+        sigma_stress: float = 0.05 / 160.21766208,
+        regularisation: float | None = None,
+        power: float | None = None,
+        n_folds: int = 4,
+        criterion: str = "cross-validation",
+        random_state: int = 0,
+    ) -> None:
+        self._initialise(locals())
+
+    def _validate(self) -> None:
+        for name in ("sigma_energy", "sigma_forces", "sigma_stress", "regularisation"):
+            value = getattr(self, name)
+            if value is not None or name in ("sigma_forces", "sigma_stress"):
+                check_real(name, value, above=0)
+        if self.power is not None:
+            check_real("power", self.power, at_least=0, at_most=10)
+        check_integer("n_folds", self.n_folds, 2, 100)
+        check_choice("criterion", self.criterion, ("cross-validation", "evidence"))
+        check_integer("random_state", self.random_state, 0)
+
+    def folds(self, config_types: Sequence[str]) -> Any:
+        """Return the fold of each structure: at random, with each type of configuration shared out evenly."""
+        rng = np.random.default_rng(self.random_state)
+        n = len(config_types)
+        _, of_type = np.unique(np.asarray(config_types, dtype=object).astype(str), return_inverse=True)
+        mixed = rng.permutation(n)
+        by_type = mixed[np.argsort(of_type[mixed], kind="stable")]
+        folds = np.empty(n, dtype=np.int64)
+        folds[by_type] = np.arange(n) % min(self.n_folds, n)
+        return folds
+
+    def choose(self, factors: Factors, prior: Prior, progress: Progress = silent) -> Hyperparameters:
+        """Return the best hyperparameters: those that are given, and for the others what a search from the start finds.
+
+        Parameters
+        ----------
+        factors : Factors
+            Of the rows.
+        prior : Prior
+            Of the coefficients.
+        progress : Progress
+            Told each trial.
+        """
+        given = {name: getattr(self, name) for name in self._get_param_names()}
+        start = {name: value if given[name] is None else given[name] for name, value in _START.items()}
+        best = Hyperparameters(sigma_forces=self.sigma_forces, sigma_stress=self.sigma_stress, **start)
+        counts = factors.counts
+        kinds = np.flatnonzero(counts)
+        if factors.n_folds < 2 and self.criterion == "cross-validation":
+            return best
+        tried: dict[Hyperparameters, float] = {}
+
+        def loss(hyper: Hyperparameters) -> float:
+            if hyper not in tried:
+                progress("choice", len(tried), None)
+                if self.criterion == "evidence":
+                    tried[hyper] = -log_evidence(factors, prior, hyper)
+                else:
+                    errors = held_out_errors(factors, prior, hyper)[kinds]
+                    tried[hyper] = float(np.log(np.maximum(errors, 1e-300)).sum())
+            return tried[hyper]
+
+        if given["power"] is None:
+            best = min((_climbed(replace(best, power=p), "regularisation", loss, given) for p in _POWERS), key=loss)
+        else:
+            best = _climbed(best, "regularisation", loss, given)
+        if len(kinds) > 1 and ENERGY in kinds:  # else the ratio means nothing
+            best = _climbed(best, "sigma_energy", loss, given)
+            best = _climbed(best, "regularisation", loss, given)
+        progress("choice", len(tried), len(tried))
+        return best
+
+
+def _climbed(
+    best: Hyperparameters, name: str, loss: Callable[[Hyperparameters], float], given: dict[str, Any]
+) -> Hyperparameters:
+    """Return the best along one of the hyperparameters, in steps from where it is as long as that gets better."""
+    if given[name] is not None:
+        return best
+    for factor in (_STEPS[name], 1 / _STEPS[name]):
+        moved = best
+        while True:
+            value = getattr(moved, name) * factor
+            if not _RANGE[name][0] <= value <= _RANGE[name][1]:
+                break
+            trial = replace(moved, **{name: value})
+            if loss(trial) >= loss(moved):
+                break
+            moved = trial
+        if moved is not best:
+            return moved
+    return best

@@ -5,20 +5,30 @@ from typing import TYPE_CHECKING
 from atomprint.util.door import door
 
 if TYPE_CHECKING:
+    from atomprint.potentials.base import CrossValidation, Potential, Prediction
     from atomprint.potentials.labels import LabelledStructures, read_labels
+    from atomprint.potentials.linear import LinearPotential
+    from atomprint.potentials.load import load_potential
     from atomprint.potentials.references import ReferenceEnergies, find_references
     from atomprint.potentials.repulsion import Repulsion
+    from atomprint.potentials.solver import Solver
     from atomprint.potentials.terms import Core, PreparedTerm, Term
 
 __getattr__, __dir__ = door(__name__)
 
 __all__ = [
     "Core",
+    "CrossValidation",
     "LabelledStructures",
+    "LinearPotential",
+    "Potential",
+    "Prediction",
     "PreparedTerm",
     "ReferenceEnergies",
     "Repulsion",
+    "Solver",
     "Term",
     "find_references",
+    "load_potential",
     "read_labels",
 ]

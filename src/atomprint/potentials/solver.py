@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from atomprint.potentials.factors import ENERGY, FORCES, Factors, merged, no_rows
+from atomprint.potentials.factors import ENERGY, FORCES, Factors, IntArray, merged, no_rows
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.registry import public
@@ -222,16 +223,24 @@ class Solver(CheckedParameters):
         check_choice("criterion", self.criterion, ("cross-validation", "evidence"))
         check_integer("random_state", self.random_state, 0)
 
-    def folds(self, config_types: Sequence[str]) -> Any:
-        """Return the fold of each structure: at random, with each type of configuration shared out evenly."""
+    def folds(self, config_types: Sequence[str], same_as: npt.NDArray[np.integer[Any]]) -> IntArray:
+        """Return the fold of each structure: at random, with each type of configuration shared out evenly.
+
+        Parameters
+        ----------
+        config_types : sequence of str
+            Of each structure.
+        same_as : ndarray of int, shape (n_structures,)
+            Index of the first structure that is the same: these are in one fold.
+        """
         rng = np.random.default_rng(self.random_state)
-        n = len(config_types)
-        _, of_type = np.unique(np.asarray(config_types, dtype=object).astype(str), return_inverse=True)
-        mixed = rng.permutation(n)
+        first = np.unique(same_as)
+        _, of_type = np.unique(np.array([config_types[s] for s in first]), return_inverse=True)
+        mixed = rng.permutation(len(first))
         by_type = mixed[np.argsort(of_type[mixed], kind="stable")]
-        folds = np.empty(n, dtype=np.int64)
-        folds[by_type] = np.arange(n) % min(self.n_folds, n)
-        return folds
+        folds = np.zeros(len(same_as), dtype=np.int64)
+        folds[first[by_type]] = np.arange(len(first)) % min(self.n_folds, len(first))
+        return folds[same_as]
 
     def choose(self, factors: Factors, prior: Prior, progress: Progress = silent) -> Hyperparameters:
         """Return the best hyperparameters: those that are given, and for the others what a search from the start finds.

@@ -1,0 +1,163 @@
+"""One file for a fitted potential: plain numbers, words and arrays, with a checksum, and nothing that could be run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.potentials.terms import State
+from atomprint.util.npz import read_npz, write_npz
+from atomprint.util.parameters import CheckedParameters
+from atomprint.util.registry import KNOWN
+from atomprint.util.types import PathOrStr
+
+FORMAT = 1
+"""Version of the layout of files; those of later ones are refused."""
+
+_KIND = "atomprint potential"
+_ARRAY = "array"  # the only key of a dict that stands for an array
+_OBJECT = {"object", "version", "parameters"}  # the keys of one that stands for an object that is made of these
+_DTYPES = ("bool", "int32", "int64", "uint8", "float32", "float64")
+
+
+def write_state(path: PathOrStr, state: State) -> str:
+    """Write a state to a file that gets its name when it is complete, and return its checksum.
+
+    Raises
+    ------
+    TypeError
+        If something in it is no plain number, word or array.
+    OSError
+        If the file cannot be written.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    head = {"kind": _KIND, "format": FORMAT, "state": _plain(state, arrays, "state")}
+    head["arrays"] = {name: array.dtype.name for name, array in arrays.items()}
+    text = json.dumps(head, sort_keys=True).encode()
+    checksum = _checksum(text, arrays)
+    own = {"header": np.frombuffer(text, dtype=np.uint8), "checksum": np.frombuffer(checksum.encode(), dtype=np.uint8)}
+    write_npz(path, own | arrays)
+    return checksum
+
+
+def read_state(path: PathOrStr) -> tuple[State, str]:
+    """Return what :func:`write_state` has written, and its checksum.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        If there is no such file, or it may not be read.
+    ValueError
+        If it is no such file, is damaged, or is of a later version.
+    """
+    name = str(path)
+    own = read_npz(path, {"header": np.uint8, "checksum": np.uint8}, mmap=False)
+    text, checksum = own["header"].tobytes(), own["checksum"].tobytes().decode("ascii", errors="replace")
+    try:
+        head = json.loads(text)
+        if not isinstance(head, dict) or head.get("kind") != _KIND:
+            raise ValueError("it is no potential of atomprint")
+        version = head["format"]
+        if isinstance(version, int) and version > FORMAT:
+            raise ValueError(
+                f"it was written by a later version of atomprint (format {version}, this one reads up to {FORMAT}): "
+                "install that"
+            )
+        dtypes = {str(key): str(value) for key, value in head["arrays"].items()}
+        if unknown := {*dtypes.values()} - {*_DTYPES}:
+            raise ValueError(f"arrays of {', '.join(sorted(unknown))} are not known")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{name!r} cannot be read as a potential: {error}") from error
+    arrays = read_npz(path, dtypes, mmap=False)
+    if _checksum(text, arrays) != checksum:
+        raise ValueError(f"{name!r} is damaged: what is in it does not fit its checksum")
+    try:
+        state = _filled(head["state"], arrays)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{name!r} cannot be read as a potential: {error}") from error
+    return state, checksum
+
+
+def _checksum(text: bytes, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    found = hashlib.sha256(text)
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def _plain(value: Any, arrays: dict[str, npt.NDArray[Any]], where: str) -> Any:
+    """Return what JSON can hold; arrays are put aside, and numbers of NumPy become Python's."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return _plain(value.item(), arrays, where)
+    if isinstance(value, np.ndarray):
+        if value.dtype.name not in _DTYPES:
+            raise TypeError(f"{where} must be an array of {', '.join(_DTYPES)}, got {value.dtype}")
+        name = f"a{len(arrays)}"
+        arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
+        return {_ARRAY: name}
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{where} must have words as keys, got {wrong[0]!r}")
+        if {*value} == {_ARRAY}:
+            raise TypeError(f"{where} must not have {_ARRAY!r} as its only key")
+        return {key: _plain(inner, arrays, f"{where}[{key!r}]") for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, arrays, f"{where}[{k}]") for k, inner in enumerate(value)]
+    if isinstance(value, CheckedParameters) and (public := _public_name(type(value))):
+        parameters = {key: _plain(inner, arrays, key) for key, inner in value.get_params(deep=False).items()}
+        return {"object": public, "version": KNOWN[public].version, "parameters": parameters}
+    raise TypeError(f"{where} cannot be written to a file: it is a {type(value).__name__}")
+
+
+def _public_name(cls: type[Any]) -> str | None:
+    """Return the name by which files know a class, if they do."""
+    return next((name for name, known in KNOWN.items() if known.cls is cls), None)
+
+
+def tagged(made: Any) -> State:
+    """Return the state of something with ``state()``, and what it is."""
+    name = _public_name(type(made))
+    if name is None:
+        raise TypeError(f"{type(made).__name__} cannot be written to a file, which knows classes of atomprint only")
+    return {"class": name, "version": KNOWN[name].version, "state": made.state()}
+
+
+def untagged(state: State) -> Any:
+    """Return what :func:`tagged` was given; the module of its class must have been imported."""
+    return _class_of(state["class"], state["version"]).from_state(state["state"])
+
+
+def _class_of(name: str, version: Any) -> Any:
+    if name not in KNOWN:
+        raise ValueError(f"there is no {name!r} in this version of atomprint")
+    known = KNOWN[name]
+    if version != known.version:
+        raise ValueError(
+            f"{name!r} makes other numbers than when the file was written (its version is {known.version}, not "
+            f"{version}): fit it again"
+        )
+    return known.cls
+
+
+def _filled(value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+    if isinstance(value, dict):
+        if {*value} == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        if {*value} == _OBJECT:
+            cls = _class_of(value["object"], value["version"])
+            if not issubclass(cls, CheckedParameters):
+                raise ValueError(f"{value['object']!r} is not made of parameters")
+            return cls(**{key: _filled(inner, arrays) for key, inner in value["parameters"].items()})
+        return {key: _filled(inner, arrays) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, arrays) for inner in value]
+    return value

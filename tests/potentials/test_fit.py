@@ -1,0 +1,218 @@
+"""From labelled structures to a potential, to predictions, to a file and back."""
+
+import warnings
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+from sklearn.base import clone
+
+from atomprint.descriptors import ACSF, MBTR, SOAP
+from atomprint.potentials import LabelledStructures, LinearPotential, Solver, load_potential
+
+SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
+
+
+def argon(n, seed=0, stress=True):
+    """Return cells of four atoms with the energies, forces and stresses of a Lennard-Jones calculator."""
+    rng, made = np.random.default_rng(seed), []
+    for k in range(n):
+        atoms = bulk("Ar", cubic=True, a=5.2 + 0.25 * rng.random())
+        atoms.rattle(0.08, seed=seed + k)
+        atoms.calc = LennardJones(sigma=3.4, epsilon=0.0104, rc=5.0, smooth=True)
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+        if stress:
+            results["stress"] = atoms.get_stress()
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        made.append(atoms)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return LinearPotential(SOAP(**SMALL)).fit(argon(24))
+
+
+def test_the_whole_chain(fitted, tmp_path):
+    held = argon(8, seed=100)
+    found = fitted.predict(held, uncertainty=True)
+    truth = np.array([atoms.get_potential_energy() for atoms in held])
+    assert np.abs(found.energies - truth).max() < 1e-3
+    forces = np.array([atoms.get_forces() for atoms in held])
+    assert np.abs(np.array(found.forces) - forces).mean() < 0.1 * np.abs(forces).mean()
+    stresses = np.array([atoms.get_stress(voigt=False) for atoms in held])
+    assert np.abs(found.stresses - stresses).mean() < 0.1 * np.abs(stresses).mean()
+    assert all(np.isclose(e.sum(), total) for e, total in zip(found.atom_energies, found.energies, strict=True))
+    assert (found.energies_std > 0).all()
+    assert found.stresses_std.shape == (8, 3, 3)
+    fitted.save(tmp_path / "argon.npz")
+    again = load_potential(tmp_path / "argon.npz")
+    assert type(again) is LinearPotential
+    assert again.get_params()["descriptor__l_max"] == 2
+    for name, value in vars(again.predict(held, uncertainty=True)).items():
+        np.testing.assert_array_equal(value, getattr(found, name), err_msg=name)
+    assert fitted.score(held) > 0.98
+
+
+def test_one_structure_has_no_axis(fitted):
+    one = argon(1, seed=5)[0]
+    found = fitted.predict(one, uncertainty=True)
+    several = fitted.predict([one], uncertainty=True)
+    for name, value in vars(found).items():
+        np.testing.assert_array_equal(value, getattr(several, name)[0])
+    assert np.shape(found.energies) == ()
+    assert found.forces.shape == (4, 3)
+
+
+@pytest.mark.filterwarnings("ignore:atoms are nearer than in any of the training data")
+@pytest.mark.parametrize(
+    "descriptor",
+    [SOAP(**SMALL), ACSF(r_cut=5.0, g2_params=[(0.5, 3.0), (0.5, 4.0)], g4_params=[(0.1, 1, 1)], periodic=True)],
+)
+def test_rows_forces_and_stresses_are_derivatives(descriptor):
+    rng = np.random.default_rng(0)
+    atoms = bulk("NaCl", "rocksalt", a=5.2)
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.05 * rng.standard_normal((3, 3))), scale_atoms=True)
+    atoms.rattle(0.1, seed=1)
+    potential = LinearPotential(descriptor, solver=Solver(regularisation=1.0, power=1.0, sigma_energy=0.01))
+    frames = [atoms.copy() for _ in range(6)]
+    for k, frame in enumerate(frames):
+        frame.rattle(0.1, seed=k)
+    labels = LabelledStructures.of(
+        frames, energies=rng.standard_normal(6), forces=rng.standard_normal((12, 3)), stresses=rng.random((6, 6))
+    )
+    potential.fit(labels)
+    found = potential.predict(atoms)
+    h = 1e-4
+
+    def slope(move, strain):
+        energies = []
+        for k in (-2, -1, 1, 2):
+            moved = atoms.copy()
+            moved.positions += k * h * move
+            moved.set_cell(moved.cell.array @ (np.eye(3) + k * h * strain), scale_atoms=True)
+            energies.append(potential.predict(moved).energies)
+        return np.dot([1, -8, 8, -1], energies) / (12 * h)
+
+    move, strain = rng.standard_normal((2, 3)), rng.standard_normal((3, 3))
+    strain += strain.T
+    assert slope(move, np.zeros((3, 3))) == pytest.approx(-(found.forces * move).sum(), rel=1e-6)
+    assert slope(0, strain) == pytest.approx((found.stresses * strain).sum() * atoms.get_volume(), rel=1e-6)
+    # Rows times coefficients are what is predicted.
+    model, batch = potential.model_, labels.structures[:2]
+    for term, own in zip(model.terms.terms, model.terms.columns, strict=True):
+        rows = np.full((26, term.n_functions + 2), np.nan)[:, 1:-1]
+        term.rows(batch, rows)
+        energies, gradient, strain = term.predictor(model.coefficients[own]).evaluate(batch)
+        line = rows @ model.coefficients[own]
+        np.testing.assert_allclose(line[[0, 13]], energies.reshape(2, 2).sum(1), atol=1e-10)
+        np.testing.assert_allclose(line[1:7], -gradient[:2].ravel(), atol=1e-10)
+        np.testing.assert_allclose(line[-6:], strain[1][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], atol=1e-10)
+
+
+def test_descriptors_of_whole_structures_are_terms_too():
+    water = []
+    for k in range(10):
+        atoms = molecule("H2O")
+        atoms.rattle(0.05, seed=k)
+        atoms.calc = LennardJones(sigma=0.9, epsilon=0.01, rc=8)
+        atoms.calc = SinglePointCalculator(atoms, energy=atoms.get_potential_energy(), forces=atoms.get_forces())
+        water.append(atoms)
+    descriptor = MBTR(
+        geometry={"function": "distance"}, grid={"min": 0.5, "max": 2.5, "n": 20, "sigma": 0.1}, normalization="none"
+    )
+    with pytest.warns(UserWarning, match="no structure has a stress"):
+        potential = LinearPotential(descriptor).fit(water)
+    found = potential.predict(water)
+    assert np.isnan(found.stresses).all()
+    spread = np.std([atoms.get_potential_energy() for atoms in water])
+    assert np.abs(found.energies - [atoms.get_potential_energy() for atoms in water]).mean() < 0.2 * spread
+
+
+def test_parameters_are_scikit_learns(fitted):
+    twin = clone(fitted)
+    assert not hasattr(twin, "model_")
+    assert twin.get_params()["repulsion"] is True
+    with pytest.raises(TypeError, match="solver must be a Solver or None, got int"):
+        LinearPotential(SOAP(**SMALL), solver=3)
+    with pytest.raises(TypeError, match="descriptor must be a Descriptor of atomprint, got str"):
+        LinearPotential("SOAP")
+
+
+def test_labels_that_are_missing_are_left_out():
+    frames = argon(16)
+    whole = LabelledStructures.of(
+        frames,
+        energies=[atoms.get_potential_energy() for atoms in frames],
+        forces=[atoms.get_forces() for atoms in frames],
+        stresses=[atoms.get_stress() for atoms in frames],
+    )
+    part = whole.pick(np.arange(16))
+    part.energies[3], part.forces[8:10], part.stresses[5] = np.nan, np.nan, np.nan
+    one = LinearPotential(SOAP(**SMALL)).fit(part)
+    assert np.isfinite(one.model_.coefficients).all()
+    # A weight of zero is the same as no label.
+    weights = np.ones((16, 3))
+    weights[3, 0] = weights[5, 2] = 0
+    forces = whole.pick(np.arange(16))
+    forces.forces[8:10] = np.nan
+    two = LinearPotential(SOAP(**SMALL)).fit(forces, weights=weights)
+    np.testing.assert_allclose(one.predict(frames).energies, two.predict(frames).energies, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["energies", "forces"])
+def test_one_kind_of_label_is_enough(kind):
+    frames = argon(16)
+    labels = {"energies": [a.get_potential_energy() for a in frames], "forces": [a.get_forces() for a in frames]}
+    with pytest.warns(UserWarning, match="no structure has a stress"):
+        potential = LinearPotential(SOAP(**SMALL)).fit(LabelledStructures.of(frames, **{kind: labels[kind]}))
+    found = potential.predict(frames)
+    # Forces alone say nothing of how the energy changes with the cell.
+    one = np.concatenate(found.forces) if kind == "forces" else found.energies
+    assert np.corrcoef(np.ravel(one), np.ravel(labels[kind]))[0, 1] > 0.98
+
+
+def test_weights_go_by_type_of_configuration(fitted):
+    frames = argon(12)
+    labels = LabelledStructures.of(
+        frames, energies=[a.get_potential_energy() for a in frames], config_types=["a", "b"] * 6
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = LinearPotential(SOAP(**SMALL)).fit(labels, weights={"a": (2, 1, 1)})
+        two = LinearPotential(SOAP(**SMALL)).fit(labels, weights=np.array([2.0, 1.0] * 6))
+    np.testing.assert_array_equal(one.model_.coefficients, two.model_.coefficients)
+    with pytest.raises(ValueError, match="weights: there is no type of configuration 'c', only a, b"):
+        LinearPotential(SOAP(**SMALL)).fit(labels, weights={"c": 1})
+    with pytest.raises(ValueError, match=r"weights must have shape \(12,\) or \(12, 3\), got \(3,\)"):
+        LinearPotential(SOAP(**SMALL)).fit(labels, weights=[1, 2, 3])
+
+
+def test_moving_atoms_are_the_same_atoms(fitted):
+    atoms = argon(1, seed=7)[0]
+    kept = fitted.prepare(atoms)
+    atoms.rattle(0.05, seed=1)
+    energies, gradient, strain = kept.evaluate(atoms.positions, atoms.cell.array[None])
+    found = fitted.predict(atoms)
+    np.testing.assert_allclose(energies.sum(), found.energies, rtol=1e-12)
+    np.testing.assert_allclose(-gradient, found.forces, atol=1e-12)
+    np.testing.assert_allclose(strain[0] / atoms.get_volume(), found.stresses, atol=1e-12)
+
+
+def test_unknown_species_are_named(fitted):
+    atoms = argon(1)[0]
+    atoms.numbers[1] = 11
+    with pytest.raises(ValueError, match="structure 0, atom 1: species must be among Ar, got Na"):
+        fitted.predict(atoms)
+
+
+def test_near_atoms_are_told(fitted):
+    with pytest.warns(UserWarning, match="nearer than in any of the training data"):
+        fitted.predict(bulk("Ar", cubic=True, a=4.0))
+
+
+def test_an_unfitted_potential_says_so(tmp_path):
+    with pytest.raises(ValueError, match="LinearPotential: call fit first"):
+        LinearPotential(SOAP(**SMALL)).save(tmp_path / "none.npz")

@@ -286,7 +286,7 @@ def _(d: Any) -> Workload:
 @own
 def _(d: Any) -> Workload:
     crystals = perovskites(500)
-    soap = d.SOAP(species=[*range(1, 87)], r_cut=4.0, n_max=3, l_max=6, periodic=True, average="outer")
+    soap = d.SOAP(species=[*range(1, 87)], r_cut=4.0, n_max=3, l_max=6, periodic=True, average="outer", sparse=True)
     return Workload(lambda: soap.create(crystals), len(crystals) / 1000)
 
 

@@ -63,59 +63,6 @@ std::vector<double> harmonics_gradient(std::int32_t l_max, double scale) {
 
 } // namespace
 
-// The memory of a thread.
-template <class T>
-struct Soap<T>::Workspace {
-    Neighbours found;
-    // As found: where each neighbour goes, and how many went there before it.
-    std::vector<std::int32_t> bin, rank, count, next;
-    std::vector<double> distance;
-    // Sorted into segments: the vector to the neighbour, its length and weight, and the index of the image.
-    std::vector<double> x, y, z, r, weight;
-    std::vector<std::int32_t> image;
-    std::vector<Segment> segments;
-    AlignedVector<T> scratch, coefficients, mixed, features;
-    // The densities are those of the species that the structure has, its groups, or one of all; channels are these,
-    // unless they are mixed, and a last one is the total where there is one. Columns are those of the channels.
-    std::int32_t n_slots = 0, n_columns = 0;
-    bool mixes = false;
-    std::vector<std::int32_t> groups, channels;  // which ones they are, ascending
-    std::vector<std::int32_t> place;             // of each channel among these, or -1
-    std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
-    std::vector<std::uint32_t> present;          // slots for which each channel holds numbers, as bits
-    std::vector<std::int32_t> columns;
-    std::vector<double> amount;     // weights of neighbours off the centre, by group, for all slots
-    std::vector<PowerBlock> blocks; // of the pairs of channels that are present, ascending
-    std::vector<FeatureRun> there;  // of these: degree 0, then all others
-    std::vector<double> sizes, largest, amounts;
-    // For the mixing of sums.
-    std::vector<double> squares, half, whole, square_sizes, half_sizes;
-
-    // For derivatives.
-    AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
-    std::vector<double> slope, gradient[3];
-    AlignedVector<T> values, slopes, harmonics, projections;
-    std::vector<GradientBlock<T>> gradients;
-    std::vector<FeatureRun> runs;
-    std::vector<T> factor;
-
-    std::int32_t n_groups() const { return static_cast<std::int32_t>(groups.size()); }
-    std::int32_t n_channels() const { return static_cast<std::int32_t>(channels.size()); }
-    Coefficients<T> view() { return {coefficients.data(), first.data(), n_columns}; }
-    Coefficients<T> view(AlignedVector<T>& numbers) { return {numbers.data(), first.data(), n_columns}; }
-    Neighbourhood neighbourhood() const {
-        return {static_cast<std::int32_t>(found.n),
-                static_cast<std::int32_t>(segments.size()),
-                x.data(),
-                y.data(),
-                z.data(),
-                r.data(),
-                weight.data(),
-                segments.data(),
-                slope.data()};
-    }
-};
-
 template <class T>
 Soap<T>::Soap(SoapParameters parameters, const RadialArrays& radial)
     : p_(std::move(parameters)), zone_of_cell_(radial.zone_of_cell, radial.zone_of_cell + radial.n_cells),
@@ -269,9 +216,9 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
     const std::size_t n = found.n;
     if (work.x.size() < n + vector_slack) {
         for (auto* values : {&work.bin, &work.rank, &work.image})
-            values->resize(2 * n + vector_slack);
+            grow(*values, 2 * n + vector_slack);
         for (auto* values : {&work.distance, &work.x, &work.y, &work.z, &work.r, &work.weight})
-            values->resize(2 * n + vector_slack);
+            grow(*values, 2 * n + vector_slack);
     }
     kernels().distances(found.r2.data(), static_cast<std::int32_t>(n), expansion_.radial.inverse_step,
                         expansion_.radial.n_cells, work.distance.data(), work.bin.data());
@@ -589,6 +536,19 @@ std::array<const double*, 3> Soap<T>::backward(Workspace& work, const Site& site
     find_slopes(work, site);
     couple(work, cotangent);
     return take_back(work);
+}
+
+template <class T>
+void Soap<T>::exchange(Workspace& work, Kept& kept) const {
+    grow(kept.coefficients, work.coefficients.size());
+    kept.present.resize(work.present.size());
+    std::swap(work.found.n, kept.n);
+    std::swap(work.coefficients, kept.coefficients);
+    std::swap(work.present, kept.present);
+    std::swap(work.segments, kept.segments);
+    std::swap(work.image, kept.image);
+    std::swap(work.x, kept.x), std::swap(work.y, kept.y), std::swap(work.z, kept.z);
+    std::swap(work.r, kept.r), std::swap(work.weight, kept.weight);
 }
 
 // Weight of a species in a channel, or in the total of the channels.

@@ -65,8 +65,20 @@ public:
     // Features that depend on atoms of a species, as [first, last) runs.
     std::vector<FeatureRun> touched(std::int32_t kind) const;
 
-    // The hooks of local.hpp.
     struct Workspace;
+    // What `backward` needs of a centre that has been expanded: exchanged with what a workspace holds, it waits until
+    // others have been.
+    struct Kept {
+        std::size_t n = 0;
+        AlignedVector<T> coefficients;
+        std::vector<std::uint32_t> present;
+        std::vector<Segment> segments;
+        std::vector<std::int32_t> image;
+        std::vector<double> x, y, z, r, weight;
+    };
+    void exchange(Workspace& work, Kept& kept) const;
+
+    // The hooks of local.hpp.
     void begin(Workspace& work, std::int32_t n_slots, const Environments& in, std::size_t structure) const;
     void clear(Workspace& work, std::int32_t n_slots) const;
     void collect(Workspace& work, const Site& site) const;
@@ -125,6 +137,59 @@ private:
     std::int32_t n_pad_;
     bool one_group_; // all species share a density
     ExpansionModel<T> expansion_;
+};
+
+// The memory of a thread.
+template <class T>
+struct Soap<T>::Workspace {
+    Neighbours found;
+    // As found: where each neighbour goes, and how many went there before it.
+    std::vector<std::int32_t> bin, rank, count, next;
+    std::vector<double> distance;
+    // Sorted into segments: the vector to the neighbour, its length and weight, and the index of the image.
+    std::vector<double> x, y, z, r, weight;
+    std::vector<std::int32_t> image;
+    std::vector<Segment> segments;
+    AlignedVector<T> scratch, coefficients, mixed, features;
+    // The densities are those of the species that the structure has, its groups, or one of all; channels are these,
+    // unless they are mixed, and a last one is the total where there is one. Columns are those of the channels.
+    std::int32_t n_slots = 0, n_columns = 0;
+    bool mixes = false;
+    std::vector<std::int32_t> groups, channels;  // which ones they are, ascending
+    std::vector<std::int32_t> place;             // of each channel among these, or -1
+    std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
+    std::vector<std::uint32_t> present;          // slots for which each channel holds numbers, as bits
+    std::vector<std::int32_t> columns;
+    std::vector<double> amount;     // weights of neighbours off the centre, by group, for all slots
+    std::vector<PowerBlock> blocks; // of the pairs of channels that are present, ascending
+    std::vector<FeatureRun> there;  // of these: degree 0, then all others
+    std::vector<double> sizes, largest, amounts;
+    // For the mixing of sums.
+    std::vector<double> squares, half, whole, square_sizes, half_sizes;
+
+    // For derivatives.
+    AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;
+    std::vector<double> slope, gradient[3];
+    AlignedVector<T> values, slopes, harmonics, projections;
+    std::vector<GradientBlock<T>> gradients;
+    std::vector<FeatureRun> runs;
+    std::vector<T> factor;
+
+    std::int32_t n_groups() const { return static_cast<std::int32_t>(groups.size()); }
+    std::int32_t n_channels() const { return static_cast<std::int32_t>(channels.size()); }
+    Coefficients<T> view() { return {coefficients.data(), first.data(), n_columns}; }
+    Coefficients<T> view(AlignedVector<T>& numbers) { return {numbers.data(), first.data(), n_columns}; }
+    Neighbourhood neighbourhood() const {
+        return {static_cast<std::int32_t>(found.n),
+                static_cast<std::int32_t>(segments.size()),
+                x.data(),
+                y.data(),
+                z.data(),
+                r.data(),
+                weight.data(),
+                segments.data(),
+                slope.data()};
+    }
 };
 
 extern template class LocalCalculator<Soap<double>, double>;

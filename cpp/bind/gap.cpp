@@ -1,6 +1,6 @@
 #include <nanobind/stl/vector.h>
 
-#include "bind/arrays.hpp"
+#include "bind/potentials.hpp"
 
 #include "potentials/gap.hpp"
 
@@ -18,7 +18,9 @@ std::vector<double> numbers_of(const std::optional<Array>& array) {
 
 template <class T>
 void define(nb::module_& m, const char* name) {
-    nb::class_<Gap<T>>(m, name, "Sparse Gaussian process on a SOAP calculator.")
+    nb::class_<Gap<T>> model(m, name, "Sparse Gaussian process on a SOAP calculator.");
+    define_potential(model);
+    model
         .def(
             "__init__",
             [](Gap<T>* self, const Soap<T>& soap, const Vector& weights, double zeta,
@@ -28,21 +30,6 @@ void define(nb::module_& m, const char* name) {
             },
             nb::arg("soap"), nb::arg("weights"), nb::arg("zeta"), nb::arg("species"), nb::keep_alive<1, 2>())
         .def_prop_ro("n_functions", &Gap<T>::n_functions)
-        .def(
-            "evaluate",
-            [](const Gap<T>& self, const BatchArrays& batch, const Out<double, nb::ndim<1>>& energies,
-               const Out<double, nb::shape<-1, 3>>& gradient, const Out<double, nb::shape<-1, 3, 3>>& strain,
-               int n_threads) {
-                require(energies.size() == batch.n_atoms() && gradient.shape(0) == batch.n_atoms() &&
-                            strain.shape(0) == batch.n_structures,
-                        "energies, gradient and strain must have shapes (n_atoms,), (n_atoms, 3) and "
-                        "(n_structures, 3, 3)");
-                nb::gil_scoped_release release;
-                self.evaluate(batch, n_threads, energies.data(), gradient.data(), strain.data());
-            },
-            nb::arg("batch"), nb::arg("energies").noconvert(), nb::arg("gradient").noconvert(),
-            nb::arg("strain").noconvert(), nb::arg("n_threads"),
-            "Write the energy of each atom, and the derivatives of all of them by positions and strain.")
         .def(
             "rows",
             [](const Gap<T>& self, const BatchArrays& batch, const nb::ndarray<T, nb::ndim<2>, nb::device::cpu>& out,

@@ -208,31 +208,29 @@ void Soap<T>::clear(Workspace& work, std::int32_t) const {
 // Neighbours of a point, sorted into segments: by group, and where enough of a group are in one zone, by
 // zone.
 template <class T>
-void Soap<T>::collect(Workspace& work, const Site& site) const {
-    Vec3 centre{site.point[0], site.point[1], site.point[2]};
-    site.finder.locate(centre);
-    site.finder.query(centre, work.found);
-    const Neighbours& found = work.found;
-    const std::size_t n = found.n;
+template <class Place, class Kind>
+void Soap<T>::sort_in(Workspace& work, const NeighbourList& found, const double* r2, const Place& place_of,
+                      const Kind& kind_of) const {
+    const std::size_t n = work.found.n = found.n;
     if (work.x.size() < n + vector_slack) {
         for (auto* values : {&work.bin, &work.rank, &work.image})
             grow(*values, 2 * n + vector_slack);
         for (auto* values : {&work.distance, &work.x, &work.y, &work.z, &work.r, &work.weight})
             grow(*values, 2 * n + vector_slack);
     }
-    kernels().distances(found.r2.data(), static_cast<std::int32_t>(n), expansion_.radial.inverse_step,
-                        expansion_.radial.n_cells, work.distance.data(), work.bin.data());
+    kernels().distances(r2, static_cast<std::int32_t>(n), expansion_.radial.inverse_step, expansion_.radial.n_cells,
+                        work.distance.data(), work.bin.data());
 
     // Bins are (group, zone), zone 0 being none. Few neighbours in a zone join those that use the full table.
     // Counting is the only loop in which a step waits for the one before, so it is kept apart.
     const std::int32_t bins = n_zones_ + 1;
-    const std::int32_t *const index = found.index.data(), *const atom = site.finder.atom.data();
+    const std::int32_t* const index = found.image;
     std::int32_t *const bin = work.bin.data(), *const rank = work.rank.data();
     for (std::size_t k = 0; k < n; ++k)
         bin[k] = zone_of_cell_[bin[k]] + 1;
     if (!one_group_)
         for (std::size_t k = 0; k < n; ++k)
-            bin[k] += site.places[atom[index[k]]] * bins;
+            bin[k] += place_of(index[k]) * bins;
     work.count.assign(work.groups.size() * bins, 0);
     std::int32_t* const filled = work.count.data();
     for (std::size_t k = 0; k < n; ++k)
@@ -270,10 +268,39 @@ void Soap<T>::collect(Workspace& work, const Site& site) const {
     }
     if (one_group_)
         for (std::size_t k = 0; k < n; ++k)
-            work.weight[k] = p_.species_weights[site.kinds[atom[work.image[k]]]];
+            work.weight[k] = p_.species_weights[kind_of(work.image[k])];
     if (!p_.weighting.constant())
         for (std::size_t k = 0; k < n; ++k)
             work.weight[k] *= p_.weighting(work.r[k]);
+}
+
+template <class T>
+void Soap<T>::collect(Workspace& work, const Site& site) const {
+    Vec3 centre{site.point[0], site.point[1], site.point[2]};
+    site.finder.locate(centre);
+    site.finder.query(centre, work.found);
+    const Neighbours& found = work.found;
+    const std::int32_t* const atom = site.finder.atom.data();
+    sort_in(
+        work, {found.n, found.index.data(), found.x.data(), found.y.data(), found.z.data()}, found.r2.data(),
+        [&](std::int32_t image) { return site.places[atom[image]]; },
+        [&](std::int32_t image) { return site.kinds[atom[image]]; });
+}
+
+template <class T>
+void Soap<T>::begin(Workspace& work) const {
+    std::vector<std::int32_t>& all = work.all_kinds;
+    if (all.empty()) {
+        all.resize(static_cast<std::size_t>(p_.species.size()));
+        std::iota(all.begin(), all.end(), 0);
+    }
+    set_up(work, 1, all, mixes());
+}
+
+template <class T>
+void Soap<T>::collect(Workspace& work, const NeighbourList& found, const double* r2, const std::int32_t* kinds) const {
+    const auto kind = [=](std::int32_t image) { return kinds[image]; };
+    sort_in(work, found, r2, kind, kind);
 }
 
 template <class T>
@@ -460,7 +487,8 @@ const double* Soap<T>::sizes(const Workspace& work) const {
 
 // Derivatives of the weights of the collected neighbours.
 template <class T>
-void Soap<T>::find_slopes(Workspace& work, const Site& site) const {
+template <class Kind>
+void Soap<T>::find_slopes(Workspace& work, const Kind& kind_of) const {
     const std::size_t n = work.found.n;
     if (work.slope.size() < n) {
         work.slope.assign(2 * n, 0.0);
@@ -470,8 +498,8 @@ void Soap<T>::find_slopes(Workspace& work, const Site& site) const {
     if (p_.weighting.constant())
         return;
     for (std::size_t k = 0; k < n; ++k)
-        work.slope[k] = p_.species_weights[site.kind(work.image[k])] *
-                        p_.weighting.template value_and_slope<true>(work.r[k]).second;
+        work.slope[k] =
+            p_.species_weights[kind_of(work.image[k])] * p_.weighting.template value_and_slope<true>(work.r[k]).second;
 }
 
 // Adjoint of the coefficients in work.coefficients, in the columns of the channels.
@@ -532,8 +560,20 @@ std::array<const double*, 3> Soap<T>::take_back(Workspace& work) const {
 }
 
 template <class T>
+void Soap<T>::find_slopes(Workspace& work, const Site& site) const {
+    find_slopes(work, [&](std::int32_t image) { return site.kind(image); });
+}
+
+template <class T>
 std::array<const double*, 3> Soap<T>::backward(Workspace& work, const Site& site, const T* cotangent) const {
     find_slopes(work, site);
+    couple(work, cotangent);
+    return take_back(work);
+}
+
+template <class T>
+std::array<const double*, 3> Soap<T>::backward(Workspace& work, const std::int32_t* kinds, const T* cotangent) const {
+    find_slopes(work, [=](std::int32_t image) { return kinds[image]; });
     couple(work, cotangent);
     return take_back(work);
 }

@@ -66,6 +66,12 @@ public:
     std::vector<FeatureRun> touched(std::int32_t kind) const;
 
     struct Workspace;
+    // The same for atoms whose neighbours, with the atom itself among them, have been found by others: kinds are those
+    // of the images. `begin` is for structures of any species.
+    void begin(Workspace& work) const;
+    void collect(Workspace& work, const NeighbourList& found, const double* r2, const std::int32_t* kinds) const;
+    std::array<const double*, 3> backward(Workspace& work, const std::int32_t* kinds, const T* cotangent) const;
+
     // What `backward` needs of a centre that has been expanded: exchanged with what a workspace holds, it waits until
     // others have been.
     struct Kept {
@@ -118,6 +124,11 @@ private:
     void find_sizes(Workspace& work, std::int32_t n_slots) const;
     void add_total(Workspace& work, std::int32_t n_slots) const;
     void find_slopes(Workspace& work, const Site& site) const;
+    template <class Kind>
+    void find_slopes(Workspace& work, const Kind& kind_of) const;
+    template <class Place, class Kind>
+    void sort_in(Workspace& work, const NeighbourList& found, const double* r2, const Place& place_of,
+                 const Kind& kind_of) const;
     void couple(Workspace& work, const T* cotangent) const;
     void mix_adjoint(Workspace& work) const;
     std::array<const double*, 3> take_back(Workspace& work) const;
@@ -155,8 +166,9 @@ struct Soap<T>::Workspace {
     // unless they are mixed, and a last one is the total where there is one. Columns are those of the channels.
     std::int32_t n_slots = 0, n_columns = 0;
     bool mixes = false;
-    std::vector<std::int32_t> groups, channels;  // which ones they are, ascending
-    std::vector<std::int32_t> place;             // of each channel among these, or -1
+    std::vector<std::int32_t> groups, channels; // which ones they are, ascending
+    std::vector<std::int32_t> place;            // of each channel among these, or -1
+    std::vector<std::int32_t> all_kinds;
     std::vector<std::size_t> first, mixed_first; // of each l in `coefficients` and `mixed`
     std::vector<std::uint32_t> present;          // slots for which each channel holds numbers, as bits
     std::vector<std::int32_t> columns;

@@ -12,6 +12,7 @@
 
 #include "core/centres.hpp"
 #include "core/parallel.hpp"
+#include "core/scatter.hpp"
 #include "core/species.hpp"
 #include "potentials/kept_pairs.hpp"
 
@@ -33,8 +34,12 @@ struct GradientPart {
     // The derivatives of the energy of an atom by the vectors to its neighbours.
     void add(std::int32_t atom, const std::int32_t* atom_of_image, const AtomNeighbours& found,
              const double* const (&by)[3]) {
+        add(atom, atom_of_image, {found.n, found.image.data(), found.x.data(), found.y.data(), found.z.data()}, by);
+    }
+    void add(std::int32_t atom, const std::int32_t* atom_of_image, const NeighbourList& found,
+             const double* const (&by)[3]) {
         double* const to_strain = numbers.data() + numbers.size() - 9;
-        const double* const d[3] = {found.x.data(), found.y.data(), found.z.data()};
+        const double* const d[3] = {found.x, found.y, found.z};
         double total[3] = {}, strain[3][3] = {}; // not in memory, where each step would wait for the last
         for (std::size_t k = 0; k < found.n; ++k) {
             double* const to = numbers.data() + 3 * static_cast<std::size_t>(atom_of_image[found.image[k]]);

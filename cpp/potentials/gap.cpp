@@ -5,8 +5,6 @@
 #include <stdexcept>
 
 #include "core/dispatch.hpp"
-#include "core/scatter.hpp"
-#include "kernels/gap.hpp"
 
 namespace atomprint {
 
@@ -49,22 +47,6 @@ struct AllAtoms : Centres {
 };
 
 } // namespace
-
-// The memory of a thread.
-template <class T>
-struct Gap<T>::Workspace {
-    typename Soap<T>::Workspace soap;
-    std::vector<typename Soap<T>::Kept> kept;
-    std::vector<Site> sites;
-    std::vector<std::vector<std::int64_t>> centres; // of a run, by species
-    // Of a block of centres: features and their transpose, x and the derivatives by it, kernels with sparse points.
-    AlignedVector<T> features, transposed, x, by_x, kernel, cotangents;
-    std::vector<double> scale;
-    double sums[block];
-    // For rows: derivatives of the features of a centre, by neighbour and by distinct atom and strain.
-    AlignedVector<T> of_neighbour, slopes, projected;
-    std::vector<std::int32_t> place, atoms; // of each atom of the structure among the distinct ones, and these
-};
 
 template <class T>
 struct Gap<T>::Hooks {
@@ -177,52 +159,38 @@ void Gap<T>::evaluate_block(const Model& model, Workspace& work, std::size_t n) 
 }
 
 template <class T>
-void Gap<T>::evaluate(const Batch& batch, int n_threads, double* energies, double* gradient, double* strain) const {
-    const AllAtoms centres(batch);
-    const Kinds kinds = soap_.species().by_structure(batch);
-    const Environments in{batch, centres, kinds, 0, batch.n_structures};
+void Gap<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t kind, const std::int32_t* atoms, int n,
+                 double* energies, GradientPart& part) const {
     const std::size_t n_features = weights_.size();
-    GradientSum sums(batch, 1, gradient, strain);
-    const Hooks hooks{soap_};
-    for (const Model& model : models_)
-        if (model.coefficients.size() != model.n_points)
-            throw std::invalid_argument("sparse points have no coefficients");
-    local::for_runs(
-        hooks, in, 1, parts_of_sum, n_threads,
-        [&](const CentreRun& run, auto& memory, const auto& site) {
-            Workspace& work = memory.work;
-            GradientSum::Part sum = sums.part(run.structure);
-            work.kept.resize(block), work.scale.resize(block), work.centres.resize(models_.size());
-            grow(work.features, block * n_features);
-            for (auto& centres_of_kind : work.centres)
-                centres_of_kind.clear();
-            for (std::int64_t c = run.begin; c < run.end; ++c)
-                work.centres[static_cast<std::size_t>(kinds.of_atom[static_cast<std::size_t>(c)])].push_back(c);
-            for (std::size_t kind = 0; kind < models_.size(); ++kind) {
-                const auto& members = work.centres[kind];
-                for (std::size_t first = 0; first < members.size(); first += block) {
-                    const std::size_t n = std::min(block, members.size() - first);
-                    work.sites.clear();
-                    for (std::size_t b = 0; b < n; ++b) {
-                        T* const own = work.features.data() + b * n_features;
-                        work.sites.push_back(site(members[first + b]));
-                        hooks.expand(work, work.sites[b], own);
-                        work.scale[b] = normalise(own);
-                        soap_.exchange(work.soap, work.kept[b]);
-                    }
-                    evaluate_block(models_[kind], work, n);
-                    for (std::size_t b = 0; b < n; ++b) {
-                        const Site& at = work.sites[b];
-                        energies[at.centre] = work.sums[b];
-                        soap_.exchange(work.soap, work.kept[b]);
-                        const auto by = soap_.backward(work.soap, at, work.cotangents.data() + b * n_features);
-                        sum.add(0, at.finder.atom.data(), at.atom, soap_.neighbours(work.soap), by);
-                    }
-                }
-            }
-            sums.put(run, std::move(sum));
-        },
-        [&](std::size_t s, auto&) { sums.finish(s); });
+    const Model& model = models_[static_cast<std::size_t>(kind)];
+    if (model.coefficients.size() != model.n_points)
+        throw std::invalid_argument("sparse points have no coefficients");
+    const std::int32_t* const kinds = pairs.kind_of_image();
+    AtomNeighbours& found = work.found;
+    work.kept.resize(block), work.scale.resize(block);
+    grow(work.features, block * n_features);
+    soap_.begin(work.soap);
+    for (int b = 0; b < n; ++b) {
+        T* const own = work.features.data() + b * n_features;
+        pairs.neighbours(atoms[b], found);
+        const std::size_t last = found.n++; // there is room behind the last
+        found.image[last] = pairs.image_of(atoms[b]);
+        found.x[last] = found.y[last] = found.z[last] = found.r2[last] = 0.0;
+        soap_.clear(work.soap, 1);
+        soap_.collect(work.soap, {found.n, found.image.data(), found.x.data(), found.y.data(), found.z.data()},
+                      found.r2.data(), kinds);
+        soap_.expand(work.soap, 0);
+        soap_.write(work.soap, own);
+        work.scale[b] = normalise(own);
+        soap_.exchange(work.soap, work.kept[b]);
+    }
+    evaluate_block(model, work, static_cast<std::size_t>(n));
+    for (int b = 0; b < n; ++b) {
+        energies[atoms[b]] = work.sums[b];
+        soap_.exchange(work.soap, work.kept[b]);
+        const auto by = soap_.backward(work.soap, kinds, work.cotangents.data() + b * n_features);
+        part.add(atoms[b], pairs.atom_of_image(), soap_.neighbours(work.soap), {by[0], by[1], by[2]});
+    }
 }
 
 template <class T>

@@ -10,7 +10,9 @@
 
 #include "core/aligned.hpp"
 #include "core/batch.hpp"
+#include "kernels/gap.hpp"
 #include "local/soap.hpp"
+#include "potentials/evaluate.hpp"
 
 namespace atomprint {
 
@@ -33,9 +35,13 @@ public:
     std::size_t n_features() const { return weights_.size(); }
     std::size_t n_functions() const { return n_functions_; } // sparse points of all species
 
-    // Energies of all atoms, (n_atoms), their derivatives by positions (n_atoms, 3), and by the strain of each
-    // structure (n_structures, 3, 3), written entirely. No result depends on the number of threads.
-    void evaluate(const Batch& batch, int n_threads, double* energies, double* gradient, double* strain) const;
+    // For potentials/evaluate.hpp.
+    struct Workspace;
+    static constexpr int group = block_columns;
+    const Species& species() const { return soap_.species(); }
+    double cutoff() const { return soap_.cutoff(); }
+    void add(Workspace& work, const KeptPairs& pairs, std::int32_t kind, const std::int32_t* atoms, int n,
+             double* energies, GradientPart& part) const;
 
     // For each structure 1 + 3 N + 6 rows of n_functions numbers, `stride` apart: what the energy, the forces and the
     // derivatives by strain (xx yy zz yz xz xy) are for a coefficient 1 of each sparse point. Written entirely.
@@ -52,7 +58,6 @@ private:
 
         std::size_t dimension(std::size_t n_features) const { return n_components ? n_components : n_features; }
     };
-    struct Workspace;
     struct Hooks;
 
     double normalise(T* features) const;
@@ -64,6 +69,21 @@ private:
     double zeta_;
     std::vector<Model> models_;
     std::size_t n_functions_ = 0;
+};
+
+// The memory of a thread.
+template <class T>
+struct Gap<T>::Workspace {
+    typename Soap<T>::Workspace soap;
+    std::vector<typename Soap<T>::Kept> kept;
+    AtomNeighbours found;
+    // Of a block of centres: features and their transpose, x and the derivatives by it, kernels with sparse points.
+    AlignedVector<T> features, transposed, x, by_x, kernel, cotangents;
+    std::vector<double> scale;
+    double sums[block_columns];
+    // For rows: derivatives of the features of a centre, by neighbour and by distinct atom and strain.
+    AlignedVector<T> of_neighbour, slopes, projected;
+    std::vector<std::int32_t> place, atoms; // of each atom of the structure among the distinct ones, and these
 };
 
 extern template class Gap<double>;

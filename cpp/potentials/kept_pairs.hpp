@@ -37,6 +37,7 @@ public:
     // The images of atoms that may be neighbours.
     const std::int32_t* atom_of_image() const { return image_atom_.data(); }
     const std::int32_t* kind_of_image() const { return image_kind_.data(); }
+    std::int32_t image_of(std::int32_t atom) const { return own_[atom]; } // which is the atom itself
 
     void neighbours(std::int32_t atom, AtomNeighbours& found) const;
 

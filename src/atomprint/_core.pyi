@@ -176,15 +176,10 @@ class Acsf64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -224,15 +219,10 @@ class Acsf32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -354,15 +344,10 @@ class Mbtr64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -402,15 +387,10 @@ class Mbtr32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -533,15 +513,10 @@ class Soap64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -581,15 +556,10 @@ class Soap32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
-    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
-
-    @overload
-    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
-        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -606,3 +576,68 @@ class Soap32:
         """
         Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
         """
+
+class SparsePoints:
+    """The sparse points of one species."""
+
+    def __init__(self, *, points: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], basis: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, coefficients: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, form: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> None: ...
+
+class Gap64:
+    """Sparse Gaussian process on a SOAP calculator."""
+
+    def __init__(self, soap: Soap64, weights: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], zeta: float, species: Sequence[SparsePoints]) -> None: ...
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        """
+
+    def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
+        """Return what keeps the pairs of these structures between calls."""
+
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """The same for other positions and cells, with the pairs that were kept."""
+
+    @property
+    def n_functions(self) -> int: ...
+
+    def rows(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
+        """
+        Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.
+        """
+
+    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+        """Write the weighted features of each atom, divided by their length."""
+
+class Gap32:
+    """Sparse Gaussian process on a SOAP calculator."""
+
+    def __init__(self, soap: Soap32, weights: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], zeta: float, species: Sequence[SparsePoints]) -> None: ...
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        """
+
+    def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
+        """Return what keeps the pairs of these structures between calls."""
+
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+        """The same for other positions and cells, with the pairs that were kept."""
+
+    @property
+    def n_functions(self) -> int: ...
+
+    def rows(self, batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
+        """
+        Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.
+        """
+
+    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+        """Write the weighted features of each atom, divided by their length."""

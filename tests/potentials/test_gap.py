@@ -1,0 +1,185 @@
+"""Sparse Gaussian processes on SOAP against sums written out in NumPy on the features themselves."""
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from atomprint.descriptors import SOAP
+from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights
+from atomprint.potentials.terms import VOIGT, Training, row_offsets
+from atomprint.structures import StructureError, as_batch
+
+
+def structures():
+    """Return molecules, a small triclinic cell of two species, a lone atom, and an elongated cell."""
+    triclinic = bulk("C", "diamond", a=3.6)
+    triclinic.symbols[:] = "CO"
+    triclinic.rattle(0.1, seed=1)
+    shear = np.array([[0.1, 0.0, 0.2], [0.0, -0.1, 0.1], [0.3, 0.0, 0.0]])
+    triclinic.set_cell(triclinic.cell + shear, scale_atoms=True)
+    long = bulk("C", cubic=True) * (3, 1, 1)
+    long.rattle(0.1, seed=2)
+    alone = molecule("H2O")[:1]
+    return [molecule("CH3OH"), triclinic, alone, long]
+
+
+def prepared(zeta, dimension_of=None, n=30, **parameters):
+    soap = SOAP(
+        **{"species": [1, 6, 8], "r_cut": 3.5, "n_max": 3, "l_max": 3, "sigma": 0.5, "cutoff_width": 1.0} | parameters
+    )
+    rng = np.random.default_rng(0)
+    n_features = soap.get_number_of_features()
+    sparse = {}
+    for k, z in enumerate(soap._species()):
+        basis = np.linalg.qr(rng.normal(size=(n_features, dimension_of or n_features)))[0]
+        points = rng.uniform(size=(n + 7 * k, n_features)) @ basis
+        sparse[z] = SparsePoints(basis, points / np.linalg.norm(points, axis=1, keepdims=True))
+    return PreparedSoapKernel(soap, zeta, (1, 6, 8), sparse)
+
+
+def naive(term, atoms, coefficients):
+    """Return the energy of each atom, by the definition."""
+    x = term.soap.create(atoms) * feature_weights(term.soap)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    energies, first = np.zeros(len(atoms)), 0
+    for z, own in term.sparse.items():
+        u = x[atoms.numbers == z] @ own.basis @ own.points.T
+        last = first + len(own.points)
+        energies[atoms.numbers == z] = (
+            np.maximum(u, 0.0 if term.zeta % 1 else u) ** term.zeta @ coefficients[first:last]
+        )
+        first = last
+    return energies
+
+
+@pytest.mark.parametrize("zeta", [1.0, 2.0, 2.5, 4.0])
+@pytest.mark.parametrize("components", [None, 20])
+def test_energies_and_derivatives_are_those_of_the_sum(zeta, components):
+    term, rng = prepared(zeta, components), np.random.default_rng(1)
+    coefficients = rng.normal(size=term.n_functions)
+    batch = as_batch(structures(), periodic=None)
+    energies, gradient, strain = term.predictor(coefficients).evaluate(batch)
+    expected = np.concatenate([naive(term, atoms, coefficients) for atoms in structures()])
+    np.testing.assert_allclose(energies, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+    h = 3e-5  # that no atom passes where a fading begins or ends, which has a kink in the second derivative
+    for s, atoms in enumerate(structures()):
+        own = gradient[batch.offsets[s] : batch.offsets[s + 1]]
+        direction, stretch = rng.normal(size=(len(atoms), 3)), rng.normal(size=(3, 3))
+
+        def at(t, moves, stretches, atoms=atoms):
+            moved = atoms.copy()
+            map_ = np.eye(3) + t * stretches
+            moved.set_cell(atoms.cell @ map_.T)
+            moved.positions = (atoms.positions + t * moves) @ map_.T
+            return naive(term, moved, coefficients).sum()
+
+        for found, change in [
+            ((own * direction).sum(), (direction, 0 * stretch)),
+            ((strain[s] * stretch).sum(), (0 * direction, stretch)),
+        ]:
+            slope = (8 * (at(h, *change) - at(-h, *change)) - at(2 * h, *change) + at(-2 * h, *change)) / (12 * h)
+            assert abs(found - slope) < 1e-8 * np.abs(expected).max()
+        assert len(atoms) == 1 or np.abs(own).max() > 1e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("zeta", [1.0, 2.0, 2.5, 4.0])
+@pytest.mark.parametrize("components", [None, 20])
+def test_rows_say_what_each_sparse_point_contributes(zeta, components):
+    term = prepared(zeta, components)
+    batch = as_batch(structures(), periodic=None)
+    wide = np.full((7 * len(batch) + 3 * len(batch.numbers), term.n_functions + 3), np.nan)
+    rows, sums = wide[:, 1:-2], np.full((len(batch), term.n_functions), np.nan)
+    term.rows(batch, rows, 2)
+    assert np.isnan(wide[:, [0, -2, -1]]).all()
+    starts = row_offsets(batch)
+    term.sums(batch, sums)
+    np.testing.assert_allclose(sums, rows[starts[:-1]], rtol=0, atol=1e-12)
+    for coefficients in (np.eye(term.n_functions)[33], np.linspace(-1, 1, term.n_functions)):
+        energies, gradient, strain = term.predictor(coefficients).evaluate(batch)
+        found = rows @ coefficients
+        for s in range(len(batch)):
+            own = slice(batch.offsets[s], batch.offsets[s + 1])
+            voigt = [strain[s][a, b] for a, b in VOIGT]
+            expected = np.concatenate([[energies[own].sum()], -gradient[own].ravel(), voigt])
+            np.testing.assert_allclose(found[starts[s] : starts[s + 1]], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"compression": "mu2"}, {"compression": "mu1nu1"}, {"compression": "crossover"}]
+)
+def test_compressed_features_have_the_same_forms(parameters):
+    term = prepared(4.0, 12, **parameters)
+    coefficients = np.linspace(-1, 1, term.n_functions)
+    batch = as_batch(structures(), periodic=None)
+    expected = np.concatenate([naive(term, atoms, coefficients) for atoms in structures()])
+    np.testing.assert_allclose(term.predictor(coefficients).evaluate(batch)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_weighted_features_have_the_products_of_whole_power_spectra():
+    # Which are also those of a single density for each mixture of species: sums over all pairs of species and radials.
+    soap = SOAP(species=[1, 8], r_cut=3.0, n_max=3, l_max=2, sigma=0.5)
+    turned = SOAP(species=[1, 8], r_cut=3.0, n_max=3, l_max=2, sigma=0.5, species_embedding=[[0.6, 0.8], [-0.8, 0.6]])
+    x, y = (kind.create(molecule("CH3CH2OH")[3:]) * feature_weights(soap) for kind in (soap, turned))
+    np.testing.assert_allclose(x @ x.T, y @ y.T, rtol=1e-10)
+
+
+def test_threads_and_kept_neighbours_change_nothing():
+    term = prepared(4.0, 20)
+    predictor = term.predictor(np.linspace(-1, 1, term.n_functions))
+    batch = as_batch(structures(), periodic=None)
+    expected = predictor.evaluate(batch)
+    for found, wanted in zip(predictor.evaluate(batch, n_jobs=3), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    kept = predictor.prepare(batch)
+    for _ in range(2):
+        for found, wanted in zip(kept.evaluate(batch.positions, batch.cells), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("zeta", [1.0, 2.0, 4.0])
+def test_a_state_makes_the_same_term(zeta):
+    term = prepared(zeta, 20)
+    coefficients = np.linspace(-1, 1, term.n_functions)
+    again = PreparedSoapKernel.from_state(term.state())
+    batch = as_batch(structures(), periodic=None)
+    for found, wanted in zip(
+        again.predictor(coefficients).evaluate(batch), term.predictor(coefficients).evaluate(batch), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(again.prior_factor, term.prior_factor)
+
+
+@pytest.mark.parametrize("selection", ["farthest", "cur", "random"])
+def test_sparse_points_are_environments_of_the_training_set(selection):
+    crystals = []
+    for seed in range(4):
+        atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        crystals.append(atoms)
+    crystals.append(bulk("NaCl", "rocksalt", a=5.6, cubic=True))  # four atoms of each kind are the same
+    soap = SOAP(r_cut=4.0, n_max=3, l_max=2, sigma=0.5, cutoff_width=1.0)
+    training = Training(as_batch(crystals), (11, 17), random_state=3)
+    few, again = (SoapKernel(soap, 2.0, 5, selection).prepare(training) for _ in range(2))
+    all_ = SoapKernel(soap, 2.0, 100, selection).prepare(training)
+    assert few.n_functions == 10
+    assert all_.n_functions == 2 * 17
+    for z in (11, 17):
+        np.testing.assert_array_equal(few.sparse[z].points, again.sparse[z].points)
+        gaps = few.sparse[z].points @ few.sparse[z].basis.T - (all_.sparse[z].points @ all_.sparse[z].basis.T)[:, None]
+        assert np.linalg.norm(gaps, axis=2).min(axis=0).max() < 1e-10
+    # Kernels between all atoms are those of their features.
+    kernel = few.prior_factor.T @ few.prior_factor
+    points = few.sparse[17].points
+    np.testing.assert_allclose(kernel[5:, 5:], (points @ points.T) ** 2 + 1e-8 * np.eye(5), rtol=0, atol=1e-14)
+    assert not kernel[:5, 5:].any()
+
+
+def test_unknown_species_are_told():
+    term = prepared(2.0)
+    batch = as_batch([molecule("H2O"), molecule("N2")], periodic=None)
+    rows = np.empty((14 + 15, term.n_functions))
+    for ask in (lambda: term.rows(batch, rows), lambda: term.sums(batch, rows[:2])):
+        with pytest.raises(StructureError, match=r"structure 1, atom 0: species must be among H, C, O, got N"):
+            ask()
+    with pytest.raises(StructureError, match=r"structure 1, atom 0"):
+        term.predictor(np.zeros(term.n_functions)).evaluate(batch)

@@ -25,6 +25,14 @@
 //   void write(Workspace&, T* features) const;
 //       All features of one centre, from these.
 //
+// A descriptor may have a number `block`, of centres that go through this together, each for itself: they are collected
+// and expanded one after the other, in so many slots, and
+//
+//   void choose(Workspace&, std::int32_t slot) const;
+//       says which of them all calls are about from then on.
+//   void couple(Workspace&, const T* const* cotangents) const;
+//       The cotangents of all of them, before `backward` of each, which is given none.
+//
 // For derivatives, after the features of one centre if they are asked for:
 //
 //   std::array<const double*, 3> backward(Workspace&, const Site& site, const T* cotangent) const;
@@ -113,6 +121,12 @@ struct PairRows {
 
 namespace local {
 
+template <class H>
+inline constexpr std::int32_t block_of = 1;
+template <class H>
+    requires requires { H::block; }
+inline constexpr std::int32_t block_of<H> = H::block;
+
 // Memory of a thread: that of the hooks, room for the features of a centre, and an order of centres.
 template <class H>
 struct Memory {
@@ -179,6 +193,19 @@ void write_row(const H& hooks, typename H::Workspace& work, Row& room, std::size
     out->write(static_cast<std::int64_t>(row), [&](SparsePart<Out>& part) { add_row(hooks, work, room, part); });
 }
 
+// Expands the next centres from `first` on, as many as go together; returns how many these are.
+template <class H, class SiteOf>
+std::int32_t expand_block(const H& hooks, typename H::Workspace& work, std::int64_t first, std::int64_t last,
+                          const SiteOf& site) {
+    const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(block_of<H>, last - first));
+    hooks.clear(work, used);
+    for (std::int32_t slot = 0; slot < used; ++slot) {
+        hooks.collect(work, site(first + slot));
+        hooks.expand(work, slot);
+    }
+    return used;
+}
+
 // Features of all centres, as numbers or as a sparse matrix.
 template <class H, class Out>
 void write_features(const H& hooks, const Environments& in, int n_threads, Out* out) {
@@ -186,11 +213,13 @@ void write_features(const H& hooks, const Environments& in, int n_threads, Out* 
         hooks, in, 1, any_number_of_parts, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             const auto for_all = [&](const auto& put) {
-                for (std::int64_t c = run.begin; c < run.end; ++c) {
-                    hooks.clear(memory.work, 1);
-                    hooks.collect(memory.work, site(c));
-                    hooks.expand(memory.work, 0);
-                    put(static_cast<std::size_t>(c));
+                for (std::int64_t first = run.begin; first < run.end; first += block_of<H>) {
+                    const std::int32_t used = expand_block(hooks, memory.work, first, run.end, site);
+                    for (std::int32_t slot = 0; slot < used; ++slot) {
+                        if constexpr (block_of<H> > 1)
+                            hooks.choose(memory.work, slot);
+                        put(static_cast<std::size_t>(first + slot));
+                    }
                 }
             };
             if constexpr (is_sparse<Out>)
@@ -243,25 +272,52 @@ void contract(const H& hooks, const Environments& in, bool attach, int n_threads
         hooks, in, 1, parts_of_sum, n_threads,
         [&](const CentreRun& run, Memory<H>& memory, const auto& site) {
             GradientSum::Part sum = gradient.part(run.structure);
-            const auto add_centre = [&](const Site& at, const std::vector<const T*>& own_cotangents) {
-                hooks.clear(memory.work, 1);
-                hooks.collect(memory.work, at);
-                hooks.expand(memory.work, 0);
-                if (features)
-                    hooks.write(memory.work, features + static_cast<std::size_t>(at.centre) * n);
-                const NeighbourList found = hooks.neighbours(memory.work);
-                const std::int64_t own = attach ? at.atom : -1;
-                for (std::size_t j = 0; j < n_sums; ++j) {
-                    const auto by = hooks.backward(memory.work, at, own_cotangents[j]);
-                    sum.add(j, at.finder.atom.data(), own, found, by);
+            std::vector<Site> sites; // of a block that is filled up, with their cotangents
+            std::vector<const T*> own(n_sums * block_of<H>);
+            const auto add_block = [&] {
+                const auto used = static_cast<std::int32_t>(sites.size());
+                hooks.clear(memory.work, used);
+                for (std::int32_t slot = 0; slot < used; ++slot) {
+                    hooks.collect(memory.work, sites[static_cast<std::size_t>(slot)]);
+                    hooks.expand(memory.work, slot);
                 }
+                const auto for_slots = [&](const auto& body) {
+                    for (std::int32_t slot = 0; slot < used; ++slot) {
+                        if constexpr (block_of<H> > 1)
+                            hooks.choose(memory.work, slot);
+                        body(sites[static_cast<std::size_t>(slot)], slot);
+                    }
+                };
+                if (features)
+                    for_slots([&](const Site& at, std::int32_t) {
+                        hooks.write(memory.work, features + static_cast<std::size_t>(at.centre) * n);
+                    });
+                for (std::size_t j = 0; j < n_sums; ++j) {
+                    const T* const* const cotangents_of_slots = own.data() + j * block_of<H>;
+                    if constexpr (block_of<H> > 1)
+                        hooks.couple(memory.work, cotangents_of_slots);
+                    for_slots([&](const Site& at, std::int32_t slot) {
+                        const auto by = hooks.backward(memory.work, at, cotangents_of_slots[slot]);
+                        sum.add(j, at.finder.atom.data(), attach ? at.atom : -1, hooks.neighbours(memory.work), by);
+                    });
+                }
+                sites.clear();
             };
             for_alike(in.centres.weights, run, any_number_of_parts, memory.order,
                       [&](const std::int64_t* members, std::size_t used) {
                           weights.of(run.structure, members[0], memory.row, memory.cotangents);
-                          for (std::size_t k = 0; k < used; ++k)
-                              add_centre(site(members[k]), memory.cotangents);
+                          for (std::size_t k = 0; k < used; ++k) {
+                              for (std::size_t j = 0; j < n_sums; ++j)
+                                  own[j * block_of<H> + sites.size()] = memory.cotangents[j];
+                              sites.push_back(site(members[k]));
+                              if (sites.size() == block_of<H>)
+                                  add_block();
+                          }
+                          if (in.centres.weights && !sites.empty()) // whose cotangents are overwritten by the next
+                              add_block();
                       });
+            if (!sites.empty())
+                add_block();
             gradient.put(run, std::move(sum));
         },
         [&](std::size_t s, auto&) { gradient.finish(s); });

@@ -154,6 +154,112 @@ def neighbour_pairs(batch: Batch, centers: Centers, cutoff: float, with_own: boo
     Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too.
     """
 
+class AceBasis:
+    """
+    Radial functions, channels and couplings of an atomic cluster expansion.
+    """
+
+    def __init__(self, *, species: Sequence[int], cutoff: float, n_max: int, l_max: int, tables: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], table_of: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], channels: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], product_first: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], product_a: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], product_b: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], product_c: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], function_first: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], function_p: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], function_q: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], function_c: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+
+    @property
+    def n_functions(self) -> int: ...
+
+class Ace64:
+    """Immutable calculator of an atomic cluster expansion."""
+
+    def __init__(self, basis: AceBasis) -> None: ...
+
+    @property
+    def n_features(self) -> int: ...
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+        """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows64, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
+
+    def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """Write the derivatives of each feature into zeroed arrays."""
+
+    def pairs(self, batch: Batch, centers: Centers, n_threads: int) -> tuple:
+        """
+        Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first pair of each centre among those of a species).
+        """
+
+    def touched(self, species: int) -> object:
+        """Features that depend on the atoms of a species."""
+
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
+
+class Ace32:
+    """Immutable calculator of an atomic cluster expansion."""
+
+    def __init__(self, basis: AceBasis) -> None: ...
+
+    @property
+    def n_features(self) -> int: ...
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+        """Write the features of all centres or structures to `out`."""
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: ZeroRows32, n_threads: int) -> None:
+        """
+        Write the features of all centres or structures that are not zero to an array of zeros.
+        """
+
+    @overload
+    def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
+        """Add the features of all centres or structures to a sparse matrix."""
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """
+        Write the derivatives of cotangents * features by positions and strain; several have an axis before.
+        """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
+
+    def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """Write the derivatives of each feature into zeroed arrays."""
+
+    def pairs(self, batch: Batch, centers: Centers, n_threads: int) -> tuple:
+        """
+        Pairs sorted by species and centre: (start of each species, centre, atom, shift, vector, first pair of each centre among those of a species).
+        """
+
+    def touched(self, species: int) -> object:
+        """Features that depend on the atoms of a species."""
+
+    def pair_jacobian(self, batch: Batch, centers: Centers, first: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], to: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the derivatives of the features by the vectors of `pairs`, those of pair p from values[to[p]] on unless that is -1; `first` counts among all pairs.
+        """
+
 class Acsf64:
     """Immutable ACSF calculator for one set of parameters."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from atomprint.util.door import door
 
 if TYPE_CHECKING:
-    from atomprint.potentials.base import CrossValidation, Potential, Prediction
+    from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
     from atomprint.potentials.labels import LabelledStructures, read_labels
     from atomprint.potentials.linear import LinearPotential
     from atomprint.potentials.load import load_potential
@@ -27,6 +27,7 @@ __all__ = [
     "ReferenceEnergies",
     "Repulsion",
     "Solver",
+    "SumPotential",
     "Term",
     "find_references",
     "load_potential",

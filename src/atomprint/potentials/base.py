@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
+from atomprint.potentials.checks import inconsistencies
 from atomprint.potentials.factors import (
+    FORCES,
     KINDS,
     FixedRows,
     Targets,
@@ -26,7 +28,7 @@ from atomprint.potentials.files import tagged, untagged, write_state
 from atomprint.potentials.labels import Key, LabelledStructures, read_labels
 from atomprint.potentials.references import find_references
 from atomprint.potentials.repulsion import Repulsion
-from atomprint.potentials.solver import Hyperparameters, Prior, Solver, scales_of
+from atomprint.potentials.solver import Hyperparameters, Prior, Solver, scales_of, solve_kind
 from atomprint.potentials.sums import Constants, Kept, Offsets, Sum, evaluate_all
 from atomprint.potentials.terms import VOIGT, Evaluated, PreparedTerm, State, Term, Training, row_offsets
 from atomprint.potentials.uncertainty import Uncertainty, calibrated
@@ -35,6 +37,7 @@ from atomprint.structures import Batch, Structures, as_batch
 from atomprint.util.memory import size_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
+from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, PathOrStr
 from atomprint.util.validation import check_bool, check_n_jobs
 
@@ -46,6 +49,7 @@ Weights: TypeAlias = Mapping[str, float | Sequence[float]] | npt.ArrayLike | Non
 energy, forces and stress) for each structure."""
 
 _ROWS = 2048  # at once, for uncertainties
+_COMPARED = 300  # structures by which the units of labels are compared
 _FEW_STRESSES = "no structure has a stress: elastic constants and pressures of this potential are not to be relied upon"
 
 
@@ -281,8 +285,7 @@ class Potential(CheckedParameters):
             stress_convention=stress_convention,
             config_key=config_key,
         )
-        for told in labels.warnings:
-            warnings.warn(told, stacklevel=2)
+        told = list(labels.warnings)
         n_jobs, batch = check_n_jobs(self.n_jobs), labels.structures
         weighed = _weights(weights, labels)
         references = find_references(labels, self.references)
@@ -331,8 +334,22 @@ class Potential(CheckedParameters):
         summary["coverage"] = dict(zip(KINDS, (c.coverage for c in uncertainty.calibrations), strict=True))
         summary["memory_needed"] = needed
         if counts[2] == 0:
-            warnings.warn(_FEW_STRESSES, stacklevel=2)
+            told.append(_FEW_STRESSES)
+        if counts[1] and (counts[0] or counts[2]):
+            by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients
+            told += self._inconsistencies(labels, by_forces, n_jobs)
+        summary["notes"], summary["warnings"] = [*labels.notes, references.note], told
+        for sentence in told:
+            warnings.warn(sentence, stacklevel=2)
         return self
+
+    def _inconsistencies(self, labels: LabelledStructures, by_forces: FloatArray, n_jobs: int) -> list[str]:
+        """Return what energies and stresses have against a fit to forces alone, by some of the structures."""
+        n = len(labels)
+        some = labels.pick(np.unique(np.linspace(0, n - 1, min(n, _COMPARED)).astype(np.int64)))
+        batch = some.structures
+        energies, _, stresses = _totals(batch, evaluate_all(self.model_.parts(by_forces), batch, n_jobs))
+        return inconsistencies(some, energies, stresses)
 
     def _fixed_rows(
         self, core: Repulsion | None, source: Sum, offsets: Offsets, random_state: int, n_jobs: int
@@ -614,3 +631,38 @@ def _fingerprint(source: Sum, batch: Batch, targets: Targets, folds: npt.NDArray
     add([tagged(term) for term in source.terms])
     add([*batch.arrays(), *vars(targets).values(), folds])
     return found.hexdigest()
+
+
+@public("SumPotential", version=1)
+class SumPotential(Potential):
+    """A potential whose energy is the sum of those of others, all of whose coefficients are fitted together.
+
+    Parameters
+    ----------
+    potentials : sequence of Potential
+        Whose terms are added up; what they have of the parameters below is not looked at.
+    repulsion, references, solver, n_jobs
+        As for :class:`Potential`.
+    """
+
+    def __init__(
+        self,
+        potentials: Sequence[Potential],
+        *,
+        repulsion: bool = True,
+        references: References = None,
+        solver: Solver | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self._initialise(locals())
+
+    def _validate(self) -> None:
+        super()._validate()
+        if not isinstance(self.potentials, Sequence) or not self.potentials:
+            raise ValueError(f"potentials must be a sequence of at least one, got {self.potentials!r}")
+        for potential in self.potentials:
+            if not isinstance(potential, Potential):
+                raise TypeError(f"potentials must be potentials, got {type(potential).__name__}")
+
+    def _terms(self) -> list[Term]:
+        return [term for potential in self.potentials for term in potential._terms()]

@@ -66,7 +66,10 @@ def _per_atom(labels: LabelledStructures, energies: FloatArray) -> tuple[FloatAr
         np.array([labels.config_types[s] for s in rows]), return_inverse=True, return_counts=True
     )
     kinds = (kind[:, None] == np.arange(len(names))) & (size >= 4)
-    explained = np.hstack([shares[:, shares.any(axis=0)], kinds.astype(np.float64)])
+    # Forces say nothing of how energies change with the cell.
+    volumes = labels.volumes[rows] / batch.n_atoms[rows]
+    by_volume = np.stack([volumes, volumes**2], axis=1) / max(volumes.max(), 1e-9)
+    explained = np.hstack([shares[:, shares.any(axis=0)], kinds.astype(np.float64), by_volume])
     both = np.stack([energies[rows], labels.energies[rows]], axis=1) / batch.n_atoms[rows, None]
     rest = both - explained @ np.linalg.lstsq(explained, both, rcond=1e-8)[0]
     return rest[:, 0], rest[:, 1]

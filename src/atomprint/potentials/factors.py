@@ -32,7 +32,7 @@ KINDS = ("energies", "forces", "stresses")
 ENERGY, FORCES, STRESS = range(3)
 
 _PANEL = 32  # columns that tpqrt takes at a time
-_ROWS = 2048  # reduced together: few at a time cost twice as much a row
+_ROWS = 1024  # reduced together: fewer cost more a row, more do not cost less
 _SAMPLES = 1024  # rows of each kind that are kept for the calibration of uncertainties
 _SECONDS = 15.0  # between checkpoints, at least, and twenty times what writing one takes
 _CHECKPOINT_VERSION = 1
@@ -160,10 +160,11 @@ def no_rows(n: int) -> FloatArray:
 class _Accumulator:
     """Takes rows, and reduces them to a triangle block by block."""
 
-    def __init__(self, n_columns: int, n_rows: int) -> None:
+    def __init__(self, n_columns: int, most: int) -> None:
         self.n_columns, self.n_rows, self.n_waiting = n_columns, 0, 0
-        # As many as come at most, where there are few.
-        self._capacity = min(max(_ROWS, n_columns + 1), max(n_rows, 1))
+        # Where no more come than a triangle has rows, they stay as they are.
+        self._raw = most <= n_columns
+        self._capacity = most if self._raw else _ROWS
         self._waiting: FloatArray | None = None
         self._triangle: FloatArray | None = None
 
@@ -173,21 +174,21 @@ class _Accumulator:
         while start < len(rows):
             room = self._room()
             stop = min(len(rows), start + len(room) - self.n_waiting)
-            np.multiply(
-                rows[start:stop], each[start:stop, None], out=room[self.n_waiting : self.n_waiting + stop - start]
-            )
+            own = room[self.n_waiting : self.n_waiting + stop - start]
+            own[:] = rows[start:stop]  # to the other order, in which NumPy multiplies slowly
+            own *= each[start:stop, None]
             self.n_waiting += stop - start
             self.n_rows += stop - start
             start = stop
-            if self.n_waiting == len(room) and self.n_waiting > self.n_columns:
+            if self.n_waiting == len(room) and not self._raw:
                 self._reduce()
 
     def close(self) -> Part:
         """Return the rows that have come, and begin anew."""
-        if self._triangle is None and self.n_waiting <= self.n_columns:
+        if self._raw:
             found = Part(np.array(self._room()[: self.n_waiting], order="C"), self.n_rows)
         else:
-            if self.n_waiting:
+            if self.n_waiting or self._triangle is None:
                 self._reduce()
             assert self._triangle is not None
             found = Part(packed(self._triangle), self.n_rows)
@@ -289,6 +290,13 @@ class Factors:
             made[without] = packed(whole)
         return unpacked(made[without])
 
+    def of_kind(self, kind: int, sigma: float) -> FloatArray:
+        """Return the triangle of the rows of one kind alone."""
+        whole = self.fixed.added(no_rows(self.n_columns + 1), 1.0)
+        for parts in self.parts:
+            whole = parts[kind].added(whole, 1 / sigma)
+        return whole
+
     def forget(self) -> None:
         """Give back the memory of triangles that can be made again."""
         self._most, self._whole = ((), []), ((), {})
@@ -331,9 +339,9 @@ def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest
     """
     k = n_functions + 1
     square, triangle = 8 * k * k, 4 * k * (k + 1)
-    kept = sum(n_folds * min(triangle, 8 * k * math.ceil(n / n_folds)) for n in counts)
-    kept += sum(8 * k * min(_SAMPLES, n) for n in counts)
-    waiting = sum(8 * k * min(max(_ROWS, k + 1), n) for n in counts) + 2 * square
+    of_fold = [math.ceil(n / n_folds) for n in counts]
+    kept = sum(n_folds * min(triangle, 8 * k * n) for n in of_fold) + sum(8 * k * min(_SAMPLES, n) for n in counts)
+    waiting = sum(8 * k * n if n <= k else 8 * k * _ROWS + 2 * square for n in of_fold)
     streaming = waiting + 8 * k * max(_ROWS, largest)
     choosing = (2 * n_folds + 2) * triangle + 4 * square
     return kept + max(streaming, choosing)

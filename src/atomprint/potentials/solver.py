@@ -131,10 +131,19 @@ def solve(factors: Factors, prior: Prior, hyper: Hyperparameters, without: int |
     ValueError
         If the rows and the prior leave coefficients open.
     """
+    return _solved(factors.triangle(hyper.sigmas, without), prior, hyper)
+
+
+def solve_kind(factors: Factors, prior: Prior, hyper: Hyperparameters, kind: int) -> Solution:
+    """Return the least squares of the rows of one kind alone."""
+    return _solved(factors.of_kind(kind, hyper.sigmas[kind]), prior, hyper)
+
+
+def _solved(triangle: FloatArray, prior: Prior, hyper: Hyperparameters) -> Solution:
     from scipy.linalg import LinAlgError, solve_triangular
 
-    n = factors.n_columns
-    whole = merged(factors.triangle(hyper.sigmas, without), prior.factor(hyper), n + 1)
+    n = len(triangle) - 1
+    whole = merged(triangle, prior.factor(hyper), n + 1)
     try:
         x = solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False)
     except LinAlgError:

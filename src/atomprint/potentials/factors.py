@@ -34,7 +34,8 @@ ENERGY, FORCES, STRESS = range(3)
 _PANEL = 32  # columns that tpqrt takes at a time
 _ROWS = 1024  # reduced together: fewer cost more a row, more do not cost less
 _SAMPLES = 1024  # rows of each kind that are kept for the calibration of uncertainties
-_SECONDS = 15.0  # between checkpoints, at least, and twenty times what writing one takes
+_SECONDS = 15.0  # between checkpoints, at least
+_SHARE = 20.0  # and so many times what writing one takes
 _CHECKPOINT_VERSION = 1
 
 
@@ -412,7 +413,7 @@ def reduce_rows(
         progress("rows", int(work.n_before[k]), len(batch))
         work.take(k)
         waited = time.monotonic() - last
-        if path is not None and k + 1 < total and waited >= max(_SECONDS, 20 * writing):
+        if path is not None and k + 1 < total and waited >= max(_SECONDS, _SHARE * writing):
             before = time.monotonic()
             work.save(path, fingerprint, k + 1)
             last = time.monotonic()

@@ -1,0 +1,233 @@
+"""Least squares from triangles, against the same with all rows at once."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from scipy.stats import multivariate_normal
+
+from atomprint.potentials import Solver, factors
+from atomprint.potentials.factors import FixedRows, Targets, memory_needed, reduce_rows
+from atomprint.potentials.solver import (
+    Hyperparameters,
+    Prior,
+    held_out_errors,
+    log_evidence,
+    scales_of,
+    solve,
+    solve_kind,
+)
+from atomprint.structures import as_batch
+from atomprint.util.memory import NotEnoughMemoryError
+
+HYPER = Hyperparameters(0.002, 0.05, 3e-4, 0.3, 1.5)
+
+
+class Drawn:
+    """Rows that are drawn at random for each structure, of very different scales."""
+
+    def __init__(self, n_functions, seed=0, stop=None):
+        self.n_functions, self.seed, self.stop, self.calls = n_functions, seed, stop, 0
+
+    def rows(self, batch, out, n_jobs=1):
+        self.calls += 1
+        if self.calls == self.stop:
+            raise KeyboardInterrupt
+        row = 0
+        for s, n in enumerate(batch.n_atoms):
+            rng = np.random.default_rng([self.seed, int(1e6 * batch.positions[batch.offsets[s], 0])])
+            own = rng.standard_normal((7 + 3 * n, self.n_functions)) * 10.0 ** np.linspace(0, -9, self.n_functions)
+            out[row : row + len(own)] = own
+            row += len(own)
+
+
+@pytest.fixture
+def problem(monkeypatch):
+    monkeypatch.setattr(factors, "_ROWS", 32)
+    rng = np.random.default_rng(3)
+    structures = [Atoms(f"H{2 + k % 3}", positions=rng.random((2 + k % 3, 3)), cell=[5] * 3) for k in range(23)]
+    batch = as_batch(structures, periodic=None)
+    n, n_atoms = len(batch), len(batch.numbers)
+    energies, forces, stresses = rng.standard_normal(n), rng.standard_normal((n_atoms, 3)), rng.standard_normal((n, 6))
+    energies[4], forces[7, 1], forces[20:30], stresses[3] = np.nan, np.nan, np.nan, np.nan
+    targets = Targets(energies, forces, stresses, rng.uniform(0.5, 2, (n, 3)), np.full(n, 125.0))
+    folds = rng.permutation(n) % 4
+    extra = as_batch([Atoms("H2", positions=rng.random((2, 3))) for _ in range(3)], periodic=None)
+    fixed = FixedRows(extra, rng.standard_normal(3), np.array([0.5, 1.0, 2.0]))
+    return batch, targets, folds, fixed
+
+
+def whole(source, problem, hyper, without=None, kinds=(0, 1, 2)):
+    """Return all rows with their targets, divided by sigmas."""
+    batch, targets, folds, fixed = problem
+    found = []
+    for s in range(len(batch)):
+        if folds[s] == without:
+            continue
+        n, own = int(batch.n_atoms[s]), slice(batch.offsets[s], batch.offsets[s + 1])
+        rows = np.empty((7 + 3 * n, source.n_functions))
+        source.rows(batch[s : s + 1], rows)
+        rows[-6:] /= targets.volumes[s]
+        labels = np.concatenate([[targets.energies[s]], targets.forces[own].ravel(), targets.stresses[s]])
+        kind = np.repeat([0, 1, 2], [1, 3 * n, 6])
+        sigmas = np.array([hyper.sigma_energy * np.sqrt(n), hyper.sigma_forces, hyper.sigma_stress])
+        scale = (sigmas / targets.weights[s])[kind]
+        keep = np.isfinite(labels) & np.isin(kind, kinds)
+        found.append((np.column_stack([rows, labels]) / scale[:, None])[keep])
+    if fixed is None:
+        return np.concatenate(found)
+    rows = np.empty((13 * 3, source.n_functions))
+    source.rows(fixed.structures, rows)
+    found.append(np.column_stack([rows[::13], fixed.energies]) / fixed.sigmas[:, None])
+    return np.concatenate(found)
+
+
+def prior_of(found, n):
+    return Prior(np.arange(n) / 3.0, scales_of(found, [slice(0, n)]))
+
+
+@pytest.mark.parametrize("n_functions", [5, 60])
+def test_triangles_give_the_least_squares_of_all_rows(problem, n_functions):
+    source = Drawn(n_functions)
+    found = reduce_rows(source, *problem)
+    prior = prior_of(found, n_functions)
+    for without in (None, 0, 1, 2, 3):
+        rows = whole(source, problem, HYPER, without)
+        system = np.concatenate([rows, prior.factor(HYPER)])
+        # Columns of one length, so that the answer itself is as good as can be.
+        scales = np.linalg.norm(system[:, :-1], axis=0)
+        expected = np.linalg.lstsq(system[:, :-1] / scales, system[:, -1], rcond=None)[0] / scales
+        x = solve(found, prior, HYPER, without).coefficients
+        np.testing.assert_allclose(
+            x * scales, expected * scales, rtol=1e-9, atol=1e-9 * np.abs(expected * scales).max()
+        )
+    counts = [np.isfinite(array).sum() for array in (problem[1].energies, problem[1].forces, problem[1].stresses)]
+    np.testing.assert_array_equal(found.counts, counts)
+    rows = whole(source, problem, HYPER, kinds=(1,))
+    system = np.concatenate([rows, prior.factor(HYPER)])
+    scales = np.linalg.norm(system[:, :-1], axis=0)
+    expected = np.linalg.lstsq(system[:, :-1] / scales, system[:, -1], rcond=None)[0] / scales
+    alone = solve_kind(found, prior, HYPER, 1).coefficients
+    np.testing.assert_allclose(alone * scales, expected * scales, atol=1e-9 * np.abs(expected * scales).max())
+
+
+def test_errors_of_left_out_folds_follow_without_rows(problem):
+    source = Drawn(40)
+    found = reduce_rows(source, *problem)
+    prior = prior_of(found, 40)
+    squares, counts = np.zeros(3), np.zeros(3)
+    one = Hyperparameters(1.0, 1.0, 1.0, 0.3, 1.5)
+    for fold in range(4):
+        x = np.append(solve(found, prior, HYPER, fold).coefficients, -1)
+        for kind in range(3):
+            every, others = whole(source, problem, one, None, (kind,)), whole(source, problem, one, fold, (kind,))
+            squares[kind] += np.sum((every @ x) ** 2) - np.sum((others @ x) ** 2)
+            counts[kind] += len(every) - len(others)
+    np.testing.assert_allclose(held_out_errors(found, prior, HYPER), np.sqrt(squares / counts), rtol=1e-8)
+
+
+def test_evidence_is_that_of_a_normal_distribution(problem):
+    batch, targets, folds, _ = problem
+    labels = targets.energies, targets.forces, targets.stresses
+    targets = Targets(*labels, np.ones((len(batch), 3)), targets.volumes)
+    source = Drawn(6)
+    found = reduce_rows(source, batch, targets, folds)
+    prior = prior_of(found, 6)
+    hyper = Hyperparameters(0.3, 1.5, 0.7, 0.8, 1.0)
+    one = Hyperparameters(1.0, 1.0, 1.0, 0.8, 1.0)
+    kinds = [whole(source, (batch, targets, folds, None), one, kinds=(kind,)) for kind in range(3)]
+    counts, rows = [len(kind) for kind in kinds], np.concatenate(kinds)
+    noise = np.repeat(hyper.sigmas, counts) ** 2
+    weights = np.linalg.inv(prior.factor(hyper)[:6, :6])
+    covariance = rows[:, :6] @ weights @ weights.T @ rows[:, :6].T + np.diag(noise)
+    expected = multivariate_normal(np.zeros(len(rows)), covariance).logpdf(rows[:, 6])
+    assert log_evidence(found, prior, hyper) == pytest.approx(expected, rel=1e-9)
+
+
+def test_priors_may_be_given_as_rows():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((9, 5))
+    prior = Prior(np.zeros(8), np.ones(8), [(2, rows)])
+    factor = prior.factor(HYPER)
+    np.testing.assert_allclose(factor[2:7, 2:7].T @ factor[2:7, 2:7], 0.09 * rows.T @ rows)
+    assert not np.tril(factor, -1).any()
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_numbers(problem, monkeypatch, tmp_path):
+    monkeypatch.setattr(factors, "_SECONDS", 0.0)
+    monkeypatch.setattr(factors, "_SHARE", 0.0)
+    straight = reduce_rows(Drawn(20), *problem)
+    path = tmp_path / "fit.checkpoint"
+    n_calls = 0
+    for stop in (2, 4, 7):  # killed again and again
+        source = Drawn(20, stop=stop)
+        with pytest.raises(KeyboardInterrupt):
+            reduce_rows(source, *problem, checkpoint=path, fingerprint="one")
+        n_calls += stop - 1
+        assert path.exists()
+    with pytest.raises(ValueError, match="is of another fit"):
+        reduce_rows(Drawn(20), *problem, checkpoint=path, fingerprint="other")
+    source = Drawn(20)
+    resumed = reduce_rows(source, *problem, checkpoint=path, fingerprint="one")
+    again = Drawn(20)
+    reduce_rows(again, *problem)
+    assert n_calls + source.calls == again.calls
+    assert not path.exists()
+    for one, other in zip(straight.parts, resumed.parts, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a.array, b.array)
+            assert a.n_rows == b.n_rows
+    for a, b in zip(straight.samples, resumed.samples, strict=True):
+        np.testing.assert_array_equal(a.rows, b.rows)
+        np.testing.assert_array_equal(a.folds, b.folds)
+    path.write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(ValueError, match="damaged"):
+        reduce_rows(Drawn(20), *problem, checkpoint=path, fingerprint="one")
+
+
+def test_the_choice_takes_what_is_given_and_finds_the_rest(problem):
+    source = Drawn(12)
+    found = reduce_rows(source, *problem)
+    prior = prior_of(found, 12)
+    fixed = Solver(sigma_energy=0.01, regularisation=2.0, power=0.5).choose(found, prior)
+    assert fixed == Hyperparameters(0.01, 0.05, fixed.sigma_stress, 2.0, 0.5)
+    told = []
+    chosen = Solver().choose(found, prior, lambda *step: told.append(step))
+    start = Hyperparameters(0.002, 0.05, chosen.sigma_stress, 0.3, 1.0)
+    losses = [np.log(held_out_errors(found, prior, hyper)).sum() for hyper in (chosen, start)]
+    assert losses[0] <= losses[1]
+    assert told[-1][1] == told[-1][2] > 3
+    by_evidence = Solver(criterion="evidence", power=1.0).choose(found, prior)
+    assert log_evidence(found, prior, by_evidence) >= log_evidence(found, prior, start)
+
+
+def test_folds_share_out_types_and_keep_what_is_the_same_together():
+    types = ["a"] * 40 + ["b"] * 8
+    same = np.arange(48)
+    same[5] = same[41] = 3
+    folds = Solver().folds(types, same)
+    assert folds[5] == folds[41] == folds[3]
+    assert (np.bincount(folds[:40], minlength=4) >= 9).all()
+    assert (np.bincount(np.delete(folds[40:], 1), minlength=4) >= 1).all()
+    np.testing.assert_array_equal(folds, Solver().folds(types, same))
+
+
+def test_too_much_memory_is_told_before(problem, monkeypatch):
+    needed = memory_needed(10_000, 4, [1000, 100_000, 6000], 700)
+    assert 4e9 < needed < 2e10
+    monkeypatch.setattr(factors, "available_memory", lambda: 10**9)
+    with pytest.raises(NotEnoughMemoryError, match=r"10000 functions and 4 folds take .* GB .*, and 1 GB are left"):
+        factors.check_memory(needed, 10_000, 4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sigma_forces": 0}, "sigma_forces must be > 0, got 0"),
+        ({"regularisation": -1.0}, "regularisation must be > 0, got -1.0"),
+        ({"n_folds": 1}, "n_folds must be >= 2, got 1"),
+        ({"criterion": "best"}, "criterion must be"),
+    ],
+)
+def test_parameters_are_checked(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        Solver(**parameters)

@@ -5,6 +5,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from atomprint.descriptors import (
+    ACE,
     ACSF,
     LMBTR,
     MBTR,
@@ -38,6 +39,9 @@ COSINES = {
 }
 NUMBERS = {"geometry": {"function": "atomic_number"}, "grid": {"min": 1, "max": 17, "n": 9, "sigma": 0.6}}
 
+# The cells of the tests have no pair near the cutoff, where three derivatives are not continuous.
+FEW = {"species": SPECIES, "r_cut": 3.3, "n_max": 3, "l_max": 2, "n_functions": 60}
+
 FUNCTIONS = {
     "species": SMALL["species"],
     "r_cut": 3.2,  # the second derivative jumps there: no pair of the tests should be at it
@@ -62,6 +66,9 @@ REGISTRY: dict[str, Descriptor] = {
     "soap-pooled": SOAP(**SMALL, pooling=("mean", "std")),
     "soap-mixed": SOAP(**SMALL, species_embedding=np.ones((6, 2)) + np.arange(12).reshape(6, 2)),
     "soap-mu1nu1": SOAP(**SMALL, compression="mu1nu1"),
+    "ace": ACE(**FEW, channels="full"),
+    "ace-mixed": ACE(**FEW, periodic=True),
+    "ace-pooled": ACE(**FEW, channels="full", pooling=("mean", "std")),
     "acsf": ACSF(**FUNCTIONS),
     "acsf-periodic": ACSF(**FUNCTIONS, periodic=True),
     "acsf-pooled": ACSF(**FUNCTIONS, pooling=("mean", "std")),
@@ -76,6 +83,7 @@ REGISTRY: dict[str, Descriptor] = {
     "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
 }
 NEEDS_CELL = {
+    "ace-mixed",
     "neighbours-periodic",
     "sine",
     "ewald",

@@ -1,5 +1,6 @@
 """Descriptors: fixed-size fingerprints of atoms, molecules and crystals."""
 
+from atomprint.descriptors.ace import ACE
 from atomprint.descriptors.acsf import ACSF
 from atomprint.descriptors.composition.channels import CompositionChannels
 from atomprint.descriptors.composition.element_property import ElementProperty
@@ -17,6 +18,7 @@ from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.soap import SOAP
 
 __all__ = [
+    "ACE",
     "ACSF",
     "LMBTR",
     "MBTR",

@@ -6,24 +6,24 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint import _core
-from atomprint.chemistry.elements import ElementEmbedding, PropertyChannels
 from atomprint.descriptors.engine.call import Call
-from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock, compiled_pairs
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
+from atomprint.descriptors.mixing import LARGEST_WEIGHT, MixesSpecies
 from atomprint.descriptors.soap_basis import TABLE_ERROR, Zones, radial_table, zones
 from atomprint.layout import Axis, Block, Layout, pair_keys, symbols_of
 from atomprint.pooling.pooling import Pooling, PoolingPlan
 from atomprint.ragged import offsets_of, owners
-from atomprint.structures import Batch, StructureError, Structures
+from atomprint.structures import Batch, StructureError
 from atomprint.util.registry import public
+from atomprint.util.types import FloatArray
 from atomprint.util.validation import (
     check_choice,
     check_integer,
@@ -51,14 +51,13 @@ _WEIGHTINGS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
     "exp": (("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
     "exp_decay": (("r0",), {"c": 1.0, "d": 1.0, "threshold": 1e-2}),
 }
-_LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into float32
 # Gaussians of atoms beyond the cutoff reach into it: DScribe counts neighbours until they have decayed to 1e-3.
 _REACH_IN_SIGMA = float(np.sqrt(-2 * np.log(1e-3)))
 
 
 # Files do not tell which type a dtype object is: these have the version of float32, whose numbers have changed.
 @public("SOAP", version=2, versions={("dtype", "float64"): 1}, in_recipes=True)
-class SOAP(CompiledDescriptor):
+class SOAP(MixesSpecies):
     r"""Smooth overlap of atomic positions: rotation-invariant power spectrum of the density around a centre.
 
     Each atom within reach of a centre carries a Gaussian; the density of each species is expanded in radial
@@ -212,7 +211,7 @@ class SOAP(CompiledDescriptor):
             species = check_species(self.species)
             _weights_of(species, species_weights)
             if not isinstance(self.species_embedding, LearnedEmbedding):
-                self._embedding(species)
+                self._weights(species)
         if self.species_embedding is not None and mode == "mu2":
             raise ValueError("species_embedding and compression 'mu2' cannot be combined: 'mu2' is one channel")
         if self.average != "off" and self.pooling is not None:
@@ -262,68 +261,18 @@ class SOAP(CompiledDescriptor):
             weights = check_of_elements("compression: species_weighting", weights)
         return check_choice("compression: mode", given["mode"], _MODES), weights
 
-    def _channels(self) -> Any:
-        """Return the embedding that is used: the one given, or the one that was learnt after it."""
-        if isinstance(self.species_embedding, LearnedEmbedding):
-            return getattr(self, "species_embedding_", self.species_embedding)
-        return self.species_embedding
-
-    def fit(self, X: Structures, y: Any = None) -> Self:
-        """Check the parameters, and learn ``species`` and a ``LearnedEmbedding`` if there is one.
-
-        Parameters
-        ----------
-        X : sequence of structures
-            Structures as for :meth:`create`.
-        y : array of shape (n_structures,), optional
-            Targets, for a ``LearnedEmbedding`` alone.
-
-        Returns
-        -------
-        self
-        """
-        embedding = self.species_embedding
-        if isinstance(embedding, LearnedEmbedding):
-            if y is None and not embedding.__sklearn_is_fitted__():
-                raise ValueError(
-                    "species_embedding must be fitted if there are no targets, from which a LearnedEmbedding learns, "
-                    f"got {embedding!r}"
-                )
-            from sklearn.base import clone
-
-            self.__dict__.pop("periodic_", None)  # which is learnt anew
-            X = self._read(X)
-            self.species_embedding_ = embedding if y is None else clone(embedding).fit(X, y)
-        return super().fit(X, y)
-
-    def _embedding(self, species: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    def _weights(self, species: tuple[int, ...]) -> FloatArray:
         """Return the (n_species, n_channels) mixing matrix; without columns where species are not mixed."""
-        given = self._channels()
-        if given is None:
+        mixing = self._mixing(species)
+        if mixing is None:
             return np.ones((len(species), 1 if self._compression()[0] == "mu2" else 0))
-        if isinstance(given, ElementEmbedding | PropertyChannels | LearnedEmbedding):
-            matrix = given.matrix(species)
-        else:
-            try:
-                matrix = np.asarray(given)
-            except ValueError:  # rows of different lengths
-                matrix = np.empty(0, dtype=object)
-        if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or len(matrix) != len(species) or matrix.shape[1] < 1:
-            raise ValueError(
-                f"species_embedding must be numbers of shape (n_species, n_channels) with n_species = {len(species)}, "
-                f"got shape {matrix.shape} of {matrix.dtype}"
-            )
-        if not (np.abs(matrix) <= _LARGEST_WEIGHT).all():
-            raise ValueError(
-                f"species_embedding must be finite and at most {_LARGEST_WEIGHT:g}, got {matrix.tolist()!r}"
-            )
-        return np.ascontiguousarray(matrix, dtype=np.float64)
+        return mixing
 
     def _n_channels(self) -> int:
         species = self._species()
         if self.species_embedding is None:
             return 1 if self._compression()[0] == "mu2" else len(species)
-        return int(self._embedding(species).shape[1])
+        return int(self._weights(species).shape[1])
 
     def _n_features(self) -> int:
         n, channels, degrees = int(self.n_max), self._n_channels(), int(self.l_max) + 1
@@ -336,11 +285,8 @@ class SOAP(CompiledDescriptor):
 
     def _layout(self) -> Layout:
         mode = self._compression()[0]
-        embedding = self.species_embedding
-        if isinstance(embedding, PropertyChannels | LearnedEmbedding):
-            names: tuple[str, ...] = tuple(embedding.names(self._species()))
-        elif embedding is not None:
-            names = tuple(f"channel{k + 1}" for k in range(self._n_channels()))
+        if self.species_embedding is not None:
+            names = self._mixed_names(self._species(), self._n_channels())
         else:
             names = symbols_of(self._species())
         if mode == "mu2":
@@ -437,7 +383,7 @@ class SOAP(CompiledDescriptor):
         species = self._species() if species is None else species
         mode, species_weights = self._compression()
         weighting = _weighting(self.weighting)
-        embedding = self._embedding(species)
+        embedding = self._weights(species)
         return _calculator(
             self.rbf,
             int(self.n_max),
@@ -550,8 +496,8 @@ def _weights_of(species: tuple[int, ...], given: Mapping[int, float] | None) -> 
     if missing:
         raise ValueError(f"compression: species_weighting must have a weight for every species, none for {missing}")
     weights = tuple(given[z] for z in species)
-    if max(map(abs, weights)) > _LARGEST_WEIGHT:
-        raise ValueError(f"compression: species_weighting must be at most {_LARGEST_WEIGHT:g}, got {weights}")
+    if max(map(abs, weights)) > LARGEST_WEIGHT:
+        raise ValueError(f"compression: species_weighting must be at most {LARGEST_WEIGHT:g}, got {weights}")
     return weights
 
 

@@ -23,6 +23,9 @@ from atomprint.util.types import FloatArray
 Label = tuple[int, int, int]
 """Channel c, radial index n and degree l of a factor A_cnlm, all from 0."""
 
+Coupling = tuple[tuple[int, ...], tuple[int, ...], int]
+"""Places of the factors on the two sides of a product, and the degree of both."""
+
 MOST_ORDERS = 4
 _Degree = tuple[float, Label]
 _Pairing = tuple[tuple[int, ...], tuple[int, ...]]  # places of the factors on the left and on the right
@@ -70,9 +73,9 @@ class AceBasis:
     degree : ndarray of float64, shape (n_functions,)
         Sum over the factors of n + weight_l l + penalty of the channel.
     factors : tuple of tuple of (c, n, l)
-        The factors of each function.
+        The factors of each function, in ascending order.
     couplings : tuple of tuple
-        How each function couples them: places of the left factors, of the right ones, and the degree L of both sides.
+        How each function couples them: places of one or two factors, of the others, and the degree L of both sides.
     """
 
     n_channels: int
@@ -89,7 +92,7 @@ class AceBasis:
     order: npt.NDArray[np.int32]
     degree: FloatArray
     factors: tuple[tuple[Label, ...], ...]
-    couplings: tuple[tuple[tuple[int, ...], tuple[int, ...], int], ...]
+    couplings: tuple[Coupling, ...]
 
     @property
     def n_a(self) -> int:
@@ -178,14 +181,15 @@ def _multisets(order: int, labels: list[_Degree], most: float) -> Iterator[tuple
                 return
             if left > 1:
                 yield from extend(k, left - 1, room - degree, (*taken, label))
-            elif _count(tuple(sorted(Counter((*taken, label)).items(), key=lambda item: item[0][2]))):
+            elif _count_of((*taken, label)):
                 yield (*taken, label), most - room + degree
 
     yield from extend(0, order, most, ())
 
 
-def _count(found: tuple[tuple[Label, int], ...]) -> int:
-    return n_invariants(tuple((label[2], times) for label, times in found))
+def _count_of(factors: tuple[Label, ...]) -> int:
+    """Return how many independent invariants a multiset of factors has."""
+    return n_invariants(tuple(sorted((label[2], times) for label, times in Counter(factors).items())))
 
 
 @lru_cache(maxsize=100_000)
@@ -265,7 +269,7 @@ class _Writer:
         """Add all independent invariants of a multiset of factors, in ascending order of their degrees."""
         classes = tuple(factors.index(label) for label in factors)
         ls = tuple(label[2] for label in factors)
-        wanted = _count(tuple(sorted(Counter(factors).items(), key=lambda item: item[0][2])))
+        wanted = _count_of(factors)
         candidates = _candidates(ls, classes)
         # Cheapest first: terms of the function, and of products that are not there yet.
         costs = [2 * l + 1 + sum(self._missing(factors, side, l) for side in pairing) for pairing, l, _ in candidates]
@@ -347,9 +351,21 @@ class _Writer:
             function_c=_reals(np.repeat(1 / np.sqrt(widths), widths)),
             order=_integers([len(factors) for factors, *_ in self.functions]),
             degree=_reals([f[1] for f in self.functions]),
-            factors=tuple(f[0] for f in self.functions),
-            couplings=tuple((*f[2], f[3]) for f in self.functions),
+            factors=tuple(tuple(f[0][k] for k in _in_order(f[0])) for f in self.functions),
+            couplings=tuple(_coupling(f[0], f[2], f[3]) for f in self.functions),
         )
+
+
+def _in_order(factors: tuple[Label, ...]) -> list[int]:
+    """Return the places of the factors in ascending order of their labels."""
+    return sorted(range(len(factors)), key=factors.__getitem__)
+
+
+def _coupling(factors: tuple[Label, ...], pairing: _Pairing, l: int) -> Coupling:
+    """Return the pairing in terms of factors in ascending order."""
+    order = _in_order(factors)
+    left, right = sorted(tuple(sorted(order.index(k) for k in side)) for side in pairing)
+    return left, right, l
 
 
 def _integers(values: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -367,3 +383,68 @@ def _reals(values: npt.ArrayLike) -> FloatArray:
 @lru_cache(maxsize=10_000)
 def _n_terms(l1: int, l2: int, l: int) -> int:
     return int(np.count_nonzero(real_coupling(l1, l2, l)))
+
+
+@lru_cache(maxsize=64)
+def count_functions(
+    n_channels: int,
+    n_max: int,
+    l_max: int,
+    max_degree: tuple[float, ...],
+    weight_l: float = 1.0,
+    penalties: tuple[tuple[float, ...], ...] | None = None,
+    stop: int | None = None,
+) -> int:
+    """Return how many functions :func:`ace_basis` would choose; or some number above ``stop``, if there are more."""
+    total = 0
+    for order, most in enumerate(max_degree, start=1):
+        own = penalties[order - 1] if penalties is not None else (0.0,) * n_channels
+        for factors, _ in _multisets(order, _labels(n_channels, n_max, l_max, weight_l, own), most):
+            total += _count_of(factors)
+            if stop is not None and total > stop:
+                return total
+    return total
+
+
+@lru_cache(maxsize=64)
+def degrees_for(
+    n_functions: int,
+    n_channels: int,
+    n_max: int,
+    l_max: int,
+    max_order: int = MOST_ORDERS,
+    weight_l: float = 1.0,
+    penalties: tuple[tuple[float, ...], ...] | None = None,
+) -> tuple[float, ...]:
+    """Return the largest degree of each order with which :func:`ace_basis` has about so many functions.
+
+    Orders 1 to 4 go up together: all functions of order 1, and degrees of order 2 to 4 up to d + 5, d + 2 and d for a
+    number d, where the first two of these go up before the last.
+
+    Returns
+    -------
+    tuple of float, one for each order up to ``max_order``
+        Those whose number of functions is closest to the one that is wanted.
+    """
+    penalties = ((0.0,) * n_channels,) * max_order if penalties is None else penalties
+    largest = n_max - 1 + weight_l * l_max + max(map(max, penalties))
+
+    def degrees(step: int) -> tuple[float, ...]:
+        up, down = -(-step // 2), step // 2
+        return (largest, up + 5.0, up + 2.0, float(down))[:max_order]
+
+    def count(step: int) -> int:
+        return count_functions(n_channels, n_max, l_max, degrees(step), weight_l, penalties, stop=3 * n_functions)
+
+    low, high = -2 * MOST_ORDERS, int(2 * MOST_ORDERS * largest) + 2  # all functions
+    if count(low) >= n_functions:
+        return degrees(low)
+    if count(high) <= n_functions:
+        return degrees(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if count(middle) < n_functions:
+            low = middle
+        else:
+            high = middle
+    return degrees(min(low, high, key=lambda step: abs(count(step) - n_functions)))

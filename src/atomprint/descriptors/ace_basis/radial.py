@@ -27,9 +27,9 @@ _WIDEST_CELL = 0.05  # Å
 _MOST_CELLS = 20_000
 _CHECKS = 3  # of each cell
 _ZERO = 3  # power of (r_cut - r) at the cutoff
-_QUADRATURE_POINTS = 400
+_QUADRATURE_POINTS = 16  # of each panel
 _SMALLEST_RATIO = 1e-9  # of a function left after orthogonalisation to what it was before
-_PANELS, _NODES = 32, 20  # of the interpolation that differentiates a user's own functions
+_PANELS, _NODES = 32, 20  # nodes in each of the interpolation that differentiates a user's own functions
 
 
 @dataclass(frozen=True)
@@ -331,8 +331,9 @@ def _orthonormal(radial: Radial, pair: PairRange) -> Callable[[FloatArray], Floa
         return result
 
     nodes, weights = np.polynomial.legendre.leggauss(_QUADRATURE_POINTS)
-    r = start + (radial.r_cut - start) * (1 + nodes) / 2
-    weights = weights * r  # atoms at constant density (r^2), near ones for more (1 / r)
+    panel = (radial.r_cut - start) / _PANELS
+    r = (start + panel * (np.arange(_PANELS)[:, None] + (1 + nodes) / 2)).ravel()
+    weights = np.tile(weights, _PANELS) * r  # atoms at constant density (r^2), near ones for more (1 / r)
     columns = smooth(r)[0] * np.sqrt(weights / weights.sum())[:, None]
     triangle = np.linalg.qr(columns, mode="r")
     size = np.abs(np.diag(triangle)) / np.linalg.norm(columns, axis=0)

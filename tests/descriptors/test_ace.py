@@ -245,7 +245,7 @@ def test_an_embedding_is_learnt_with_targets():
         ({"r0": {"H-O": 0}}, "r0 of H-O must be > 0, got 0"),
         ({"r0": {"H": 1.0}}, "r0: keys must be pairs of elements such as 'In-P', got 'H'"),
         ({"r0": {"H-Xx": 1.0}}, "r0: .*'Xx'"),
-        ({"r0": {"H-O": 1.0, ("O", "H"): 1.0}}, "r0 must name each pair once, got H-O twice"),
+        ({"r0": {"H-O": 1.0, (8, 1): 1.5}}, "r0 must be one for each pair, got 1.0 and 1.5 of H-O"),
         ({"inner": 1.0}, "inner must be two distances, got 1.0"),
         ({"inner": (1.0, 0.5)}, "inner must be two ascending distances, got 1 and 0.5"),
         ({"inner": {"H-O": (1.0, 6.0)}}, "inner of H-O must end before r_cut = 5, got 6"),

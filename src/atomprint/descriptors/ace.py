@@ -385,9 +385,9 @@ def _by_pair(name: str, given: Any, check: Callable[[str, Any], Any]) -> dict[tu
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from None
         pair = numbers[0], numbers[1]
-        if pair in values:
-            raise ValueError(f"{name} must name each pair once, got{_of_pair(*pair).removeprefix(' of')} twice")
-        values[pair] = check(f"{name}{_of_pair(*pair)}", value)
+        checked = check(f"{name}{_of_pair(*pair)}", value)
+        if values.setdefault(pair, checked) != checked:
+            raise ValueError(f"{name} must be one for each pair, got {values[pair]} and {checked}{_of_pair(*pair)}")
     return values
 
 

@@ -26,6 +26,7 @@ from atomprint.potentials.factors import (
 )
 from atomprint.potentials.files import tagged, untagged, write_state
 from atomprint.potentials.labels import Key, LabelledStructures, read_labels
+from atomprint.potentials.learning import growing_fits
 from atomprint.potentials.references import find_references
 from atomprint.potentials.repulsion import Repulsion
 from atomprint.potentials.solver import Hyperparameters, Prior, Solver, scales_of, solve_kind
@@ -243,6 +244,7 @@ class Potential(CheckedParameters):
         stress_convention: str | None = None,
         config_key: str | None = None,
         weights: Weights = None,
+        learning_curve: bool = False,
         checkpoint: PathOrStr | None = None,
         progress: Progress = silent,
     ) -> Self:
@@ -258,6 +260,10 @@ class Potential(CheckedParameters):
         weights : mapping or array, optional
             By which the sigmas of structures are divided: one number, or three for energy, forces and stress, for types
             of configurations (1 for those that are not named), or for each structure. Zero leaves labels out.
+        learning_curve : bool
+            Whether to find how errors fall with the number of structures, for ``model_.summary["learning_curve"]``:
+            those of the first fold, of fits to ever more of the others. It takes about as long as a few trials of the
+            choice of sigmas.
         checkpoint : path, optional
             A file to which the work is written now and then; a fit that was killed goes on from there when it is called
             again with the same data and parameters, to the same result. It is removed at the end.
@@ -322,6 +328,7 @@ class Potential(CheckedParameters):
         hyper = solver.choose(factors, prior, progress)
         progress("uncertainty", 0, None)
         solution, uncertainty, left_out = calibrated(factors, prior, hyper, batch.n_atoms.astype(np.float64))
+        growing = growing_fits(factors, prior, hyper) if learning_curve and len(left_out) > 1 else []
         factors.forget()
         summary = _summary(labels, references.kind, references.note, source.n_functions)
         self.model_ = Model(
@@ -331,6 +338,8 @@ class Potential(CheckedParameters):
         if left_out:
             self.cross_validation_ = self._cross_validated(labels, folds, left_out, n_jobs)
             summary["cross_validation"] = _errors(labels, self.cross_validation_)
+        if growing:
+            summary["learning_curve"] = self._learning_curve(labels, folds, growing, n_jobs)
         summary["coverage"] = dict(zip(KINDS, (c.coverage for c in uncertainty.calibrations), strict=True))
         summary["memory_needed"] = needed
         if counts[2] == 0:
@@ -342,6 +351,18 @@ class Potential(CheckedParameters):
         for sentence in told:
             warnings.warn(sentence, stacklevel=2)
         return self
+
+    def _learning_curve(
+        self, labels: LabelledStructures, folds: npt.NDArray[np.int64], growing: list[FloatArray], n_jobs: int
+    ) -> dict[str, Any]:
+        """Return the errors for the structures of the first fold, and how many structures each fit has."""
+        own = labels.pick(np.flatnonzero(folds == 0))
+        batch, errors = own.structures, list[dict[str, Any]]()
+        for coefficients in growing:
+            found = _totals(batch, evaluate_all(self.model_.parts(coefficients), batch, n_jobs))
+            errors.append(_errors(own, CrossValidation(folds[folds == 0], *found)))
+        sizes = np.cumsum(np.bincount(folds))[1 : len(growing) + 1] - np.bincount(folds)[0]
+        return {"n_structures": sizes.tolist(), "errors": errors}
 
     def _inconsistencies(self, labels: LabelledStructures, by_forces: FloatArray, n_jobs: int) -> list[str]:
         """Return what energies and stresses have against a fit to forces alone, by some of the structures."""

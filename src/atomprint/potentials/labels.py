@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -143,9 +144,15 @@ class LabelledStructures:
         return len(self.structures)
 
     @cached_property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """Checksums of the structures, the same for the same atoms at the same places (to 1e-5 Å) in the same order."""
+        return _fingerprints(self.structures)
+
+    @cached_property
     def duplicate_of(self) -> Indices:
         """Index of the first structure that is the same, its own for one that occurs once; shape (n,)."""
-        return _duplicates(self.structures)
+        first: dict[bytes, int] = {}
+        return np.array([first.setdefault(one, s) for s, one in enumerate(self.fingerprints)], dtype=np.intp)
 
     @property
     def species(self) -> list[str]:
@@ -705,10 +712,9 @@ def _sign_of(batch: Batch, stresses: FloatArray, volumes: FloatArray) -> int:
     return int(np.sign(mean)) if abs(mean) > 0.5 else 0
 
 
-def _duplicates(batch: Batch) -> Indices:
-    """Return for each structure the first that has the same atoms at the same places, to 1e-5 Å, in the same order."""
-    first: dict[bytes, int] = {}
-    found = np.zeros(len(batch), dtype=np.intp)
+def _fingerprints(batch: Batch) -> tuple[bytes, ...]:
+    """Return checksums of structures, see :attr:`LabelledStructures.fingerprints`."""
+    found = []
     for s in range(len(batch)):
         own = slice(batch.offsets[s], batch.offsets[s + 1])
         parts = (
@@ -717,8 +723,8 @@ def _duplicates(batch: Batch) -> Indices:
             np.round(batch.cells[s], 5) + 0.0,
             batch.pbc[s],
         )
-        found[s] = first.setdefault(b"".join(part.tobytes() for part in parts), s)
-    return found
+        found.append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest())
+    return tuple(found)
 
 
 def _checked(labels: LabelledStructures) -> LabelledStructures:

@@ -50,8 +50,11 @@ class LinearPotential(Potential):
     ...     atoms = bulk("Ar", cubic=True)
     ...     atoms.rattle(0.1, seed=k)
     ...     atoms.calc = LennardJones(sigma=3.4, epsilon=0.01, rc=8)
-    ...     atoms.get_forces(), atoms.get_stress()
+    ...     _ = atoms.get_forces(), atoms.get_stress()
     ...     structures.append(atoms)
+    >>> potential = LinearPotential(SOAP(r_cut=5.0, n_max=3, l_max=2, periodic=True)).fit(structures)
+    >>> potential.predict(structures[0]).forces.shape
+    (4, 3)
     """
 
     def __init__(

@@ -1,0 +1,39 @@
+"""How errors fall as a fit gets more structures: from the triangles of the folds, without making rows again."""
+
+from __future__ import annotations
+
+from atomprint.potentials.factors import Factors, merged, no_rows
+from atomprint.potentials.solver import Hyperparameters, Prior
+from atomprint.util.types import FloatArray
+
+
+def growing_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list[FloatArray]:
+    """Return the coefficients of fits to one fold, to two folds and so on, to all but the first.
+
+    Parameters
+    ----------
+    factors : Factors
+        Of the rows.
+    prior : Prior
+        Of the coefficients.
+    hyper : Hyperparameters
+        Of the fit to all rows, which is kept.
+
+    Returns
+    -------
+    list of ndarray, each of shape (n_columns,)
+        As many as there are folds but one, the smallest fit first; fits that leave coefficients open are left out.
+    """
+    from scipy.linalg import LinAlgError, solve_triangular
+
+    n = factors.n_columns
+    triangle, found = factors.fixed.added(no_rows(n + 1), 1.0), []
+    for parts in factors.parts[1:]:
+        for part, sigma in zip(parts, hyper.sigmas, strict=True):
+            triangle = part.added(triangle, 1 / sigma)
+        whole = merged(triangle.copy(order="F"), prior.factor(hyper), n + 1)
+        try:
+            found.append(solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False))
+        except LinAlgError:
+            continue
+    return found

@@ -1,0 +1,116 @@
+"""Reports of potentials: figures are those of the errors, curves tell holes, and the page has what it must."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from atomprint.descriptors import ACSF
+from atomprint.potentials import LabelledStructures, LinearPotential, read_labels
+from atomprint.potentials.comparison import GPA, Comparison, compare
+from atomprint.potentials.curves import DimerCurve, VolumeCurve
+from atomprint.potentials.report import PotentialReport
+from atomprint.potentials.run import fit_potential
+from atomprint.util.files import WholeFolder
+
+
+def alloys(n, seed=0):
+    """Return rattled cells of copper and gold with what EMT says of them."""
+    rng, made = np.random.default_rng(seed), []
+    for k in range(n):
+        atoms = bulk("Cu", cubic=True, a=3.6 + 0.3 * rng.random())
+        atoms.symbols[: rng.integers(0, 4)] = "Au"
+        atoms.rattle(0.08, seed=seed + k)
+        atoms.calc = EMT()
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms.info["config_type"] = ["cold", "hot"][k % 2]
+        made.append(atoms)
+    return made
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Return a potential that was fitted with a test set, one structure of which was fitted to as well."""
+    data = read_labels(alloys(20))
+    radial = [[eta, shift] for eta, shift in ((0.05, 0), (0.2, 0), (2.0, 2.5), (2.0, 3.2))]
+    potential = LinearPotential(ACSF(r_cut=5.0, g2_params=radial, periodic=True))
+    return fit_potential(
+        potential, data, {"test set": read_labels([*alloys(6, seed=50), alloys(1)[0]])}, title="Alloys", settings={}
+    )
+
+
+def test_figures_are_those_of_the_errors():
+    structures = [bulk("Cu"), bulk("Cu", cubic=True)]
+    labels = LabelledStructures.of(
+        structures,
+        energies=[1.0, 8.0],
+        forces=[np.zeros((1, 3)), np.full((4, 3), np.nan)],
+        stresses=[np.full(6, np.nan), np.zeros(6)],
+        config_types=["a", "b"],
+    )
+    found = Comparison("test", labels, np.array([1.1, 8.8]), np.full((5, 3), 0.5), np.full((2, 3, 3), 0.01))
+    figures = found.figures()
+    assert figures["energy"].n == 2
+    assert figures["energy"].mae == pytest.approx(150)  # meV/atom
+    assert figures["energy"].rmse == pytest.approx(np.sqrt((100**2 + 200**2) / 2))
+    assert figures["forces"] == (3, 0.5, 0.5, 0.5)
+    assert figures["stress"].mae == pytest.approx(0.01 * GPA)
+    assert set(found.by_kind()["a"]) == {"energy", "forces"}
+    assert found.by_kind()["b"]["energy"].mae == pytest.approx(200)
+    assert found.by_element() == {"Cu": {"forces": figures["forces"]}}
+    assert found.worst(1)[0][:2] == (1, "energy")
+
+
+def test_a_dip_inside_is_no_rise():
+    r = np.linspace(0.5, 4.0, 60)
+    well = 4 * ((2.2 / r) ** 12 - (2.2 / r) ** 6)
+    assert DimerCurve(("Cu", "Cu"), r, well, 2.6).rises_inside
+    hole = np.where(r < 1.2, well.max() * (r - 0.5), well)
+    assert not DimerCurve(("Cu", "Cu"), r, hole, 2.6).rises_inside
+    assert DimerCurve(("Cu", "Cu"), r, hole, None).rises_inside
+
+
+def test_a_second_well_under_pressure_is_a_hole():
+    v = np.linspace(4, 16, 61)
+    energy = (v / 10 - 1) ** 2
+    assert not VolumeCurve("Cu", v, energy, (10.0, 0.0)).has_hole
+    assert VolumeCurve("Cu", v, np.where(v < 5, -1.0, energy), (10.0, 0.0)).has_hole
+
+
+def test_the_report_says_what_is_to_be_known(run, tmp_path):
+    report = run.report
+    assert [comparison.title for comparison in report.comparisons] == ["cross-validation", "test set"]
+    assert any("1 structure of the test set is in the training data as well" in text for text in report.warnings)
+    assert [curve.pair for curve in report.dimers] == [("Cu", "Cu"), ("Cu", "Au"), ("Au", "Au")]
+    assert len(report.volumes) > 0
+    assert report.speed.microseconds > 0
+    with WholeFolder(tmp_path / "out", own=("potential.npz",)) as folder:
+        files = run.write(folder)
+    assert set(files) == {"potential.npz", "report.html", "results.json"}
+    found = json.loads(files["results.json"].read_text())
+    assert found["training"]["n_structures"] == 20
+    assert len(found["comparisons"]) == 2
+    assert set(found["comparisons"][1]["by_config_type"]) == {"cold", "hot"}
+    assert found["learning_curve"][0] == sorted(found["learning_curve"][0])
+    page = files["report.html"].read_text()
+    for words in (
+        "Cross-validation",
+        "Test set",
+        "Learning curve",
+        "Expected errors",
+        "Reference energies",
+        "µs an atom",
+    ):
+        assert words in page
+    assert page.count("<img ") >= 8
+
+
+def test_errors_of_a_comparison_are_expected_ones(run):
+    found = compare(run.potential, read_labels(alloys(4, seed=90)), "new", most_rows=24)
+    assert np.isfinite(found.values["energy"].std).all()
+    assert 0 < np.isfinite(found.values["forces"].std).sum() <= 36
+    assert isinstance(run.report, PotentialReport)

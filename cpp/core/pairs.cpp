@@ -53,7 +53,6 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
     }
 
     const std::size_t n = structure.n_atoms;
-    x.reserve(n), y.reserve(n), z.reserve(n), atom.reserve(n), shift.reserve(n);
     const double limit = cutoff * cutoff;
     for (std::size_t i = 0; i < n; ++i) {
         Vec3 home{structure.positions[3 * i], structure.positions[3 * i + 1], structure.positions[3 * i + 2]};
@@ -69,6 +68,10 @@ NeighbourFinder::NeighbourFinder(const Structure& structure, const double* point
             if (!(images * static_cast<double>(n) < most_images))
                 throw TooManyImages();
             from[k] = static_cast<int>(first), to[k] = static_cast<int>(last);
+        }
+        if (i == 0) { // about as many as the others have, some of which are out of reach
+            const std::size_t room = n * static_cast<std::size_t>(images);
+            x.reserve(room), y.reserve(room), z.reserve(room), atom.reserve(room), shift.reserve(room);
         }
         for (int a = from[0]; a <= to[0]; ++a) {
             poll();

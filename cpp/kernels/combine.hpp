@@ -1,26 +1,43 @@
 // Sums of arrays with weights. Included inside the namespace of one instruction set.
 #pragma once
 
+// R rows and N vectors of W columns, kept in registers.
+template <class T, int W, int N, int R>
+inline __attribute__((always_inline)) void combine_tile(const Combination<T>& c, std::size_t at, std::int32_t row) {
+    Vec<T, W> sum[R][N];
+    unroll<R * N>([&](auto k) { sum[k / N][k % N] = Vec<T, W>{}; });
+    const T *from = c.terms + at, *weight = c.weights + row;
+    for (std::int32_t term = 0; term < c.n_terms; ++term, from += c.term_stride, weight += c.weight_stride) {
+        Vec<T, W> numbers[N];
+        unroll<N>([&](auto v) { numbers[v] = load<T, W>(from + v * W); });
+        unroll<R * N>([&](auto k) { sum[k / N][k % N] += weight[k / N] * numbers[k % N]; });
+    }
+    T* const out = c.out + row * c.out_stride + at;
+    unroll<R * N>([&](auto k) {
+        store<T, W>(out + k / N * c.out_stride + k % N * W,
+                    without_rounding<T, W>(sum[k / N][k % N], c.least[row + k / N]));
+    });
+}
+
 template <class T, int W, int N>
-inline __attribute__((always_inline)) void combine_tile(std::int32_t n_terms, const T* const* terms, const T* weights,
-                                                        T least, std::size_t at, T* out) {
-    Vec<T, W> sum[N];
-    unroll<N>([&](auto v) { sum[v] = Vec<T, W>{}; });
-    for (std::int32_t k = 0; k < n_terms; ++k)
-        unroll<N>([&](auto v) { sum[v] += weights[k] * load<T, W>(terms[k] + at + v * W); });
-    unroll<N>([&](auto v) { store<T, W>(out + at + v * W, without_rounding<T, W>(sum[v], least)); });
+inline void combine_columns(const Combination<T>& c, std::size_t at) {
+    std::int32_t row = 0;
+    for (; row + 4 <= c.n_rows; row += 4)
+        combine_tile<T, W, N, 4>(c, at, row);
+    for (; row < c.n_rows; ++row)
+        combine_tile<T, W, N, 1>(c, at, row);
 }
 
 template <class T>
-void combine(std::size_t n, std::int32_t n_terms, const T* const* terms, const T* weights, T least, T* out) {
-    constexpr int W = lanes<T>, N = 4;
+void combine(const Combination<T>& c) {
+    constexpr int W = lanes<T>, N = 2;
     std::size_t at = 0;
-    for (; at + N * W <= n; at += N * W)
-        combine_tile<T, W, N>(n_terms, terms, weights, least, at, out);
-    for (; at + W <= n; at += W)
-        combine_tile<T, W, 1>(n_terms, terms, weights, least, at, out);
-    for (; at < n; ++at)
-        combine_tile<T, 1, 1>(n_terms, terms, weights, least, at, out);
+    for (; at + N * W <= c.n; at += N * W)
+        combine_columns<T, W, N>(c, at);
+    for (; at + W <= c.n; at += W)
+        combine_columns<T, W, 1>(c, at);
+    for (; at < c.n; ++at)
+        combine_columns<T, 1, 1>(c, at);
 }
 
 template <class T>

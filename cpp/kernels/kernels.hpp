@@ -130,12 +130,25 @@ struct SoapKernels {
                      T* out, std::size_t stride);
 };
 
+// n_rows sums of n numbers: out[m] = sum over k of weights[k][m] * terms[k], zero below least[m].
+template <class T>
+struct Combination {
+    std::size_t n;
+    std::int32_t n_terms, n_rows;
+    const T* terms; // `term_stride` apart
+    std::size_t term_stride;
+    const T* weights; // rows `weight_stride` apart
+    std::size_t weight_stride;
+    const T* least;
+    T* out; // rows `out_stride` apart
+    std::size_t out_stride;
+};
+
 template <class T>
 struct VectorKernels {
     // y += factor * x
     void (*add_scaled)(std::size_t n, T factor, const T* x, T* y);
-    // out = sum of weights[k] * terms[k], zero below `least`
-    void (*combine)(std::size_t n, std::int32_t n_terms, const T* const* terms, const T* weights, T least, T* out);
+    void (*combine)(const Combination<T>& combination);
     // to = from; returns whether all of these are finite
     bool (*round_finite)(std::size_t n, const double* from, T* to);
 };

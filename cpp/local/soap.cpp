@@ -857,50 +857,60 @@ private:
     void mix(std::size_t row, const Body& body) const {
         const auto combine = kernels().vectors.of<double>().combine;
         const std::int32_t n_species = work.n_groups(), n_channels = soap.p_.n_channels;
-        const std::size_t n = soap.p_.n_max, n_l = soap.p_.l_max + 1, square = n * n * n_l;
-        const double* const embedding = soap.p_.embedding.data();
-        const auto weight = [&](std::int32_t species, std::int32_t channel) {
-            return embedding[work.groups[species] * n_channels + channel];
-        };
-        grow(work.half, n_channels * n_species * square), grow(work.whole, square);
+        const std::size_t n = soap.p_.n_max, n_l = soap.p_.l_max + 1, square = n * n * n_l,
+                          row_of_half = n_species * square;
+        constexpr std::int32_t together = 4;         // rows, that stay in cache until they are written
+        std::vector<double>& weights = work.weights; // (n_species, n_channels)
+        weights.clear();
+        for (const std::int32_t species : work.groups) {
+            const auto own = soap.p_.embedding.begin() + species * n_channels;
+            weights.insert(weights.end(), own, own + n_channels);
+        }
+        grow(work.half, n_channels * row_of_half), grow(work.whole, together * square);
         work.half_sizes.assign(2 * n_channels * n_species, 0.0);
-        std::vector<const double*> terms(n_species), others(n_species);
-        std::vector<double> weights(n_species);
-        for (std::int32_t k = 0; k < n_channels; ++k)
-            for (std::int32_t b = 0; b < n_species; ++b) {
-                const std::size_t place = k * n_species + b;
-                for (std::int32_t a = 0; a < n_species; ++a) {
-                    terms[a] = work.squares.data() + (a * n_species + b) * square, weights[a] = weight(a, k);
+        work.least.assign(2 * n_channels, 0.0);
+        double *const half = work.half.data(), *const whole = work.whole.data();
+        double *const least = work.least.data(), *const least_of_others = least + n_channels;
+        for (std::int32_t b = 0; b < n_species; ++b) {
+            combine({square, n_species, n_channels, work.squares.data() + b * square, row_of_half, weights.data(),
+                     static_cast<std::size_t>(n_channels), least, half + b * square, row_of_half});
+            for (std::int32_t k = 0; k < n_channels; ++k)
+                for (std::int32_t a = 0; a < n_species; ++a)
                     for (std::size_t part = 0; part < 2; ++part)
-                        work.half_sizes[2 * place + part] +=
-                            std::abs(weights[a]) * work.square_sizes[2 * (a * n_species + b) + part];
-                }
-                combine(square, n_species, terms.data(), weights.data(), 0.0, work.half.data() + place * square);
-            }
-        for (std::int32_t k = 0; k < n_channels; ++k)
+                        work.half_sizes[2 * (k * n_species + b) + part] +=
+                            std::abs(weights[a * n_channels + k]) * work.square_sizes[2 * (a * n_species + b) + part];
+        }
+        for (std::int32_t k = 0; k < n_channels; ++k) {
+            constexpr double share = left_of_cancelling<T> / left_of_equals<T>; // sizes are shares already
             for (std::int32_t other = k; other < n_channels; ++other) {
-                constexpr double share = left_of_cancelling<T> / left_of_equals<T>; // sizes are shares already
-                double least[2] = {0.0, 0.0};
-                for (std::int32_t b = 0; b < n_species; ++b) {
-                    terms[b] = work.half.data() + (k * n_species + b) * square, weights[b] = weight(b, other);
-                    others[b] = terms[b] + n * n; // all degrees but zero
+                double sizes[2] = {0.0, 0.0};
+                for (std::int32_t b = 0; b < n_species; ++b)
                     for (std::size_t part = 0; part < 2; ++part)
-                        least[part] += share * std::abs(weights[b]) * work.half_sizes[2 * (k * n_species + b) + part];
-                }
-                double* const whole = work.whole.data();
-                combine(n * n, n_species, terms.data(), weights.data(), least[0], whole);
-                combine(square - n * n, n_species, others.data(), weights.data(), least[1], whole + n * n);
-                const Pair pair = soap.pair_of(k, other);
-                if (k == other) {
-                    double* to = whole;
-                    for (std::size_t l = 0; l < n_l; ++l)
-                        for (std::size_t i = 0; i < n; ++i)
-                            for (std::size_t j = i; j < n; ++j)
-                                *to++ = whole[(l * n + i) * n + j];
-                }
-                const std::size_t start = row * soap.n_features_;
-                body(FeatureRun{start + pair.first, start + pair.last}, whole);
+                        sizes[part] += share * std::abs(weights[b * n_channels + other]) *
+                                       work.half_sizes[2 * (k * n_species + b) + part];
+                least[other] = sizes[0], least_of_others[other] = sizes[1];
             }
+            for (std::int32_t first = k; first < n_channels; first += together) {
+                const std::int32_t end = std::min(first + together, n_channels);
+                const auto combine_part = [&](std::size_t begin, std::size_t length, const double* smallest) {
+                    combine({length, n_species, end - first, half + k * row_of_half + begin, square,
+                             weights.data() + first, static_cast<std::size_t>(n_channels), smallest + first,
+                             whole + begin, square});
+                };
+                combine_part(0, n * n, least);
+                combine_part(n * n, square - n * n, least_of_others);
+                double* to = whole; // of a pair of equal channels half is kept
+                for (std::size_t l = 0; l < n_l && first == k; ++l)
+                    for (std::size_t i = 0; i < n; ++i)
+                        for (std::size_t j = i; j < n; ++j)
+                            *to++ = whole[(l * n + i) * n + j];
+                for (std::int32_t other = first; other < end; ++other) {
+                    const Pair pair = soap.pair_of(k, other);
+                    const std::size_t start = row * soap.n_features_;
+                    body(FeatureRun{start + pair.first, start + pair.last}, whole + (other - first) * square);
+                }
+            }
+        }
     }
 };
 

@@ -177,7 +177,7 @@ struct Soap<T>::Workspace {
     std::vector<FeatureRun> there;  // of these: degree 0, then all others
     std::vector<double> sizes, largest, amounts;
     // For the mixing of sums.
-    std::vector<double> squares, half, whole, square_sizes, half_sizes;
+    std::vector<double> squares, half, whole, square_sizes, half_sizes, weights, least;
 
     // For derivatives.
     AlignedVector<T> adjoint, mixed_adjoint, couple_scratch;

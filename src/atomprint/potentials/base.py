@@ -327,7 +327,7 @@ class Potential(CheckedParameters):
         prior = Prior(source.degrees, scales_of(factors, source.columns), source.priors)
         hyper = solver.choose(factors, prior, progress)
         progress("uncertainty", 0, None)
-        solution, uncertainty, left_out = calibrated(factors, prior, hyper, batch.n_atoms.astype(np.float64))
+        solution, uncertainty, left_out = calibrated(factors, prior, hyper)
         growing = growing_fits(factors, prior, hyper) if learning_curve and len(left_out) > 1 else []
         factors.forget()
         summary = _summary(labels, references.kind, references.note, source.n_functions)

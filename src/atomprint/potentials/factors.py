@@ -2,8 +2,7 @@
 
 Normal equations square the condition number and break at thousands of columns, so rows go through a blocked QR
 (LAPACK's ``tpqrt``). It keeps a triangle for each fold of a cross-validation and each kind of row: any sigmas, priors
-and sets of folds then follow without rows. Merging two triangles of K columns costs ``2/3 K^3``, and the squared errors
-of coefficients x on a fold are ``|R [x, -1]|^2``.
+and sets of folds then follow without rows. Merging two triangles of K columns costs ``2/3 K^3``.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ENERGY, FORCES, STRESS = range(3)
 
 _PANEL = 32  # columns that tpqrt takes at a time
 _ROWS = 1024  # reduced together: fewer cost more a row, more do not cost less
-_SAMPLES = 1024  # rows of each kind that are kept for the calibration of uncertainties
+_SAMPLES = 1024  # rows of each kind that are kept, for errors on folds that were left out
 _SECONDS = 15.0  # between checkpoints, at least
 _SHARE = 20.0  # and so many times what writing one takes
 _CHECKPOINT_VERSION = 1
@@ -111,12 +110,6 @@ class Part:
         if self.array.ndim == 2:
             return merged(triangle, np.asfortranarray(factor * self.array), 0)
         return merged(triangle, unpacked(factor * self.array), len(triangle))
-
-    def squares(self, x: FloatArray) -> float:
-        """Return the sum of the squares of the rows times ``x``."""
-        if self.n_rows == 0:
-            return 0.0
-        return float(np.sum(((self.array if self.array.ndim == 2 else unpacked(self.array)) @ x) ** 2))
 
     def squares_of_columns(self) -> FloatArray:
         """Return the sum of the squares of each column."""
@@ -228,15 +221,15 @@ class Samples:
     ----------
     rows : ndarray, shape (n, n_columns + 1)
         Without weights, the target last: energies in eV, forces in eV/Å, stresses in eV/Å^3.
-    structures : ndarray of int64, shape (n,)
-        Of each row.
     folds : ndarray of int64, shape (n,)
         Of each row.
+    n_atoms : ndarray, shape (n,)
+        Of the structure of each row.
     """
 
     rows: FloatArray
-    structures: IntArray
     folds: IntArray
+    n_atoms: FloatArray
 
 
 @dataclass
@@ -535,7 +528,8 @@ class _Work:
         samples = []
         for rows, owners in zip(self.samples, self.owners, strict=True):
             of = np.array(owners, dtype=np.int64)
-            samples.append(Samples(np.concatenate([empty, *rows]), of, self.folds[of]))
+            n_atoms = self.batch.n_atoms[of].astype(np.float64)
+            samples.append(Samples(np.concatenate([empty, *rows]), self.folds[of], n_atoms))
         return Factors(self.parts, fixed, samples, self.n_columns - 1)
 
     # Checkpoints: whatever is there after a run, as arrays.

@@ -146,7 +146,7 @@ def variances(triangle: FloatArray, rows: FloatArray) -> FloatArray:
 
 
 def calibrated(
-    factors: Factors, prior: Prior, hyper: Hyperparameters, n_atoms: FloatArray
+    factors: Factors, prior: Prior, hyper: Hyperparameters
 ) -> tuple[Solution, Uncertainty, list[FloatArray]]:
     """Return the fit to all rows, its uncertainty, and the coefficients of the fits without each fold.
 
@@ -158,8 +158,6 @@ def calibrated(
         Of the coefficients.
     hyper : Hyperparameters
         Of the fit.
-    n_atoms : ndarray, shape (n_structures,)
-        Number of atoms of the structures.
     """
     n = factors.n_columns
     errors = [np.zeros(len(samples.rows)) for samples in factors.samples]
@@ -178,7 +176,7 @@ def calibrated(
         samples = factors.samples[kind]
         noise = np.full(len(samples.rows), hyper.sigmas[kind] ** 2)
         if kind == ENERGY:
-            noise = noise * n_atoms[samples.structures]
+            noise = noise * samples.n_atoms
         if factors.n_folds < 2 or len(noise) < _FEWEST:
             calibrations.append(Calibration(1.0, 1.0, np.nan))
             continue
@@ -196,7 +194,7 @@ def calibrated(
     largest = 0.0
     if len(energies.rows):
         of_training = variances(whole, energies.rows[:, :n])
-        largest = float(np.max(np.sqrt(of_training) / n_atoms[energies.structures]))
+        largest = float(np.max(np.sqrt(of_training) / energies.n_atoms))
     triangle = packed(np.asfortranarray(whole[:n, :n]))
     return fitted, Uncertainty(triangle, hyper, tuple(calibrations), largest), left_out
 

@@ -7,10 +7,12 @@ import pytest
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.filters import FrechetCellFilter
+from ase.optimize import LBFGS
 from sklearn.base import clone
 
 from atomprint.descriptors import ACSF, MBTR, SOAP
-from atomprint.potentials import LabelledStructures, LinearPotential, Solver, load_potential
+from atomprint.potentials import LabelledStructures, LinearPotential, Solver, SumPotential, load_potential
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -216,3 +218,47 @@ def test_near_atoms_are_told(fitted):
 def test_an_unfitted_potential_says_so(tmp_path):
     with pytest.raises(ValueError, match="LinearPotential: call fit first"):
         LinearPotential(SOAP(**SMALL)).save(tmp_path / "none.npz")
+
+
+def test_the_calculator_relaxes_positions_and_cell(fitted):
+    atoms = bulk("Ar", cubic=True, a=5.4)
+    atoms.rattle(0.05, seed=2)
+    with pytest.raises(ValueError, match="call fit first"):
+        LinearPotential(SOAP(**SMALL)).calculator()
+    atoms.calc = fitted.calculator(uncertainty=True)
+    found = fitted.predict(atoms, uncertainty=True)
+    assert atoms.get_potential_energy() == pytest.approx(found.energies)
+    np.testing.assert_allclose(atoms.get_forces(), found.forces, atol=1e-12)
+    np.testing.assert_allclose(atoms.get_stress(voigt=False), found.stresses, atol=1e-12)
+    assert atoms.get_potential_energies().sum() == pytest.approx(found.energies)
+    assert atoms.calc.results["energy_std"] == pytest.approx(found.energies_std)
+    assert atoms.calc.results["grade"] == pytest.approx(found.grades)
+    LBFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-3, steps=60)
+    assert np.abs(atoms.get_forces()).max() < 1e-3
+    assert np.abs(atoms.get_stress()).max() < 1e-4
+    atoms.positions[2, 1] = np.nan
+    with pytest.raises(ValueError, match="atom 2: position must be finite"):
+        atoms.get_forces()
+
+
+def test_sums_of_potentials_are_fitted_together(tmp_path):
+    parts = [LinearPotential(SOAP(**SMALL)), LinearPotential(ACSF(r_cut=5.0, g2_params=[(0.5, 3.8)], periodic=True))]
+    frames = argon(16)
+    both = SumPotential(parts).fit(frames)
+    assert both.model_.terms.n_functions == both.model_.terms.terms[0].n_functions + 2 + 1  # G1, G2, a constant
+    both.save(tmp_path / "sum.npz")
+    again = load_potential(tmp_path / "sum.npz")
+    np.testing.assert_array_equal(again.predict(frames).energies, both.predict(frames).energies)
+    with pytest.raises(TypeError, match="potentials must be potentials, got int"):
+        SumPotential([3])
+
+
+def test_contradicting_labels_are_told():
+    frames = argon(16)
+    forces = [-atoms.get_forces() for atoms in frames]
+    labels = LabelledStructures.of(frames, energies=[atoms.get_potential_energy() for atoms in frames], forces=forces)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        potential = LinearPotential(SOAP(**SMALL)).fit(labels)
+    assert any("opposite signs" in str(one.message) for one in caught)
+    assert any("opposite signs" in one for one in potential.model_.summary["warnings"])

@@ -6,6 +6,7 @@ from atomprint.util.door import door
 
 if TYPE_CHECKING:
     from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
+    from atomprint.potentials.calculator import PotentialCalculator
     from atomprint.potentials.labels import LabelledStructures, read_labels
     from atomprint.potentials.linear import LinearPotential
     from atomprint.potentials.load import load_potential
@@ -22,6 +23,7 @@ __all__ = [
     "LabelledStructures",
     "LinearPotential",
     "Potential",
+    "PotentialCalculator",
     "Prediction",
     "PreparedTerm",
     "ReferenceEnergies",

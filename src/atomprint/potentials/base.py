@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
+from atomprint.potentials.calculator import PotentialCalculator
 from atomprint.potentials.checks import inconsistencies
 from atomprint.potentials.factors import (
     FORCES,
@@ -471,6 +472,18 @@ class Potential(CheckedParameters):
         """
         model, (batch, _) = self._fitted(), self._read(structures)
         return Kept(model.parts(), batch, check_n_jobs(self.n_jobs if n_jobs is None else n_jobs))
+
+    def calculator(self, uncertainty: bool = False, n_jobs: int | None = None) -> PotentialCalculator:
+        """Return a calculator of ASE; see :class:`~atomprint.potentials.PotentialCalculator`.
+
+        Parameters
+        ----------
+        uncertainty : bool
+            Whether its results have the expected error of the energy, too.
+        n_jobs : int, optional
+            Number of threads. Default: that of the constructor.
+        """
+        return PotentialCalculator(self, uncertainty, n_jobs)
 
     def score(self, structures: Any, y: Any = None) -> float:
         """Return the coefficient of determination of forces, or of energies per atom where no forces are known."""

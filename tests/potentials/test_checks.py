@@ -5,52 +5,79 @@ import pytest
 from ase.build import bulk
 
 from atomprint.potentials import LabelledStructures
-from atomprint.potentials.checks import inconsistencies
+from atomprint.potentials.checks import Found, inconsistencies
 
 HARTREE = 27.211386
 
 
+def noisy(rng, values, scale):
+    return values + rng.normal(scale=scale, size=values.shape)
+
+
 @pytest.fixture
 def made():
-    """Return labels of crystals, and energies and stresses as a fit to forces finds them: with errors and a shift."""
+    """Return true values of crystals, and what a fit to forces finds of them: with errors and a shift."""
     rng = np.random.default_rng(0)
     structures = [bulk("Cu", cubic=True, a=3.5 + 0.01 * k) for k in range(20)]
     energies = rng.normal(scale=0.4, size=20) - 14
     forces = rng.normal(size=(80, 3))
     stresses = rng.normal(scale=0.05, size=(20, 3, 3))
     stresses = stresses + stresses.swapaxes(1, 2)
-    found = energies * 0.95 + rng.normal(scale=0.02, size=20) + 100
-    return structures, energies, forces, stresses, found, stresses + rng.normal(scale=0.01, size=(20, 3, 3))
+    by_forces = Found(noisy(rng, energies * 0.95, 0.02) + 100, forces, noisy(rng, stresses, 0.01))
+    return structures, energies, forces, stresses, by_forces
+
+
+def said(made, of_energy=1.0, of_force=1.0, of_stress=1.0, left_out=None, by_forces=None):
+    """Return what is said of labels in other units, where a fit to all of them follows the forces."""
+    structures, energies, forces, stresses, found = made
+    labels = LabelledStructures.of(
+        structures, energies=energies * of_energy, forces=forces * of_force, stresses=stresses * of_stress
+    )
+    rng = np.random.default_rng(2)
+    if left_out is None:
+        left_out = Found(*(noisy(rng, values, 0.01) for values in (energies, forces * of_force, stresses)))
+    return inconsistencies(labels, left_out, by_forces or found)
 
 
 @pytest.mark.parametrize(
     ("of_energy", "of_stress", "expected"),
     [
-        (1, 1, []),
-        (-1, 1, ["opposite signs (energies are -1."]),
-        (1 / HARTREE, 1, ["as if they were in Ha and the forces in eV/Å"]),
-        (51.422067, 1, ["as if they were in eV and the forces in Ha/bohr"]),
-        (23.06, 1, ["as if they were in kcal/mol and the forces in eV/Å"]),
-        (1 / 23.06, 1, ["as if they were in eV and the forces in kcal/mol/Å"]),
-        (1, 160.2, ["as if they were in GPa"]),
-        (1, -1602, ["of the opposite sign, as if they were in kbar"]),
-        (1, -1, ["stress_convention turns the sign"]),
+        (-1, 1, "opposite signs (energies are -1."),
+        (1 / HARTREE, 1, "as of energies in Ha and forces in eV/Å"),
+        (51.422067, 1, "as of energies in eV and forces in Ha/bohr"),
+        (23.06, 1, "as of energies in kcal/mol and forces in eV/Å"),
+        (1 / 23.06, 1, "energies in eV and forces in kcal/mol/Å"),
+        (1, 160.2, "as of stresses in GPa and forces in eV/Å"),
+        (1, -1602, "of the opposite sign, as of stresses in kbar"),
+        (1, -1, "stress_convention turns the sign"),
     ],
 )
 def test_other_units_and_signs_are_told(made, of_energy, of_stress, expected):
-    structures, energies, forces, stresses, found, found_stresses = made
-    labels = LabelledStructures.of(
-        structures, energies=energies * of_energy, forces=forces, stresses=stresses * of_stress
-    )
-    said = inconsistencies(labels, found, found_stresses)
-    assert len(said) == bool(expected)
-    assert all(words in sentence for words, sentence in zip(expected, said, strict=True))
+    found = said(made, of_energy=of_energy, of_stress=of_stress)
+    assert len(found) == 1
+    assert expected in found[0]
 
 
-def test_what_forces_do_not_explain_is_not_judged(made):
-    structures, energies, forces, stresses, found, _ = made
+def test_labels_that_one_fit_predicts_belong_together(made):
+    assert said(made) == []
+    _, energies, forces, stresses, _ = made
+    # However wrong a fit to the forces alone is, as of few structures.
+    wrong = Found(-energies, forces, -stresses)
+    assert said(made, left_out=Found(energies, forces, stresses), by_forces=wrong) == []
+
+
+def test_stresses_that_draw_all_else_away_are_told(made):
+    _, energies, forces, stresses, _ = made
+    followed = Found(energies * 160.2, forces * 160.2, stresses * 160.2)
+    (sentence,) = said(made, of_stress=160.2, left_out=followed)
+    assert "stresses in GPa" in sentence
+
+
+def test_what_nothing_explains_is_told_without_a_guess(made):
+    structures, energies, forces, stresses, _ = made
     rng = np.random.default_rng(1)
-    labels = LabelledStructures.of(structures, energies=energies, forces=forces, stresses=stresses)
-    assert inconsistencies(labels, rng.permutation(found), rng.normal(size=(20, 3, 3))) == []
-    few = labels.pick(range(4))
-    assert inconsistencies(few, -found[:4], stresses[:4]) == []
+    wild = Found(rng.permutation(energies), rng.permutation(forces), rng.permutation(stresses))
+    (sentence,) = said(made, left_out=wild, by_forces=wild)
+    assert "times their own spread. There are too few data, or" in sentence
+    few = LabelledStructures.of(structures, energies=energies).pick(range(3))
+    assert inconsistencies(few, Found(-energies[:3], forces[:12], stresses[:3]), None) == []

@@ -69,6 +69,9 @@ def test_one_structure_has_no_axis(fitted):
 
 
 @pytest.mark.filterwarnings("ignore:atoms are nearer than in any of the training data")
+@pytest.mark.filterwarnings(
+    "ignore:.* of structures that were left out are predicted with errors"
+)  # of labels at random
 @pytest.mark.parametrize(
     "descriptor",
     [SOAP(**SMALL), ACSF(r_cut=5.0, g2_params=[(0.5, 3.0), (0.5, 4.0)], g4_params=[(0.1, 1, 1)], periodic=True)],

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.potentials.calculator import PotentialCalculator
-from atomprint.potentials.checks import inconsistencies
+from atomprint.potentials.checks import Found, inconsistencies
 from atomprint.potentials.factors import (
     FORCES,
     KINDS,
@@ -34,7 +34,7 @@ from atomprint.potentials.solver import Hyperparameters, Prior, Solver, scales_o
 from atomprint.potentials.sums import Constants, Kept, Offsets, Sum, evaluate_all
 from atomprint.potentials.terms import VOIGT, Evaluated, PreparedTerm, State, Term, Training, row_offsets
 from atomprint.potentials.uncertainty import Uncertainty, calibrated
-from atomprint.ragged import chunks, split
+from atomprint.ragged import chunks, pick, split
 from atomprint.structures import Batch, Structures, as_batch
 from atomprint.util.memory import size_of
 from atomprint.util.parameters import CheckedParameters
@@ -345,8 +345,8 @@ class Potential(CheckedParameters):
         summary["memory_needed"] = needed
         if counts[2] == 0:
             told.append(_FEW_STRESSES)
-        if counts[1] and (counts[0] or counts[2]):
-            by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients
+        if self.cross_validation_ is not None:
+            by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None
             told += self._inconsistencies(labels, by_forces, n_jobs)
         summary["notes"], summary["warnings"] = [*labels.notes, references.note], told
         for sentence in told:
@@ -365,13 +365,21 @@ class Potential(CheckedParameters):
         sizes = np.cumsum(np.bincount(folds))[1 : len(growing) + 1] - np.bincount(folds)[0]
         return {"n_structures": sizes.tolist(), "errors": errors}
 
-    def _inconsistencies(self, labels: LabelledStructures, by_forces: FloatArray, n_jobs: int) -> list[str]:
-        """Return what energies and stresses have against a fit to forces alone, by some of the structures."""
-        n = len(labels)
-        some = labels.pick(np.unique(np.linspace(0, n - 1, min(n, _COMPARED)).astype(np.int64)))
+    def _inconsistencies(self, labels: LabelledStructures, by_forces: FloatArray | None, n_jobs: int) -> list[str]:
+        """Return which labels contradict others, by some of the structures."""
+        n, left_out = len(labels), self.cross_validation_
+        if left_out is None:
+            return []
+        chosen = np.unique(np.linspace(0, n - 1, min(n, _COMPARED)).astype(np.int64))
+        some = labels.pick(chosen)
         batch = some.structures
-        energies, _, stresses = _totals(batch, evaluate_all(self.model_.parts(by_forces), batch, n_jobs))
-        return inconsistencies(some, energies, stresses)
+        atoms, _ = pick(labels.structures.offsets, chosen)
+        found = None
+        if by_forces is not None:
+            found = Found(*_totals(batch, evaluate_all(self.model_.parts(by_forces), batch, n_jobs)))
+        return inconsistencies(
+            some, Found(left_out.energies[chosen], left_out.forces[atoms], left_out.stresses[chosen]), found
+        )
 
     def _fixed_rows(
         self, core: Repulsion | None, source: Sum, offsets: Offsets, random_state: int, n_jobs: int

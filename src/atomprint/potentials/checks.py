@@ -1,6 +1,8 @@
-"""Whether energies, forces and stresses belong together: units and signs, told by a fit to the forces alone."""
+"""Whether energies, forces and stresses belong together: units and signs, told by fits to all and to some."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from atomprint.potentials.labels import LabelledStructures
 from atomprint.util.types import FloatArray
 
 _ENOUGH = 6  # structures
-_CLEAR = 0.7  # correlation between what is labelled and what forces say, from which on a scale means something
+_FINE, _POOR = 0.7, 0.5  # shares of the variance of left-out labels that are explained
+_PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
+_CLEAR = 0.85  # correlation between what is labelled and what forces say, from which on a scale means something
 _SAME = (0.65, 1.6)  # scales that errors of the fit explain
 
 # In eV, eV/Å and eV/Å^3.
@@ -26,30 +30,100 @@ _FORCES = {
 _STRESSES = {"eV/Å^3": 1.0, "GPa": 0.00624151, "kbar": 0.000624151, "Ha/bohr^3": 183.6315, "Ry/bohr^3": 91.81576}
 
 
-def inconsistencies(labels: LabelledStructures, energies: FloatArray, stresses: FloatArray) -> list[str]:
-    """Return in sentences which labels have another unit or sign than the forces.
+class Found(NamedTuple):
+    """What a fit says of labelled structures.
+
+    Parameters
+    ----------
+    energies : ndarray of shape (n,)
+        In eV.
+    forces : ndarray of shape (n_atoms, 3)
+        In eV/Å.
+    stresses : ndarray of shape (n, 3, 3)
+        In eV/Å^3.
+    """
+
+    energies: FloatArray
+    forces: FloatArray
+    stresses: FloatArray
+
+
+def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Found | None) -> list[str]:
+    """Return in sentences which labels have another unit or sign than the others.
+
+    Labels that a fit to all of them predicts well belong together. Where it does not, their scale is looked at: beside
+    what a fit to the forces alone says, and beside what the fit to all of them says.
 
     Parameters
     ----------
     labels : LabelledStructures
         What is labelled.
-    energies : ndarray of shape (n,)
-        What a fit to the forces alone says of the same structures, in eV, but for a constant for each element.
-    stresses : ndarray of shape (n, 3, 3)
-        The same of stresses, in eV/Å^3.
+    left_out : Found
+        What fits to all kinds of labels say of structures that were left out.
+    by_forces : Found or None
+        What a fit to the forces alone says, of energies but for a constant for each element; None without forces.
 
     Returns
     -------
     list of str
-        Empty where labels agree, and where there are too few, or forces explain too little, to tell.
+        Empty where labels agree, and where there are too few to tell.
     """
-    said = []
-    if found := _scale(*_per_atom(labels, energies)):
-        said += _sentence("energies", labels.keys.get("energy", "energy"), found, _ENERGIES, labels)
-    known = np.isfinite(labels.stresses) & np.isfinite(stresses)
-    if known.any() and (found := _scale(stresses[known], labels.stresses[known])):
-        said += _sentence("stresses", labels.keys.get("stress", "stress"), found, _STRESSES, labels)
+    said: list[str] = []
+    kinds = {
+        "energies": (*_per_atom(labels, left_out.energies), _ENERGIES),
+        "forces": (*_known(left_out.forces, labels.forces), _FORCES),
+        "stresses": (*_known(left_out.stresses, labels.stresses), _STRESSES),
+    }
+    alone = {}
+    if by_forces is not None:
+        alone["energies"] = _per_atom(labels, by_forces.energies)
+        alone["stresses"] = _known(by_forces.stresses, labels.stresses)
+    kinds = {what: values for what, values in kinds.items() if len(values[1]) >= _ENOUGH}
+    shares = {what: _explained(expected, labelled) for what, (expected, labelled, _) in kinds.items()}
+    if not shares or min(shares.values()) > _FINE:
+        return []
+    by_all = {what: _scale(expected, labelled) for what, (expected, labelled, _) in kinds.items()}
+    common = by_all.get("energies", 0.0)
+    if "stresses" in kinds and _is_odd(common) and 0.7 < by_all.get("forces", 0.0) / common < 1.4:
+        # Energies and forces belong together, and stresses draw the fit away from both.
+        return [_sentence("stresses", 1 / common, _STRESSES, labels)]
+    for what, (_, _, units) in kinds.items():
+        scales = [_scale(*alone[what])] if what in alone else []
+        odd = [scale for scale in [*scales, by_all[what]] if _is_odd(scale)]
+        if odd and not (said and what == "forces"):  # which energies have said already
+            said.append(_sentence(what, odd[0], units, labels))
+    worst = min(shares, key=lambda what: shares[what])
+    if not said and shares[worst] < _POOR:
+        said.append(_contradiction(worst, shares[worst], labels))
     return said
+
+
+def _is_odd(scale: float) -> bool:
+    """Return whether a scale is known, and is none that errors of a fit explain."""
+    return scale != 0.0 and not _SAME[0] <= scale <= _SAME[1]
+
+
+def _known(expected: FloatArray, labelled: FloatArray) -> tuple[FloatArray, FloatArray]:
+    both = np.isfinite(expected) & np.isfinite(labelled)
+    return expected[both], labelled[both]
+
+
+def _explained(expected: FloatArray, labelled: FloatArray) -> float:
+    """Return the share of the variance that is explained; 1 where there is none."""
+    spread = float(np.sum((labelled - labelled.mean()) ** 2))
+    return 1 - float(np.sum((labelled - expected) ** 2)) / spread if spread > 1e-18 else 1.0
+
+
+def _contradiction(what: str, share: float, labels: LabelledStructures) -> str:
+    others = " and ".join(
+        f"{_PLURAL[kind]} ({key!r})" for kind, key in labels.keys.items() if _PLURAL.get(kind, what) != what
+    )
+    own = labels.keys.get({name: kind for kind, name in _PLURAL.items()}[what], what)
+    return (
+        f"{what.capitalize()} ({own!r}) of structures that were left out are predicted with errors that are "
+        f"{np.sqrt(1 - share):.2g} times their own spread. There are too few data, or {what} do not belong to "
+        f"{others or 'the structures'}: is it the same calculation, are they in eV, eV/Å and eV/Å^3?"
+    )
 
 
 def _per_atom(labels: LabelledStructures, energies: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -93,30 +167,32 @@ def _scale(expected: FloatArray, labelled: FloatArray) -> float:
     return float(np.sign(correlation) * y.std() / x.std())
 
 
-def _sentence(what: str, key: str, scale: float, units: dict[str, float], labels: LabelledStructures) -> list[str]:
-    if _SAME[0] <= scale <= _SAME[1]:
-        return []
-    both = f"{what.capitalize()} ({key!r}) and forces ({labels.keys.get('forces', 'forces')!r})"
+def _sentence(what: str, scale: float, units: dict[str, float], labels: LabelledStructures) -> str:
+    names = {name: kind for kind, name in _PLURAL.items()}
+    of_other = "energies" if what == "forces" else "forces"
+    own, other = (labels.keys.get(names[name], name) for name in (what, of_other))
+    both = f"{what.capitalize()} ({own!r}) and {of_other} ({other!r})"
     if _SAME[0] <= -scale <= _SAME[1]:
         way = (
-            "are the forces the derivative of the energy, in place of its negative?"
-            if what == "energies"
-            else "stress_convention turns the sign of stresses."
+            "stress_convention turns the sign of stresses."
+            if what == "stresses"
+            else "are the forces the derivative of the energy, in place of its negative?"
         )
-        return [f"{both} have opposite signs ({what} are {scale:.2f} times what follows from the forces): {way}"]
-    own = next(iter(units))
+        return f"{both} have opposite signs ({what} are {scale:.2f} times what follows from the {of_other}): {way}"
+    usual, usual_other = next(iter(units)), "eV" if what == "forces" else "eV/Å"
     pairs = [
-        (abs(np.log(abs(scale) * size / force)), name, of_force)
+        (abs(np.log(abs(scale) * size / factor)), name, of_other_name)
         for name, size in units.items()
-        for of_force, force in _FORCES.items()
-        if (name, of_force) != (own, "eV/Å") and (what == "energies" or of_force == "eV/Å")
+        for of_other_name, factor in (_ENERGIES if what == "forces" else _FORCES).items()
+        if (name, of_other_name) != (usual, usual_other) and (what != "stresses" or of_other_name == usual_other)
     ]
-    near = sorted(pair for pair in pairs if pair[0] < 0.35)
+    near = sorted(pair for pair in pairs if pair[0] < 0.5)
     # One unusual unit is likelier than two.
-    near = [pair for pair in near if own in pair or "eV/Å" in pair] or near
-    guess = f", as if they were in {near[0][1]} and the forces in {near[0][2]}" if near else ""
+    near = [pair for pair in near if usual in pair or usual_other in pair] or near
+    likely = [f"{what} in {name} and {of_other} in {of_other_name}" for _, name, of_other_name in near[:2]]
+    guess = f", as of {' or '.join(likely)}" if likely else ""
     turned = ", and of the opposite sign" if scale < 0 else ""
-    return [
-        f"{both} are not in consistent units: {what} are {abs(scale):.3g} times what follows from the forces{turned}"
-        f"{guess}. Labels must be in eV, eV/Å and eV/Å^3."
-    ]
+    return (
+        f"{both} are not in consistent units: {what} are {abs(scale):.3g} times what follows from the {of_other}"
+        f"{turned}{guess}. Labels must be in eV, eV/Å and eV/Å^3."
+    )

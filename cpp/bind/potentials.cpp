@@ -17,14 +17,15 @@ const Family family("potentials", [](nb::module_& m) {
     table.def(
         "__init__",
         [](PairTable* self, const std::vector<std::int32_t>& species, const In<double, nb::shape<-1, -1, 6>>& tables,
-           const std::vector<double>& ranges, const In<std::int32_t, nb::ndim<2>>& table_of, bool over_distance) {
+           const std::vector<double>& ranges, const In<std::int32_t, nb::ndim<2>>& table_of, bool over_distance,
+           const std::vector<double>& known) {
             require(table_of.shape(0) == species.size() && table_of.shape(1) == species.size(),
                     "table_of must have shape (n_species, n_species)");
             new (self) PairTable(Species(species), tables.data(), tables.shape(0), tables.shape(1), ranges,
-                                 {table_of.data(), table_of.data() + table_of.size()}, over_distance);
+                                 {table_of.data(), table_of.data() + table_of.size()}, over_distance, known);
         },
         nb::kw_only(), nb::arg("species"), nb::arg("tables"), nb::arg("ranges"), nb::arg("table_of"),
-        nb::arg("over_distance"));
+        nb::arg("over_distance"), nb::arg("known"));
     define_potential(table);
 });
 

@@ -46,11 +46,13 @@ void define_potential(nb::class_<Model>& model) {
                 require_finite(batch.positions, 3 * batch.n_atoms());
                 require_finite(batch.cells, 9 * batch.n_structures);
                 nb::gil_scoped_release release;
-                evaluate(self, batch, nullptr, n_threads, {energies.data(), gradient.data(), strain.data()});
+                return evaluate(self, batch, nullptr, n_threads, {energies.data(), gradient.data(), strain.data()});
             },
             nb::arg("batch"), nb::arg("energies").noconvert(), nb::arg("gradient").noconvert(),
             nb::arg("strain").noconvert(), nb::arg("n_threads"),
-            "Write energies by atoms, and their sum's derivatives by positions and by strain.")
+            "Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of "
+            "the "
+            "two atoms that are nearest to each other in units of that which is known, where one is.")
         .def(
             "prepare",
             [](const Model& self, const BatchArrays& batch, double skin) {
@@ -71,7 +73,8 @@ void define_potential(nb::class_<Model>& model) {
                 Batch moved = prepared.batch;
                 moved.positions = positions.data(), moved.cells = cells.data();
                 nb::gil_scoped_release release;
-                evaluate(self, moved, &prepared.kept, n_threads, {energies.data(), gradient.data(), strain.data()});
+                return evaluate(self, moved, &prepared.kept, n_threads,
+                                {energies.data(), gradient.data(), strain.data()});
             },
             nb::arg("prepared"), nb::arg("positions"), nb::arg("cells"), nb::arg("energies").noconvert(),
             nb::arg("gradient").noconvert(), nb::arg("strain").noconvert(), nb::arg("n_threads"),

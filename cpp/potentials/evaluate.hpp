@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -27,7 +29,8 @@ struct PotentialOut {
 
 // Where a run of atoms adds the derivatives of its energies.
 struct GradientPart {
-    std::vector<double> numbers; // of the atoms of the structure, then of the strain
+    std::vector<double> numbers;                              // of the atoms of the structure, then of the strain
+    double nearest = std::numeric_limits<double>::infinity(); // of what a potential may look for
 
     explicit GradientPart(std::size_t n_atoms) : numbers(3 * n_atoms + 9, 0.0) {}
 
@@ -70,9 +73,10 @@ struct KeptPairsOfBatch {
 
 // A potential M has species() and cutoff(); M::Workspace, the memory of a thread; M::group, how many atoms of one kind
 // it takes best together; and add(workspace, pairs, kind, atoms, n, energies, part), which writes the energies of
-// atoms of one kind and adds their derivatives. No result depends on the number of threads.
+// atoms of one kind and adds their derivatives. No result depends on the number of threads. Returns the smallest
+// GradientPart::nearest.
 template <class M>
-void evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_threads, const PotentialOut& out) {
+double evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_threads, const PotentialOut& out) {
     struct Site {
         std::once_flag once;
         std::unique_ptr<KeptPairs> own;
@@ -81,6 +85,7 @@ void evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_
     };
     const std::vector<std::int32_t> kinds = model.species().of(batch);
     const auto sites = std::make_unique<Site[]>(batch.n_structures);
+    std::vector<double> nearest; // of each run
     std::vector<CentreRun> runs; // from `begin` to `end` in the order of the pairs
     for (std::size_t s = 0; s < batch.n_structures; ++s) {
         const std::int64_t n = batch.offsets[s + 1] - batch.offsets[s];
@@ -92,6 +97,7 @@ void evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_
             runs.push_back({s, cut(k), cut(k + 1), static_cast<std::size_t>(k)});
         sites[s].left = static_cast<int>(parts);
     }
+    nearest.resize(runs.size());
     std::vector<typename M::Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
     SumsOfRuns<std::vector<double>> sums(batch.n_structures);
     std::atomic<std::size_t> n_lists{0};
@@ -129,6 +135,7 @@ void evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_
                       order.data() + first, static_cast<int>(last - first), out.energies + batch.offsets[s], part);
             first = last;
         }
+        nearest[index] = part.nearest;
         sums.put(run, std::move(part.numbers));
         if (--site.left > 0)
             return;
@@ -139,6 +146,7 @@ void evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int n_
     });
     if (kept)
         kept->n_lists += n_lists;
+    return nearest.empty() ? GradientPart(0).nearest : *std::min_element(nearest.begin(), nearest.end());
 }
 
 } // namespace atomprint

@@ -70,6 +70,11 @@ void KeptPairs::list(const Structure& s, const std::int32_t* kinds) {
     std::iota(order_.begin(), order_.end(), 0);
     std::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return kinds[a] < kinds[b]; });
 
+    present_.clear();
+    for (const std::int32_t i : order_)
+        if (present_.empty() || present_.back() != kinds[i])
+            present_.push_back(kinds[i]);
+
     // The images in their order: those of an atom are few.
     const std::size_t n_images = finder.x.size();
     std::vector<std::int32_t> place(n), next(n + 1, 0), of_atoms(n_images), rank(n_images);

@@ -31,8 +31,10 @@ public:
     // NeighbourFinder does.
     bool update(const Structure& structure, const std::int32_t* kinds);
 
-    // The atoms sorted by kind, and where each kind starts, for as many kinds as were found.
+    // The atoms sorted by kind.
     const std::vector<std::int32_t>& order() const { return order_; }
+    // The kinds that are there, ascending.
+    const std::vector<std::int32_t>& kinds() const { return present_; }
 
     // The images of atoms that may be neighbours.
     const std::int32_t* atom_of_image() const { return image_atom_.data(); }
@@ -54,7 +56,7 @@ private:
     std::array<Vec3, 3> cell_{}, inverse_{};
     std::array<bool, 3> periodic_{};
     // The list.
-    std::vector<std::int32_t> order_;
+    std::vector<std::int32_t> order_, present_;
     std::vector<std::int32_t> image_atom_, image_kind_;    // by kind, atom and translation
     std::vector<std::array<std::int32_t, 3>> image_shift_; // lattice translation added to the atom's position
     std::vector<std::int32_t> own_;                        // image that is the atom itself

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "core/aligned.hpp"
@@ -16,7 +17,8 @@ constexpr double nearest = 1e-3;
 } // namespace
 
 PairTable::PairTable(Species species, const double* coefficients, std::size_t n_tables, std::size_t n_cells,
-                     std::vector<double> ranges, std::vector<std::int32_t> table_of, bool over_distance)
+                     std::vector<double> ranges, std::vector<std::int32_t> table_of, bool over_distance,
+                     const std::vector<double>& known)
     : species_(std::move(species)), coefficients_(coefficients, coefficients + 6 * n_tables * n_cells),
       ranges_(std::move(ranges)), table_of_(std::move(table_of)), n_cells_(n_cells), over_distance_(over_distance) {
     const auto n = static_cast<std::size_t>(species_.size());
@@ -31,6 +33,10 @@ PairTable::PairTable(Species species, const double* coefficients, std::size_t n_
         if (table >= 0)
             cutoff_ = std::max(cutoff_, ranges_[table]);
     }
+    if (!known.empty() && known.size() != n * n)
+        throw std::invalid_argument("known must have a distance for each pair of species");
+    for (std::size_t k = 0; k < n * n; ++k)
+        inverse_known_.push_back(known.empty() ? std::numeric_limits<double>::infinity() : 1.0 / known[k]);
     if (cutoff_ == 0.0)
         throw std::invalid_argument("at least one pair of species must have a table");
 }
@@ -38,6 +44,7 @@ PairTable::PairTable(Species species, const double* coefficients, std::size_t n_
 void PairTable::add(Workspace& work, const KeptPairs& pairs, std::int32_t kind, const std::int32_t* atoms, int n,
                     double* energies, GradientPart& part) const {
     const std::int32_t* const tables = table_of_.data() + kind * species_.size();
+    const double* const inverse_known = inverse_known_.data() + kind * species_.size();
     AtomNeighbours& found = work.found;
     for (int i = 0; i < n; ++i) {
         pairs.neighbours(atoms[i], found);
@@ -45,8 +52,9 @@ void PairTable::add(Workspace& work, const KeptPairs& pairs, std::int32_t kind, 
             grow(values, found.n);
         double energy = 0.0;
         for (std::size_t k = 0; k < found.n; ++k) {
-            const std::int32_t table = tables[pairs.kind_of_image()[found.image[k]]];
+            const std::int32_t other = pairs.kind_of_image()[found.image[k]], table = tables[other];
             const double r = std::max(std::sqrt(found.r2[k]), nearest);
+            part.nearest = std::min(part.nearest, r * inverse_known[other]);
             double slope = 0.0;
             if (table >= 0 && r < ranges_[table]) {
                 const double per_cell = static_cast<double>(n_cells_) / ranges_[table], s = r * per_cell;

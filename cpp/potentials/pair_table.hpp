@@ -16,8 +16,11 @@ class PairTable {
 public:
     // Coefficients (n_tables, n_cells, 6) of powers of t = r / range * n_cells - cell; `table_of`, (n_species,
     // n_species), has the table of each pair of species, or -1 where they do not act on each other.
+    // GradientPart::nearest is the smallest distance in units of that in `known`, (n_species, n_species), if there is
+    // one.
     PairTable(Species species, const double* coefficients, std::size_t n_tables, std::size_t n_cells,
-              std::vector<double> ranges, std::vector<std::int32_t> table_of, bool over_distance);
+              std::vector<double> ranges, std::vector<std::int32_t> table_of, bool over_distance,
+              const std::vector<double>& known);
 
     static constexpr std::int64_t group = 8;
     struct Workspace {
@@ -31,7 +34,7 @@ public:
 
 private:
     Species species_;
-    std::vector<double> coefficients_, ranges_;
+    std::vector<double> coefficients_, ranges_, inverse_known_;
     std::vector<std::int32_t> table_of_;
     std::size_t n_cells_;
     bool over_distance_;

@@ -524,20 +524,20 @@ class PreparedPairs:
 class PairTable:
     """Energies of pairs of atoms, tabulated by pair of species."""
 
-    def __init__(self, *, species: Sequence[int], tables: Annotated[NDArray[numpy.float64], dict(shape=(None, None, 6), order='C', device='cpu', writable=False)], ranges: Sequence[float], table_of: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], over_distance: bool) -> None: ...
+    def __init__(self, *, species: Sequence[int], tables: Annotated[NDArray[numpy.float64], dict(shape=(None, None, 6), order='C', device='cpu', writable=False)], ranges: Sequence[float], table_of: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], over_distance: bool, known: Sequence[float]) -> None: ...
 
     @property
     def cutoff(self) -> float: ...
 
-    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """
-        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of the two atoms that are nearest to each other in units of that which is known, where one is.
         """
 
     def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
         """Return what keeps the pairs of these structures between calls."""
 
-    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """The same for other positions and cells, with the pairs that were kept."""
 
 class LocalKernel:

@@ -83,7 +83,16 @@ class CompiledPredictor:
 
 
 class KeptPredictor:
-    """A potential for atoms that move, one call at a time. See :meth:`CompiledPredictor.prepare`."""
+    """A potential for atoms that move, one call at a time. See :meth:`CompiledPredictor.prepare`.
+
+    Attributes
+    ----------
+    nearest : float
+        Shortest distance between atoms at the last call, in units of those that the model knows, inf if it knows none
+        or no two atoms are within its cutoff.
+    """
+
+    nearest = float("inf")
 
     def __init__(self, model: Any, batch: Batch, n_jobs: int, skin: float) -> None:
         self._batch, self._n_jobs = batch.fixed(), n_jobs
@@ -105,7 +114,7 @@ class KeptPredictor:
             Lattice vectors as rows, in Å.
         """
         out = _results(self._batch)
-        self._run(self._kept, positions, cells, *out, self._n_jobs)
+        self.nearest = self._run(self._kept, positions, cells, *out, self._n_jobs)
         return out
 
 

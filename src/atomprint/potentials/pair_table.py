@@ -30,6 +30,8 @@ class PairTable(CompiledPredictor):
         The last distance of each, in Å.
     over_distance : bool
         Whether r V is given, as is right for what grows without bound at short distances.
+    known : ndarray, shape (n_species, n_species), optional
+        Distances in Å for :attr:`KeptPredictor.nearest`: it is the shortest distance in units of these.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class PairTable(CompiledPredictor):
         knots: Mapping[tuple[int, int], FloatArray],
         ranges: Mapping[tuple[int, int], float],
         over_distance: bool = False,
+        known: FloatArray | None = None,
     ) -> None:
         table_of = np.full((len(species), len(species)), -1, dtype=np.int32)
         for table, (a, b) in enumerate(knots):
@@ -58,7 +61,12 @@ class PairTable(CompiledPredictor):
         reach = [float(ranges[pair]) for pair in knots]
         tables = np.stack([_quintics(np.asarray(knots[pair]), end) for pair, end in zip(knots, reach, strict=True)])
         model = _core.PairTable(
-            species=list(species), tables=tables, ranges=reach, table_of=table_of, over_distance=over_distance
+            species=list(species),
+            tables=tables,
+            ranges=reach,
+            table_of=table_of,
+            over_distance=over_distance,
+            known=[] if known is None else known.ravel().tolist(),
         )
         super().__init__(model, species)
 

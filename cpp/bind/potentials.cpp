@@ -2,11 +2,27 @@
 
 #include <nanobind/stl/vector.h>
 
+#include "potentials/ace.hpp"
 #include "potentials/pair_table.hpp"
 
 namespace atomprint::bind {
 
 namespace {
+
+template <class T>
+void define_ace(nb::module_& m, const char* name) {
+    nb::class_<AcePotential<T>> potential(m, name, "A sum of invariants of a cluster expansion times weights.");
+    potential.def(
+        "__init__",
+        [](AcePotential<T>* self, const AceBasis& basis, const In<double, nb::ndim<2>>& weights) {
+            require(weights.shape(0) == static_cast<std::size_t>(basis.species().size()) &&
+                        weights.shape(1) == static_cast<std::size_t>(basis.n_functions()),
+                    "weights must have shape (n_species, n_functions)");
+            new (self) AcePotential<T>(basis, weights.data());
+        },
+        nb::arg("basis"), nb::arg("weights"));
+    define_potential(potential);
+}
 
 const Family family("potentials", [](nb::module_& m) {
     nb::class_<PreparedPairs>(m, "PreparedPairs", "Pairs of structures, kept while their atoms move.")
@@ -27,6 +43,8 @@ const Family family("potentials", [](nb::module_& m) {
         nb::kw_only(), nb::arg("species"), nb::arg("tables"), nb::arg("ranges"), nb::arg("table_of"),
         nb::arg("over_distance"), nb::arg("known"));
     define_potential(table);
+    define_ace<double>(m, "AcePotential64");
+    define_ace<float>(m, "AcePotential32");
 });
 
 } // namespace

@@ -80,6 +80,24 @@ struct AceProgram {
     __attribute__((always_inline)) std::int32_t size() const { return 1 + n_a + n_products; }
 };
 
+// The sum of functions times their weights as a symmetric bilinear form, in runs: its derivatives by X[first + m], m <
+// length, are sums of c X[start + m] over n_terms terms, those of one run after those of another. The length is 1, 3,
+// 5, 7 or 9.
+struct AceRun {
+    std::int32_t first, length, n_terms;
+};
+template <class T>
+struct AceRunTerm {
+    std::int32_t start;
+    T c;
+};
+template <class T>
+struct AceForm {
+    std::int32_t n_runs;
+    const AceRun* runs;
+    const AceRunTerm<T>* terms;
+};
+
 // The derivatives of all functions by A, as a flat list: function k has those by A_a for the slots s in [first[k],
 // first[k + 1]), a = index[s] counted from 0, and the derivative is the sum of the terms [term_first[s],
 // term_first[s + 1]).
@@ -117,6 +135,8 @@ struct AceKernels {
     void (*functions)(const AceProgram<T>& program, const T* x, T* values);
     // The first `used` lanes of these as rows.
     void (*transpose)(const T* values, std::int32_t n, std::int32_t used, T* const* rows);
+    // values[lane] = the form, and its derivatives by X in `adjoint`, written entirely.
+    void (*evaluate)(const AceForm<T>& form, std::int32_t size, const T* x, T* values, T* adjoint);
     // adjoint = derivatives by X of the sum of all functions with cotangents of their own for the first `used` lanes.
     void (*couple)(const AceProgram<T>& program, const T* x, const T* const* cotangents, std::int32_t used, T* adjoint);
     // Add to the adjoints of A what those of D amount to.

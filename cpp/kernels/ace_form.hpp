@@ -8,9 +8,8 @@ template <class T, int N>
 inline __attribute__((always_inline)) Vec<T, lanes<T>> ace_run(const AceRunTerm<T>* term, const AceRunTerm<T>* end,
                                                                std::int32_t first, const T* x, T* adjoint) {
     using V = Vec<T, lanes<T>>;
-    const auto at = [](std::int32_t index) __attribute__((always_inline)) {
-        return static_cast<std::size_t>(index) * ace_lanes<T>;
-    };
+    const auto at = [](std::int32_t index)
+                        __attribute__((always_inline)) { return static_cast<std::size_t>(index) * ace_lanes<T>; };
     V sums[N] = {};
     for (; term != end; ++term) {
         const V c = broadcast<T, lanes<T>>(term->c);
@@ -27,7 +26,7 @@ inline __attribute__((always_inline)) Vec<T, lanes<T>> ace_run(const AceRunTerm<
 }
 
 template <class T>
-void ace_form(const AceForm<T>& form, std::int32_t size, const T* x, T* values, T* adjoint) {
+void ace_evaluate(const AceForm<T>& form, std::int32_t size, const T* x, T* values, T* adjoint) {
     using V = Vec<T, lanes<T>>;
     for (std::int32_t part = 0; part < ace_parts<T>; ++part) {
         const T* const own = x + part * lanes<T>;

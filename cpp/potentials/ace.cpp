@@ -1,7 +1,6 @@
 #include "potentials/ace.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <utility>
 
@@ -69,16 +68,16 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
         typename Workspace::Lane& lane = work.lanes[i];
         AtomNeighbours& found = lane.found;
         pairs.neighbours(atoms[i], found);
-        const auto n_found = static_cast<std::int32_t>(found.n);
-        for (auto* values : {&lane.x, &lane.y, &lane.z, &lane.r, &lane.inverse_r})
-            grow(*values, found.n + ace_slack);
-        for (std::size_t k = 0; k < found.n; ++k) {
-            const double r = std::sqrt(found.r2[k]), inverse = r > 0.0 ? 1.0 / r : 0.0;
-            lane.r[k] = r, lane.inverse_r[k] = inverse;
-            lane.x[k] = found.x[k] * inverse, lane.y[k] = found.y[k] * inverse, lane.z[k] = found.z[k] * inverse;
-        }
-        lane.segments.clear();
+        AceAround<T>& around = lane.around;
+        around.reserve(found.n);
+        around.n = found.n;
+        std::copy_n(found.x.begin(), found.n, around.x.begin());
+        std::copy_n(found.y.begin(), found.n, around.y.begin());
+        std::copy_n(found.z.begin(), found.n, around.z.begin());
+        around.measure();
+        around.segments.clear();
         const std::int32_t* const kinds = pairs.kind_of_image();
+        const auto n_found = static_cast<std::int32_t>(found.n);
         for (std::int32_t begin = 0, group = 0; begin < n_found;) {
             const std::int32_t other = kinds[found.image[begin]];
             std::int32_t end = begin + 1;
@@ -86,18 +85,13 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
                 ++end;
             while (work.groups.kinds()[group] != other)
                 ++group;
-            lane.segments.push_back({begin, end, group, model_->table(kind, other)});
+            around.segments.push_back({begin, end, group, model_->table(kind, other)});
             begin = end;
         }
-        lane.view = {n_found,       static_cast<std::int32_t>(lane.segments.size()),
-                     n_groups,      lane.x.data(),
-                     lane.y.data(), lane.z.data(),
-                     lane.r.data(), lane.inverse_r.data(),
-                     lane.segments.data()};
         grow(lane.density, n_density);
         densities[i] = lane.density.data();
         grow(work.scratch, kernels.scratch_size(shape, n_found));
-        kernels.expand(shape, lane.view, work.scratch.data(), densities[i]);
+        kernels.expand(shape, around.view(n_groups), work.scratch.data(), densities[i]);
     }
 
     const std::int32_t size = program.size();
@@ -106,7 +100,7 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
     alignas(64) T values[ace_lanes<T>];
     kernels.pack(shape, work.groups.channels(), n_groups, densities, n, work.x.data());
     kernels.products(program, work.x.data());
-    kernels.form(forms_[kind].view(), size, work.x.data(), values, work.adjoint.data());
+    kernels.evaluate(forms_[kind].view(), size, work.x.data(), values, work.adjoint.data());
     kernels.products_backward(program, work.x.data(), work.adjoint.data());
     kernels.unpack(shape, work.groups.groups(), work.adjoint.data(), n, densities);
 
@@ -115,7 +109,7 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
         for (auto& numbers : work.gradient)
             grow(numbers, lane.found.n + ace_slack);
         double* const gradient[3] = {work.gradient[0].data(), work.gradient[1].data(), work.gradient[2].data()};
-        kernels.backward(shape, lane.view, work.scratch.data(), densities[i], gradient);
+        kernels.backward(shape, lane.around.view(n_groups), work.scratch.data(), densities[i], gradient);
         energies[atoms[i]] = static_cast<double>(values[i]);
         part.add(atoms[i], pairs.atom_of_image(), lane.found, {gradient[0], gradient[1], gradient[2]});
     }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/aligned.hpp"
-#include "local/ace_basis.hpp"
+#include "local/ace_neighbours.hpp"
 #include "potentials/evaluate.hpp"
 
 namespace atomprint {
@@ -20,7 +20,7 @@ class AceEnergyForm {
 public:
     AceEnergyForm(const AceBasis& basis, const double* weights);
 
-    AceRunForm<T> view() const { return {static_cast<std::int32_t>(runs_.size()), runs_.data(), terms_.data()}; }
+    AceForm<T> view() const { return {static_cast<std::int32_t>(runs_.size()), runs_.data(), terms_.data()}; }
 
 private:
     std::vector<AceRun> runs_;
@@ -50,10 +50,8 @@ template <class T>
 struct AcePotential<T>::Workspace {
     struct Lane {
         AtomNeighbours found;
-        std::vector<double> x, y, z, r, inverse_r;
-        std::vector<AceSegment<T>> segments;
+        AceAround<T> around;
         AlignedVector<T> density;
-        AceNeighbours<T> view{};
     };
     Lane lanes[ace_lanes<T>];
     AceGroups<T> groups; // of the structure

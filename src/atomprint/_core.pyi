@@ -282,10 +282,15 @@ class Acsf64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -325,10 +330,15 @@ class Acsf32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -450,10 +460,15 @@ class Mbtr64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -493,10 +508,15 @@ class Mbtr32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -525,6 +545,44 @@ class PairTable:
     """Energies of pairs of atoms, tabulated by pair of species."""
 
     def __init__(self, *, species: Sequence[int], tables: Annotated[NDArray[numpy.float64], dict(shape=(None, None, 6), order='C', device='cpu', writable=False)], ranges: Sequence[float], table_of: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], over_distance: bool, known: Sequence[float]) -> None: ...
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
+        """
+        Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of the two atoms that are nearest to each other in units of that which is known, where one is.
+        """
+
+    def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
+        """Return what keeps the pairs of these structures between calls."""
+
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
+        """The same for other positions and cells, with the pairs that were kept."""
+
+class AcePotential64:
+    """A sum of invariants of a cluster expansion times weights."""
+
+    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None: ...
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
+        """
+        Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of the two atoms that are nearest to each other in units of that which is known, where one is.
+        """
+
+    def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
+        """Return what keeps the pairs of these structures between calls."""
+
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
+        """The same for other positions and cells, with the pairs that were kept."""
+
+class AcePotential32:
+    """A sum of invariants of a cluster expansion times weights."""
+
+    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None: ...
 
     @property
     def cutoff(self) -> float: ...
@@ -619,10 +677,15 @@ class Soap64:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows64, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float64], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -662,10 +725,15 @@ class Soap32:
     def compute(self, batch: Batch, centers: Centers, out: SparseRows32, n_threads: int) -> None:
         """Add the features of all centres or structures to a sparse matrix."""
 
+    @overload
     def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """
         Write the derivatives of cotangents * features by positions and strain; several have an axis before.
         """
+
+    @overload
+    def vjp(self, batch: Batch, centers: Centers, attach: bool, cotangents: Sequence[Annotated[NDArray[numpy.float32], dict(order='C', device='cpu', writable=False)]], gradient: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
+        """The same, with an array of cotangents for each structure."""
 
     def jacobian(self, batch: Batch, centers: Centers, attach: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], row_offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order='C', device='cpu')] | None, strain: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order='C', device='cpu')] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, n_threads: int) -> None:
         """Write the derivatives of each feature into zeroed arrays."""
@@ -696,15 +764,15 @@ class Gap64:
     @property
     def cutoff(self) -> float: ...
 
-    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """
-        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of the two atoms that are nearest to each other in units of that which is known, where one is.
         """
 
     def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
         """Return what keeps the pairs of these structures between calls."""
 
-    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """The same for other positions and cells, with the pairs that were kept."""
 
     @property
@@ -726,15 +794,15 @@ class Gap32:
     @property
     def cutoff(self) -> float: ...
 
-    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate(self, batch: Batch, energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """
-        Write energies by atoms, and their sum's derivatives by positions and by strain.
+        Write energies by atoms, and their sum's derivatives by positions and by strain; returns the distance of the two atoms that are nearest to each other in units of that which is known, where one is.
         """
 
     def prepare(self, batch: Batch, skin: float) -> PreparedPairs:
         """Return what keeps the pairs of these structures between calls."""
 
-    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> None:
+    def evaluate_moved(self, prepared: PreparedPairs, positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu', writable=False)], cells: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu', writable=False)], energies: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order='C', device='cpu')], strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order='C', device='cpu')], n_threads: int) -> float:
         """The same for other positions and cells, with the pairs that were kept."""
 
     @property

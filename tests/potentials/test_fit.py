@@ -265,3 +265,44 @@ def test_contradicting_labels_are_told():
         potential = LinearPotential(SOAP(**SMALL)).fit(labels)
     assert any("opposite signs" in str(one.message) for one in caught)
     assert any("opposite signs" in one for one in potential.model_.summary["warnings"])
+
+
+def test_a_committee_spreads_where_little_is_known(fitted):
+    members = fitted.committee(20)
+    near, far = bulk("Ar", cubic=True, a=5.35), bulk("Ar", cubic=True, a=4.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spread = [np.std([member.predict(atoms).energies for member in members]) for atoms in (near, far)]
+        expected = fitted.predict([near, far], uncertainty=True)
+    assert spread[1] > 3 * spread[0]
+    assert expected.grades[1] > 1 > expected.grades[0]
+    assert spread[1] == pytest.approx(expected.energies_std[1], rel=0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.* There are too few data")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_structures_are_fitted_too(n):
+    frames = argon(n)
+    found = LinearPotential(SOAP(**SMALL)).fit(frames).predict(frames, uncertainty=True)
+    assert np.abs(found.energies - [atoms.get_potential_energy() for atoms in frames]).max() < 0.01
+    assert np.isfinite(found.energies_std).all()
+
+
+def test_a_fold_may_have_no_label_of_a_kind():
+    frames = argon(40)
+    folds = Solver().folds([""] * 40, np.arange(40))
+    forces = [atoms.get_forces() if fold else None for atoms, fold in zip(frames, folds, strict=True)]
+    labels = LabelledStructures.of(frames, energies=[a.get_potential_energy() for a in frames], forces=forces)
+    with pytest.warns(UserWarning, match="no structure has a stress"):
+        potential = LinearPotential(SOAP(**SMALL)).fit(labels)
+    assert potential.score(frames) > 0.9
+
+
+def test_checkpoints_are_removed_at_the_end(tmp_path, fitted):
+    path = tmp_path / "argon.checkpoint"
+    told = []
+    again = LinearPotential(SOAP(**SMALL)).fit(argon(24), checkpoint=path, progress=lambda *step: told.append(step))
+    assert not path.exists()
+    np.testing.assert_array_equal(again.model_.coefficients, fitted.model_.coefficients)
+    assert told[0][0].startswith("memory: at most ")
+    assert [step for step in told if step[0] == "rows"][-1][1:] == (24, 24)

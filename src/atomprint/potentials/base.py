@@ -7,7 +7,8 @@ import json
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
@@ -41,7 +42,7 @@ from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, PathOrStr
-from atomprint.util.validation import check_bool, check_n_jobs
+from atomprint.util.validation import check_bool, check_integer, check_n_jobs
 
 References: TypeAlias = Mapping[str | int, float] | str | None
 """Energies of single atoms in eV by element, ``"fitted"``, or None; :func:`~atomprint.potentials.find_references`."""
@@ -480,6 +481,26 @@ class Potential(CheckedParameters):
         """
         model, (batch, _) = self._fitted(), self._read(structures)
         return Kept(model.parts(), batch, check_n_jobs(self.n_jobs if n_jobs is None else n_jobs))
+
+    def committee(self, n_members: int = 8, random_state: int = 0) -> list[Self]:
+        """Return potentials that the labels hardly tell from this one: their spread says what is not known.
+
+        Parameters
+        ----------
+        n_members : int
+            How many.
+        random_state : int
+            Seed of the draws.
+        """
+        model = self._fitted()
+        check_integer("n_members", n_members, 1)
+        drawn = model.uncertainty.committee(model.coefficients, n_members, random_state)
+        members = []
+        for coefficients in drawn:
+            member = copy(self)
+            member.model_ = replace(model, coefficients=coefficients)
+            members.append(member)
+        return members
 
     def calculator(self, uncertainty: bool = False, n_jobs: int | None = None) -> PotentialCalculator:
         """Return a calculator of ASE; see :class:`~atomprint.potentials.PotentialCalculator`.

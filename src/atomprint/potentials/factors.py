@@ -179,10 +179,12 @@ class _Accumulator:
 
     def close(self) -> Part:
         """Return the rows that have come, and begin anew."""
-        if self._raw:
+        if self.n_rows == 0:
+            found = Part(np.zeros((0, self.n_columns)), 0)
+        elif self._raw:
             found = Part(np.array(self._room()[: self.n_waiting], order="C"), self.n_rows)
         else:
-            if self.n_waiting or self._triangle is None:
+            if self.n_waiting:
                 self._reduce()
             assert self._triangle is not None
             found = Part(packed(self._triangle), self.n_rows)

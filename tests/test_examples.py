@@ -54,6 +54,17 @@ def test_crystals(tmp_path, capsys):
     assert (tmp_path / "crystals_parity.png").stat().st_size > 5000
 
 
+def test_potential(tmp_path):
+    from ase.io import read
+
+    load("potential").main(tmp_path)
+    frames = read(tmp_path / "train.extxyz", ":")
+    assert len(frames) == 80
+    assert {"energy", "forces", "stress"} <= set(frames[0].calc.results)
+    assert {frame.info["config_type"] for frame in frames} == {"copper", "gold", "alloy"}
+    assert read(tmp_path / "alloy.cif").get_chemical_formula() == "Au3Cu"
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_examples_are_scripts_with_a_main(name):
     assert callable(load(name).main)

@@ -105,7 +105,7 @@ def dimer_curves(
     return found
 
 
-def volume_curves(potential: Any, labels: LabelledStructures, most: int = 4, n: int = 61) -> list[VolumeCurve]:
+def volume_curves(potential: Any, labels: LabelledStructures, most: int = 3, n: int = 61) -> list[VolumeCurve]:
     """Return energies against the volume, for the structure of lowest energy of each composition that repeats.
 
     Parameters

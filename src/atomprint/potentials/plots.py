@@ -13,7 +13,6 @@ from atomprint.report.plots import style
 from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SHOWN = 6  # types of configurations with a colour of their own
@@ -126,21 +125,25 @@ def learning_curve(sizes: Sequence[int], curves: dict[str, Sequence[float]]) -> 
             ax.loglog(sizes, curves[quantity.name], "-o", ms=4.5, color=style.PALETTE[place])
             ax.set_xticks(list(sizes), [f"{n:,}" for n in sizes], minor=False)
             ax.minorticks_off()
-            _plain_ticks(ax, np.asarray(curves[quantity.name]))
+            low, high = 0.87 * min(curves[quantity.name]), 1.15 * max(curves[quantity.name])
+            ax.set_ylim(low, high)
+            _round_ticks(ax.yaxis, low, high)
             ax.grid(axis="y")
             ax.set_xlabel("structures fitted to")
             ax.set_ylabel(style.with_unit(f"{quantity.title}, RMSE", quantity.unit))
     return figure
 
 
-def _plain_ticks(ax: Axes, values: FloatArray) -> None:
-    """Put round numbers at a logarithmic axis that spans less than a few powers of ten."""
-    low, high = float(np.nanmin(values)) / 1.15, float(np.nanmax(values)) * 1.15
-    ticks = [m * 10.0**e for e in range(-6, 7) for m in (1, 1.5, 2, 3, 4, 5, 6, 8) if low <= m * 10.0**e <= high]
-    while len(ticks) > 6:
-        ticks = ticks[::2]
-    ax.set_ylim(low, high)
-    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+def _round_ticks(axis: Any, low: float, high: float) -> None:
+    """Put round numbers at a logarithmic axis: powers of ten over many of them, else what a linear one would have."""
+    from matplotlib.ticker import NullLocator
+
+    if high < 12 * low:
+        ticks = [float(tick) for tick in style.locator(5).tick_values(low, high) if low <= tick <= high]
+    else:
+        ticks = [10.0**e for e in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
 
 
 def calibration(comparison: Comparison) -> Figure:
@@ -174,8 +177,9 @@ def calibration(comparison: Comparison) -> Figure:
             low, high = max(min(reach), 1e-4) / 1.3, max(reach) * 1.3
             right.plot([low, high], [low, high], color=style.FAINT, lw=0.8, ls=(0, (4, 3)))
             right.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+            _round_ticks(right.xaxis, low, high)
+            _round_ticks(right.yaxis, low, high)
         right.set(xlabel="expected error / RMSE of all", ylabel="RMSE of a tenth / RMSE of all")
-        _plain_numbers(right.xaxis, right.yaxis)
     return figure
 
 

@@ -1,0 +1,142 @@
+"""A user's first hour with potentials: fit, evaluate, look, relax, run."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from typer.testing import CliRunner
+
+from atomprint.cli.app import app
+
+SMALL = ("-s", "n_functions=40", "-s", "n_max=4", "-s", "l_max=2", "--jobs", "1")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, ["potential", *map(str, arguments)])
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+def copper(n, seed=0):
+    rng, made = np.random.default_rng(seed), []
+    for k in range(n):
+        atoms = bulk("Cu", cubic=True, a=3.6 * rng.uniform(0.95, 1.05))
+        atoms.rattle(rng.uniform(0.01, 0.1), seed=seed + k)
+        atoms.calc = EMT()
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        made.append(atoms)
+    return made
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with data and a potential that was fitted to them."""
+    folder = tmp_path_factory.mktemp("potential")
+    write(folder / "train.extxyz", copper(24))
+    write(folder / "test.extxyz", copper(6, seed=70))
+    write(folder / "start.cif", bulk("Cu", cubic=True, a=3.7))
+    said = run("fit", folder / "train.extxyz", "--test", folder / "test.extxyz", "-o", folder / "out", *SMALL)
+    assert "24 structures with 96 atoms of Cu: 24 energies (energy)" in said
+    assert "test set" in said
+    assert f"--model {folder / 'out'}" in said
+    return folder
+
+
+def test_a_fit_writes_all_that_is_to_be_known(place):
+    assert {path.name for path in (place / "out").iterdir()} == {"potential.npz", "report.html", "results.json"}
+    found = json.loads((place / "out" / "results.json").read_text())
+    test = found["comparisons"][-1]
+    assert test["title"] == "test set"
+    assert test["errors"]["energy"]["mae"] < 5
+    assert found["settings"]["test"].endswith("test.extxyz")
+    with pytest.raises(AssertionError, match="is there already"):
+        run("fit", place / "train.extxyz", "-o", place / "out", *SMALL)
+
+
+def test_figures_are_the_same_with_the_loaded_model(place, tmp_path):
+    said = run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "figures.json")
+    assert "energy (meV/atom)" in said
+    fitted = json.loads((place / "out" / "results.json").read_text())["comparisons"][-1]
+    again = json.loads((tmp_path / "figures.json").read_text())
+    assert again["errors"]["forces"]["rmse"] == pytest.approx(fitted["errors"]["forces"]["rmse"], rel=1e-9)
+    run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.extxyz")
+    found = read(tmp_path / "found.extxyz", ":")
+    assert len(found) == 6
+    assert {"known_forces", "predicted_forces"} <= set(found[0].arrays)
+    run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.txt", code=1)
+
+
+def test_info_says_what_a_model_is(place):
+    said = run("info", place / "out")
+    for words in ("fitted to", "cross-validation", "references", "checksum", "Cu"):
+        assert words in said
+    told = json.loads(run("info", place / "out", "--json"))
+    assert told["training"]["keys"] == {"energy": "energy", "forces": "forces", "stress": "stress"}
+
+
+def test_relaxed_structures_are_at_rest(place, tmp_path):
+    out = tmp_path / "relaxed.extxyz"
+    said = run("relax", place / "start.cif", "-m", place / "out", "-o", out)
+    assert "start.cif" in said
+    relaxed = read(out)
+    assert np.abs(relaxed.get_forces()).max() < 1e-3
+    assert np.abs(relaxed.get_stress()).max() < 1e-3
+    assert relaxed.cell.lengths()[0] == pytest.approx(3.59, abs=0.03)  # of the model that made the data
+    assert {"energy_std", "grade"} <= set(relaxed.info)
+    run("relax", place / "start.cif", "-m", place / "out", "-o", out, code=1)  # it is there already
+    fixed = tmp_path / "fixed.cif"
+    run("relax", place / "start.cif", "-m", place / "out", "-o", fixed, "--fixed-cell")
+    assert read(fixed).cell.lengths()[0] == pytest.approx(3.7)
+
+
+def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
+    out = tmp_path / "run.extxyz"
+    common = ("-m", place / "out", "-o", out, "--every", 5, "-T", 100, "--ensemble", "nve")
+    run("md", place / "start.cif", *common, "--steps", 10)
+    assert [int(frame.info["step"]) for frame in read(out, ":")] == [0, 5, 10]
+    said = run("md", place / "start.cif", *common, "--steps", 20, "--resume")
+    frames = read(out, ":")
+    assert [int(frame.info["step"]) for frame in frames] == [0, 5, 10, 15, 20]
+    total = [frame.get_potential_energy() + frame.get_kinetic_energy() for frame in frames]
+    assert np.ptp(total) < 2e-3
+    assert "total energy" in said
+    run("md", place / "start.cif", *common, "--steps", 20, "--resume", code=1)
+    run(
+        "md", place / "start.cif", "-m", place / "out", "-o", tmp_path / "npt.extxyz", "--ensemble", "npt", "--steps", 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "nothing.extxyz"), "no such file"),
+        (("fit", "train.extxyz", "--forces-key", "dft_forces"), "no key 'dft_forces': there are"),
+        (("fit", "train.extxyz", "--model", "nn"), "--model must be"),
+        (("fit", "train.extxyz", "-s", "n_functons=3"), "n_functions"),
+        (("fit", "train.extxyz", "--reference", "Cu"), "--reference must be like Si=-0.81"),
+        (("fit", "train.extxyz", "--test", "gold.extxyz"), "the test set has Au, which the training data do not have"),
+        (("evaluate", "gold.extxyz", "-m", "out"), "Au"),
+        (("evaluate", "test.extxyz", "-m", "elsewhere"), "no potential at"),
+        (("relax", "start.cif", "-m", "test.extxyz"), "test.extxyz"),
+        (("relax", "start.cif", "-m", "out", "-o", "x.nothing"), "--output must end in"),
+        (("md", "start.cif", "-m", "out", "--ensemble", "nph"), "ensemble"),
+        (("md", "start.cif", "-m", "out", "--timestep", "0"), "timestep"),
+        (("info", "test.extxyz"), "test.extxyz"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(place, monkeypatch, arguments, words):
+    monkeypatch.chdir(place)
+    if not (place / "gold.extxyz").exists():
+        gold = bulk("Au")
+        gold.calc = EMT()
+        gold.get_potential_energy()
+        write(place / "gold.extxyz", gold)
+    result = CliRunner().invoke(app, ["potential", *arguments])
+    assert result.exit_code == 1, result.output
+    assert words in result.output
+    assert len(result.stderr.strip().splitlines()) == 1

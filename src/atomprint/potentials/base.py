@@ -20,18 +20,27 @@ from atomprint.potentials.checks import Found, inconsistencies
 from atomprint.potentials.factors import (
     FORCES,
     KINDS,
-    FixedRows,
     Targets,
     check_memory,
     memory_needed,
     reduce_rows,
 )
 from atomprint.potentials.files import tagged, untagged, write_state
+from atomprint.potentials.holes import Level, Pool, closing_rows, pool_sizes, scan_holes
 from atomprint.potentials.labels import Key, LabelledStructures, read_labels
 from atomprint.potentials.learning import growing_fits
 from atomprint.potentials.references import find_references
 from atomprint.potentials.repulsion import Repulsion
-from atomprint.potentials.solver import Hyperparameters, Prior, Solver, scales_of, solve_kind
+from atomprint.potentials.solver import (
+    Hyperparameters,
+    Prior,
+    Solver,
+    errors_of,
+    held_out_errors,
+    scales_of,
+    solve,
+    solve_kind,
+)
 from atomprint.potentials.sums import Constants, Kept, Offsets, Sum, evaluate_all
 from atomprint.potentials.terms import VOIGT, Evaluated, PreparedTerm, State, Term, Training, row_offsets
 from atomprint.potentials.uncertainty import Uncertainty, calibrated
@@ -52,6 +61,7 @@ Weights: TypeAlias = Mapping[str, float | Sequence[float]] | npt.ArrayLike | Non
 energy, forces and stress) for each structure."""
 
 _ROWS = 2048  # at once, for uncertainties
+_COST = 0.1  # of squared errors of structures that were left out: so much those of the data may grow by closing holes
 _COMPARED = 300  # structures by which the units of labels are compared
 _FEW_STRESSES = "no structure has a stress: elastic constants and pressures of this potential are not to be relied upon"
 
@@ -319,7 +329,6 @@ class Potential(CheckedParameters):
             batch,
             targets,
             folds,
-            self._fixed_rows(core, source, offsets, solver.random_state, n_jobs),
             random_state=solver.random_state,
             n_jobs=n_jobs,
             progress=progress,
@@ -328,6 +337,28 @@ class Potential(CheckedParameters):
         )
         prior = Prior(source.degrees, scales_of(factors, source.columns), source.priors)
         hyper = solver.choose(factors, prior, progress)
+        level, periodic = Level.of(labels), bool(batch.pbc.any())
+        if core:
+            progress("holes", 0, None)
+            always, more = (
+                Pool.of(core.pseudo_structures(count, seed, periodic=periodic), core, offsets, level, n_jobs)
+                for seed, count in enumerate(pool_sizes(source.n_functions, len(core.species)), solver.random_state)
+            )
+
+            def errors(x: FloatArray) -> FloatArray:
+                return errors_of(factors, [x] * n_folds)
+
+            solution = solve(factors, prior, hyper)
+            typical = held_out_errors(factors, prior, hyper) if n_folds > 1 else errors(solution.coefficients)
+            allowed = np.sqrt(errors(solution.coefficients) ** 2 + _COST * typical**2)
+            rows = closing_rows(source, solution, errors, allowed, always, more, n_jobs)
+            factors.hold(rows)
+            # Nor may structures that were left out get worse, of which a fit to few data knows less.
+            while n_folds > 1 and rows.size and np.abs(rows).max() > 1e-9:
+                if not (held_out_errors(factors, prior, hyper) ** 2 > (1 + _COST) * typical**2).any():
+                    break
+                rows /= 3
+                factors.hold(rows)
         progress("uncertainty", 0, None)
         solution, uncertainty, left_out = calibrated(factors, prior, hyper)
         growing = growing_fits(factors, prior, hyper) if learning_curve and len(left_out) > 1 else []
@@ -344,6 +375,11 @@ class Potential(CheckedParameters):
             summary["learning_curve"] = self._learning_curve(labels, folds, growing, n_jobs)
         summary["coverage"] = dict(zip(KINDS, (c.coverage for c in uncertainty.calibrations), strict=True))
         summary["memory_needed"] = needed
+        if core:
+            scan = scan_holes(self.model_.parts(), core, level, periodic=periodic, n_jobs=n_jobs)
+            summary["holes"] = {"n_crystals": scan.n_crystals, "holes": list(scan.holes), "falling": list(scan.falling)}
+            if scan.warning:
+                told.append(scan.warning)
         if counts[2] == 0:
             told.append(_FEW_STRESSES)
         if self.cross_validation_ is not None:
@@ -381,17 +417,6 @@ class Potential(CheckedParameters):
         return inconsistencies(
             some, Found(left_out.energies[chosen], left_out.forces[atoms], left_out.stresses[chosen]), found
         )
-
-    def _fixed_rows(
-        self, core: Repulsion | None, source: Sum, offsets: Offsets, random_state: int, n_jobs: int
-    ) -> FixedRows | None:
-        """Return the pseudo-structures that close holes: what is fitted is zero there, within wide sigmas."""
-        make = getattr(core, "pseudo_structures", None)
-        if make is None:
-            return None
-        cutoff = max(term.cutoff for term in source.terms)
-        batch, sigmas = make(cutoff, random_state)
-        return FixedRows(batch, np.zeros(len(batch)), sigmas)
 
     def _cross_validated(
         self, labels: LabelledStructures, folds: npt.NDArray[np.int64], left_out: list[FloatArray], n_jobs: int

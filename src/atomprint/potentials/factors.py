@@ -43,6 +43,9 @@ class Rows(Protocol):
 
     n_functions: int
 
+    def sums(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write rows as :meth:`PreparedTerm.sums` says."""
+
     def rows(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write rows as :meth:`PreparedTerm.rows` says."""
 
@@ -288,10 +291,18 @@ class Factors:
 
     def of_kind(self, kind: int, sigma: float) -> FloatArray:
         """Return the triangle of the rows of one kind alone."""
-        whole = self.fixed.added(no_rows(self.n_columns + 1), 1.0)
+        whole = no_rows(self.n_columns + 1)
         for parts in self.parts:
             whole = parts[kind].added(whole, 1 / sigma)
         return whole
+
+    def hold(self, rows: FloatArray) -> None:
+        """Take rows, divided by their sigmas, that are in every fit, in place of those that were."""
+        self.forget()
+        n = self.n_columns + 1
+        self.fixed = (
+            Part(packed(merged(no_rows(n), np.array(rows, order="F"), 0)), len(rows)) if len(rows) else Part(rows, 0)
+        )
 
     def forget(self) -> None:
         """Give back the memory of triangles that can be made again."""
@@ -425,12 +436,12 @@ def _fixed_part(source: Rows, fixed: FixedRows | None, n_jobs: int) -> Part:
     if fixed is None or len(fixed.structures) == 0:
         return Part(np.zeros((0, n_columns)), 0)
     accumulator = _Accumulator(n_columns, len(fixed.structures))
-    rows = offsets_of(7 + 3 * fixed.structures.n_atoms)
-    for start, stop in chunks(rows, _ROWS):
-        block = _block(source, fixed.structures[start:stop], n_jobs)
-        own = block[rows[start:stop] - rows[start]]
-        own[:, -1] = fixed.energies[start:stop]
-        accumulator.add(own, 1 / fixed.sigmas[start:stop])
+    for start in range(0, len(fixed.structures), _ROWS):
+        part = slice(start, start + _ROWS)
+        own = np.empty((len(fixed.sigmas[part]), n_columns))
+        source.sums(fixed.structures[part], own[:, :-1], n_jobs)
+        own[:, -1] = fixed.energies[part]
+        accumulator.add(own, 1 / fixed.sigmas[part])
     return accumulator.close()
 
 

@@ -20,6 +20,7 @@ from ase.data import chemical_symbols
 
 from atomprint.formats.judge import RADII
 from atomprint.neighbours import Pairs, find_pairs
+from atomprint.potentials import dense
 from atomprint.structures import Batch, StructureError, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_species
 
@@ -37,6 +38,11 @@ _COULOMB = 14.3996454  # e^2 / (4 pi epsilon_0) in eV Å
 # it ends, and where the functions of the fit begin and where they are whole.
 ZBL_RANGE = (0.50, 1.20)
 INNER_RANGE = (0.70, 1.04)
+_SAME = 5e-3  # so much nearer is no news
+_WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of where functions are whole
+
+FURTHEST = 1.3
+"""So much of the sum of the covalent radii stands for the shortest distance of pairs that come no nearer."""
 
 REACH = 1.5
 """Pairs are looked for up to so much of the sum of their covalent radii; those that are not found never meet."""
@@ -87,12 +93,32 @@ def fading(distances: Floats, start: Floats, end: Floats) -> tuple[Floats, Float
     return 1 - t**3 * (10 - 15 * t + 6 * t * t), -30 * (t * (1 - t)) ** 2 / width
 
 
+@dataclass(frozen=True, slots=True)
+class PseudoStructures:
+    """Structures with energies that are put among the data of a fit.
+
+    Parameters
+    ----------
+    structures : Batch
+        The structures.
+    energies, sigmas : ndarray, shape (n_structures,)
+        In eV: above atoms as they are in the data, and how wrong these may be.
+    n_crystals : int
+        How many of them, from the first on, are crystals; the others are dimers and trimers.
+    """
+
+    structures: Batch
+    energies: Floats
+    sigmas: Floats
+    n_crystals: int
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Repulsion:
     """A repulsion of all pairs of some species at short distances: ZBL, which fades to zero.
 
-    :meth:`fit` chooses the ranges by the training data. Where a pair of species comes no nearer than the sum of its
-    covalent radii, or never meets, this sum stands for its shortest distance.
+    :meth:`fit` chooses the ranges by the training data. Where a pair of species comes no nearer than 1.3 times the sum
+    of its covalent radii, or never meets, this stands for its shortest distance.
 
     Parameters
     ----------
@@ -164,7 +190,7 @@ class Repulsion:
         np.minimum.at(shortest, (first, second), found.distances)
         shortest[shortest > REACH * bonds] = np.inf
         shortest = np.minimum(shortest, shortest.T)  # each pair is seen from both ends, to the last bit or nearly so
-        near = np.minimum(shortest, bonds)[..., None]
+        near = np.minimum(shortest, FURTHEST * bonds)[..., None]
         return cls(known, shortest, near * np.array(ZBL_RANGE), near * np.array(INNER_RANGE))
 
     @property
@@ -235,6 +261,8 @@ class Repulsion:
     def closer(self, structures: Structures, n_jobs: int = 1) -> list[str]:
         """Return where atoms are nearer than those of the same two species in any of the training data.
 
+        Distances above 1.5 times the sum of the covalent radii do not count.
+
         Parameters
         ----------
         structures : structure or sequence of structures
@@ -257,8 +285,7 @@ class Repulsion:
         batch = as_batch(structures, periodic=None)
         kinds = _kinds(self.species, batch)
         bonds = np.array([[RADII[a] + RADII[b] for b in self.species] for a in self.species])
-        # Data that were read from a file, or moved within a cell, come back with other last digits.
-        limits = np.minimum(self.shortest, REACH * bonds) * (1 - 1e-6)
+        limits = np.minimum(self.shortest, REACH * bonds) * (1 - _SAME)
         found = find_pairs(batch, float(limits.max()), check_n_jobs(n_jobs))
         first, second = _ends(batch, found, kinds)
         near = np.flatnonzero(found.distances < limits[first, second])
@@ -284,6 +311,41 @@ class Repulsion:
             what = "atoms are nearer than in any of the training data, where the repulsive core takes over"
             warnings.warn(f"{what}: {'; '.join(told)}", stacklevel=3)
         return bool(told)
+
+    def pseudo_structures(self, count: int, random_state: int = 0, *, periodic: bool = True) -> PseudoStructures:
+        """Return structures that keep a fit from going astray where it has no data.
+
+        Crystals of all pairs of elements at 0.55 to 1.3 of the shortest distances of the data, dimers and trimers. They
+        have the energy of ZBL that fades at one to two times these distances, above that of atoms in the data: as the
+        core ends sooner, the rest is left to the fit. That is right within its half or so, hence the sigmas: 1 eV and
+        0.3 of it for an atom. Energies of real data are a thousand times as strong.
+
+        Parameters
+        ----------
+        count : int
+            How many crystals; there are 0.3 as many dimers and trimers.
+        random_state : int
+            Seed.
+        periodic : bool
+            Whether they repeat, for data that do.
+
+        Returns
+        -------
+        PseudoStructures
+        """
+        near = self.near
+        crystals = dense.crystals(self.species, near, count, (0.55, 1.3), random_state, periodic)
+        clusters = dense.clusters(self.species, near, max(1, count * 3 // 20), (0.55, 1.15), random_state, periodic)
+        batch = dense.joined(crystals, clusters)
+        reach = self.inner_ranges[..., 1:] * np.array(_WIDE_RANGE)
+        wide = Repulsion(self.species, self.shortest, reach, self.inner_ranges)
+        energies = np.add.reduceat(wide.evaluate(batch)[0], batch.offsets[:-1])
+        return PseudoStructures(batch, energies, batch.n_atoms + 0.3 * energies, len(crystals))
+
+    @property
+    def near(self) -> dict[tuple[int, int], float]:
+        """By two atomic numbers: from where on in Å the functions of a fit are whole, about the shortest distance."""
+        return {pair: stop for pair, (_, stop) in self.inner.items()}
 
     def state(self) -> dict[str, Any]:
         """Return plain numbers and arrays from which :meth:`from_state` makes this core again."""

@@ -172,12 +172,16 @@ def held_out_errors(factors: Factors, prior: Prior, hyper: Hyperparameters) -> F
     extrapolated to when it is left out, by orders of magnitude that would outweigh everything. That of energies is per
     atom, in eV; of forces in eV/Å, of stresses in eV/Å^3.
     """
+    return errors_of(factors, [solve(factors, prior, hyper, fold).coefficients for fold in range(factors.n_folds)])
+
+
+def errors_of(factors: Factors, coefficients: Sequence[FloatArray]) -> FloatArray:
+    """Return the errors of each fold with coefficients of its own, as :func:`held_out_errors` does."""
     errors = [np.empty(len(samples.rows)) for samples in factors.samples]
-    for fold in range(factors.n_folds):
-        x = np.append(solve(factors, prior, hyper, fold).coefficients, -1.0)
+    for fold, x in enumerate(coefficients):
         for kind, samples in enumerate(factors.samples):
             own = samples.folds == fold
-            errors[kind][own] = np.abs(samples.rows[own] @ x)
+            errors[kind][own] = np.abs(samples.rows[own] @ np.append(x, -1.0))
     errors[ENERGY] /= factors.samples[ENERGY].n_atoms
     kept = [np.sort(array)[: math.ceil(_TYPICAL * len(array))] for array in errors]
     return np.array([np.sqrt((array**2).mean()) if len(array) else np.nan for array in kept])

@@ -132,12 +132,6 @@ class Core(Protocol):
     def evaluate(self, batch: Batch, n_jobs: int = 1) -> Evaluated:
         """Return energies of atoms and their derivatives."""
 
-    def pseudo_structures(self, cutoff: float, random_state: int) -> tuple[Batch, FloatArray]:
-        """Return structures without labels that close holes, and the sigma of each in eV per structure.
-
-        They are fitted to their reference energies and that of the core, so that the fitted terms are about zero there.
-        """
-
     def state(self) -> State:
         """Return what a file holds of it."""
 

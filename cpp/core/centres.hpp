@@ -52,6 +52,21 @@ struct Centres {
     RowWeights weights{};
 };
 
+// All atoms as centres.
+struct AllAtoms : Centres {
+    explicit AllAtoms(const Batch& batch)
+        : Centres{batch.positions, nullptr, batch.offsets}, own(batch.offsets[batch.n_structures]) {
+        for (std::size_t s = 0; s < batch.n_structures; ++s)
+            for (std::int64_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i)
+                own[static_cast<std::size_t>(i)] = i - batch.offsets[s];
+        atoms = own.data();
+    }
+    AllAtoms(const AllAtoms&) = delete;
+    AllAtoms& operator=(const AllAtoms&) = delete;
+
+    std::vector<std::int64_t> own;
+};
+
 inline constexpr std::size_t centres_per_task = 32;
 // Partial sums of one structure; fixed, so that a sum does not depend on the number of threads.
 inline constexpr std::size_t parts_of_sum = 16;

@@ -110,6 +110,17 @@ struct AceGradientList {
     const AceTerm<T>* terms;
 };
 
+// Neighbours, and the atoms that they are images of: the number of each among these, -1 for none, or null where each is
+// an atom of its own. `own` is the weight for the force on the centre, on which its own images do nothing.
+template <class T>
+struct AceColumns {
+    std::int32_t n, n_atoms;
+    const std::int32_t* place;
+    const T *weight, *own;   // (n), zero up to ace_slack numbers beyond
+    const double *x, *y, *z; // vectors, Å
+    std::size_t n_columns;
+};
+
 template <class T>
 struct AceKernels {
     // Number of T that `expand`, `backward` and `slopes` need as scratch.
@@ -146,9 +157,13 @@ struct AceKernels {
     void (*gradients)(const AceGradientList<T>& list, std::int32_t size, const T* x, std::int32_t lane, T* row,
                       T* values);
     // Derivatives of the density of its group by the vector to each neighbour: columns of a matrix with rows
-    // n (l_max + 1)^2 + lm, `stride` numbers each, in blocks [component][ace_lanes neighbours].
+    // n (l_max + 1)^2 + lm, `stride` numbers each, in blocks [component][ace_lanes neighbours], zero beyond the last.
     void (*slopes)(const AceShape<T>& shape, const AceNeighbours<T>& neighbours, T* scratch, std::size_t stride,
                    T* out);
+    // From the slopes the rows of a fit for the density of a channel, as if that were an energy: columns are the forces
+    // on each atom, all x, all y, all z; then that on the centre, and the derivatives by strain as `voigt` has them;
+    // and zeros up to n_columns, a multiple of ace_lanes. Can write ace_lanes numbers beyond the last row.
+    void (*columns)(const AceColumns<T>& columns, const T* slopes, std::size_t stride, std::int32_t n_rows, T* out);
     // rows[column][function] = or += sum over slots of values[slot] * slopes[index[slot]][column], for n_columns
     // columns, a multiple of ace_lanes, of which those without a row are left out; rows of slopes are `stride` apart.
     // The results are filled up to a multiple of ace_lanes, unless they are added.

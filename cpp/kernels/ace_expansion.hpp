@@ -288,6 +288,8 @@ void ace_slopes_with(const AceShape<T>& shape, const AceNeighbours<T>& nb, T* sc
     const AceSegment<T>* segment = nb.segments;
     for (std::int32_t start = 0; start < nb.n; start += Y) {
         const std::int32_t stop = start + Y < nb.n ? start + Y : nb.n;
+        for (std::size_t k = (stop - start) * padded; k < static_cast<std::size_t>(Y) * padded; k += Y)
+            store<T, Y>(by_neighbour + k, V{}), store<T, Y>(slopes_by_neighbour + k, V{});
         for (std::int32_t i = start; i < stop;) {
             const std::int32_t end = segment->end < stop ? segment->end : stop;
             ace_radial<T, W, true>(shape, segment->table, nb.r + i, end - i, padded,
@@ -302,6 +304,11 @@ void ace_slopes_with(const AceShape<T>& shape, const AceNeighbours<T>& nb, T* sc
         }
         const V x = ace_read<T>(nb.x + start), y = ace_read<T>(nb.y + start), z = ace_read<T>(nb.z + start);
         const V inverse_r = ace_read<T>(nb.inverse_r + start);
+        if constexpr (L > Y) // the rest of the last block
+            for (std::int32_t i = start + Y; stop == nb.n && i % L > 0; i += Y)
+                for (std::int32_t row = 0; row < shape.n_max * n_lm; ++row)
+                    for (std::int32_t a = 0; a < 3; ++a)
+                        store<T, Y>(out + static_cast<std::size_t>(row) * stride + i / L * 3 * L + a * L + i % L, V{});
         for (std::int32_t lm = 0; lm < n_lm; ++lm) {
             const T* const h = harmonics + (static_cast<std::size_t>(start / Y) * n_lm + lm) * 4 * Y;
             const V gx = load<T, Y>(h), gy = load<T, Y>(h + Y), gz = load<T, Y>(h + 2 * Y),

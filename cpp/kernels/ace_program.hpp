@@ -144,6 +144,44 @@ void ace_gradients(const AceGradientList<T>& list, std::int32_t size, const T* x
     }
 }
 
+template <class T>
+void ace_columns(const AceColumns<T>& c, const T* slopes, std::size_t stride, std::int32_t n_rows, T* out) {
+    constexpr int Y = lanes<T>, L = ace_lanes<T>;
+    using V = Vec<T, Y>;
+    const auto m = static_cast<std::size_t>(c.n_atoms);
+    for (std::int32_t row = 0; row < n_rows; ++row, slopes += stride, out += c.n_columns) {
+        if (c.place)
+            for (std::size_t k = 0; k < 3 * m; ++k)
+                out[k] = T(0);
+        V sums[9] = {};
+        for (std::int32_t i = 0; i < c.n; i += Y) {
+            const V weight = load<T, Y>(c.weight + i), own = load<T, Y>(c.own + i);
+            const V d[3] = {ace_read<T>(c.x + i), ace_read<T>(c.y + i), ace_read<T>(c.z + i)};
+            V g[3];
+            unroll<3>([&](auto a) {
+                const V slope = load<T, Y>(slopes + i / L * 3 * L + a * L + i % L);
+                g[a] = weight * slope;
+                sums[a] += own * slope;
+            });
+            unroll<6>([&](auto v) { sums[3 + v] += g[voigt[v][0]] * d[voigt[v][1]]; });
+            if (c.place)
+                for (std::int32_t k = 0; k < Y && i + k < c.n; ++k) {
+                    if (c.place[i + k] >= 0)
+                        for (std::size_t a = 0; a < 3; ++a)
+                            out[a * m + static_cast<std::size_t>(c.place[i + k])] -= g[a][static_cast<std::size_t>(k)];
+                }
+        }
+        for (std::size_t a = 0; !c.place && a < 3; ++a) // what is written beyond m is written again
+            for (std::int32_t i = 0; i < c.n; i += Y)
+                store<T, Y>(out + a * m + i,
+                            -load<T, Y>(c.weight + i) * load<T, Y>(slopes + i / L * 3 * L + a * L + i % L));
+        for (std::size_t k = 0; k < 9; ++k)
+            out[3 * m + k] = sum_of_lanes(sums[k]);
+        for (std::size_t k = 3 * m + 9; k < c.n_columns; ++k)
+            out[k] = T(0);
+    }
+}
+
 // C vectors of columns, from `slopes` on, for all functions: W of them at a time are turned into rows.
 template <class T, int C>
 void ace_jacobian_strip(const AceGradientList<T>& list, const T* values, const T* slopes, std::size_t stride, bool add,

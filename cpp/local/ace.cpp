@@ -7,8 +7,7 @@ namespace atomprint {
 // The memory of a thread. Centres are collected one after the other into the lanes of a block.
 template <class T>
 struct Ace<T>::Workspace {
-    Neighbours found;
-    std::vector<std::int32_t> group, next;
+    AceFinder finder;
     AceAround<T> around[ace_lanes<T>];
     AceGroups<T> groups; // the species of the structure
     AlignedVector<T> scratch, densities, x, values, features, adjoint;
@@ -74,45 +73,10 @@ void Ace<T>::clear(Workspace& work, std::int32_t) const {
     work.packed = work.evaluated = false;
 }
 
-// The neighbours of a centre, sorted by species.
 template <class T>
 void Ace<T>::collect(Workspace& work, const Site& site) const {
-    Vec3 point{site.point[0], site.point[1], site.point[2]};
-    const auto moved = site.finder.locate(point);
-    site.finder.query(point, work.found);
-    const Neighbours& found = work.found;
     work.chosen = work.used;
-    AceAround<T>& around = work.own();
-    around.reserve(found.n);
-    grow(work.group, found.n);
-    const std::int32_t n_groups = work.groups.size();
-    work.next.assign(static_cast<std::size_t>(n_groups) + 1, 0);
-    std::int32_t* const next = work.next.data();
-    for (std::size_t k = 0; k < found.n; ++k) {
-        const auto image = static_cast<std::size_t>(found.index[k]);
-        const std::int32_t atom = site.finder.atom[image];
-        const bool is_centre = site.atom >= 0 ? atom == site.atom && site.finder.shift[image] == moved
-                                              : found.r2[k] < coincidence * coincidence;
-        work.group[k] = is_centre ? -1 : site.places[atom];
-        if (!is_centre)
-            ++next[site.places[atom] + 1];
-    }
-    const std::int32_t own = site.atom >= 0 ? site.kinds[site.atom] : -1;
-    around.segments.clear();
-    for (std::int32_t g = 0; g < n_groups; ++g) {
-        if (next[g + 1] > 0)
-            around.segments.push_back({next[g], next[g] + next[g + 1], g, model_.table(own, work.groups.kinds()[g])});
-        next[g + 1] += next[g];
-    }
-    around.n = static_cast<std::size_t>(next[n_groups]);
-    for (std::size_t k = 0; k < found.n; ++k) {
-        if (work.group[k] < 0)
-            continue;
-        const auto to = static_cast<std::size_t>(next[work.group[k]]++);
-        around.image[to] = found.index[k];
-        around.x[to] = found.x[k], around.y[to] = found.y[k], around.z[to] = found.z[k];
-    }
-    around.measure();
+    work.finder.collect(site, model_, work.groups, work.own());
 }
 
 template <class T>

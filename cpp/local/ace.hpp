@@ -12,7 +12,6 @@
 
 namespace atomprint {
 
-// The atom that a centre belongs to is no neighbour of it; nor is an atom that sits on a centre which is a point.
 template <class T>
 class Ace : public LocalCalculator<Ace<T>, T> {
 public:

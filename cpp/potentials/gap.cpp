@@ -31,21 +31,6 @@ AlignedVector<T> in_panels(const AlignedVector<T>& data, std::size_t rows, std::
     return panels;
 }
 
-// All atoms as centres.
-struct AllAtoms : Centres {
-    explicit AllAtoms(const Batch& batch)
-        : Centres{batch.positions, nullptr, batch.offsets}, own(batch.offsets[batch.n_structures]) {
-        for (std::size_t s = 0; s < batch.n_structures; ++s)
-            for (std::int64_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i)
-                own[static_cast<std::size_t>(i)] = i - batch.offsets[s];
-        atoms = own.data();
-    }
-    AllAtoms(const AllAtoms&) = delete;
-    AllAtoms& operator=(const AllAtoms&) = delete;
-
-    std::vector<std::int64_t> own;
-};
-
 } // namespace
 
 template <class T>

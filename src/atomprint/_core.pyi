@@ -164,6 +164,22 @@ class AceBasis:
     @property
     def n_functions(self) -> int: ...
 
+class AceRows:
+    """Rows of a fit of an atomic cluster expansion, linear in its functions."""
+
+    def __init__(self, basis: AceBasis) -> None: ...
+
+    @property
+    def n_columns(self) -> int: ...
+
+    def rows(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
+        """
+        Write energy, forces and derivatives by strain for a coefficient 1 of each function of each species.
+        """
+
+    def sums(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
+        """Write the energies of these alone."""
+
 class Ace64:
     """Immutable calculator of an atomic cluster expansion."""
 

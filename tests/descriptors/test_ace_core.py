@@ -10,6 +10,8 @@ from atomprint import _core
 from atomprint.descriptors.ace_basis import PairRange, Radial, ace_basis, radial_tables
 from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout
+from atomprint.potentials.terms import VOIGT
+from atomprint.structures import as_batch
 from atomprint.testing import check_derivatives, instruction_set, instruction_sets
 
 from .test_ace_basis import evaluate, real_harmonics
@@ -182,3 +184,70 @@ def test_pools_sparse_rows_and_threads_do_not_change_the_numbers():
     carbon = rows[1].ravel()  # alone
     assert not carbon.any()
     assert sparse[1].nnz == 0
+
+
+def rows_by_vjp(name, atoms):
+    """Rows of a fit from the derivatives of each feature of each species."""
+    calculator = CoreAce(name)
+    features = calculator.create(atoms)
+    n = features.shape[1]
+    blocks = []
+    for number in NUMBERS:
+        own = atoms.numbers == number
+        weights = np.zeros((n, *features.shape))
+        weights[np.arange(n)[:, None], own.nonzero()[0], np.arange(n)[:, None]] = 1.0
+        gradient = calculator.vjp(atoms, weights, several=True)
+        strain = np.array([gradient.strain[:, a, b] for a, b in VOIGT])
+        blocks.append(np.vstack([features[own].sum(0), -gradient.positions.reshape(n, -1).T, strain]))
+    return np.hstack(blocks)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_rows_of_a_fit_are_derivatives_of_the_features(name, isa):
+    items, rows = structures(), _core.AceRows(ace(name)[0])
+    batch = as_batch(items, periodic=None)
+    n = sum(7 + 3 * len(atoms) for atoms in items)
+    wide = np.full((n, rows.n_columns + 3), np.nan)
+    sums = np.full((len(items), rows.n_columns), np.nan)
+    with instruction_set(isa):
+        rows.rows(batch.core(), wide[:, 1:-2], 1)
+        rows.sums(batch.core(), sums, 1)
+    assert np.isnan(wide[:, [0, -2, -1]]).all()
+    threaded = np.empty((n, rows.n_columns))
+    with instruction_set(isa):
+        rows.rows(batch.core(), threaded, 3)
+    np.testing.assert_array_equal(threaded, wide[:, 1:-2])
+    expected = [rows_by_vjp(name, atoms) for atoms in items]
+    scale = 1e-12 * max(np.abs(rows).max() for rows in expected)
+    np.testing.assert_allclose(wide[:, 1:-2], np.concatenate(expected), rtol=1e-9, atol=scale)
+    np.testing.assert_allclose(sums, [rows[0] for rows in expected], rtol=1e-12, atol=scale)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    basis = ace_basis(1, 2, 1, (1, 2, 2, 2))
+    given = {
+        "species": [14], "cutoff": 3.0, "n_max": 2, "l_max": 1, "tables": np.ones((1, 4, 6, 2)),
+        "table_of": np.zeros((2, 1), np.int32), "channels": np.ones((1, 1)),
+        "product_first": basis.product_first, "product_a": basis.product_a, "product_b": basis.product_b,
+        "product_c": basis.product_c, "function_first": basis.function_first, "function_p": basis.function_p,
+        "function_q": basis.function_q, "function_c": basis.function_c,
+    }  # fmt: skip
+    _core.AceBasis(**given)
+    for wrong, message in [
+        ({"product_a": basis.product_a + basis.n_a}, "indices of A"),
+        ({"function_q": np.full_like(basis.function_q, 1 + basis.n_a + basis.n_products)}, "indices of 1, A"),
+        ({"function_p": basis.function_p - 1}, "indices of 1, A"),
+        ({"function_first": basis.function_first[::-1].copy()}, "function_first"),
+        ({"product_first": basis.product_first[:-1]}, "product_first"),
+        ({"product_c": np.full_like(basis.product_c, np.nan)}, "finite"),
+        ({"table_of": np.ones((2, 1), np.int32)}, "table_of"),
+        ({"table_of": np.zeros((1, 1), np.int32)}, "table_of"),
+        ({"tables": np.ones((1, 4, 6, 3))}, "tables"),
+        ({"channels": np.ones((1, 2))}, "channels"),
+        ({"l_max": 2000}, "l_max"),
+        ({"l_max": 0}, "indices of A"),
+        ({"cutoff": -1.0}, "cutoff"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            _core.AceBasis(**{**given, **wrong})

@@ -31,9 +31,20 @@ void define(nb::module_& m, const char* name) {
             nb::arg("soap"), nb::arg("weights"), nb::arg("zeta"), nb::arg("species"), nb::keep_alive<1, 2>())
         .def_prop_ro("n_functions", &Gap<T>::n_functions)
         .def(
+            "features",
+            [](const Gap<T>& self, const BatchArrays& batch, const Rows<double>& out, int n_threads) {
+                require(out.shape(0) == batch.n_atoms() && out.shape(1) == self.n_features(),
+                        "out must have shape (n_atoms, n_features)");
+                nb::gil_scoped_release release;
+                self.features(batch, n_threads, out.data());
+            },
+            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+            "Write the weighted features of each atom, divided by their length.");
+    if constexpr (std::same_as<T, double>)
+        model.def(
             "rows",
-            [](const Gap<T>& self, const BatchArrays& batch, const nb::ndarray<T, nb::ndim<2>, nb::device::cpu>& out,
-               int n_threads) {
+            [](const Gap<double>& self, const BatchArrays& batch,
+               const nb::ndarray<double, nb::ndim<2>, nb::device::cpu>& out, int n_threads) {
                 require(out.shape(0) == 7 * batch.n_structures + 3 * batch.n_atoms() &&
                             out.shape(1) == self.n_functions() && (out.stride(1) == 1 || out.shape(1) == 1) &&
                             out.stride(0) >= static_cast<std::int64_t>(out.shape(1)),
@@ -42,17 +53,7 @@ void define(nb::module_& m, const char* name) {
                 self.rows(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));
             },
             nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"),
-            "Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.")
-        .def(
-            "features",
-            [](const Gap<T>& self, const BatchArrays& batch, const Rows<T>& out, int n_threads) {
-                require(out.shape(0) == batch.n_atoms() && out.shape(1) == self.n_features(),
-                        "out must have shape (n_atoms, n_features)");
-                nb::gil_scoped_release release;
-                self.features(batch, n_threads, out.data());
-            },
-            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"),
-            "Write the weighted features of each atom, divided by their length.");
+            "Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.");
 }
 
 const Family family("soap_gap", [](nb::module_& m) {

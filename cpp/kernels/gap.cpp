@@ -13,33 +13,34 @@ namespace atomprint::ATOMPRINT_ISA {
 namespace {
 
 // R rows and N vectors of columns, kept in registers.
-template <class T, int N, int R>
-void product_tile(const BlockProduct<T>& p) {
-    constexpr int W = lanes<T>;
-    using V = Vec<T, W>;
+template <int N, int R>
+void product_tile(const BlockProduct& p) {
+    constexpr int W = lanes<double>;
+    using V = Vec<double, W>;
     V c[R][N];
-    unroll<R * N>([&](auto k) { c[k / N][k % N] = p.add ? load<T, W>(p.c + k / N * p.c_stride + k % N * W) : V{}; });
-    const T *a = p.a, *b = p.b;
+    unroll<R * N>(
+        [&](auto k) { c[k / N][k % N] = p.add ? load<double, W>(p.c + k / N * p.c_stride + k % N * W) : V{}; });
+    const double *a = p.a, *b = p.b;
     for (std::int32_t k = 0; k < p.depth; ++k) {
         V row[N];
-        unroll<N>([&](auto v) { row[v] = load<T, W>(b + v * W); });
+        unroll<N>([&](auto v) { row[v] = load<double, W>(b + v * W); });
         unroll<R>([&](auto r) {
-            const T factor = a[r * p.row_stride];
+            const double factor = a[r * p.row_stride];
             unroll<N>([&](auto v) { c[r][v] += factor * row[v]; });
         });
         a += p.depth_stride, b += block_columns;
     }
-    unroll<R * N>([&](auto k) { store<T, W>(p.c + k / N * p.c_stride + k % N * W, c[k / N][k % N]); });
+    unroll<R * N>([&](auto k) { store<double, W>(p.c + k / N * p.c_stride + k % N * W, c[k / N][k % N]); });
 }
 
 // As many rows as leave registers for a row of b and a factor.
 template <int N>
 inline constexpr int tile_rows = (vector_registers - N - 2) / N > 12 ? 12 : (vector_registers - N - 2) / N;
 
-template <class T, int N>
-void product_rows(BlockProduct<T> p) {
+template <int N>
+void product_rows(BlockProduct p) {
     static constexpr auto tile = []<int... R>(std::integer_sequence<int, R...>) {
-        return std::array<void (*)(const BlockProduct<T>&), sizeof...(R)>{product_tile<T, N, R + 1>...};
+        return std::array<void (*)(const BlockProduct&), sizeof...(R)>{product_tile<N, R + 1>...};
     }(std::make_integer_sequence<int, tile_rows<N>>{});
     std::int32_t left = p.rows;
     for (std::int32_t tiles = (left + tile_rows<N> - 1) / tile_rows<N>; tiles > 0; --tiles) {
@@ -50,13 +51,12 @@ void product_rows(BlockProduct<T> p) {
     }
 }
 
-template <class T>
-void multiply(const BlockProduct<T>& product) {
-    constexpr int W = lanes<T>, most = vector_registers > 16 ? 4 : 2;
-    BlockProduct<T> p = product;
+void multiply(const BlockProduct& product) {
+    constexpr int W = lanes<double>, most = vector_registers > 16 ? 4 : 2;
+    BlockProduct p = product;
     for (std::int32_t v = product.columns / W; v > 0;) {
         const auto take = [&]<int N>() {
-            product_rows<T, N>(p);
+            product_rows<N>(p);
             p.b += N * W, p.c += N * W, v -= N;
         };
         if (most > 2 && v >= 4)
@@ -71,40 +71,39 @@ void multiply(const BlockProduct<T>& product) {
 }
 
 // The power x^(zeta - 1) for a function that makes it.
-template <class T, class F>
-inline __attribute__((always_inline)) void powers(std::int32_t rows, std::int32_t columns, T zeta, const T* factors,
-                                                  T* u, double* sums, F&& less_one) {
-    constexpr int W = lanes<T>;
-    using V = Vec<T, W>;
+template <class F>
+inline __attribute__((always_inline)) void powers(std::int32_t rows, std::int32_t columns, double zeta,
+                                                  const double* factors, double* u, double* sums, F&& less_one) {
+    constexpr int W = lanes<double>;
+    using V = Vec<double, W>;
     for (std::int32_t j = 0; j < columns; j += W) {
         V sum{};
         for (std::int32_t i = 0; i < rows; ++i) {
-            T* const at = u + i * block_columns + j;
-            V x = load<T, W>(at);
+            double* const at = u + i * block_columns + j;
+            V x = load<double, W>(at);
             const V scaled = factors[i] * less_one(x);
             sum += scaled * x;
-            store<T, W>(at, zeta * scaled);
+            store<double, W>(at, zeta * scaled);
         }
         for (int k = 0; k < W; ++k)
-            sums[j + k] += static_cast<double>(sum[k]);
+            sums[j + k] += sum[k];
     }
 }
 
-template <class T>
-void power(std::int32_t rows, std::int32_t columns, double zeta, const T* factors, T* u, double* sums) {
-    constexpr int W = lanes<T>;
-    using V = Vec<T, W>;
-    const T z = static_cast<T>(zeta), exponent = static_cast<T>(zeta - 1.0);
-    const auto with = [&](auto&& less_one) { powers<T>(rows, columns, z, factors, u, sums, less_one); };
+void power(std::int32_t rows, std::int32_t columns, double zeta, const double* factors, double* u, double* sums) {
+    constexpr int W = lanes<double>;
+    using V = Vec<double, W>;
+    const double exponent = zeta - 1.0;
+    const auto with = [&](auto&& less_one) { powers(rows, columns, zeta, factors, u, sums, less_one); };
     if (zeta == 1.0)
-        with([](V) { return broadcast<T, W>(T(1)); });
+        with([](V) { return broadcast<double, W>(1.0); });
     else if (zeta == 2.0)
         with([](V x) { return x; });
     else if (zeta == 4.0)
         with([](V x) { return x * x * x; });
     else if (zeta == std::floor(zeta) && zeta <= 64.0)
         with([n = static_cast<int>(zeta) - 1](V x) {
-            V result = broadcast<T, W>(T(1));
+            V result = broadcast<double, W>(1.0);
             for (int k = n; k > 0; k >>= 1) {
                 if (k & 1)
                     result *= x;
@@ -116,22 +115,21 @@ void power(std::int32_t rows, std::int32_t columns, double zeta, const T* factor
         with([exponent](V& x) {
             V result;
             for (int k = 0; k < W; ++k) {
-                x[k] = x[k] > T(0) ? x[k] : T(0);
+                x[k] = x[k] > 0.0 ? x[k] : 0.0;
                 result[k] = std::pow(x[k], exponent);
             }
             return result;
         });
 }
 
-template <class T>
-void transpose_all(std::int32_t rows, std::int32_t columns, const T* a, std::size_t a_stride, T* out,
+void transpose_all(std::int32_t rows, std::int32_t columns, const double* a, std::size_t a_stride, double* out,
                    std::size_t out_stride) {
-    constexpr int W = lanes<T>;
+    constexpr int W = lanes<double>;
     std::int32_t i = 0;
     for (; i + W <= rows; i += W) {
         std::int32_t j = 0;
         for (; j + W <= columns; j += W)
-            transpose<T, W>(a + i * a_stride + j, a_stride, out + j * out_stride + i, out_stride);
+            transpose<double, W>(a + i * a_stride + j, a_stride, out + j * out_stride + i, out_stride);
         for (; j < columns; ++j)
             for (int r = 0; r < W; ++r)
                 out[j * out_stride + i + r] = a[(i + r) * a_stride + j];
@@ -141,12 +139,9 @@ void transpose_all(std::int32_t rows, std::int32_t columns, const T* a, std::siz
             out[j * out_stride + i] = a[i * a_stride + j];
 }
 
-template <class T>
-constexpr GapKernels<T> table{lanes<T>, multiply<T>, power<T>, transpose_all<T>};
-
 } // namespace
 
-extern const GapTables gap;
-const GapTables gap{table<double>, table<float>};
+extern const GapKernels gap;
+const GapKernels gap{lanes<double>, multiply, power, transpose_all};
 
 } // namespace atomprint::ATOMPRINT_ISA

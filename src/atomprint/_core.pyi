@@ -794,13 +794,13 @@ class Gap64:
     @property
     def n_functions(self) -> int: ...
 
+    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+        """Write the weighted features of each atom, divided by their length."""
+
     def rows(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
         """
         Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.
         """
-
-    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
-        """Write the weighted features of each atom, divided by their length."""
 
 class Gap32:
     """Sparse Gaussian process on a SOAP calculator."""
@@ -824,10 +824,5 @@ class Gap32:
     @property
     def n_functions(self) -> int: ...
 
-    def rows(self, batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
-        """
-        Write what energy, forces and derivatives by strain are for a coefficient 1 of each sparse point.
-        """
-
-    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
+    def features(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], n_threads: int) -> None:
         """Write the weighted features of each atom, divided by their length."""

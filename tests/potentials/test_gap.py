@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from sklearn.base import clone
 
 from atomprint.descriptors import SOAP
-from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights
+from atomprint.potentials import Solver, SparseGP, load_potential
+from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights, typical_cutoff
 from atomprint.potentials.terms import VOIGT, Training, row_offsets
 from atomprint.structures import StructureError, as_batch
 
@@ -159,8 +163,9 @@ def test_sparse_points_are_environments_of_the_training_set(selection):
     crystals.append(bulk("NaCl", "rocksalt", a=5.6, cubic=True))  # four atoms of each kind are the same
     soap = SOAP(r_cut=4.0, n_max=3, l_max=2, sigma=0.5, cutoff_width=1.0)
     training = Training(as_batch(crystals), (11, 17), random_state=3)
-    few, again = (SoapKernel(soap, 2.0, 5, selection).prepare(training) for _ in range(2))
-    all_ = SoapKernel(soap, 2.0, 100, selection).prepare(training)
+    kernel = {"soap": soap, "zeta": 2.0, "selection": selection}
+    few, again = (SoapKernel(**kernel, n_sparse=5).prepare(training) for _ in range(2))
+    all_ = SoapKernel(**kernel, n_sparse=100).prepare(training)
     assert few.n_functions == 10
     assert all_.n_functions == 2 * 17
     for z in (11, 17):
@@ -183,3 +188,78 @@ def test_unknown_species_are_told():
             ask()
     with pytest.raises(StructureError, match=r"structure 1, atom 0"):
         term.predictor(np.zeros(term.n_functions)).evaluate(batch)
+
+
+def alloys(n, seed=0):
+    """Return cells of two atoms with the energies, forces and stresses of an EMT calculator."""
+    rng, made = np.random.default_rng(seed), []
+    for k in range(n):
+        atoms = bulk("CuAu", "cesiumchloride", a=2.95 + 0.25 * rng.random())
+        atoms.set_cell(atoms.cell @ (np.eye(3) + 0.04 * rng.normal(size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.08, seed=seed + k)
+        atoms.calc = EMT()
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        made.append(atoms)
+    return made
+
+
+@pytest.mark.parametrize("zeta", [1.0, 2.0, 4.0])
+def test_from_structures_to_a_file_and_back(zeta, tmp_path):
+    soap = SOAP(r_cut=4.5, n_max=4, l_max=3, sigma=0.5, cutoff_width=3.0)
+    potential = clone(SparseGP(soap=soap, zeta=zeta, n_sparse=40, repulsion=False)).fit(alloys(40))
+    held = alloys(8, seed=100)
+    found = potential.predict(held, uncertainty=True)
+    truth = np.array([atoms.get_potential_energy() for atoms in held])
+    forces = np.array([atoms.get_forces() for atoms in held])
+    stresses = np.array([atoms.get_stress(voigt=False) for atoms in held])
+    assert np.abs(found.energies - truth).mean() < 0.05 * truth.std()
+    assert np.abs(np.array(found.forces) - forces).mean() < 0.15 * np.abs(forces).mean()
+    assert np.abs(found.stresses - stresses).mean() < 0.15 * np.abs(stresses).mean()
+    assert (np.abs(found.energies - truth) < 4 * found.energies_std).all()
+    # Less is known of what is far from all data.
+    far = alloys(1)[0]
+    far.set_cell(1.25 * far.cell, scale_atoms=True)
+    assert potential.predict(far, uncertainty=True).energies_std > 3 * found.energies_std.max()
+    potential.save(tmp_path / "gap.npz")
+    again = load_potential(tmp_path / "gap.npz")
+    assert again.get_params()["zeta"] == zeta
+    for name, value in vars(again.predict(held, uncertainty=True)).items():
+        np.testing.assert_array_equal(value, getattr(found, name), err_msg=name)
+
+
+def test_single_precision_is_near_double():
+    solver = Solver(sigma_energy=0.01, regularisation=1.0)
+    double, single = (
+        SparseGP(4.5, n_sparse=30, dtype=dtype, solver=solver).fit(alloys(20)).predict(alloys(3, seed=50))
+        for dtype in ("float64", "float32")
+    )
+    np.testing.assert_allclose(single.energies, double.energies, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(single.forces, double.forces, rtol=0, atol=1e-3)
+    assert (single.forces[0] != double.forces[0]).any()
+
+
+def test_the_cutoff_follows_from_the_density():
+    silicon, copper = bulk("Si", cubic=True), bulk("Cu", cubic=True)
+    assert typical_cutoff(as_batch([silicon])) > typical_cutoff(as_batch([copper])) > 4.0
+    assert typical_cutoff(as_batch([molecule("CH3CH2OH")], periodic=False)) == 4.5
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "rule"),
+    [
+        ({"zeta": 0.5}, ValueError, "zeta must be >= 1, got 0.5"),
+        ({"n_sparse": 0}, ValueError, "n_sparse must be >= 1, got 0"),
+        ({"selection": "best"}, ValueError, "selection must be one of"),
+        ({"dtype": "float16"}, ValueError, "dtype must be one of"),
+        ({"r_cut": -1.0}, ValueError, "r_cut must be > 0"),
+        ({"soap": 3}, TypeError, "soap must be a SOAP or None, got int"),
+        ({"soap": SOAP(4.0, cutoff_width=1.0), "r_cut": 4.0}, ValueError, "r_cut and soap cannot be combined"),
+        ({"soap": SOAP(4.0)}, ValueError, "soap must have cutoff_width"),
+        ({"soap": SOAP(4.0, cutoff_width=1.0, average="inner")}, ValueError, "average must be 'off', got 'inner'"),
+        ({"soap": SOAP(4.0, cutoff_width=1.0, pooling="mean")}, ValueError, "pooling must be None, got 'mean'"),
+    ],
+)
+def test_parameters_are_checked(parameters, error, rule):
+    with pytest.raises(error, match=rule):
+        SparseGP(**parameters).fit(alloys(2))

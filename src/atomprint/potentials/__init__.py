@@ -7,6 +7,7 @@ from atomprint.util.door import door
 if TYPE_CHECKING:
     from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
     from atomprint.potentials.calculator import PotentialCalculator
+    from atomprint.potentials.gap import SparseGP
     from atomprint.potentials.labels import LabelledStructures, read_labels
     from atomprint.potentials.linear import LinearPotential
     from atomprint.potentials.load import load_potential
@@ -29,6 +30,7 @@ __all__ = [
     "ReferenceEnergies",
     "Repulsion",
     "Solver",
+    "SparseGP",
     "SumPotential",
     "Term",
     "find_references",

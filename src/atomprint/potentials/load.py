@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from atomprint.potentials.base import Model, Potential
 from atomprint.potentials.files import read_state
+from atomprint.potentials.gap import SparseGP
 from atomprint.potentials.linear import LinearPotential
 from atomprint.util.types import PathOrStr
 
-POTENTIALS = (LinearPotential,)
+POTENTIALS = (LinearPotential, SparseGP)
 """The classes that files may name, which are known by having been imported."""
 
 

@@ -292,7 +292,7 @@ class Solver(CheckedParameters):
                     tried[hyper] = float(np.log(np.maximum(errors, 1e-300)).sum())
             return tried[hyper]
 
-        if given["power"] is None:
+        if given["power"] is None and prior.degrees.any():  # else it means nothing
             best = min((_climbed(replace(best, power=p), "regularisation", loss, given) for p in _POWERS), key=loss)
         else:
             best = _climbed(best, "regularisation", loss, given)

@@ -82,7 +82,10 @@ class PreparedTerm(Protocol):
     species: tuple[int, ...]
     cutoff: float
     degrees: FloatArray
-    prior_factor: FloatArray | None
+
+    @property
+    def prior_factor(self) -> FloatArray | None:
+        """See above."""
 
     def rows(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write what the functions contribute to energies, forces and strain derivatives.

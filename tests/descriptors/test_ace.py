@@ -69,7 +69,7 @@ def naive(ace, atoms, weights, r0=None, inner=None):
         for k in np.flatnonzero(i == centre):
             z = atoms.numbers[j[k]]
             length = round((covalent_radii[atoms.numbers[centre]] + covalent_radii[z]) / 0.05) * 0.05
-            values = radial(ace, d[[k]], r0 or length, inner or (0.35 * length, 0.65 * length))[0]
+            values = radial(ace, d[[k]], r0 or 1.75 * length, inner or (0.35 * length, 0.65 * length))[0]
             x, y, z_ = vectors[k] / d[k]
             for l in range(ace.l_max + 1):
                 for m in range(-l, l + 1):
@@ -208,10 +208,8 @@ def test_names_say_channels_radial_indices_degrees_and_couplings_and_tell_all_ap
 
 
 def test_about_as_many_functions_as_are_asked_for():
-    for species in (["Si"], ["In", "P"], ["H", "C", "N", "O"]):
-        for wanted in (150, 500, 1500):
-            found = ACE(n_functions=wanted, species=species).get_number_of_features()
-            assert 0.6 * wanted < found < 1.5 * wanted
+    for species, wanted in ((["Si"], 100), (["Si"], 800), (["In", "P"], 300), (["H", "C", "N", "O"], 200)):
+        assert 0.75 * wanted < ACE(4.0, n_functions=wanted, species=species).get_number_of_features() < 1.3 * wanted
 
 
 def test_an_embedding_is_learnt_with_targets():
@@ -233,7 +231,7 @@ def test_an_embedding_is_learnt_with_targets():
         ({"max_degree": (3, 3)}, "max_degree must be 4 numbers, one for each order up to max_order, got "),
         ({"max_degree": (3, 3, 3, -1)}, "max_degree of order 4 must be >= 0, got -1"),
         ({"max_degree": (3, 3, 3, 3), "n_functions": 50}, "max_degree and n_functions cannot be combined"),
-        ({"max_degree": (30, 30, 30, 30)}, "max_degree must leave at most 100000 functions, got more with"),
+        ({"max_degree": (30, 30, 30, 30)}, "max_degree must leave at most 30000 functions, got more with"),
         ({"n_functions": 0}, "n_functions must be >= 1, got 0"),
         ({"weight_l": 0}, "weight_l must be > 0, got 0"),
         ({"channels": "both"}, "channels must be one of 'mixed', 'full', got 'both'"),

@@ -30,9 +30,10 @@ from atomprint.util.validation import check_choice, check_filled, check_integer,
 
 _CHANNELS = ("mixed", "full")
 _N_FUNCTIONS = 500
-_MOST_FUNCTIONS = 100_000
+_MOST_FUNCTIONS = 30_000
 _UNKNOWN_RADIUS = 1.6  # Å, of elements beyond the table
-_R0_STEP = 0.05  # Å; pairs that are alike share one table
+_LENGTH_STEP = 0.05  # Å; pairs that are alike share one table
+_R0 = 1.75
 # The nearest atoms of molecules and crystals are 0.75 (N2) to 1.2 times the sum of their covalent radii apart.
 _INNER = (0.35, 0.65)
 _DEPENDENT = 1e-6
@@ -89,8 +90,8 @@ class ACE(MixesSpecies):
     radial_parameter : float, optional
         The exponent p of "chebyshev" (default 2), or the lambda of "ChebExpCos" (5.25) and "ChebPow" (2).
     r0 : float or dict, optional
-        The length r0 of "chebyshev" in Å: one for all, or by pairs such as ``{"In-P": 2.55}``. Default: the sum of the
-        covalent radii of centre and neighbour.
+        The length r0 of "chebyshev" in Å, where they resolve most: one for all, or by pairs such as ``{"In-P": 4}``.
+        Default: 1.75 times the sum of the covalent radii of centre and neighbour.
     inner : tuple of float or dict, optional
         Two distances in Å, for all pairs or by pairs as ``r0``: neighbours nearer than the first do not count, those
         beyond the second count in full, and between they are switched on smoothly. Default: 0.35 and 0.65 times the sum
@@ -120,7 +121,7 @@ class ACE(MixesSpecies):
     >>> from atomprint.descriptors import ACE
     >>> ace = ACE(species=["H", "O"], r_cut=5.0, n_functions=300)
     >>> ace.create(molecule("H2O")).shape
-    (3, 329)
+    (3, 284)
     """
 
     _pools = ("_compute", "_vjp", "_jacobian", "_pairs")
@@ -133,7 +134,7 @@ class ACE(MixesSpecies):
         max_order: int = 4,
         max_degree: Sequence[float] | None = None,
         n_functions: int | None = None,
-        weight_l: float = 1.0,
+        weight_l: float = 0.75,
         channels: str = "mixed",
         penalty: float = 1.0,
         species_embedding: Any = None,
@@ -243,9 +244,9 @@ class ACE(MixesSpecies):
         table_of = np.empty((len(species) + 1, len(species)), dtype=np.int32)
         for k, second in enumerate(species):
             for i, first in enumerate((*species, second)):
-                length = max(1, round((radii[k] + radii[i if i < len(species) else k]) / _R0_STEP)) * _R0_STEP
+                length = max(1, round((radii[k] + radii[i if i < len(species) else k]) / _LENGTH_STEP)) * _LENGTH_STEP
                 pair = (min(first, second), max(first, second))
-                r0 = given_r0.get(pair, given_r0.get(_ALL, length))
+                r0 = given_r0.get(pair, given_r0.get(_ALL, _R0 * length))
                 # Where the cutoff is that short, as of contacts alone, half of it is left.
                 default = tuple(share * min(length, r_cut / (2 * _INNER[1])) for share in _INNER)
                 inner = given_inner.get(pair, given_inner.get(_ALL, default))

@@ -1,5 +1,8 @@
 """From labelled structures to a potential, to predictions, to a file and back."""
 
+import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -8,11 +11,12 @@ from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
+from ase.io import write
 from ase.optimize import LBFGS
 from sklearn.base import clone
 
 from atomprint.descriptors import ACSF, MBTR, SOAP
-from atomprint.potentials import LabelledStructures, LinearPotential, Solver, SumPotential, load_potential
+from atomprint.potentials import LabelledStructures, LinearPotential, Solver, SumPotential, factors, load_potential
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -129,7 +133,7 @@ def test_descriptors_of_whole_structures_are_terms_too():
         geometry={"function": "distance"}, grid={"min": 0.5, "max": 2.5, "n": 20, "sigma": 0.1}, normalization="none"
     )
     with pytest.warns(UserWarning, match="no structure has a stress"):
-        potential = LinearPotential(descriptor).fit(water)
+        potential = LinearPotential(descriptor, repulsion=False).fit(water)
     found = potential.predict(water)
     assert np.isnan(found.stresses).all()
     spread = np.std([atoms.get_potential_energy() for atoms in water])
@@ -156,14 +160,14 @@ def test_labels_that_are_missing_are_left_out():
     )
     part = whole.pick(np.arange(16))
     part.energies[3], part.forces[8:10], part.stresses[5] = np.nan, np.nan, np.nan
-    one = LinearPotential(SOAP(**SMALL)).fit(part)
+    one = LinearPotential(SOAP(**SMALL), repulsion=False).fit(part)
     assert np.isfinite(one.model_.coefficients).all()
     # A weight of zero is the same as no label.
     weights = np.ones((16, 3))
     weights[3, 0] = weights[5, 2] = 0
     forces = whole.pick(np.arange(16))
     forces.forces[8:10] = np.nan
-    two = LinearPotential(SOAP(**SMALL)).fit(forces, weights=weights)
+    two = LinearPotential(SOAP(**SMALL), repulsion=False).fit(forces, weights=weights)
     np.testing.assert_allclose(one.predict(frames).energies, two.predict(frames).energies, atol=1e-5)
 
 
@@ -172,7 +176,9 @@ def test_one_kind_of_label_is_enough(kind):
     frames = argon(16)
     labels = {"energies": [a.get_potential_energy() for a in frames], "forces": [a.get_forces() for a in frames]}
     with pytest.warns(UserWarning, match="no structure has a stress"):
-        potential = LinearPotential(SOAP(**SMALL)).fit(LabelledStructures.of(frames, **{kind: labels[kind]}))
+        potential = LinearPotential(SOAP(**SMALL), repulsion=False).fit(
+            LabelledStructures.of(frames, **{kind: labels[kind]})
+        )
     found = potential.predict(frames)
     # Forces alone say nothing of how the energy changes with the cell.
     one = np.concatenate(found.forces) if kind == "forces" else found.energies
@@ -186,13 +192,13 @@ def test_weights_go_by_type_of_configuration(fitted):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        one = LinearPotential(SOAP(**SMALL)).fit(labels, weights={"a": (2, 1, 1)})
-        two = LinearPotential(SOAP(**SMALL)).fit(labels, weights=np.array([2.0, 1.0] * 6))
+        one = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights={"a": (2, 1, 1)})
+        two = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights=np.array([2.0, 1.0] * 6))
     np.testing.assert_array_equal(one.model_.coefficients, two.model_.coefficients)
     with pytest.raises(ValueError, match="weights: there is no type of configuration 'c', only a, b"):
-        LinearPotential(SOAP(**SMALL)).fit(labels, weights={"c": 1})
+        LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights={"c": 1})
     with pytest.raises(ValueError, match=r"weights must have shape \(12,\) or \(12, 3\), got \(3,\)"):
-        LinearPotential(SOAP(**SMALL)).fit(labels, weights=[1, 2, 3])
+        LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights=[1, 2, 3])
 
 
 def test_moving_atoms_are_the_same_atoms(fitted):
@@ -245,9 +251,12 @@ def test_the_calculator_relaxes_positions_and_cell(fitted):
 
 
 def test_sums_of_potentials_are_fitted_together(tmp_path):
-    parts = [LinearPotential(SOAP(**SMALL)), LinearPotential(ACSF(r_cut=5.0, g2_params=[(0.5, 3.8)], periodic=True))]
+    parts = [
+        LinearPotential(SOAP(**SMALL), repulsion=False),
+        LinearPotential(ACSF(r_cut=5.0, g2_params=[(0.5, 3.8)], periodic=True)),
+    ]
     frames = argon(16)
-    both = SumPotential(parts).fit(frames)
+    both = SumPotential(parts, repulsion=False).fit(frames)
     assert both.model_.terms.n_functions == both.model_.terms.terms[0].n_functions + 2 + 1  # G1, G2, a constant
     both.save(tmp_path / "sum.npz")
     again = load_potential(tmp_path / "sum.npz")
@@ -262,7 +271,7 @@ def test_contradicting_labels_are_told():
     labels = LabelledStructures.of(frames, energies=[atoms.get_potential_energy() for atoms in frames], forces=forces)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        potential = LinearPotential(SOAP(**SMALL)).fit(labels)
+        potential = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels)
     assert any("opposite signs" in str(one.message) for one in caught)
     assert any("opposite signs" in one for one in potential.model_.summary["warnings"])
 
@@ -283,7 +292,7 @@ def test_a_committee_spreads_where_little_is_known(fitted):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_structures_are_fitted_too(n):
     frames = argon(n)
-    found = LinearPotential(SOAP(**SMALL)).fit(frames).predict(frames, uncertainty=True)
+    found = LinearPotential(SOAP(**SMALL), repulsion=False).fit(frames).predict(frames, uncertainty=True)
     assert np.abs(found.energies - [atoms.get_potential_energy() for atoms in frames]).max() < 0.01
     assert np.isfinite(found.energies_std).all()
 
@@ -294,7 +303,7 @@ def test_a_fold_may_have_no_label_of_a_kind():
     forces = [atoms.get_forces() if fold else None for atoms, fold in zip(frames, folds, strict=True)]
     labels = LabelledStructures.of(frames, energies=[a.get_potential_energy() for a in frames], forces=forces)
     with pytest.warns(UserWarning, match="no structure has a stress"):
-        potential = LinearPotential(SOAP(**SMALL)).fit(labels)
+        potential = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels)
     assert potential.score(frames) > 0.9
 
 
@@ -306,3 +315,35 @@ def test_checkpoints_are_removed_at_the_end(tmp_path, fitted):
     np.testing.assert_array_equal(again.model_.coefficients, fitted.model_.coefficients)
     assert told[0][0].startswith("memory: at most ")
     assert [step for step in told if step[0] == "rows"][-1][1:] == (24, 24)
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_killed_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(factors, "_ROWS", 64)
+    write(tmp_path / "argon.extxyz", argon(24))
+    code = """
+import os, signal, sys
+from atomprint.descriptors import SOAP
+from atomprint.potentials import LinearPotential, factors
+factors._ROWS, factors._SECONDS, factors._SHARE = 64, 0.0, 0.0
+def progress(step, done, total):
+    if step == "rows" and done >= 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+LinearPotential(SOAP(r_cut=5.0, n_max=4, l_max=2, periodic=True), repulsion=False).fit(
+    sys.argv[1], checkpoint=sys.argv[2], progress=progress
+)
+"""
+    path = tmp_path / "argon.checkpoint"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "argon.extxyz"), str(path)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert path.exists()
+    told = []
+    potential = LinearPotential(SOAP(**SMALL), repulsion=False).fit(
+        tmp_path / "argon.extxyz", checkpoint=path, progress=lambda *step: told.append(step)
+    )
+    # What was done is not done again, and the rest is cut as before.
+    assert 0 < next(step for step in told if step[0] == "rows")[1] <= 12
+    expected = LinearPotential(SOAP(**SMALL), repulsion=False).fit(tmp_path / "argon.extxyz")
+    frames = argon(4, seed=50)
+    np.testing.assert_array_equal(potential.predict(frames).energies, expected.predict(frames).energies)
+    assert not path.exists()

@@ -303,6 +303,26 @@ class Potential(CheckedParameters):
             stress_convention=stress_convention,
             config_key=config_key,
         )
+        import scipy.linalg  # noqa: F401  # whose library is found by what follows
+        from threadpoolctl import threadpool_limits
+
+        # Threads of linear algebra wait for each other in a loop, which takes longer than all else on a busy machine.
+        with threadpool_limits(check_n_jobs(self.n_jobs), user_api="blas"):
+            told = self._fit(labels, solver, weights, learning_curve, checkpoint, progress)
+        for sentence in told:
+            warnings.warn(sentence, stacklevel=2)
+        return self
+
+    def _fit(
+        self,
+        labels: LabelledStructures,
+        solver: Solver,
+        weights: Weights,
+        learning_curve: bool,
+        checkpoint: PathOrStr | None,
+        progress: Progress,
+    ) -> list[str]:
+        """Do what :meth:`fit` says, and return what there is to warn of."""
         told = list(labels.warnings)
         n_jobs, batch = check_n_jobs(self.n_jobs), labels.structures
         weighed = _weights(weights, labels)
@@ -386,9 +406,7 @@ class Potential(CheckedParameters):
             by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None
             told += self._inconsistencies(labels, by_forces, n_jobs)
         summary["notes"], summary["warnings"] = [*labels.notes, references.note], told
-        for sentence in told:
-            warnings.warn(sentence, stacklevel=2)
-        return self
+        return told
 
     def _learning_curve(
         self, labels: LabelledStructures, folds: npt.NDArray[np.int64], growing: list[FloatArray], n_jobs: int

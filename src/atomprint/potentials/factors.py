@@ -550,7 +550,7 @@ class _Work:
     def save(self, path: Path, fingerprint: str, done: int) -> None:
         """Write what has been done."""
         arrays: dict[str, npt.NDArray[Any]] = {}
-        counts = [_CHECKPOINT_VERSION, done, len(self.parts)]
+        counts = [_CHECKPOINT_VERSION, _ROWS, done, len(self.parts)]
         for f, parts in enumerate(self.parts):
             for k, part in enumerate(parts):
                 arrays[f"part_{f}_{k}"] = np.ascontiguousarray(part.array.ravel())
@@ -571,16 +571,16 @@ class _Work:
         """Go on with what :meth:`save` has written; return how many runs are done."""
         head = read_npz(path, {"fingerprint": np.uint8, "counts": np.int64}, mmap=False)
         counts: list[int] = head["counts"].tolist()
-        if head["fingerprint"].tobytes() != fingerprint.encode() or counts[0] != _CHECKPOINT_VERSION:
+        if head["fingerprint"].tobytes() != fingerprint.encode() or counts[:2] != [_CHECKPOINT_VERSION, _ROWS]:
             raise ValueError(
                 f"checkpoint {str(path)!r} is of another fit, with other data, functions or weights: remove it, or "
                 "give another name"
             )
-        done, n_parts = counts[1:3]
+        done, n_parts = counts[2:4]
         names = {f"part_{f}_{k}": np.float64 for f in range(n_parts) for k in range(3)}
         names |= {f"{name}_{k}": np.float64 for name in ("waiting", "triangle", "sample") for k in range(3)}
         arrays: Mapping[str, Any] = read_npz(path, names | {f"owner_{k}": np.int64 for k in range(3)}, mmap=False)
-        rest = iter(counts[3:])
+        rest = iter(counts[4:])
         for f in range(n_parts):
             parts = []
             for k in range(3):

@@ -71,6 +71,19 @@ def test_figures_are_the_same_with_the_loaded_model(place, tmp_path):
     run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.txt", code=1)
 
 
+def test_errors_name_options_in_place_of_arguments(place, tmp_path):
+    frames = copper(4)
+    for number, atoms in enumerate(frames):
+        if number % 2:
+            atoms.info["REF_energy"] = atoms.calc.results.pop("energy")
+    write(tmp_path / "mixed.extxyz", frames)
+    said = run("evaluate", tmp_path / "mixed.extxyz", "-m", place / "out", code=1)
+    assert "--energy-key must be given, since no key has all energies" in said
+    assert "--energy-key energy --energy-key REF_energy takes the first" in said.replace("\n", " ")
+    keys = ("--energy-key", "energy", "--energy-key", "REF_energy")
+    assert "4 energies (energy or REF_energy)" in run("evaluate", tmp_path / "mixed.extxyz", "-m", place / "out", *keys)
+
+
 def test_info_says_what_a_model_is(place):
     said = run("info", place / "out")
     for words in ("fitted to", "cross-validation", "references", "checksum", "Cu"):

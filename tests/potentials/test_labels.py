@@ -231,9 +231,16 @@ def test_close_atoms_are_named(written):
         read_labels(written(frame("energy=1", places=("0 0 0", "0 0 0"))))
 
 
-def test_huge_forces_are_named(written):
-    found = read_labels(written(frame("", "forces:R:3", ("1e4 0 0", "0 0 0"))))
-    assert "the largest 1e+04 eV/Å on atom 0 of train.extxyz, structure 0" in found.warnings[0]
+def test_structures_with_huge_forces_are_left_out_and_named(written):
+    path = written(frame("energy=1", "forces:R:3", ("1e4 0 0", "0 0 0")), frame("energy=2", *FORCES))
+    found = read_labels(path)
+    assert found.counts == {"energy": 1, "forces": 2, "stress": 0}
+    assert (
+        "1 structure with forces above 200 eV/Å are not used (max_force), such as 1e+04 eV/Å on atom 0"
+        in found.warnings[0]
+    )
+    assert "train.extxyz, structure 0" in found.warnings[0]
+    assert read_labels(path, max_force=None).counts["energy"] == 2
 
 
 def test_masks_of_forces(written):

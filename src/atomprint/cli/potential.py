@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import warnings
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,9 @@ Convention = Annotated[
     ),
 ]
 ConfigKey = Annotated[str | None, typer.Option("--config-key", help="Key of the type of configuration.")]
+MaxForce = Annotated[
+    float, typer.Option("--max-force", help="Structures with a force beyond this, in eV/Å, are not used; inf uses all.")
+]
 Skip = Annotated[bool, typer.Option("--skip", help="Leave out structures that cannot be read, and say which.")]
 
 
@@ -74,6 +78,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")] = 0,
     jobs: Jobs = None,
+    max_force: MaxForce = 200.0,
     skip: Skip = False,
     force: Force = False,
 ) -> None:
@@ -85,6 +90,7 @@ def fit(
         keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
         options = {name: _as_key(key) for name, key in keys.items()}
         options |= {"stress_convention": stress_convention, "config_key": config_key}
+        options["max_force"] = None if max_force == float("inf") else max_force
         potential = _made(model, cutoff, _references(reference), changes or (), seed, -1 if jobs is None else jobs)
         with WholeFolder(output, force=force, own=FILES) as place, progress_bar() as progress:
             progress("Reading data", 0, None)
@@ -386,7 +392,17 @@ def _read(paths: Sequence[Path], options: dict[str, Any], skip: bool) -> Labelle
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(2, "no such file", str(path))
-    return read_labels(list(paths), on_error="skip" if skip else "raise", **options)
+    try:
+        return read_labels(list(paths), on_error="skip" if skip else "raise", **options)
+    except ValueError as error:
+        raise ValueError(_as_options(str(error))) from error
+
+
+def _as_options(text: str) -> str:
+    """Return a message on arguments as one on the options that give them."""
+    text = re.sub(r"(\w+)_key=\('([^']*)', '([^']*)'\)", r"--\1-key \2 --\1-key \3", text)
+    text = re.sub(r"(\w+)_(key|convention)=", r"--\1-\2=", text)
+    return re.sub(r"(?<!\w)(energy|forces|stress|config)_(key|convention)\b", r"--\1-\2", text)
 
 
 def _say(notes: Sequence[str], warnings: Sequence[str]) -> None:
@@ -493,6 +509,11 @@ def _show(comparisons: Sequence[Comparison]) -> None:
     """Print the errors of each comparison."""
     from atomprint.potentials.comparison import QUANTITIES
 
+    if not comparisons:
+        console.print(
+            "There are too few structures to leave some out: how large errors are is not known.", style="yellow"
+        )
+        return
     rows = []
     for comparison in comparisons:
         for quantity in QUANTITIES:

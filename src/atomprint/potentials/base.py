@@ -400,7 +400,7 @@ class Potential(CheckedParameters):
             summary["holes"] = {"n_crystals": scan.n_crystals, "holes": list(scan.holes), "falling": list(scan.falling)}
             if scan.warning:
                 told.append(scan.warning)
-        if counts[2] == 0:
+        if counts[2] == 0 and batch.pbc.any():
             told.append(_FEW_STRESSES)
         if self.cross_validation_ is not None:
             by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None

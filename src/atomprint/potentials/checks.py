@@ -69,6 +69,8 @@ def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Foun
         Empty where labels agree, and where there are too few to tell.
     """
     said: list[str] = []
+    if len(labels) < _ENOUGH:
+        return []
     kinds = {
         "energies": (*_per_atom(labels, left_out.energies), _ENERGIES),
         "forces": (*_known(left_out.forces, labels.forces), _FORCES),

@@ -26,14 +26,14 @@ from atomprint.ragged import pick
 from atomprint.structures import Batch, StructureError, as_batch, is_structure
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray, Indices
-from atomprint.util.validation import check_choice
+from atomprint.util.validation import check_choice, check_real
 
 Key: TypeAlias = str | Sequence[str] | None
 """Name of a key; several, of which each structure's first is taken; ``""`` for none; None to find it."""
 
 CONVENTIONS = ("stress", "-stress", "virial", "-virial")
-LARGE_FORCE = 100.0
-"""Forces beyond this, in eV/Å, are told of."""
+LARGE_FORCE = 200.0
+"""Structures with a force beyond this, in eV/Å, are mistakes, or would draw a fit to themselves."""
 
 _CONFIGURATIONS = ("config_type", "configuration_type", "config", "configtype")
 _ARGUMENTS = {"energy": "energy_key", "forces": "forces_key", "stress": "stress_key"}
@@ -192,14 +192,14 @@ class LabelledStructures:
         """Return in a sentence how many structures there are, and which labels, from which keys."""
         counts = self.counts
         said = []
-        for kind, n_all, what in (
-            ("energy", len(self), "energies"),
-            ("forces", len(self.structures.numbers), "forces on atoms"),
-            ("stress", len(self), "stresses"),
+        for kind, n_all, one, many in (
+            ("energy", len(self), "energy", "energies"),
+            ("forces", len(self.structures.numbers), "force on an atom", "forces on atoms"),
+            ("stress", len(self), "stress", "stresses"),
         ):
             if kind in self.keys:
                 share = f"{counts[kind]:,}" + (f" of {n_all:,}" if counts[kind] < n_all else "")
-                said.append(f"{share} {what} ({self.keys[kind]})")
+                said.append(f"{share} {one if n_all == 1 else many} ({self.keys[kind]})")
         elements = ", ".join(self.species)
         what = f"{counted(len(self), 'structure')} with {counted(len(self.structures.numbers), 'atom')} of {elements}"
         return f"{what}: {', '.join(said)}"
@@ -221,6 +221,7 @@ def read_labels(
     stress_key: Key = None,
     stress_convention: str | None = None,
     config_key: str | None = None,
+    max_force: float | None = LARGE_FORCE,
     on_error: str = "raise",
 ) -> LabelledStructures:
     """Read structures with their energies, forces and stresses.
@@ -240,6 +241,9 @@ def read_labels(
         dE/dstrain. None goes by the name of the key, and by how its values change with the volume.
     config_key : str or None
         Key that tells what kind of configuration each is; None is ``"config_type"``, if it is there.
+    max_force : float or None
+        Labels of structures with a force larger than this, in eV/Å, are not used, which is told: least squares follow
+        the largest. None uses all.
     on_error : {"raise", "skip"}
         What to do with a structure or label that cannot be read: raise, or leave out the structure and say so.
 
@@ -260,6 +264,8 @@ def read_labels(
     if isinstance(structures, LabelledStructures):
         return structures
     check_choice("on_error", on_error, ("raise", "skip"))
+    if max_force is not None:
+        check_real("max_force", max_force, above=0)
     if stress_convention is not None:
         check_choice("stress_convention", stress_convention, CONVENTIONS)
     reader = _Reader(on_error == "skip")
@@ -281,7 +287,7 @@ def read_labels(
         found = {kind: (key, [values[s] for s in kept]) for kind, (key, values) in found.items()}
     if not found:
         raise ValueError(_none_found(items, asked))
-    return reader.labelled(batch, items, found, stress_convention, config_key)
+    return reader.labelled(batch, items, found, stress_convention, config_key, max_force)
 
 
 def _as_keys(key: Key, argument: str) -> tuple[str, ...] | None:
@@ -413,6 +419,7 @@ class _Reader:
         found: Mapping[str, tuple[str, list[Any]]],
         convention: str | None,
         config_key: str | None,
+        max_force: float | None,
     ) -> LabelledStructures:
         """Return structures and labels in the units of this package, with what there is to say of them."""
         energies, stresses = np.full(len(batch), np.nan), np.full((len(batch), 3, 3), np.nan)
@@ -432,12 +439,15 @@ class _Reader:
                 forces *= -1
                 self.notes.append(f"{key!r} is the derivative of the energy by its name: forces are its negative.")
             self._mask(batch, items, forces)
+        beyond = self._beyond(batch, items, forces, max_force)
         if "stress" in found:
             key, values = found["stress"]
             for s, value in enumerate(values):
                 if value is not None:
                     stresses[s] = value
             stresses = self._stresses(batch, key, stresses, convention)
+        energies[beyond], stresses[beyond] = np.nan, np.nan
+        forces[np.repeat(beyond, batch.n_atoms)] = np.nan
         keys = {kind: key for kind, (key, _) in found.items()}
         config_types, config_key = self._configurations(items, config_key)
         if config_key:
@@ -472,6 +482,24 @@ class _Reader:
                     n_masked += int(off.sum())
         if n_masked:
             self.notes.append(f"Forces on {counted(n_masked, 'atom')} are left out, as a mask in the file says.")
+
+    def _beyond(
+        self, batch: Batch, items: list[_Item], forces: FloatArray, most: float | None
+    ) -> npt.NDArray[np.bool_]:
+        """Return which structures have a force that is too large."""
+        sizes = np.nan_to_num(np.linalg.norm(forces, axis=1), nan=0.0, posinf=0.0)
+        limit = np.inf if most is None else most
+        if not (large := sizes > limit).any():
+            return np.zeros(len(batch), dtype=bool)
+        atom = int(np.argmax(sizes))
+        s, inside = batch.locate(atom)
+        found = _any_in(batch, large)
+        n = counted(int(found.sum()), "structure")
+        self.warnings.append(
+            f"Labels of {n} with forces above {limit:g} eV/Å are not used (max_force), such as {sizes[atom]:.4g} eV/Å "
+            f"on atom {inside} of {items[s].place}. Are the units eV/Å?"
+        )
+        return found
 
     def _configurations(self, items: list[_Item], key: str | None) -> tuple[tuple[str, ...], str]:
         names = {name for item in items for name in item.row.fields}
@@ -761,14 +789,6 @@ def _checked(labels: LabelledStructures) -> LabelledStructures:
         warnings.append(
             f"{labels.places[s]}: atoms {one} and {two} are {distance:.3g} Å apart, nearer than atoms come in "
             f"matter{more}."
-        )
-    sizes = np.linalg.norm(labels.forces, axis=1)
-    if (large := sizes > LARGE_FORCE).any():
-        atom = int(np.nanargmax(sizes))
-        s, inside = batch.locate(atom)
-        warnings.append(
-            f"{counted(int(large.sum()), 'force')} above {LARGE_FORCE:g} eV/Å, the largest {sizes[atom]:.4g} eV/Å on "
-            f"atom {inside} of {labels.places[s]}: they draw the fit to themselves. Are the units eV/Å?"
         )
     return replace(labels, notes=tuple(notes), warnings=tuple(warnings))
 

@@ -234,6 +234,8 @@ class PotentialReport:
             speed = "" if self.speed is None else f" A step takes {self.speed.microseconds:.3g} µs an atom on one core."
             body.append(paragraph(f"Mean absolute errors, {judged.title}: {words}.{speed}", class_="verdict"))
             body.append(error_table(self.comparisons))
+        else:
+            body.append(paragraph("There are too few structures to leave some out: how large errors are is not known."))
         body += [paragraph(text, class_="caveat") for text in self.warnings]
         return join(body)
 

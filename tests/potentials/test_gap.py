@@ -9,8 +9,9 @@ from sklearn.base import clone
 
 from atomprint.descriptors import SOAP
 from atomprint.potentials import Solver, SparseGP, load_potential
-from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights, typical_cutoff
+from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights
 from atomprint.potentials.terms import VOIGT, Training, row_offsets
+from atomprint.potentials.two_body import PairKernel, PreparedPairKernel, typical_cutoff
 from atomprint.structures import StructureError, as_batch
 
 
@@ -263,3 +264,62 @@ def test_the_cutoff_follows_from_the_density():
 def test_parameters_are_checked(parameters, error, rule):
     with pytest.raises(error, match=rule):
         SparseGP(**parameters).fit(alloys(2))
+
+
+def pair_term():
+    training = Training(as_batch(structures(), periodic=None), (1, 6, 8), {(6, 6): (0.9, 1.6), (6, 8): (0.8, 1.7)})
+    return PairKernel(4.0, 6).prepare(training)
+
+
+def test_pair_energies_are_sums_over_pairs():
+    term, batch = pair_term(), as_batch(structures(), periodic=None)
+    assert list(term.ranges) == [(1, 1), (1, 6), (1, 8), (6, 6), (6, 8), (8, 8)]
+    coefficients = np.random.default_rng(0).normal(size=term.n_functions)
+    rows, sums = np.full((7 * len(batch) + 3 * len(batch.numbers), term.n_functions + 1), np.nan), np.empty((4, 36))
+    term.rows(batch, rows[:, 1:])
+    term.sums(batch, sums)
+    predictor, starts = term.predictor(coefficients), row_offsets(batch)
+    energies, gradient, strain = predictor.evaluate(batch)
+    np.testing.assert_allclose(sums, rows[starts[:-1], 1:], rtol=0, atol=1e-12)
+    found = rows[:, 1:] @ coefficients
+    for s in range(len(batch)):
+        own = slice(batch.offsets[s], batch.offsets[s + 1])
+        voigt = [strain[s][a, b] for a, b in VOIGT]
+        expected = np.concatenate([[energies[own].sum()], -gradient[own].ravel(), voigt])
+        np.testing.assert_allclose(found[starts[s] : starts[s + 1]], expected, rtol=0, atol=1e-7)  # as tables are
+    # A dimer has the Gaussians of its distance, faded by one function below and one at the cutoff.
+    for r in (1.1, 1.65, 2.5, 3.3):
+        own = coefficients[24:30]
+        first = term.ranges[6, 8][0]
+        at, width = first + (4.0 - first) / 6 * np.arange(6), 1.5 * (4.0 - first) / 6
+        t, u = np.clip((r - 0.8) / 0.9, 0, 1), np.clip((4.0 - r) / 2.0, 0, 1)
+        fade = t**3 * (10 - 15 * t + 6 * t**2) * u**3 * (10 - 15 * u + 6 * u**2)
+        value = fade * np.exp(-0.5 * ((r - at) / width) ** 2) @ own
+        dimer = as_batch(molecule("CO"), periodic=False)
+        moved = dimer.moved(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, r]]), dimer.cells)
+        assert np.isclose(predictor.evaluate(moved)[0].sum(), value, rtol=0, atol=1e-8)
+    again = PreparedPairKernel.from_state(term.state())
+    np.testing.assert_array_equal(again.predictor(coefficients).evaluate(batch)[1], gradient)
+    np.testing.assert_array_equal(again.prior_factor, term.prior_factor)
+    kernel = term.prior_factor.T @ term.prior_factor
+    np.testing.assert_allclose(np.diag(kernel), 1 + 1e-8)
+    assert np.isclose(kernel[0, 1], np.exp(-0.5 / 1.5**2))
+    with pytest.raises(StructureError, match="species must be among H, C, O, got N"):
+        term.rows(as_batch(molecule("N2"), periodic=False), np.empty((13, 36)))
+
+
+def test_pair_energies_without_pairs_are_zero():
+    alone = as_batch(molecule("H2O")[:1], periodic=False)
+    term = PairKernel(4.0).prepare(Training(alone, (8,)))
+    assert term.n_functions == 0
+    assert term.predictor(np.empty(0)).evaluate(alone)[0] == [0.0]
+
+
+def test_pairs_and_environments_add_up(tmp_path):
+    solver = Solver(sigma_energy=0.01, regularisation=1.0)
+    potential = SparseGP(4.5, n_sparse=20, two_body=True, repulsion=False, solver=solver).fit(alloys(20))
+    held = alloys(4, seed=100)
+    found, forces = potential.predict(held), np.array([atoms.get_forces() for atoms in held])
+    assert np.abs(np.array(found.forces) - forces).mean() < 0.15 * np.abs(forces).mean()
+    potential.save(tmp_path / "gap.npz")
+    np.testing.assert_array_equal(load_potential(tmp_path / "gap.npz").predict(held).energies, found.energies)

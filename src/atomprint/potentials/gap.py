@@ -12,16 +12,16 @@ from ase.data import chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors import SOAP
-from atomprint.neighbours import find_pairs
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import CompiledPredictor, check_species_known
 from atomprint.potentials.solver import Solver
 from atomprint.potentials.sparse_points import SELECTIONS, choose_points
 from atomprint.potentials.terms import Predictor, State, Term, Training
+from atomprint.potentials.two_body import PairKernel, typical_cutoff
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
-from atomprint.util.validation import check_choice, check_integer, check_length, check_real
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_length, check_real
 
 _TAIL = 1e-11
 """Which part of the squared length of features may be left out by taking them to fewer components."""
@@ -29,8 +29,6 @@ _TAIL = 1e-11
 _JITTER = 1e-8
 """Added to the kernel of a sparse point with itself, which is 1: far above what rounding makes of a kernel, and far
 below what data are known to."""
-
-_NEIGHBOURS, _FARTHEST, _OF_MOLECULES, _CUTOFFS = 35, 8.0, 4.5, (3.5, 6.5)  # Å
 
 _CANDIDATE_BYTES = 128 * 2**20
 _PIECE_BYTES = 16 * 2**20
@@ -73,6 +71,8 @@ class SparseGP(Potential):
         Sparse points of each species. Default: 1000 for one, and for n species 1000 / sqrt(n).
     selection : {"cur", "farthest", "random"}
         How sparse points are chosen: drawn by leverage, each the farthest from those before, or drawn at random.
+    two_body : bool
+        Whether there is an energy of pairs besides, a Gaussian process of the distance for each pair of species.
     dtype : {"float64", "float32"}
         Precision of the power spectrum in predictions; all else is in double precision. With "float32" they take 10 %
         less time, and energies of atoms differ by about 1e-6 eV, forces by 1e-6 eV/Å.
@@ -112,6 +112,7 @@ class SparseGP(Potential):
         zeta: float = 4.0,
         n_sparse: int | None = None,
         selection: str = "cur",
+        two_body: bool = False,
         dtype: str = "float64",
         repulsion: bool = True,
         references: References = None,
@@ -125,6 +126,7 @@ class SparseGP(Potential):
         check_real("zeta", self.zeta, at_least=1)
         check_choice("selection", self.selection, SELECTIONS)
         check_choice("dtype", self.dtype, ("float64", "float32"))
+        check_bool("two_body", self.two_body)
         if self.n_sparse is not None:
             check_integer("n_sparse", self.n_sparse, 1)
         if self.r_cut is not None:
@@ -144,7 +146,9 @@ class SparseGP(Potential):
             raise ValueError("soap must have cutoff_width: without it energies jump where an atom passes the cutoff")
 
     def _terms(self) -> list[Term]:
-        return [SoapKernel(self.soap, self.r_cut, self.zeta, self.n_sparse, self.selection, self.dtype)]
+        own = SoapKernel(self.soap, self.r_cut, self.zeta, self.n_sparse, self.selection, self.dtype)
+        reach = self.r_cut if self.soap is None else self.soap._reach()
+        return [own, PairKernel(reach)] if self.two_body else [own]
 
 
 _PLAIN = {"average": "off", "pooling": None, "centers": None, "sparse": False, "species_embedding": None}
@@ -187,22 +191,6 @@ class SoapKernel:
         features = _Features(soap)
         chosen = {z: _sparse_points(features, training, z, n, self.selection, rng) for z in species}
         return PreparedSoapKernel(soap, float(self.zeta), species, chosen, self.dtype)
-
-
-def typical_cutoff(batch: Batch) -> float:
-    """Return the distance in Å within which an atom of these structures has about 35 neighbours, from 3.5 to 6.5 Å.
-
-    It is the median of at most 50 structures; those whose atoms have fewer neighbours within 8 Å count as 4.5 Å.
-    """
-    some = batch.pick(np.unique(np.linspace(0, len(batch) - 1, 50).astype(np.int64)))
-    found = find_pairs(some, _FARTHEST)
-    bounds = np.searchsorted(found.structures, np.arange(len(some) + 1))
-    reach = []
-    for s, n_atoms in enumerate(some.n_atoms):
-        distances = np.sort(found.distances[bounds[s] : bounds[s + 1]])
-        enough = _NEIGHBOURS * int(n_atoms)
-        reach.append(distances[enough] if len(distances) > enough else _OF_MOLECULES)
-    return round(float(np.clip(np.median(reach), *_CUTOFFS)), 1)
 
 
 def _for_species(soap: SOAP, species: tuple[int, ...]) -> SOAP:

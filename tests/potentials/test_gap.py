@@ -8,7 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from sklearn.base import clone
 
 from atomprint.descriptors import SOAP
-from atomprint.potentials import Solver, SparseGP, load_potential
+from atomprint.potentials import LabelledStructures, Solver, SparseGP, load_potential
 from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights
 from atomprint.potentials.terms import VOIGT, Training, row_offsets
 from atomprint.potentials.two_body import PairKernel, PreparedPairKernel, typical_cutoff
@@ -323,3 +323,46 @@ def test_pairs_and_environments_add_up(tmp_path):
     assert np.abs(np.array(found.forces) - forces).mean() < 0.15 * np.abs(forces).mean()
     potential.save(tmp_path / "gap.npz")
     np.testing.assert_array_equal(load_potential(tmp_path / "gap.npz").predict(held).energies, found.energies)
+
+
+def test_with_all_environments_it_is_the_process_of_scikit_learn():
+    # With a sparse point for each atom nothing is approximated: the same as a full process of energies alone.
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Kernel, StationaryKernelMixin
+
+    training, held = alloys(14), alloys(5, seed=300)
+    soap = SOAP(species=[29, 79], r_cut=4.5, n_max=3, l_max=2, sigma=0.5, cutoff_width=3.0)
+    std, sigma = 0.4, 0.002
+
+    class OfStructures(StationaryKernelMixin, Kernel):
+        def __init__(self, std):
+            self.std = std
+
+        def __call__(self, X, Y=None, eval_gradient=False):
+            x, y = self.features(X), self.features(X if Y is None else Y)
+            return std**2 * np.array([[sum((p @ q) ** 4 for p, q in zip(a, b, strict=True)) for b in y] for a in x])
+
+        def diag(self, X):
+            return np.diag(self(X))
+
+        @staticmethod
+        def features(rows):
+            x = soap.create([(training + held)[int(k)] for (k,) in rows]) * feature_weights(soap)
+            return x / np.linalg.norm(x, axis=2, keepdims=True)
+
+    truth = np.array([atoms.get_potential_energy() for atoms in training])
+    known, new = np.arange(14)[:, None], np.arange(14, 19)[:, None]
+    full = GaussianProcessRegressor(OfStructures(std), alpha=2 * sigma**2, optimizer=None).fit(known, truth)
+    labels = LabelledStructures.of(training, energies=truth)
+    solver = Solver(sigma_energy=sigma, regularisation=1 / std)
+    sparse = SparseGP(soap=soap, n_sparse=14, selection="random", repulsion=False, references={29: 0.0, 79: 0.0})
+    with pytest.warns(UserWarning, match="no structure has a stress"):
+        sparse.set_params(solver=solver).fit(labels)
+    assert sparse.model_.terms.n_functions == 28
+    # But for what is added to the kernel of a sparse point with itself.
+    np.testing.assert_allclose(sparse.predict(held).energies, full.predict(new), rtol=0, atol=2e-5)
+    # So is what is not known, of structures whose environments are sparse points.
+    expected = full.predict(known, return_std=True)[1]
+    sums = np.empty((14, 28))
+    sparse.model_.terms.sums(labels.structures, sums)
+    np.testing.assert_allclose(np.sqrt(sparse.model_.uncertainty.variances(sums)), expected, rtol=1e-3)

@@ -73,7 +73,7 @@ class Process:
 class Setup:
     """Which programs there are, where, and how long to measure."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, options: argparse.Namespace, folder: Path, peers: Sequence[str] = PEERS) -> None:
         self.folder = folder
         self.rounds: int = options.rounds or (3 if options.quick else 9)
         self.at_least = 0.02 if options.quick else 0.1
@@ -85,7 +85,7 @@ class Setup:
         if options.base_path:
             self.pythons["before"] = options.python
         if options.peers_python:
-            self.pythons |= dict.fromkeys(PEERS, options.peers_python)
+            self.pythons |= dict.fromkeys(peers, options.peers_python)
         self.versions: dict[str, dict[str, str]] = {}
         for module in list(self.pythons):
             try:

@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 
 Features = list[np.ndarray]
+DISTRIBUTIONS = {"pyace": "python-ace", "quippy": "quippy-ase"}  # of modules with other names
 
 
 def load_structures(path: str) -> list[Atoms]:
@@ -122,7 +123,7 @@ class Worker:
         try:
             package = "atomprint" if module == "before" else module
             import_module(f"{package}.descriptors" if package in ("atomprint", "dscribe") else package)
-            versions = {name: version(name) for name in (package, "numpy", "ase")}
+            versions = {name: version(DISTRIBUTIONS.get(name, name)) for name in (package, "numpy", "ase")}
         except Exception as error:  # whatever goes wrong there, the others can still be measured
             return {"error": f"{type(error).__name__}: {error}"}
         return {"python": platform.python_version(), **versions}
@@ -185,6 +186,25 @@ class Worker:
         reset_peak()
         workload.run()
         return {"bytes": peak_memory() - before, "n": workload.n}
+
+    def fit(self, **arguments: Any) -> dict[str, Any]:
+        """Fit a potential, see ``potential_programs.py``."""
+        from potential_programs import FITS
+
+        return FITS[self.engine](**arguments)
+
+    def step(self, **arguments: Any) -> dict[str, Any]:
+        """Set up a step with a potential, and run it so often that what follows is warm."""
+        from potential_programs import STEPS
+
+        self.run, n_atoms = STEPS[self.engine](**arguments)
+        for _ in range(3):
+            self.run()
+        return {"n": n_atoms}
+
+    def time_step(self, at_least: float) -> dict[str, Any]:
+        """Mean CPU time of a step."""
+        return {"seconds": mean_time(self.run, at_least, "cpu")}
 
     def features(self, path: str) -> dict[str, Any]:
         """Write all features, one after the other, and tell their shapes."""

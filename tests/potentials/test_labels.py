@@ -128,7 +128,9 @@ def test_results_of_other_positions_are_not_used():
     moved.positions[0] += 0.1
     found = read_labels([atoms, moved])
     assert found.counts["energy"] == 1
-    assert "belong to other positions" in found.warnings[0]
+    assert "structure 1: the results of the calculator belong to other positions" in found.warnings[0]
+    several = read_labels([atoms, moved, moved])
+    assert len([text for text in several.warnings if "and 1 more" in text]) == 1
 
 
 def test_a_calculator_is_not_asked():
@@ -177,6 +179,23 @@ def test_the_sign_of_a_virial_is_asked_for_where_nothing_tells(written):
         read_labels(path)
     volume = 3.6**3
     assert read_labels(path, stress_convention="virial").stresses[0, 0, 0] == pytest.approx(-1 / volume, rel=1e-12)
+
+
+def test_a_stress_beside_a_virial_tells_its_sign(written):
+    volume = 3.6**3
+    stress, virial = (f"{x} 0 0 0 {x} 0 0 0 {x}" for x in (0.01, -0.01 * volume))
+    found = read_labels(written(frame(f'REF_virial="{virial}" REF_stress="{stress}"')))
+    assert found.keys == {"stress": "REF_stress"}
+    assert found.stresses[0, 0, 0] == 0.01
+
+
+@pytest.mark.parametrize("key", ["energy_kcal_mol", "energy (Ha)", "Energy_Ry"])
+def test_a_unit_in_a_name_is_not_passed_over(key):
+    atoms = bulk("Cu")
+    atoms.info[key] = -3.5
+    with pytest.raises(ValueError, match="by its name, and labels must be in eV: convert it, or name the key"):
+        read_labels(atoms)
+    assert "labels must be in eV" in read_labels(atoms, energy_key=key).warnings[0]
 
 
 def test_a_stress_needs_a_volume(written):

@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 
 from atomprint.formats.folders import row_of
 from atomprint.formats.judge import close_pairs
-from atomprint.formats.labels import is_mask, label_kind, label_of_row, words_of
+from atomprint.formats.labels import is_mask, label_kind, label_of_row, told_unit, words_of
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
 from atomprint.formats.source import Row
@@ -287,6 +287,13 @@ def read_labels(
         found = {kind: (key, [values[s] for s in kept]) for kind, (key, values) in found.items()}
     if not found:
         raise ValueError(_none_found(items, asked))
+    for kind, (key, _) in found.items():
+        if unit := told_unit(key, kind):
+            name, ours = _ARGUMENTS[kind], _UNITS[kind]
+            rule = f"{name}: {key!r} is in {unit} by its name, and labels must be in {ours}: convert it"
+            if asked[kind] is None:
+                raise ValueError(f"{rule}, or name the key if it is in {ours}")
+            reader.warnings.append(f"{rule}.")
     return reader.labelled(batch, items, found, stress_convention, config_key, max_force)
 
 
@@ -309,6 +316,7 @@ class _Reader:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self.left: list[str] = []
+        self.stale: list[str] = []
         self.bad: dict[int, str] = {}
 
     def items(self, structures: Any) -> list[_Item]:
@@ -382,12 +390,8 @@ class _Reader:
             and np.array_equal(of.pbc, atoms.pbc)
         ):
             return row
-        self.warnings.append(
-            f"{place}: the results of its calculator belong to other positions (the atoms moved since, or several "
-            "structures share one calculator), and are not used."
-        )
-        bare = atoms.copy()
-        return row_of(bare)
+        self.stale.append(place)
+        return row_of(atoms.copy())
 
     def batch(self, items: list[_Item]) -> tuple[Batch, list[_Item]]:
         """Return structures as a batch, and those that are in it."""
@@ -452,6 +456,12 @@ class _Reader:
         config_types, config_key = self._configurations(items, config_key)
         if config_key:
             keys["config_type"] = config_key
+        if self.stale:
+            which = self.stale[0] + (f" and {len(self.stale) - 1} more" if len(self.stale) > 1 else "")
+            self.warnings.append(
+                f"{which}: the results of the calculator belong to other positions (the atoms moved since, "
+                "or several structures share one calculator), and are not used."
+            )
         if self.left:
             more = f"; and {len(self.left) - 3} more" if len(self.left) > 3 else ""
             self.warnings.append(f"Left out, {counted(len(self.left), 'structure')}: {'; '.join(self.left[:3])}{more}.")
@@ -641,7 +651,8 @@ def _only(kind: str, candidates: Mapping[str, _Column], items: list[_Item], read
     """Return the key that has all that the others have; raise where they differ, or none of them has."""
     argument = _ARGUMENTS[kind]
     has = {name: {s for s, (value, _) in enumerate(column) if value is not None} for name, column in candidates.items()}
-    best = max(candidates, key=lambda name: len(has[name]))
+    # Of a stress and a virial, the sign of the stress is known.
+    best = max(candidates, key=lambda name: (len(has[name]), label_kind(name) in _ARGUMENTS))
     signed = {name: _comparable(kind, name, column, items) for name, column in candidates.items()}
     listed = "; ".join(f"{name!r} in {len(has[name])} of {len(items)} structures" for name in candidates)
     for other in candidates:

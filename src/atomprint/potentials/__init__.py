@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from atomprint.util.door import door
 
 if TYPE_CHECKING:
+    from atomprint.potentials.ace import LinearACE
     from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
     from atomprint.potentials.calculator import PotentialCalculator
     from atomprint.potentials.gap import SparseGP
@@ -22,6 +23,7 @@ __all__ = [
     "Core",
     "CrossValidation",
     "LabelledStructures",
+    "LinearACE",
     "LinearPotential",
     "Potential",
     "PotentialCalculator",

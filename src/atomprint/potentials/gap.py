@@ -14,10 +14,11 @@ from atomprint import _core
 from atomprint.descriptors import SOAP
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import CompiledPredictor, check_species_known
+from atomprint.potentials.cutoff import typical_cutoff
 from atomprint.potentials.solver import Solver
 from atomprint.potentials.sparse_points import SELECTIONS, choose_points
 from atomprint.potentials.terms import Predictor, State, Term, Training
-from atomprint.potentials.two_body import PairKernel, typical_cutoff
+from atomprint.potentials.two_body import PairKernel
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray

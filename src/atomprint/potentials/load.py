@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from atomprint.potentials.ace import LinearACE
 from atomprint.potentials.base import Model, Potential
 from atomprint.potentials.files import read_state
 from atomprint.potentials.gap import SparseGP
 from atomprint.potentials.linear import LinearPotential
 from atomprint.util.types import PathOrStr
 
-POTENTIALS = (LinearPotential, SparseGP)
+POTENTIALS = (LinearACE, LinearPotential, SparseGP)
 """The classes that files may name, which are known by having been imported."""
 
 

@@ -36,8 +36,8 @@ _COULOMB = 14.3996454  # e^2 / (4 pi epsilon_0) in eV Å
 
 # In units of the shortest distance of a pair of species in the training data: where the core begins to fade and where
 # it ends, and where the functions of the fit begin and where they are whole.
-ZBL_RANGE = (0.50, 1.20)
-INNER_RANGE = (0.70, 1.04)
+ZBL_RANGE = (0.50, 1.00)
+INNER_RANGE = (0.70, 1.00)
 _SAME = 5e-3  # so much nearer is no news
 _WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of where functions are whole
 
@@ -139,7 +139,7 @@ class Repulsion:
     >>> core.shortest.round(3)
     array([[2.165]])
     >>> core.inner_ranges.round(3)
-    array([[[1.516, 2.252]]])
+    array([[[1.516, 2.165]]])
     """
 
     species: tuple[int, ...]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from atomprint.neighbours import find_pairs
 from atomprint.potentials.compiled import check_species_known
+from atomprint.potentials.cutoff import typical_cutoff
 from atomprint.potentials.pair_table import PairTable
 from atomprint.potentials.sums import Offsets
 from atomprint.potentials.terms import VOIGT, Predictor, State, Training, row_offsets
@@ -27,24 +28,6 @@ _JITTER = 1e-8
 _KNOTS = 1001
 _ATOMS = 4096  # at once
 
-_NEIGHBOURS, _FARTHEST, _OF_MOLECULES, _CUTOFFS = 35, 8.0, 4.5, (3.5, 6.5)  # Å
-
-
-def typical_cutoff(batch: Batch) -> float:
-    """Return the distance in Å within which an atom of these structures has about 35 neighbours, from 3.5 to 6.5 Å.
-
-    It is the median of at most 50 structures; those whose atoms have fewer neighbours within 8 Å count as 4.5 Å.
-    """
-    some = batch.pick(np.unique(np.linspace(0, len(batch) - 1, 50).astype(np.int64)))
-    found = find_pairs(some, _FARTHEST)
-    bounds = np.searchsorted(found.structures, np.arange(len(some) + 1))
-    reach = []
-    for s, n_atoms in enumerate(some.n_atoms):
-        distances = np.sort(found.distances[bounds[s] : bounds[s + 1]])
-        enough = _NEIGHBOURS * int(n_atoms)
-        reach.append(distances[enough] if len(distances) > enough else _OF_MOLECULES)
-    return round(float(np.clip(np.median(reach), *_CUTOFFS)), 1)
-
 
 @dataclass(frozen=True)
 class PairKernel:
@@ -56,7 +39,7 @@ class PairKernel:
     Parameters
     ----------
     r_cut : float, optional
-        Cutoff in Å. Default: that of :func:`typical_cutoff`.
+        Cutoff in Å. Default: that of :func:`~atomprint.potentials.cutoff.typical_cutoff`.
     n_sparse : int
         Sparse distances of each pair of species, from the shortest one in the training set to the cutoff.
     """

@@ -1,0 +1,205 @@
+"""Potentials that are linear in the invariants of the atomic cluster expansion."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from atomprint import _core
+from atomprint.descriptors import ACE
+from atomprint.potentials.base import Potential, References
+from atomprint.potentials.compiled import CompiledPredictor, check_species_known
+from atomprint.potentials.cutoff import typical_cutoff
+from atomprint.potentials.solver import Solver
+from atomprint.potentials.terms import State, Term, Training
+from atomprint.structures import Batch
+from atomprint.util.registry import public
+from atomprint.util.types import FloatArray
+from atomprint.util.validation import check_choice, check_integer, check_length
+
+__all__ = ["LinearACE"]
+
+SIZES = {"small": 300, "medium": 1100, "large": 2500}
+"""About how many functions there are for one species; for n species these, divided by ``n ** _SPECIES_POWER``, each."""
+
+_SPECIES_POWER = 0.56  # 746 functions for each of two species
+_N_MAX, _L_MAX = 10, 4
+
+_NEIGHBOURS = 30  # within the cutoff, on average
+
+_PLAIN = {"pooling": None, "centers": None, "sparse": False}
+
+
+@public("LinearACE", version=1)
+class LinearACE(Potential):
+    """A potential that is linear in the invariants of the atomic cluster expansion, up to five-body terms.
+
+    Each species has weights of its own. It is fitted in seconds, and takes a few µs for an atom.
+
+    Parameters
+    ----------
+    size : {"small", "medium", "large"} or int
+        About how many functions each species has: 300, 1100 or 2500 for one species, less for each of several (for two,
+        two thirds), or this number. More take longer and need more data.
+    r_cut : float, optional
+        Cutoff in Å. Default: such that about 30 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules.
+    ace : ACE, optional
+        The functions, in place of ``size`` and ``r_cut``: without pooling, for all atoms. What it says of species and
+        of ``inner`` is not used: species are those of the training structures, and below their distances it is switched
+        off.
+    dtype : {"float64", "float32"}
+        Precision of predictions; fits are in double precision. With "float32" they take little more than half the time,
+        energies of atoms differ by about 1e-6 of their size, and forces by 1e-5 eV/Å.
+    repulsion, references, solver, n_jobs
+        As for :class:`~atomprint.potentials.Potential`.
+
+    References
+    ----------
+    R. Drautz, Phys. Rev. B 99, 014104 (2019); Y. Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021); W. C. Witt et
+    al., J. Chem. Phys. 159, 164101 (2023).
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> from atomprint.potentials import LinearACE
+    >>> crystals = []
+    >>> for k in range(12):
+    ...     atoms = bulk("Cu", cubic=True, a=3.5 + 0.02 * k)
+    ...     atoms.rattle(0.05, seed=k)
+    ...     atoms.calc = EMT()
+    ...     atoms.info["energy"] = atoms.get_potential_energy()
+    ...     atoms.arrays["forces"], atoms.info["stress"] = atoms.get_forces(), atoms.get_stress()
+    ...     crystals.append(atoms)
+    >>> potential = LinearACE(size=60).fit(crystals[::2])
+    >>> found = potential.predict(crystals[1])
+    >>> bool(abs(found.energies - crystals[1].info["energy"]) < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        size: str | int = "medium",
+        *,
+        r_cut: float | None = None,
+        ace: ACE | None = None,
+        dtype: str = "float64",
+        repulsion: bool = True,
+        references: References = None,
+        solver: Solver | None = None,
+        n_jobs: int = 1,
+    ) -> None:
+        self._initialise(locals())
+
+    def _validate(self) -> None:
+        super()._validate()
+        if isinstance(self.size, str):
+            check_choice("size", self.size, tuple(SIZES))
+        else:
+            check_integer("size", self.size, 1)
+        check_choice("dtype", self.dtype, ("float64", "float32"))
+        if self.r_cut is not None:
+            check_length("r_cut", self.r_cut)
+        if self.ace is None:
+            return
+        if not isinstance(self.ace, ACE):
+            raise TypeError(f"ace must be an ACE or None, got {type(self.ace).__name__}")
+        if self.r_cut is not None:
+            raise ValueError(f"r_cut and ace cannot be combined: ace has a cutoff of its own, got r_cut={self.r_cut!r}")
+        for name, needed in _PLAIN.items():
+            if (value := getattr(self.ace, name)) != needed:
+                raise ValueError(f"ace must have a row for each atom: {name} must be {needed!r}, got {value!r}")
+
+    def _terms(self) -> list[Term]:
+        return [ClusterExpansion(self.size, self.r_cut, self.ace, self.dtype)]
+
+
+class ClusterExpansion:
+    """A part of the energy: a linear cluster expansion; a :class:`~atomprint.potentials.terms.Term`.
+
+    Parameters
+    ----------
+    size, r_cut, ace, dtype
+        As for :class:`LinearACE`.
+    """
+
+    def __init__(self, size: str | int, r_cut: float | None, ace: ACE | None, dtype: str = "float64") -> None:
+        self.size, self.r_cut, self.ace, self.dtype = size, r_cut, ace, dtype
+
+    def prepare(self, training: Training) -> PreparedExpansion:
+        """Choose the functions."""
+        species = training.species
+        if self.ace is not None:
+            given = {**self.ace.get_params(), "dtype": "float64", "periodic": "auto"}
+        else:
+            n = SIZES[self.size] / len(species) ** _SPECIES_POWER if isinstance(self.size, str) else int(self.size)
+            r_cut = typical_cutoff(training.structures, _NEIGHBOURS) if self.r_cut is None else float(self.r_cut)
+            given = {"r_cut": r_cut, "n_max": _N_MAX, "l_max": _L_MAX, "n_functions": max(1, round(n))}
+        r_cut = given["r_cut"]
+        # Where distances of the training data are large, the functions have to be there for some of them.
+        inner = {
+            f"{chemical_symbols[a]}-{chemical_symbols[b]}": (
+                start * min(1.0, 0.8 * r_cut / stop),
+                min(stop, 0.8 * r_cut),
+            )
+            for (a, b), (start, stop) in training.inner.items()
+            if a <= b
+        }
+        return PreparedExpansion(ACE(**{**given, "species": list(species), "inner": inner or None}), self.dtype)
+
+
+@public("ClusterExpansion", version=1)
+class PreparedExpansion:
+    """A linear cluster expansion whose functions are settled; a :class:`~atomprint.potentials.terms.PreparedTerm`.
+
+    Parameters
+    ----------
+    ace : ACE
+        The functions, with species.
+    dtype : str
+        Precision of predictions.
+    """
+
+    prior_factor: FloatArray | None = None
+
+    def __init__(self, ace: ACE, dtype: str = "float64") -> None:
+        self.ace, self.dtype = ace, dtype
+        self.species: tuple[int, ...] = ace._species()
+        basis = ace.basis()
+        self.degrees = np.tile(basis.degree, len(self.species))
+        self.n_functions = len(self.degrees)
+        self.cutoff = float(ace.r_cut)
+
+    @cached_property
+    def _rows(self) -> Any:
+        return _core.AceRows(self.ace._core_basis())
+
+    def rows(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write what the functions contribute to energies, forces and strain derivatives."""
+        check_species_known(batch, self.species)
+        self._rows.rows(batch.core(), out, n_jobs)
+
+    def sums(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write the sum of each function over the atoms of each structure."""
+        check_species_known(batch, self.species)
+        self._rows.sums(batch.core(), out, n_jobs)
+
+    def predictor(self, coefficients: FloatArray) -> CompiledPredictor:
+        """Return the part of the energy that has these coefficients."""
+        kind = _core.AcePotential64 if self.dtype == "float64" else _core.AcePotential32
+        weights = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(len(self.species), -1)
+        return CompiledPredictor(kind(self.ace._core_basis(), weights), self.species)
+
+    def state(self) -> State:
+        """Return the functions."""
+        return {"ace": self.ace, "dtype": self.dtype}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Return the term with this state."""
+        if not isinstance(state["ace"], ACE) or state["dtype"] not in ("float64", "float32"):
+            raise ValueError(f"ace must be an ACE, got {type(state['ace']).__name__}")
+        return cls(state["ace"], state["dtype"])

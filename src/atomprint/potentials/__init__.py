@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from atomprint.potentials.ace import LinearACE
     from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
     from atomprint.potentials.calculator import PotentialCalculator
+    from atomprint.potentials.elasticity import elastic_constants
     from atomprint.potentials.gap import SparseGP
     from atomprint.potentials.labels import LabelledStructures, read_labels
     from atomprint.potentials.linear import LinearPotential
@@ -35,6 +36,7 @@ __all__ = [
     "SparseGP",
     "SumPotential",
     "Term",
+    "elastic_constants",
     "find_references",
     "load_potential",
     "read_labels",

@@ -144,7 +144,7 @@ def other_crystals(
 def clusters(
     species: Sequence[int], near: Near, count: int, shares: tuple[float, float], seed: int, periodic: bool = True
 ) -> Batch:
-    """Return dimers and as many trimers, alone, with distances that are evenly spread, as :func:`crystals` does.
+    """Return 40 dimers of each pair at distances that are evenly spread, and so many trimers, as :func:`crystals` does.
 
     Periodic ones have a cell of 40 Å, as some descriptors need one.
     """
@@ -153,8 +153,7 @@ def clusters(
     angles = [(centre, *pair) for centre in species for pair in ends]
     parts: list[Part] = []
     cell = _WIDE * np.eye(3) * periodic
-    each = -(-count // len(ends))
-    for share, (first, second) in product(np.linspace(*shares, each), ends):
+    for share, (first, second) in product(np.linspace(*shares, 40), ends):
         parts.append((cell, np.array([[0, 0, 0], [share * near[first, second], 0, 0]]), [first, second]))
     for k in range(count):
         centre, first, second = angles[k % len(angles)]
@@ -190,15 +189,17 @@ def _scaled(
     periodic: bool,
 ) -> Batch:
     """Return so many crystals that are drawn, scaled as :func:`crystals` says; no nearly flat ones."""
-    parts = [draw(k) for k in range(3 * count)]
+    parts = [draw(k) for k in range(2 * count)]
     volumes = np.array([abs(np.linalg.det(cell)) / len(numbers) for cell, _, numbers in parts])
     if not periodic:
         parts = [(np.zeros((3, 3)), positions, numbers) for _, positions, numbers in parts]
     batch = _together(parts)
-    found = find_pairs(batch, 3.0)
+    found = find_pairs(batch, 2.0)
     start = batch.offsets[found.structures]
-    ends = zip(batch.numbers[start + found.first].tolist(), batch.numbers[start + found.second].tolist(), strict=True)
-    limits = np.array([near[pair] for pair in ends])
+    table = np.zeros((119, 119))
+    for (one, other), distance in near.items():
+        table[one, other] = distance
+    limits = table[batch.numbers[start + found.first], batch.numbers[start + found.second]]
     closest, nearest = np.full(len(batch), np.inf), np.full(len(batch), np.inf)
     np.minimum.at(closest, found.structures, found.distances)
     np.minimum.at(nearest, found.structures, found.distances / limits)

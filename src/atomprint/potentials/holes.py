@@ -32,10 +32,10 @@ from atomprint.util.types import FloatArray
 _SHARES = (0.55, 1.15)
 _SEED = 20201129  # of what is scanned: the same for all potentials
 _ROUNDS = 8
-_LEAST = 0.1  # of the sigma of a pseudo-structure, for one that is a hole time and again
+_LEAST = 0.03  # of the sigma of a pseudo-structure, for one that is a hole time and again
 _POOL_BYTES = 1 << 25
 _BONDS = 5.0  # eV: so much dimers and trimers may be bound, besides half of their repulsion
-_DIMER = (0.35, 0.85)
+_DIMER = (0.35, 0.88)
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,15 @@ class Pool:
         Energies of the core and of single atoms, in eV.
     limits : ndarray, shape (n_structures,)
         Below these total energies in eV they are holes.
+    inner, outer : ndarray of int64, shape (n,)
+        Dimers that are holes too where they are not above others, which are a little longer.
     """
 
     rows: FixedRows
     fixed: FloatArray
     limits: FloatArray
+    inner: npt.NDArray[np.int64]
+    outer: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, pseudo: PseudoStructures, core: Repulsion, offsets: Offsets, level: Level | None, n_jobs: int) -> Pool:
@@ -93,17 +97,35 @@ class Pool:
         fixed = alone + np.add.reduceat(core.evaluate(batch, n_jobs)[0], starts)
         wanted = pseudo.energies + np.where(crystal, typical, alone)
         # Denser structures should not only be above all data, but clearly so.
-        above = np.minimum(batch.n_atoms, 0.3 * pseudo.energies)
+        above = np.minimum(batch.n_atoms, 0.1 * pseudo.energies)
         limits = typical + (-np.inf if level is None else level.lowest) * batch.n_atoms + above
         limits[~crystal] = (alone + 0.5 * pseudo.energies - _BONDS)[~crystal]
-        return cls(FixedRows(batch, wanted - fixed, pseudo.sigmas), fixed, limits)
+        return cls(FixedRows(batch, wanted - fixed, pseudo.sigmas), fixed, limits, *_dimers(batch, crystal, core))
+
+
+def _dimers(
+    batch: Batch, crystal: npt.NDArray[np.bool_], core: Repulsion
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return indices of dimers that are to repel each other, and of the next longer ones."""
+    inner: list[int] = []
+    outer: list[int] = []
+    own = np.flatnonzero((batch.n_atoms == 2) & ~crystal)
+    start = batch.offsets[own]
+    lengths = np.linalg.norm(batch.positions[start + 1] - batch.positions[start], axis=1)
+    for first, second in combinations_with_replacement(core.species, 2):
+        of_pair = np.flatnonzero((batch.numbers[start] == first) & (batch.numbers[start + 1] == second))
+        of_pair = of_pair[np.argsort(lengths[of_pair], kind="stable")]
+        near = of_pair[lengths[of_pair] < 0.9 * core.near[first, second]]
+        inner += own[near].tolist()
+        outer += own[of_pair[1 : len(near) + 1]].tolist()
+    return np.array(inner, dtype=np.int64), np.array(outer, dtype=np.int64)
 
 
 def pool_sizes(n_functions: int, n_species: int) -> tuple[int, int]:
     """Return how many crystals are fitted to in any case, and among how many more holes are looked for."""
     n_pairs = n_species * (n_species + 1) // 2
     most = max(200, _POOL_BYTES // (8 * (n_functions + 1)))
-    always = int(np.clip(n_functions // 2, 100, 400))
+    always = int(np.clip(n_functions // 4, 60, 200))
     return min(always * (1 + n_pairs) // 2, most), min(int(np.clip(2 * n_functions, 300, 1500)) * n_pairs, most)
 
 
@@ -154,13 +176,23 @@ def closing_rows(
     least = _LEAST * np.concatenate([pool.rows.sigmas for pool in pools])
     of_data = np.triu(solution.triangle)
 
-    def fitted(sigmas: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
+    def holes_of(energies: FloatArray) -> npt.NDArray[np.bool_]:
+        found = energies < limits
+        start = 0
+        for pool in pools:
+            own = energies[start : start + len(pool.limits)]
+            falling = pool.inner[own[pool.inner] <= own[pool.outer]]
+            found[start + falling] = True
+            start += len(own)
+        return found
+
+    def fitted(sigmas: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_], bool]:
         """Return rows with finite sigmas, which structures are holes of a fit to them too, and whether it is dear."""
         used = np.isfinite(sigmas)
         scaled = rows[used] / sigmas[used, None]
         whole = merged(np.array(of_data, order="F"), np.array(scaled, order="F"), 0)
         x = solve_triangular(whole[:n, :n], whole[:n, n])
-        return scaled, rows[:, :n] @ x + fixed < limits, bool((errors(x) > allowed).any())
+        return scaled, holes_of(rows[:, :n] @ x + fixed), bool((errors(x) > allowed).any())
 
     sigmas = np.where(np.arange(len(rows)) < first, least / _LEAST, np.inf)
     for _ in range(_ROUNDS):
@@ -171,7 +203,8 @@ def closing_rows(
     else:
         return scaled[:0]
     for _ in range(_ROUNDS):
-        changed = np.where(holes, np.maximum(np.where(np.isfinite(sigmas), sigmas, least / _LEAST) / 3, least), sigmas)
+        again = np.where(np.isfinite(sigmas), np.maximum(sigmas / 3, least), least / _LEAST)
+        changed = np.where(holes, again, sigmas)
         if np.array_equal(changed, sigmas):
             break
         trial, holes, dear = fitted(changed)

@@ -315,10 +315,11 @@ class Repulsion:
     def pseudo_structures(self, count: int, random_state: int = 0, *, periodic: bool = True) -> PseudoStructures:
         """Return structures that keep a fit from going astray where it has no data.
 
-        Crystals of all pairs of elements at 0.55 to 1.3 of the shortest distances of the data, dimers and trimers. They
-        have the energy of ZBL that fades at one to two times these distances, above that of atoms in the data: as the
-        core ends sooner, the rest is left to the fit. That is right within its half or so, hence the sigmas: 1 eV and
-        0.3 of it for an atom. Energies of real data are a thousand times as strong.
+        Crystals of all pairs of elements at 0.5 to 1.3 of the shortest distances of the data, dimers and trimers.
+        Dimers and trimers have the energy of ZBL that fades at one to two times these distances, which is right within
+        its half or so, above that of single atoms: as the core ends sooner, the rest is left to the fit. Their sigmas
+        are 1 eV and 0.3 of it for an atom. Crystals have four times that energy above atoms as in the data, with 20 eV
+        and half of it: they lift a fit where it would fall by hundreds of eV, and hardly touch it near the data.
 
         Parameters
         ----------
@@ -334,13 +335,15 @@ class Repulsion:
         PseudoStructures
         """
         near = self.near
-        crystals = dense.crystals(self.species, near, count, (0.55, 1.3), random_state, periodic)
-        clusters = dense.clusters(self.species, near, max(1, count * 3 // 20), (0.55, 1.15), random_state, periodic)
+        crystals = dense.crystals(self.species, near, count, (0.5, 1.3), random_state, periodic)
+        clusters = dense.clusters(self.species, near, max(1, count * 3 // 20), (0.5, 1.15), random_state, periodic)
         batch = dense.joined(crystals, clusters)
         reach = self.inner_ranges[..., 1:] * np.array(_WIDE_RANGE)
         wide = Repulsion(self.species, self.shortest, reach, self.inner_ranges)
         energies = np.add.reduceat(wide.evaluate(batch)[0], batch.offsets[:-1])
-        return PseudoStructures(batch, energies, batch.n_atoms + 0.3 * energies, len(crystals))
+        crystal = np.arange(len(batch)) < len(crystals)
+        sigmas = np.where(crystal, 20.0, 1.0) * batch.n_atoms + np.where(crystal, 0.5, 0.3) * energies
+        return PseudoStructures(batch, np.where(crystal, 4.0, 1.0) * energies, sigmas, len(crystals))
 
     @property
     def near(self) -> dict[tuple[int, int], float]:

@@ -48,6 +48,7 @@ def choose_points(features: FloatArray, n: int, selection: str, rng: np.random.G
         values, vectors = np.linalg.eigh(x.T @ x)
         kept = values > 1e-12 * values[-1]
         weights = np.square(x @ (vectors[:, kept] / np.sqrt(values[kept]))).sum(axis=1)
+        weights = np.maximum(weights, 1e-6)  # that as many as are wanted can be drawn
         weights /= weights.sum()
     return np.sort(rng.choice(distinct, n, replace=False, p=weights))
 

@@ -24,10 +24,10 @@ namespace atomprint::ATOMPRINT_ISA {
 // clang-format on
 
 template <class T>
-constexpr AceKernels<T> ace{ace_scratch<T>,  ace_expand<T>,   ace_backward<T>,          ace_pack<T>,
-                            ace_unpack<T>,   ace_products<T>, ace_functions<T>,         ace_transpose<T>,
-                            ace_evaluate<T>, ace_couple<T>,   ace_products_backward<T>, ace_gradients<T>,
-                            ace_slopes<T>,   ace_columns<T>,  ace_jacobian<T>};
+constexpr AceKernels<T> ace{ace_scratch<T>,   ace_expand<T>,   ace_backward<T>,  ace_pack<T>,
+                            ace_unpack<T>,    ace_products<T>, ace_functions<T>, ace_drop_rounding<T>,
+                            ace_transpose<T>, ace_evaluate<T>, ace_couple<T>,    ace_products_backward<T>,
+                            ace_gradients<T>, ace_slopes<T>,   ace_columns<T>,   ace_jacobian<T>};
 
 extern const AceTables ace_kernels;
 const AceTables ace_kernels{ace<double>, ace<float>};

@@ -144,6 +144,9 @@ struct AceKernels {
     void (*products)(const AceProgram<T>& program, T* x);
     // All functions, [function][lane].
     void (*functions)(const AceProgram<T>& program, const T* x, T* values);
+    // For runs of these, of which `first` says where each begins and the last ends: the largest in each lane to
+    // sizes[run][lane], and zeros in place of what is below this share of it.
+    void (*drop_rounding)(std::int32_t n_runs, const std::int32_t* first, T share, T* values, T* sizes);
     // The first `used` lanes of these as rows.
     void (*transpose)(const T* values, std::int32_t n, std::int32_t used, T* const* rows);
     // values[lane] = the form, and its derivatives by X in `adjoint`, written entirely.

@@ -64,6 +64,27 @@ void ace_functions(const AceProgram<T>& program, const T* x, T* values) {
 }
 
 template <class T>
+void ace_drop_rounding(std::int32_t n_runs, const std::int32_t* first, T share, T* values, T* sizes) {
+    constexpr int W = ace_lanes<T>;
+    using V = Vec<T, W>;
+    const auto size_of = [](V value) { return value < T(0) ? -value : value; };
+    for (std::int32_t run = 0; run < n_runs; ++run) {
+        V largest{};
+        for (std::int32_t k = first[run]; k < first[run + 1]; ++k) {
+            const V size = size_of(load<T, W>(values + static_cast<std::size_t>(k) * W));
+            largest = size > largest ? size : largest;
+        }
+        store<T, W>(sizes + static_cast<std::size_t>(run) * W, largest);
+        const V least = largest * share;
+        for (std::int32_t k = first[run]; k < first[run + 1]; ++k) {
+            T* const place = values + static_cast<std::size_t>(k) * W;
+            const V value = load<T, W>(place);
+            store<T, W>(place, size_of(value) < least ? V{} : value);
+        }
+    }
+}
+
+template <class T>
 void ace_transpose(const T* values, std::int32_t n, std::int32_t used, T* const* rows) {
     constexpr std::int32_t L = ace_lanes<T>;
     constexpr int W = lanes<T>;

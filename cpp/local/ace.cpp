@@ -11,6 +11,8 @@ struct Ace<T>::Workspace {
     AceAround<T> around[ace_lanes<T>];
     AceGroups<T> groups; // the species of the structure
     AlignedVector<T> scratch, densities, x, values, features, adjoint;
+    AlignedVector<T> family_sizes; // of the features of each lane
+    std::vector<double> sizes;     // of runs of what was summed
     T* density[ace_lanes<T>];
     std::int32_t used = 0, chosen = 0; // lanes that are expanded; the centre that hooks are about
     bool packed = false, evaluated = false;
@@ -33,14 +35,18 @@ Ace<T>::Ace(const AceBasis& basis) : basis_(basis), model_(basis_), gradients_(b
     for (std::int32_t k = 0; k < basis_.n_functions(); ++k) {
         const auto feature = static_cast<std::size_t>(k);
         auto channels = basis_.channels_of(k);
-        if (families_.empty() || families_.back().channels != channels)
-            families_.push_back({{feature, feature + 1}, std::move(channels)});
+        const std::int32_t order = basis_.order_of(k);
+        if (families_.empty() || families_.back().channels != channels || families_.back().order != order)
+            families_.push_back({{feature, feature + 1}, std::move(channels), order});
         else
             families_.back().run.last = feature + 1;
     }
+    for (const Family& family : families_)
+        family_first_.push_back(static_cast<std::int32_t>(family.run.first));
+    family_first_.push_back(basis_.n_functions());
     for (std::int32_t kind = 0; kind < species().size(); ++kind) {
         std::vector<FeatureRun>& runs = touched_.emplace_back();
-        for (const auto& [run, channels] : families_) {
+        for (const auto& [run, channels, order] : families_) {
             if (std::none_of(channels.begin(), channels.end(), [&](std::int32_t c) { return basis_.has(c, kind); }))
                 continue;
             if (!runs.empty() && runs.back().last == run.first)
@@ -119,6 +125,10 @@ void Ace<T>::evaluate(Workspace& work) const {
     const std::size_t n = n_features();
     grow(work.values, n * ace_lanes<T>), grow(work.features, n * ace_lanes<T>);
     kernel.functions(model_.program(), work.x.data(), work.values.data());
+    // What symmetry forbids is nothing but rounding.
+    grow(work.family_sizes, families_.size() * ace_lanes<T>);
+    kernel.drop_rounding(static_cast<std::int32_t>(families_.size()), family_first_.data(),
+                         static_cast<T>(left_of_cancelling<T>), work.values.data(), work.family_sizes.data());
     T* rows[ace_lanes<T>];
     for (std::int32_t lane = 0; lane < ace_lanes<T>; ++lane)
         rows[lane] = work.features.data() + lane * n;
@@ -139,7 +149,7 @@ const std::vector<FeatureRun>& Ace<T>::present(Workspace& work) const {
         for (std::int32_t j = channels.first[c]; j < channels.first[c + 1]; ++j)
             work.has_channel[c] |= work.has_group[channels.input[j]];
     work.there.clear();
-    for (const auto& [run, needed] : families_)
+    for (const auto& [run, needed, order] : families_)
         if (std::all_of(needed.begin(), needed.end(), [&](std::int32_t c) { return work.has_channel[c]; }))
             work.there.push_back(run);
     return work.there;
@@ -162,7 +172,21 @@ const T* Ace<T>::sum(Workspace& work, std::int32_t n_slots, T* features, bool pa
         }
         to += run.length();
     }
+    work.sizes.clear();
+    for (std::size_t k = 0, at = 0; at < work.there.size(); ++k) {
+        if (families_[k].run.first != work.there[at].first)
+            continue;
+        double size = 0.0;
+        for (std::int32_t slot = n_slots > 1 ? 0 : work.chosen, left = n_slots; left > 0; ++slot, --left)
+            size += static_cast<double>(work.family_sizes[k * ace_lanes<T> + static_cast<std::size_t>(slot)]);
+        work.sizes.push_back(size), ++at;
+    }
     return features;
+}
+
+template <class T>
+const double* Ace<T>::sizes(const Workspace& work) const {
+    return work.sizes.data();
 }
 
 template <class T>

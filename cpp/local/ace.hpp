@@ -22,6 +22,7 @@ public:
     std::size_t n_features() const { return static_cast<std::size_t>(model_.program().n_functions); }
     const Species& species() const { return basis_.species(); }
     double cutoff() const { return basis_.arrays().cutoff; }
+    Rounding rounding() const { return Rounding::of_runs; }
 
     // Features that depend on atoms of a species, as [first, last) runs.
     const std::vector<FeatureRun>& touched(std::int32_t kind) const { return touched_[static_cast<std::size_t>(kind)]; }
@@ -36,6 +37,7 @@ public:
     void choose(Workspace& work, std::int32_t slot) const;
     const std::vector<FeatureRun>& present(Workspace& work) const;
     const T* sum(Workspace& work, std::int32_t n_slots, T* features, bool packed) const;
+    const double* sizes(const Workspace& work) const;
     void couple(Workspace& work, const T* const* cotangents) const;
     std::array<const double*, 3> backward(Workspace& work, const Site& site, const T* cotangent) const;
     void prepare(Workspace& work, const Site& site, T scale) const;
@@ -43,10 +45,11 @@ public:
     void gradient(Workspace& work, std::size_t neighbour, T* out, std::size_t stride) const;
 
 private:
-    // Features next to each other that are made of the same channels.
+    // Features next to each other that are products of as many densities, of the same channels.
     struct Family {
         FeatureRun run;
         std::vector<std::int32_t> channels;
+        std::int32_t order;
     };
 
     void pack(Workspace& work) const;
@@ -56,6 +59,7 @@ private:
     AceModel<T> model_;
     AceGradients<T> gradients_;
     std::vector<Family> families_;
+    std::vector<std::int32_t> family_first_; // feature of each, and of the end
     std::vector<std::vector<FeatureRun>> touched_;
 };
 

@@ -89,6 +89,12 @@ AceBasis::AceBasis(AceArrays arrays) : arrays_(std::move(arrays)), species_(arra
             "function_p and function_q must be indices of 1, A and the products");
 }
 
+std::int32_t AceBasis::order_of(std::int32_t function) const {
+    const auto factors = [&](std::int32_t x) { return x == 0 ? 0 : x <= n_a() ? 1 : 2; };
+    const auto term = static_cast<std::size_t>(arrays_.function_first[static_cast<std::size_t>(function)]);
+    return factors(arrays_.function_p[term]) + factors(arrays_.function_q[term]);
+}
+
 std::vector<std::int32_t> AceBasis::channels_of(std::int32_t function) const {
     std::vector<std::int32_t> channels;
     const std::int32_t per_channel = arrays_.n_max * n_lm();

@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from helpers.invariance import changed, crystals, molecules, rotated
 
-from atomprint.descriptors import ACSF, LMBTR, SOAP
+from atomprint.descriptors import ACE, ACSF, LMBTR, SOAP
 from atomprint.elements import ElementEmbedding
 from atomprint.pooling import LocalFeatures, Pooling
 
@@ -48,7 +48,25 @@ def test_what_is_only_small_stays():
     assert 0 < np.abs(X[X != 0]).min() < 1e-6 * np.abs(X).max()
 
 
-@pytest.mark.parametrize("local", [SOAP(**SMALL), ACSF(r_cut=4.0, g2_params=[[1, 1]], g4_params=[[0.1, 1, -1]])])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("pooling", [None, ("mean", "max")])
+def test_forbidden_couplings_are_zero_in_any_orientation(pooling, dtype):
+    """At places of cubic symmetry with inversion there is nothing of degree 1, 2 and 3."""
+    salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    ace = ACE(5.0, 3, 3, n_functions=200, species=["Na", "Cl"], pooling=pooling, dtype=dtype, periodic=True)
+    names = ace.get_feature_names_out()
+    degrees = [set(name.partition("l=")[2].split()[0].split(",")) for name in names]
+    forbidden = np.array([bool(some & {"1", "2", "3"}) for some in degrees])
+    for atoms in (salt, rotated(salt, np.random.default_rng(0))):
+        X = np.atleast_2d(ace.create(atoms))
+        assert (X[:, forbidden] == 0).all()
+        assert (X[:, ~forbidden] != 0).any()
+
+
+@pytest.mark.parametrize(
+    "local",
+    [SOAP(**SMALL), ACSF(r_cut=4.0, g2_params=[[1, 1]], g4_params=[[0.1, 1, -1]]), ACE(5.0, 3, 3, n_functions=100)],
+)
 def test_equal_atoms_have_no_spread(local):
     given = [rotated(bulk("Si", "diamond", 5.43, cubic=True), np.random.default_rng(0)), bulk("Si", "diamond", 5.43)]
     X = local.set_params(periodic=True, species=["Si"], pooling="std").create(given)

@@ -24,6 +24,7 @@ from atomprint.descriptors.ace_basis.radial import (
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.mixing import MixesSpecies
 from atomprint.layout import Axis, Block, Layout, symbols_of
+from atomprint.ragged import offsets_of
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_choice, check_filled, check_integer, check_length, check_real, check_species
@@ -99,7 +100,8 @@ class ACE(MixesSpecies):
     species, periodic, sparse
         As for :class:`SOAP`.
     dtype : {"float64", "float32"}
-        Precision of computation and result.
+        Precision of computation and result. In float32 features have errors of 5e-7 of the largest values that they
+        take, and contracted derivatives of 1e-6 of the largest.
     centers, pooling, n_jobs
         As for :class:`SOAP`.
 
@@ -107,6 +109,9 @@ class ACE(MixesSpecies):
     -----
     A centre is not its own neighbour, though its periodic images are, and an atom on a Cartesian centre counts nothing:
     it is nearer than ``inner``. For such a centre, of no species, lengths are those of two atoms of the neighbour's.
+
+    Terms that symmetry forbids are exact zeros: so is what is below 2^-44 (6e-14; 2^-22, 2e-7, in float32) of the
+    largest feature of as many factors of the same channels.
 
     Radial functions are tabulated to 1e-8 of the largest (float32: 1e-7), with two continuous derivatives.
 
@@ -272,6 +277,9 @@ class ACE(MixesSpecies):
 
     def _n_features(self) -> int:
         return self.basis().n_functions
+
+    def _cancelling(self) -> npt.NDArray[np.int64]:
+        return offsets_of(self._layout().sizes)
 
     def _layout(self) -> Layout:
         basis, names = self.basis(), self._channels()[1]

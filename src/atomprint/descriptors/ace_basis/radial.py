@@ -115,7 +115,7 @@ def radial_tables(radial: Radial, ranges: tuple[PairRange, ...], error: float) -
         n_cells = int(np.ceil(n_cells * min(4.0, max(1.1, 1.05 * (worst / error) ** (1 / 6)))))
     raise ValueError(
         f"radial: functions {radial.family!r} with n_max={radial.n_max}, r_cut={radial.r_cut:g} cannot be tabulated to "
-        f"a relative error of {error:.0e}: use a smaller n_max, or smoother functions"
+        f"a relative error of {error:.0e}: use a smaller n_max, smoother functions or a wider inner switch"
     )
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -11,7 +12,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from atomprint.descriptors import ACSF
 from atomprint.potentials import LabelledStructures, LinearPotential, read_labels
 from atomprint.potentials.comparison import GPA, Comparison, compare
-from atomprint.potentials.curves import DimerCurve, VolumeCurve
 from atomprint.potentials.report import PotentialReport
 from atomprint.potentials.run import fit_potential
 from atomprint.util.files import WholeFolder
@@ -65,27 +65,15 @@ def test_figures_are_those_of_the_errors():
     assert found.worst(1)[0][:2] == (1, "energy")
 
 
-def test_a_dip_inside_is_no_rise():
-    r = np.linspace(0.5, 4.0, 60)
-    well = 4 * ((2.2 / r) ** 12 - (2.2 / r) ** 6)
-    assert DimerCurve(("Cu", "Cu"), r, well, 2.6).rises_inside
-    hole = np.where(r < 1.2, well.max() * (r - 0.5), well)
-    assert not DimerCurve(("Cu", "Cu"), r, hole, 2.6).rises_inside
-    assert DimerCurve(("Cu", "Cu"), r, hole, None).rises_inside
-
-
-def test_a_second_well_under_pressure_is_a_hole():
-    v = np.linspace(4, 16, 61)
-    energy = (v / 10 - 1) ** 2
-    assert not VolumeCurve("Cu", v, energy, (10.0, 0.0)).has_hole
-    assert VolumeCurve("Cu", v, np.where(v < 5, -1.0, energy), (10.0, 0.0)).has_hole
-
-
 def test_the_report_says_what_is_to_be_known(run, tmp_path):
     report = run.report
     assert [comparison.title for comparison in report.comparisons] == ["cross-validation", "test set"]
     assert any("1 structure of the test set is in the training data as well" in text for text in report.warnings)
     assert [curve.pair for curve in report.dimers] == [("Cu", "Cu"), ("Cu", "Au"), ("Au", "Au")]
+    curve = report.dimers[0]
+    pairs = [Atoms("Cu2", [[0, 0, 0], [0, 0, d]], cell=[30] * 3, pbc=True) for d in (curve.distances[100], 12.0)]
+    near, far = run.potential.predict(pairs).energies
+    assert curve.energies[100] == pytest.approx(near - far, abs=1e-9)
     assert len(report.volumes) > 0
     assert report.speed.microseconds > 0
     with WholeFolder(tmp_path / "out", own=("potential.npz",)) as folder:

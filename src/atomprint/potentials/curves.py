@@ -8,9 +8,9 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from ase.data import chemical_symbols
 
+from atomprint.potentials.holes import dimer_energies
 from atomprint.potentials.labels import LabelledStructures
 from atomprint.structures import Batch, as_batch
 from atomprint.util.types import FloatArray
@@ -37,18 +37,6 @@ class DimerCurve:
     energies: FloatArray
     shortest: float | None
 
-    @property
-    def rises_inside(self) -> bool:
-        """Whether the energy rises all the way inside the well, or the shortest distance of the training data."""
-        if self.shortest is None:
-            return True
-        inner = self.energies[self.distances <= self.shortest]
-        near = self.distances[: len(inner)] >= 0.6 * self.shortest  # a bond may be shorter than those of the data
-        if not near.any():
-            return True
-        lowest = int(np.argmin(np.where(near, inner, np.inf)))
-        return bool((np.diff(inner[: lowest + 1]) < 0).all())
-
 
 @dataclass(frozen=True, eq=False)
 class VolumeCurve:
@@ -71,12 +59,6 @@ class VolumeCurve:
     energies: FloatArray
     known: tuple[float, float]
 
-    @property
-    def has_hole(self) -> bool:
-        """Whether compression beyond the minimum brings the energy down again below it."""
-        lowest = int(np.argmin(np.where(self.volumes > 0.6 * self.known[0], self.energies, np.inf)))
-        return bool((self.energies[:lowest] < self.energies[lowest]).any())
-
 
 def dimer_curves(
     potential: Any, shortest: dict[tuple[str, str], float], nearest: float = 0.3, n: int = 240
@@ -97,10 +79,10 @@ def dimer_curves(
     symbols = [chemical_symbols[z] for z in potential.model_.species]
     distances = np.linspace(nearest, potential.model_.cutoff + 0.3, n)
     found = []
-    size = 2.5 * distances[-1]  # of a cell in which images do not see each other, for descriptors that need one
+    numbers = {symbol: chemical_symbols.index(symbol) for symbol in symbols}
     for pair in combinations_with_replacement(symbols, 2):
-        dimers = [Atoms(pair, [[0, 0, 0], [0, 0, d]], cell=[size] * 3, pbc=True) for d in distances]
-        energies = _energies(potential, as_batch(dimers))
+        first, second = (numbers[symbol] for symbol in pair)
+        energies = dimer_energies(potential.model_.parts(), first, second, distances)
         found.append(DimerCurve(pair, distances, energies - energies[-1], shortest.get(pair)))
     return found
 

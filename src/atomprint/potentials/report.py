@@ -128,17 +128,6 @@ class PotentialReport:
         dimers = dimer_curves(potential, _shortest(potential))
         volumes = volume_curves(potential, labels)
         said = [*warnings, *model.summary.get("warnings", ())]
-        said += [
-            f"The energy of {'–'.join(curve.pair)} does not rise all the way inside "
-            f"{curve.shortest:.2f} Å, the shortest distance of the training data."
-            for curve in dimers
-            if not curve.rises_inside
-        ]
-        said += [
-            f"{curve.title}: compressed far enough, its energy falls below that of its minimum."
-            for curve in volumes
-            if curve.has_hole
-        ]
         return cls(
             title,
             potential,

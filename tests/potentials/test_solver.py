@@ -202,7 +202,7 @@ def test_the_choice_takes_what_is_given_and_finds_the_rest(problem):
     assert fixed == Hyperparameters(0.01, 0.05, fixed.sigma_stress, 2.0, 0.5)
     told = []
     chosen = Solver().choose(found, prior, lambda *step: told.append(step))
-    start = Hyperparameters(0.002, 0.05, chosen.sigma_stress, 0.3, 1.0)
+    start = Hyperparameters(0.002, 0.05, chosen.sigma_stress, 0.03, 1.0)
     losses = [np.log(held_out_errors(found, prior, hyper)).sum() for hyper in (chosen, start)]
     assert losses[0] <= losses[1]
     assert told[-1][1] == told[-1][2] > 3

@@ -23,8 +23,9 @@ from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 _TYPICAL = 0.95  # of errors are looked at, the smallest
+_WORTH = 0.03  # of the log of the product of errors, for more regularisation
 _FLOOR = 1e-4  # of the largest scale: columns that the data hardly see are held back by the prior
-_START = {"sigma_energy": 0.002, "regularisation": 0.3, "power": 1.0}
+_START = {"sigma_energy": 0.002, "regularisation": 0.03, "power": 1.0}
 _POWERS = (1.0, 2.0)
 _STEPS = {"regularisation": math.sqrt(10), "sigma_energy": 2.0}
 _RANGE = {"regularisation": (1e-4, 1e3), "sigma_energy": (1e-5, 0.1)}
@@ -202,7 +203,8 @@ class Solver(CheckedParameters):
         Expected error of the components of stresses, in eV/Å^3. Default: 0.05 GPa.
     regularisation : float, optional
         Factor of the prior, which holds ``regularisation * (1 + degree)^power`` times a coefficient near zero, in units
-        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.3 on.
+        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.03 on: the largest whose
+        errors are within 3 % of the best.
     power : float, optional
         How much more functions that vary fast are held back. Default: 1 or 2, chosen.
     n_folds : int
@@ -299,6 +301,13 @@ class Solver(CheckedParameters):
         if len(kinds) > 1 and ENERGY in kinds:  # else the ratio means nothing
             best = _climbed(best, "sigma_energy", loss, given)
             best = _climbed(best, "regularisation", loss, given)
+        # Where data are dense, much more of the prior costs nothing, and it is what there is where they are not.
+        limit = loss(best) + (_WORTH if self.criterion == "cross-validation" else 0.0)
+        while given["regularisation"] is None and best.regularisation < _RANGE["regularisation"][1]:
+            stronger = replace(best, regularisation=best.regularisation * _STEPS["regularisation"])
+            if loss(stronger) > limit:
+                break
+            best = stronger
         progress("choice", len(tried), len(tried))
         return best
 

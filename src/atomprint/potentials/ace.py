@@ -193,6 +193,9 @@ class PreparedExpansion:
         weights = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(len(self.species), -1)
         return CompiledPredictor(kind(self.ace._core_basis(), weights), self.species)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_rows"}
+
     def state(self) -> State:
         """Return the functions."""
         return {"ace": self.ace, "dtype": self.dtype}

@@ -166,7 +166,7 @@ class Model:
     def parts(self, coefficients: FloatArray | None = None) -> list[Any]:
         """Return what adds up to the energy: each has ``evaluate``, and ``prepare`` where it keeps something."""
         own = self.coefficients if coefficients is None else coefficients
-        core = [] if self.core is None else [self.core]
+        core = [] if self.core is None else [self.core.table()]
         return [*self.terms.predictors(own), *core, Offsets(self.references)]
 
     def state(self) -> State:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ase.data import chemical_symbols
 from atomprint.formats.judge import RADII
 from atomprint.neighbours import Pairs, find_pairs
 from atomprint.potentials import dense
+from atomprint.potentials.pair_table import PairTable
 from atomprint.structures import Batch, StructureError, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_species
 
@@ -38,6 +39,7 @@ _COULOMB = 14.3996454  # e^2 / (4 pi epsilon_0) in eV Å
 # it ends, and where the functions of the fit begin and where they are whole.
 ZBL_RANGE = (0.50, 1.00)
 INNER_RANGE = (0.70, 1.00)
+_KNOTS = 1001  # of tables: where ZBL begins to fade is one of them
 _SAME = 5e-3  # so much nearer is no news
 _WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of where functions are whole
 
@@ -258,6 +260,33 @@ class Repulsion:
         np.add.at(strain, found.structures, pull[:, :, None] * found.vectors[:, None, :])
         return energies, gradient, strain
 
+    def table(self) -> PairTable:
+        """Return this energy as the compiled core evaluates it, to 1e-8 of what nuclei without electrons have.
+
+        It tells the shortest distance in units of those below which :meth:`closer` finds something.
+        """
+        knots, ranges = {}, {}
+        for (i, a), (j, b) in combinations_with_replacement(enumerate(self.species), 2):
+            start, end = self.zbl_ranges[i, j]
+            r = np.linspace(0, end, _KNOTS)
+            inverse = (a**_POWER + b**_POWER) / _LENGTH
+            terms = np.array(_SHARES)[:, None] * np.exp(-np.outer(_DECAYS, r) * inverse)
+            q, q1, q2 = (
+                _COULOMB * a * b * (terms * (-np.array(_DECAYS)[:, None] * inverse) ** k).sum(axis=0) for k in range(3)
+            )
+            t = np.clip((r - start) / (end - start), 0, 1)
+            f, f1 = fading(r, start, end)
+            f2 = -60 * t * (1 - t) * (1 - 2 * t) / (end - start) ** 2
+            knots[a, b] = np.stack([q * f, q1 * f + q * f1, q2 * f + 2 * q1 * f1 + q * f2], axis=1)
+            ranges[a, b] = float(end)
+        return PairTable(self.species, knots, ranges, over_distance=True, known=self._limits())
+
+    def _limits(self) -> Floats:
+        """Return the distances below which atoms are nearer than in any of the training data."""
+        bonds = np.array([[RADII[a] + RADII[b] for b in self.species] for a in self.species])
+        limits: Floats = np.minimum(self.shortest, REACH * bonds) * (1 - _SAME)
+        return limits
+
     def closer(self, structures: Structures, n_jobs: int = 1) -> list[str]:
         """Return where atoms are nearer than those of the same two species in any of the training data.
 
@@ -284,8 +313,7 @@ class Repulsion:
         """
         batch = as_batch(structures, periodic=None)
         kinds = _kinds(self.species, batch)
-        bonds = np.array([[RADII[a] + RADII[b] for b in self.species] for a in self.species])
-        limits = np.minimum(self.shortest, REACH * bonds) * (1 - _SAME)
+        limits = self._limits()
         found = find_pairs(batch, float(limits.max()), check_n_jobs(n_jobs))
         first, second = _ends(batch, found, kinds)
         near = np.flatnonzero(found.distances < limits[first, second])
@@ -298,7 +326,9 @@ class Repulsion:
             seen.add(pair)
             one, other = (chemical_symbols[self.species[kind]] for kind in pair)
             known = self.shortest[pair]
-            have = f"at least {known:.3f} Å" if np.isfinite(known) else f"none within {REACH * bonds[pair]:.2f} Å"
+            have = (
+                f"at least {known:.3f} Å" if np.isfinite(known) else f"none within {limits[pair] / (1 - _SAME):.2f} Å"
+            )
             told.append(
                 f"structure {found.structures[at]}, atoms {found.first[at]} and {found.second[at]}: {one} and {other} "
                 f"are {found.distances[at]:.3f} Å apart, training data have {have}"

@@ -83,18 +83,6 @@ class Offsets:
         """Return energies of atoms, and derivatives that are zero."""
         return self.of(batch), np.zeros((len(batch.numbers), 3)), np.zeros((len(batch), 3, 3))
 
-    def prepare(self, batch: Batch, n_jobs: int = 1) -> _Still:
-        """Return the same for atoms that move."""
-        return _Still(self.evaluate(batch))
-
-
-class _Still:
-    def __init__(self, found: Evaluated) -> None:
-        self._found = found
-
-    def evaluate(self, positions: FloatArray, cells: FloatArray) -> Evaluated:
-        return self._found
-
 
 class Sum:
     """Several terms one after the other; it has the methods of one.
@@ -143,7 +131,7 @@ def evaluate_all(parts: Iterable[Any], batch: Batch, n_jobs: int = 1) -> Evaluat
 
 
 class Kept:
-    """Predictors and cores made ready for atoms that move.
+    """Predictors and cores made ready for atoms that move, one call at a time.
 
     Parameters
     ----------
@@ -153,21 +141,46 @@ class Kept:
         The atoms.
     n_jobs : int
         Number of threads.
+
+    Attributes
+    ----------
+    nearest : float
+        Shortest distance between atoms at the last call in units of those that a core knows; inf without a core.
     """
 
     def __init__(self, parts: Iterable[Any], batch: Batch, n_jobs: int = 1) -> None:
         self._parts: list[Callable[[FloatArray, FloatArray], Evaluated]] = []
+        self._kept: list[Any] = []
+        self._constants = np.zeros(len(batch.numbers))
+        self._n_structures = len(batch)
         for part in parts:
-            if hasattr(part, "prepare"):
-                self._parts.append(part.prepare(batch, n_jobs).evaluate)
+            if isinstance(part, Offsets):
+                self._constants += part.of(batch)
+            elif hasattr(part, "prepare"):
+                prepared = part.prepare(batch, n_jobs)
+                self._parts.append(prepared.evaluate)
+                if hasattr(prepared, "nearest"):
+                    self._kept.append(prepared)
             else:
                 self._parts.append(_moving(part, batch, n_jobs))
 
+    @property
+    def nearest(self) -> float:
+        """Shortest distance at the last call."""
+        return min((prepared.nearest for prepared in self._kept), default=float("inf"))
+
     def evaluate(self, positions: FloatArray, cells: FloatArray) -> Evaluated:
         """Return energies of atoms and their derivatives at these positions and cells."""
-        if len(self._parts) == 1:
-            return self._parts[0](positions, cells)
-        return _added(part(positions, cells) for part in self._parts)
+        if not self._parts:
+            return self._constants.copy(), np.zeros((len(self._constants), 3)), np.zeros((self._n_structures, 3, 3))
+        energies, gradient, strain = self._parts[0](positions, cells)
+        energies = energies + self._constants
+        for part in self._parts[1:]:
+            more = part(positions, cells)
+            energies += more[0]
+            gradient = gradient + more[1]
+            strain = strain + more[2]
+        return energies, gradient, strain
 
 
 def _moving(part: Any, batch: Batch, n_jobs: int) -> Callable[[FloatArray, FloatArray], Evaluated]:

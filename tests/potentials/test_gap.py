@@ -1,5 +1,7 @@
 """Sparse Gaussian processes on SOAP against sums written out in NumPy on the features themselves."""
 
+import pickle
+
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
@@ -258,8 +260,17 @@ def test_the_cutoff_follows_from_the_density():
         ({"soap": 3}, TypeError, "soap must be a SOAP or None, got int"),
         ({"soap": SOAP(4.0, cutoff_width=1.0), "r_cut": 4.0}, ValueError, "r_cut and soap cannot be combined"),
         ({"soap": SOAP(4.0)}, ValueError, "soap must have cutoff_width"),
-        ({"soap": SOAP(4.0, cutoff_width=1.0, average="inner")}, ValueError, "average must be 'off', got 'inner'"),
-        ({"soap": SOAP(4.0, cutoff_width=1.0, pooling="mean")}, ValueError, "pooling must be None, got 'mean'"),
+        (
+            {"soap": SOAP(4.0, cutoff_width=1.0, average="inner")},
+            ValueError,
+            "average must be 'off' for a SparseGP, got 'inner'",
+        ),
+        (
+            {"soap": SOAP(4.0, cutoff_width=1.0, species_embedding=np.ones((2, 1)))},
+            ValueError,
+            "embedding must be None",
+        ),
+        ({"soap": SOAP(4.0, cutoff_width=1.0, pooling="mean")}, ValueError, "pooling must be None for"),
     ],
 )
 def test_parameters_are_checked(parameters, error, rule):
@@ -324,6 +335,7 @@ def test_pairs_and_environments_add_up(tmp_path):
     assert np.abs(np.array(found.forces) - forces).mean() < 0.15 * np.abs(forces).mean()
     potential.save(tmp_path / "gap.npz")
     np.testing.assert_array_equal(load_potential(tmp_path / "gap.npz").predict(held).energies, found.energies)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(potential)).predict(held).energies, found.energies)
 
 
 def test_with_all_environments_it_is_the_process_of_scikit_learn():

@@ -151,8 +151,9 @@ class SparseGP(Potential):
                 f"r_cut and soap cannot be combined: soap has a cutoff of its own, got r_cut={self.r_cut!r}"
             )
         for name, needed in _PLAIN.items():
-            if (value := getattr(self.soap, name)) != needed:
-                raise ValueError(f"soap must have a row for each atom: {name} must be {needed!r}, got {value!r}")
+            value = getattr(self.soap, name)
+            if value is not None if needed is None else value != needed:
+                raise ValueError(f"soap: {name} must be {needed!r} for a SparseGP, got {value!r}")
         if self.soap.cutoff_width is None and not _fades(self.soap):
             raise ValueError("soap must have cutoff_width: without it energies jump where an atom passes the cutoff")
 
@@ -323,6 +324,10 @@ class PreparedSoapKernel:
         self.cutoff = float(soap._reach())
         self.degrees = np.zeros(self.n_functions)  # the kernel says what is smooth
         self._features = _Features(soap)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is compiled is made anew.
+        return PreparedSoapKernel, (self.soap, self.zeta, self.species, self.sparse, self.dtype)
 
     @cached_property
     def prior_factor(self) -> FloatArray:

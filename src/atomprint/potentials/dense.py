@@ -23,6 +23,7 @@ Near: TypeAlias = Mapping[tuple[int, int], float]
 Part: TypeAlias = tuple[FloatArray, FloatArray, Sequence[int]]
 """Cell (zeros for a molecule), positions and atomic numbers of a structure."""
 
+_TOGETHER = 128  # structures, whose pairs are in memory at a time
 _WIDE = 40.0  # Å: twice any cutoff
 
 Vectors: TypeAlias = Sequence[Sequence[float]]
@@ -194,15 +195,17 @@ def _scaled(
     if not periodic:
         parts = [(np.zeros((3, 3)), positions, numbers) for _, positions, numbers in parts]
     batch = _together(parts)
-    found = find_pairs(batch, 2.0)
-    start = batch.offsets[found.structures]
     table = np.zeros((119, 119))
     for (one, other), distance in near.items():
         table[one, other] = distance
-    limits = table[batch.numbers[start + found.first], batch.numbers[start + found.second]]
     closest, nearest = np.full(len(batch), np.inf), np.full(len(batch), np.inf)
-    np.minimum.at(closest, found.structures, found.distances)
-    np.minimum.at(nearest, found.structures, found.distances / limits)
+    for begin in range(0, len(batch), _TOGETHER):
+        part = batch[begin : begin + _TOGETHER]
+        found = find_pairs(part, 2.0)
+        start = part.offsets[found.structures]
+        limits = table[part.numbers[start + found.first], part.numbers[start + found.second]]
+        np.minimum.at(closest, begin + found.structures, found.distances)
+        np.minimum.at(nearest, begin + found.structures, found.distances / limits)
     # In the units that are drawn, atoms are about 1 Å apart.
     usable = np.flatnonzero((closest > 0.4) & np.isfinite(nearest) & (volumes > 0.1))[:count]
     scale = rng.uniform(*shares, len(usable)) / nearest[usable]

@@ -40,6 +40,7 @@ _COULOMB = 14.3996454  # e^2 / (4 pi epsilon_0) in eV Å
 ZBL_RANGE = (0.50, 1.00)
 INNER_RANGE = (0.70, 1.00)
 _KNOTS = 1001  # of tables: where ZBL begins to fade is one of them
+_TOGETHER = 128  # structures, whose pairs are in memory at a time
 _SAME = 5e-3  # so much nearer is no news
 _WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of where functions are whole
 
@@ -247,17 +248,21 @@ class Repulsion:
         """
         batch = as_batch(structures, periodic=None)
         kinds = _kinds(self.species, batch)
-        found = find_pairs(batch, self.r_cut, check_n_jobs(n_jobs))
-        first, second = _ends(batch, found, kinds)
-        energy, slope = self._of(first, second, found.distances)
-        pull = (0.5 * slope / found.distances)[:, None] * found.vectors
         energies, gradient = np.zeros(len(batch.numbers)), np.zeros((len(batch.numbers), 3))
-        start = batch.offsets[found.structures]
-        np.add.at(energies, start + found.first, 0.5 * energy)
-        np.add.at(gradient, start + found.second, pull)
-        np.add.at(gradient, start + found.first, -pull)
         strain = np.zeros((len(batch), 3, 3))
-        np.add.at(strain, found.structures, pull[:, :, None] * found.vectors[:, None, :])
+        n_threads = check_n_jobs(n_jobs)
+        for begin in range(0, len(batch), _TOGETHER):
+            part = batch[begin : begin + _TOGETHER]
+            atoms = slice(int(batch.offsets[begin]), int(batch.offsets[begin]) + len(part.numbers))
+            found = find_pairs(part, self.r_cut, n_threads)
+            first, second = _ends(part, found, kinds[atoms])
+            energy, slope = self._of(first, second, found.distances)
+            pull = (0.5 * slope / found.distances)[:, None] * found.vectors
+            start = part.offsets[found.structures]
+            np.add.at(energies[atoms], start + found.first, 0.5 * energy)
+            np.add.at(gradient[atoms], start + found.second, pull)
+            np.add.at(gradient[atoms], start + found.first, -pull)
+            np.add.at(strain, begin + found.structures, pull[:, :, None] * found.vectors[:, None, :])
         return energies, gradient, strain
 
     def table(self) -> PairTable:

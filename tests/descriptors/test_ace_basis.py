@@ -9,7 +9,7 @@ import pytest
 from scipy.special import sph_harm_y
 from scipy.stats import special_ortho_group
 
-from atomprint.descriptors.ace_basis.functions import ace_basis
+from atomprint.descriptors.ace_basis.functions import _Writer, ace_basis
 from atomprint.descriptors.ace_basis.radial import FAMILIES, PairRange, Radial, family_functions, radial_tables
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -104,6 +104,13 @@ def test_there_are_as_many_functions_of_every_multiset_as_group_theory_says_and_
     for own in found.values():
         singular = np.linalg.svd(values[:, own] / np.linalg.norm(values[:, own], axis=0), compute_uv=False)
         assert (singular > 1e-3).all()
+
+
+def test_products_of_high_degrees_have_all_their_functions():
+    factors = tuple((0, n, 13) for n in range(4))
+    writer = _Writer(1, 4, 13)
+    writer.add(factors, 0.0)
+    assert writer.basis().n_functions == round(by_characters([13] * 4, [1] * 4)) == 27
 
 
 @pytest.mark.parametrize("family", ["ChebExpCos", "ChebPow", "ChebLinear", "SBessel"])

@@ -107,6 +107,10 @@ class ACE(MixesSpecies):
 
     Notes
     -----
+    Features are ordered by the channels of their factors, and those of the same channels by degree. Names list n (from
+    1) and l of the factors; those of order 4 end with which factors are coupled to which degree, as there may be
+    several of the same n and l.
+
     A centre is not its own neighbour, though its periodic images are, and an atom on a Cartesian centre counts nothing:
     it is nearer than ``inner``. For such a centre, of no species, lengths are those of two atoms of the neighbour's.
 
@@ -271,6 +275,11 @@ class ACE(MixesSpecies):
         return _core_basis(
             self.basis(), species, radial, ranges, table_of.tobytes(), weights.tobytes(), weights.shape, error
         )
+
+    @property
+    def _has_gaps(self) -> bool:  # type: ignore[override]
+        """Whether species have blocks of features of their own."""
+        return self.species_embedding is None and self.channels == "full"
 
     def _calculator(self) -> Any:
         return _calculator(self._core_basis(), str(self._dtype()))

@@ -45,8 +45,9 @@ class LearnedEmbedding(CheckedParameters):
     other. All but the constant are scaled to a standard deviation of 1 over the elements of the training samples.
     Elements that do not occur there get vectors, too, after elements with similar properties.
 
-    Given to :class:`~atomprint.descriptors.SOAP` as ``species_embedding``, it is fitted with it: in a pipeline within a
-    cross-validation, to the training part alone. Recipes compute features once for all folds, and refuse it.
+    Given to :class:`~atomprint.descriptors.SOAP` or :class:`~atomprint.descriptors.ACE` as ``species_embedding``, it is
+    fitted with it: in a pipeline within a cross-validation, to the training part alone. Recipes compute features once
+    for all folds, and refuse it.
 
     Parameters
     ----------

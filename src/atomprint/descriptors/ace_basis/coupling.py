@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from atomprint.util.types import FloatArray
 
-_ROUNDING = 1e-13  # of couplings, all of which are at most 1; the smallest that are no zeros are above 1e-4
+_ROUNDING = 1e-13  # of couplings, all of which are at most 1
 
 
 @lru_cache(maxsize=4096)

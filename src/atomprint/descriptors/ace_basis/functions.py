@@ -36,9 +36,9 @@ _PAIRINGS: dict[int, tuple[_Pairing, ...]] = {
     3: (((0, 1), (2,)), ((0, 2), (1,)), ((1, 2), (0,))),
     4: (((0, 3), (1, 2)), ((0, 2), (1, 3)), ((0, 1), (2, 3))),
 }
-_N_POINTS = 24  # at which candidates are compared; more than there are candidates of a multiset that differ
-# What a candidate must leave, relative to itself, to be independent of others. Dependent ones leave rounding, 1e-13,
-# independent ones more than 1e-3. How many there are does not depend on it: that is counted.
+_SPARE_POINTS = 16  # at which candidates are compared, beyond as many as can be independent
+# What a candidate must leave, relative to itself, to be independent of others. Up to l = 20 dependent ones leave 1e-11
+# at most, which is rounding, and independent ones more than 1e-3. How many there are is counted, and not judged so.
 _INDEPENDENT = 1e-6
 _STEP = 0.25  # of degrees, where a number of functions is wanted
 _SLACK = 1e-9  # of degrees, which are sums of rounded numbers
@@ -119,7 +119,6 @@ def ace_basis(
     max_degree: tuple[float, ...],
     weight_l: float = 1.0,
     penalties: tuple[tuple[float, ...], ...] | None = None,
-    l_limits: tuple[int, ...] | None = None,
 ) -> AceBasis:
     """Choose invariants by their weighted total degree, and write the program that evaluates them.
 
@@ -133,8 +132,6 @@ def ace_basis(
         What a degree l counts against a radial index.
     penalties : tuple of tuple of float, optional
         What each channel adds to the degree in the functions of each order. Default: nothing.
-    l_limits : tuple of int, optional
-        Largest l of the factors in each order. Default: ``l_max``.
 
     Returns
     -------
@@ -149,7 +146,7 @@ def ace_basis(
             _labels(
                 n_channels,
                 n_max,
-                l_max if l_limits is None else min(l_max, l_limits[order - 1]),
+                l_max,
                 weight_l,
                 penalties[order - 1] if penalties is not None else (0.0,) * n_channels,
             ),
@@ -228,12 +225,14 @@ def _candidates(ls: tuple[int, ...], classes: tuple[int, ...]) -> tuple[tuple[_P
     ls, classes : tuple of int
         Degree of each factor, and the first factor that has the same label.
     """
+    couplings = [(pairing, sorted(_reach(ls, pairing[0]) & _reach(ls, pairing[1]))) for pairing in _PAIRINGS[len(ls)]]
+    n_points = min(len(degrees) for _, degrees in couplings) + _SPARE_POINTS
     rng = np.random.default_rng(0)
-    points = [rng.normal(size=(_N_POINTS, 2 * l + 1)) for l in ls]
+    points = [rng.normal(size=(n_points, 2 * l + 1)) for l in ls]
     points = [points[k] for k in classes]
     result = []
-    for left, right in _PAIRINGS[len(ls)]:
-        for l in sorted(_reach(ls, left) & _reach(ls, right)):
+    for (left, right), degrees in couplings:
+        for l in degrees:
             values = (_coupled(ls, left, points, l) * _coupled(ls, right, points, l)).sum(axis=1)
             size = np.linalg.norm(values)
             if size > _INDEPENDENT:
@@ -249,7 +248,7 @@ def _reach(ls: tuple[int, ...], places: tuple[int, ...]) -> set[int]:
 
 def _coupled(ls: tuple[int, ...], places: tuple[int, ...], points: list[FloatArray], l: int) -> FloatArray:
     if not places:
-        return np.ones((_N_POINTS, 1))
+        return np.ones((len(points[0]), 1))
     if len(places) == 1:
         return points[places[0]]
     a, b = places

@@ -23,7 +23,7 @@ from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 _TYPICAL = 0.95  # of errors are looked at, the smallest
-_WORTH = 0.03  # of the log of the product of errors, for more regularisation
+_WORTH = 0.03  # of the log of the product of errors: as good as no difference
 _FLOOR = 1e-4  # of the largest scale: columns that the data hardly see are held back by the prior
 _START = {"sigma_energy": 0.002, "regularisation": 0.03, "power": 1.0}
 _POWERS = (1.0, 2.0)
@@ -173,18 +173,23 @@ def held_out_errors(factors: Factors, prior: Prior, hyper: Hyperparameters) -> F
     extrapolated to when it is left out, by orders of magnitude that would outweigh everything. That of energies is per
     atom, in eV; of forces in eV/Å, of stresses in eV/Å^3.
     """
-    return errors_of(factors, [solve(factors, prior, hyper, fold).coefficients for fold in range(factors.n_folds)])
+    return errors_of(factors, _left_out(factors, prior, hyper))
 
 
-def errors_of(factors: Factors, coefficients: Sequence[FloatArray]) -> FloatArray:
-    """Return the errors of each fold with coefficients of its own, as :func:`held_out_errors` does."""
+def _left_out(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list[FloatArray]:
+    """Return the coefficients of the fits without each fold."""
+    return [solve(factors, prior, hyper, fold).coefficients for fold in range(factors.n_folds)]
+
+
+def errors_of(factors: Factors, coefficients: Sequence[FloatArray], share: float = _TYPICAL) -> FloatArray:
+    """Return the errors of each fold with coefficients of its own, as :func:`held_out_errors` does, of a share."""
     errors = [np.empty(len(samples.rows)) for samples in factors.samples]
     for fold, x in enumerate(coefficients):
         for kind, samples in enumerate(factors.samples):
             own = samples.folds == fold
             errors[kind][own] = np.abs(samples.rows[own] @ np.append(x, -1.0))
     errors[ENERGY] /= factors.samples[ENERGY].n_atoms
-    kept = [np.sort(array)[: math.ceil(_TYPICAL * len(array))] for array in errors]
+    kept = [np.sort(array)[: math.ceil(share * len(array))] for array in errors]
     return np.array([np.sqrt((array**2).mean()) if len(array) else np.nan for array in kept])
 
 
@@ -203,8 +208,8 @@ class Solver(CheckedParameters):
         Expected error of the components of stresses, in eV/Å^3. Default: 0.05 GPa.
     regularisation : float, optional
         Factor of the prior, which holds ``regularisation * (1 + degree)^power`` times a coefficient near zero, in units
-        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.03 on: the largest whose
-        errors are within 3 % of the best.
+        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.03 on; of those whose
+        errors are within 3 % of the best, the one that is best for what is unlike all other data.
     power : float, optional
         How much more functions that vary fast are held back. Default: 1 or 2, chosen.
     n_folds : int
@@ -282,17 +287,22 @@ class Solver(CheckedParameters):
         kinds = np.flatnonzero(counts)
         if factors.n_folds < 2 and self.criterion == "cross-validation":
             return best
-        tried: dict[Hyperparameters, float] = {}
+        tried: dict[Hyperparameters, tuple[float, float]] = {}
 
-        def loss(hyper: Hyperparameters) -> float:
+        def losses(hyper: Hyperparameters) -> tuple[float, float]:
+            """Return what is chosen by, and the same with what is unlike all other data."""
             if hyper not in tried:
                 progress("choice", len(tried), None)
                 if self.criterion == "evidence":
-                    tried[hyper] = -log_evidence(factors, prior, hyper)
+                    tried[hyper] = -log_evidence(factors, prior, hyper), 0.0
                 else:
-                    errors = held_out_errors(factors, prior, hyper)[kinds]
-                    tried[hyper] = float(np.log(np.maximum(errors, 1e-300)).sum())
+                    left_out = _left_out(factors, prior, hyper)
+                    typical, every = (errors_of(factors, left_out, share)[kinds] for share in (_TYPICAL, 1.0))
+                    tried[hyper] = _log_product(typical), _log_product(every)
             return tried[hyper]
+
+        def loss(hyper: Hyperparameters) -> float:
+            return losses(hyper)[0]
 
         if given["power"] is None and prior.degrees.any():  # else it means nothing
             best = min((_climbed(replace(best, power=p), "regularisation", loss, given) for p in _POWERS), key=loss)
@@ -301,15 +311,21 @@ class Solver(CheckedParameters):
         if len(kinds) > 1 and ENERGY in kinds:  # else the ratio means nothing
             best = _climbed(best, "sigma_energy", loss, given)
             best = _climbed(best, "regularisation", loss, given)
-        # Where data are dense, much more of the prior costs nothing, and it is what there is where they are not.
-        limit = loss(best) + (_WORTH if self.criterion == "cross-validation" else 0.0)
-        while given["regularisation"] is None and best.regularisation < _RANGE["regularisation"][1]:
-            stronger = replace(best, regularisation=best.regularisation * _STEPS["regularisation"])
-            if loss(stronger) > limit:
+        # Where data are dense, much more of the prior costs nothing: so what is unlike all other data decides.
+        equals = [best]
+        while given["regularisation"] is None and self.criterion == "cross-validation":
+            value = equals[-1].regularisation * _STEPS["regularisation"]
+            stronger = replace(best, regularisation=value)
+            if value > _RANGE["regularisation"][1] or loss(stronger) > loss(best) + _WORTH:
                 break
-            best = stronger
+            equals.append(stronger)
+        best = min(equals, key=lambda hyper: losses(hyper)[1])
         progress("choice", len(tried), len(tried))
         return best
+
+
+def _log_product(errors: FloatArray) -> float:
+    return float(np.log(np.maximum(errors, 1e-300)).sum())
 
 
 def _climbed(

@@ -15,6 +15,7 @@ Indices = npt.NDArray[np.intp]
 
 _SYMBOLS = frozenset(chemical_symbols[1:])
 _OPEN = ("X", "all")  # in keys: a centre of any element, any element at all
+_MANY = {2: "pairs", 3: "triples", 4: "quadruples"}
 _SHELL = 1.0  # Å
 _SECTOR = 30  # degrees
 
@@ -241,7 +242,7 @@ def _of_key(key: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for element in dict.fromkeys(elements):
         yield "elements", element
     if len(key) > 1 and elements:
-        yield f"species {'pairs' if len(key) == 2 else 'triples'}", "-".join(key)
+        yield f"species {_MANY[len(key)]}", "-".join(key)
 
 
 def of_centers(label: str) -> tuple[str, str]:

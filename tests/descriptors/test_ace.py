@@ -10,6 +10,7 @@ from scipy.special import sph_harm_y
 from atomprint.chemistry.elements import ElementEmbedding
 from atomprint.descriptors import ACE, LearnedEmbedding
 from atomprint.descriptors.ace import differences
+from atomprint.learn import feature_groups, meanings_of
 from atomprint.testing import check_derivatives
 
 
@@ -200,6 +201,11 @@ def test_names_say_channels_radial_indices_degrees_and_couplings_and_tell_all_ap
     assert names[0] == "ACE H n=1 l=0"
     assert "ACE H-O n=1,2 l=1,1" in names
     assert "ACE H-H-O-O n=1,2,1,1 l=0,0,0,0 12-34 L=0" in names
+    groups = feature_groups(meanings_of(ace))
+    assert {"elements", "body orders", "species pairs", "species triples", "species quadruples"} <= set(groups)
+    assert [names[k] for k in groups["body orders"]["2-body"]] == [
+        f"ACE {z} n={n} l=0" for z in "HO" for n in (1, 2, 3)
+    ]
     place = ace.get_location(["O", "H", "H"])
     assert all(name.startswith("ACE H-H-O n") for name in names[place])
     assert not any(name.startswith("ACE H-H-O n") for name in names[: place.start] + names[place.stop :])

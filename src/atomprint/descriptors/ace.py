@@ -301,7 +301,7 @@ class ACE(MixesSpecies):
             # Of fewer factors there is one invariant.
             couplings = [_coupling(*basis.couplings[k]) if len(channels) == MOST_ORDERS else "" for k in functions]
             axes = [
-                Axis("body orders", [""] * len(functions), [f"{len(channels)} neighbours"] * len(functions)),
+                Axis("body orders", [""] * len(functions), [f"{len(channels) + 1}-body"] * len(functions)),
                 Axis(
                     "radial channels",
                     ["n=" + ",".join(str(n + 1) for _, n, _ in each) for each in factors],

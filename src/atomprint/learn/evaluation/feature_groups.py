@@ -39,11 +39,11 @@ def feature_groups(features: Meanings | Iterable[str]) -> dict[str, Groups]:
           centre, for descriptors of centres;
         - "elements of centres": of the atoms pooled, with ``by_species`` or ``channels="species"``;
         - "channels of centres": other channels of the elements of the atoms pooled;
-        - "species pairs", "species triples": the combination of elements, in which "X" is the centre of LMBTR and
-          "all" any element;
+        - "species pairs", "species triples", "species quadruples": the combination of elements, in which "X" is the
+          centre of LMBTR and "all" any element;
         - "element channels": combinations of the channels of an embedding of the elements;
         - "radial channels" and "angular channels" (SOAP): n, from the centre to the cutoff, and l; features that couple
-          two radial channels are in both groups;
+          two radial channels are in both groups; of ACE the largest n and l of the factors, and "body orders";
         - "radial shells" (MBTR, LMBTR, ValleOganov with distances or inverse distances): distances in steps of 1 Å;
           "angles" (the same with angles or cosines): in steps of 30°;
         - "radial functions" and "angular functions" (ACSF): G1 to G3 and G4, G5 with their parameters;

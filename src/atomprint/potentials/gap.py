@@ -176,6 +176,9 @@ def _fades(soap: SOAP) -> bool:
 class SoapKernel:
     """A part of the energy: a sparse Gaussian process with the kernel (x.x')^zeta between atoms of one species.
 
+    It is not switched off where atoms are nearer than in the training set: normalised features are bounded there, and
+    so is the energy that a core adds to.
+
     Parameters
     ----------
     soap, r_cut, zeta, n_sparse, selection, dtype

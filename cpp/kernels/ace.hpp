@@ -156,9 +156,8 @@ struct AceKernels {
     // Add to the adjoints of A what those of D amount to.
     void (*products_backward)(const AceProgram<T>& program, const T* x, T* adjoint);
 
-    // The derivatives of the functions of the centre in one lane; `row` has room for X without lanes.
-    void (*gradients)(const AceGradientList<T>& list, std::int32_t size, const T* x, std::int32_t lane, T* row,
-                      T* values);
+    // The derivatives of the functions of the centres in the first `used` lanes: values[lane * stride + slot].
+    void (*gradients)(const AceGradientList<T>& list, const T* x, std::int32_t used, T* values, std::size_t stride);
     // Derivatives of the density of its group by the vector to each neighbour: columns of a matrix with rows
     // n (l_max + 1)^2 + lm, `stride` numbers each, in blocks [component][ace_lanes neighbours], zero beyond the last.
     void (*slopes)(const AceShape<T>& shape, const AceNeighbours<T>& neighbours, T* scratch, std::size_t stride,

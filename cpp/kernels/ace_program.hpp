@@ -152,16 +152,33 @@ void ace_products_backward(const AceProgram<T>& program, const T* x, T* adjoint)
 }
 
 template <class T>
-void ace_gradients(const AceGradientList<T>& list, std::int32_t size, const T* x, std::int32_t lane, T* row,
-                   T* values) {
-    for (std::int32_t k = 0; k < size; ++k)
-        row[k] = x[static_cast<std::size_t>(k) * ace_lanes<T> + lane];
+void ace_gradients(const AceGradientList<T>& list, const T* x, std::int32_t used, T* values, std::size_t stride) {
+    constexpr std::int32_t L = ace_lanes<T>;
+    constexpr int W = lanes<T>;
+    alignas(64) T block[static_cast<std::size_t>(W) * L]; // [slot][lane]
     const AceTerm<T>* term = list.terms;
-    for (std::int32_t s = 0; s < list.n_slots; ++s) {
-        T sum = T(0);
-        for (const AceTerm<T>* const end = list.terms + list.term_first[s + 1]; term != end; ++term)
-            sum += term->c * row[term->a] * row[term->b];
-        values[s] = sum;
+    for (std::int32_t first = 0; first < list.n_slots; first += W) {
+        const std::int32_t n = list.n_slots - first < W ? list.n_slots - first : W;
+        for (std::int32_t k = 0; k < n; ++k) {
+            AceRow<T> sum{};
+            for (const AceTerm<T>* const end = list.terms + list.term_first[first + k + 1]; term != end; ++term) {
+                const AceRow<T> a = ace_row(x, term->a), b = ace_row(x, term->b);
+                unroll<ace_parts<T>>([&](auto p) { sum.part[p] += (term->c * a.part[p]) * b.part[p]; });
+            }
+            ace_put(block, k, sum);
+        }
+        for (std::int32_t lane = 0; n == W && lane < used; lane += W) {
+            Vec<T, W> tile[W];
+            unroll<W>([&](auto k) { tile[k] = load<T, W>(block + k * L + lane); });
+            transpose<T, W>(tile);
+            unroll<W>([&](auto k) {
+                if (lane + k < used)
+                    store<T, W>(values + static_cast<std::size_t>(lane + k) * stride + first, tile[k]);
+            });
+        }
+        for (std::int32_t k = 0; n < W && k < n; ++k)
+            for (std::int32_t lane = 0; lane < used; ++lane)
+                values[static_cast<std::size_t>(lane) * stride + first + k] = block[k * L + lane];
     }
 }
 
@@ -203,16 +220,16 @@ void ace_columns(const AceColumns<T>& c, const T* slopes, std::size_t stride, st
     }
 }
 
-// C vectors of columns, from `slopes` on, for all functions: W of them at a time are turned into rows.
+// C vectors of columns, from `slopes` on, for all functions: some vectors of them at a time are turned into rows.
 template <class T, int C>
 void ace_jacobian_strip(const AceGradientList<T>& list, const T* values, const T* slopes, std::size_t stride, bool add,
                         T* const* rows) {
-    constexpr int W = lanes<T>;
+    constexpr int W = lanes<T>, F = 2, taken = F * W;
     using V = Vec<T, W>;
-    T block[static_cast<std::size_t>(W) * C * W];
-    for (std::int32_t first = 0; first < list.n_functions; first += W) {
-        const std::int32_t n = list.n_functions - first < W ? list.n_functions - first : W;
-        for (std::int32_t k = 0; k < W; ++k) {
+    alignas(64) T block[static_cast<std::size_t>(taken) * C * W];
+    for (std::int32_t first = 0; first < list.n_functions; first += taken) {
+        const std::int32_t n = list.n_functions - first < taken ? list.n_functions - first : taken;
+        for (std::int32_t k = 0; k < taken; ++k) {
             V sums[C];
             unroll<C>([&](auto c) { sums[c] = V{}; });
             if (k < n)
@@ -224,21 +241,26 @@ void ace_jacobian_strip(const AceGradientList<T>& list, const T* values, const T
             unroll<C>([&](auto c) { store<T, W>(block + static_cast<std::size_t>(k * C + c) * W, sums[c]); });
         }
         for (int c = 0; c < C; ++c) {
-            V tile[W];
-            unroll<W>([&](auto k) { tile[k] = load<T, W>(block + static_cast<std::size_t>(k * C + c) * W); });
-            transpose<T, W>(tile);
+            V tile[F][W];
+            unroll<F>([&](auto f) {
+                unroll<W>([&](auto k) {
+                    tile[f][k] = load<T, W>(block + static_cast<std::size_t>((f * W + k) * C + c) * W);
+                });
+                transpose<T, W>(tile[f]);
+            });
             unroll<W>([&](auto j) {
                 T* const row = rows[c * W + j];
                 if (!row)
                     return;
                 T* const to = row + first;
-                if (!add)
-                    store<T, W>(to, tile[j]);
-                else if (n == W)
-                    store<T, W>(to, load<T, W>(to) + tile[j]);
+                if (!add || n == taken)
+                    unroll<F>([&](auto f) {
+                        if (f * W < n)
+                            store<T, W>(to + f * W, add ? load<T, W>(to + f * W) + tile[f][j] : tile[f][j]);
+                    });
                 else
                     for (std::int32_t k = 0; k < n; ++k)
-                        to[k] += tile[j][static_cast<std::size_t>(k)];
+                        to[k] += block[static_cast<std::size_t>(k * C + c) * W + j];
             });
         }
     }
@@ -247,7 +269,7 @@ void ace_jacobian_strip(const AceGradientList<T>& list, const T* values, const T
 template <class T>
 void ace_jacobian(const AceGradientList<T>& list, const T* values, const T* slopes, std::size_t stride,
                   std::size_t n_columns, bool add, T* const* rows) {
-    constexpr int most = vector_registers > 16 ? 12 : 8;
+    constexpr int most = ace_parts<T> == 1 ? 4 : 8; // what is read again and again stays in the cache
     static constexpr auto strip = []<int... C>(std::integer_sequence<int, C...>) {
         return std::array{ace_jacobian_strip<T, C + 1>...};
     }(std::make_integer_sequence<int, most>{});

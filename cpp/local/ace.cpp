@@ -22,7 +22,7 @@ struct Ace<T>::Workspace {
     // For the derivatives of each feature: by A, and of the density by the vectors to some neighbours, in the form of
     // AceKernels::slopes.
     bool compact = false;
-    AlignedVector<T> row, slot_values, slopes, mixed, block;
+    AlignedVector<T> slot_values, slopes, mixed, block;
     std::size_t stride = 0;
     std::int64_t in_block = -1; // neighbours that `block` holds, by ace_lanes
 
@@ -47,7 +47,8 @@ Ace<T>::Ace(const AceBasis& basis) : basis_(basis), model_(basis_), gradients_(b
     for (std::int32_t kind = 0; kind < species().size(); ++kind) {
         std::vector<FeatureRun>& runs = touched_.emplace_back();
         for (const auto& [run, channels, order] : families_) {
-            if (std::none_of(channels.begin(), channels.end(), [&](std::int32_t c) { return basis_.has(c, kind); }))
+            if (std::none_of(channels.all.begin(), channels.all.end(),
+                             [&](std::int32_t c) { return basis_.has(c, kind); }))
                 continue;
             if (!runs.empty() && runs.back().last == run.first)
                 runs.back().last = run.last;
@@ -136,21 +137,22 @@ void Ace<T>::evaluate(Workspace& work) const {
     work.evaluated = true;
 }
 
-// Those of which no channel is empty.
+// Those that lack no channel.
 template <class T>
 const std::vector<FeatureRun>& Ace<T>::present(Workspace& work) const {
     work.has_group.assign(static_cast<std::size_t>(work.groups.size()), 0);
     for (std::int32_t slot = 0; slot < work.used; ++slot)
         for (const AceSegment<T>& segment : work.around[slot].segments)
             work.has_group[segment.group] = 1;
-    const AceMixing<T> channels = work.groups.channels();
-    work.has_channel.assign(static_cast<std::size_t>(channels.n_outputs), 0);
-    for (std::int32_t c = 0; c < channels.n_outputs; ++c)
-        for (std::int32_t j = channels.first[c]; j < channels.first[c + 1]; ++j)
-            work.has_channel[c] |= work.has_group[channels.input[j]];
+    const AceMixing<T> mixing = work.groups.channels();
+    work.has_channel.assign(static_cast<std::size_t>(mixing.n_outputs), 0);
+    for (std::int32_t c = 0; c < mixing.n_outputs; ++c)
+        for (std::int32_t j = mixing.first[c]; j < mixing.first[c + 1]; ++j)
+            work.has_channel[c] |= work.has_group[mixing.input[j]];
     work.there.clear();
-    for (const auto& [run, needed, order] : families_)
-        if (std::all_of(needed.begin(), needed.end(), [&](std::int32_t c) { return work.has_channel[c]; }))
+    for (const auto& [run, channels, order] : families_)
+        if (std::all_of(channels.needed.begin(), channels.needed.end(),
+                        [&](std::int32_t c) { return work.has_channel[c]; }))
             work.there.push_back(run);
     return work.there;
 }
@@ -216,10 +218,8 @@ void Ace<T>::prepare(Workspace& work, const Site&, T scale) const {
     pack(work);
     const auto& kernel = ace_kernels<T>();
     const AceGradientList<T> list = gradients_.list();
-    const auto size = static_cast<std::size_t>(model_.program().size());
-    grow(work.row, size), grow(work.slot_values, static_cast<std::size_t>(list.n_slots));
-    kernel.gradients(list, static_cast<std::int32_t>(size), work.x.data(), work.chosen, work.row.data(),
-                     work.slot_values.data());
+    grow(work.slot_values, static_cast<std::size_t>(list.n_slots));
+    kernel.gradients(list, work.x.data(), 1, work.slot_values.data(), 0); // one centre at a time is expanded
     for (std::int32_t s = 0; scale != T(1) && s < list.n_slots; ++s)
         work.slot_values[s] *= scale;
     const AceAround<T>& around = work.own();

@@ -48,7 +48,7 @@ private:
     // Features next to each other that are products of as many densities, of the same channels.
     struct Family {
         FeatureRun run;
-        std::vector<std::int32_t> channels;
+        AceBasis::Channels channels;
         std::int32_t order;
     };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -91,26 +92,43 @@ AceBasis::AceBasis(AceArrays arrays) : arrays_(std::move(arrays)), species_(arra
 
 std::int32_t AceBasis::order_of(std::int32_t function) const {
     const auto factors = [&](std::int32_t x) { return x == 0 ? 0 : x <= n_a() ? 1 : 2; };
-    const auto term = static_cast<std::size_t>(arrays_.function_first[static_cast<std::size_t>(function)]);
-    return factors(arrays_.function_p[term]) + factors(arrays_.function_q[term]);
+    std::int32_t order = 0;
+    for (std::int32_t t = arrays_.function_first[function]; t < arrays_.function_first[function + 1]; ++t)
+        order = std::max(order, factors(arrays_.function_p[t]) + factors(arrays_.function_q[t]));
+    return order;
 }
 
-std::vector<std::int32_t> AceBasis::channels_of(std::int32_t function) const {
-    std::vector<std::int32_t> channels;
+AceBasis::Channels AceBasis::channels_of(std::int32_t function) const {
+    using Set = std::set<std::int32_t>;
     const std::int32_t per_channel = arrays_.n_max * n_lm();
-    const auto add = [&](std::int32_t x) {
-        if (x > 0 && x <= n_a())
-            channels.push_back((x - 1) / per_channel);
-        const std::int32_t q = x - 1 - n_a();
-        for (std::int32_t t = q < 0 ? 0 : arrays_.product_first[q]; q >= 0 && t < arrays_.product_first[q + 1]; ++t)
-            for (const std::int32_t a : {arrays_.product_a[t], arrays_.product_b[t]})
-                channels.push_back(a / per_channel);
+    Set all;
+    // Channels of every term, each of which has those of both its factors.
+    const auto common = [&](const std::vector<std::int32_t>& first, std::int32_t k, const auto& of_term) {
+        Set needed;
+        for (std::int32_t t = first[k]; t < first[k + 1]; ++t) {
+            const Set own = of_term(t);
+            all.insert(own.begin(), own.end());
+            if (t == first[k])
+                needed = own;
+            std::erase_if(needed, [&](std::int32_t channel) { return !own.contains(channel); });
+        }
+        return needed;
     };
-    for (std::int32_t t = arrays_.function_first[function]; t < arrays_.function_first[function + 1]; ++t)
-        add(arrays_.function_p[t]), add(arrays_.function_q[t]);
-    std::sort(channels.begin(), channels.end());
-    channels.erase(std::unique(channels.begin(), channels.end()), channels.end());
-    return channels;
+    const auto of_x = [&](std::int32_t x) -> Set {
+        if (x == 0)
+            return {};
+        if (x <= n_a())
+            return {(x - 1) / per_channel};
+        return common(arrays_.product_first, x - 1 - n_a(), [&](std::int32_t t) {
+            return Set{arrays_.product_a[t] / per_channel, arrays_.product_b[t] / per_channel};
+        });
+    };
+    const Set needed = common(arrays_.function_first, function, [&](std::int32_t t) {
+        Set own = of_x(arrays_.function_p[t]);
+        own.merge(of_x(arrays_.function_q[t]));
+        return own;
+    });
+    return {{all.begin(), all.end()}, {needed.begin(), needed.end()}};
 }
 
 template <class T>

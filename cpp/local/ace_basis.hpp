@@ -45,10 +45,14 @@ public:
     std::int32_t n_a() const { return arrays_.n_channels * arrays_.n_max * n_lm(); }
     std::int32_t n_products() const { return static_cast<std::int32_t>(arrays_.product_first.size()) - 1; }
     std::int32_t n_functions() const { return static_cast<std::int32_t>(arrays_.function_first.size()) - 1; }
-    // How many A each term of a function is a product of.
+    // How many A the terms of a function are products of, at most.
     std::int32_t order_of(std::int32_t function) const;
-    // The channels whose A a function is made of.
-    std::vector<std::int32_t> channels_of(std::int32_t function) const;
+    // The channels whose A a function is made of, and those without any of which it is zero.
+    struct Channels {
+        std::vector<std::int32_t> all, needed;
+        bool operator==(const Channels&) const = default;
+    };
+    Channels channels_of(std::int32_t function) const;
     bool has(std::int32_t channel, std::int32_t kind) const {
         return arrays_.channels[static_cast<std::size_t>(channel * species_.size() + kind)] != 0.0;
     }

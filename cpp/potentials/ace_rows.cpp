@@ -27,7 +27,7 @@ struct AceRows::Workspace {
     // For derivatives, of one centre.
     std::vector<std::int32_t> atoms, place, place_of_neighbour;
     std::vector<double*> rows;
-    AlignedVector<double> row, slot_values, slopes, columns, weight, own;
+    AlignedVector<double> slot_values, slopes, columns, weight, own;
 };
 
 struct AceRows::Hooks {
@@ -77,6 +77,14 @@ struct AceRows::Hooks {
         }
     }
 
+    // Derivatives of the functions by A, for some centres.
+    void find_gradients(Workspace& work, std::int32_t used) const {
+        const AceGradientList<double> list = rows.gradients_.list();
+        const std::size_t stride = whole_blocks(static_cast<std::size_t>(list.n_slots));
+        grow(work.slot_values, stride * lanes);
+        ace_kernels<double>().gradients(list, work.x.data(), used, work.slot_values.data(), stride);
+    }
+
     // Number the atoms that are neighbours of a centre other than itself; returns whether each is there once.
     bool number_atoms(Workspace& work, const Site& at, const AceAround<double>& around) const {
         work.atoms.clear();
@@ -105,10 +113,6 @@ struct AceRows::Hooks {
         const AceModel<double>& model = rows.model_;
         const AceAround<double>& around = work.around[lane];
         const AceGradientList<double> list = rows.gradients_.list();
-        const std::int32_t size = model.program().size();
-        grow(work.row, static_cast<std::size_t>(size)), grow(work.slot_values, static_cast<std::size_t>(list.n_slots));
-        kernel.gradients(list, size, work.x.data(), lane, work.row.data(), work.slot_values.data());
-
         const std::size_t slope_stride = 3 * whole_blocks(around.n);
         const auto n_rows = static_cast<std::size_t>(model.shape().n_max * model.shape().n_lm());
         grow(work.slopes, n_rows * slope_stride);
@@ -151,8 +155,8 @@ struct AceRows::Hooks {
         }
         for (std::size_t v = 0; v < 6; ++v)
             work.rows[3 * m + 3 + v] = forces + (3 * n_atoms + v) * stride;
-        kernel.jacobian(list, work.slot_values.data(), work.columns.data(), n_columns, n_columns, true,
-                        work.rows.data());
+        kernel.jacobian(list, work.slot_values.data() + lane * whole_blocks(static_cast<std::size_t>(list.n_slots)),
+                        work.columns.data(), n_columns, n_columns, true, work.rows.data());
     }
 };
 
@@ -202,6 +206,7 @@ void AceRows::rows(const Batch& batch, int n_threads, double* out, std::size_t s
                        for (std::size_t row = 1; row < 7 + 3 * n_atoms; ++row)
                            std::fill_n(own_rows + row * stride, n_columns(), 0.0);
                    }
+                   hooks.find_gradients(work, used);
                    for (std::int32_t lane = 0; lane < used; ++lane) {
                        const Site at = site(first + lane);
                        const auto column = static_cast<std::size_t>(at.kinds[at.atom]) * n_functions;

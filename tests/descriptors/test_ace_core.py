@@ -224,6 +224,22 @@ def test_rows_of_a_fit_are_derivatives_of_the_features(name, isa):
     np.testing.assert_allclose(sums, [rows[0] for rows in expected], rtol=1e-12, atol=scale)
 
 
+def test_a_function_is_there_while_any_of_its_terms_is():
+    a = 4  # numbers of a channel
+    nothing, terms = np.zeros(0, np.int32), np.array([1, 1 + a, 1], np.int32)
+    basis = _core.AceBasis(
+        species=NUMBERS, cutoff=3.0, n_max=1, l_max=1, tables=np.ones((1, 1, 6, 1)),
+        table_of=np.zeros((3, 2), np.int32), channels=np.eye(2), product_first=np.zeros(1, np.int32),
+        product_a=nothing, product_b=nothing, product_c=np.zeros(0), function_first=np.array([0, 2, 3, 3], np.int32),
+        function_p=np.array([0, 0, 1 + a], np.int32), function_q=terms, function_c=np.ones(3),
+    )  # fmt: skip
+    batch = as_batch(Atoms("CSi", [[0, 0, 0], [0, 0, 1.5]]), periodic=None)
+    out, value = np.empty((2, 3)), np.polyval(np.ones(6), 0.5)  # of a table with one cell
+    _core.Ace64(basis).compute(batch.core(), _core.Centers(batch.positions, np.array([0, 1]), np.array([0, 2])), out, 1)
+    np.testing.assert_allclose(out, [[value, 0, 0], [value, 0, 0]])
+    np.testing.assert_array_equal(_core.Ace64(basis).touched(0), [0, 1])
+
+
 def test_arrays_that_do_not_fit_are_refused():
     basis = ace_basis(1, 2, 1, (1, 2, 2, 2))
     given = {

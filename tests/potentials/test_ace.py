@@ -145,8 +145,8 @@ def test_sizes_and_cutoffs_follow_the_data():
             species = tuple(np.unique(batch.numbers).tolist())
             term = ClusterExpansion(size, 4.0, None).prepare(Training(batch, species))
             n[size, symbols] = term.n_functions / len(species)
-    assert 250 < n["small", "Cu"] < 350
-    assert 950 < n["medium", "Cu"] < 1250
+    assert 300 < n["small", "Cu"] < 500
+    assert 1300 < n["medium", "Cu"] < 1700
     assert 600 < n["medium", "CuAu"] <= 750
     assert 60 < n[80, "Cu"] < 100
     assert typical_cutoff(as_batch(bulk("Cu")), 30) == pytest.approx(4.5, abs=0.2)

@@ -22,10 +22,10 @@ from atomprint.util.validation import check_choice, check_integer, check_length
 
 __all__ = ["LinearACE"]
 
-SIZES = {"small": 300, "medium": 1100, "large": 2500}
-"""About how many functions there are for one species; for n species these, divided by ``n ** _SPECIES_POWER``, each."""
+SIZES = {"small": 400, "medium": 1500, "large": 3000}
+"""About how many functions there are in all, shared out among the species, each of which has a sixth at least."""
 
-_SPECIES_POWER = 0.56  # 746 functions for each of two species
+_MOST_SHARES = 6
 _N_MAX, _L_MAX = 10, 4
 
 _NEIGHBOURS = 30  # within the cutoff, on average
@@ -42,8 +42,8 @@ class LinearACE(Potential):
     Parameters
     ----------
     size : {"small", "medium", "large"} or int
-        About how many functions each species has: 300, 1100 or 2500 for one species, less for each of several (for two,
-        two thirds), or this number. More take longer and need more data.
+        About how many functions there are: 400, 1500 or 3000 in all, shared out among the species (up to six), or this
+        number for each species. More take longer and need more data.
     r_cut : float, optional
         Cutoff in Å. Default: such that about 30 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules.
     ace : ACE, optional
@@ -135,7 +135,8 @@ class ClusterExpansion:
         if self.ace is not None:
             given = {**self.ace.get_params(), "dtype": "float64", "periodic": "auto"}
         else:
-            n = SIZES[self.size] / len(species) ** _SPECIES_POWER if isinstance(self.size, str) else int(self.size)
+            shares = min(len(species), _MOST_SHARES)
+            n = SIZES[self.size] / shares if isinstance(self.size, str) else int(self.size)
             r_cut = typical_cutoff(training.structures, _NEIGHBOURS) if self.r_cut is None else float(self.r_cut)
             given = {"r_cut": r_cut, "n_max": _N_MAX, "l_max": _L_MAX, "n_functions": max(1, round(n))}
         r_cut = given["r_cut"]

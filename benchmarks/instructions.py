@@ -53,7 +53,7 @@ def workloads() -> dict[str, Callable[[], Callable[[], Any]]]:
     from ase.collections import g2
     from structures import FUNCTIONS, MBTR_ANGLES, MBTR_PAIRS, MOLECULES, NACL, SI, organic_molecules, rattled
 
-    from atomprint.descriptors import ACSF, LMBTR, MBTR, SOAP, CoulombMatrix, EwaldSumMatrix, SineMatrix
+    from atomprint.descriptors import ACE, ACSF, LMBTR, MBTR, SOAP, CoulombMatrix, EwaldSumMatrix, SineMatrix
     from atomprint.elements import ElementEmbedding
     from atomprint.neighbours import pairs
     from atomprint.structures import read_batch
@@ -85,6 +85,8 @@ def workloads() -> dict[str, Callable[[], Callable[[], Any]]]:
         "soap-si": (SOAP(**SI), si),
         "soap-si-float32": (SOAP(**SI, dtype="float32"), si),
         "soap-perovskites-embedded": (SOAP(**NACL | embedded | {"r_cut": 5.0}, average="outer"), perovskites),
+        "ace-si": (ACE(r_cut=5.0, n_functions=300, species=["Si"]), si),
+        "ace-nacl": (ACE(r_cut=5.0, n_functions=300, species=["Na", "Cl"]), nacl),
         "acsf-molecules": (ACSF(**FUNCTIONS), molecules),
         "mbtr-one-molecule": (MBTR(**MBTR_PAIRS), water),
         "mbtr-pairs": (MBTR(**MBTR_PAIRS), molecules),

@@ -11,8 +11,9 @@ from ase.io import read, write
 from typer.testing import CliRunner
 
 from atomprint.cli.app import app
+from atomprint.potentials import load_potential
 
-SMALL = ("-s", "n_functions=40", "-s", "n_max=4", "-s", "l_max=2", "--jobs", "1")
+SMALL = ("-s", "size=40", "--jobs", "1")
 
 
 def run(*arguments, code=0):
@@ -69,6 +70,14 @@ def test_figures_are_the_same_with_the_loaded_model(place, tmp_path):
     assert len(found) == 6
     assert {"known_forces", "predicted_forces"} <= set(found[0].arrays)
     run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.txt", code=1)
+
+
+def test_gaussian_processes_are_fitted_too(place, tmp_path):
+    small = ("-s", "n_sparse=10", "--cutoff", 4.0, "--jobs", 1)
+    said = run("fit", place / "train.extxyz", "--model", "gap", "-o", tmp_path / "gap", *small)
+    assert "cross-validation" in said
+    assert "SparseGP" in run("info", tmp_path / "gap")
+    assert load_potential(tmp_path / "gap" / "potential.npz").get_params()["r_cut"] == 4.0
 
 
 def test_errors_name_options_in_place_of_arguments(place, tmp_path):
@@ -130,7 +139,7 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
         (("fit", "nothing.extxyz"), "no such file"),
         (("fit", "train.extxyz", "--forces-key", "dft_forces"), "no key 'dft_forces': there are"),
         (("fit", "train.extxyz", "--model", "nn"), "--model must be"),
-        (("fit", "train.extxyz", "-s", "n_functons=3"), "n_functions"),
+        (("fit", "train.extxyz", "-s", "sise=3"), "size"),
         (("fit", "train.extxyz", "--reference", "Cu"), "--reference must be like Si=-0.81"),
         (("fit", "train.extxyz", "--test", "gold.extxyz"), "the test set has Au, which the training data do not have"),
         (("evaluate", "gold.extxyz", "-m", "out"), "Au"),

@@ -54,7 +54,9 @@ def fit(
     data: Annotated[
         list[Path], typer.Argument(help="Structures with energies, forces or stresses: extxyz, ASE's trajectories …")
     ],
-    model: Annotated[str, typer.Option("--model", help="ace.")] = "ace",
+    model: Annotated[
+        str, typer.Option("--model", help="ace: linear atomic cluster expansion; gap: sparse Gaussian process.")
+    ] = "ace",
     test: Annotated[
         list[Path] | None,
         typer.Option("--test", help="Structures to test on, which are not fitted to; may be repeated."),
@@ -74,7 +76,7 @@ def fit(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="PARAMETER=VALUE", help="Another parameter of the model, such as n_max=6."),
+        typer.Option("--set", "-s", metavar="PARAMETER=VALUE", help="Another parameter, such as size=large."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")] = 0,
     jobs: Jobs = None,
@@ -338,29 +340,24 @@ def md(
 
 def _made(model: str, cutoff: float | None, references: Any, changes: Sequence[str], seed: int, jobs: int) -> Potential:
     """Return a potential with parameters, not fitted."""
-    from atomprint.descriptors import ACE
-    from atomprint.potentials import LinearPotential, Solver
+    from atomprint.potentials import LinearACE, Solver, SparseGP
 
-    check_choice("--model", model, ("ace",))
-    made = LinearPotential(
-        ACE(r_cut=5.0 if cutoff is None else cutoff),
-        references=references,
-        solver=Solver(random_state=seed),
-        n_jobs=jobs,
-    )
-    own = "descriptor__"
-    names = [name.removeprefix(own) for name in made.get_params() if name.startswith(own)]
-    given: dict[str, Any] = {}
+    kinds: dict[str, Any] = {"ace": LinearACE, "gap": SparseGP}
+    kind = kinds[check_choice("--model", model, tuple(kinds))]
+    common: dict[str, Any] = {"references": references, "solver": Solver(random_state=seed), "n_jobs": jobs}
+    given: dict[str, Any] = {"r_cut": cutoff}
+    names = [name for name in kind._get_param_names() if name not in {*common, "r_cut", "ace", "soap"}]
     for change in changes:
         name, sign, text = change.partition("=")
         if not sign or name not in names:
             listed = ", ".join(f"{each}=…" for each in names)
             raise ValueError(f"--set must be one of {listed}, got {change!r}{meant(name, names)}")
         try:
-            given[own + name] = json.loads(text)
+            given[name] = json.loads(text)
         except ValueError:
-            given[own + name] = text
-    return made.set_params(**given)
+            given[name] = text
+    made: Potential = kind(**given, **common)
+    return made
 
 
 def _references(given: Sequence[str] | None) -> Any:

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -347,3 +348,26 @@ LinearPotential(SOAP(r_cut=5.0, n_max=4, l_max=2, periodic=True), repulsion=Fals
     frames = argon(4, seed=50)
     np.testing.assert_array_equal(potential.predict(frames).energies, expected.predict(frames).energies)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"sparse": True}, "descriptor must have sparse=False"), ({"centers": [0]}, "descriptor must have centers=None")],
+)
+def test_descriptors_that_are_no_sums_over_atoms_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        LinearPotential(SOAP(**SMALL, **given))
+
+
+def test_a_checkpoint_that_cannot_be_is_told_before_the_work(tmp_path):
+    for path in (tmp_path, tmp_path / "none" / "fit.checkpoint"):
+        with pytest.raises(ValueError, match="checkpoint must be a file in a folder that is there"):
+            LinearPotential(SOAP(**SMALL)).fit(argon(2), checkpoint=path)
+
+
+def test_isolated_atoms_alone_are_fitted_to_their_energies():
+    alone = LabelledStructures.of([Atoms("Ar"), Atoms("Ne")], energies=[-3.0, -2.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        potential = LinearPotential(SOAP(r_cut=4.0, n_max=2, l_max=1), repulsion=False).fit(alone)
+    np.testing.assert_allclose(potential.predict([Atoms("Ne"), Atoms("Ar")]).energies, [-2.0, -3.0])

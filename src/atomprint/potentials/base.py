@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
@@ -295,6 +296,8 @@ class Potential(CheckedParameters):
         """
         self._validate()
         solver = Solver() if self.solver is None else self.solver
+        if checkpoint is not None and (Path(checkpoint).is_dir() or not Path(checkpoint).absolute().parent.is_dir()):
+            raise ValueError(f"checkpoint must be a file in a folder that is there, got {str(checkpoint)!r}")
         labels = read_labels(
             structures,
             energy_key=energy_key,

@@ -72,6 +72,9 @@ class LinearPotential(Potential):
         super()._validate()
         if not isinstance(self.descriptor, Descriptor):
             raise TypeError(f"descriptor must be a Descriptor of atomprint, got {type(self.descriptor).__name__}")
+        for name, needed in (("sparse", False), ("centers", None)):
+            if (value := getattr(self.descriptor, name, needed)) is not needed:
+                raise ValueError(f"descriptor must have {name}={needed!r}, for all atoms of a structure, got {value!r}")
 
     def _terms(self) -> list[Term]:
         return [DescriptorTerm(self.descriptor)]

@@ -152,7 +152,7 @@ class ClusterExpansion:
         return PreparedExpansion(ACE(**{**given, "species": list(species), "inner": inner or None}), self.dtype)
 
 
-@public("ClusterExpansion", version=1)
+@public("PreparedExpansion", version=1)
 class PreparedExpansion:
     """A linear cluster expansion whose functions are settled; a :class:`~atomprint.potentials.terms.PreparedTerm`.
 

@@ -296,7 +296,7 @@ def _basis(features: FloatArray) -> FloatArray:
     return np.ascontiguousarray(vectors[:, :count])
 
 
-@public("SoapKernel", version=1)
+@public("PreparedSoapKernel", version=1)
 class PreparedSoapKernel:
     """:class:`SoapKernel` with its sparse points. A function is the sum of the kernels of all atoms with one of them.
 

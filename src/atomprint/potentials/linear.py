@@ -99,7 +99,7 @@ class DescriptorTerm:
         return PreparedDescriptor(descriptor, training.species)
 
 
-@public("DescriptorTerm", version=1)
+@public("PreparedDescriptor", version=1)
 class PreparedDescriptor:
     """Such a term whose functions are settled; a :class:`~atomprint.potentials.terms.PreparedTerm`.
 

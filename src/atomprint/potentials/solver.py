@@ -193,7 +193,7 @@ def errors_of(factors: Factors, coefficients: Sequence[FloatArray], share: float
     return np.array([np.sqrt((array**2).mean()) if len(array) else np.nan for array in kept])
 
 
-@public("PotentialSolver", version=1)
+@public("Solver", version=1)
 class Solver(CheckedParameters):
     """How the coefficients of a potential are found.
 

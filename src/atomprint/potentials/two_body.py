@@ -97,7 +97,7 @@ def _step(r: FloatArray, start: float, end: float) -> tuple[FloatArray, FloatArr
     return value, 30 * t**2 * (1 - t) ** 2 / width, 60 * t * (1 - t) * (1 - 2 * t) / width**2
 
 
-@public("PairKernel", version=1)
+@public("PreparedPairKernel", version=1)
 class PreparedPairKernel:
     """:class:`PairKernel` with its sparse distances; a :class:`~atomprint.potentials.terms.PreparedTerm`.
 

@@ -189,9 +189,9 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
     [
         (
             {"type": "SOPA"},
-            r"features.mine.type must be one of 'ACSF', .* import path such as .*: did you mean 'SOAP'\?",
+            r"features.mine.type must be one of 'ACE', 'ACSF', .* import path such as .*: did you mean 'SOAP'\?",
         ),
-        ({"type": "Descriptor"}, "must be one of 'ACSF'"),
+        ({"type": "Descriptor"}, "must be one of 'ACE', 'ACSF'"),
         ({"type": "nowhere.Mine"}, "features.mine.type 'nowhere.Mine' cannot be imported: No module named 'nowhere'"),
         ({"type": "sklearn.base.clone"}, "features.mine.type 'sklearn.base.clone' must be a class with get_params"),
         (

@@ -95,6 +95,24 @@ def test_nothing_is_said_of_what_is_not_there(potential, atoms):
         assert np.isfinite(atoms.get_forces()).all()
 
 
+@pytest.mark.parametrize("drift", [1e9, np.inf])
+def test_atoms_that_are_too_far_away_are_refused(atoms, drift):
+    atoms.get_forces()
+    atoms.positions += drift  # all together, which changes no neighbours
+    with pytest.raises(ValueError, match="atom 0: position must be finite and within 1e7 Å"):
+        atoms.get_forces()
+
+
+def test_atoms_on_top_of_each_other_are_an_error(atoms):
+    atoms.get_forces()
+    for _ in range(2):
+        atoms.positions[1] = atoms.positions[0]
+        with pytest.raises(StructureError, match="atoms 0 and 1: atoms must not coincide"):
+            atoms.get_forces()
+        atoms.positions[1, 0] += 1.0
+        assert np.isfinite(atoms.get_forces()).all()
+
+
 @pytest.mark.filterwarnings("default")
 def test_atoms_that_come_too_near_are_told_once(potential):
     known = potential.model_.known.shortest[0, 0]

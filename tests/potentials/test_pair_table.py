@@ -158,6 +158,7 @@ def test_a_species_that_is_not_known_is_named(table):
     ("positions", "cells", "rule"),
     [
         (np.full((2, 3), np.nan), np.eye(3)[None] * 5, "positions and cell must be finite"),
+        (np.full((2, 3), 1e9), np.eye(3)[None] * 5, "positions and cell must be finite and within 1e7 Å"),
         (np.zeros((3, 3)), np.eye(3)[None] * 5, "must be those of the structures that were prepared"),
         (np.array([[0, 0, 0], [1.0, 1, 1]]), np.zeros((1, 3, 3)), "cell must have a non-zero volume"),
     ],

@@ -11,6 +11,8 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 
 from atomprint.potentials.sums import Kept
 
+_FARTHEST = 1e7  # Å
+_COINCIDENT = 0.01  # of the shortest distance of the training data
 _VOIGT = np.array([0, 4, 8, 5, 2, 1])  # xx, yy, zz, yz, xz, xy of a matrix of nine numbers
 
 
@@ -123,13 +125,14 @@ class PotentialCalculator(Calculator):
         try:
             energies, gradient, strain = self._kept.evaluate(positions, cell.reshape(1, 3, 3))
         except ValueError:
-            if np.isfinite(positions).all() and np.isfinite(cell).all():
+            near = (abs(positions) <= _FARTHEST).all(axis=1)
+            if near.all() and (abs(cell) <= _FARTHEST).all():
                 raise
-            atom = int(np.argmin(np.isfinite(positions).all(axis=1)))
+            atom = int(np.argmin(near))
             got = f"got {positions[atom].tolist()} in the cell {cell.tolist()}"
-            raise ValueError(f"atom {atom}: position must be finite, {got}") from None
-        if self._kept.nearest < 1 and not self._told:
-            self._told = self.potential._fitted().known.warn_closer(atoms)
+            raise ValueError(f"atom {atom}: position must be finite and within 1e7 Å, {got}") from None
+        if self._kept.nearest < 1 and not (self._told and self._kept.nearest > _COINCIDENT):  # where that is an error
+            self._told |= self.potential._fitted().known.warn_closer(atoms)
         energy = float(energies.sum())
         self.results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": -gradient}
         (a, b, c), (d, e, f), (g, h, i) = cell.tolist()

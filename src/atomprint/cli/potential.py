@@ -93,7 +93,7 @@ def fit(
         options = {name: _as_key(key) for name, key in keys.items()}
         options |= {"stress_convention": stress_convention, "config_key": config_key}
         options["max_force"] = None if max_force == float("inf") else max_force
-        potential = _made(model, cutoff, _references(reference), changes or (), seed, -1 if jobs is None else jobs)
+        potential = _made(model, cutoff, _references(reference), changes or (), seed, 1 if jobs is None else jobs)
         with WholeFolder(output, force=force, own=FILES) as place, progress_bar() as progress:
             progress("Reading data", 0, None)
             labels = _read(data, options, skip)

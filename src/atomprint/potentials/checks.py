@@ -113,10 +113,10 @@ def _known(expected: FloatArray, labelled: FloatArray) -> tuple[FloatArray, Floa
 def _explained(expected: FloatArray, labelled: FloatArray) -> float:
     """Return the share of the variance that is explained; 1 where there is none.
 
-    The largest 5 % of the errors do not count: of what is unlike all other data nothing is known when it is left out.
+    The largest 20 % of the errors do not count: of what is unlike all other data nothing is known when it is left out.
     """
     errors = np.abs(labelled - expected)
-    kept = errors <= np.quantile(errors, 0.95)
+    kept = errors <= np.quantile(errors, 0.8)
     spread = float(np.sum((labelled[kept] - labelled[kept].mean()) ** 2))
     return 1 - float(np.sum(errors[kept] ** 2)) / spread if spread > 1e-18 else 1.0
 

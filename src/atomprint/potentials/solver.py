@@ -23,12 +23,12 @@ from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_choice, check_integer, check_real
 
 _TYPICAL = 0.95  # of errors are looked at, the smallest
-_WORTH = 0.03  # of the log of the product of errors: as good as no difference
+_WORTH = 0.1  # of the log of the product of errors: as good as no difference
 _FLOOR = 1e-4  # of the largest scale: columns that the data hardly see are held back by the prior
 _START = {"sigma_energy": 0.002, "regularisation": 0.03, "power": 1.0}
 _POWERS = (1.0, 2.0)
 _STEPS = {"regularisation": math.sqrt(10), "sigma_energy": 2.0}
-_RANGE = {"regularisation": (1e-4, 1e3), "sigma_energy": (1e-5, 0.1)}
+_RANGE = {"regularisation": (1e-4, 1e3), "sigma_energy": (0.001, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,8 @@ class Solver(CheckedParameters):
     Parameters
     ----------
     sigma_energy : float, optional
-        Expected error of energies in eV, for each square root of an atom. Default: chosen, from 0.002 on.
+        Expected error of energies in eV, for each square root of an atom. Default: chosen, from 0.002 on and
+        not below 0.001: what is less would be noise of the reference, at the cost of forces.
     sigma_forces : float
         Expected error of the components of forces, in eV/Å. Only the ratios of the sigmas and of the regularisation
         matter to the coefficients.
@@ -208,8 +209,9 @@ class Solver(CheckedParameters):
         Expected error of the components of stresses, in eV/Å^3. Default: 0.05 GPa.
     regularisation : float, optional
         Factor of the prior, which holds ``regularisation * (1 + degree)^power`` times a coefficient near zero, in units
-        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.03 on; of those whose
-        errors are within 3 % of the best, the one that is best for what is unlike all other data.
+        in which the forces of its function have an rms of 1 eV/Å. Default: chosen, from 0.03 on; of those whose errors,
+        multiplied over the kinds of labels, are within 10 % of the best, that which is best for what is unlike all
+        other data.
     power : float, optional
         How much more functions that vary fast are held back. Default: 1 or 2, chosen.
     n_folds : int

@@ -15,7 +15,7 @@ from ase.md.nose_hoover_chain import IsotropicMTKNPT
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from atomprint.potentials import LinearACE, Repulsion
+from atomprint.potentials import LinearACE, Repulsion, Solver
 from atomprint.structures import StructureError, as_batch
 
 from .test_ace import crystals
@@ -178,3 +178,14 @@ def test_the_core_is_tabulated():
     for got, wanted in zip(core.table().evaluate(batch), core.evaluate(batch), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-7, atol=1e-7)
         assert abs(wanted).max() > 1
+
+
+def test_another_fit_does_not_change_it(atoms):
+    changing = LinearACE(size=10, r_cut=4.0, solver=Solver(n_folds=2)).fit(crystals()[:6])
+    atoms.calc = changing.calculator(uncertainty=True)
+    energy, results = atoms.get_potential_energy(), dict(atoms.calc.results)
+    changing.set_params(references={"Cu": -100.0}).fit(crystals()[:4])
+    atoms.calc.reset()
+    atoms.calc = pickle.loads(pickle.dumps(atoms.calc))
+    assert atoms.get_potential_energy() == energy
+    assert atoms.calc.results["energy_std"] == results["energy_std"]

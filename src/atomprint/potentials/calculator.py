@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ class PotentialCalculator(Calculator):
     Parameters
     ----------
     potential : Potential
-        Fitted, or loaded.
+        Fitted, or loaded. Another fit of it later does not change the calculator.
     uncertainty : bool
         Whether ``results`` has the expected error of the energy in eV, ``"energy_std"``, and the grade of
         extrapolation, ``"grade"``, too: above 1 less is known of the energy per atom than of that of any training
@@ -43,7 +44,8 @@ class PotentialCalculator(Calculator):
 
     def __init__(self, potential: Any, uncertainty: bool = False, n_jobs: int | None = None) -> None:
         potential._fitted()
-        self.potential, self.uncertainty, self.n_jobs = potential, uncertainty, n_jobs
+        # As it is now: what is kept and cached would not know of another fit.
+        self.potential, self.uncertainty, self.n_jobs = copy(potential), uncertainty, n_jobs
         self._kept: Kept | None = None
         self._of: tuple[bytes, bytes] | None = None  # numbers and pbc of what is kept
         self._at: tuple[bytes, bytes] | None = None  # positions and cell of the results

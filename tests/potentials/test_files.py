@@ -132,9 +132,19 @@ def test_only_plain_things_are_written(tmp_path):
     for wrong, message in [
         ({"f": len}, r"state\['f'\] cannot be written to a file: it is a builtin"),
         ({"f": np.array(["x"])}, r"state\['f'\] must be an array of bool"),
-        ({"f": {1: 2}}, r"state\['f'\] must have words as keys, got 1"),
+        ({"f": {1: print}}, r"state\['f'\]\[1\]\[1\] cannot be written"),
+        ({"f": {"pairs": 2}}, "must not have 'pairs' as its only key"),
         ({"f": {"array": 2}}, "must not have 'array' as its only key"),
     ]:
         with pytest.raises(TypeError, match=message):
             write_state(tmp_path / "wrong.npz", wrong)
     assert not (tmp_path / "wrong.npz").exists()
+
+
+def test_keys_may_be_numbers_and_pairs(tmp_path):
+    state = {"f": {29: 1.5, "Au": 2.0, (29, 79): [1, 2], ("Cu", "Au"): {"a": np.arange(3)}}}
+    write_state(tmp_path / "it.npz", state)
+    found, _ = read_state(tmp_path / "it.npz")
+    assert list(found["f"]) == list(state["f"])
+    assert found["f"][29, 79] == [1, 2]
+    assert found["f"]["Cu", "Au"]["a"].tolist() == [0, 1, 2]

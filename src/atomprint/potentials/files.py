@@ -21,6 +21,7 @@ FORMAT = 1
 
 _KIND = "atomprint potential"
 _ARRAY = "array"  # the only key of a dict that stands for an array
+_PAIRS = "pairs"  # the only key of one that stands for a dict whose keys are not all words
 _OBJECT = {"object", "version", "parameters"}  # the keys of one that stands for an object that is made of these
 _DTYPES = ("bool", "int32", "int64", "uint8", "float32", "float64")
 
@@ -78,7 +79,7 @@ def read_state(path: PathOrStr) -> tuple[State, str]:
         raise ValueError(f"{name!r} is damaged: what is in it does not fit its checksum")
     try:
         state = _filled(head["state"], arrays)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name!r} cannot be read as a potential: {error}") from error
     return state, checksum
 
@@ -105,10 +106,10 @@ def _plain(value: Any, arrays: dict[str, npt.NDArray[Any]], where: str) -> Any:
         arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
         return {_ARRAY: name}
     if isinstance(value, Mapping):
-        if wrong := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"{where} must have words as keys, got {wrong[0]!r}")
-        if {*value} == {_ARRAY}:
-            raise TypeError(f"{where} must not have {_ARRAY!r} as its only key")
+        if {*value} in ({_ARRAY}, {_PAIRS}):
+            raise TypeError(f"{where} must not have {next(iter(value))!r} as its only key")
+        if not all(isinstance(key, str) for key in value):  # such as numbers of elements, or pairs of these
+            return {_PAIRS: [_plain([key, inner], arrays, f"{where}[{key!r}]") for key, inner in value.items()]}
         return {key: _plain(inner, arrays, f"{where}[{key!r}]") for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, arrays, f"{where}[{k}]") for k, inner in enumerate(value)]
@@ -152,6 +153,9 @@ def _filled(value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
     if isinstance(value, dict):
         if {*value} == {_ARRAY}:
             return arrays[value[_ARRAY]]
+        if {*value} == {_PAIRS}:
+            pairs = _filled(value[_PAIRS], arrays)
+            return {tuple(key) if isinstance(key, list) else key: inner for key, inner in pairs}
         if {*value} == _OBJECT:
             cls = _class_of(value["object"], value["version"])
             if not issubclass(cls, CheckedParameters):

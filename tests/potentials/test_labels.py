@@ -323,3 +323,28 @@ def test_references_without_energies_are_zero():
     found = find_references(data)
     assert (found.kind, found.energies) == ("none", {29: 0.0})
     assert "arbitrary zero" in found.note
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"energy_key": ("energy_per_atom", "energy")},
+        {"forces_key": ("forces", "gradient")},
+        {"stress_key": ("stress", "virial"), "stress_convention": "virial"},
+    ],
+)
+def test_several_keys_are_of_one_kind(said):
+    atoms, results = emt_copper()
+    atoms.info = {"energy_per_atom": -1.0, "energy": -4.0, "stress": results["stress"], "virial": np.eye(3)}
+    atoms.arrays |= {"gradient": -results["forces"], "forces": results["forces"]}
+    with pytest.raises(
+        ValueError, match=r"_key must name keys of one kind, but '\w+' and '\w+' differ in sign or size"
+    ):
+        read_labels([atoms], **said)
+
+
+def test_labels_that_are_given_are_not_changed():
+    stresses = np.zeros((2, 3, 3))
+    stresses[1] = np.inf
+    LabelledStructures.of([bulk("Cu"), bulk("Cu")], energies=[0.0, 1.0], stresses=stresses)
+    assert np.isinf(stresses[1]).all()

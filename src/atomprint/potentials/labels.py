@@ -122,7 +122,7 @@ class LabelledStructures:
             forces = np.concatenate(
                 [np.full((size, 3), np.nan) if part is None else np.asarray(part, float) for part, size in parts]
             )
-        stress = np.full((n, 3, 3), np.nan) if stresses is None else np.asarray(stresses, dtype=np.float64)
+        stress = np.full((n, 3, 3), np.nan) if stresses is None else np.array(stresses, dtype=np.float64)
         if stress.shape == (n, 6):
             stress = stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)
         return _checked(
@@ -596,6 +596,13 @@ def _choose(
         missing = [name for name in asked if name not in names]
         if missing:
             raise ValueError(f"{argument}: no key {missing[0]!r}: there are {_listed(names)}")
+        meant = {meaning: name for name in asked if (meaning := _meaning(name, kind))}
+        if len(meant) > 1:
+            one, other = [*meant.values()][:2]
+            raise ValueError(
+                f"{argument} must name keys of one kind, but {one!r} and {other!r} differ in sign or size by their "
+                "names: give one of them, or convert the other"
+            )
         columns = {name: _column(name, kind, items) for name in asked}
         values: list[Any] = [None] * len(items)
         for s in range(len(items)):
@@ -625,6 +632,15 @@ def _choose(
         if problem:
             _refuse(reader, items, s, problem)
     return best, [value for value, _ in candidates[best]]
+
+
+def _meaning(name: str, kind: str) -> str:
+    """Return what the values of a key are by its name, of what its kind may be; empty where that is not told."""
+    if kind == "energy":
+        return "per atom" if {"per", "atom"} <= words_of(name) else "in all"
+    if kind == "forces":
+        return "gradient" if label_kind(name) == "gradient" else "forces"
+    return label_kind(name)
 
 
 def _refuse(reader: _Reader, items: list[_Item], s: int, problem: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.filters import FrechetCellFilter
@@ -17,7 +18,15 @@ from ase.optimize import LBFGS
 from sklearn.base import clone
 
 from atomprint.descriptors import ACSF, MBTR, SOAP
-from atomprint.potentials import LabelledStructures, LinearPotential, Solver, SumPotential, factors, load_potential
+from atomprint.potentials import (
+    LabelledStructures,
+    LinearACE,
+    LinearPotential,
+    Solver,
+    SumPotential,
+    factors,
+    load_potential,
+)
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -371,3 +380,39 @@ def test_isolated_atoms_alone_are_fitted_to_their_energies():
         warnings.simplefilter("ignore")
         potential = LinearPotential(SOAP(r_cut=4.0, n_max=2, l_max=1), repulsion=False).fit(alone)
     np.testing.assert_allclose(potential.predict([Atoms("Ne"), Atoms("Ar")]).energies, [-2.0, -3.0])
+
+
+@pytest.mark.filterwarnings("ignore:the potential has holes")
+def test_energies_of_atoms_that_are_given_stay_as_they_are():
+    made = []
+    for k in range(8):
+        atoms = bulk("Cu", cubic=True, a=3.7 + 0.02 * k)
+        atoms.symbols[: k % 4] = "Au"
+        atoms.rattle(0.05, seed=k)
+        atoms.calc = EMT()
+        energy = atoms.get_potential_energy() + np.where(atoms.numbers == 29, -7.0, -30.0).sum()
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=atoms.get_forces(), stress=atoms.get_stress())
+        made.append(atoms)
+    fitted = LinearACE(10, r_cut=4.0, references={"Cu": -7.0}, solver=Solver(n_folds=2)).fit(made)
+    assert fitted.predict(Atoms("Cu")).energies == -7.0
+    assert fitted.model_.summary["references"]["kind"] == "fitted"
+
+
+def test_scores_take_the_keys_of_labels():
+    frames = argon(8)
+    for atoms in frames:
+        atoms.info |= {"dft_energy": atoms.get_potential_energy(), "other_energy": 1.0}
+        atoms.info["virial"] = np.eye(3)  # whose sign nobody knows: no score asks for it
+        atoms.arrays["forces"] = atoms.get_forces()
+        atoms.calc = None
+    potential = LinearPotential(SOAP(**SMALL), solver=Solver(n_folds=2))
+    with pytest.warns(UserWarning, match="no structure has a stress"):
+        potential.fit(frames, energy_key="dft_energy", stress_key="")
+    assert potential.score(frames, energy_key="dft_energy") > 0.9
+    with pytest.raises(ValueError, match="energy_key must be given"):
+        potential.score(frames)
+
+
+def test_weights_of_a_type_are_one_or_three():
+    with pytest.raises(ValueError, match=r"weights: one number or three must be given for '', got \[1, 2\]"):
+        LinearPotential(SOAP(**SMALL)).fit(argon(4), weights={"": [1, 2]})

@@ -334,8 +334,8 @@ class Potential(CheckedParameters):
         core = known if self.repulsion else None
         training = Training(batch, known.species, core.inner if core else {}, solver.random_state, n_jobs)
         terms: list[PreparedTerm] = [term.prepare(training) for term in self._terms()]
-        if references.kind == "fitted":
-            terms.append(Constants(known.species))
+        if references.fitted:  # those that are known stay as they are
+            terms.append(Constants(references.fitted))
         source = Sum(terms)
         offsets = Offsets(references.energies)
         targets = _targets(labels, [offsets, *([core] if core else [])], weighed, n_jobs)
@@ -560,9 +560,18 @@ class Potential(CheckedParameters):
         """
         return PotentialCalculator(self, uncertainty, n_jobs)
 
-    def score(self, structures: Any, y: Any = None) -> float:
-        """Return the coefficient of determination of forces, or of energies per atom where no forces are known."""
-        labels = read_labels(structures)
+    def score(self, structures: Any, y: Any = None, *, energy_key: Key = None, forces_key: Key = None) -> float:
+        """Return the coefficient of determination of forces, or of energies per atom where no forces are known.
+
+        Parameters
+        ----------
+        structures : path, structures or LabelledStructures
+            As for :func:`~atomprint.potentials.read_labels`. Stresses are not looked at.
+        y : ignored
+        energy_key, forces_key
+            As for :func:`~atomprint.potentials.read_labels`.
+        """
+        labels = read_labels(structures, energy_key=energy_key, forces_key=forces_key, stress_key="")
         batch = labels.structures
         energies, forces, _ = _totals(batch, evaluate_all(self._fitted().parts(), batch, check_n_jobs(self.n_jobs)))
         known = np.isfinite(labels.forces)
@@ -640,7 +649,10 @@ def _weights(given: Weights, labels: LabelledStructures) -> FloatArray:
         for name, weight in given.items():
             if name not in known:
                 raise ValueError(f"weights: there is no type of configuration {name!r}, only {', '.join(known)}")
-            found[[kind == name for kind in labels.config_types]] = np.asarray(weight, dtype=np.float64)
+            own = np.asarray(weight, dtype=np.float64)
+            if own.shape not in ((), (3,)):
+                raise ValueError(f"weights: one number or three must be given for {name!r}, got {weight!r}")
+            found[[kind == name for kind in labels.config_types]] = own
     else:
         array = np.asarray(given, dtype=np.float64)
         if array.shape not in ((n,), (n, 3)):

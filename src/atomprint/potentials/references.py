@@ -31,11 +31,14 @@ class ReferenceEnergies:
         some of them are), or are zero, as the data have no energies.
     note : str
         Which they are and why, in sentences.
+    fitted : tuple of int
+        Atomic numbers of those that were fitted to the energies of the data.
     """
 
     energies: dict[int, float]
     kind: str
     note: str
+    fitted: tuple[int, ...] = ()
 
     def of(self, numbers: Any) -> FloatArray:
         """Return the energy of each of some atoms, given by their atomic numbers."""
@@ -98,7 +101,7 @@ def find_references(
         note += (
             " Predicted energies are right in total, but not relative to isolated atoms: energies of cohesion are not."
         )
-    return ReferenceEnergies({z: known[z] for z in species}, kind, note)
+    return ReferenceEnergies({z: known[z] for z in species}, kind, note, tuple(missing) if kind == "fitted" else ())
 
 
 def _given(given: Mapping[str | int, float] | str | None) -> dict[int, float]:

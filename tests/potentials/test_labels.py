@@ -243,11 +243,18 @@ def test_duplicates_are_told_and_where_they_contradict():
     assert "differ by 500 meV/atom" in found.warnings[1]
 
 
-def test_close_atoms_are_named(written):
-    found = read_labels(written(frame("energy=1", places=("0 0 0", "0.2 0 0"))))
-    assert "atoms 0 (Cu) and 1 (Cu) are 0.2 Å apart" in found.warnings[0]
+def test_close_atoms_are_named_and_left_out(written):
+    path = written(frame("energy=1", places=("0 0 0", "0.2 0 0")), frame("energy=2"))
+    found = read_labels(path)
+    assert found.energies.tolist() == [2.0]
+    assert "train.extxyz, structure 0 (line 1): atoms 0 (Cu) and 1 (Cu) are 0.2 Å apart" in found.warnings[0]
+    both = read_labels(path, allow_close=True)
+    assert both.energies.tolist() == [1.0, 2.0]
+    assert "are 0.2 Å apart" in both.warnings[0]
     with pytest.raises(ValueError, match="structure 0"):
         read_labels(written(frame("energy=1", places=("0 0 0", "0 0 0"))))
+    with pytest.raises(ValueError, match=r"no structure can be used; .*0.2 Å apart"):
+        read_labels(written(frame("energy=1", places=("0 0 0", "0.2 0 0"))))
 
 
 def test_structures_with_huge_forces_are_left_out_and_named(written):

@@ -222,6 +222,7 @@ def read_labels(
     stress_convention: str | None = None,
     config_key: str | None = None,
     max_force: float | None = LARGE_FORCE,
+    allow_close: bool = False,
     on_error: str = "raise",
 ) -> LabelledStructures:
     """Read structures with their energies, forces and stresses.
@@ -244,6 +245,9 @@ def read_labels(
     max_force : float or None
         Labels of structures with a force larger than this, in eV/Å, are not used, which is told: least squares follow
         the largest. None uses all.
+    allow_close : bool
+        Whether to use structures whose atoms are nearer than any in matter (0.5 Å, or 0.3 of the sum of their covalent
+        radii): mostly mistakes, which are left out and told.
     on_error : {"raise", "skip"}
         What to do with a structure or label that cannot be read: raise, or leave out the structure and say so.
 
@@ -277,6 +281,8 @@ def read_labels(
         chosen = _choose(kind, _as_keys(key, _ARGUMENTS[kind]), items, reader)
         if chosen is not None:
             found[kind] = chosen
+    if not allow_close:
+        reader.refuse_close(batch)
     if reader.bad:
         kept = [s for s in range(len(items)) if s not in reader.bad]
         reader.leave_out(items)
@@ -411,6 +417,14 @@ class _Reader:
         if not kept:
             raise ValueError(f"structures must hold at least one structure that can be used; {self.left[0]}")
         return as_batch([item.atoms for item in kept], periodic=None), kept
+
+    def refuse_close(self, batch: Batch) -> None:
+        """Leave out structures with atoms that are nearer than any in matter."""
+        for s, atom, other, distance, _ in close_pairs(batch.core()):
+            z = batch.numbers[batch.offsets[s] :]
+            one, two = (f"{i} ({chemical_symbols[z[i]]})" for i in (atom, other))
+            reason = f"atoms {one} and {two} are {distance:.3g} Å apart, nearer than atoms come (allow_close uses them)"
+            self.bad.setdefault(s, reason)
 
     def leave_out(self, items: list[_Item]) -> None:
         """Note structures whose labels cannot be read."""

@@ -458,6 +458,8 @@ def _curve_of(found: Mapping[str, Any] | None) -> tuple[Sequence[int], dict[str,
         for quantity in QUANTITIES
         if all(names[quantity.name] in own for own in found["errors"])
     }
+    # Forces of perfect crystals are zero, and have no logarithm.
+    curves = {name: errors for name, errors in curves.items() if min(errors) > 1e-9}
     return (list(found["n_structures"]), curves) if curves else None
 
 

@@ -62,7 +62,7 @@ Weights: TypeAlias = Mapping[str, float | Sequence[float]] | npt.ArrayLike | Non
 energy, forces and stress) for each structure."""
 
 _ROWS = 2048  # at once, for uncertainties
-_COST = 0.1  # of squared errors of structures that were left out: so much those of the data may grow by closing holes
+_COST = 0.2  # of squared errors of structures that were left out: so much those of the data may grow by closing holes
 _COMPARED = 300  # structures by which the units of labels are compared
 _FEW_STRESSES = "no structure has a stress: elastic constants and pressures of this potential are not to be relied upon"
 
@@ -378,7 +378,7 @@ class Potential(CheckedParameters):
             factors.hold(rows)
             # Nor may structures that were left out get worse, of which a fit to few data knows less.
             while n_folds > 1 and rows.size and np.abs(rows).max() > 1e-9:
-                if not (held_out_errors(factors, prior, hyper) ** 2 > (1 + _COST) * typical**2).any():
+                if not (held_out_errors(factors, prior, hyper) ** 2 > (1 + 1.5 * _COST) * typical**2).any():
                     break
                 rows /= 3
                 factors.hold(rows)

@@ -31,9 +31,9 @@ from atomprint.util.types import FloatArray
 
 _SHARES = (0.55, 1.15)
 _SEED = 20201129  # of what is scanned: the same for all potentials
-_ROUNDS = 8
-_LEAST = 0.03  # of the sigma of a pseudo-structure, for one that is a hole time and again
-_POOL_BYTES = 1 << 25
+_ROUNDS = 10
+_LEAST = 0.001  # of the sigma of a pseudo-structure, for one that is a hole time and again
+_POOL_BYTES = 1 << 27
 _BONDS = 5.0  # eV: so much dimers and trimers may be bound, besides half of their repulsion
 _DIMER = (0.35, 0.88)
 
@@ -96,8 +96,8 @@ class Pool:
         typical = alone if level is None else np.add.reduceat(Offsets(level.energies).of(batch), starts)
         fixed = alone + np.add.reduceat(core.evaluate(batch, n_jobs)[0], starts)
         wanted = pseudo.energies + np.where(crystal, typical, alone)
-        # Denser structures should not only be above all data, but clearly so.
-        above = np.minimum(batch.n_atoms, 0.1 * pseudo.energies)
+        # The denser they are the farther above all data they should be, as others are not quite like them.
+        above = 0.1 * pseudo.energies
         limits = typical + (-np.inf if level is None else level.lowest) * batch.n_atoms + above
         limits[~crystal] = (alone + 0.5 * pseudo.energies - _BONDS)[~crystal]
         return cls(FixedRows(batch, wanted - fixed, pseudo.sigmas), fixed, limits, *_dimers(batch, crystal, core))
@@ -126,7 +126,7 @@ def pool_sizes(n_functions: int, n_species: int) -> tuple[int, int]:
     n_pairs = n_species * (n_species + 1) // 2
     most = max(200, _POOL_BYTES // (8 * (n_functions + 1)))
     always = int(np.clip(n_functions // 4, 60, 200))
-    return min(always * (1 + n_pairs) // 2, most), min(int(np.clip(2 * n_functions, 300, 1500)) * n_pairs, most)
+    return min(always * (1 + n_pairs) // 2, most), min(int(np.clip(2 * n_functions, 150, 2500)) * n_pairs, most)
 
 
 def closing_rows(

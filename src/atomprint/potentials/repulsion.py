@@ -352,9 +352,10 @@ class Repulsion:
 
         Crystals of all pairs of elements at 0.5 to 1.3 of the shortest distances of the data, dimers and trimers.
         Dimers and trimers have the energy of ZBL that fades at one to two times these distances, which is right within
-        its half or so, above that of single atoms: as the core ends sooner, the rest is left to the fit. Their sigmas
-        are 1 eV and 0.3 of it for an atom. Crystals have four times that energy above atoms as in the data, with 20 eV
-        and half of it: they lift a fit where it would fall by hundreds of eV, and hardly touch it near the data.
+        its half or so, above that of single atoms: as the core ends sooner, the rest is left to the fit. Crystals have
+        four times that energy above atoms as in the data. Sigmas are wide, 6 eV for an atom and twice that
+        energy, or 600 eV and 15 times that energy of crystals: these lift a fit where it would fall by thousands of
+        eV, and hardly touch it near the data.
 
         Parameters
         ----------
@@ -377,7 +378,7 @@ class Repulsion:
         wide = Repulsion(self.species, self.shortest, reach, self.inner_ranges)
         energies = np.add.reduceat(wide.evaluate(batch)[0], batch.offsets[:-1])
         crystal = np.arange(len(batch)) < len(crystals)
-        sigmas = np.where(crystal, 20.0, 1.0) * batch.n_atoms + np.where(crystal, 0.5, 0.3) * energies
+        sigmas = np.where(crystal, 600.0, 6.0) * batch.n_atoms + np.where(crystal, 15.0, 2.0) * energies
         return PseudoStructures(batch, np.where(crystal, 4.0, 1.0) * energies, sigmas, len(crystals))
 
     @property

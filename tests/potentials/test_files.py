@@ -106,6 +106,18 @@ def test_what_is_no_potential_is_refused(potential, tmp_path):
         lambda head: head["state"]["potential"].update(version=99), "makes other numbers than when the file was written"
     )
     refused(lambda head: head["state"].update(potential={"object": "Solver"}), "there is no potential in it")
+    refused(lambda head: head["state"]["potential"].update(parameters=[]), "cannot be read as a potential")
+
+    def model(**parts):
+        return lambda head: head["state"]["model"].update(parts)
+
+    refused(model(references={"C": 1.0}), "references must be finite energies of all elements")
+    refused(model(summary=None), "summary must be by words")
+    refused(model(hyperparameters={"sigma_energy": "x"}), "sigma_energy must be a number, got 'x'")
+    refused(
+        lambda head: head["state"]["model"]["uncertainty"].update(triangle=head["state"]["model"]["coefficients"]),
+        "the triangle of [0-9]+ functions has another size",
+    )
     potential.save(path)
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}

@@ -17,7 +17,7 @@ from ase.io import write
 from ase.optimize import LBFGS
 from sklearn.base import clone
 
-from atomprint.descriptors import ACSF, MBTR, SOAP
+from atomprint.descriptors import ACE, ACSF, MBTR, SOAP, LearnedEmbedding
 from atomprint.potentials import (
     LabelledStructures,
     LinearACE,
@@ -416,3 +416,21 @@ def test_scores_take_the_keys_of_labels():
 def test_weights_of_a_type_are_one_or_three():
     with pytest.raises(ValueError, match=r"weights: one number or three must be given for '', got \[1, 2\]"):
         LinearPotential(SOAP(**SMALL)).fit(argon(4), weights={"": [1, 2]})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a potential of eight structures is poor
+@pytest.mark.parametrize("with_ace", [True, False])
+def test_an_embedding_that_was_learnt_is_in_the_file(with_ace, tmp_path):
+    frames = argon(8)
+    for k, atoms in enumerate(frames):
+        atoms.symbols[: k % 3] = "Kr"
+        atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+    learnt = LearnedEmbedding(n_channels=2).fit(frames, np.arange(8.0))
+    few = {"r_cut": 5.0, "n_max": 2, "l_max": 1, "species_embedding": learnt}
+    made = LinearACE(ace=ACE(**few, n_functions=10)) if with_ace else LinearPotential(SOAP(**few))
+    made.set_params(solver=Solver(n_folds=2), repulsion=False).fit(frames)
+    found = made.predict(frames[0])
+    made.save(tmp_path / "it.npz")
+    np.testing.assert_array_equal(load_potential(tmp_path / "it.npz").predict(frames[0]).forces, found.forces)
+    assert made.model_.summary["coverage"]["forces"] > 0.5
+    assert np.isnan(made.model_.summary["coverage"]["energies"])  # 4 errors tell nothing of the other 4

@@ -11,6 +11,7 @@ from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.structures import Structures
 from atomprint.util.types import FloatArray
+from atomprint.util.validation import check_species
 
 LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into float32
 
@@ -18,6 +19,7 @@ LARGEST_WEIGHT = 1e6  # of a species: products of such densities still fit into 
 class MixesSpecies(CompiledDescriptor, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # scikit-learn's
     """A descriptor with the parameter ``species_embedding``, which may be learnt in ``fit``."""
 
+    species: Any
     species_embedding: Any
 
     def fit(self, X: Structures, y: Any = None) -> Self:
@@ -47,6 +49,18 @@ class MixesSpecies(CompiledDescriptor, auto_wrap_output_keys=None):  # type: ign
             X = self._read(X)
             self.species_embedding_ = embedding if y is None else clone(embedding).fit(X, y)
         return super().fit(X, y)
+
+    def settle_embedding(self, species: tuple[int, ...]) -> None:
+        """Put the vectors of an embedding that was learnt in its place: files hold parameters, not what was learnt.
+
+        Parameters
+        ----------
+        species : tuple of int
+            Ascending atomic numbers, unless ``species`` was given.
+        """
+        if isinstance(self.species_embedding, LearnedEmbedding):
+            given = self.species
+            self.species_embedding = self._mixing(species if given is None else check_species(given))
 
     def _mixing(self, species: tuple[int, ...]) -> FloatArray | None:
         """Return the (n_species, n_channels) matrix that mixes the species; None where there is no embedding."""

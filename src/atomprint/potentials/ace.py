@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property
 from typing import Any, Self
 
@@ -133,7 +134,9 @@ class ClusterExpansion:
         """Choose the functions."""
         species = training.species
         if self.ace is not None:
-            given = {**self.ace.get_params(), "dtype": "float64", "periodic": "auto"}
+            settled = deepcopy(self.ace).set_params(species=list(species))
+            settled.settle_embedding(species)
+            given = {**settled.get_params(deep=False), "dtype": "float64", "periodic": "auto"}
         else:
             shares = min(len(species), _MOST_SHARES)
             n = SIZES[self.size] / shares if isinstance(self.size, str) else int(self.size)

@@ -52,7 +52,7 @@ from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, PathOrStr
-from atomprint.util.validation import check_bool, check_integer, check_n_jobs
+from atomprint.util.validation import check_bool, check_integer, check_n_jobs, check_real
 
 References: TypeAlias = Mapping[str | int, float] | str | None
 """Energies of single atoms in eV by element, ``"fitted"``, or None; :func:`~atomprint.potentials.find_references`."""
@@ -186,19 +186,24 @@ class Model:
     @classmethod
     def from_state(cls, state: State) -> Self:
         """Return the model with this state."""
-        hyper = Hyperparameters(**state["hyperparameters"])
+        hyper = Hyperparameters(**{name: check_real(name, value) for name, value in state["hyperparameters"].items()})
         terms = Sum([untagged(term) for term in state["terms"]])
-        coefficients = state["coefficients"]
-        if coefficients.shape != (terms.n_functions,):
-            raise ValueError(f"{len(coefficients)} coefficients do not fit {terms.n_functions} functions")
+        coefficients, known = state["coefficients"], Repulsion.from_state(state["known"])
+        references = {chemical_symbols.index(symbol): float(energy) for symbol, energy in state["references"].items()}
+        if coefficients.shape != (terms.n_functions,) or not np.isfinite(coefficients).all():
+            raise ValueError(f"{terms.n_functions} functions need as many finite coefficients")
+        if {*references} != {*known.species} or not np.isfinite([*references.values()]).all():
+            raise ValueError("references must be finite energies of all elements")
+        if not isinstance(state["summary"], dict):
+            raise ValueError("summary must be by words")
         return cls(
             terms,
             coefficients,
-            {chemical_symbols.index(symbol): float(energy) for symbol, energy in state["references"].items()},
+            references,
             None if state["core"] is None else Repulsion.from_state(state["core"]),
-            Repulsion.from_state(state["known"]),
+            known,
             hyper,
-            Uncertainty.from_state(state["uncertainty"], hyper),
+            Uncertainty.from_state(state["uncertainty"], hyper, terms.n_functions),
             state["summary"],
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from atomprint.descriptors import Descriptor
+from atomprint.descriptors.mixing import MixesSpecies
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import check_species_known
 from atomprint.potentials.solver import Solver
@@ -94,7 +95,10 @@ class DescriptorTerm:
 
     def prepare(self, training: Training) -> PreparedDescriptor:
         """Return the term for these structures."""
-        descriptor = deepcopy(self.descriptor).fit(training.structures)
+        descriptor = deepcopy(self.descriptor)
+        if isinstance(descriptor, MixesSpecies):
+            descriptor.settle_embedding(training.species)
+        descriptor.fit(training.structures)
         descriptor._check_differentiable()
         return PreparedDescriptor(descriptor, training.species)
 

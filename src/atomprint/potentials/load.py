@@ -29,7 +29,7 @@ def load_potential(path: PathOrStr) -> Potential:
         if not isinstance(potential, Potential):
             raise ValueError("there is no potential in it")
         potential.model_ = Model.from_state(state["model"])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a potential: {error}") from error
     potential.model_.summary["checksum"] = checksum
     return potential

@@ -52,7 +52,8 @@ class Uncertainty:
     calibrations : tuple of Calibration
         Of energies, forces and stresses.
     largest : float
-        The largest uncalibrated standard deviation of an energy per atom in the training data, in eV.
+        The largest uncalibrated standard deviation of an energy per atom in the training data, in eV: of 1024 drawn
+        structures where there are more.
     """
 
     def __init__(
@@ -130,8 +131,12 @@ class Uncertainty:
         return {"triangle": self.triangle, "calibrations": numbers, "largest": self.largest}
 
     @classmethod
-    def from_state(cls, state: State, hyper: Hyperparameters) -> Self:
+    def from_state(cls, state: State, hyper: Hyperparameters, n_functions: int) -> Self:
         """Return the uncertainty with this state."""
+        if state["triangle"].shape != (n_functions * (n_functions + 1) // 2,):
+            raise ValueError(f"the triangle of {n_functions} functions has another size")
+        if state["calibrations"].shape != (len(KINDS), 3):
+            raise ValueError(f"calibrations must have shape {(len(KINDS), 3)}, got {state['calibrations'].shape}")
         calibrations = tuple(Calibration(*numbers) for numbers in state["calibrations"].tolist())
         return cls(state["triangle"], hyper, calibrations, float(state["largest"]))
 
@@ -181,13 +186,14 @@ def calibrated(
             calibrations.append(Calibration(1.0, 1.0, np.nan))
             continue
         scale, share = _fitted(errors[kind], found[kind], noise)
-        within = np.zeros(len(noise), dtype=bool)
+        within, judged = np.zeros(len(noise), dtype=bool), np.zeros(len(noise), dtype=bool)
         for fold in range(factors.n_folds):
             own = samples.folds == fold
             if (~own).sum() >= _FEWEST:
+                judged |= own
                 a, b = _fitted(errors[kind][~own], found[kind][~own], noise[~own])
                 within[own] = np.abs(errors[kind][own]) <= _QUANTILE * a * np.sqrt(found[kind][own] + b * noise[own])
-        calibrations.append(Calibration(scale, share, float(within.mean())))
+        calibrations.append(Calibration(scale, share, float(within[judged].mean()) if judged.any() else np.nan))
     fitted = solve(factors, prior, hyper)
     whole = fitted.triangle
     energies = factors.samples[ENERGY]

@@ -69,6 +69,7 @@ def test_figures_are_the_same_with_the_loaded_model(place, tmp_path):
     found = read(tmp_path / "found.extxyz", ":")
     assert len(found) == 6
     assert {"known_forces", "predicted_forces"} <= set(found[0].arrays)
+    assert np.shape(found[0].info["predicted_stress"]) == np.shape(found[0].info["known_stress"]) == (3, 3)
     run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.txt", code=1)
 
 
@@ -90,7 +91,9 @@ def test_errors_name_options_in_place_of_arguments(place, tmp_path):
     assert "--energy-key must be given, since no key has all energies" in said
     assert "--energy-key energy --energy-key REF_energy takes the first" in said.replace("\n", " ")
     keys = ("--energy-key", "energy", "--energy-key", "REF_energy")
-    assert "4 energies (energy or REF_energy)" in run("evaluate", tmp_path / "mixed.extxyz", "-m", place / "out", *keys)
+    said = run("evaluate", tmp_path / "mixed.extxyz", "-m", place / "out", *keys)
+    assert "4 energies (energy or REF_energy)" in said
+    assert "energy is that of 'energy or REF_energy', and the potential was fitted to 'energy': is it the same?" in said
 
 
 def test_info_says_what_a_model_is(place):

@@ -94,6 +94,12 @@ def test_keys_that_say_the_same_are_told(written):
     assert any("says the same" in note for note in found.notes)
 
 
+def test_small_differences_of_large_energies_are_differences(written):
+    with pytest.raises(ValueError, match="energy_key must be given"):
+        read_labels(written(frame("energy=-50000.00 free_energy=-50000.04")))
+    read_labels(written(frame("energy=-50000.001 free_energy=-50000.00")))  # printed with eight digits
+
+
 def test_no_key_for_all_is_no_choice_of_ours(written):
     path = written(frame("energy=-7.5"), frame("REF_energy=-9.5"))
     with pytest.raises(ValueError, match=r"no key has all energies: 'energy' in 1 of 2.*'REF_energy' in 1 of 2"):

@@ -162,7 +162,7 @@ def evaluate(
         options |= {"stress_convention": stress_convention, "config_key": config_key}
         labels = _read(data, options, skip)
         console.print(f"{labels.summary()}.", soft_wrap=True)
-        _say(labels.notes, labels.warnings)
+        _say(labels.notes, [*labels.warnings, *_other_keys(potential, labels)])
         with progress_bar(patience=1.0) as progress, _told() as said:
             progress("Predicting", 0, None)
             found = compare(potential, labels, "these structures")
@@ -520,6 +520,16 @@ def _show(comparisons: Sequence[Comparison]) -> None:
     console.print(table(("", "", "MAE", "RMSE", "largest", "values"), rows, 2))
 
 
+def _other_keys(potential: Potential, labels: LabelledStructures) -> list[str]:
+    """Return in sentences which labels are under other keys than those that were fitted to."""
+    fitted = potential.model_.summary.get("keys", {})
+    return [
+        f"{kind} is that of {key!r}, and the potential was fitted to {fitted[kind]!r}: is it the same?"
+        for kind, key in labels.keys.items()
+        if kind != "config_type" and fitted.get(kind, key) != key
+    ]
+
+
 def _show_kinds(comparison: Comparison) -> None:
     """Print the errors of each type of configuration."""
     from atomprint.potentials.comparison import QUANTITIES
@@ -543,12 +553,11 @@ def _write_predictions(output: Path, found: Comparison) -> None:
         own = slice(int(batch.offsets[s]), int(batch.offsets[s + 1]))
         if labels.config_types[s]:
             atoms.info["config_type"] = labels.config_types[s]
-        for name, energies, forces in (
-            ("known", labels.energies, labels.forces),
-            ("predicted", found.energies, found.forces),
-        ):
-            atoms.info[f"{name}_energy"] = float(energies[s])
-            atoms.arrays[f"{name}_forces"] = forces[own]
+        for name, each in (("known", labels), ("predicted", found)):
+            atoms.info[f"{name}_energy"] = float(each.energies[s])
+            atoms.arrays[f"{name}_forces"] = each.forces[own]
+            if labels.volumes[s] > 0:
+                atoms.info[f"{name}_stress"] = each.stresses[s]
         structures.append(atoms)
     _write(output, structures)
 

@@ -53,7 +53,7 @@ class LinearACE(Potential):
         off.
     dtype : {"float64", "float32"}
         Precision of predictions; fits are in double precision. With "float32" they take little more than half the time,
-        energies of atoms differ by about 1e-6 of their size, and forces by 1e-5 eV/Å.
+        energies of atoms differ by about 1e-5 of the largest, and forces by 1e-5 eV/Å.
     repulsion, references, solver, n_jobs
         As for :class:`~atomprint.potentials.Potential`.
 

@@ -39,6 +39,7 @@ _CONFIGURATIONS = ("config_type", "configuration_type", "config", "configtype")
 _ARGUMENTS = {"energy": "energy_key", "forces": "forces_key", "stress": "stress_key"}
 _PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
 _SAME = 1e-6  # eV, eV/Å, eV/Å^3: labels that differ by less are the same, but for how they were printed
+_PRINTED = 1e-7  # and so do those that differ by less of their size, as of single precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -693,7 +694,8 @@ def _only(kind: str, candidates: Mapping[str, _Column], items: list[_Item], read
             # A virial and a stress are the same whatever its sign.
             loose = kind == "stress" and label_kind(best) != label_kind(other)
             gap = min(_gap(one, two), _gap(one, -two) if loose else np.inf)
-            if gap > _SAME * max(1.0, float(np.nanmax(np.abs(one), initial=0.0)) if not loose else 1.0):
+            size = 0.0 if loose else float(np.nanmax(np.abs(one), initial=0.0))
+            if gap > max(_SAME, _PRINTED * size):
                 raise ValueError(
                     f"{argument} must be given, since several keys may be meant and they differ: {listed}; "
                     f"of {items[s].place}, {best!r} and {other!r} differ by {gap:.3g} {_UNITS[kind]}"

@@ -22,9 +22,9 @@ def growing_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list
     Returns
     -------
     list of ndarray, each of shape (n_columns,)
-        As many as there are folds but one, the smallest fit first; fits that leave coefficients open are left out.
+        As many as there are folds but one, the smallest fit first.
     """
-    from scipy.linalg import LinAlgError, solve_triangular
+    from scipy.linalg import solve_triangular
 
     n = factors.n_columns
     triangle, found = factors.fixed.added(no_rows(n + 1), 1.0), []
@@ -32,8 +32,5 @@ def growing_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list
         for part, sigma in zip(parts, hyper.sigmas, strict=True):
             triangle = part.added(triangle, 1 / sigma)
         whole = merged(triangle.copy(order="F"), prior.factor(hyper), n + 1)
-        try:
-            found.append(solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False))
-        except LinAlgError:
-            continue
+        found.append(solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False))
     return found

@@ -47,21 +47,14 @@ void define_basis(nb::module_& m) {
         .def_prop_ro("n_functions", &AceBasis::n_functions);
 }
 
-using Strided = nb::ndarray<double, nb::ndim<2>, nb::device::cpu>;
-
-bool has_shape(const Strided& out, std::size_t rows, std::size_t columns) {
-    return out.shape(0) == rows && out.shape(1) == columns && (out.stride(1) == 1 || columns == 1) &&
-           (rows < 2 || out.stride(0) >= static_cast<std::int64_t>(columns));
-}
-
 void define_rows(nb::module_& m) {
     nb::class_<AceRows>(m, "AceRows", "Rows of a fit of an atomic cluster expansion, linear in its functions.")
         .def(nb::init<const AceBasis&>(), nb::arg("basis"))
         .def_prop_ro("n_columns", &AceRows::n_columns)
         .def(
             "rows",
-            [](const AceRows& self, const BatchArrays& batch, const Strided& out, int n_threads) {
-                require(has_shape(out, 7 * batch.n_structures + 3 * batch.n_atoms(), self.n_columns()),
+            [](const AceRows& self, const BatchArrays& batch, const StridedRows& out, int n_threads) {
+                require(fit_rows(out, 7 * batch.n_structures + 3 * batch.n_atoms(), self.n_columns()),
                         "out must have 1 + 3 n_atoms + 6 rows for each structure, n_columns columns without gaps");
                 nb::gil_scoped_release release;
                 self.rows(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));
@@ -70,8 +63,8 @@ void define_rows(nb::module_& m) {
             "Write energy, forces and derivatives by strain for a coefficient 1 of each function of each species.")
         .def(
             "sums",
-            [](const AceRows& self, const BatchArrays& batch, const Strided& out, int n_threads) {
-                require(has_shape(out, batch.n_structures, self.n_columns()),
+            [](const AceRows& self, const BatchArrays& batch, const StridedRows& out, int n_threads) {
+                require(fit_rows(out, batch.n_structures, self.n_columns()),
                         "out must have a row for each structure, n_columns columns without gaps");
                 nb::gil_scoped_release release;
                 self.sums(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));

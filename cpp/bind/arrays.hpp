@@ -31,6 +31,12 @@ using Positions = In<double, nb::shape<-1, 3>>;
 using Integers = In<std::int64_t, nb::ndim<1>>;
 template <class T>
 using Rows = Out<T, nb::ndim<2>>; // (n_rows, n_features)
+// The same, of a wider array.
+using StridedRows = nb::ndarray<double, nb::ndim<2>, nb::device::cpu>;
+inline bool fit_rows(const StridedRows& out, std::size_t rows, std::size_t columns) {
+    return out.shape(0) == rows && out.shape(1) == columns && (rows == 0 || out.stride(1) == 1 || columns <= 1) &&
+           (rows < 2 || out.stride(0) >= static_cast<std::int64_t>(columns));
+}
 // Of one cotangent, or with an axis before for several.
 using AtomGradient = Out<double>;                  // (n_atoms, 3)
 using StrainGradient = std::optional<Out<double>>; // (n_structures, 3, 3)
@@ -162,6 +168,7 @@ struct Shape {
         std::vector<std::size_t> lead;
         if (cotangents.ndim() == 3)
             lead.push_back(cotangents.shape(0));
+        require(lead.empty() || lead[0] > 0, "cotangents must be at least one");
         require(has(cotangents, lead, {rows, columns}) && fits(features),
                 "cotangents and features must have shape (n_rows, n_features)");
         check_gradient(lead, gradient, strain);

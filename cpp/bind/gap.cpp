@@ -43,11 +43,8 @@ void define(nb::module_& m, const char* name) {
     if constexpr (std::same_as<T, double>)
         model.def(
             "rows",
-            [](const Gap<double>& self, const BatchArrays& batch,
-               const nb::ndarray<double, nb::ndim<2>, nb::device::cpu>& out, int n_threads) {
-                require(out.shape(0) == 7 * batch.n_structures + 3 * batch.n_atoms() &&
-                            out.shape(1) == self.n_functions() && (out.stride(1) == 1 || out.shape(1) == 1) &&
-                            out.stride(0) >= static_cast<std::int64_t>(out.shape(1)),
+            [](const Gap<double>& self, const BatchArrays& batch, const StridedRows& out, int n_threads) {
+                require(fit_rows(out, 7 * batch.n_structures + 3 * batch.n_atoms(), self.n_functions()),
                         "out must have 1 + 3 n_atoms + 6 rows for each structure, n_functions columns without gaps");
                 nb::gil_scoped_release release;
                 self.rows(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));

@@ -1,7 +1,11 @@
 // The functions of a potential that evaluate() of potentials/evaluate.hpp runs, the same for all.
 #pragma once
 
+#include <nanobind/stl/unique_ptr.h>
+
 #include <cmath>
+#include <memory>
+#include <mutex>
 
 #include "bind/arrays.hpp"
 #include "core/checks.hpp"
@@ -9,8 +13,7 @@
 
 namespace atomprint::bind {
 
-// Structures that a potential is asked about again and again, with their atoms elsewhere. One call at a time: it is not
-// for several threads.
+// Structures that a potential is asked about again and again, with their atoms elsewhere; calls wait for each other.
 class PreparedPairs {
 public:
     PreparedPairs(const BatchArrays& batch, double cutoff, double skin)
@@ -18,6 +21,7 @@ public:
 
     BatchArrays batch;
     KeptPairsOfBatch kept;
+    std::mutex mutex;
 };
 
 // As inspect() of core/checks.hpp wants them: farther away positions are too coarse to be told apart.
@@ -59,7 +63,7 @@ void define_potential(nb::class_<Model>& model) {
             "prepare",
             [](const Model& self, const BatchArrays& batch, double skin) {
                 require(skin >= 0.0, "skin must be >= 0");
-                return PreparedPairs(batch, self.cutoff(), skin);
+                return std::make_unique<PreparedPairs>(batch, self.cutoff(), skin);
             },
             nb::arg("batch"), nb::arg("skin"), "Return what keeps the pairs of these structures between calls.")
         .def(
@@ -72,9 +76,11 @@ void define_potential(nb::class_<Model>& model) {
                         "positions and cells must be those of the structures that were prepared");
                 require_finite(positions.data(), positions.size());
                 require_finite(cells.data(), cells.size());
+                require(prepared.kept.cutoff == self.cutoff(), "pairs must have been prepared for the same cutoff");
                 Batch moved = prepared.batch;
                 moved.positions = positions.data(), moved.cells = cells.data();
                 nb::gil_scoped_release release;
+                const std::scoped_lock lock(prepared.mutex);
                 return evaluate(self, moved, &prepared.kept, n_threads,
                                 {energies.data(), gradient.data(), strain.data()});
             },

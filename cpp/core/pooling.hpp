@@ -121,7 +121,7 @@ public:
 
     std::size_t most_parts() const {
         const std::size_t size = sizeof(double) * weights_.n_rows * n_features_;
-        return std::clamp<std::size_t>(memory_of_parts / size, 1, parts_of_sum);
+        return std::clamp<std::size_t>(memory_of_parts / std::max<std::size_t>(size, 1), 1, parts_of_sum);
     }
 
     // Add the features of some runs, one after the other, or their sum over several centres with the weights of this

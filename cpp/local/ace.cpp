@@ -60,10 +60,8 @@ Ace<T>::Ace(const AceBasis& basis) : basis_(basis), model_(basis_), gradients_(b
 
 template <class T>
 void Ace<T>::begin(Workspace& work, std::int32_t, const Environments& in, std::size_t structure) const {
-    const auto members = in.members(structure);
     work.used = work.chosen = 0;
-    if (!std::equal(members.begin(), members.end(), work.groups.kinds().begin(), work.groups.kinds().end()))
-        work.groups = AceGroups<T>(basis_, members);
+    work.groups.set(basis_, in.members(structure));
     const AceShape<T>& shape = model_.shape();
     const std::size_t n_columns = static_cast<std::size_t>(work.groups.size()) * shape.n_pad;
     const std::size_t size = (n_columns * shape.n_lm() + 63) / 64 * 64;

@@ -132,9 +132,13 @@ AceBasis::Channels AceBasis::channels_of(std::int32_t function) const {
 }
 
 template <class T>
-AceGroups<T>::AceGroups(const AceBasis& basis, std::span<const std::int32_t> kinds)
-    : kinds_(kinds.begin(), kinds.end()) {
+void AceGroups<T>::set(const AceBasis& basis, std::span<const std::int32_t> kinds) {
     const AceArrays& p = basis.arrays();
+    const bool made = forward_.first.size() > 1; // there is a channel, but there may be no atom
+    if (made && std::equal(kinds.begin(), kinds.end(), kinds_.begin(), kinds_.end()))
+        return;
+    kinds_.assign(kinds.begin(), kinds.end());
+    forward_ = backward_ = {};
     const auto weight = [&](std::int32_t channel, std::int32_t group) {
         return static_cast<T>(p.channels[static_cast<std::size_t>(channel * basis.species().size() + kinds_[group])]);
     };

@@ -66,8 +66,8 @@ private:
 template <class T>
 class AceGroups {
 public:
-    AceGroups() = default;
-    AceGroups(const AceBasis& basis, std::span<const std::int32_t> kinds);
+    // Makes them those of these kinds, unless they are.
+    void set(const AceBasis& basis, std::span<const std::int32_t> kinds);
 
     const std::vector<std::int32_t>& kinds() const { return kinds_; }
     std::int32_t size() const { return static_cast<std::int32_t>(kinds_.size()); }

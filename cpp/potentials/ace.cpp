@@ -58,8 +58,7 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
     const AceKernels<T>& kernels = ace_kernels<T>();
     const AceShape<T>& shape = model_->shape();
     const AceProgram<T>& program = model_->program();
-    if (work.groups.kinds() != pairs.kinds())
-        work.groups = AceGroups<T>(basis_, pairs.kinds());
+    work.groups.set(basis_, pairs.kinds());
     const std::int32_t n_groups = work.groups.size();
     const std::size_t n_density = static_cast<std::size_t>(shape.n_lm()) * n_groups * shape.n_pad;
     T* densities[ace_lanes<T>];

@@ -37,9 +37,7 @@ struct AceRows::Hooks {
 
     double cutoff() const { return rows.basis_.arrays().cutoff; }
     void begin(Workspace& work, std::int32_t, const Environments& in, std::size_t structure) const {
-        const auto members = in.members(structure);
-        if (!std::equal(members.begin(), members.end(), work.groups.kinds().begin(), work.groups.kinds().end()))
-            work.groups = AceGroups<double>(rows.basis_, members);
+        work.groups.set(rows.basis_, in.members(structure));
         const AceShape<double>& shape = rows.model_.shape();
         const std::size_t size =
             whole_blocks(static_cast<std::size_t>(work.groups.size() * shape.n_pad * shape.n_lm()));
@@ -174,8 +172,11 @@ void AceRows::for_blocks(const Batch& batch, int n_threads, double* out, std::si
     const auto rows_of = [&](std::size_t s) {
         return out + (all ? 7 * s + 3 * static_cast<std::size_t>(batch.offsets[s]) : s) * stride;
     };
-    for (std::size_t s = 0; s < batch.n_structures; ++s) // those without atoms, too
-        std::fill_n(rows_of(s), n_columns(), 0.0);
+    for (std::size_t s = 0; s < batch.n_structures; ++s) { // of those without atoms, all
+        const bool empty = batch.offsets[s] == batch.offsets[s + 1];
+        for (std::size_t row = 0; row < (all && empty ? 7 : 1); ++row)
+            std::fill_n(rows_of(s) + row * stride, n_columns(), 0.0);
+    }
     local::for_runs(
         hooks, in, 1, 1, n_threads,
         [&](const CentreRun& run, auto& memory, const auto& site) {

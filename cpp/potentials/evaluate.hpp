@@ -65,8 +65,9 @@ struct GradientPart {
 // The structures that a potential is asked about again and again: their pairs, kept with a skin.
 struct KeptPairsOfBatch {
     KeptPairsOfBatch(std::size_t n_structures, double cutoff, double skin)
-        : pairs(n_structures, KeptPairs(cutoff, skin)) {}
+        : cutoff(cutoff), pairs(n_structures, KeptPairs(cutoff, skin)) {}
 
+    double cutoff;
     std::vector<KeptPairs> pairs;
     std::size_t n_lists = 0; // how often pairs of a structure were listed
 };
@@ -89,6 +90,8 @@ double evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int 
     std::vector<CentreRun> runs; // from `begin` to `end` in the order of the pairs
     for (std::size_t s = 0; s < batch.n_structures; ++s) {
         const std::int64_t n = batch.offsets[s + 1] - batch.offsets[s];
+        if (n == 0)
+            std::fill_n(out.strain + 9 * s, 9, 0.0);
         const auto parts = std::min<std::int64_t>((n + centres_per_task - 1) / centres_per_task,
                                                   static_cast<std::int64_t>(parts_of_sum));
         // Whole groups, where all are of one kind.

@@ -281,6 +281,9 @@ void Gap<T>::rows(const Batch& batch, int n_threads, double* out, std::size_t st
         panels.push_back({in_panels(model.basis, model.n_components ? n_features : 0, model.n_components, dimension, 1),
                           in_panels(model.points, dimension, model.n_points, 1, dimension)});
     }
+    for (std::size_t s = 0; s < batch.n_structures; ++s)
+        for (std::size_t r = 0; batch.offsets[s] == batch.offsets[s + 1] && r < 7; ++r)
+            std::fill_n(out + (7 * s + 3 * static_cast<std::size_t>(batch.offsets[s]) + r) * stride, n_functions_, 0.0);
     local::for_runs(
         hooks, in, 1, 1, n_threads,
         [&](const CentreRun& run, auto& memory, const auto& site) {

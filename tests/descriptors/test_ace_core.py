@@ -240,6 +240,26 @@ def test_a_function_is_there_while_any_of_its_terms_is():
     np.testing.assert_array_equal(_core.Ace64(basis).touched(0), [0, 1])
 
 
+def test_no_functions_and_no_cotangents_are_no_reason_to_crash():
+    none, no_numbers = np.zeros(1, np.int32), np.zeros(0)
+    nothing = none[:0]
+    basis = _core.AceBasis(
+        species=NUMBERS, cutoff=3.0, n_max=1, l_max=1, tables=np.ones((1, 1, 6, 1)),
+        table_of=np.zeros((3, 2), np.int32), channels=np.eye(2), product_first=none, product_a=nothing,
+        product_b=nothing, product_c=no_numbers, function_first=none, function_p=nothing, function_q=nothing,
+        function_c=no_numbers,
+    )  # fmt: skip
+    batch = as_batch(Atoms("CSi", [[0, 0, 0], [0, 0, 1.5]]), periodic=None)
+    weights = _core.RowWeights(np.arange(3), np.zeros(2, int), np.ones(2), 1)
+    of_atoms = batch.positions, np.array([0, 1]), np.array([0, 2])
+    _core.Ace64(basis).compute(batch.core(), _core.Centers(*of_atoms, weights), np.empty((1, 0)), 1)
+    with pytest.raises(ValueError, match="at least one"):
+        _core.Ace64(ace("full")[0]).vjp(
+            batch.core(), _core.Centers(*of_atoms), True, np.empty((0, 2, ace("full")[0].n_functions)),
+            np.empty((0, 2, 3)), None, None, 1,
+        )  # fmt: skip
+
+
 def test_arrays_that_do_not_fit_are_refused():
     basis = ace_basis(1, 2, 1, (1, 2, 2, 2))
     given = {

@@ -1,5 +1,6 @@
 """The fused pass of ACE against the descriptor that it is made of, which has tests of its own."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,9 @@ from ase.build import bulk
 from descriptors.test_ace_core import CHANNELS, NUMBERS, CoreAce, ace, structures
 
 from atomprint import _core
+from atomprint.descriptors import SOAP
 from atomprint.potentials.compiled import CompiledPredictor
+from atomprint.potentials.pair_table import PairTable
 from atomprint.structures import as_batch
 from atomprint.testing import instruction_set, instruction_sets
 
@@ -71,6 +74,66 @@ def test_atoms_that_move_are_followed():
         for got, wanted in zip(kept.evaluate(batch.positions, batch.cells), model.evaluate(batch), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * max(1, abs(wanted).max()))
     assert 2 <= kept.n_lists <= 11
+
+
+def test_threads_that_share_kept_neighbours_wait_for_each_other():
+    model, atoms = predictor("one"), bulk("Si", a=5.4) * (5, 5, 5)
+    kept = model.prepare(as_batch(atoms))
+    places = []
+    for seed in range(8):
+        atoms.rattle(0.5, seed=seed)  # so that each call lists neighbours again
+        places.append(as_batch(atoms))
+    wanted = [model.evaluate(batch) for batch in places]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda batch: kept.evaluate(batch.positions, batch.cells), places * 4))
+    for got, exact in zip(found, wanted * 4, strict=True):
+        np.testing.assert_allclose(got[0], exact[0], rtol=0, atol=1e-11 * abs(exact[0]).max())
+
+
+def test_pairs_are_those_of_the_same_cutoff():
+    core, basis, _ = ace("full")
+    batch = as_batch(structures(), periodic=None)
+    near = PairTable(NUMBERS, {(6, 6): np.zeros((3, 3))}, {(6, 6): 1.0})
+    prepared = near._model.prepare(batch.core(), 0.5)
+    out = np.empty(len(batch.numbers)), np.empty((len(batch.numbers), 3)), np.empty((len(batch), 3, 3))
+    with pytest.raises(ValueError, match="same cutoff"):
+        _core.AcePotential64(core, weights(basis)).evaluate_moved(prepared, batch.positions, batch.cells, *out, 1)
+
+
+def test_what_has_no_atoms_is_written_too():
+    core, basis, _ = ace("full")
+    offsets, numbers, positions = (
+        np.array([0, 0, 2, 2]),
+        np.array([6, 14], np.int32),
+        np.array([[0, 0, 0], [0, 0, 1.5]]),
+    )
+    batch = _core.Batch(positions, numbers, offsets, np.zeros((3, 3, 3)), np.zeros((3, 3), bool))
+    energies, gradient, strain = np.empty(2), np.empty((2, 3)), np.full((3, 3, 3), np.nan)
+    _core.AcePotential64(core, weights(basis)).evaluate(batch, energies, gradient, strain, 1)
+    assert not strain[[0, 2]].any()
+    assert strain[1].any()
+    of_empty = np.r_[0:7, 20:27]
+    soap = SOAP(species=NUMBERS, r_cut=3.0, n_max=2, l_max=1)
+    n_features = soap.get_number_of_features()
+    points = [_core.SparsePoints(points=np.ones((2, n_features)))] * 2
+    gap = _core.Gap64(soap._calculator(), np.ones(n_features), 2.0, points)
+    for rows, n_columns in ((_core.AceRows(core), 2 * basis.n_functions), (gap, 4)):
+        out = np.full((27, n_columns), np.nan)
+        rows.rows(batch, out, 1)
+        assert not out[of_empty].any()
+        assert np.isfinite(out).all()
+        nothing = _core.Batch(positions[:0], numbers[:0], offsets[:1], np.zeros((0, 3, 3)), np.zeros((0, 3), bool))
+        rows.rows(nothing, np.empty((0, n_columns + 2))[:, 1:-1], 1)
+
+
+def test_points_where_no_atoms_are_have_features():
+    core, basis, _ = ace("mixed")
+    empty = _core.Batch(
+        np.zeros((0, 3)), np.zeros(0, np.int32), np.zeros(2, int), np.zeros((1, 3, 3)), np.zeros((1, 3), bool)
+    )
+    features = np.full((2, basis.n_functions), np.nan)
+    _core.Ace64(core).compute(empty, _core.Centers(np.zeros((2, 3)), np.full(2, -1), np.array([0, 2])), features, 1)
+    np.testing.assert_array_equal(features, 0)
 
 
 def test_weights_have_to_fit_the_basis():

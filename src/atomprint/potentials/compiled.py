@@ -83,7 +83,7 @@ class CompiledPredictor:
 
 
 class KeptPredictor:
-    """A potential for atoms that move, one call at a time. See :meth:`CompiledPredictor.prepare`.
+    """A potential for atoms that move: calls wait for each other. See :meth:`CompiledPredictor.prepare`.
 
     Attributes
     ----------

@@ -51,6 +51,13 @@ def fitted():
     return LinearPotential(SOAP(**SMALL)).fit(argon(24))
 
 
+def test_structures_without_labels_say_nothing_of_how_near_atoms_come():
+    close = Atoms("Ar2", [[0, 0, 0], [1.5, 0, 0]], cell=[12, 12, 12], pbc=True)
+    potential = LinearPotential(SOAP(**SMALL)).fit([*argon(8), close])
+    assert potential.model_.known.shortest[0, 0] > 3
+    assert len(potential.labels_) == 9
+
+
 def test_the_whole_chain(fitted, tmp_path):
     held = argon(8, seed=100)
     found = fitted.predict(held, uncertainty=True)

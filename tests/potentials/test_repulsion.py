@@ -88,6 +88,12 @@ def test_ranges_are_those_of_the_shortest_distances(core):
     np.testing.assert_allclose(core.zbl_ranges[0, 1], core.shortest[0, 1] * np.array(ZBL_RANGE))
 
 
+def test_atoms_on_top_of_each_other_do_not_stand_for_the_shortest_distance():
+    core = Repulsion.fit([bulk("Cu"), Atoms("Cu2", [[0, 0, 0], [0.05, 0, 0]])])
+    assert core.shortest[0, 0] == pytest.approx(0.05)
+    np.testing.assert_allclose(core.inner_ranges[0, 0], 0.3 * 2 * 1.32 * np.array(INNER_RANGE))
+
+
 def test_species_that_never_meet_have_ranges_all_the_same():
     core = Repulsion.fit([molecule("H2O"), bulk("NaCl", "rocksalt", 5.64)])
     hydrogen, chlorine = core.species.index(1), core.species.index(17)

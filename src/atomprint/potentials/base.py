@@ -335,7 +335,8 @@ class Potential(CheckedParameters):
         n_jobs, batch = check_n_jobs(self.n_jobs), labels.structures
         weighed = _weights(weights, labels)
         references = find_references(labels, self.references)
-        known = Repulsion.fit(batch, n_jobs=n_jobs)
+        # Of how atoms behave in structures without labels, such as those with too large forces, nothing is known.
+        known = Repulsion.fit(batch.pick(np.flatnonzero(labels.labelled)), species=labels.species, n_jobs=n_jobs)
         core = known if self.repulsion else None
         training = Training(batch, known.species, core.inner if core else {}, solver.random_state, n_jobs)
         terms: list[PreparedTerm] = [term.prepare(training) for term in self._terms()]

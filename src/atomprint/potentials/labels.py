@@ -167,6 +167,13 @@ class LabelledStructures:
         return found
 
     @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Whether any label of each structure is known; shape (n,)."""
+        forces = _any_in(self.structures, np.isfinite(self.forces).any(axis=1))
+        known: npt.NDArray[np.bool_] = np.isfinite(self.energies) | forces | np.isfinite(self.stresses).any(axis=(1, 2))
+        return known
+
+    @property
     def counts(self) -> dict[str, int]:
         """For how many structures (energies, stresses) and atoms (forces) each label is known."""
         return {

@@ -47,6 +47,9 @@ _WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of w
 FURTHEST = 1.3
 """So much of the sum of the covalent radii stands for the shortest distance of pairs that come no nearer."""
 
+CLOSEST = 0.3
+"""So much of it does where atoms come nearer, as in no matter: ZBL alone is right there."""
+
 REACH = 1.5
 """Pairs are looked for up to so much of the sum of their covalent radii; those that are not found never meet."""
 
@@ -193,7 +196,7 @@ class Repulsion:
         np.minimum.at(shortest, (first, second), found.distances)
         shortest[shortest > REACH * bonds] = np.inf
         shortest = np.minimum(shortest, shortest.T)  # each pair is seen from both ends, to the last bit or nearly so
-        near = np.minimum(shortest, FURTHEST * bonds)[..., None]
+        near = np.clip(shortest, CLOSEST * bonds, FURTHEST * bonds)[..., None]
         return cls(known, shortest, near * np.array(ZBL_RANGE), near * np.array(INNER_RANGE))
 
     @property

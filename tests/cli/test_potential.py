@@ -73,6 +73,14 @@ def test_figures_are_the_same_with_the_loaded_model(place, tmp_path):
     run("evaluate", place / "test.extxyz", "-m", place / "out", "-o", tmp_path / "found.txt", code=1)
 
 
+def test_data_are_not_replaced_by_predictions(place, tmp_path):
+    data = tmp_path / "data.extxyz"
+    data.write_bytes((place / "test.extxyz").read_bytes())
+    said = run("evaluate", data, "-m", place / "out", "-o", data, code=1)
+    assert "data.extxyz is there already; --force replaces it" in said.replace("\n", " ")
+    assert data.read_bytes() == (place / "test.extxyz").read_bytes()
+
+
 def test_gaussian_processes_are_fitted_too(place, tmp_path):
     small = ("-s", "n_sparse=10", "--cutoff", 4.0, "--jobs", 1)
     said = run("fit", place / "train.extxyz", "--model", "gap", "-o", tmp_path / "gap", *small)
@@ -124,6 +132,9 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
     common = ("-m", place / "out", "-o", out, "--every", 5, "-T", 100, "--ensemble", "nve")
     run("md", place / "start.cif", *common, "--steps", 10)
     assert [int(frame.info["step"]) for frame in read(out, ":")] == [0, 5, 10]
+    # A run that was killed while it wrote a frame.
+    whole = out.read_text()
+    out.write_text(whole + whole[: len(whole) // 3 - 40])
     said = run("md", place / "start.cif", *common, "--steps", 20, "--resume")
     frames = read(out, ":")
     assert [int(frame.info["step"]) for frame in frames] == [0, 5, 10, 15, 20]
@@ -151,6 +162,7 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
         (("relax", "start.cif", "-m", "out", "-o", "x.nothing"), "--output must end in"),
         (("md", "start.cif", "-m", "out", "--ensemble", "nph"), "ensemble"),
         (("md", "start.cif", "-m", "out", "--timestep", "0"), "timestep"),
+        (("md", "start.cif", "-m", "out", "--ensemble", "npt", "--pressure", "nan"), "pressure must be finite"),
         (("info", "test.extxyz"), "test.extxyz"),
     ],
 )

@@ -113,6 +113,13 @@ def test_a_key_that_does_not_exist_lists_those_that_do(written):
         read_labels(written(frame("energy=-7.5", *FORCES)), forces_key="dft_forces")
 
 
+def test_a_key_is_a_word():
+    with pytest.raises(TypeError, match="energy_key must be a name or several names, got 3"):
+        read_labels(bulk("Cu"), energy_key=3)
+    with pytest.raises(ValueError, match="have no energies, forces or stresses: nothing is said of them; energy_key"):
+        read_labels(bulk("Cu"))
+
+
 def test_a_key_may_be_left_out(written):
     found = read_labels(written(frame("energy=-7.5", *FORCES)), forces_key="")
     assert set(found.keys) == {"energy"}

@@ -148,6 +148,7 @@ def evaluate(
     ] = None,
     skip: Skip = False,
     jobs: Jobs = None,
+    force: Force = False,
 ) -> None:
     """Compare a potential with energies, forces and stresses that it was not fitted to."""
     with messages():
@@ -156,6 +157,8 @@ def evaluate(
 
         if output is not None and output.suffix not in (".json", ".extxyz", ".xyz"):
             raise ValueError(f"--output must end in .json or .extxyz, got {output.name!r}")
+        if output is not None:
+            _check_place(output, force)
         potential = _loaded(model, jobs)
         keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
         options = {name: _as_key(key) for name, key in keys.items()}
@@ -491,15 +494,28 @@ def _write(place: Path, structures: Sequence[Atoms]) -> None:
 
 
 def _last_frame(place: Path) -> tuple[Atoms, int]:
+    """Return the last whole frame of a run and its step; cut off what is there of one in which the run was killed."""
+    import os
+    from io import StringIO
+    from itertools import islice
+
     from ase.io import read
 
-    atoms = read(place, index=-1, format="extxyz")
-    step = atoms.info.get("step")
-    if step is None or "momenta" not in atoms.arrays:
+    last, end = b"", 0
+    with place.open("rb") as file:
+        while (head := file.readline()).strip().isdigit():
+            lines = list(islice(file, int(head) + 1))
+            if len(lines) <= int(head) or not lines[-1].endswith(b"\n"):
+                break
+            last, end = b"".join([head, *lines]), file.tell()
+    atoms: Any = read(StringIO(last.decode()), format="extxyz") if last else None
+    if atoms is None or "step" not in atoms.info or "momenta" not in atoms.arrays:
         raise ValueError(
             f"--resume: {place.name} is not from atomprint potential md: its last frame has no step or momenta"
         )
-    return atoms, int(step)
+    if end < place.stat().st_size:
+        os.truncate(place, end)
+    return atoms, int(atoms.info["step"])
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:

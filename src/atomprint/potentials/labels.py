@@ -169,8 +169,9 @@ class LabelledStructures:
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Whether any label of each structure is known; shape (n,)."""
-        forces = _any_in(self.structures, np.isfinite(self.forces).any(axis=1))
-        known: npt.NDArray[np.bool_] = np.isfinite(self.energies) | forces | np.isfinite(self.stresses).any(axis=(1, 2))
+        of_atom: npt.NDArray[np.bool_] = np.isfinite(self.forces).sum(axis=1) > 0
+        known: npt.NDArray[np.bool_] = np.isfinite(self.energies) | np.isfinite(self.stresses).any(axis=(1, 2))
+        known |= _any_in(self.structures, of_atom)
         return known
 
     @property
@@ -315,7 +316,7 @@ def _as_keys(key: Key, argument: str) -> tuple[str, ...] | None:
     """Return keys as a tuple, which is empty for none; None if they are to be found."""
     if key is None:
         return None
-    keys = (key,) if isinstance(key, str) else tuple(key)
+    keys = (key,) if isinstance(key, str) or not isinstance(key, Iterable) else tuple(key)
     for name in keys:
         if not isinstance(name, str):
             raise TypeError(f"{argument} must be a name or several names, got {name!r}")
@@ -758,7 +759,8 @@ def _listed(names: Iterable[str], most: int = 30) -> str:
 
 def _none_found(items: list[_Item], asked: Mapping[str, Key]) -> str:
     names = dict.fromkeys(name for item in items for name in item.row.names())
-    what = f"structures have no energies, forces or stresses: there are the keys {_listed(names)}"
+    there = f"there are the keys {_listed(names)}" if names else "nothing is said of them"
+    what = f"structures have no energies, forces or stresses: {there}"
     if any(asked.values()):
         return f"{what}, and none of those that were asked for has a value"
     if any(getattr(item.atoms, "calc", None) is not None for item in items):

@@ -195,6 +195,7 @@ def dynamics(
     check_choice("ensemble", ensemble, ENSEMBLES)
     check_real("temperature", temperature, at_least=0)
     check_real("timestep", timestep, above=0)
+    check_real("pressure", pressure)
     check_integer("steps", steps, done + 1)
     if ensemble == "npt" and not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise ValueError("ensemble 'npt' is for structures that repeat in three directions")

@@ -185,4 +185,9 @@ def test_species_that_are_not_known_are_named(potential):
 
 
 def test_files_know_the_names():
-    assert {"LinearACE", "ClusterExpansion"} <= set(KNOWN)
+    assert {"LinearACE", "PreparedExpansion"} <= set(KNOWN)
+
+
+def test_too_many_functions_are_named_by_the_argument():
+    with pytest.raises(ValueError, match="size must be <= 30000, got 10000000"):
+        LinearACE(10**7)

@@ -6,7 +6,7 @@ from ase import Atoms
 from scipy.stats import multivariate_normal
 
 from atomprint.potentials import Solver, factors
-from atomprint.potentials.factors import FixedRows, Targets, memory_needed, reduce_rows
+from atomprint.potentials.factors import Targets, memory_needed, reduce_rows
 from atomprint.potentials.solver import (
     Hyperparameters,
     Prior,
@@ -56,14 +56,24 @@ def problem(monkeypatch):
     energies[4], forces[7, 1], forces[20:30], stresses[3] = np.nan, np.nan, np.nan, np.nan
     targets = Targets(energies, forces, stresses, rng.uniform(0.5, 2, (n, 3)), np.full(n, 125.0))
     folds = rng.permutation(n) % 4
-    extra = as_batch([Atoms("H2", positions=rng.random((2, 3))) for _ in range(3)], periodic=None)
-    fixed = FixedRows(extra, rng.standard_normal(3), np.array([0.5, 1.0, 2.0]))
-    return batch, targets, folds, fixed
+    return batch, targets, folds
+
+
+def held(n_functions):
+    """Return rows, with their targets, that are in every fit."""
+    scales = np.append(10.0 ** np.linspace(0, -9, n_functions), 1.0)
+    return np.random.default_rng(5).standard_normal((3, n_functions + 1)) * scales / [[0.5], [1.0], [2.0]]
+
+
+def reduced(source, problem):
+    found = reduce_rows(source, *problem)
+    found.hold(held(source.n_functions))
+    return found
 
 
 def whole(source, problem, hyper, without=None, kinds=(0, 1, 2)):
     """Return all rows with their targets, divided by sigmas."""
-    batch, targets, folds, fixed = problem
+    batch, targets, folds = problem
     found = []
     for s in range(len(batch)):
         if folds[s] == without:
@@ -78,12 +88,7 @@ def whole(source, problem, hyper, without=None, kinds=(0, 1, 2)):
         scale = (sigmas / targets.weights[s])[kind]
         keep = np.isfinite(labels) & np.isin(kind, kinds)
         found.append((np.column_stack([rows, labels]) / scale[:, None])[keep])
-    if fixed is None:
-        return np.concatenate(found)
-    rows = np.empty((13 * 3, source.n_functions))
-    source.rows(fixed.structures, rows)
-    found.append(np.column_stack([rows[::13], fixed.energies]) / fixed.sigmas[:, None])
-    return np.concatenate(found)
+    return np.concatenate(found if len(kinds) < 3 else [*found, held(source.n_functions)])
 
 
 def prior_of(found, n):
@@ -93,7 +98,7 @@ def prior_of(found, n):
 @pytest.mark.parametrize("n_functions", [5, 60])
 def test_triangles_give_the_least_squares_of_all_rows(problem, n_functions):
     source = Drawn(n_functions)
-    found = reduce_rows(source, *problem)
+    found = reduced(source, problem)
     prior = prior_of(found, n_functions)
     for without in (None, 0, 1, 2, 3):
         rows = whole(source, problem, HYPER, without)
@@ -107,7 +112,7 @@ def test_triangles_give_the_least_squares_of_all_rows(problem, n_functions):
         )
     counts = [np.isfinite(array).sum() for array in (problem[1].energies, problem[1].forces, problem[1].stresses)]
     np.testing.assert_array_equal(found.counts, counts)
-    rows = whole(source, (*problem[:3], None), HYPER, kinds=(1,))
+    rows = whole(source, problem, HYPER, kinds=(1,))
     system = np.concatenate([rows, prior.factor(HYPER)])
     scales = np.linalg.norm(system[:, :-1], axis=0)
     expected = np.linalg.lstsq(system[:, :-1] / scales, system[:, -1], rcond=None)[0] / scales
@@ -116,9 +121,9 @@ def test_triangles_give_the_least_squares_of_all_rows(problem, n_functions):
 
 
 def test_errors_of_left_out_folds_are_those_of_fits_without_them(problem):
-    batch, targets, folds, _ = problem
+    batch, targets, folds = problem
     source = Drawn(40)
-    found = reduce_rows(source, *problem)
+    found = reduced(source, problem)
     prior = prior_of(found, 40)
     one = Hyperparameters(1.0, 1.0, 1.0, 0.3, 1.5)
     errors = [[], [], []]
@@ -128,14 +133,14 @@ def test_errors_of_left_out_folds_are_those_of_fits_without_them(problem):
         labels = targets.energies[s : s + 1], targets.forces[atoms], targets.stresses[s : s + 1]
         own = Targets(*labels, np.ones((1, 3)), targets.volumes[s : s + 1])
         for kind in range(3):
-            rows = whole(source, (batch[s : s + 1], own, folds[s : s + 1], None), one, kinds=(kind,))
+            rows = whole(source, (batch[s : s + 1], own, folds[s : s + 1]), one, kinds=(kind,))
             errors[kind] += list(np.abs(rows @ x) / (np.sqrt(batch.n_atoms[s]) if kind == 0 else 1))
     expected = [np.sqrt((np.sort(kind)[: int(np.ceil(0.95 * len(kind)))] ** 2).mean()) for kind in errors]
     np.testing.assert_allclose(held_out_errors(found, prior, HYPER), expected, rtol=1e-7)
 
 
 def test_evidence_is_that_of_a_normal_distribution(problem):
-    batch, targets, folds, _ = problem
+    batch, targets, folds = problem
     labels = targets.energies, targets.forces, targets.stresses
     targets = Targets(*labels, np.ones((len(batch), 3)), targets.volumes)
     source = Drawn(6)
@@ -143,7 +148,7 @@ def test_evidence_is_that_of_a_normal_distribution(problem):
     prior = prior_of(found, 6)
     hyper = Hyperparameters(0.3, 1.5, 0.7, 0.8, 1.0)
     one = Hyperparameters(1.0, 1.0, 1.0, 0.8, 1.0)
-    kinds = [whole(source, (batch, targets, folds, None), one, kinds=(kind,)) for kind in range(3)]
+    kinds = [whole(source, (batch, targets, folds), one, kinds=(kind,)) for kind in range(3)]
     counts, rows = [len(kind) for kind in kinds], np.concatenate(kinds)
     noise = np.repeat(hyper.sigmas, counts) ** 2
     weights = np.linalg.inv(prior.factor(hyper)[:6, :6])
@@ -196,7 +201,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_numbers(problem, monkeypatch,
 
 def test_the_choice_takes_what_is_given_and_finds_the_rest(problem):
     source = Drawn(12)
-    found = reduce_rows(source, *problem)
+    found = reduced(source, problem)
     prior = prior_of(found, 12)
     fixed = Solver(sigma_energy=0.01, regularisation=2.0, power=0.5).choose(found, prior)
     assert fixed == Hyperparameters(0.01, 0.05, fixed.sigma_stress, 2.0, 0.5)

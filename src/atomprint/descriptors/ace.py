@@ -31,7 +31,7 @@ from atomprint.util.validation import check_choice, check_filled, check_integer,
 
 _CHANNELS = ("mixed", "full")
 _N_FUNCTIONS = 500
-_MOST_FUNCTIONS = 30_000
+MOST_FUNCTIONS = 30_000
 _UNKNOWN_RADIUS = 1.6  # Å, of elements beyond the table
 _LENGTH_STEP = 0.05  # Å; pairs that are alike share one table
 _R0 = 1.75
@@ -182,7 +182,7 @@ class ACE(MixesSpecies):
             for k, most in enumerate(given, start=1):
                 check_real(f"max_degree of order {k}", most, at_least=0)
         if self.n_functions is not None:
-            check_integer("n_functions", self.n_functions, 1, _MOST_FUNCTIONS)
+            check_integer("n_functions", self.n_functions, 1, MOST_FUNCTIONS)
         check_real("weight_l", self.weight_l, above=0)
         check_choice("channels", self.channels, _CHANNELS)
         check_real("penalty", self.penalty, at_least=0)
@@ -219,10 +219,8 @@ class ACE(MixesSpecies):
         else:
             wanted = _N_FUNCTIONS if self.n_functions is None else int(self.n_functions)
             degrees = degrees_for(wanted, n_channels, n_max, l_max, int(self.max_order), weight_l, penalties)
-        if count_functions(n_channels, n_max, l_max, degrees, weight_l, penalties, _MOST_FUNCTIONS) > _MOST_FUNCTIONS:
-            raise ValueError(
-                f"max_degree must leave at most {_MOST_FUNCTIONS} functions, got more with {list(degrees)}"
-            )
+        if count_functions(n_channels, n_max, l_max, degrees, weight_l, penalties, MOST_FUNCTIONS) > MOST_FUNCTIONS:
+            raise ValueError(f"max_degree must leave at most {MOST_FUNCTIONS} functions, got more with {list(degrees)}")
         return ace_basis(n_channels, n_max, l_max, degrees, weight_l, penalties)
 
     def _channels(self) -> tuple[FloatArray, tuple[str, ...]]:

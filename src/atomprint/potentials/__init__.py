@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from atomprint.potentials.references import ReferenceEnergies, find_references
     from atomprint.potentials.repulsion import Repulsion
     from atomprint.potentials.solver import Solver
-    from atomprint.potentials.terms import Core, PreparedTerm, Term
+    from atomprint.potentials.terms import PreparedTerm, Term
 
 __getattr__, __dir__ = door(__name__)
 
 __all__ = [
-    "Core",
     "CrossValidation",
     "LabelledStructures",
     "LinearACE",

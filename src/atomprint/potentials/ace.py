@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors import ACE
+from atomprint.descriptors.ace import MOST_FUNCTIONS
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import CompiledPredictor, check_species_known
 from atomprint.potentials.cutoff import typical_cutoff
@@ -100,7 +101,7 @@ class LinearACE(Potential):
         if isinstance(self.size, str):
             check_choice("size", self.size, tuple(SIZES))
         else:
-            check_integer("size", self.size, 1)
+            check_integer("size", self.size, 1, MOST_FUNCTIONS)
         check_choice("dtype", self.dtype, ("float64", "float32"))
         if self.r_cut is not None:
             check_length("r_cut", self.r_cut)

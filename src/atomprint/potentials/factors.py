@@ -75,23 +75,6 @@ class Targets:
     volumes: FloatArray
 
 
-@dataclass(frozen=True)
-class FixedRows:
-    """Energies of further structures that are in every fit, with sigmas of their own.
-
-    Parameters
-    ----------
-    structures : Batch
-        The structures.
-    energies, sigmas : ndarray, shape (n_structures,)
-        In eV.
-    """
-
-    structures: Batch
-    energies: FloatArray
-    sigmas: FloatArray
-
-
 class Part:
     """Rows of one kind and fold: themselves while they are few, else the triangle that has the same squares.
 
@@ -369,7 +352,6 @@ def reduce_rows(
     batch: Batch,
     targets: Targets,
     folds: IntArray,
-    fixed: FixedRows | None = None,
     *,
     random_state: int = 0,
     n_jobs: int = 1,
@@ -389,8 +371,6 @@ def reduce_rows(
         Their labels.
     folds : ndarray of int64, shape (n_structures,)
         The fold of each.
-    fixed : FixedRows, optional
-        Further energies.
     random_state : int
         Seed of which rows are kept as samples.
     n_jobs : int
@@ -425,24 +405,10 @@ def reduce_rows(
             last = time.monotonic()
             writing = last - before
     progress("rows", len(batch), len(batch))
-    found = work.factors(_fixed_part(source, fixed, n_jobs))
+    found = work.factors()
     if path is not None:
         path.unlink(missing_ok=True)
     return found
-
-
-def _fixed_part(source: Rows, fixed: FixedRows | None, n_jobs: int) -> Part:
-    n_columns = source.n_functions + 1
-    if fixed is None or len(fixed.structures) == 0:
-        return Part(np.zeros((0, n_columns)), 0)
-    accumulator = _Accumulator(n_columns, len(fixed.structures))
-    for start in range(0, len(fixed.structures), _ROWS):
-        part = slice(start, start + _ROWS)
-        own = np.empty((len(fixed.sigmas[part]), n_columns))
-        source.sums(fixed.structures[part], own[:, :-1], n_jobs)
-        own[:, -1] = fixed.energies[part]
-        accumulator.add(own, 1 / fixed.sigmas[part])
-    return accumulator.close()
 
 
 def _block(source: Rows, batch: Batch, n_jobs: int) -> FloatArray:
@@ -535,7 +501,7 @@ class _Work:
                 self.owners[kind] += [s] * int(sampled.sum())
             self.accumulators[kind].add(rows if there.all() else rows[there], float(factor))
 
-    def factors(self, fixed: Part) -> Factors:
+    def factors(self) -> Factors:
         """Return what has become of all rows."""
         empty = np.zeros((0, self.n_columns))
         samples = []
@@ -543,7 +509,7 @@ class _Work:
             of = np.array(owners, dtype=np.int64)
             n_atoms = self.batch.n_atoms[of].astype(np.float64)
             samples.append(Samples(np.concatenate([empty, *rows]), self.folds[of], n_atoms))
-        return Factors(self.parts, fixed, samples, self.n_columns - 1)
+        return Factors(self.parts, Part(empty, 0), samples, self.n_columns - 1)
 
     # Checkpoints: whatever is there after a run, as arrays.
 

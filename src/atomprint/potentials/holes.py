@@ -20,7 +20,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from atomprint.potentials import dense
-from atomprint.potentials.factors import FixedRows, merged
+from atomprint.potentials.factors import merged
 from atomprint.potentials.labels import LabelledStructures
 from atomprint.potentials.references import find_references
 from atomprint.potentials.repulsion import PseudoStructures, Repulsion
@@ -63,6 +63,23 @@ class Level:
         batch = labels.structures
         own = np.add.reduceat(Offsets(found).of(batch), batch.offsets[:-1])
         return cls(found, float(((labels.energies - own) / batch.n_atoms)[there].min()))
+
+
+@dataclass(frozen=True)
+class FixedRows:
+    """Energies that structures beside the data are fitted to, with sigmas of their own.
+
+    Parameters
+    ----------
+    structures : Batch
+        The structures.
+    energies, sigmas : ndarray, shape (n_structures,)
+        In eV.
+    """
+
+    structures: Batch
+    energies: FloatArray
+    sigmas: FloatArray
 
 
 @dataclass(frozen=True)

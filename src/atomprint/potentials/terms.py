@@ -124,25 +124,6 @@ class Term(Protocol):
         """Settle the functions; neither the term nor the training set is changed."""
 
 
-class Core(Protocol):
-    """A fixed energy that is no part of the fit: what a term cannot know of atoms that are very close.
-
-    Labels are fitted after its energies are taken off. See :mod:`atomprint.potentials.repulsion`.
-    """
-
-    inner: Mapping[tuple[int, int], tuple[float, float]]
-
-    def evaluate(self, batch: Batch, n_jobs: int = 1) -> Evaluated:
-        """Return energies of atoms and their derivatives."""
-
-    def state(self) -> State:
-        """Return what a file holds of it."""
-
-    @classmethod
-    def from_state(cls, state: State) -> Self:
-        """Return the core with this state; raise ``ValueError`` if it is none."""
-
-
 def row_offsets(batch: Batch) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return where the rows of each structure begin and the last end: 1 + 3 n_atoms + 6 of each."""
     return offsets_of(7 + 3 * batch.n_atoms)

@@ -43,6 +43,8 @@ def test_a_file_holds_what_it_says(potential, tmp_path):
     assert summary["units"]["forces"] == "eV/Å"
     assert header["format"] == 1
     again = load_potential(path)
+    again.save(tmp_path / "again.npz")
+    assert path.read_bytes() == (tmp_path / "again.npz").read_bytes()
     assert again.get_params()["solver__sigma_energy"] == 0.01
     assert len(again.model_.summary["checksum"]) == 64
     with pytest.raises(FileNotFoundError):

@@ -368,11 +368,22 @@ LinearPotential(SOAP(r_cut=5.0, n_max=4, l_max=2, periodic=True), repulsion=Fals
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"sparse": True}, "descriptor must have sparse=False"), ({"centers": [0]}, "descriptor must have centers=None")],
+    [
+        ({"sparse": True}, "descriptor must have sparse=False"),
+        ({"centers": [0]}, "descriptor must have centers=None"),
+        (
+            {"pooling": "mean"},
+            "descriptor must have pooling=None or pooling='sum', as energies are sums over all atoms",
+        ),
+        ({"average": "inner"}, "descriptor must have average='off'"),
+    ],
 )
 def test_descriptors_that_are_no_sums_over_atoms_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         LinearPotential(SOAP(**SMALL, **given))
+    grid = {"geometry": {"function": "distance"}, "grid": {"min": 0.5, "max": 2.5, "n": 20, "sigma": 0.1}}
+    with pytest.raises(ValueError, match="descriptor must have normalization='none'"):
+        LinearPotential(MBTR(**grid, normalization="n_atoms"))
 
 
 def test_a_checkpoint_that_cannot_be_is_told_before_the_work(tmp_path):

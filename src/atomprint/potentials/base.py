@@ -180,7 +180,7 @@ class Model:
             "known": self.known.state(),
             "hyperparameters": asdict(self.hyperparameters),
             "uncertainty": self.uncertainty.state(),
-            "summary": self.summary,
+            "summary": {name: value for name, value in self.summary.items() if name != "checksum"},  # of a file
         }
 
     @classmethod

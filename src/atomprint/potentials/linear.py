@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from atomprint.descriptors import Descriptor
+from atomprint.descriptors import Descriptor, ValleOganov
 from atomprint.descriptors.mixing import MixesSpecies
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import check_species_known
@@ -21,6 +21,13 @@ from atomprint.util.types import FloatArray
 __all__ = ["LinearPotential"]
 
 _BYTES = 2**24  # of features at once
+_SUMS_OVER_ATOMS: dict[str, tuple[Any, ...]] = {
+    "sparse": (False,),
+    "centers": (None,),
+    "pooling": (None, "sum"),
+    "average": ("off",),
+    "normalization": ("none",),
+}
 _LEARNT = ("species_", "periodic_")
 
 
@@ -29,8 +36,8 @@ class LinearPotential(Potential):
     """A potential whose energy is linear in the features of a descriptor.
 
     Descriptors with a row for each centre, such as SOAP and ACSF, are summed over atoms with weights for each species
-    of the atom; of others, such as MBTR, the energy is linear in the one row that a structure has, which then must grow
-    with the number of atoms.
+    of the atom; of others, such as MBTR, the energy is linear in the one row that a structure has, which must grow with
+    the number of atoms: averages and other normalizations are refused.
 
     Parameters
     ----------
@@ -73,9 +80,13 @@ class LinearPotential(Potential):
         super()._validate()
         if not isinstance(self.descriptor, Descriptor):
             raise TypeError(f"descriptor must be a Descriptor of atomprint, got {type(self.descriptor).__name__}")
-        for name, needed in (("sparse", False), ("centers", None)):
-            if (value := getattr(self.descriptor, name, needed)) is not needed:
-                raise ValueError(f"descriptor must have {name}={needed!r}, for all atoms of a structure, got {value!r}")
+        for name, allowed in _SUMS_OVER_ATOMS.items():
+            value = getattr(self.descriptor, name, allowed[0])
+            if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
+                listed = " or ".join(f"{name}={one!r}" for one in allowed)
+                raise ValueError(f"descriptor must have {listed}, as energies are sums over all atoms, got {value!r}")
+        if isinstance(self.descriptor, ValleOganov):
+            raise ValueError("descriptor must grow with the number of atoms, which ValleOganov does not: use MBTR")
 
     def _terms(self) -> list[Term]:
         return [DescriptorTerm(self.descriptor)]

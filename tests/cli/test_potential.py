@@ -135,6 +135,8 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
     # A run that was killed while it wrote a frame.
     whole = out.read_text()
     out.write_text(whole + whole[: len(whole) // 3 - 40])
+    said = run("md", place / "start.cif", *common, "--steps", 20, "--resume", "--timestep", 2, code=1)
+    assert "--timestep must be 1, as of the steps in run.extxyz, got 2" in said
     said = run("md", place / "start.cif", *common, "--steps", 20, "--resume")
     frames = read(out, ":")
     assert [int(frame.info["step"]) for frame in frames] == [0, 5, 10, 15, 20]
@@ -142,6 +144,10 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
     assert np.ptp(total) < 2e-3
     assert "total energy" in said
     run("md", place / "start.cif", *common, "--steps", 20, "--resume", code=1)
+    cold = run(
+        "md", place / "start.cif", "-m", place / "out", "-o", out, "-T", 0, "--ensemble", "npt", "--force", code=1
+    )
+    assert "temperature must be > 0, got 0.0" in cold
     run(
         "md", place / "start.cif", "-m", place / "out", "-o", tmp_path / "npt.extxyz", "--ensemble", "npt", "--steps", 3
     )

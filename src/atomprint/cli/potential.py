@@ -297,6 +297,9 @@ def md(
             if not place.exists():
                 raise FileNotFoundError(f"--resume: no such file: {str(place)!r}")
             atoms, done = _last_frame(place)
+            before = 1000 * atoms.info.get("time_ps", done * timestep / 1000) / max(done, 1)
+            if done and abs(before - timestep) > 1e-6 * timestep:
+                raise ValueError(f"--timestep must be {before:g}, as of the steps in {place.name}, got {timestep:g}")
         else:
             _check_place(place, force)
             atoms, done = _structures([structure])[-1][1], 0

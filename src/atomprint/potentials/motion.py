@@ -199,6 +199,8 @@ def dynamics(
     check_integer("steps", steps, done + 1)
     if ensemble == "npt" and not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise ValueError("ensemble 'npt' is for structures that repeat in three directions")
+    if ensemble == "npt":
+        check_real("temperature", temperature, above=0)  # by which the thermostat divides
     rng = np.random.default_rng([random_state, done])
     atoms.calc = potential.calculator()
     if done == 0:

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 from atomprint.potentials import LabelledStructures
-from atomprint.potentials.checks import Found, inconsistencies
+from atomprint.potentials.checks import Found, _scale, inconsistencies
 
 HARTREE = 27.211386
 
@@ -81,3 +81,19 @@ def test_what_nothing_explains_is_told_without_a_guess(made):
     assert "times their own spread. There are too few data, or" in sentence
     few = LabelledStructures.of(structures, energies=energies).pick(range(3))
     assert inconsistencies(few, Found(-energies[:3], forces[:12], stresses[:3]), None) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "slope", "noise", "told"),
+    [
+        (8, 0.3, 0.15, False),  # as often by chance
+        (40, 0.5, 0.35, False),  # a poor fit may have such a scale
+        (40, 0.6, 0.05, True),
+        (40, 0.07, 0.2, True),
+        (40, -1.0, 0.2, True),
+    ],
+)
+def test_scales_need_data_and_those_near_one_good_fits(n, slope, noise, told):
+    expected = np.random.default_rng(1).normal(size=n)
+    found = _scale(expected, slope * noisy(np.random.default_rng(2), expected, noise))
+    assert found == (pytest.approx(slope, rel=0.2) if told else 0.0)

@@ -282,6 +282,15 @@ def test_structures_with_huge_forces_are_left_out_and_named(written):
     assert read_labels(path, max_force=None).counts["energy"] == 2
 
 
+def test_stresses_as_of_gigapascals_are_told():
+    crystals = [bulk("Cu", a=3.5 + 0.05 * k) for k in range(5)]
+    stresses = np.linspace(-0.05, 0.05, 5)[:, None] * [1.0, 1, 1, 0, 0, 0]
+    labels = LabelledStructures.of(crystals, energies=np.zeros(5), stresses=stresses)
+    assert not labels.warnings
+    labels = LabelledStructures.of(crystals, energies=np.zeros(5), stresses=160.2 * stresses)
+    assert "are 4.01 eV/Å^3 or more in half of the structures, which is 642 GPa. Are the units" in labels.warnings[0]
+
+
 def test_masks_of_forces(written):
     path = written(frame("", "forces:R:3:force_mask:L:1", ("0.1 0 0 T", "-0.1 0 0 F")))
     assert read_labels(path).counts["forces"] == 1

@@ -13,6 +13,9 @@ _ENOUGH = 6  # structures
 _FINE, _POOR = 0.7, 0.5  # shares of the variance of left-out labels that are explained
 _PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
 _CLEAR = 0.85  # correlation between what is labelled and what forces say, from which on a scale means something
+_CLEARER = 0.97  # so much for scales that a poor fit may have as well
+_MODEST = (0.38, 2.6)
+_SURE, _DOUBT = 0.6, 2.5  # the correlation is above the first, but for chance of so many standard deviations
 _SAME = (0.65, 1.6)  # scales that errors of the fit explain
 
 # In eV, eV/Å and eV/Å^3.
@@ -169,9 +172,13 @@ def _scale(expected: FloatArray, labelled: FloatArray) -> float:
     if len(x) < 4 or min(x.std(), y.std()) < 1e-9:
         return 0.0
     correlation = float(np.corrcoef(x, y)[0, 1])
-    if abs(correlation) < _CLEAR:
+    scale = float(np.sign(correlation) * y.std() / x.std())
+    is_modest = _is_odd(scale) and _MODEST[0] <= scale <= _MODEST[1]
+    if abs(correlation) < (_CLEARER if is_modest else _CLEAR):
         return 0.0
-    return float(np.sign(correlation) * y.std() / x.std())
+    # Few points are on a line by chance (Fisher's transformation).
+    chance = _DOUBT / np.sqrt(len(x) - 3)
+    return scale if np.arctanh(min(abs(correlation), 1 - 1e-12)) - chance > np.arctanh(_SURE) else 0.0
 
 
 def _sentence(what: str, scale: float, units: dict[str, float], labels: LabelledStructures) -> str:

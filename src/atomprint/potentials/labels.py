@@ -34,6 +34,7 @@ Key: TypeAlias = str | Sequence[str] | None
 CONVENTIONS = ("stress", "-stress", "virial", "-virial")
 LARGE_FORCE = 200.0
 """Structures with a force beyond this, in eV/Å, are mistakes, or would draw a fit to themselves."""
+_LARGE_STRESS = 0.5  # eV/Å^3, 80 GPa: few data have as much in most structures, and nearly all have in GPa
 
 _CONFIGURATIONS = ("config_type", "configuration_type", "config", "configtype")
 _ARGUMENTS = {"energy": "energy_key", "forces": "forces_key", "stress": "stress_key"}
@@ -831,6 +832,13 @@ def _checked(labels: LabelledStructures) -> LabelledStructures:
                 f"{which} are missing for {len(where)} of {counted(len(labels), 'structure')} "
                 f"({', '.join(where[:3])}{more}): the fit uses what there is."
             )
+    stresses = labels.stresses[np.isfinite(labels.stresses).all(axis=(1, 2))]
+    if len(stresses) and (typical := float(np.median(np.abs(stresses).max(axis=(1, 2))))) > _LARGE_STRESS:
+        key = labels.keys.get("stress", "stress")
+        warnings.append(
+            f"Stresses ({key!r}) are {typical:.3g} eV/Å^3 or more in half of the structures, which is "
+            f"{typical * 160.21766208:,.0f} GPa. Are the units eV/Å^3?"
+        )
     if (n := len(labels) - len(np.unique(labels.duplicate_of))) > 0:
         warnings += _on_duplicates(labels, n)
     if found := close_pairs(batch.core()):

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from atomprint.potentials.calculator import PotentialCalculator
     from atomprint.potentials.elasticity import elastic_constants
     from atomprint.potentials.gap import SparseGP
-    from atomprint.potentials.labels import LabelledStructures, read_labels
+    from atomprint.potentials.labels import LabelledStructures
     from atomprint.potentials.linear import LinearPotential
     from atomprint.potentials.load import load_potential
+    from atomprint.potentials.reading import read_labels
     from atomprint.potentials.references import ReferenceEnergies, find_references
     from atomprint.potentials.repulsion import Repulsion
     from atomprint.potentials.solver import Solver

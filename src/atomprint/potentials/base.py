@@ -28,8 +28,9 @@ from atomprint.potentials.factors import (
 )
 from atomprint.potentials.files import tagged, untagged, write_state
 from atomprint.potentials.holes import Level, Pool, closing_rows, pool_sizes, scan_holes
-from atomprint.potentials.labels import Key, LabelledStructures, read_labels
+from atomprint.potentials.labels import LabelledStructures
 from atomprint.potentials.learning import growing_fits
+from atomprint.potentials.reading import Key, read_labels
 from atomprint.potentials.references import find_references
 from atomprint.potentials.repulsion import Repulsion
 from atomprint.potentials.solver import (

@@ -17,7 +17,17 @@ from ase.io import write
 from ase.optimize import LBFGS
 from sklearn.base import clone
 
-from atomprint.descriptors import ACE, ACSF, MBTR, SOAP, LearnedEmbedding
+from atomprint.descriptors import (
+    ACE,
+    ACSF,
+    MBTR,
+    SOAP,
+    CoulombMatrix,
+    EwaldSumMatrix,
+    LearnedEmbedding,
+    NeighbourStatistics,
+    SineMatrix,
+)
 from atomprint.potentials import (
     LabelledStructures,
     LinearACE,
@@ -384,12 +394,20 @@ def test_descriptors_that_are_no_sums_over_atoms_are_refused(given, message):
     grid = {"geometry": {"function": "distance"}, "grid": {"min": 0.5, "max": 2.5, "n": 20, "sigma": 0.1}}
     with pytest.raises(ValueError, match="descriptor must have normalization='none'"):
         LinearPotential(MBTR(**grid, normalization="n_atoms"))
+    for descriptor in (CoulombMatrix(), SineMatrix(), EwaldSumMatrix(), NeighbourStatistics(r_cut=4.0)):
+        with pytest.raises(ValueError, match=f"a sum over all atoms, .* got {type(descriptor).__name__}"):
+            LinearPotential(descriptor)
 
 
 def test_a_checkpoint_that_cannot_be_is_told_before_the_work(tmp_path):
     for path in (tmp_path, tmp_path / "none" / "fit.checkpoint"):
         with pytest.raises(ValueError, match="checkpoint must be a file in a folder that is there"):
             LinearPotential(SOAP(**SMALL)).fit(argon(2), checkpoint=path)
+    other = tmp_path / "notes.txt"
+    other.write_text("of somebody")
+    with pytest.raises(ValueError, match=r"checkpoint: remove it, or give another name: .*notes.txt' is no .npz file"):
+        LinearPotential(SOAP(**SMALL)).fit(argon(2), checkpoint=other)
+    assert other.read_text() == "of somebody"
 
 
 def test_isolated_atoms_alone_are_fitted_to_their_energies():

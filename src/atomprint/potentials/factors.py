@@ -535,7 +535,10 @@ class _Work:
 
     def load(self, path: Path, fingerprint: str) -> int:
         """Go on with what :meth:`save` has written; return how many runs are done."""
-        head = read_npz(path, {"fingerprint": np.uint8, "counts": np.int64}, mmap=False)
+        try:
+            head = read_npz(path, {"fingerprint": np.uint8, "counts": np.int64}, mmap=False)
+        except ValueError as error:
+            raise ValueError(f"checkpoint: remove it, or give another name: {error}") from error
         counts: list[int] = head["counts"].tolist()
         if head["fingerprint"].tobytes() != fingerprint.encode() or counts[:2] != [_CHECKPOINT_VERSION, _ROWS]:
             raise ValueError(

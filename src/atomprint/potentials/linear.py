@@ -7,7 +7,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from atomprint.descriptors import Descriptor, ValleOganov
+from atomprint.descriptors import (
+    CoulombMatrix,
+    Descriptor,
+    EwaldSumMatrix,
+    NeighbourStatistics,
+    SineMatrix,
+    ValleOganov,
+)
 from atomprint.descriptors.mixing import MixesSpecies
 from atomprint.potentials.base import Potential, References
 from atomprint.potentials.compiled import check_species_known
@@ -28,6 +35,8 @@ _SUMS_OVER_ATOMS: dict[str, tuple[Any, ...]] = {
     "average": ("off",),
     "normalization": ("none",),
 }
+# Twice the atoms have not twice their features.
+_NO_SUMS = (CoulombMatrix, SineMatrix, EwaldSumMatrix, NeighbourStatistics)
 _LEARNT = ("species_", "periodic_")
 
 
@@ -85,6 +94,11 @@ class LinearPotential(Potential):
             if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
                 listed = " or ".join(f"{name}={one!r}" for one in allowed)
                 raise ValueError(f"descriptor must have {listed}, as energies are sums over all atoms, got {value!r}")
+        if isinstance(self.descriptor, _NO_SUMS):
+            raise ValueError(
+                "descriptor must be a sum over all atoms, as energies are, such as of ACE, SOAP, ACSF or MBTR, got "
+                f"{type(self.descriptor).__name__}"
+            )
         if isinstance(self.descriptor, ValleOganov):
             raise ValueError("descriptor must grow with the number of atoms, which ValleOganov does not: use MBTR")
 

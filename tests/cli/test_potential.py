@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -151,6 +152,11 @@ def test_dynamics_go_on_from_where_they_ended(place, tmp_path):
     run(
         "md", place / "start.cif", "-m", place / "out", "-o", tmp_path / "npt.extxyz", "--ensemble", "npt", "--steps", 3
     )
+
+
+def test_a_lone_atom_moves(place, tmp_path):
+    write(tmp_path / "atom.xyz", Atoms("Cu"))
+    assert "total energy" in run("md", tmp_path / "atom.xyz", "-m", place / "out", "--steps", 3)
 
 
 @pytest.mark.parametrize(

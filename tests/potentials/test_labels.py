@@ -317,6 +317,14 @@ def labelled(*pairs):
     return LabelledStructures.of(structures, energies=[energy for _, energy in pairs])
 
 
+def test_forces_of_each_structure_fit_its_atoms():
+    dimers = [Atoms("Cu2", [[0, 0, 0], [0, 0, d]]) for d in (2.2, 2.3)]
+    with pytest.raises(ValueError, match=r"forces of structure 0 must have shape \(2, 3\), got \(1, 3\)"):
+        LabelledStructures.of(dimers, forces=[np.zeros((1, 3)), np.zeros((3, 3))])
+    labels = LabelledStructures.of([Atoms("Cu"), Atoms("Cu")], forces=[np.zeros((1, 3)), None])
+    np.testing.assert_array_equal(labels.forces[:, 0], [0, np.nan])
+
+
 def test_references_from_isolated_atoms():
     found = find_references(labelled(("H", -1.0), ("O", -5.0), ("H2O", -10.0)))
     assert found.energies == {1: -1.0, 8: -5.0}

@@ -19,7 +19,7 @@ from atomprint.util.text import counted
 from atomprint.util.types import FloatArray, Indices
 
 PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
-_LARGE_STRESS = 0.5  # eV/Å^3, 80 GPa: few data have as much in most structures, and nearly all have in GPa
+_LARGE_STRESS = 1.0  # eV/Å^3, 160 GPa: few data have as much in most structures, and nearly all have in GPa
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +98,13 @@ class LabelledStructures:
         """
         batch = as_batch(structures, periodic=None)
         n, n_atoms = len(batch), len(batch.numbers)
-        if isinstance(forces, Sequence) and len(forces) == n and n_atoms != n:
-            parts = zip(forces, batch.n_atoms, strict=True)
-            forces = np.concatenate(
-                [np.full((size, 3), np.nan) if part is None else np.asarray(part, float) for part, size in parts]
-            )
+        if isinstance(forces, Sequence) and len(forces) == n and any(np.ndim(part) != 1 for part in forces):
+            parts = []
+            for k, (part, size) in enumerate(zip(forces, batch.n_atoms.tolist(), strict=True)):
+                parts.append(np.full((size, 3), np.nan) if part is None else np.asarray(part, dtype=np.float64))
+                if parts[-1].shape != (size, 3):
+                    raise ValueError(f"forces of structure {k} must have shape {(size, 3)}, got {parts[-1].shape}")
+            forces = np.concatenate(parts)
         stress = np.full((n, 3, 3), np.nan) if stresses is None else np.array(stresses, dtype=np.float64)
         if stress.shape == (n, 6):
             stress = stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)

@@ -255,7 +255,14 @@ def _integrator(ensemble: str, atoms: Atoms, step: float, temperature: float, pr
 
     makers: dict[str, Callable[[], Any]] = {
         "nve": lambda: VelocityVerlet(atoms, step),
-        "nvt": lambda: Langevin(atoms, step, temperature_K=temperature, friction=_FRICTION / units.fs, rng=rng),
+        "nvt": lambda: Langevin(
+            atoms,
+            step,
+            temperature_K=temperature,
+            friction=_FRICTION / units.fs,
+            fixcm=len(atoms) > 1,  # which a lone atom is
+            rng=rng,
+        ),
         "npt": lambda: NPTBerendsen(
             atoms,
             step,

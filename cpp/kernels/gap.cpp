@@ -113,7 +113,7 @@ void power(std::int32_t rows, std::int32_t columns, double zeta, const double* f
         });
     else
         with([exponent](V& x) {
-            V result;
+            V result{}; // filled lane by lane
             for (int k = 0; k < W; ++k) {
                 x[k] = x[k] > 0.0 ? x[k] : 0.0;
                 result[k] = std::pow(x[k], exponent);

@@ -9,9 +9,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from atomprint.descriptors import ACSF
+from atomprint.descriptors import ACSF, MBTR
 from atomprint.potentials import LabelledStructures, LinearPotential, read_labels
 from atomprint.potentials.comparison import GPA, Comparison, compare
+from atomprint.potentials.curves import dimer_curves
 from atomprint.potentials.report import PotentialReport
 from atomprint.potentials.run import fit_potential
 from atomprint.util.files import WholeFolder
@@ -102,3 +103,15 @@ def test_errors_of_a_comparison_are_expected_ones(run):
     assert np.isfinite(found.values["energy"].std).all()
     assert 0 < np.isfinite(found.values["forces"].std).sum() <= 36
     assert isinstance(run.report, PotentialReport)
+
+
+@pytest.mark.filterwarnings("ignore:no structure has a stress")
+def test_potentials_without_a_cutoff_have_curves_too():
+    dimers = [Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2 + 0.1 * k]], cell=[14] * 3, pbc=True) for k in range(6)]
+    grid = {"geometry": {"function": "inverse_distance"}, "grid": {"min": 0, "max": 1, "n": 8, "sigma": 0.1}}
+    grid["weighting"] = {"function": "exp", "scale": 0.5, "threshold": 1e-3}
+    labels = LabelledStructures.of(dimers, energies=np.linspace(0, 1, 6) ** 2)
+    potential = LinearPotential(MBTR(**grid, normalization="none")).fit(labels)
+    (curve,) = dimer_curves(potential, {})
+    assert np.isfinite(curve.energies).all()
+    assert curve.distances[-1] > 10

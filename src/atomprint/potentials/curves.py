@@ -15,6 +15,8 @@ from atomprint.potentials.labels import LabelledStructures
 from atomprint.structures import Batch, as_batch
 from atomprint.util.types import FloatArray
 
+_FARTHEST = 12.0  # Å
+
 
 @dataclass(frozen=True, eq=False)
 class DimerCurve:
@@ -77,7 +79,8 @@ def dimer_curves(
         How many distances there are up to the cutoff.
     """
     symbols = [chemical_symbols[z] for z in potential.model_.species]
-    distances = np.linspace(nearest, potential.model_.cutoff + 0.3, n)
+    # Descriptors of whole structures have no cutoff.
+    distances = np.linspace(nearest, min(potential.model_.cutoff, _FARTHEST) + 0.3, n)
     found = []
     numbers = {symbol: chemical_symbols.index(symbol) for symbol in symbols}
     for pair in combinations_with_replacement(symbols, 2):

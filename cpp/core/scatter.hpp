@@ -22,6 +22,30 @@ struct NeighbourList {
     const double *x, *y, *z;
 };
 
+// Adds the derivatives of a number by the vectors to the neighbours of a centre, which are images of `atoms`, to those
+// by the atoms (n, 3) and by strain (3, 3); `own` is the atom that moves the centre, or -1.
+inline void add_gradient(const std::int32_t* atoms, std::int64_t own, const NeighbourList& found,
+                         const std::array<const double*, 3>& by, double* positions, double* strain) {
+    const double* const d[3] = {found.x, found.y, found.z};
+    double total[3] = {}, strains[3][3] = {}; // not in memory, where each step would wait for the last
+    for (std::size_t k = 0; k < found.n; ++k) {
+        double* const to = positions + 3 * static_cast<std::size_t>(atoms[found.image[k]]);
+        for (int a = 0; a < 3; ++a) {
+            const double g = by[a][k];
+            to[a] += g;
+            total[a] += g;
+            for (int b = 0; b < 3; ++b)
+                strains[a][b] += g * d[b][k];
+        }
+    }
+    for (int a = 0; a < 3; ++a) {
+        if (own >= 0)
+            positions[3 * own + a] -= total[a];
+        for (int b = 0; b < 3; ++b)
+            strain[3 * a + b] += strains[a][b];
+    }
+}
+
 // Derivatives of sums over centres, one or several: (n_sums, n_atoms, 3) by positions and unless null
 // (n_sums, n_structures, 3, 3) by strain.
 class GradientSum {
@@ -46,24 +70,7 @@ public:
         void add(std::size_t sum, const std::int32_t* atoms, std::int64_t own, const NeighbourList& found,
                  const std::array<const double*, 3>& by) {
             double* const numbers = numbers_.data() + sum * width_;
-            const double* const d[3] = {found.x, found.y, found.z};
-            double total[3] = {}, strain[3][3] = {}; // not in memory, where each step would wait for the last
-            for (std::size_t k = 0; k < found.n; ++k) {
-                double* const to = numbers + 3 * static_cast<std::size_t>(atoms[found.image[k]]);
-                for (int a = 0; a < 3; ++a) {
-                    const double g = by[a][k];
-                    to[a] += g;
-                    total[a] += g;
-                    for (int b = 0; b < 3; ++b)
-                        strain[a][b] += g * d[b][k];
-                }
-            }
-            for (int a = 0; a < 3; ++a) {
-                if (own >= 0)
-                    numbers[3 * own + a] -= total[a];
-                for (int b = 0; b < 3; ++b)
-                    numbers[width_ - strain_numbers + static_cast<std::size_t>(3 * a + b)] += strain[a][b];
-            }
+            add_gradient(atoms, own, found, by, numbers, numbers + width_ - strain_numbers);
         }
 
     private:

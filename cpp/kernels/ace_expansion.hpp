@@ -6,19 +6,6 @@
 //     grad R_n(r) Y_lm(u) = R_n (v - (v . u) u) / r + R_n' Y_lm u.
 #pragma once
 
-// Calls f with vectors no wider than a padded number of radial functions asks for.
-template <class T, class F>
-inline __attribute__((always_inline)) void with_width(std::int32_t n_pad, F&& f) {
-    if (n_pad % lanes<T> == 0)
-        return f.template operator()<lanes<T>>();
-    if constexpr (vector_bytes > 16) {
-        if (n_pad % (lanes<T> / 2) == 0)
-            return f.template operator()<lanes<T> / 2>();
-        if constexpr (vector_bytes > 32)
-            f.template operator()<lanes<T> / 4>();
-    }
-}
-
 // Whole vectors of neighbours.
 template <class T>
 inline std::int32_t ace_blocks(std::int32_t n) {
@@ -155,49 +142,14 @@ inline void ace_contract(const AceShape<T>& shape, const T* values, const T* slo
                 u += factor * load<T, Y>(values + k * Y), du += factor * load<T, Y>(slopes + k * Y);
             }
     };
-    const T* coefficient = shape.harmonics_gradient;
-    for (std::int32_t l = 0; l <= shape.l_max; ++l) {
-        const T* const middle = adjoint + static_cast<std::size_t>(l * l + l) * stride;
-        const T* const here = harmonics + static_cast<std::size_t>(l * l + l) * Y;
-        const T* const below = harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
-        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
-        {
-            V u{}, du{};
-            contract(middle, u, du);
-            sums[3] += du * load<T, Y>(here);
-            if (l > 0) {
-                sums[2] += coefficient[0] * (u * h(0));
-                if (l > 1) {
-                    u *= coefficient[1];
-                    sums[0] -= u * h(1);
-                    sums[1] -= u * h(-1);
-                }
-                coefficient += 3;
-            }
-        }
-        for (std::int32_t m = 1; m <= l; ++m, coefficient += 3) {
-            V c{}, s{}, dc{}, ds{};
-            contract(middle + m * stride, c, dc);
-            contract(middle - m * stride, s, ds);
-            sums[3] += dc * load<T, Y>(here + m * Y) + ds * load<T, Y>(here - m * Y);
-            if (m < l)
-                sums[2] += coefficient[0] * (c * h(m) + s * h(-m));
-            if (m + 1 < l) {
-                const V hc = h(m + 1), hs = h(-(m + 1));
-                sums[0] -= coefficient[1] * (c * hc + s * hs);
-                sums[1] += coefficient[1] * (s * hc - c * hs);
-            }
-            const V hc = h(m - 1);
-            if (m > 1) {
-                const V hs = h(-(m - 1));
-                sums[0] += coefficient[2] * (c * hc + s * hs);
-                sums[1] += coefficient[2] * (s * hc - c * hs);
-            } else {
-                sums[0] += coefficient[2] * (c * hc);
-                sums[1] += coefficient[2] * (s * hc);
-            }
-        }
-    }
+    const auto middle = [&](std::int32_t l) { return adjoint + static_cast<std::size_t>(l * l + l) * stride; };
+    add_gradients<T>(
+        shape.l_max, shape.harmonics_gradient, harmonics, sums,
+        [&](std::int32_t l, V& u, V& du) __attribute__((always_inline)) { contract(middle(l), u, du); },
+        [&](std::int32_t l, std::int32_t m, V& c, V& s, V& dc, V& ds) __attribute__((always_inline)) {
+            contract(middle(l) + m * stride, c, dc);
+            contract(middle(l) - m * stride, s, ds);
+        });
 }
 
 template <class T>

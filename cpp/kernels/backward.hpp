@@ -163,58 +163,26 @@ inline void contract(const ExpansionModel<T>& model, const BackwardBlock<T>& blo
     constexpr int Y = lanes<T>;
     using V = Vec<T, Y>;
     const std::int32_t n = N > 0 ? N : block.n;
-    const T* coefficient = model.harmonics_gradient;
-    for (std::int32_t l = 0; l <= model.l_max; ++l) {
-        const T* const f = block.values + l * block.per_l * Y;
-        const T* const df = block.slopes + l * block.per_l * Y;
-        const T* const middle = rows(l) + l * stride;
-        const T* const here = block.harmonics + static_cast<std::size_t>(l * l + l) * Y;
-        const T* const below = block.harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
-        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
-        {
-            V u{}, du{};
+    const auto radial = [&](std::int32_t l) { return block.values + l * block.per_l * Y; };
+    const auto slopes = [&](std::int32_t l) { return block.slopes + l * block.per_l * Y; };
+    add_gradients<T>(
+        model.l_max, model.harmonics_gradient, block.harmonics, sums,
+        [&](std::int32_t l, V& u, V& du) __attribute__((always_inline)) {
+            const T *const f = radial(l), *const df = slopes(l), *const middle = rows(l) + l * stride;
             for (std::int32_t k = 0; k < n; ++k) {
                 u += middle[k] * load<T, Y>(f + k * Y);
                 du += middle[k] * load<T, Y>(df + k * Y);
             }
-            sums[3] += du * load<T, Y>(here);
-            if (l > 0) {
-                sums[2] += coefficient[0] * (u * h(0));
-                if (l > 1) {
-                    u *= coefficient[1];
-                    sums[0] -= u * h(1);
-                    sums[1] -= u * h(-1);
-                }
-                coefficient += 3;
-            }
-        }
-        for (std::int32_t m = 1; m <= l; ++m, coefficient += 3) {
+        },
+        [&](std::int32_t l, std::int32_t m, V& c, V& s, V& dc, V& ds) __attribute__((always_inline)) {
+            const T *const f = radial(l), *const df = slopes(l), *const middle = rows(l) + l * stride;
             const T *const up = middle + m * stride, *const down = middle - m * stride;
-            V c{}, s{}, dc{}, ds{};
             for (std::int32_t k = 0; k < n; ++k) {
                 const V value = load<T, Y>(f + k * Y), slope = load<T, Y>(df + k * Y);
                 c += up[k] * value, dc += up[k] * slope;
                 s += down[k] * value, ds += down[k] * slope;
             }
-            sums[3] += dc * load<T, Y>(here + m * Y) + ds * load<T, Y>(here - m * Y);
-            if (m < l)
-                sums[2] += coefficient[0] * (c * h(m) + s * h(-m));
-            if (m + 1 < l) {
-                const V hc = h(m + 1), hs = h(-(m + 1));
-                sums[0] -= coefficient[1] * (c * hc + s * hs);
-                sums[1] += coefficient[1] * (s * hc - c * hs);
-            }
-            const V hc = h(m - 1);
-            if (m > 1) {
-                const V hs = h(-(m - 1));
-                sums[0] += coefficient[2] * (c * hc + s * hs);
-                sums[1] += coefficient[2] * (s * hc - c * hs);
-            } else {
-                sums[0] += coefficient[2] * (c * hc);
-                sums[1] += coefficient[2] * (s * hc);
-            }
-        }
-    }
+        });
 }
 
 template <class T, int W>

@@ -231,12 +231,5 @@ void expand(const ExpansionModel<T>& model, const Neighbourhood& nb, T* scratch,
             std::int32_t centre, const std::int32_t* column) {
     if (nb.n == 0) // then there are no segments either
         return;
-    if (model.radial.n_pad % lanes<T> == 0)
-        expand_with<T, lanes<T>>(model, nb, scratch, out, centre, column);
-    else if constexpr (vector_bytes > 16) {
-        if (model.radial.n_pad % (lanes<T> / 2) == 0)
-            expand_with<T, lanes<T> / 2>(model, nb, scratch, out, centre, column);
-        else if constexpr (vector_bytes > 32)
-            expand_with<T, lanes<T> / 4>(model, nb, scratch, out, centre, column);
-    }
+    with_width<T>(model.radial.n_pad, [&]<int W>() { expand_with<T, W>(model, nb, scratch, out, centre, column); });
 }

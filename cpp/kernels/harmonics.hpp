@@ -136,3 +136,53 @@ void harmonics_with_gradients(const ExpansionModel<T>& model, const double* x, c
         }
     }
 }
+
+// Adds the sum over U'_lm H_lm to the last of the sums and the sum over U_lm grad H_lm to the others, for harmonics
+// [l, m][lane]: level(l, u, du) adds U_l0 and U'_l0, and both(l, m, c, s, dc, ds) those of m and of -m.
+template <class T, class Level, class Both>
+inline __attribute__((always_inline)) void add_gradients(std::int32_t l_max, const T* coefficient, const T* harmonics,
+                                                         Vec<T, lanes<T>> (&sums)[4], const Level& level,
+                                                         const Both& both) {
+    constexpr int Y = lanes<T>;
+    using V = Vec<T, Y>;
+    for (std::int32_t l = 0; l <= l_max; ++l) {
+        const T* const here = harmonics + static_cast<std::size_t>(l * l + l) * Y;
+        const T* const below = harmonics + static_cast<std::size_t>(l * l - l) * Y; // m = 0 of l - 1
+        const auto h = [&](std::int32_t m) __attribute__((always_inline)) { return load<T, Y>(below + m * Y); };
+        {
+            V u{}, du{};
+            level(l, u, du);
+            sums[3] += du * load<T, Y>(here);
+            if (l > 0) {
+                sums[2] += coefficient[0] * (u * h(0));
+                if (l > 1) {
+                    u *= coefficient[1];
+                    sums[0] -= u * h(1);
+                    sums[1] -= u * h(-1);
+                }
+                coefficient += 3;
+            }
+        }
+        for (std::int32_t m = 1; m <= l; ++m, coefficient += 3) {
+            V c{}, s{}, dc{}, ds{};
+            both(l, m, c, s, dc, ds);
+            sums[3] += dc * load<T, Y>(here + m * Y) + ds * load<T, Y>(here - m * Y);
+            if (m < l)
+                sums[2] += coefficient[0] * (c * h(m) + s * h(-m));
+            if (m + 1 < l) {
+                const V hc = h(m + 1), hs = h(-(m + 1));
+                sums[0] -= coefficient[1] * (c * hc + s * hs);
+                sums[1] += coefficient[1] * (s * hc - c * hs);
+            }
+            const V hc = h(m - 1);
+            if (m > 1) {
+                const V hs = h(-(m - 1));
+                sums[0] += coefficient[2] * (c * hc + s * hs);
+                sums[1] += coefficient[2] * (s * hc - c * hs);
+            } else {
+                sums[0] += coefficient[2] * (c * hc);
+                sums[1] += coefficient[2] * (s * hc);
+            }
+        }
+    }
+}

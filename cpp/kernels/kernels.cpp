@@ -36,19 +36,6 @@ namespace atomprint::ATOMPRINT_ISA {
 #include "kernels/rematch.hpp"
 // clang-format on
 
-// Calls f with vectors no wider than a padded number of radial functions asks for.
-template <class T, class F>
-inline __attribute__((always_inline)) void with_columns(std::int32_t n_pad, F&& f) {
-    if (n_pad % lanes<T> == 0)
-        return f.template operator()<lanes<T>>();
-    if constexpr (vector_bytes > 16) {
-        if (n_pad % (lanes<T> / 2) == 0)
-            return f.template operator()<lanes<T> / 2>();
-        if constexpr (vector_bytes > 32)
-            f.template operator()<lanes<T> / 4>();
-    }
-}
-
 template <class T>
 std::size_t soap_scratch(const ExpansionModel<T>& model) {
     const std::size_t forward = expansion_scratch(model), backward = backward_scratch(model);
@@ -59,7 +46,7 @@ std::size_t soap_scratch(const ExpansionModel<T>& model) {
 template <class T>
 void couple(const PowerModel<T>& model, const T* cotangent, const T* next, const PowerBlock* blocks,
             std::int32_t n_blocks, std::int32_t n_pad, const Coefficients<T>& c, T* adjoint, T* scratch) {
-    with_columns<T>(n_pad, [&]<int W>() {
+    with_width<T>(n_pad, [&]<int W>() {
         couple_with<T, W>(model, cotangent, next, blocks, n_blocks, n_pad, c, adjoint, scratch);
     });
 }
@@ -67,27 +54,27 @@ void couple(const PowerModel<T>& model, const T* cotangent, const T* next, const
 template <class T>
 void backward(const ExpansionModel<T>& model, const Neighbourhood& neighbours, T* scratch,
               const Coefficients<T>& adjoint, const std::int32_t* column, double* const* gradient) {
-    with_columns<T>(model.radial.n_pad,
-                    [&]<int W>() { backward_with<T, W>(model, neighbours, scratch, adjoint, column, gradient); });
+    with_width<T>(model.radial.n_pad,
+                  [&]<int W>() { backward_with<T, W>(model, neighbours, scratch, adjoint, column, gradient); });
 }
 
 template <class T>
 void differentiate(const ExpansionModel<T>& model, const Neighbourhood& neighbours, const T* factor, T* scratch,
                    T* values, T* slopes, T* harmonics) {
-    with_columns<T>(model.radial.n_pad, [&]<int W>() {
+    with_width<T>(model.radial.n_pad, [&]<int W>() {
         differentiate_with<T, W>(model, neighbours, factor, scratch, values, slopes, harmonics);
     });
 }
 
 template <class T>
 void project(const ExpansionModel<T>& model, const T* harmonics, std::int32_t i, const Coefficients<T>& c, T* out) {
-    with_columns<T>(model.radial.n_pad, [&]<int W>() { project_with<T, W>(model, harmonics, i, c, out); });
+    with_width<T>(model.radial.n_pad, [&]<int W>() { project_with<T, W>(model, harmonics, i, c, out); });
 }
 
 template <class T>
 void gradient(const PowerModel<T>& model, std::int32_t n_pad, const GradientBlock<T>* blocks, std::int32_t n_blocks,
               const T* values, const T* slopes, const T* projections, const double* unit, T* out, std::size_t stride) {
-    with_columns<T>(n_pad, [&]<int W>() {
+    with_width<T>(n_pad, [&]<int W>() {
         gradient_with<T, W>(model, n_pad, blocks, n_blocks, values, slopes, projections, unit, out, stride);
     });
 }

@@ -61,6 +61,19 @@ inline constexpr int vector_bytes = 16, vector_registers = 16;
 template <class T>
 inline constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
+// Calls f with vectors no wider than a padded number of radial functions asks for.
+template <class T, class F>
+inline __attribute__((always_inline)) void with_width(std::int32_t n_pad, F&& f) {
+    if (n_pad % lanes<T> == 0)
+        return f.template operator()<lanes<T>>();
+    if constexpr (vector_bytes > 16) {
+        if (n_pad % (lanes<T> / 2) == 0)
+            return f.template operator()<lanes<T> / 2>();
+        if constexpr (vector_bytes > 32)
+            f.template operator()<lanes<T> / 4>();
+    }
+}
+
 // Calls f with the constants 0 .. N - 1. Loops over arrays of vectors are written with it, since compilers
 // keep such an array in registers only where every index is a constant from the start.
 template <int N, class F>

@@ -41,24 +41,8 @@ struct GradientPart {
     }
     void add(std::int32_t atom, const std::int32_t* atom_of_image, const NeighbourList& found,
              const double* const (&by)[3]) {
-        double* const to_strain = numbers.data() + numbers.size() - 9;
-        const double* const d[3] = {found.x, found.y, found.z};
-        double total[3] = {}, strain[3][3] = {}; // not in memory, where each step would wait for the last
-        for (std::size_t k = 0; k < found.n; ++k) {
-            double* const to = numbers.data() + 3 * static_cast<std::size_t>(atom_of_image[found.image[k]]);
-            for (int a = 0; a < 3; ++a) {
-                const double g = by[a][k];
-                to[a] += g;
-                total[a] += g;
-                for (int b = 0; b < 3; ++b)
-                    strain[a][b] += g * d[b][k];
-            }
-        }
-        for (int a = 0; a < 3; ++a) {
-            numbers[3 * static_cast<std::size_t>(atom) + a] -= total[a];
-            for (int b = 0; b < 3; ++b)
-                to_strain[3 * a + b] += strain[a][b];
-        }
+        add_gradient(atom_of_image, atom, found, {by[0], by[1], by[2]}, numbers.data(),
+                     numbers.data() + numbers.size() - 9);
     }
 };
 

@@ -115,6 +115,12 @@ def test_it_fits(potential):
     assert potential.score(crystals()) > 0.99
 
 
+def test_reference_energies_are_those_of_atoms_alone(potential):
+    for z, energy in potential.model_.reference_energies.items():
+        assert potential.predict(Atoms([z], [(0, 0, 0)])).energies == pytest.approx(energy, abs=1e-10)
+    assert potential.model_.reference_energies != potential.model_.references  # the fit adds to those it guessed
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_file_gives_the_same_potential(potential, tmp_path, dtype):
     source = LinearACE(size=50, r_cut=4.2, dtype=dtype).set_params(n_jobs=1)

@@ -202,7 +202,7 @@ def info(
                 "n_functions": fitted.terms.n_functions,
                 "cutoff": fitted.cutoff,
                 "species": [chemical_symbols[z] for z in fitted.species],
-                "references": {chemical_symbols[z]: energy for z, energy in fitted.references.items()},
+                "references": {chemical_symbols[z]: energy for z, energy in fitted.reference_energies.items()},
                 "hyperparameters": asdict(fitted.hyperparameters),
                 "training": fitted.summary,
             }
@@ -601,7 +601,7 @@ def _card(potential: Potential, path: Path) -> Iterator[tuple[str, str]]:
     scale = {"energies": (1000.0, "meV/atom"), "forces": (1.0, "eV/Å"), "stresses": (160.21766208, "GPa")}
     said = [f"{name} {scale[name][0] * own['mae']:.3g} {scale[name][1]}" for name, own in errors.items()]
     yield "error", f"mean absolute, in cross-validation: {', '.join(said)}" if said else "not measured"
-    references = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in fitted.references.items())
+    references = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in fitted.reference_energies.items())
     yield "references", f"{summary.get('references', {}).get('kind', '')}: {references}"
     yield "units", "Å, eV, eV/Å, eV/Å^3 (stress, positive in tension)"
     yield "checksum", str(summary.get("checksum", ""))[:16]

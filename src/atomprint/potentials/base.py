@@ -160,6 +160,16 @@ class Model:
         return tuple(sorted(self.references))
 
     @property
+    def reference_energies(self) -> dict[int, float]:
+        """Energies of elements in eV, to which functions of neighbours add: references, as they end up fitted."""
+        found = dict(self.references)
+        for term, own in zip(self.terms.terms, self.terms.columns, strict=True):
+            if isinstance(term, Constants):
+                for z, energy in zip(term.species, self.coefficients[own].tolist(), strict=True):
+                    found[z] += energy
+        return found
+
+    @property
     def cutoff(self) -> float:
         """Beyond this distance in Å no atom has a say in the energy of another."""
         of_core = 0.0 if self.core is None else self.core.r_cut
@@ -415,7 +425,7 @@ class Potential(CheckedParameters):
         if self.cross_validation_ is not None:
             by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None
             told += self._inconsistencies(labels, by_forces, n_jobs)
-        summary["notes"], summary["warnings"] = [*labels.notes, references.note], told
+        summary["notes"], summary["warnings"] = list(labels.notes), told
         return told
 
     def _learning_curve(

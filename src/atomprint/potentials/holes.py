@@ -10,7 +10,7 @@ functions of the fit are switched off, these are large and many. So pseudo-struc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -66,29 +66,12 @@ class Level:
 
 
 @dataclass(frozen=True)
-class FixedRows:
-    """Energies that structures beside the data are fitted to, with sigmas of their own.
-
-    Parameters
-    ----------
-    structures : Batch
-        The structures.
-    energies, sigmas : ndarray, shape (n_structures,)
-        In eV.
-    """
-
-    structures: Batch
-    energies: FloatArray
-    sigmas: FloatArray
-
-
-@dataclass(frozen=True)
 class Pool:
     """Pseudo-structures, with what else there is of their energies.
 
     Parameters
     ----------
-    rows : FixedRows
+    rows : PseudoStructures
         As they are fitted: what the fitted terms should make of them.
     fixed : ndarray, shape (n_structures,)
         Energies of the core and of single atoms, in eV.
@@ -98,7 +81,7 @@ class Pool:
         Dimers that are holes too where they are not above others, which are a little longer.
     """
 
-    rows: FixedRows
+    rows: PseudoStructures
     fixed: FloatArray
     limits: FloatArray
     inner: npt.NDArray[np.int64]
@@ -117,7 +100,7 @@ class Pool:
         above = 0.1 * pseudo.energies
         limits = typical + (-np.inf if level is None else level.lowest) * batch.n_atoms + above
         limits[~crystal] = (alone + 0.5 * pseudo.energies - _BONDS)[~crystal]
-        return cls(FixedRows(batch, wanted - fixed, pseudo.sigmas), fixed, limits, *_dimers(batch, crystal, core))
+        return cls(replace(pseudo, energies=wanted - fixed), fixed, limits, *_dimers(batch, crystal, core))
 
 
 def _dimers(

@@ -23,7 +23,7 @@ def parity(comparison: Comparison) -> Figure:
     """Plot predicted against known energies, forces and stresses, coloured by the type of configuration."""
     shown = [quantity for quantity in QUANTITIES if quantity.name in comparison.values]
     types = np.array(comparison.labels.config_types)
-    kinds = comparison.kinds[:_SHOWN]
+    kinds = sorted(comparison.kinds[:_SHOWN])  # so that plots of several sets have the same colours
     rest = comparison.kinds[_SHOWN:]
     with style.figure(2.75 * len(shown) + 0.25, 2.85 + (0.35 if kinds else 0)) as figure:
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
@@ -96,8 +96,9 @@ def errors(groups: dict[str, dict[str, Any]], comparison: Comparison) -> Figure:
             ax.set_xlim(0, 1.25 * reach)
             for place, found in enumerate(own):
                 if found is not None:
-                    ax.text(found.rmse + 0.02 * reach, place, f"{found.n:,}", va="center", fontsize=7,
-                            color=style.FAINT)  # fmt: skip
+                    box = {"fc": "white", "lw": 0, "pad": 0.8}  # where the line of all would go through
+                    ax.text(found.rmse + 0.025 * reach, place, f"{found.n:,}", va="center", fontsize=7,
+                            color=style.FAINT, bbox=box)  # fmt: skip
             ax.set_xlabel(style.with_unit(f"{quantity.title}, RMSE", quantity.unit))
             ax.xaxis.set_major_locator(style.locator(4))
             ax.spines["left"].set_visible(False)
@@ -213,7 +214,7 @@ def dimers(curves: Sequence[DimerCurve]) -> Figure:
             ax.plot(curve.distances, curve.energies, color=style.PALETTE[0], lw=1.4)
             top = min(float(np.nanmax(curve.energies)), 100 * depth)
             ax.set_xlim(0, curve.distances[-1])
-            ax.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(depth)), linscale=1.5)
+            ax.set_yscale("symlog", linthresh=10 ** np.ceil(np.log10(depth)), linscale=1.5)
             ax.set_ylim(min(-1.3 * depth, 1.2 * float(np.nanmin(curve.energies))), max(1.3 * top, 2 * depth))
             _plain_numbers(ax.yaxis)
             ax.set_title("–".join(curve.pair), fontsize=9)

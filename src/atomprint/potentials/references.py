@@ -90,9 +90,8 @@ def find_references(
     if missing:
         fitted, why = _fitted(labels, missing, known)
         kind = "fitted" if why else "none"
-        said.append(
-            f"fitted to the energies for {_listed(fitted)}, {why}" if why else "zero: the data have no energies"
-        )
+        names = ", ".join(chemical_symbols[z] for z in fitted)
+        said.append(f"fitted to the energies for {names}, {why}" if why else "zero: the data have no energies")
         known |= fitted
     note = f"Reference energies of the elements: {'; '.join(said)}."
     if kind == "none":

@@ -168,7 +168,7 @@ class PotentialReport:
                         "n_functions": model.terms.n_functions,
                         "cutoff": model.cutoff,
                         "hyperparameters": asdict(model.hyperparameters),
-                        "references": {chemical_symbols[z]: e for z, e in model.references.items()},
+                        "references": {chemical_symbols[z]: e for z, e in model.reference_energies.items()},
                     },
                     "training": model.summary,
                     "comparisons": [comparison.to_dict() for comparison in self.comparisons],
@@ -237,7 +237,7 @@ class PotentialReport:
                     plots.parity(comparison),
                     f"Predicted against known values of the {comparison.title}",
                     f"Predicted against known values of {counted(len(comparison.labels), 'structure')}, "
-                    f"{comparison.title}. Energies are relative to the reference energies of the elements.",
+                    f"{comparison.title}. Energies are relative to those that the composition alone tells.",
                 )
             ]
             if kinds := comparison.by_kind():
@@ -313,7 +313,7 @@ class PotentialReport:
                     plots.dimers(self.dimers),
                     "Energies of two atoms against their distance",
                     "Two atoms alone. Shaded: below the shortest distance of the training data, where the repulsive "
-                    "core takes over; a curve that falls there would be a hole. Linear up to the depth of the well, "
+                    "core takes over; a curve that falls there would be a hole. Linear where the well is, "
                     "logarithmic beyond.",
                 )
             )
@@ -349,7 +349,7 @@ class PotentialReport:
                     numeric_from=1,
                 )
             )
-        references = self.potential.model_.references
+        references = self.potential.model_.reference_energies
         body.append(tag("h3", "Reference energies"))
         body.append(paragraph(summary.get("references", {}).get("note", "")))
         body.append(

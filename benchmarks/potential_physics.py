@@ -26,9 +26,9 @@ from ase.data import chemical_symbols
 
 from atomprint.neighbours import pairs
 from atomprint.potentials import elastic_constants, load_potential
-from atomprint.potentials.dense import other_crystals
-from atomprint.potentials.holes import dimer_energies
-from atomprint.potentials.motion import dynamics, relax
+from atomprint.potentials.short_range.dense import other_crystals
+from atomprint.potentials.short_range.scan import dimer_energies
+from atomprint.potentials.simulation.motion import dynamics, relax
 
 KNOWN = {
     "Si": {

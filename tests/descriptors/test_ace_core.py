@@ -10,7 +10,7 @@ from atomprint import _core
 from atomprint.descriptors.ace_basis import PairRange, Radial, ace_basis, radial_tables
 from atomprint.descriptors.engine.compiled import CompiledDescriptor
 from atomprint.layout import Axis, Block, Layout
-from atomprint.potentials.terms import VOIGT
+from atomprint.potentials.terms.term import VOIGT
 from atomprint.structures import as_batch
 from atomprint.testing import check_derivatives, instruction_set, instruction_sets
 

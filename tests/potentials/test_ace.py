@@ -9,8 +9,8 @@ from ase.calculators.emt import EMT
 from atomprint.descriptors import ACE
 from atomprint.potentials import LinearACE, load_potential
 from atomprint.potentials.ace import ClusterExpansion
-from atomprint.potentials.cutoff import typical_cutoff
-from atomprint.potentials.terms import VOIGT, Training
+from atomprint.potentials.terms.cutoff import typical_cutoff
+from atomprint.potentials.terms.term import VOIGT, Training
 from atomprint.structures import StructureError, as_batch
 from atomprint.util.registry import KNOWN
 

@@ -10,8 +10,8 @@ from descriptors.test_ace_core import CHANNELS, NUMBERS, CoreAce, ace, structure
 
 from atomprint import _core
 from atomprint.descriptors import SOAP
-from atomprint.potentials.compiled import CompiledPredictor
-from atomprint.potentials.pair_table import PairTable
+from atomprint.potentials.terms.compiled import CompiledPredictor
+from atomprint.potentials.terms.pair_table import PairTable
 from atomprint.structures import as_batch
 from atomprint.testing import instruction_set, instruction_sets
 

@@ -9,7 +9,7 @@ import pytest
 
 from atomprint.descriptors import SOAP
 from atomprint.potentials import LabelledStructures, LinearPotential, Solver, load_potential
-from atomprint.potentials.files import read_state, write_state
+from atomprint.potentials.fitted.files import read_state, write_state
 from atomprint.util.npz import write_npz
 
 
@@ -81,7 +81,7 @@ def changed(path, change):
         held = {name: arrays[name] for name in arrays.files}
     header = json.loads(held["header"].tobytes())
     change(header)
-    from atomprint.potentials import files
+    from atomprint.potentials.fitted import files
 
     text = json.dumps(header, sort_keys=True).encode()
     rest = {name: array for name, array in held.items() if name not in ("header", "checksum")}

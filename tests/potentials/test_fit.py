@@ -34,9 +34,9 @@ from atomprint.potentials import (
     LinearPotential,
     Solver,
     SumPotential,
-    factors,
     load_potential,
 )
+from atomprint.potentials.fitting import factors
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -351,7 +351,8 @@ def test_a_fit_that_is_killed_goes_on(tmp_path, monkeypatch):
     code = """
 import os, signal, sys
 from atomprint.descriptors import SOAP
-from atomprint.potentials import LinearPotential, factors
+from atomprint.potentials import LinearPotential
+from atomprint.potentials.fitting import factors
 factors._ROWS, factors._SECONDS, factors._SHARE = 64, 0.0, 0.0
 def progress(step, done, total):
     if step == "rows" and done >= 12:

@@ -11,10 +11,10 @@ from sklearn.base import clone
 
 from atomprint.descriptors import SOAP
 from atomprint.potentials import LabelledStructures, Solver, SparseGP, load_potential
-from atomprint.potentials.cutoff import typical_cutoff
 from atomprint.potentials.gap import PreparedSoapKernel, SoapKernel, SparsePoints, feature_weights
-from atomprint.potentials.terms import VOIGT, Training, row_offsets
-from atomprint.potentials.two_body import PairKernel, PreparedPairKernel
+from atomprint.potentials.terms.cutoff import typical_cutoff
+from atomprint.potentials.terms.term import VOIGT, Training, row_offsets
+from atomprint.potentials.terms.two_body import PairKernel, PreparedPairKernel
 from atomprint.structures import StructureError, as_batch
 
 

@@ -8,8 +8,9 @@ from ase.calculators.lj import LennardJones
 from atomprint.descriptors import SOAP
 from atomprint.neighbours import find_pairs
 from atomprint.potentials import LabelledStructures, LinearPotential, Repulsion
-from atomprint.potentials.dense import crystals, other_crystals
-from atomprint.potentials.holes import Level, scan_holes
+from atomprint.potentials.short_range.dense import crystals, other_crystals
+from atomprint.potentials.short_range.level import Level
+from atomprint.potentials.short_range.scan import scan_holes
 
 CORE = Repulsion.fit(bulk("NaCl", "rocksalt", 5.2))
 LEVEL = Level({11: -1.0, 17: -2.0}, -0.1)

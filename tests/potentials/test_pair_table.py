@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from atomprint.neighbours import find_pairs
-from atomprint.potentials.pair_table import PairTable
+from atomprint.potentials.terms.pair_table import PairTable
 from atomprint.structures import StructureError, as_batch
 
 SPECIES = (1, 8, 14)

@@ -11,10 +11,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomprint.descriptors import ACSF, MBTR
 from atomprint.potentials import LabelledStructures, LinearPotential, read_labels
-from atomprint.potentials.comparison import GPA, Comparison, compare
-from atomprint.potentials.curves import dimer_curves
-from atomprint.potentials.report import PotentialReport
-from atomprint.potentials.run import fit_potential
+from atomprint.potentials.report.comparison import GPA, Comparison, compare
+from atomprint.potentials.report.curves import dimer_curves
+from atomprint.potentials.report.page import PotentialReport
+from atomprint.potentials.report.run import fit_potential
 from atomprint.util.files import WholeFolder
 
 

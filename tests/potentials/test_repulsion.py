@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from atomprint.potentials import Repulsion
-from atomprint.potentials.repulsion import INNER_RANGE, ZBL_RANGE, zbl
+from atomprint.potentials.short_range.repulsion import INNER_RANGE, ZBL_RANGE, zbl
 from atomprint.structures import StructureError, as_batch
 
 

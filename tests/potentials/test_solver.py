@@ -5,9 +5,10 @@ import pytest
 from ase import Atoms
 from scipy.stats import multivariate_normal
 
-from atomprint.potentials import Solver, factors
-from atomprint.potentials.factors import Targets, memory_needed, reduce_rows
-from atomprint.potentials.solver import (
+from atomprint.potentials import Solver
+from atomprint.potentials.fitting import factors
+from atomprint.potentials.fitting.factors import Targets, memory_needed, reduce_rows
+from atomprint.potentials.fitting.solver import (
     Hyperparameters,
     Prior,
     held_out_errors,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from atomprint.potentials import LabelledStructures, Potential
-    from atomprint.potentials.comparison import Comparison
+    from atomprint.potentials.report.comparison import Comparison
 
 app = typer.Typer(
     help="Interatomic potentials: fitted to energies, forces and stresses, and run.", no_args_is_help=True
@@ -86,7 +86,7 @@ def fit(
 ) -> None:
     """Fit a potential to energies, forces and stresses; write it with a report."""
     with messages(GOES_ON):
-        from atomprint.potentials.run import FILES, fit_potential
+        from atomprint.potentials.report.run import FILES, fit_potential
         from atomprint.util.files import WholeFolder
 
         keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
@@ -152,7 +152,7 @@ def evaluate(
 ) -> None:
     """Compare a potential with energies, forces and stresses that it was not fitted to."""
     with messages():
-        from atomprint.potentials.comparison import compare
+        from atomprint.potentials.report.comparison import compare
         from atomprint.util.files import write_atomically
 
         if output is not None and output.suffix not in (".json", ".extxyz", ".xyz"):
@@ -234,7 +234,7 @@ def relax(
         place = output or structures[0].with_name(f"{structures[0].name.split('.')[0]}-relaxed.extxyz")
         _check_place(place, force)
         _check_writable(place)
-        from atomprint.potentials.motion import relax as relax_atoms
+        from atomprint.potentials.simulation.motion import relax as relax_atoms
 
         rows, relaxed, said = [], [], []
         with progress_bar(patience=1.0) as progress:
@@ -284,7 +284,7 @@ def md(
 ) -> None:
     """Run molecular dynamics; write frames with energies, forces and velocities."""
     with messages("the frames so far are in the file, and --resume goes on from the last"):
-        from atomprint.potentials.motion import ENSEMBLES, dynamics
+        from atomprint.potentials.simulation.motion import ENSEMBLES, dynamics
 
         check_choice("--ensemble", ensemble, ENSEMBLES)
         if timestep <= 0:
@@ -435,7 +435,7 @@ def _check_species(test: LabelledStructures, labels: LabelledStructures, name: s
 
 def _loaded(path: Path, jobs: int | None) -> Potential:
     from atomprint.potentials import load_potential
-    from atomprint.potentials.run import MODEL_FILE
+    from atomprint.potentials.report.run import MODEL_FILE
 
     if path.is_dir():
         path = path / MODEL_FILE
@@ -523,7 +523,7 @@ def _last_frame(place: Path) -> tuple[Atoms, int]:
 
 def _show(comparisons: Sequence[Comparison]) -> None:
     """Print the errors of each comparison."""
-    from atomprint.potentials.comparison import QUANTITIES
+    from atomprint.potentials.report.comparison import QUANTITIES
 
     if not comparisons:
         console.print(
@@ -551,7 +551,7 @@ def _other_keys(potential: Potential, labels: LabelledStructures) -> list[str]:
 
 def _show_kinds(comparison: Comparison) -> None:
     """Print the errors of each type of configuration."""
-    from atomprint.potentials.comparison import QUANTITIES
+    from atomprint.potentials.report.comparison import QUANTITIES
 
     kinds = comparison.by_kind()
     if not kinds:

@@ -6,18 +6,20 @@ from atomprint.util.door import door
 
 if TYPE_CHECKING:
     from atomprint.potentials.ace import LinearACE
-    from atomprint.potentials.base import CrossValidation, Potential, Prediction, SumPotential
-    from atomprint.potentials.calculator import PotentialCalculator
-    from atomprint.potentials.elasticity import elastic_constants
+    from atomprint.potentials.base import Potential
+    from atomprint.potentials.fitted.prediction import CrossValidation, Prediction
+    from atomprint.potentials.fitting.solver import Solver
     from atomprint.potentials.gap import SparseGP
-    from atomprint.potentials.labels import LabelledStructures
+    from atomprint.potentials.labels.labelled import LabelledStructures
+    from atomprint.potentials.labels.reading import read_labels
+    from atomprint.potentials.labels.references import ReferenceEnergies, find_references
     from atomprint.potentials.linear import LinearPotential
     from atomprint.potentials.load import load_potential
-    from atomprint.potentials.reading import read_labels
-    from atomprint.potentials.references import ReferenceEnergies, find_references
-    from atomprint.potentials.repulsion import Repulsion
-    from atomprint.potentials.solver import Solver
-    from atomprint.potentials.terms import PreparedTerm, Term
+    from atomprint.potentials.short_range.repulsion import Repulsion
+    from atomprint.potentials.simulation.calculator import PotentialCalculator
+    from atomprint.potentials.simulation.elasticity import elastic_constants
+    from atomprint.potentials.sum import SumPotential
+    from atomprint.potentials.terms.term import PreparedTerm, Term
 
 __getattr__, __dir__ = door(__name__)
 

@@ -12,11 +12,12 @@ from ase.data import chemical_symbols
 from atomprint import _core
 from atomprint.descriptors import ACE
 from atomprint.descriptors.ace import MOST_FUNCTIONS
-from atomprint.potentials.base import Potential, References
-from atomprint.potentials.compiled import CompiledPredictor, check_species_known
-from atomprint.potentials.cutoff import typical_cutoff
-from atomprint.potentials.solver import Solver
-from atomprint.potentials.terms import State, Term, Training
+from atomprint.potentials.base import Potential
+from atomprint.potentials.fit import References
+from atomprint.potentials.fitting.solver import Solver
+from atomprint.potentials.terms.compiled import CompiledPredictor, check_species_known
+from atomprint.potentials.terms.cutoff import typical_cutoff
+from atomprint.potentials.terms.term import State, Term, Training
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
@@ -120,7 +121,7 @@ class LinearACE(Potential):
 
 
 class ClusterExpansion:
-    """A part of the energy: a linear cluster expansion; a :class:`~atomprint.potentials.terms.Term`.
+    """A part of the energy: a linear cluster expansion; a :class:`~atomprint.potentials.terms.term.Term`.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ class ClusterExpansion:
 
 @public("PreparedExpansion", version=1)
 class PreparedExpansion:
-    """A linear cluster expansion whose functions are settled; a :class:`~atomprint.potentials.terms.PreparedTerm`.
+    """A linear cluster expansion whose functions are settled; a :class:`~atomprint.potentials.terms.term.PreparedTerm`.
 
     Parameters
     ----------

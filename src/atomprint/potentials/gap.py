@@ -12,13 +12,14 @@ from ase.data import chemical_symbols
 
 from atomprint import _core
 from atomprint.descriptors import SOAP
-from atomprint.potentials.base import Potential, References
-from atomprint.potentials.compiled import CompiledPredictor, check_species_known
-from atomprint.potentials.cutoff import typical_cutoff
-from atomprint.potentials.solver import Solver
-from atomprint.potentials.sparse_points import SELECTIONS, choose_points
-from atomprint.potentials.terms import Predictor, State, Term, Training
-from atomprint.potentials.two_body import PairKernel
+from atomprint.potentials.base import Potential
+from atomprint.potentials.fit import References
+from atomprint.potentials.fitting.solver import Solver
+from atomprint.potentials.terms.compiled import CompiledPredictor, check_species_known
+from atomprint.potentials.terms.cutoff import typical_cutoff
+from atomprint.potentials.terms.sparse_points import SELECTIONS, choose_points
+from atomprint.potentials.terms.term import Predictor, State, Term, Training
+from atomprint.potentials.terms.two_body import PairKernel
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray

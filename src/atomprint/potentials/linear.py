@@ -16,10 +16,11 @@ from atomprint.descriptors import (
     ValleOganov,
 )
 from atomprint.descriptors.mixing import MixesSpecies
-from atomprint.potentials.base import Potential, References
-from atomprint.potentials.compiled import check_species_known
-from atomprint.potentials.solver import Solver
-from atomprint.potentials.terms import VOIGT, Evaluated, State, Term, Training, row_offsets
+from atomprint.potentials.base import Potential
+from atomprint.potentials.fit import References
+from atomprint.potentials.fitting.solver import Solver
+from atomprint.potentials.terms.compiled import check_species_known
+from atomprint.potentials.terms.term import VOIGT, Evaluated, State, Term, Training, row_offsets
 from atomprint.ragged import chunks, split
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -107,7 +108,7 @@ class LinearPotential(Potential):
 
 
 class DescriptorTerm:
-    """An energy that is linear in the features of a descriptor; a :class:`~atomprint.potentials.terms.Term`.
+    """An energy that is linear in the features of a descriptor; a :class:`~atomprint.potentials.terms.term.Term`.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ class DescriptorTerm:
 
 @public("PreparedDescriptor", version=1)
 class PreparedDescriptor:
-    """Such a term whose functions are settled; a :class:`~atomprint.potentials.terms.PreparedTerm`.
+    """Such a term whose functions are settled; a :class:`~atomprint.potentials.terms.term.PreparedTerm`.
 
     Parameters
     ----------
@@ -240,7 +241,7 @@ def _subtract(out: FloatArray, atoms: Any, columns: Any, values: FloatArray) -> 
 
 
 class DescriptorPredictor:
-    """Such an energy with its coefficients; a :class:`~atomprint.potentials.terms.Predictor`."""
+    """Such an energy with its coefficients; a :class:`~atomprint.potentials.terms.term.Predictor`."""
 
     def __init__(self, term: PreparedDescriptor, coefficients: FloatArray) -> None:
         self._term = term

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from atomprint.potentials.ace import LinearACE
-from atomprint.potentials.base import Model, Potential
-from atomprint.potentials.files import read_state
+from atomprint.potentials.base import Potential
+from atomprint.potentials.fitted.files import read_state
+from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.gap import SparseGP
 from atomprint.potentials.linear import LinearPotential
+from atomprint.potentials.sum import SumPotential
 from atomprint.util.types import PathOrStr
 
-POTENTIALS = (LinearACE, LinearPotential, SparseGP)
+POTENTIALS = (LinearACE, LinearPotential, SparseGP, SumPotential)
 """The classes that files may name, which are known by having been imported."""
 
 

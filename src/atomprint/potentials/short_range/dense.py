@@ -1,7 +1,7 @@
 """Dense arrangements of atoms, which no data hold: crystals, packings, dimers and trimers at short distances.
 
 Some are put among the data of a fit (:meth:`~atomprint.potentials.Repulsion.pseudo_structures`), others are looked at
-afterwards (:mod:`atomprint.potentials.holes`): no crystal structure is in both.
+afterwards (:mod:`atomprint.potentials.short_range.scan`): no crystal structure is in both.
 """
 
 from __future__ import annotations

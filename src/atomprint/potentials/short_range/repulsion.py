@@ -20,8 +20,8 @@ from ase.data import chemical_symbols
 
 from atomprint.formats.judge import RADII
 from atomprint.neighbours import Pairs, find_pairs
-from atomprint.potentials import dense
-from atomprint.potentials.pair_table import PairTable
+from atomprint.potentials.short_range import dense
+from atomprint.potentials.terms.pair_table import PairTable
 from atomprint.structures import Batch, StructureError, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_species
 

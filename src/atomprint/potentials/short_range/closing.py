@@ -1,68 +1,91 @@
-"""Holes of a potential: arrangements denser than any in the data that it takes to be better than all of these.
+"""Closing holes of a potential: arrangements denser than any in the data that it takes to be better than all of these.
 
 A fit of functions of many atoms goes astray where no data hold it, and a relaxation or molecular dynamics may fall in.
 A repulsion of pairs alone does not prevent that: between the shortest distances of the data and those where the
 functions of the fit are switched off, these are large and many. So pseudo-structures are put among the data
 (:meth:`~atomprint.potentials.Repulsion.pseudo_structures`); more of them where the fit still has holes
-(:func:`closing_rows`); and then other crystals and the dimers are looked at (:func:`scan_holes`).
+(:func:`close_holes`); and then other crystals and the dimers are looked at
+(:func:`~atomprint.potentials.short_range.scan.scan_holes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import chemical_symbols
-from ase.formula import Formula
 
-from atomprint.potentials import dense
-from atomprint.potentials.factors import merged
-from atomprint.potentials.labels import LabelledStructures
-from atomprint.potentials.references import find_references
-from atomprint.potentials.repulsion import PseudoStructures, Repulsion
-from atomprint.potentials.solver import Solution
-from atomprint.potentials.sums import Offsets, Sum, evaluate_all
+from atomprint.potentials.fitting.factors import Factors, merged
+from atomprint.potentials.fitting.solver import Hyperparameters, Prior, Solution, errors_of, held_out_errors, solve
+from atomprint.potentials.short_range.level import Level
+from atomprint.potentials.short_range.repulsion import PseudoStructures, Repulsion
+from atomprint.potentials.terms.sums import Offsets, Sum
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
-_SHARES = (0.55, 1.15)
-_SEED = 20201129  # of what is scanned: the same for all potentials
+_COST = 0.2  # of squared errors of structures that were left out: so much those of the data may grow by closing holes
 _ROUNDS = 10
 _LEAST = 0.001  # of the sigma of a pseudo-structure, for one that is a hole time and again
 _POOL_BYTES = 1 << 27
 _BONDS = 5.0  # eV: so much dimers and trimers may be bound, besides half of their repulsion
-_DIMER = (0.35, 0.88)
 
 
-@dataclass(frozen=True)
-class Level:
-    """How high the energies of a data set are.
+def close_holes(
+    source: Sum,
+    factors: Factors,
+    prior: Prior,
+    hyper: Hyperparameters,
+    core: Repulsion,
+    offsets: Offsets,
+    level: Level | None,
+    *,
+    periodic: bool,
+    seed: int,
+    n_jobs: int = 1,
+) -> None:
+    """Add rows of pseudo-structures to the factors of a fit, so that it has no holes, or fewer.
 
     Parameters
     ----------
-    energies : dict of int to float
-        Of an atom of each element in the data, by atomic number, in eV: the least squares over all structures.
-    lowest : float
-        Lowest energy of a structure above the sum of these, in eV for an atom.
+    source : Sum
+        The terms.
+    factors, prior, hyper
+        Of the fit to the data. The factors are changed: they hold the rows.
+    core : Repulsion
+        What takes over at short distances.
+    offsets : Offsets
+        Energies of single atoms, to which the terms add.
+    level : Level or None
+        How high the energies of the data are.
+    periodic : bool
+        Whether structures repeat.
+    seed : int
+        Of what is drawn.
+    n_jobs : int
+        Number of threads.
     """
+    n_folds = len(factors.parts)
+    always, more = (
+        Pool.of(core.pseudo_structures(count, draw, periodic=periodic), core, offsets, level, n_jobs)
+        for draw, count in enumerate(pool_sizes(source.n_functions, len(core.species)), seed)
+    )
 
-    energies: dict[int, float]
-    lowest: float
+    def errors(x: FloatArray) -> FloatArray:
+        return errors_of(factors, [x] * n_folds)
 
-    @classmethod
-    def of(cls, labels: LabelledStructures) -> Level | None:
-        """Return that of some labels; None where no structure has an energy."""
-        there = np.isfinite(labels.energies)
-        if not there.any():
-            return None
-        found = find_references(labels, "fitted").energies
-        batch = labels.structures
-        own = np.add.reduceat(Offsets(found).of(batch), batch.offsets[:-1])
-        return cls(found, float(((labels.energies - own) / batch.n_atoms)[there].min()))
+    solution = solve(factors, prior, hyper)
+    typical = held_out_errors(factors, prior, hyper) if n_folds > 1 else errors(solution.coefficients)
+    allowed = np.sqrt(errors(solution.coefficients) ** 2 + _COST * typical**2)
+    rows = closing_rows(source, solution, errors, allowed, always, more, n_jobs)
+    factors.hold(rows)
+    # Nor may structures that were left out get worse, of which a fit to few data knows less.
+    while n_folds > 1 and rows.size and np.abs(rows).max() > 1e-9:
+        if not (held_out_errors(factors, prior, hyper) ** 2 > (1 + 1.5 * _COST) * typical**2).any():
+            break
+        rows /= 3
+        factors.hold(rows)
 
 
 @dataclass(frozen=True)
@@ -212,120 +235,3 @@ def closing_rows(
             break
         sigmas, scaled = changed, trial
     return scaled
-
-
-@dataclass(frozen=True)
-class HoleScan:
-    """What was found where a potential has no data.
-
-    Parameters
-    ----------
-    n_crystals : int
-        How many dense crystals were looked at.
-    holes : sequence of str
-        Of each that is below the lowest energy of the data, one sentence.
-    falling : sequence of str
-        Of each dimer whose energy does not rise all the way as its atoms come nearer, one sentence.
-    """
-
-    n_crystals: int
-    holes: Sequence[str]
-    falling: Sequence[str]
-
-    @property
-    def warning(self) -> str | None:
-        """What there is to warn of; None if nothing."""
-        said = []
-        if self.holes:
-            said.append(
-                f"{len(self.holes)} of {self.n_crystals} crystals that are denser than the data lie below all of them "
-                f"in energy, such as {self.holes[0]}"
-            )
-        if self.falling:
-            said.append(f"dimers do not repel each other all the way: {'; '.join(self.falling)}")
-        if not said:
-            return None
-        return f"the potential has holes: {'; '.join(said)}. Do not let atoms come that near, or add such data"
-
-
-def scan_holes(
-    parts: Sequence[Any],
-    core: Repulsion,
-    level: Level | None,
-    *,
-    count: int = 200,
-    periodic: bool = True,
-    n_jobs: int = 1,
-) -> HoleScan:
-    """Look for holes among crystals that no fit was given, and along the dimers of all pairs of elements.
-
-    Parameters
-    ----------
-    parts : sequence of Predictor
-        What the energy is the sum of.
-    core : Repulsion
-        Which says how near atoms are in the data.
-    level : Level or None
-        How high the energies of the data are; None leaves out the crystals.
-    count : int
-        How many crystals: hexagonal ones, tin, wurtzite, nickel arsenide and A15, strained, with atoms moved, at 0.55
-        to 1.15 of the shortest distances of the data.
-    periodic : bool
-        Whether they repeat, for data that do.
-    n_jobs : int
-        Number of threads.
-
-    Returns
-    -------
-    HoleScan
-    """
-    holes: list[tuple[float, str]] = []
-    if level is not None:
-        batch = dense.other_crystals(core.species, core.near, count, _SHARES, _SEED, periodic)
-        energies = evaluate_all(parts, batch, n_jobs)[0] - Offsets(level.energies).of(batch)
-        above = np.add.reduceat(energies, batch.offsets[:-1]) / batch.n_atoms - level.lowest
-        holes = [(float(above[s]), _told(batch, s, above[s])) for s in np.flatnonzero(~(above >= 0)).tolist()]
-    falling = []
-    for first, second in combinations_with_replacement(core.species, 2):
-        r = core.near[first, second] * np.linspace(*_DIMER, 51)
-        energies = dimer_energies(parts, first, second, r, periodic=periodic, n_jobs=n_jobs)
-        rising = np.diff(energies) < 0  # outwards it falls
-        if not rising.all():
-            at = r[np.argmin(rising)]
-            falling.append(f"{chemical_symbols[first]}-{chemical_symbols[second]} attract each other at {at:.2f} Å")
-    return HoleScan(count if level else 0, tuple(told for _, told in sorted(holes)), tuple(falling))
-
-
-def dimer_energies(
-    parts: Sequence[Any],
-    first: int,
-    second: int,
-    distances: npt.ArrayLike,
-    *,
-    periodic: bool = True,
-    n_jobs: int = 1,
-) -> FloatArray:
-    """Return the energies in eV of two atoms alone, given by atomic numbers, at some distances in Å.
-
-    Where ``periodic``, they are in a cell of 40 Å, as some descriptors need one.
-    """
-    r = np.asarray(distances, dtype=np.float64)
-    n = len(r)
-    positions = np.zeros((n, 2, 3))
-    positions[:, 1, 0] = r
-    batch = Batch(
-        np.tile(np.array([first, second], dtype=np.int32), n),
-        positions.reshape(-1, 3),
-        np.arange(0, 2 * n + 1, 2),
-        np.tile(40.0 * periodic * np.eye(3), (n, 1, 1)),
-        np.full((n, 3), periodic),
-    )
-    found: FloatArray = evaluate_all(parts, batch, n_jobs)[0].reshape(n, 2).sum(axis=1)
-    return found
-
-
-def _told(batch: Batch, structure: int, above: float) -> str:
-    atoms = batch[structure]
-    formula = Formula.from_list(atoms.symbols).format("metal")
-    room = f"with {atoms.get_volume() / len(atoms):.3g} Å^3 an atom" if atoms.pbc.any() else f"of {len(atoms)} atoms"
-    return f"{formula} {room} ({above:.3g} eV an atom)"

@@ -19,7 +19,7 @@ from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
 from atomprint.formats.source import Row
 from atomprint.formats.structures import atoms_of
-from atomprint.potentials.labels import PLURAL, LabelledStructures, any_in, checked
+from atomprint.potentials.labels.labelled import PLURAL, LabelledStructures, any_in, checked
 from atomprint.structures import Batch, StructureError, as_batch, is_structure
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.potentials.terms import State
+from atomprint.potentials.terms.term import State
 from atomprint.util.npz import read_npz, write_npz
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import KNOWN

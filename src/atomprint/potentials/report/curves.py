@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.potentials.holes import dimer_energies
-from atomprint.potentials.labels import LabelledStructures
+from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.potentials.short_range.scan import dimer_energies
 from atomprint.structures import Batch, as_batch
 from atomprint.util.types import FloatArray
 

@@ -127,3 +127,8 @@ class Term(Protocol):
 def row_offsets(batch: Batch) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return where the rows of each structure begin and the last end: 1 + 3 n_atoms + 6 of each."""
     return offsets_of(7 + 3 * batch.n_atoms)
+
+
+def voigt(matrices: FloatArray) -> FloatArray:
+    """Return symmetric parts of matrices, shape (n, 3, 3), as rows of six; see :data:`VOIGT`."""
+    return np.stack([0.5 * (matrices[:, a, b] + matrices[:, b, a]) for a, b in VOIGT], axis=1)

@@ -2,7 +2,7 @@
 
 The coefficients x minimise ``|S^-1 (A x - y)|^2 + |P x|^2``. Rows of A are what the functions contribute to energies,
 forces and stresses, S holds the sigmas of these labels, and P is the prior. All is done with the triangles of
-:mod:`atomprint.potentials.factors`, without rows.
+:mod:`atomprint.potentials.fitting.factors`, without rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.potentials.factors import ENERGY, FORCES, Factors, IntArray, merged, no_rows
+from atomprint.potentials.fitting.factors import ENERGY, FORCES, Factors, IntArray, merged, no_rows
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.registry import public

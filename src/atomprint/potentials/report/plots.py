@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atomprint.potentials.comparison import QUANTITIES, Comparison, Values
-from atomprint.potentials.curves import DimerCurve, VolumeCurve
+from atomprint.potentials.report.comparison import QUANTITIES, Comparison, Values
+from atomprint.potentials.report.curves import DimerCurve, VolumeCurve
 from atomprint.report.plots import style
 from atomprint.util.types import FloatArray
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
-from atomprint.potentials.sums import Kept
+from atomprint.potentials.terms.sums import Kept
 
 _FARTHEST = 1e7  # Å
 _COINCIDENT = 0.01  # of the shortest distance of the training data

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atomprint.potentials.labels import LabelledStructures
+from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.util.types import FloatArray
 
 _ENOUGH = 6  # structures

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 from atomprint.potentials import LabelledStructures
-from atomprint.potentials.checks import Found, _scale, inconsistencies
+from atomprint.potentials.labels.consistency import Found, _scale, inconsistencies
 
 HARTREE = 27.211386
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.potentials.labels import LabelledStructures
+from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.util.types import FloatArray, Indices, Mask
 
 GPA = 160.21766208

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from atomprint.potentials.factors import Factors, merged, no_rows
-from atomprint.potentials.solver import Hyperparameters, Prior
+from atomprint.potentials.fitting.factors import Factors, merged, no_rows
+from atomprint.potentials.fitting.solver import Hyperparameters, Prior
 from atomprint.util.types import FloatArray
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.potentials import plots
 from atomprint.potentials.base import Potential
-from atomprint.potentials.comparison import QUANTITIES, Comparison, Figures
-from atomprint.potentials.curves import DimerCurve, VolumeCurve, dimer_curves, volume_curves
-from atomprint.potentials.labels import LabelledStructures
+from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.potentials.report import plots
+from atomprint.potentials.report.comparison import QUANTITIES, Comparison, Figures
+from atomprint.potentials.report.curves import DimerCurve, VolumeCurve, dimer_curves, volume_curves
 from atomprint.report.environment import versions
 from atomprint.report.html import Html, Markup, Section, bullets, captioned, join, minus, paragraph, table, tag
 from atomprint.report.style import PAGE, STYLE

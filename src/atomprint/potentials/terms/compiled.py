@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
-from atomprint.potentials.terms import Evaluated
+from atomprint.potentials.terms.term import Evaluated
 from atomprint.structures import Batch, StructureError
 from atomprint.util.types import FloatArray
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from atomprint.potentials.labels import LabelledStructures
+from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_real

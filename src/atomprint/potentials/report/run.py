@@ -10,9 +10,9 @@ from time import perf_counter, process_time
 from typing import Any
 
 from atomprint.potentials.base import Potential
-from atomprint.potentials.comparison import Comparison, compare
-from atomprint.potentials.labels import LabelledStructures
-from atomprint.potentials.report import PotentialReport
+from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.potentials.report.comparison import Comparison, compare
+from atomprint.potentials.report.page import PotentialReport
 from atomprint.util.files import WholeFolder
 from atomprint.util.memory import peak_memory
 from atomprint.util.progress import Progress, silent

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from atomprint.potentials.terms import Evaluated, Predictor, PreparedTerm, State, row_offsets
+from atomprint.potentials.terms.term import Evaluated, Predictor, PreparedTerm, State, row_offsets
 from atomprint.ragged import offsets_of
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -199,3 +199,11 @@ def _added(found: Iterator[Evaluated] | Iterable[Evaluated]) -> Evaluated:
         gradient += more[1]
         strain += more[2]
     return energies, gradient, strain
+
+
+def totals(batch: Batch, found: Evaluated) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return energies, forces and stresses of what atoms and strain make."""
+    volumes = np.abs(np.linalg.det(batch.cells))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stresses = np.where((volumes > 0)[:, None, None], found[2] / volumes[:, None, None], np.nan)
+    return np.add.reduceat(found[0], batch.offsets[:-1]), -found[1], stresses

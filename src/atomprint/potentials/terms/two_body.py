@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.neighbours import find_pairs
-from atomprint.potentials.compiled import check_species_known
-from atomprint.potentials.cutoff import typical_cutoff
-from atomprint.potentials.pair_table import PairTable
-from atomprint.potentials.sums import Offsets
-from atomprint.potentials.terms import VOIGT, Predictor, State, Training, row_offsets
+from atomprint.potentials.terms.compiled import check_species_known
+from atomprint.potentials.terms.cutoff import typical_cutoff
+from atomprint.potentials.terms.pair_table import PairTable
+from atomprint.potentials.terms.sums import Offsets
+from atomprint.potentials.terms.term import VOIGT, Predictor, State, Training, row_offsets
 from atomprint.ragged import chunks
 from atomprint.structures import Batch
 from atomprint.util.registry import public
@@ -39,7 +39,7 @@ class PairKernel:
     Parameters
     ----------
     r_cut : float, optional
-        Cutoff in Å. Default: that of :func:`~atomprint.potentials.cutoff.typical_cutoff`.
+        Cutoff in Å. Default: that of :func:`~atomprint.potentials.terms.cutoff.typical_cutoff`.
     n_sparse : int
         Sparse distances of each pair of species, from the shortest one in the training set to the cutoff.
     """
@@ -99,7 +99,7 @@ def _step(r: FloatArray, start: float, end: float) -> tuple[FloatArray, FloatArr
 
 @public("PreparedPairKernel", version=1)
 class PreparedPairKernel:
-    """:class:`PairKernel` with its sparse distances; a :class:`~atomprint.potentials.terms.PreparedTerm`.
+    """:class:`PairKernel` with its sparse distances; a :class:`~atomprint.potentials.terms.term.PreparedTerm`.
 
     Parameters
     ----------

@@ -12,9 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from atomprint.potentials.factors import ENERGY, FORCES, KINDS, STRESS, Factors, packed, unpacked
-from atomprint.potentials.solver import Hyperparameters, Prior, Solution, solve
-from atomprint.potentials.terms import State
+from atomprint.potentials.fitting.factors import ENERGY, FORCES, KINDS, STRESS, Factors, packed, unpacked
+from atomprint.potentials.fitting.solver import Hyperparameters, Prior, Solution, solve
+from atomprint.potentials.terms.term import State
 from atomprint.util.types import FloatArray
 
 _COVERAGE = 0.9

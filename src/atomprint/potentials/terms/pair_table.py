@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from atomprint import _core
-from atomprint.potentials.compiled import CompiledPredictor
+from atomprint.potentials.terms.compiled import CompiledPredictor
 from atomprint.util.types import FloatArray
 
 

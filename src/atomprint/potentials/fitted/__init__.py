@@ -1,0 +1,1 @@
+"""What a fit leaves behind: a model, its predictions and its file."""

@@ -1,0 +1,100 @@
+"""What potentials say of structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.potentials.fitted.model import Model
+from atomprint.potentials.terms.term import VOIGT, row_offsets
+from atomprint.ragged import chunks, split
+from atomprint.structures import Batch
+from atomprint.util.types import FloatArray
+
+_ROWS = 2048  # at once, for uncertainties
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a potential says of structures; of a single one without the axis of structures.
+
+    Attributes
+    ----------
+    energies : ndarray, shape (n_structures,)
+        In eV.
+    forces : list of ndarray, each of shape (n_atoms, 3)
+        In eV/Å.
+    stresses : ndarray, shape (n_structures, 3, 3)
+        dE/dstrain / volume in eV/Å^3, positive in tension; nan where there is no cell.
+    atom_energies : list of ndarray, each of shape (n_atoms,)
+        What each atom contributes to the energy, in eV.
+    energies_std, forces_std, stresses_std : as those, or None
+        Expected errors, where they were asked for.
+    grades : ndarray, shape (n_structures,), or None
+        How far structures are beyond the training data: less is known of the energy per atom of those above 1 than of
+        that of any training structure.
+    """
+
+    energies: Any
+    forces: Any
+    stresses: Any
+    atom_energies: Any
+    energies_std: Any = None
+    forces_std: Any = None
+    stresses_std: Any = None
+    grades: Any = None
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What potentials say of structures that they were not fitted to: each was left out with its fold.
+
+    Attributes
+    ----------
+    folds : ndarray of int64, shape (n_structures,)
+        The fold of each structure.
+    energies : ndarray, shape (n_structures,)
+        In eV.
+    forces : ndarray, shape (n_atoms, 3)
+        In eV/Å.
+    stresses : ndarray, shape (n_structures, 3, 3)
+        In eV/Å^3.
+    """
+
+    folds: npt.NDArray[np.int64]
+    energies: FloatArray
+    forces: FloatArray
+    stresses: FloatArray
+
+
+def expected_errors(model: Model, batch: Batch, n_jobs: int) -> dict[str, Any]:
+    """Return what the uncertainty of a model says of structures, by the names of :class:`Prediction`."""
+    n, width = len(batch), model.terms.n_functions
+    forces = np.empty((len(batch.numbers), 3))
+    energies, grades, stresses = np.empty(n), np.empty(n), np.full((n, 3, 3), np.nan)
+    volumes = np.abs(np.linalg.det(batch.cells))
+    for start, stop in chunks(row_offsets(batch), _ROWS):
+        part = batch[start:stop]
+        offsets = row_offsets(part)
+        rows = np.empty((int(offsets[-1]), width))
+        model.terms.rows(part, rows, n_jobs)
+        sums = rows[offsets[:-1]]
+        energies[start:stop], grades[start:stop] = model.uncertainty.of_energies(sums, part.n_atoms.astype(np.float64))
+        of_structure = np.repeat(np.arange(stop - start), np.diff(offsets))
+        place = np.arange(len(rows)) - offsets[of_structure]
+        of_stress = place >= (np.diff(offsets) - 6)[of_structure]
+        own = slice(int(batch.offsets[start]), int(batch.offsets[stop]))
+        forces[own] = model.uncertainty.of_forces(rows[(place > 0) & ~of_stress]).reshape(-1, 3)
+        for k in np.flatnonzero(volumes[start:stop] > 0):
+            six = rows[offsets[k + 1] - 6 : offsets[k + 1]] / volumes[start + k]
+            for (a, b), error in zip(VOIGT, model.uncertainty.of_stresses(six), strict=True):
+                stresses[start + k, a, b] = stresses[start + k, b, a] = error
+    return {
+        "energies_std": energies,
+        "forces_std": list(split(forces, batch.offsets)),
+        "stresses_std": stresses,
+        "grades": grades,
+    }

@@ -1,0 +1,1 @@
+"""Energies, forces and stresses of a data set: found, checked, and taken to reference energies."""

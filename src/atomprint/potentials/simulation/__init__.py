@@ -1,0 +1,1 @@
+"""Potentials in use: the calculator of ASE, relaxation, dynamics and elastic constants."""

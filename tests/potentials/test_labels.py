@@ -162,6 +162,23 @@ def test_stresses_are_six_or_nine_numbers(written):
         read_labels(written(frame('REF_stress="1 2 3"')))
 
 
+def test_stresses_that_are_not_symmetric_are_told_and_named(written):
+    crooked = frame('energy=1 REF_stress="1 0.2 0 0 2 0 0 0 3"', places=("0 0 0", "1.8 1.8 0.1"))
+    found = read_labels(written(frame('energy=1 REF_stress="1 0 0 0 2 0 0 0 3"'), crooked))
+    assert (
+        "('REF_stress') of 1 structure are not symmetric, by 0.2 eV/Å^3 for train.extxyz, structure 1"
+        in found.warnings[0]
+    )
+    assert found.stresses[1].tolist() == [[1, 0.1, 0], [0.1, 2, 0], [0, 0, 3]]
+    given = np.diag([0.01, 0.02, 0.03])
+    given[0, 1] = 0.02
+    found = LabelledStructures.of([bulk("Cu")], stresses=[given])
+    assert "('stresses') of 1 structure are not symmetric, by 0.02 eV/Å^3 for structure 0" in found.warnings[0]
+    assert found.stresses[0, 0, 1] == found.stresses[0, 1, 0] == 0.01
+    given[0, 1] = 1e-7
+    assert not LabelledStructures.of([bulk("Cu")], stresses=[given]).warnings
+
+
 def strained():
     return [emt_copper(strain, seed) for seed, strain in enumerate(np.linspace(-0.06, 0.04, 6))]
 
@@ -254,6 +271,65 @@ def test_duplicates_are_told_and_where_they_contradict():
     assert found.duplicate_of.tolist() == [0, 0]
     assert "1 structure is the same as one before" in found.warnings[0]
     assert "differ by 500 meV/atom" in found.warnings[1]
+
+
+def test_duplicates_are_found_in_any_order_cell_and_origin():
+    rng = np.random.default_rng(0)
+    crystal = bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat((2, 1, 1))
+    crystal.rattle(0.05, seed=1)
+    mixed = crystal[rng.permutation(len(crystal))]
+    wrapped = mixed.copy()
+    wrapped.positions += rng.integers(-2, 3, (len(mixed), 3)) @ mixed.cell.array
+    moved = wrapped.copy()
+    moved.positions += [0.3, 1.7, -2.2]
+    rounded = moved.copy()
+    rounded.positions = rounded.positions.round(4)
+    other = mixed.copy()
+    other.positions[3, 1] += 0.002
+    swapped = crystal.copy()
+    swapped.numbers[[0, 1]] = swapped.numbers[[1, 0]]
+    squeezed = crystal.copy()
+    squeezed.set_cell(crystal.cell * 0.999, scale_atoms=True)
+    molecule = Atoms("CO2", rng.normal(size=(3, 3)) * 2)
+    slab = mixed.copy()
+    slab.pbc = (True, False, True)
+    slab_again = slab.copy()
+    slab_again.positions += slab.cell[2]
+    slab_again.cell[1] = 0.0
+    lifted = slab.copy()
+    lifted.positions[5] += slab.cell[1]
+    structures = [crystal, other, mixed, wrapped, moved, rounded, swapped, squeezed, molecule, molecule[[1, 2, 0]]]
+    structures += [slab, slab_again, lifted]
+    found = LabelledStructures.of(structures, energies=np.zeros(len(structures)))
+    assert found.duplicate_of.tolist() == [0, 1, 0, 0, 0, 0, 6, 7, 8, 8, 10, 10, 12]
+
+
+def test_duplicates_among_many_like_structures_are_found_fast():
+    cell = bulk("Si", cubic=True).repeat(2)
+    structures = []
+    for seed in range(300):
+        atoms = cell.copy()
+        atoms.rattle(0.01, seed=seed)
+        structures.append(atoms)
+    rng = np.random.default_rng(0)
+    mixed = [structures[k][rng.permutation(64)] for k in rng.permutation(300)]
+    found = LabelledStructures.of([*structures, *mixed], energies=np.zeros(600)).duplicate_of
+    assert found[:300].tolist() == list(range(300))
+    assert sorted(found[300:].tolist()) == list(range(300))
+
+
+def test_forces_of_duplicates_are_compared_atom_by_atom():
+    atoms, results = emt_copper()
+    order = [2, 0, 3, 1]
+    mixed = atoms[order]
+    both = {"energies": [-1.0, -1.0], "stresses": [np.zeros(6), np.zeros(6)]}
+    found = LabelledStructures.of([atoms, mixed], forces=[results["forces"], results["forces"][order]], **both)
+    assert len(found.warnings) == 1
+    both["stresses"][1] = np.full(6, 0.01)
+    found = LabelledStructures.of([atoms, mixed], forces=[results["forces"], results["forces"]], **both)
+    assert "1 structure is the same as one before" in found.warnings[0]
+    assert "The same structure has different forces: structure 1 and structure 0 differ by" in found.warnings[1]
+    assert "different stresses: structure 1 and structure 0 differ by 1.6 GPa" in found.warnings[2]
 
 
 def test_close_atoms_are_named_and_left_out(written):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.formats.judge import close_pairs
+from atomprint.potentials.labels.alike import first_alike, matching
 from atomprint.ragged import pick
 from atomprint.structures import Batch, as_batch
 from atomprint.util.text import counted
@@ -127,15 +127,13 @@ class LabelledStructures:
         return len(self.structures)
 
     @cached_property
-    def fingerprints(self) -> tuple[bytes, ...]:
-        """Checksums of the structures, the same for the same atoms at the same places (to 1e-5 Å) in the same order."""
-        return _fingerprints(self.structures)
-
-    @cached_property
     def duplicate_of(self) -> Indices:
-        """Index of the first structure that is the same, its own for one that occurs once; shape (n,)."""
-        first: dict[bytes, int] = {}
-        return np.array([first.setdefault(one, s) for s, one in enumerate(self.fingerprints)], dtype=np.intp)
+        """Index of the first structure that is the same, its own for one that occurs once; shape (n,).
+
+        The same are atoms of the same elements at the same places (to 1e-4 Å), in any order, in any cell of the lattice
+        and from any origin; what is turned is another.
+        """
+        return first_alike(self.structures)
 
     @property
     def species(self) -> list[str]:
@@ -196,21 +194,6 @@ class LabelledStructures:
         return f"{what}: {', '.join(said)}"
 
 
-def _fingerprints(batch: Batch) -> tuple[bytes, ...]:
-    """Return checksums of structures, see :attr:`LabelledStructures.fingerprints`."""
-    found = []
-    for s in range(len(batch)):
-        own = slice(batch.offsets[s], batch.offsets[s + 1])
-        parts = (
-            batch.numbers[own],
-            np.round(batch.positions[own], 5) + 0.0,
-            np.round(batch.cells[s], 5) + 0.0,
-            batch.pbc[s],
-        )
-        found.append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest())
-    return tuple(found)
-
-
 def checked(labels: LabelledStructures) -> LabelledStructures:
     """Return structures with labels that are finite or nan, and with all that there is to say of them."""
     notes, warnings = list(labels.notes), list(labels.warnings)
@@ -235,6 +218,7 @@ def checked(labels: LabelledStructures) -> LabelledStructures:
                 f"{which} are missing for {len(where)} of {counted(len(labels), 'structure')} "
                 f"({', '.join(where[:3])}{more}): the fit uses what there is."
             )
+    warnings += _symmetrise(labels)
     stresses = labels.stresses[np.isfinite(labels.stresses).all(axis=(1, 2))]
     if len(stresses) and (typical := float(np.median(np.abs(stresses).max(axis=(1, 2))))) > _LARGE_STRESS:
         key = labels.keys.get("stress", "stress")
@@ -256,6 +240,21 @@ def checked(labels: LabelledStructures) -> LabelledStructures:
     return replace(labels, notes=tuple(notes), warnings=tuple(warnings))
 
 
+def _symmetrise(labels: LabelledStructures) -> list[str]:
+    """Make stresses symmetric, and return in a sentence which were not by more than rounding."""
+    stresses, turned = labels.stresses, labels.stresses.swapaxes(1, 2)
+    skew = np.nan_to_num(np.abs(stresses - turned).max(axis=(1, 2)))
+    crooked = np.flatnonzero(skew > 1e-3 * np.abs(stresses).max(axis=(1, 2)) + 1e-6)
+    stresses[:] = (stresses + turned) / 2
+    if not len(crooked):
+        return []
+    worst, key = int(np.argmax(skew)), labels.keys.get("stress", "stress")
+    return [
+        f"Stresses ({key!r}) of {counted(len(crooked), 'structure')} are not symmetric, "
+        f"by {skew[worst]:.2g} eV/Å^3 for {labels.places[worst]}: their symmetric part is used. Are they stresses?"
+    ]
+
+
 def any_in(batch: Batch, atoms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return for each structure whether one of its atoms is."""
     sums = np.concatenate([[0], np.cumsum(atoms)])
@@ -264,17 +263,40 @@ def any_in(batch: Batch, atoms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _on_duplicates(labels: LabelledStructures, n: int) -> list[str]:
+    """Return in sentences which structures come twice, and by how much their labels differ."""
     again = np.flatnonzero(labels.duplicate_of != np.arange(len(labels)))
     first = labels.duplicate_of[again]
     pair = f"{labels.places[again[0]]} is {labels.places[first[0]]}"
     are = "is" if n == 1 else "are"
     more = ", …" if n > 1 else ""
     said = [f"{counted(n, 'structure')} {are} the same as one before, and count again ({pair}{more})."]
-    gaps = np.abs(labels.energies[again] - labels.energies[first]) / labels.structures.n_atoms[again]
-    if np.nanmax(np.nan_to_num(gaps), initial=0.0) > 1e-4:
-        worst = int(np.nanargmax(np.nan_to_num(gaps)))
-        said.append(
-            f"The same structure has different energies: {labels.places[again[worst]]} and "
-            f"{labels.places[first[worst]]} differ by {1000 * gaps[worst]:.3g} meV/atom."
-        )
+    batch = labels.structures
+    gaps = {
+        "energy": np.abs(labels.energies[again] - labels.energies[first]) / batch.n_atoms[again],
+        "forces": np.array([_largest_gap(labels, s, t) for s, t in zip(again.tolist(), first.tolist(), strict=True)]),
+        "stress": np.abs(labels.stresses[again] - labels.stresses[first]).max(axis=(1, 2)),
+    }
+    for kind, (least, factor, unit) in _DIFFERENT.items():
+        gap = np.nan_to_num(gaps[kind])
+        if (n_gaps := int(np.sum(gap > least))) > 0:
+            worst = int(np.argmax(gap))
+            of_others = f" ({counted(n_gaps, 'structure')} in all)" if n_gaps > 1 else ""
+            said.append(
+                f"The same structure has different {PLURAL[kind]}: {labels.places[again[worst]]} and "
+                f"{labels.places[first[worst]]} differ by {factor * gap[worst]:.3g} {unit}{of_others}."
+            )
     return said
+
+
+# What labels of the same structure may differ by, and how it is told.
+_DIFFERENT = {"energy": (1e-4, 1e3, "meV/atom"), "forces": (0.01, 1.0, "eV/Å"), "stress": (1e-3, 160.21766208, "GPa")}
+
+
+def _largest_gap(labels: LabelledStructures, one: int, other: int) -> float:
+    """Return by how much the forces of two structures that are the same differ at most, in eV/Å."""
+    offsets = labels.structures.offsets
+    mine, theirs = (labels.forces[offsets[s] : offsets[s + 1]] for s in (one, other))
+    if (order := matching(labels.structures, one, other)) is None:  # the same as a third, but hardly
+        return 0.0
+    gaps = np.linalg.norm(mine - theirs[order], axis=1)
+    return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0

@@ -380,13 +380,6 @@ class _Reader:
             )
             values[flat] = np.nan
             known &= ~flat
-        skew = np.abs(values - values.swapaxes(1, 2)).max(axis=(1, 2))
-        size = np.abs(values).max(axis=(1, 2))
-        if (crooked := known & (skew > 1e-3 * size + 1e-6)).any():
-            self.warnings.append(
-                f"{key!r} is not symmetric for {counted(int(crooked.sum()), 'structure')}: its symmetric part is used."
-            )
-        values = (values + values.swapaxes(1, 2)) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
             per_volume = values / volumes[:, None, None]
         kinds = {label_kind(name) for name in key.split(" or ")}

@@ -9,10 +9,14 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+import numpy as np
+
 from atomprint.potentials.base import Potential
+from atomprint.potentials.labels.alike import first_alike
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.report.comparison import Comparison, compare
 from atomprint.potentials.report.page import PotentialReport
+from atomprint.potentials.short_range.dense import joined
 from atomprint.util.files import WholeFolder
 from atomprint.util.memory import peak_memory
 from atomprint.util.progress import Progress, silent
@@ -115,8 +119,9 @@ def overlap(labels: LabelledStructures, tests: Mapping[str, LabelledStructures])
     """Return in sentences which structures of the tests are fitted to as well."""
     said = []
     for name, test in tests.items():
-        known = set(labels.fingerprints)
-        seen = [s for s, print_ in enumerate(test.fingerprints) if print_ in known]
+        n = len(labels)
+        first = first_alike(joined(labels.structures, test.structures))[n:]
+        seen = np.flatnonzero(first < n).tolist()
         if seen:
             said.append(
                 f"{counted(len(seen), 'structure')} of the {name} {'is' if len(seen) == 1 else 'are'} in the training "

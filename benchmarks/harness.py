@@ -28,13 +28,21 @@ class WorkerError(RuntimeError):
 
 
 class Process:
-    """A worker with one program in it."""
+    """A worker with one program in it, which the system ends after so many CPU seconds."""
 
-    def __init__(self, python: str, engine: str, threads: int = 1, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        python: str,
+        engine: str,
+        threads: int = 1,
+        environment: dict[str, str] | None = None,
+        cpu_seconds: float | None = None,
+    ) -> None:
         environment = (environment or dict(os.environ)) | {
             f"{name}_NUM_THREADS": str(threads) for name in THREAD_VARIABLES
         }
         environment["PYTHONWARNINGS"] = "ignore"
+        environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}"
         self.engine = engine
         self.module = engine.partition("-")[0]
         self.pipe = subprocess.Popen(
@@ -44,6 +52,7 @@ class Process:
             stderr=subprocess.DEVNULL,
             text=True,
             env=environment,
+            preexec_fn=None if cpu_seconds is None else lambda: _limit(cpu_seconds),
         )
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -68,6 +77,13 @@ class Process:
         except subprocess.TimeoutExpired:
             self.pipe.kill()
             self.pipe.wait()
+
+
+def _limit(cpu_seconds: float) -> None:
+    """End this process, and each that it starts, after so much CPU time."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 10))
 
 
 class Setup:
@@ -108,10 +124,10 @@ class Setup:
         finally:
             process.close()
 
-    def start(self, engine: str, threads: int = 1) -> Process:
+    def start(self, engine: str, threads: int = 1, cpu_seconds: float | None = None) -> Process:
         """Start a worker."""
         module = engine.partition("-")[0]
-        return Process(self.pythons[module], engine, threads, self.environment(module))
+        return Process(self.pythons[module], engine, threads, self.environment(module), cpu_seconds)
 
     def environment(self, module: str) -> dict[str, str]:
         """Return the variables of a program: an older atomprint is found by its folder."""

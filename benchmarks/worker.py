@@ -188,16 +188,43 @@ class Worker:
         return {"bytes": peak_memory() - before, "n": workload.n}
 
     def fit(self, **arguments: Any) -> dict[str, Any]:
-        """Fit a potential, see ``potential_programs.py``."""
-        from potential_programs import FITS
+        """Fit a potential, see ``potential_own.py`` and ``potential_peers.py``."""
+        if self.engine == "atomprint":
+            import potential_own
+
+            return potential_own.fit(**arguments)
+        from potential_peers import FITS
 
         return FITS[self.engine](**arguments)
 
+    def split_structures(self, **arguments: Any) -> dict[str, Any]:
+        """Write structures to train and to test on, see ``potential_own.py``."""
+        import potential_own
+
+        return potential_own.split(**arguments)
+
+    def doubt(self, **arguments: Any) -> dict[str, Any]:
+        """Look at expected errors, see ``potential_own.py``."""
+        import potential_own
+
+        return potential_own.doubt(**arguments)
+
+    def holes(self, **arguments: Any) -> dict[str, Any]:
+        """Look for holes, see ``potential_own.py``."""
+        import potential_own
+
+        return potential_own.holes(**arguments)
+
     def step(self, **arguments: Any) -> dict[str, Any]:
         """Set up a step with a potential, and run it so often that what follows is warm."""
-        from potential_programs import STEPS
+        if self.engine == "atomprint":
+            import potential_own
 
-        self.run, n_atoms = STEPS[self.engine](**arguments)
+            self.run, n_atoms = potential_own.step(**arguments)
+        else:
+            from potential_peers import STEPS
+
+            self.run, n_atoms = STEPS[self.engine](**arguments)
         for _ in range(3):
             self.run()
         return {"n": n_atoms}

@@ -330,6 +330,11 @@ def test_broken_batches():
         ({"numbers": [8, 1, 1]}, TypeError, "numbers must be an array of int32, got list"),
         ({"numbers": np.array([8.0, 1, 1])}, TypeError, "numbers must be an array of int32, got float64"),
         ({"positions": np.zeros((3, 4))}, ValueError, r"positions must be contiguous with shape \(n, 3\)"),
+        (
+            {"positions": np.zeros(73, np.uint8)[1:].view(np.float64).reshape(3, 3)},
+            ValueError,
+            r"positions must be aligned in memory with shape \(n, 3\)",
+        ),
         ({"offsets": np.array([], dtype=np.int64)}, ValueError, "offsets must ascend from 0"),
         ({"offsets": np.array([0, 2], dtype=np.int64)}, ValueError, "offsets must ascend from 0"),
         ({"cells": np.zeros((2, 3, 3))}, ValueError, "need as many positions and cells and pbc"),

@@ -11,11 +11,6 @@ namespace {
 using Indices = In<std::int32_t, nb::ndim<1>>;
 using Numbers = In<double, nb::ndim<1>>;
 
-template <class Array>
-auto values_of(const Array& array) {
-    return std::vector(array.data(), array.data() + array.size());
-}
-
 void define_basis(nb::module_& m) {
     nb::class_<AceBasis>(m, "AceBasis", "Radial functions, channels and couplings of an atomic cluster expansion.")
         .def(

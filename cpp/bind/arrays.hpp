@@ -22,17 +22,25 @@ namespace nb = nanobind;
 
 namespace atomprint::bind {
 
+// An array of which each number starts where the processor wants it; another is taken for one of the wrong type.
+template <class... Config>
+struct Aligned : nb::ndarray<Config...> {
+    using nb::ndarray<Config...>::ndarray;
+    Aligned() = default;
+    explicit Aligned(nb::ndarray<Config...>&& array) : nb::ndarray<Config...>(std::move(array)) {}
+};
+
 template <class T, class... Shape>
-using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, Shape...>;
+using In = Aligned<const T, nb::c_contig, nb::device::cpu, Shape...>;
 template <class T, class... Shape>
-using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Shape...>;
+using Out = Aligned<T, nb::c_contig, nb::device::cpu, Shape...>;
 
 using Positions = In<double, nb::shape<-1, 3>>;
 using Integers = In<std::int64_t, nb::ndim<1>>;
 template <class T>
 using Rows = Out<T, nb::ndim<2>>; // (n_rows, n_features)
 // The same, of a wider array.
-using StridedRows = nb::ndarray<double, nb::ndim<2>, nb::device::cpu>;
+using StridedRows = Aligned<double, nb::ndim<2>, nb::device::cpu>;
 inline bool fit_rows(const StridedRows& out, std::size_t rows, std::size_t columns) {
     return out.shape(0) == rows && out.shape(1) == columns && (rows == 0 || out.stride(1) == 1 || columns <= 1) &&
            (rows < 2 || out.stride(0) >= static_cast<std::int64_t>(columns));
@@ -50,6 +58,16 @@ inline void require(bool condition, const char* message) {
 template <class Array>
 auto data_of(const std::optional<Array>& array) {
     return array ? array->data() : nullptr;
+}
+
+// A copy of them; of none where there is no array.
+template <class Array>
+auto values_of(const Array& array) {
+    return std::vector(array.data(), array.data() + array.size());
+}
+template <class Array>
+auto values_of(const std::optional<Array>& array) {
+    return array ? values_of(*array) : decltype(values_of(*array)){};
 }
 
 template <class T>
@@ -227,3 +245,22 @@ public:
 };
 
 } // namespace atomprint::bind
+
+template <class... Config>
+struct nanobind::detail::type_caster<atomprint::bind::Aligned<Config...>> {
+    using Any = ndarray<Config...>;
+    NB_TYPE_CASTER(atomprint::bind::Aligned<Config...>, make_caster<Any>::Name)
+
+    bool from_python(handle src, std::uint32_t flags, cleanup_list* cleanup) noexcept {
+        make_caster<Any> any;
+        if (!any.from_python(src, flags, cleanup))
+            return false;
+        value = Value(std::move(any.value));
+        constexpr auto alignment = alignof(typename Any::Scalar);
+        return value.size() == 0 || reinterpret_cast<std::uintptr_t>(value.data()) % alignment == 0;
+    }
+    static handle from_cpp(const atomprint::bind::Aligned<Config...>& array, rv_policy policy,
+                           cleanup_list* cleanup) noexcept {
+        return make_caster<Any>::from_cpp(array, policy, cleanup);
+    }
+};

@@ -11,11 +11,6 @@ namespace {
 using Matrix = In<double, nb::ndim<2>>;
 using Vector = In<double, nb::ndim<1>>;
 
-template <class Array>
-std::vector<double> numbers_of(const std::optional<Array>& array) {
-    return array ? std::vector<double>(array->data(), array->data() + array->size()) : std::vector<double>{};
-}
-
 template <class T>
 void define(nb::module_& m, const char* name) {
     nb::class_<Gap<T>> model(m, name, "Sparse Gaussian process on a SOAP calculator.");
@@ -59,10 +54,8 @@ const Family family("soap_gap", [](nb::module_& m) {
             "__init__",
             [](SparsePoints* self, const Matrix& points, const std::optional<Matrix>& basis,
                const std::optional<Vector>& coefficients, const std::optional<Matrix>& form) {
-                new (self) SparsePoints{
-                    points.shape(0),          basis ? basis->shape(1) : 0,
-                    numbers_of(basis),        std::vector<double>(points.data(), points.data() + points.size()),
-                    numbers_of(coefficients), numbers_of(form)};
+                new (self) SparsePoints{points.shape(0),   basis ? basis->shape(1) : 0, values_of(basis),
+                                        values_of(points), values_of(coefficients),     values_of(form)};
             },
             nb::kw_only(), nb::arg("points"), nb::arg("basis") = nb::none(), nb::arg("coefficients") = nb::none(),
             nb::arg("form") = nb::none());

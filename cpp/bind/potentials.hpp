@@ -62,7 +62,7 @@ void define_potential(nb::class_<Model>& model) {
         .def(
             "prepare",
             [](const Model& self, const BatchArrays& batch, double skin) {
-                require(skin >= 0.0, "skin must be >= 0");
+                require(skin >= 0.0 && std::isfinite(skin), "skin must be >= 0 and finite");
                 return std::make_unique<PreparedPairs>(batch, self.cutoff(), skin);
             },
             nb::arg("batch"), nb::arg("skin"), "Return what keeps the pairs of these structures between calls.")

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "core/interrupt.hpp"
 #include "local/harmonics.hpp"
 
 namespace atomprint {
@@ -29,6 +30,14 @@ bool all_finite(const std::vector<double>& values) {
 
 bool all_below(const std::vector<std::int32_t>& values, std::int32_t limit) {
     return std::all_of(values.begin(), values.end(), [&](std::int32_t v) { return v >= 0 && v < limit; });
+}
+
+// In the type of a calculator, which must be able to hold it.
+template <class T>
+T narrowed(double value) {
+    const T found = static_cast<T>(value);
+    require(std::isfinite(found), "tables, channels and coefficients must be within the range of the type of numbers");
+    return found;
 }
 
 // Whether these are the starts of runs of n terms in all.
@@ -74,18 +83,23 @@ AceBasis::AceBasis(AceArrays arrays) : arrays_(std::move(arrays)), species_(arra
             "table_of must have shape (n_species + 1, n_species) and name tables");
     require(p.channels.size() == size(p.n_channels, n_species) && all_finite(p.channels),
             "channels must have shape (n_channels, n_species) and be finite");
-    const std::size_t n_products = p.product_a.size(), n_terms = p.function_p.size();
-    require(p.product_b.size() == n_products && p.product_c.size() == n_products &&
-                are_starts(p.product_first, n_products) && all_finite(p.product_c),
+    const std::size_t n_factors = p.product_a.size(), n_terms = p.function_p.size();
+    require(p.product_b.size() == n_factors && p.product_c.size() == n_factors &&
+                are_starts(p.product_first, n_factors) && all_finite(p.product_c),
             "product_first must rise from 0 to the number of product_a, product_b and product_c, which are finite");
     require(p.function_q.size() == n_terms && p.function_c.size() == n_terms && are_starts(p.function_first, n_terms) &&
                 all_finite(p.function_c),
             "function_first must rise from 0 to the number of function_p, function_q and function_c, which are finite");
-    const std::int64_t n_x = std::int64_t{p.n_channels} * p.n_max * n_lm() + 1 + n_products;
-    require(n_x < (std::int64_t{1} << 26) && n_terms < (std::size_t{1} << 28), "the basis is too large");
-    require(all_below(p.product_a, n_a()) && all_below(p.product_b, n_a()),
+    // So that 32 bits count what is made of them.
+    const std::int64_t n_a = std::int64_t{p.n_channels} * p.n_max * n_lm(),
+                       n_functions = std::ssize(p.function_first) - 1;
+    require(n_a + std::ssize(p.product_first) < (std::int64_t{1} << 26) && n_factors < (std::size_t{1} << 28) &&
+                n_terms < (std::size_t{1} << 28) && n_functions * n_species < (std::int64_t{1} << 31) &&
+                p.channels.size() < (std::size_t{1} << 31),
+            "the basis is too large");
+    require(all_below(p.product_a, this->n_a()) && all_below(p.product_b, this->n_a()),
             "product_a and product_b must be indices of A");
-    const std::int32_t limit = 1 + n_a() + this->n_products();
+    const std::int32_t limit = 1 + this->n_a() + n_products();
     require(all_below(p.function_p, limit) && all_below(p.function_q, limit),
             "function_p and function_q must be indices of 1, A and the products");
 }
@@ -140,7 +154,7 @@ void AceGroups<T>::set(const AceBasis& basis, std::span<const std::int32_t> kind
     kinds_.assign(kinds.begin(), kinds.end());
     forward_ = backward_ = {};
     const auto weight = [&](std::int32_t channel, std::int32_t group) {
-        return static_cast<T>(p.channels[static_cast<std::size_t>(channel * basis.species().size() + kinds_[group])]);
+        return narrowed<T>(p.channels[static_cast<std::size_t>(channel) * basis.species().size() + kinds_[group]]);
     };
     const auto put = [](Sparse& to, std::int32_t n_outputs, std::int32_t n_inputs, const auto& value) {
         for (std::int32_t output = 0; output < n_outputs; ++output) {
@@ -165,16 +179,16 @@ AceModel<T>::AceModel(const AceBasis& basis)
     tables_.assign(table_size_ * p.n_tables, T(0));
     for (std::size_t row = 0; row < tables_.size() / n_pad; ++row)
         for (std::int32_t n = 0; n < p.n_max; ++n)
-            tables_[row * n_pad + n] = static_cast<T>(p.tables[row * p.n_max + n]);
+            tables_[row * n_pad + n] = narrowed<T>(p.tables[row * p.n_max + n]);
     recursion_ = harmonics_recursion(p.l_max);
     for (std::int32_t m = 0; m <= p.l_max; ++m) // the others are relative to these
         recursion_[m] *= std::sqrt(4.0 * std::numbers::pi);
     for (const double value : harmonics_gradient(p.l_max, 1.0))
         harmonics_gradient_.push_back(static_cast<T>(value));
     for (std::size_t t = 0; t < p.product_a.size(); ++t)
-        products_.push_back({1 + p.product_a[t], 1 + p.product_b[t], static_cast<T>(p.product_c[t])});
+        products_.push_back({1 + p.product_a[t], 1 + p.product_b[t], narrowed<T>(p.product_c[t])});
     for (std::size_t t = 0; t < p.function_p.size(); ++t)
-        functions_.push_back({p.function_p[t], p.function_q[t], static_cast<T>(p.function_c[t])});
+        functions_.push_back({p.function_p[t], p.function_q[t], narrowed<T>(p.function_c[t])});
     shape_ = {p.n_max, n_pad, p.l_max, p.n_cells, p.n_cells / p.cutoff, recursion_.data(), harmonics_gradient_.data()};
     program_ = {basis.n_a(),      basis.n_products(),     basis.n_functions(), product_first_.data(),
                 products_.data(), function_first_.data(), functions_.data()};
@@ -191,6 +205,7 @@ AceGradients<T>::AceGradients(const AceBasis& basis) : first_{0}, term_first_{0}
     std::vector<Slope> slopes;
     std::vector<Term> of_a;
     for (std::int32_t k = 0; k < basis.n_functions(); ++k) {
+        poll();
         slopes.clear();
         for (std::int32_t t = p.function_first[k]; t < p.function_first[k + 1]; ++t) {
             const auto add = [&](std::int32_t by, std::int32_t other) {
@@ -214,7 +229,8 @@ AceGradients<T>::AceGradients(const AceBasis& basis) : first_{0}, term_first_{0}
             merge(of_a);
             index_.push_back(slopes[begin].a);
             for (const Term& term : of_a)
-                terms_.push_back({term.a, term.b, static_cast<T>(term.c)});
+                terms_.push_back({term.a, term.b, narrowed<T>(term.c)});
+            require(terms_.size() < std::size_t{1} << 31, "the functions have too many terms for their derivatives");
             term_first_.push_back(static_cast<std::int32_t>(terms_.size()));
         }
         first_.push_back(static_cast<std::int32_t>(index_.size()));

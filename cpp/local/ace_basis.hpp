@@ -54,7 +54,7 @@ public:
     };
     Channels channels_of(std::int32_t function) const;
     bool has(std::int32_t channel, std::int32_t kind) const {
-        return arrays_.channels[static_cast<std::size_t>(channel * species_.size() + kind)] != 0.0;
+        return arrays_.channels[static_cast<std::size_t>(channel) * species_.size() + kind] != 0.0;
     }
 
 private:

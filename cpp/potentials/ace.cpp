@@ -1,8 +1,13 @@
 #include "potentials/ace.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <stdexcept>
+#include <string>
 #include <utility>
+
+#include "core/interrupt.hpp"
 
 namespace atomprint {
 
@@ -19,6 +24,9 @@ AceEnergyForm<T>::AceEnergyForm(const AceBasis& basis, const double* weights) {
     // The form twice: a term c X_a X_b adds c X_b to the derivative by X_a, and c X_a to that by X_b.
     std::map<std::pair<std::int32_t, std::int32_t>, std::map<std::int32_t, double>> sums; // (first, length): start: c
     for (std::int32_t k = 0; k < basis.n_functions(); ++k) {
+        poll();
+        if (!std::isfinite(weights[k]))
+            throw std::invalid_argument("weights must be finite");
         if (weights[k] == 0.0)
             continue;
         for (std::int32_t t = p.function_first[k], end = p.function_first[k + 1]; t < end;) {
@@ -40,8 +48,13 @@ AceEnergyForm<T>::AceEnergyForm(const AceBasis& basis, const double* weights) {
     }
     for (const auto& [run, terms] : sums) {
         runs_.push_back({run.first, run.second, static_cast<std::int32_t>(terms.size())});
-        for (const auto& [start, c] : terms)
+        for (const auto& [start, c] : terms) {
             terms_.push_back({start, static_cast<T>(c)});
+            if (!std::isfinite(terms_.back().c))
+                throw std::invalid_argument("weights must be smaller for numbers in single precision, got products "
+                                            "with the functions' coefficients of up to " +
+                                            std::to_string(c));
+        }
     }
 }
 

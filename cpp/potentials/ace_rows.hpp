@@ -13,7 +13,7 @@ class AceRows {
 public:
     explicit AceRows(const AceBasis& basis);
 
-    std::size_t n_columns() const { return static_cast<std::size_t>(basis_.species().size() * basis_.n_functions()); }
+    std::size_t n_columns() const { return static_cast<std::size_t>(basis_.species().size()) * basis_.n_functions(); }
 
     // For each structure 1 + 3 N + 6 rows, `stride` numbers apart: energy, forces, and derivatives by strain in the
     // order of `voigt`. Written entirely; no number depends on the number of threads.

@@ -54,8 +54,14 @@ struct Gap<T>::Hooks {
 template <class T>
 Gap<T>::Gap(const Soap<T>& soap, const double* weights, double zeta, const std::vector<SparsePoints>& species)
     : soap_(soap), weights_(weights, weights + soap.n_features()), zeta_(zeta) {
-    if (!(zeta >= 1.0) || species.size() != static_cast<std::size_t>(soap.species().size()) || soap.averages())
+    const auto finite = [](const auto& values) {
+        return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+    };
+    if (!(zeta >= 1.0 && std::isfinite(zeta)) || species.size() != static_cast<std::size_t>(soap.species().size()) ||
+        soap.averages())
         throw std::invalid_argument("zeta must be >= 1, with sparse points for each species of a SOAP of atoms");
+    if (!finite(weights_))
+        throw std::invalid_argument("weights of features must be finite");
     const std::size_t n_features = soap.n_features();
     for (const SparsePoints& given : species) {
         const std::size_t c = given.n_components, dimension = c ? c : n_features, n = given.n_points;
@@ -63,6 +69,8 @@ Gap<T>::Gap(const Soap<T>& soap, const double* weights, double zeta, const std::
             (!given.coefficients.empty() && given.coefficients.size() != n) ||
             (!given.form.empty() && (zeta != 2.0 || given.form.size() != dimension * dimension)))
             throw std::invalid_argument("sparse points must have as many components as their basis");
+        if (!finite(given.basis) || !finite(given.points) || !finite(given.coefficients) || !finite(given.form))
+            throw std::invalid_argument("sparse points, their basis and their coefficients must be finite");
         const auto copy = [](const std::vector<double>& v) { return AlignedVector<double>(v.begin(), v.end()); };
         models_.push_back(
             {n, c, n_functions_, copy(given.basis), copy(given.points), copy(given.form), given.coefficients});

@@ -24,6 +24,8 @@ PairTable::PairTable(Species species, const double* coefficients, std::size_t n_
     const auto n = static_cast<std::size_t>(species_.size());
     if (n_cells < 1 || ranges_.size() != n_tables || table_of_.size() != n * n)
         throw std::invalid_argument("a table needs cells and a range, and each pair of species a table");
+    if (!std::all_of(coefficients_.begin(), coefficients_.end(), [](double c) { return std::isfinite(c); }))
+        throw std::invalid_argument("coefficients of tables must be finite");
     for (const double range : ranges_)
         if (!(range > 0.0 && std::isfinite(range)))
             throw std::invalid_argument("ranges must be > 0 and finite");
@@ -35,6 +37,8 @@ PairTable::PairTable(Species species, const double* coefficients, std::size_t n_
     }
     if (!known.empty() && known.size() != n * n)
         throw std::invalid_argument("known must have a distance for each pair of species");
+    if (!std::all_of(known.begin(), known.end(), [](double d) { return d > 0.0 && std::isfinite(d); }))
+        throw std::invalid_argument("known distances must be > 0 and finite");
     for (std::size_t k = 0; k < n * n; ++k)
         inverse_known_.push_back(known.empty() ? std::numeric_limits<double>::infinity() : 1.0 / known[k]);
     if (cutoff_ == 0.0)

@@ -187,9 +187,11 @@ class Batch:
             if not isinstance(array, np.ndarray) or array.dtype != dtype:
                 got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
                 raise TypeError(f"Batch: {name} must be an array of {np.dtype(dtype)}, got {got}")
-            if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not array.flags.c_contiguous:
+            flags = array.flags
+            if array.ndim != len(shape) or array.shape[1:] != shape[1:] or not (flags.c_contiguous and flags.aligned):
                 wanted = ", ".join("n" if n is None else str(n) for n in shape)
-                raise ValueError(f"Batch: {name} must be contiguous with shape ({wanted}), got shape {array.shape}")
+                how = "contiguous" if flags.aligned else "aligned in memory"
+                raise ValueError(f"Batch: {name} must be {how} with shape ({wanted}), got shape {array.shape}")
         n = len(self.offsets) - 1
         if n < 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.numbers) or (np.diff(self.offsets) < 0).any():
             raise ValueError("Batch: offsets must ascend from 0 to the number of atoms")

@@ -139,3 +139,49 @@ def test_points_where_no_atoms_are_have_features():
 def test_weights_have_to_fit_the_basis():
     with pytest.raises(ValueError, match=r"weights must have shape \(n_species, n_functions\)"):
         _core.AcePotential64(ace("full")[0], np.zeros((2, 3)))
+
+
+def test_numbers_of_models_are_finite_in_their_precision():
+    core, basis, _ = ace("full")
+    bad = weights(basis)
+    bad[1, 2] = np.nan
+    with pytest.raises(ValueError, match="weights must be finite"):
+        _core.AcePotential64(core, bad)
+    bad[1, 2] = 1e39
+    _core.AcePotential64(core, bad)
+    with pytest.raises(ValueError, match="weights must be smaller for numbers in single precision"):
+        _core.AcePotential32(core, bad)
+    given = {"species": [1], "ranges": [2.0], "table_of": np.zeros((1, 1), np.int32), "over_distance": False}
+    with pytest.raises(ValueError, match="coefficients of tables must be finite"):
+        _core.PairTable(tables=np.full((1, 1, 6), np.inf), known=[], **given)
+    for known in (0.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="known distances must be > 0 and finite"):
+            _core.PairTable(tables=np.zeros((1, 1, 6)), known=[known], **given)
+    soap = SOAP(species=NUMBERS, r_cut=3.0, n_max=2, l_max=1)
+    n = soap.get_number_of_features()
+    points = _core.SparsePoints(points=np.full((2, n), np.nan))
+    with pytest.raises(ValueError, match="sparse points, their basis and their coefficients must be finite"):
+        _core.Gap64(soap._calculator(), np.ones(n), 2.0, [points] * 2)
+    with pytest.raises(ValueError, match="weights of features must be finite"):
+        _core.Gap64(soap._calculator(), np.full(n, np.inf), 2.0, [_core.SparsePoints(points=np.ones((2, n)))] * 2)
+
+
+def test_arrays_that_are_not_aligned_or_not_contiguous_are_refused():
+    core, basis, _ = ace("full")
+    model = _core.AcePotential64(core, weights(basis))
+    batch = as_batch(structures()[:1], periodic=None)
+    n = len(batch.numbers)
+    odd = np.zeros(24 * n + 1, np.uint8)[1:].view(np.float64).reshape(n, 3)
+    for gradient in (odd, np.empty((n, 6))[:, ::2], np.empty((3, n)).T):
+        with pytest.raises(TypeError, match="incompatible function arguments"):
+            model.evaluate(batch.core(), np.empty(n), gradient, np.empty((1, 3, 3)), 1)
+    rows = _core.AceRows(core)
+    shape = 3 * n + 7, rows.n_columns
+    for out in (
+        np.zeros(8 * shape[0] * shape[1] + 1, np.uint8)[1:].view(np.float64).reshape(shape),
+        np.empty((shape[0], 2 * shape[1]))[:, ::2],
+        np.empty(shape)[::-1],
+        np.empty(shape[::-1]).T,
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"incompatible function arguments|columns without gaps"):
+            rows.rows(batch.core(), out, 1)

@@ -15,8 +15,7 @@ from potential_data import GPA, Run, errors, silicon, steps_of
 from potential_lattices import dense_crystals
 
 from atomprint import potentials
-from atomprint.potentials import LabelledStructures, load_potential, read_labels
-from atomprint.potentials.simulation.motion import relax
+from atomprint.potentials import LabelledStructures, load_potential, read_labels, relax
 
 _WITHIN = 1.6448536269514722  # standard deviations: 90 % of a normal distribution
 _MOLTEN = -4.8  # eV an atom: of the data of silicon, those above are of the melt

@@ -25,10 +25,9 @@ from ase.build import bulk, make_supercell
 from ase.data import chemical_symbols
 
 from atomprint.neighbours import pairs
-from atomprint.potentials import elastic_constants, load_potential
+from atomprint.potentials import dynamics, elastic_constants, load_potential, relax
 from atomprint.potentials.short_range.dense import other_crystals
 from atomprint.potentials.short_range.scan import dimer_energies
-from atomprint.potentials.simulation.motion import dynamics, relax
 
 KNOWN = {
     "Si": {
@@ -102,7 +101,7 @@ def phonons(potential: Any, atoms: Atoms, table: Table) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         found = Phonons(
-            atoms, potential.calculator(), supercell=(5, 5, 5), delta=0.01, name=str(Path(folder) / "phonons")
+            atoms, potential.calculator(), supercell=(4, 4, 4), delta=0.01, name=str(Path(folder) / "phonons")
         )
         found.run()
         found.read(acoustic=True)

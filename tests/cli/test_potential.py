@@ -172,6 +172,8 @@ def test_a_lone_atom_moves(place, tmp_path):
         (("evaluate", "test.extxyz", "-m", "elsewhere"), "no potential at"),
         (("relax", "start.cif", "-m", "test.extxyz"), "test.extxyz"),
         (("relax", "start.cif", "-m", "out", "-o", "x.nothing"), "--output must end in"),
+        (("relax", "start.cif", "-m", "out", "-o", "nowhere/x.extxyz"), "there is no folder 'nowhere'"),
+        (("md", "start.cif", "-m", "out", "-o", "nowhere/x.extxyz"), "there is no folder 'nowhere'"),
         (("md", "start.cif", "-m", "out", "--ensemble", "nph"), "ensemble"),
         (("md", "start.cif", "-m", "out", "--timestep", "0"), "timestep"),
         (("md", "start.cif", "-m", "out", "--ensemble", "npt", "--pressure", "nan"), "pressure must be finite"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import GOES_ON, Force, Jobs, console, messages, progress_bar, styled, table
+from atomprint.util.files import check_writable
 from atomprint.util.text import counted
 from atomprint.util.validation import check_choice, meant
 
@@ -233,8 +234,8 @@ def relax(
         potential, items = _loaded(model, 1), _structures(structures)
         place = output or structures[0].with_name(f"{structures[0].name.split('.')[0]}-relaxed.extxyz")
         _check_place(place, force)
-        _check_writable(place)
-        from atomprint.potentials.simulation.motion import relax as relax_atoms
+        _check_form(place)
+        from atomprint.potentials import relax as relax_atoms
 
         rows, relaxed, said = [], [], []
         with progress_bar(patience=1.0) as progress:
@@ -271,7 +272,9 @@ def md(
     structure: Annotated[Path, typer.Argument(help="The structure to begin with; of several, the last.")],
     model: Model = DEFAULT_OUTPUT,
     temperature: Annotated[float, typer.Option("--temperature", "-T", min=0.0, help="In K.")] = 300.0,
-    ensemble: Annotated[str, typer.Option("--ensemble", help="nve, nvt (Langevin) or npt (Berendsen).")] = "nvt",
+    ensemble: Annotated[
+        str, typer.Option("--ensemble", help="nve, nvt (Langevin), npt (Martyna-Tobias-Klein) or npt-berendsen.")
+    ] = "nvt",
     pressure: Annotated[float, typer.Option("--pressure", help="In GPa, for npt.")] = 0.0,
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps.")] = 1000,
     timestep: Annotated[float, typer.Option("--timestep", min=0.0, help="In fs.")] = 1.0,
@@ -284,7 +287,8 @@ def md(
 ) -> None:
     """Run molecular dynamics; write frames with energies, forces and velocities."""
     with messages("the frames so far are in the file, and --resume goes on from the last"):
-        from atomprint.potentials.simulation.motion import ENSEMBLES, dynamics
+        from atomprint.potentials import dynamics, last_frame
+        from atomprint.potentials.simulation.dynamics import ENSEMBLES
 
         check_choice("--ensemble", ensemble, ENSEMBLES)
         if timestep <= 0:
@@ -296,7 +300,7 @@ def md(
         if resume:
             if not place.exists():
                 raise FileNotFoundError(f"--resume: no such file: {str(place)!r}")
-            atoms, done = _last_frame(place)
+            atoms, done = last_frame(place)
             before = 1000 * atoms.info.get("time_ps", done * timestep / 1000) / max(done, 1)
             if done and abs(before - timestep) > 1e-6 * timestep:
                 raise ValueError(f"--timestep must be {before:g}, as of the steps in {place.name}, got {timestep:g}")
@@ -464,11 +468,10 @@ def _structures(paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
 def _check_place(place: Path, force: bool) -> None:
     if place.exists() and not force:
         raise FileExistsError(f"{place} is there already; --force replaces it")
-    if not place.absolute().parent.is_dir():
-        raise FileNotFoundError(2, "no such folder", str(place.absolute().parent))
+    check_writable(place)
 
 
-def _check_writable(place: Path) -> None:
+def _check_form(place: Path) -> None:
     """Raise, before any work, if ASE knows no form by the ending of a file."""
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
@@ -494,31 +497,6 @@ def _write(place: Path, structures: Sequence[Atoms]) -> None:
             from ase.io.formats import filetype
 
             write(temporary, list(structures), format=filetype(place.name, read=False))
-
-
-def _last_frame(place: Path) -> tuple[Atoms, int]:
-    """Return the last whole frame of a run and its step; cut off what is there of one in which the run was killed."""
-    import os
-    from io import StringIO
-    from itertools import islice
-
-    from ase.io import read
-
-    last, end = b"", 0
-    with place.open("rb") as file:
-        while (head := file.readline()).strip().isdigit():
-            lines = list(islice(file, int(head) + 1))
-            if len(lines) <= int(head) or not lines[-1].endswith(b"\n"):
-                break
-            last, end = b"".join([head, *lines]), file.tell()
-    atoms: Any = read(StringIO(last.decode()), format="extxyz") if last else None
-    if atoms is None or "step" not in atoms.info or "momenta" not in atoms.arrays:
-        raise ValueError(
-            f"--resume: {place.name} is not from atomprint potential md: its last frame has no step or momenta"
-        )
-    if end < place.stat().st_size:
-        os.truncate(place, end)
-    return atoms, int(atoms.info["step"])
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:

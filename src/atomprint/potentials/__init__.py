@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from atomprint.potentials.load import load_potential
     from atomprint.potentials.short_range.repulsion import Repulsion
     from atomprint.potentials.simulation.calculator import PotentialCalculator
+    from atomprint.potentials.simulation.dynamics import Moment, dynamics
     from atomprint.potentials.simulation.elasticity import elastic_constants
+    from atomprint.potentials.simulation.frames import last_frame
+    from atomprint.potentials.simulation.relaxation import Relaxed, relax
     from atomprint.potentials.sum import SumPotential
     from atomprint.potentials.terms.term import PreparedTerm, Term
 
@@ -28,18 +31,23 @@ __all__ = [
     "LabelledStructures",
     "LinearACE",
     "LinearPotential",
+    "Moment",
     "Potential",
     "PotentialCalculator",
     "Prediction",
     "PreparedTerm",
     "ReferenceEnergies",
+    "Relaxed",
     "Repulsion",
     "Solver",
     "SparseGP",
     "SumPotential",
     "Term",
+    "dynamics",
     "elastic_constants",
     "find_references",
+    "last_frame",
     "load_potential",
     "read_labels",
+    "relax",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import sys
@@ -31,16 +32,7 @@ def written_atomically(path: PathOrStr) -> Iterator[Path]:
         If there can be no such file; an old one is left as it is.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
-    try:
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise _about(error, path) from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _made_beside(path)
     try:
         yield temporary
         umask = os.umask(0)
@@ -54,6 +46,34 @@ def written_atomically(path: PathOrStr) -> Iterator[Path]:
         if isinstance(error, OSError) and error.strerror:
             raise _about(error, path) from error
         raise
+
+
+def check_writable(path: PathOrStr) -> None:
+    """Raise if a file cannot be written or appended to, before the work whose results it is for.
+
+    Raises
+    ------
+    IsADirectoryError, FileNotFoundError, PermissionError
+        If there can be no such file.
+    """
+    path = Path(path)
+    _made_beside(path).unlink()
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _made_beside(path: Path) -> Path:
+    """Return an empty file of a temporary name in the folder of another, which may be there or not."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    try:
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _about(error, path) from error
+    os.close(handle)
+    return Path(name)
 
 
 def _about(error: OSError, path: Path) -> OSError:

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from atomprint.potentials.terms.sums import Kept
+from atomprint.util.validation import check_bool, check_n_jobs
 
 _FARTHEST = 1e7  # Å
 _COINCIDENT = 0.01  # of the shortest distance of the training data
@@ -44,6 +45,9 @@ class PotentialCalculator(Calculator):
 
     def __init__(self, potential: Any, uncertainty: bool = False, n_jobs: int | None = None) -> None:
         potential._fitted()
+        check_bool("uncertainty", uncertainty)
+        if n_jobs is not None:
+            check_n_jobs(n_jobs)
         # As it is now: what is kept and cached would not know of another fit.
         self.potential, self.uncertainty, self.n_jobs = copy(potential), uncertainty, n_jobs
         self._kept: Kept | None = None

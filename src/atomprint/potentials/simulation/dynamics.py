@@ -1,111 +1,28 @@
-"""Relaxation and dynamics with a potential, by ASE's optimisers and integrators."""
+"""Molecular dynamics with a potential, by ASE's integrators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 
 from atomprint.potentials.base import Potential
+from atomprint.potentials.simulation.frames import append_frame
+from atomprint.potentials.simulation.limits import check_forces
+from atomprint.util.files import check_writable
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_choice, check_integer, check_real
 
-ENSEMBLES = ("nve", "nvt", "npt")
+ENSEMBLES = ("nve", "nvt", "npt", "npt-berendsen")
 _FRICTION = 0.01  # 1/fs
 _TEMPERATURE_TIME, _PRESSURE_TIME = 100.0, 1000.0  # fs
 _COMPRESSIBILITY = 0.01  # 1/GPa, of the barostat: a wrong one changes how fast the volume settles, not where
-_LOST = 1e4  # eV/Å: no force of matter
-
-
-@dataclass(frozen=True)
-class Relaxed:
-    """A structure that was relaxed.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        With the calculator.
-    converged : bool
-        Whether forces (and stresses) came below what was asked for.
-    n_steps : int
-        How many steps it took.
-    gained : float
-        By how much the energy fell, in eV.
-    energy_std, grade : float
-        Expected error of the energy in eV, and how far it is beyond the training data, if above 1.
-    """
-
-    atoms: Atoms
-    converged: bool
-    n_steps: int
-    gained: float
-    energy_std: float
-    grade: float
-
-
-def relax(
-    potential: Potential,
-    atoms: Atoms,
-    *,
-    cell: bool = True,
-    pressure: float = 0.0,
-    fmax: float = 0.001,
-    steps: int = 500,
-) -> Relaxed:
-    """Relax positions and, where it repeats, the cell.
-
-    Parameters
-    ----------
-    potential : Potential
-        Fitted.
-    atoms : Atoms
-        Is not changed.
-    cell : bool
-        Whether the cell relaxes too, along the vectors that repeat.
-    pressure : float
-        On the cell, in GPa.
-    fmax : float
-        Largest force that is left, in eV/Å; of a cell also the largest stress times the volume for an atom.
-    steps : int
-        Most steps.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or the structure cannot be predicted.
-    RuntimeError
-        If atoms run away: forces beyond 10000 eV/Å.
-    """
-    from ase.filters import FrechetCellFilter
-    from ase.optimize import FIRE, LBFGS
-
-    check_real("fmax", fmax, above=0)
-    check_integer("steps", steps, 1)
-    check_real("pressure", pressure)
-    atoms = atoms.copy()
-    atoms.calc = potential.calculator()
-    before = float(atoms.get_potential_energy())
-    moves: Any = atoms
-    if cell and atoms.pbc.any() and atoms.cell.rank == 3:
-        mask = np.outer(atoms.pbc, atoms.pbc)
-        moves = FrechetCellFilter(atoms, mask=mask, scalar_pressure=pressure * units.GPa)
-    n_steps, converged = 0, False
-    # Most structures are near a minimum, where LBFGS is fastest; FIRE goes on from where it does not arrive.
-    for optimiser, share in ((LBFGS, 0.6), (FIRE, 1.0)):
-        left = steps - n_steps if share == 1.0 else max(1, round(share * steps))
-        if converged or left < 1:
-            break
-        run = optimiser(moves, logfile=None)
-        run.attach(lambda: _check_whole(atoms, "relaxation"))
-        converged = bool(run.run(fmax=fmax, steps=left))
-        n_steps += int(run.nsteps)
-    std, grade = (float(np.ravel(value)[0]) for value in potential.grades(atoms))
-    return Relaxed(atoms, converged, n_steps, before - float(atoms.get_potential_energy()), std, grade)
+_HOT, _SURELY_HOT = 20.0, 1e4  # times the temperature that is asked for, and K beyond: small cells vary a lot
+_WIDE = 10.0  # times the volume at the start
 
 
 @dataclass(frozen=True)
@@ -162,10 +79,13 @@ def dynamics(
         How many steps there are in the end.
     temperature : float
         In K, of the first velocities and of the thermostat.
-    ensemble : {"nve", "nvt", "npt"}
-        Constant energy; Langevin's thermostat; Berendsen's thermostat and barostat.
+    ensemble : {"nve", "nvt", "npt", "npt-berendsen"}
+        Constant energy; Langevin's thermostat, with which the whole may drift; the barostat of Martyna, Tobias and
+        Klein with chains of thermostats, which has the fluctuations of the ensemble; Berendsen's thermostat and
+        barostat, whose fluctuations are too small, but which settles a volume that is far off without swinging. The
+        shape of the cell stays as it is.
     pressure : float
-        In GPa, for ``"npt"``.
+        In GPa, for the last two.
     timestep : float
         In fs.
     done : int
@@ -173,7 +93,8 @@ def dynamics(
     every, look_every : int
         A frame is written, and a moment is noted, each so many steps.
     write : path, optional
-        An extended xyz file to which frames are appended.
+        An extended xyz file to which frames are appended; a run that was killed goes on from its
+        :func:`~atomprint.potentials.last_frame`.
     random_state : int
         Seed of velocities and thermostat.
     progress : Progress
@@ -187,46 +108,63 @@ def dynamics(
     ------
     ValueError
         If a number is out of range, or the structure cannot be predicted.
+    OSError
+        If the file cannot be written, before anything is computed.
     RuntimeError
-        If the run explodes.
+        If the run explodes: forces beyond 10000 eV/Å or not finite, a temperature 20 times and 10000 K above the one
+        asked for, or ten times the volume. The frames before are in the file.
     """
-    from ase.io import write as write_atoms
-
     check_choice("ensemble", ensemble, ENSEMBLES)
     check_real("temperature", temperature, at_least=0)
     check_real("timestep", timestep, above=0)
     check_real("pressure", pressure)
     check_integer("steps", steps, done + 1)
-    if ensemble == "npt" and not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise ValueError("ensemble 'npt' is for structures that repeat in three directions")
-    if ensemble == "npt":
+    check_integer("every", every, 1)
+    check_integer("look_every", look_every, 1)
+    if ensemble.startswith("npt"):
+        if not (atoms.pbc.all() and atoms.cell.rank == 3):
+            raise ValueError(f"ensemble {ensemble!r} is for structures that repeat in three directions")
         check_real("temperature", temperature, above=0)  # by which the thermostat divides
+    if write is not None:
+        check_writable(write)
     rng = np.random.default_rng([random_state, done])
     atoms.calc = potential.calculator()
     if done == 0:
         _give_velocities(atoms, temperature, rng)
     run = _integrator(ensemble, atoms, timestep * units.fs, temperature, pressure, rng)
     moments: list[Moment] = []
+    hottest, widest = _HOT * temperature + _SURELY_HOT, _WIDE * atoms.cell.volume
+
+    def wild(step: int) -> str:
+        return f"run has gone wild at step {step}" + (f", after the last frame of {write}" if write else "")
 
     def look() -> None:
         step = done + int(run.nsteps)
         if step == done > 0:
             return  # the last frame of a run that goes on
+        check_forces(atoms, wild(step))
+        heat = float(atoms.get_temperature())
+        if not heat <= hottest:
+            raise RuntimeError(f"the {wild(step)}: atoms have {heat:.3g} K, where {temperature:g} K were asked for")
+        if atoms.cell.volume > widest:
+            raise RuntimeError(
+                f"the {wild(step)}: the cell has {atoms.cell.volume:.3g} Å^3, {_WIDE:g} times as at first"
+            )
         if write is not None and (step % every == 0 or step == steps):
-            frame = atoms.copy()
-            frame.calc = atoms.calc
-            frame.info |= {"step": step, "time_ps": step * timestep / 1000}
-            write_atoms(Path(write), frame, format="extxyz", append=True)
+            append_frame(write, atoms, step, step * timestep / 1000)
         if step % look_every == 0 or step == steps:
-            _check_whole(atoms, f"run, at step {step}")
             energy, kinetic = atoms.get_potential_energy() / len(atoms), atoms.get_kinetic_energy() / len(atoms)
             grade = float(np.ravel(potential.grades(atoms)[1])[0])
-            time = step * timestep / 1000
-            moments.append(Moment(step, time, float(atoms.get_temperature()), energy, energy + kinetic, grade))
+            moments.append(Moment(step, step * timestep / 1000, heat, energy, energy + kinetic, grade))
             progress("Molecular dynamics", step, steps)
 
     run.attach(look, interval=1)
-    run.run(steps - done)
+    try:
+        run.run(steps - done)
+    except ValueError as error:  # of the calculator: atoms that are nowhere, or at the same place
+        if run.nsteps == 0:
+            raise
+        raise RuntimeError(f"the {wild(done + int(run.nsteps))}: {error}") from error
     return moments
 
 
@@ -260,10 +198,11 @@ def _integrator(ensemble: str, atoms: Atoms, step: float, temperature: float, pr
             step,
             temperature_K=temperature,
             friction=_FRICTION / units.fs,
-            fixcm=len(atoms) > 1,  # which a lone atom is
+            fixcm=False,  # which would give other fluctuations than those of the ensemble
             rng=rng,
         ),
-        "npt": lambda: NPTBerendsen(
+        "npt": lambda: _martyna(atoms, step, temperature, pressure),
+        "npt-berendsen": lambda: NPTBerendsen(
             atoms,
             step,
             temperature_K=temperature,
@@ -276,11 +215,22 @@ def _integrator(ensemble: str, atoms: Atoms, step: float, temperature: float, pr
     return makers[ensemble]()
 
 
-def _check_whole(atoms: Atoms, what: str) -> None:
-    """Raise if atoms run away."""
-    force = float(np.abs(atoms.get_forces(apply_constraint=False)).max())
-    if not force < _LOST:
-        raise RuntimeError(
-            f"the {what} has gone wild: a force is {force:.3g} eV/Å. The structure may be far from the training "
-            "data, or the steps too long"
-        )
+def _martyna(atoms: Atoms, step: float, temperature: float, pressure: float) -> Any:
+    try:
+        from ase.md.nose_hoover_chain import IsotropicMTKNPT
+    except ImportError:
+        from importlib.metadata import version
+
+        raise ImportError(
+            f"ensemble 'npt' needs ASE 3.25 or newer, this is {version('ase')}: 'npt-berendsen' works with it"
+        ) from None
+    if atoms.constraints:
+        raise ValueError("ensemble 'npt' is for structures without constraints: 'npt-berendsen' takes them")
+    return IsotropicMTKNPT(
+        atoms,
+        step,
+        temperature_K=temperature,
+        pressure_au=pressure * units.GPa,
+        tdamp=_TEMPERATURE_TIME * units.fs,
+        pdamp=_PRESSURE_TIME * units.fs,
+    )

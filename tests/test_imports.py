@@ -32,6 +32,7 @@ ROOMS = [
     "atomprint.descriptors.engine",
     "atomprint.descriptors",
     "atomprint.kernels",
+    "atomprint.similarity",
     "atomprint.datasets.target",
     "atomprint.datasets.failures",
     "atomprint.datasets.summary",
@@ -89,6 +90,7 @@ PUBLIC = [
     "pooling",
     "potentials",
     "sampling",
+    "similarity",
 ]
 PUBLIC += ["structures", "testing", "workflow"]
 LEARNING = {"joblib", "pandas", "pyarrow", "rich", "scipy", "sklearn", "threadpoolctl"}  # some of them by scikit-learn

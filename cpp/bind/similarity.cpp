@@ -2,6 +2,9 @@
 
 #include <tuple>
 
+#include "core/pairs.hpp"
+#include "core/parallel.hpp"
+#include "similarity/fingerprint.hpp"
 #include "similarity/structure_kernels.hpp"
 
 namespace atomprint::bind {
@@ -34,6 +37,94 @@ nb::tuple compare(const LocalKernel& kernel, const In<double, nb::ndim<1>>& prod
     return nb::make_tuple(mismatch.match, mismatch.pair);
 }
 
+nb::tuple describe(const BatchArrays& batch, std::size_t n_neighbours, bool with_columns, int n_threads) {
+    require(n_neighbours > 0, "n_neighbours must be > 0");
+    struct Found {
+        std::vector<double> summary, columns;
+        std::vector<std::int64_t> species, counts;
+        std::int64_t n_columns = 0;
+    };
+    std::vector<Found> each(batch.n_structures);
+    std::vector<std::int64_t> species, counts, n_species, n_columns;
+    std::vector<double> summaries, columns;
+    {
+        nb::gil_scoped_release release;
+        parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int) {
+            try {
+                NeighbourDistances distances = neighbour_distances(batch[s], n_neighbours);
+                Found& found = each[s];
+                found.n_columns = static_cast<std::int64_t>(distances.n_columns());
+                found.summary.resize(3 * distances.n_species() * distances.n_columns());
+                distances.summarise(found.summary.data());
+                for (std::size_t k = 0; k < distances.n_species(); ++k) {
+                    found.species.push_back(distances.species[k]);
+                    found.counts.push_back(
+                        static_cast<std::int64_t>(distances.first_row[k + 1] - distances.first_row[k]));
+                }
+                if (with_columns)
+                    found.columns = std::move(distances.columns);
+            } catch (const TooManyImages& error) {
+                throw StructureError(s, std::string(error.what()) + ": the cell is too flat");
+            } catch (const TooFarAway& error) {
+                throw StructureError(s, error.what());
+            }
+        });
+        const auto join = [&](auto member, auto& to) {
+            for (Found& found : each) {
+                to.insert(to.end(), (found.*member).begin(), (found.*member).end());
+                (found.*member) = {}; // gives its memory back
+            }
+        };
+        for (const Found& found : each) {
+            n_species.push_back(static_cast<std::int64_t>(found.species.size()));
+            n_columns.push_back(found.n_columns);
+        }
+        join(&Found::species, species), join(&Found::counts, counts);
+        join(&Found::summary, summaries), join(&Found::columns, columns);
+    }
+    const auto array = [](auto& values) {
+        const std::size_t n = values.size();
+        return to_numpy(std::move(values), {n});
+    };
+    return nb::make_tuple(array(n_species), array(n_columns), array(species), array(counts), array(summaries),
+                          array(columns));
+}
+
+void differences(const In<double, nb::ndim<2>>& columns, const In<std::int64_t, nb::ndim<2>>& counts,
+                 const In<double, nb::ndim<1>>& scales, const In<std::int64_t, nb::shape<-1, 2>>& pairs,
+                 const Out<double, nb::ndim<1>>& out, int n_threads) {
+    const std::size_t n = counts.shape(0), n_species = counts.shape(1), n_columns = columns.shape(1);
+    require(scales.shape(0) == n && out.shape(0) == pairs.shape(0) && n_columns > 0 && n_species > 0,
+            "there must be a scale for each structure and a number for each pair");
+    std::vector<std::size_t> first(n + 1, 0);
+    for (std::size_t s = 0; s < n; ++s) {
+        first[s + 1] = first[s];
+        for (std::size_t k = 0; k < n_species; ++k) {
+            const std::int64_t count = counts.data()[s * n_species + k], of_first = counts.data()[k];
+            require(count > 0 && count < (1LL << 31), "counts must be > 0");
+            require(count * counts.data()[0] == of_first * counts.data()[s * n_species],
+                    "structures must have the same reduced formula");
+            first[s + 1] += static_cast<std::size_t>(count);
+        }
+    }
+    require(first[n] == columns.shape(0), "counts must add up to the rows of columns");
+    for (std::size_t p = 0; p < 2 * pairs.shape(0); ++p)
+        require(pairs.data()[p] >= 0 && pairs.data()[p] < static_cast<std::int64_t>(n),
+                "pairs must be of these structures");
+    const auto described = [&](std::int64_t s) {
+        const auto at = static_cast<std::size_t>(s);
+        return Described{columns.data() + first[at] * n_columns, counts.data() + at * n_species, scales.data()[at]};
+    };
+    nb::gil_scoped_release release;
+    constexpr std::size_t run = 64;
+    const std::size_t n_pairs = pairs.shape(0);
+    parallel_for((n_pairs + run - 1) / run, n_threads, [&](std::size_t r, int) {
+        for (std::size_t p = r * run; p < std::min(n_pairs, (r + 1) * run); ++p)
+            out.data()[p] = largest_difference(described(pairs.data()[2 * p]), described(pairs.data()[2 * p + 1]),
+                                               n_species, n_columns);
+    });
+}
+
 const Family family("similarity", [](nb::module_& m) {
     nb::class_<LocalKernel> kernel(m, "LocalKernel",
                                    "Similarity of two centres, from the scalar product of their features.");
@@ -57,6 +148,15 @@ const Family family("similarity", [](nb::module_& m) {
           nb::arg("out").noconvert(), nb::arg("n_threads"),
           "Write the mean similarity of the centres of each pair of structures, or with alpha that of their best "
           "match; returns the first problem as (match, pair).");
+    m.def("neighbour_distances", &describe, nb::arg("batch"), nb::arg("n_neighbours"), nb::arg("with_columns"),
+          nb::arg("n_threads"),
+          "Sorted distances from atoms to neighbours as (n_species, n_columns, species, counts, summaries, columns), "
+          "those of all structures one after the other: the mean, least and largest of each species and column, and "
+          "the columns themselves, if they are asked for.");
+    m.def("distance_differences", &differences, nb::arg("columns"), nb::arg("counts"), nb::arg("scales"),
+          nb::arg("pairs"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+          "Write the largest difference of the distances of each pair of structures with one formula, each multiplied "
+          "by its scale.");
 });
 
 } // namespace

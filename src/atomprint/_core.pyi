@@ -640,6 +640,16 @@ def compare_structures(kernel: LocalKernel, products: Annotated[NDArray[numpy.fl
     Write the mean similarity of the centres of each pair of structures, or with alpha that of their best match; returns the first problem as (match, pair).
     """
 
+def neighbour_distances(batch: Batch, n_neighbours: int, with_columns: bool, n_threads: int) -> tuple:
+    """
+    Sorted distances from atoms to neighbours as (n_species, n_columns, species, counts, summaries, columns), those of all structures one after the other: the mean, least and largest of each species and column, and the columns themselves, if they are asked for.
+    """
+
+def distance_differences(columns: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, 2), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+    """
+    Write the largest difference of the distances of each pair of structures with one formula, each multiplied by its scale.
+    """
+
 class Weighting:
     """Weight of a neighbour's density as a function of its distance in Å."""
 

@@ -492,6 +492,13 @@ def read_batch(structures: Structures) -> Batch:
     return _own(*batch._fields(), single=single)
 
 
+def joined(*batches: Batch) -> Batch:
+    """Return the structures of all batches in one."""
+    names = ("numbers", "positions", "cells", "pbc")
+    numbers, positions, cells, pbc = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
+    return Batch(numbers, positions, offsets_of(np.concatenate([batch.n_atoms for batch in batches])), cells, pbc)
+
+
 def _atomic_numbers(numbers: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
     """Return numbers as int32, or raise where that would change them."""
     if numbers.dtype.kind not in "iu":

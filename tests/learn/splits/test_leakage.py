@@ -4,18 +4,15 @@ import json
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc100, fcc111, make_supercell, molecule
-from ase.geometry import get_distances
+from ase.build import bulk, molecule
+from helpers.copies import copy_of, perovskite
 from helpers.shared import SHARED, needs_shared
 
 from atomprint.datasets import Dataset, Target
-from atomprint.learn.splits.fingerprint import _N_NEIGHBOURS, fingerprint, same_structure
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split, make_split
 from atomprint.learn.task.problem import Problem
 from atomprint.structures import as_batch
-
-TOLERANCE = 0.05
 
 
 def problem(structures=None, compositions=None, ids=None):
@@ -24,61 +21,6 @@ def problem(structures=None, compositions=None, ids=None):
     names = tuple(ids or (f"s{i}" for i in range(n)))
     dataset = Dataset("made-up", "Made up", structures, names, {"y": target}, "", "", compositions=compositions)
     return Problem.of(dataset, "y")
-
-
-def perovskite(a="Ca", b="Ti", length=3.9, shift=0.0):
-    positions = [[0, 0, 0], [0.5, 0.5, 0.5 + shift], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-    return Atoms([a, b, "O", "O", "O"], scaled_positions=positions, cell=[length] * 3, pbc=True)
-
-
-def copy_of(atoms, seed):
-    """Return the same structure rotated, perhaps mirrored, moved, reordered and, if periodic, in another cell."""
-    rng = np.random.default_rng(seed)
-    if atoms.pbc.all():
-        # Any matrix of integers: a supercell that may be skewed, up to 6 times as large.
-        while True:
-            matrix = np.eye(3, dtype=int) + rng.integers(-1, 2, size=(3, 3))
-            if 1 <= abs(round(np.linalg.det(matrix))) <= 6:
-                break
-        atoms = make_supercell(atoms, matrix if np.linalg.det(matrix) > 0 else -matrix)
-    else:
-        atoms = atoms.copy()
-    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    atoms.set_cell(atoms.cell.array @ rotation)
-    atoms.set_positions(atoms.positions @ rotation + rng.normal(scale=5, size=3))
-    if atoms.pbc.all() and seed % 2:
-        atoms.wrap()
-    return atoms[rng.permutation(len(atoms))]
-
-
-def prints(*structures):
-    return [fingerprint(as_batch([atoms], periodic=None)) for atoms in structures]
-
-
-def same(one, other, tolerance=TOLERANCE):
-    return same_structure(*prints(one, other), tolerance)
-
-
-STRUCTURES = {
-    "rocksalt": bulk("NaCl", "rocksalt", 5.64),
-    "wurtzite": bulk("ZnS", "wurtzite", 3.8),
-    "perovskite": perovskite(shift=0.03),
-    "hcp": bulk("Mg", "hcp", 3.2, c=5.2),
-    "ethanol": molecule("CH3CH2OH"),
-    "water": molecule("H2O"),
-    "far apart": Atoms("H2OHe", [[0, 0, 0], [0, 0, 1], [0, 1, 0], [30, 0, 0]]),
-    "atom": Atoms("He"),
-}
-
-
-# Fingerprints -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", STRUCTURES)
-@pytest.mark.parametrize("seed", range(6))
-def test_copies_are_the_same(name, seed):
-    atoms = STRUCTURES[name]
-    assert same(atoms, copy_of(atoms, seed), tolerance=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -100,74 +42,6 @@ def test_structures_that_only_look_alike_are_told_apart(one, other):
     assert found.parts[0].n_structure == 0
 
 
-def test_one_atom_of_many_that_has_moved_is_seen():
-    # Averages over atoms change by less than the tolerance: sorted distances tell.
-    atoms = bulk("Ni", "fcc", 3.52, cubic=True).repeat(4)
-    moved = atoms.copy()
-    moved.positions[17, 0] += 0.3
-    one, other = prints(atoms, moved)
-    assert np.abs(one.mean - other.mean).max() < TOLERANCE / 5
-    assert not same(atoms, moved)
-
-
-def test_snapshots_of_one_simulation_are_different_structures():
-    atoms = bulk("Ni", "fcc", 3.52, cubic=True).repeat(3)
-    snapshots = [atoms.copy() for _ in range(2)]
-    for seed, snapshot in enumerate(snapshots):
-        snapshot.rattle(0.1, seed=seed)
-    assert not same(*snapshots)
-
-
-@pytest.mark.parametrize("name", ["perovskite", "wurtzite", "ethanol"])
-def test_nothing_changes_by_more_than_twice_what_atoms_move(name):
-    atoms = STRUCTURES[name]
-    atoms = atoms.repeat(2) if atoms.pbc.all() else atoms
-    rng = np.random.default_rng(0)
-    for size in (1e-3, 1e-2, 0.1):
-        step = rng.normal(size=(len(atoms), 3))
-        moved = atoms.copy()
-        moved.positions += size * step / np.linalg.norm(step, axis=1, keepdims=True)
-        one, other = prints(atoms, moved)
-        change = np.abs(one.columns - other.columns).max()
-        assert 0.2 * size < change <= 2 * size
-        assert np.abs(one.mean - other.mean).max() <= change
-
-
-def naive_fingerprint(atoms):
-    """Return sorted distances by species, from a supercell that is much too large."""
-    symbols = sorted(set(atoms.numbers))
-    large = atoms.repeat(9)
-    large.positions -= 4 * atoms.cell.array.sum(axis=0)
-    distances = get_distances(atoms.positions, large.positions)[1]
-    columns = []
-    for center in symbols:
-        rows = []
-        for i in np.flatnonzero(atoms.numbers == center):
-            row = []
-            for z in symbols:
-                n = int(np.ceil(_N_NEIGHBOURS * np.mean(atoms.numbers == z)))
-                found = np.sort(distances[i, large.numbers == z])
-                row.extend(found[found > 1e-6][:n])
-            rows.append(row)
-        columns.append(np.sort(rows, axis=0))
-    return np.concatenate(columns)
-
-
-@pytest.mark.parametrize("name", ["rocksalt", "wurtzite", "perovskite", "hcp"])
-def test_distances_are_those_of_a_naive_search(name):
-    (found,) = prints(STRUCTURES[name])
-    assert found.columns == pytest.approx(naive_fingerprint(STRUCTURES[name]), abs=1e-9)
-
-
-def test_structures_that_repeat_in_a_plane_only():
-    slab = fcc111("Cu", (1, 1, 3), vacuum=None)
-    larger = slab.repeat((3, 2, 1))
-    larger.rotate(25, "z", rotate_cell=True)
-    assert slab.pbc.tolist() == [True, True, False]
-    assert same(slab, larger, 1e-8)
-    assert not same(slab, fcc100("Cu", (1, 1, 3), vacuum=None))
-
-
 def test_vacuum_does_not_matter():
     layers = []
     for vacuum in (12.0, 15.0):
@@ -177,23 +51,6 @@ def test_vacuum_does_not_matter():
     # A cell that repeats in all three directions has too much volume to be compared by it.
     found = find_leakage(problem(layers), Split([0], [1], (), 0))
     assert found.parts[0].n_structure == 1
-
-
-def test_agreement_with_pymatgen():
-    matcher = pytest.importorskip("pymatgen.analysis.structure_matcher")
-    adaptor = pytest.importorskip("pymatgen.io.ase").AseAtomsAdaptor
-    structures = [
-        *(bulk("NaCl", kind, a) for kind, a in (("rocksalt", 5.64), ("cesiumchloride", 3.4), ("zincblende", 6.0))),
-        copy_of(bulk("NaCl", "rocksalt", 5.64), 1),
-        copy_of(bulk("NaCl", "zincblende", 6.0), 2),
-        bulk("NaCl", "wurtzite", 4.24),
-        bulk("NaCl", "rocksalt", 5.9),
-    ]
-    judge = matcher.StructureMatcher(ltol=0.01, stol=0.02, angle_tol=1, scale=False, primitive_cell=True)
-    theirs = [adaptor.get_structure(atoms) for atoms in structures]
-    for i in range(len(structures)):
-        for j in range(i):
-            assert same(structures[i], structures[j]) == bool(judge.fit(theirs[i], theirs[j])), (i, j)
 
 
 # Counts -----------------------------------------------------------------------------------------------------------

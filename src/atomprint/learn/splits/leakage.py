@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atomprint.learn.splits.fingerprint import find_same
+from atomprint.learn.splits.same import find_same
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.problem import Problem
+from atomprint.similarity.duplicates import TOLERANCE
 from atomprint.util.types import Indices, JsonObject
 from atomprint.util.validation import check_real
 
 # Pairs that are named for each part.
 _N_EXAMPLES = 5
-# In Å: beyond the noise of relaxations, below the differences between phases.
-_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Leakage:
     """
 
     parts: Sequence[LeakagePart]
-    tolerance: float = _TOLERANCE
+    tolerance: float = TOLERANCE
 
     def __bool__(self) -> bool:
         return any(part.n_formula or part.n_structure for part in self.parts)
@@ -111,7 +110,7 @@ class Leakage:
         }
 
 
-def find_leakage(problem: Problem, split: Split, *, tolerance: float = _TOLERANCE) -> Leakage:
+def find_leakage(problem: Problem, split: Split, *, tolerance: float = TOLERANCE) -> Leakage:
     """Count what test samples have in common with training samples, in the test part and in every fold.
 
     Parameters

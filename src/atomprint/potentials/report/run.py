@@ -16,7 +16,7 @@ from atomprint.potentials.labels.alike import first_alike
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.report.comparison import Comparison, compare
 from atomprint.potentials.report.page import PotentialReport
-from atomprint.potentials.short_range.dense import joined
+from atomprint.structures import joined
 from atomprint.util.files import WholeFolder
 from atomprint.util.memory import peak_memory
 from atomprint.util.progress import Progress, silent

@@ -165,13 +165,6 @@ def clusters(
     return _together(parts)
 
 
-def joined(*batches: Batch) -> Batch:
-    """Return the structures of all batches in one."""
-    names = ("numbers", "positions", "cells", "pbc")
-    numbers, positions, cells, pbc = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
-    return Batch(numbers, positions, offsets_of(np.concatenate([batch.n_atoms for batch in batches])), cells, pbc)
-
-
 def _moved(
     cell: FloatArray, positions: FloatArray, strain: float, rattle: float, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:

@@ -22,7 +22,7 @@ from atomprint.formats.judge import RADII
 from atomprint.neighbours import Pairs, find_pairs
 from atomprint.potentials.short_range import dense
 from atomprint.potentials.terms.pair_table import PairTable
-from atomprint.structures import Batch, StructureError, Structures, as_batch
+from atomprint.structures import Batch, StructureError, Structures, as_batch, joined
 from atomprint.util.validation import check_n_jobs, check_species
 
 __all__ = ["Repulsion", "zbl"]
@@ -376,7 +376,7 @@ class Repulsion:
         near = self.near
         crystals = dense.crystals(self.species, near, count, (0.5, 1.3), random_state, periodic)
         clusters = dense.clusters(self.species, near, max(1, count * 3 // 20), (0.5, 1.15), random_state, periodic)
-        batch = dense.joined(crystals, clusters)
+        batch = joined(crystals, clusters)
         reach = self.inner_ranges[..., 1:] * np.array(_WIDE_RANGE)
         wide = Repulsion(self.species, self.shortest, reach, self.inner_ranges)
         energies = np.add.reduceat(wide.evaluate(batch)[0], batch.offsets[:-1])

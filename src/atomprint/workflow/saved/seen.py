@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 
 from atomprint.chemistry.contents import each_counted
 from atomprint.chemistry.formula import reduced_formula
-from atomprint.learn.splits.fingerprint import fingerprint
+from atomprint.similarity.fingerprint import fingerprints
 from atomprint.structures import Batch
 
 STRUCTURE_TOLERANCE = 0.02  # Å, of distances: coordinates of three digits; float16 is exact to 0.004 up to 8 Å
@@ -64,9 +64,10 @@ def of_composition(amounts: Mapping[str, float]) -> Identity | None:
 def _mark(one: Batch) -> npt.NDArray[np.float16]:
     if len(one.numbers) > _MAX_ATOMS:
         return np.full(_N_MEANS + 2 * _N_EXTREMES, np.nan, dtype=np.float16)
-    found = fingerprint(one)
+    (found,) = fingerprints(one)
     few = _spaced(found.columns.shape[1], _N_EXTREMES)
-    means = found.mean[_spaced(len(found.mean), _N_MEANS)]
+    means = found.mean
+    means = means[_spaced(len(means), _N_MEANS)]
     columns = found.columns[:, few]
     return np.concatenate([means, columns.min(axis=0), columns.max(axis=0)]).astype(np.float16)
 

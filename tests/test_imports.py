@@ -54,6 +54,7 @@ ROOMS = [
     "atomprint.potentials.short_range",
     "atomprint.potentials.fitted",
     "atomprint.potentials",
+    "atomprint.store",
     "atomprint.workflow.saved",
     "atomprint.workflow.recipes",
     "atomprint.workflow.runs",
@@ -92,7 +93,7 @@ PUBLIC = [
     "sampling",
     "similarity",
 ]
-PUBLIC += ["structures", "testing", "workflow"]
+PUBLIC += ["store", "structures", "testing", "workflow"]
 LEARNING = {"joblib", "pandas", "pyarrow", "rich", "scipy", "sklearn", "threadpoolctl"}  # some of them by scikit-learn
 MAY_IMPORT = {
     "import " + ", ".join(f"atomprint.{name}" for name in PUBLIC): set(),
@@ -182,7 +183,7 @@ def test_contributing_draws_what_there_is():
         assert any((place / name).is_file() for place in places), name
 
 
-@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "workflow"])
+@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "store", "workflow"])
 def test_names_that_are_imported_when_asked_for_are_listed(package):
     found = importlib.import_module(f"atomprint.{package}")
     assert set(found.__all__) <= set(dir(found))

@@ -185,7 +185,7 @@ class WholeFolder:
         self._made = [path for path in self.work.parents if not path.exists()]
         try:
             self.work.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.work)
+            self._lock = locked(self.work)
             self._restore()
             self._check()
             self.kept.mkdir(exist_ok=True)
@@ -326,8 +326,14 @@ def _exchanged(one: Path, other: Path) -> bool:
     return False
 
 
-def _locked(folder: Path) -> int:
-    """Return an open file in a folder that is made, which nobody else can have at the same time."""
+def locked(folder: Path) -> int:
+    """Return an open file in a folder that is made, which nobody else can have at the same time.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody else has it. What a process had that was killed, nobody has.
+    """
     while True:
         folder.mkdir(exist_ok=True)
         try:
@@ -348,6 +354,11 @@ def _locked(folder: Path) -> int:
                 "give another folder (--output)"
             ) from error
         os.close(handle)
+
+
+def unlocked(handle: int) -> None:
+    """Give back what :func:`locked` has returned."""
+    os.close(handle)
 
 
 def _lock(handle: int) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from atomprint.datasets import Dataset
+from atomprint.descriptors.usual import FEW_ELEMENTS
 from atomprint.workflow.recipes.auto_models import Described, Tables, models_for
 from atomprint.workflow.recipes.data_traits import Form, Indices
 
 # What the choices below depend on.
-FEW_ELEMENTS = 8  # up to here, every pair of elements has its own SOAP features
 _MAX_WIDTH = 3000  # features
 _MAX_BYTES = 1e9  # of a table of features
 _MAX_WORK = 4e9  # atoms times features

@@ -14,10 +14,12 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from atomprint import kernels
 from atomprint.datasets import Dataset
 from atomprint.descriptors.composition.contract import CompositionDescriptor
+from atomprint.util import objects
 from atomprint.util.estimators import named_parts
+from atomprint.util.objects import class_of
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN, import_class, path_of
-from atomprint.util.validation import check_bool, check_choice, check_real, meant
+from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.recipes.data_traits import periodic_directions
 from atomprint.workflow.recipes.sections import named_tables, typed
 from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
@@ -44,25 +46,6 @@ class FeatureSet:
     description: str
     transformer: BaseEstimator
     pairwise: bool = False
-
-
-def class_of(name: Any, where: str) -> type[Any]:
-    """Return the class that a recipe names: one of atomprint, or any other by its import path.
-
-    Raises
-    ------
-    ValueError
-        If there is no such class; the message names the entry.
-    """
-    known = {key: found.cls for key, found in KNOWN.items() if found.in_recipes}
-    if isinstance(name, str) and name in known:
-        return known[name]
-    if isinstance(name, str) and "." in name:
-        return import_class(where, name, ("get_params",))
-    raise ValueError(
-        f"{where} must be one of {', '.join(map(repr, sorted(known)))}, or an import path such as "
-        f"'mypackage.MyDescriptor', got {name!r}{meant(name, known)}"
-    )
 
 
 def named_classes(entry: Any) -> Iterator[str]:
@@ -145,37 +128,18 @@ def make_object(table: Mapping[str, Any], where: str, n_jobs: int) -> tuple[Base
     ValueError, TypeError
         If there is no such class or parameter, or a value is wrong; the message names the entry.
     """
-    parameters = {name: value for name, value in table.items() if name != "type"}
     cls = class_of(table["type"], f"{where}.type")
-    accepted = inspect.signature(cls).parameters
-    local = parameters.pop("descriptor", None) if issubclass(cls, kernels.StructureKernel) else None
-    for name in parameters:
-        if name not in accepted:
-            raise ValueError(
-                f"{where}.{name} is not a parameter of {cls.__name__}, which takes {', '.join(sorted(accepted))}"
-                f"{meant(name, accepted)}"
-            )
-    values = {name: _made(value, f"{where}.{name}", n_jobs) for name, value in parameters.items()}
-    try:
-        made = cls(**({"n_jobs": n_jobs} if "n_jobs" in accepted else {}) | values)
-    except (ValueError, TypeError) as error:  # of a class of others also one that is made from other arguments
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{where}: {error}") from error
-    if not issubclass(cls, kernels.StructureKernel):
+    compares = issubclass(cls, kernels.StructureKernel)
+    own = {name: value for name, value in table.items() if not (compares and name == "descriptor")}
+    made = objects.make_object(own, where, n_jobs, lambda *part: make_object(*part)[0])
+    if not compares:
         return made, False
+    local = table.get("descriptor")
     if not isinstance(local, Mapping) or "type" not in local:
         raise ValueError(
             f'{where}.descriptor must give the local descriptor that {cls.__name__} compares, such as {{type = "SOAP"}}'
         )
     return Pipeline([("descriptor", make_object(local, f"{where}.descriptor", n_jobs)[0]), ("kernel", made)]), True
-
-
-def _made(value: Any, where: str, n_jobs: int) -> Any:
-    if isinstance(value, Mapping) and "type" in value:
-        return make_object(value, where, n_jobs)[0]
-    if not isinstance(value, list) or not value or not isinstance(value[0], str | Mapping):
-        return value
-    return tuple(_made(item, f"{where}[{number}]", n_jobs) for number, item in enumerate(value))
 
 
 def _with_periodic(table: Mapping[str, Any], where: str, dataset: Dataset) -> dict[str, Any]:

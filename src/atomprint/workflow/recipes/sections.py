@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import tomlkit
 from tomlkit.items import Array, Item
 
+from atomprint.util.objects import parsed
 from atomprint.util.validation import meant
 
 T = TypeVar("T")
@@ -79,14 +79,6 @@ def named_tables(value: Any, where: str, example: str) -> dict[str, dict[str, An
     if not isinstance(value, Mapping) or not all(isinstance(entry, Mapping) for entry in value.values()):
         raise TypeError(f'{where} must be "auto" or hold tables, such as [{where}.{example}], got {value!r}')
     return {str(key): dict(entry) for key, entry in value.items()}
-
-
-def parsed(text: str) -> Any:
-    """Return the value that text is in TOML, or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
 
 
 def override(table: dict[str, Any], text: str) -> None:

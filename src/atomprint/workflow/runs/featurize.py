@@ -21,17 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.datasets import Dataset, Failure, read_dataset
+from atomprint.descriptors.usual import usual_parameters
 from atomprint.report import versions
 from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.extras import require
 from atomprint.util.files import WholeFolder, written_atomically
 from atomprint.util.memory import available_memory, size_of
+from atomprint.util.objects import parameters_of
 from atomprint.util.progress import Progress, silent
 from atomprint.util.store import Store
 from atomprint.util.text import cell, counted
-from atomprint.workflow.recipes.auto import FEW_ELEMENTS
 from atomprint.workflow.recipes.features import DescriptorSection, FeatureSet
-from atomprint.workflow.recipes.sections import parsed
 from atomprint.workflow.runs.describe import drop_failures, inputs_of
 
 FORMATS = (".parquet", ".csv", ".csv.gz", ".npz")
@@ -42,21 +42,6 @@ Pieces: TypeAlias = Generator[tuple[list[str], Any], None, None]
 _PIECE = 2**26  # bytes of features that are computed and written at once
 _MAX_COLUMNS = 100_000  # of a table with a head: beyond, no program reads it in time
 _TEXT = 20  # bytes of a number as text
-
-_DISTANCES = {
-    "geometry": {"function": "distance"},
-    "grid": {"min": 0.5, "max": 6.0, "n": 50, "sigma": 0.1},
-    "weighting": {"function": "exp", "scale": 0.75, "threshold": 1e-3},
-}
-_GIVEN: Mapping[str, Mapping[str, Any]] = {
-    "SOAP": {"r_cut": 5.0},
-    "ACSF": {"r_cut": 6.0, "g2_params": [[eta, shift] for eta in (0.5, 2.0) for shift in (0.0, 2.0, 4.0)]},
-    "MBTR": _DISTANCES,
-    "LMBTR": _DISTANCES,
-    "ValleOganov": {"species": None, "function": "distance", "n": 50, "sigma": 0.1, "r_cut": 6.0},
-    "ElementProperty": {"missing": "impute"},
-}
-"""What descriptors that cannot do without are given where nobody says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,15 +199,10 @@ def plan_features(
 
     Parameters are those of :func:`featurize`.
     """
-    table: dict[str, Any] = {}
-    for text in parameters:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"a parameter must look like r_cut=5.0, got {text!r}")
-        table[name.strip()] = parsed(value)
+    table = parameters_of(parameters)
     progress("Reading structures", 0, None)
     dataset = read_dataset(path, targets=(), structure=structure, formula=formula, on_error=on_error)
-    chosen = _chosen_for(descriptor, table, dataset)
+    chosen = usual_parameters(descriptor, table, len(dataset.elements))
     section = DescriptorSection("descriptor", descriptor, {**chosen, **table})
     given = section.suited_to(dataset).build(dataset, n_jobs)
     if given.pairwise:
@@ -302,21 +282,6 @@ def featurize(
     ids = tuple(name for names, _ in pieces for name in names)
     values = np.concatenate([rows for _, rows in pieces])
     return FeatureTable(values, ids, tuple(stream.names), (*stream.dataset.failures, *stream.failures))
-
-
-def _chosen_for(descriptor: str, table: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """Return parameters that are needed and not given."""
-    chosen = {name: value for name, value in _GIVEN.get(descriptor, {}).items() if name not in table}
-    if descriptor in ("MBTR", "LMBTR") and table.keys() & {"terms", "geometry"}:
-        chosen = {}
-    if descriptor == "ACSF" and any(name.endswith("_params") for name in table):
-        chosen.pop("g2_params", None)
-    if descriptor == "SOAP":
-        if "weighting" in table:
-            chosen.pop("r_cut", None)
-        if len(dataset.elements) > FEW_ELEMENTS and not table.keys() & {"species_embedding", "compression", "species"}:
-            chosen["species_embedding"] = {"type": "ElementEmbedding", "n_channels": FEW_ELEMENTS}
-    return chosen
 
 
 def _pools(transformer: Any) -> bool:

@@ -1,0 +1,293 @@
+"""Build a store from files: block by block, in any order, as often as it takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from atomprint.store.describe import elements_of, elements_of_formula, name_of
+from atomprint.store.plan import RECORD, Plan, Traits, needs, settled
+from atomprint.store.rows import Reading, RowSource, StoreRow, blocks
+from atomprint.store.shard import Shard, intact, put_file, sweep
+from atomprint.store.work import Executor, Task, executor_of
+from atomprint.util.overlap import in_order
+from atomprint.util.progress import Progress, silent
+from atomprint.util.text import counted
+from atomprint.util.types import PathOrStr
+from atomprint.util.validation import check_n_jobs, check_real
+
+_FEW_FAILURES = 20  # stop nobody, whatever their share
+
+
+class TooManyFailuresError(ValueError):
+    """More rows of a source failed than were allowed for; what was described by then is kept."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build has done.
+
+    Parameters
+    ----------
+    n_rows, n_failed : int
+        Rows that are in the store and are described, and that could not be, of all sources that were given.
+    n_kept : int
+        How many of all these were in the store before.
+    failures : mapping of str to int
+        Rows that could not be described, by what failed and why, the most frequent first.
+    """
+
+    n_rows: int
+    n_failed: int
+    n_kept: int
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+
+class Block(NamedTuple):
+    """Rows that make a shard."""
+
+    name: str
+    source: str
+    rows: list[StoreRow]
+
+
+def build_store(
+    path: PathOrStr,
+    sources: PathOrStr | Sequence[PathOrStr],
+    descriptor: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    species: Sequence[str] | None = None,
+    structure: str | None = None,
+    formula: str | None = None,
+    id: str | None = None,
+    targets: Any = None,
+    table: PathOrStr | None = None,
+    folder: PathOrStr | None = None,
+    limit: int | None = None,
+    max_failures: float = 0.05,
+    allow_close: bool = False,
+    block: int | None = None,
+    n_jobs: int = 1,
+    executor: str | Executor = "threads",
+    array: tuple[int, int] | None = None,
+    progress: Progress = silent,
+) -> Built:
+    """Describe all structures of some files, and keep features, structures and targets in a folder.
+
+    The rows of each file are taken in blocks; each becomes a shard, which gets its name, a digest of what it is made
+    from, when it is complete. A build that was stopped, or killed, goes on where it was, two builds at once share the
+    work if they get to the same block, and a build of more files adds their rows.
+
+    Parameters
+    ----------
+    path : path
+        The folder of the store; made if it is not there.
+    sources : path or sequence of path
+        What :func:`~atomprint.datasets.read_dataset` reads. They are read as a stream where the format allows.
+    descriptor : str, optional
+        Name of a class of :mod:`atomprint.descriptors`. Default: that of the store, or ``"SOAP"`` for a new one.
+    parameters : mapping, optional
+        Its parameters; tables with a ``type`` are objects. Where nobody says otherwise, a store has features of float32
+        and the mean over atoms, and SOAP of more than eight elements has four channels that mix them.
+    species : sequence of str, optional
+        Elements that structures may have: others are failures. Default: all that occur, for which the files are read
+        once before.
+    structure, formula, id, table, folder, limit
+        See :func:`~atomprint.datasets.read_dataset`; ``limit`` is for each file.
+    targets : names, optional
+        Columns or keys that are kept beside the features. Default: all that have numbers or truth values.
+    max_failures : float
+        Stop where a larger share of rows than this has failed, and more than twenty.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter.
+    block : int, optional
+        Number of rows of a shard, for a new store. Default: about 16 MB of features.
+    n_jobs : int
+        Number of blocks that are described at once; -1 means all cores.
+    executor : {"threads", "processes"} or Executor
+        Who describes blocks. A structure that kills its process costs only itself with ``"processes"``.
+    array : (int, int), optional
+        ``(i, n)``: of n jobs with the same arguments this is number i, from 1, and does its share of the blocks.
+    progress : Progress
+        Told the number of rows that are done.
+
+    Returns
+    -------
+    Built
+
+    Raises
+    ------
+    FileNotFoundError, ImportError
+        If there is no such file, or a package that reads it is missing.
+    TooManyFailuresError
+        If too many rows fail.
+    ValueError, TypeError
+        If the store has other parameters, which the message names; or an argument is wrong.
+    """
+    check_real("max_failures", max_failures, at_least=0, at_most=1)
+    n_jobs = check_n_jobs(n_jobs)
+    if array is not None and not (isinstance(array, tuple) and len(array) == 2 and 1 <= array[0] <= array[1]):
+        raise ValueError(f"array must be (i, n) with i in 1..n, got {array!r}")
+    store = Path(path)
+    places = [Path(source) for source in ([sources] if isinstance(sources, str | PathLike) else sources)]
+    if not places:
+        raise ValueError("sources must hold at least one file or folder, got none")
+    if store.exists() and not store.is_dir():
+        raise FileExistsError(f"{str(store)!r} is a file: give the name of a folder")
+    if store.is_dir() and not (store / RECORD).exists() and any(not p.name.startswith(".") for p in store.iterdir()):
+        raise FileExistsError(f"{str(store)!r} has something in it, and is no store: give another folder")
+    reading = Reading(structure, formula, id, targets, table, folder, limit)
+    given = dict(parameters or {})
+    if species is not None:
+        given["species"] = list(species)
+    plan = plan_store(
+        store, places, reading, descriptor, given, allow_close=allow_close, block=block, progress=progress
+    )
+    sweep(store)
+    count = _Count(max_failures)
+    with executor_of(executor, store, plan, n_jobs) as workers:
+        todo = _blocks(plan, places, reading, array)
+        for done, was_there in in_order(partial(_carry_out, store, workers), todo, workers.n_at_once):
+            count.add(done, was_there)
+            progress("Describing structures", count.n, None)
+    sweep(store)
+    return count.built()
+
+
+def plan_store(
+    store: Path,
+    places: Sequence[Path],
+    reading: Reading,
+    descriptor: str | None,
+    given: Mapping[str, Any],
+    *,
+    allow_close: bool = False,
+    block: int | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Return the plan of a store, which is made if it is not there; see :func:`build_store`."""
+    if (store / RECORD).is_file():
+        plan = Plan.read(store)
+        _check_same(store, plan, descriptor, given, allow_close, block)
+        return plan
+    name = descriptor or "SOAP"
+    traits = _traits(places, reading, needs(name, given), given, progress)
+    plan = settled(name, given, traits, allow_close=allow_close, block=block)
+    store.mkdir(parents=True, exist_ok=True)
+    if not put_file(store, RECORD, plan.text(), replace=False):  # somebody else was faster
+        other = Plan.read(store)
+        if found := other.differences(plan):
+            raise ValueError(f"{store} was made by somebody else meanwhile, with other parameters: {'; '.join(found)}")
+        return other
+    return plan
+
+
+def _check_same(
+    store: Path, plan: Plan, descriptor: str | None, given: Mapping[str, Any], allow_close: bool, block: int | None
+) -> None:
+    """Raise if a store does not have the parameters that are given."""
+    if descriptor not in (None, plan.descriptor):
+        found = [f"descriptor is {plan.descriptor}, not {descriptor}"]
+    else:
+        traits = Traits(plan.species, None, 0, plan.inputs == "structures")
+        kept = {**plan.parameters, **given}
+        now = settled(plan.descriptor, kept, traits, allow_close=allow_close, block=plan.block)
+        found = plan.differences(now)
+    if block not in (None, plan.block):
+        found.append(f"block is {plan.block}, not {block}")
+    if found:
+        raise ValueError(
+            f"{str(store)!r} is a store with other parameters: {'; '.join(found)}. Give another folder, or the same "
+            "parameters (atomprint store info shows them)"
+        )
+
+
+def _traits(
+    places: Sequence[Path], reading: Reading, needed: set[str], given: Mapping[str, Any], progress: Progress
+) -> Traits:
+    """Return what a plan needs to know of structures: of all if it must, else of the first of each file."""
+    elements: set[str] = set()
+    repeats: set[bool] = set()
+    largest, n, has_structures = 0, 0, True
+    for place in places:
+        source = reading.open(place)
+        has_structures &= source.has_structures
+        rows = source.rows if needed & {"species", "n_atoms_max"} else iter(source.first)
+        for row in rows:
+            n += 1
+            if n % 1000 == 0:
+                progress("Looking which elements there are", n, None)
+            if not source.has_structures:
+                elements |= elements_of_formula(row.content) or set()
+            elif row.problem is None and (found := elements_of(row.content)) is not None:
+                elements |= found[0]
+                largest = max(largest, found[1])
+                repeats.add(found[2])
+    if not elements:
+        raise ValueError(f"{', '.join(place.name for place in places)}: no row can be read")
+    from ase.data import atomic_numbers
+
+    symbols = tuple(sorted(elements, key=atomic_numbers.__getitem__))
+    return Traits(symbols, repeats.pop() if len(repeats) == 1 else None, largest, has_structures)
+
+
+def _blocks(plan: Plan, places: Sequence[Path], reading: Reading, array: tuple[int, int] | None) -> Iterator[Block]:
+    number = 0
+    for place in places:
+        source = reading.open(place)
+        _check_inputs(plan, source)
+        for rows in blocks(source.rows, plan.block):
+            number += 1
+            if array is None or (number - 1) % array[1] == array[0] - 1:
+                yield Block(name_of(plan, source.name, rows), source.name, rows)
+
+
+def _check_inputs(plan: Plan, source: RowSource) -> None:
+    if source.has_structures and plan.inputs != "structures":
+        raise ValueError(f"{source.name} has structures, and this store is of formulas: give formula=")
+    if not source.has_structures and plan.inputs == "structures":
+        raise ValueError(f"{source.name} has formulas only, and this store is of structures")
+
+
+def _carry_out(store: Path, workers: Executor, block: Block) -> tuple[Shard, bool]:
+    """Return the shard of a block, and whether it was there before."""
+    there = intact(store, block.name)
+    if there is not None:
+        return there, True
+    return workers.run(Task(block.name, block.source, block.rows)), False
+
+
+class _Count:
+    """What has been done, and whether too much of it has failed."""
+
+    def __init__(self, max_failures: float) -> None:
+        self.max_failures = max_failures
+        self.n_rows = self.n_failed = self.n_kept = 0
+        self.failures: Counter[str] = Counter()
+
+    @property
+    def n(self) -> int:
+        return self.n_rows + self.n_failed
+
+    def add(self, shard: Shard, was_there: bool) -> None:
+        self.n_rows += shard.n_rows
+        self.n_failed += shard.n_failed
+        self.n_kept += (shard.n_rows + shard.n_failed) * was_there
+        self.failures.update(shard.failures)
+        if len(self.failures) > 1000:
+            self.failures = Counter(dict(self.failures.most_common(500)))
+        if self.n_failed > max(_FEW_FAILURES, self.max_failures * self.n):
+            reason, count = self.failures.most_common(1)[0]
+            raise TooManyFailuresError(
+                f"{counted(self.n_failed, 'row')} of the first {self.n} failed, more than max_failures = "
+                f"{self.max_failures:g} allows; most often ({count} times) {reason}. What was described is kept"
+            )
+
+    def built(self) -> Built:
+        return Built(self.n_rows, self.n_failed, self.n_kept, dict(self.failures.most_common()))

@@ -1,0 +1,297 @@
+"""What all rows of a store have in common: the descriptor with all its parameters, and the version of its numbers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from atomprint import descriptors, kernels
+from atomprint.descriptors.composition.contract import CompositionDescriptor
+from atomprint.descriptors.usual import FEW_ELEMENTS, usual_parameters
+from atomprint.report.environment import versions
+from atomprint.util.objects import class_of, make_object
+from atomprint.util.plain import plain
+from atomprint.util.registry import KNOWN
+from atomprint.util.store import digest_of
+
+RECORD = "store.json"
+"""Name of the file of a store that says what is in it."""
+
+FORMAT = 1
+_BLOCK_BYTES = 2**24  # of the features of a shard
+_MOST_ROWS = 4096  # of a shard
+_LEAST_ROWS = 16
+_COMPACT = {"n_max": 5, "l_max": 5, "species_embedding": {"type": "ElementEmbedding", "n_channels": 4}}
+_LEARNT = {"species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a store holds, and how a row of it is made.
+
+    Parameters
+    ----------
+    descriptor : str
+        Name of a class of :mod:`atomprint.descriptors`, or an import path.
+    parameters : mapping
+        All parameters that nothing else follows from, as JSON holds them.
+    inputs : {"structures", "compositions"}
+        What is described.
+    species : tuple of str
+        Symbols of the elements that structures may have, in the order of atomic numbers; empty if the descriptor takes
+        any.
+    dtype : str
+        Type of the features.
+    sparse : bool
+        Whether shards are sparse.
+    names : tuple of str
+        Names of the features.
+    block : int
+        Number of rows of a shard.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter.
+    numbers : mapping of str to int
+        Versions of the numbers that the descriptor and its parts make.
+    digest : str
+        Of all that the features of a structure depend on.
+    """
+
+    descriptor: str
+    parameters: Mapping[str, Any]
+    inputs: str
+    species: tuple[str, ...]
+    dtype: str
+    sparse: bool
+    names: tuple[str, ...]
+    block: int
+    allow_close: bool
+    numbers: Mapping[str, int]
+    digest: str
+
+    def transformer(self) -> Any:
+        """Return the descriptor, for one thread."""
+        return make_object({"type": self.descriptor, **self.parameters}, "descriptor", 1)
+
+    def differences(self, other: Plan) -> list[str]:
+        """Return in words what another plan has that this one has not, where rows of both would not fit together."""
+        found = []
+        for what in ("descriptor", "inputs", "dtype", "sparse", "allow_close"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                found.append(f"{what} is {mine}, not {theirs}")
+        if self.descriptor == other.descriptor:
+            for name in sorted({*self.parameters, *other.parameters}):
+                mine, theirs = (plan.parameters.get(name, "its default") for plan in (self, other))
+                if name != "species" and mine != theirs:
+                    found.append(f"{name} is {mine}, not {theirs}")
+        for name in sorted({*self.numbers, *other.numbers}):
+            if (was := self.numbers.get(name)) != (now := other.numbers.get(name)) and was and now:
+                found.append(f"the numbers of {name} are of version {was}, and those made now of version {now}")
+        if not found and self.species != other.species:
+            found.append(f"species are {', '.join(self.species)}, not {', '.join(other.species)}")
+        if not found and self.digest != other.digest:
+            found.append("the descriptor makes other numbers")
+        return found
+
+    def text(self) -> str:
+        """Return the text of ``store.json``."""
+        table = {
+            "format": "atomprint store",
+            "format_version": FORMAT,
+            "descriptor": self.descriptor,
+            "parameters": dict(self.parameters),
+            "inputs": self.inputs,
+            "species": list(self.species),
+            "dtype": self.dtype,
+            "sparse": self.sparse,
+            "block": self.block,
+            "allow_close": self.allow_close,
+            "numerical_versions": dict(self.numbers),
+            "digest": self.digest,
+            "made_with": versions(),
+            "features": list(self.names),
+        }
+        return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the plan of a store.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no store.
+        ValueError
+            If ``store.json`` is damaged, or of a newer atomprint.
+        """
+        path = folder / RECORD
+        if not path.is_file():
+            raise FileNotFoundError(f"{str(folder)!r} is no store: there is no {RECORD} in it")
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            version = int(table["format_version"])
+            if version > FORMAT:
+                raise ValueError(f"{str(path)!r} is of format {version}, and this atomprint reads up to {FORMAT}")
+            return cls(
+                str(table["descriptor"]),
+                dict(table["parameters"]),
+                str(table["inputs"]),
+                tuple(map(str, table["species"])),
+                str(table["dtype"]),
+                bool(table["sparse"]),
+                tuple(map(str, table["features"])),
+                int(table["block"]),
+                bool(table["allow_close"]),
+                {str(name): int(number) for name, number in table["numerical_versions"].items()},
+                str(table["digest"]),
+            )
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{str(path)!r} is damaged: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of the structures that come before any of them is described.
+
+    Parameters
+    ----------
+    species : tuple of str
+        Elements that occur.
+    periodic : bool or None
+        Whether they repeat; None where some do and some do not.
+    n_atoms_max : int
+        Number of atoms of the largest.
+    has_structures : bool
+        Whether there are structures, and not formulas alone.
+    """
+
+    species: tuple[str, ...]
+    periodic: bool | None
+    n_atoms_max: int
+    has_structures: bool = True
+
+
+def needs(descriptor: str, given: Mapping[str, Any]) -> set[str]:
+    """Return which of :class:`Traits` the parameters of a descriptor depend on where they are not given."""
+    cls = _class_of(descriptor)
+    accepted = inspect.signature(cls).parameters
+    return {name for name in ("species", "periodic", "n_atoms_max") if name in accepted and name not in given}
+
+
+def settled(
+    descriptor: str, given: Mapping[str, Any], traits: Traits, *, allow_close: bool = False, block: int | None = None
+) -> Plan:
+    """Return the plan of a new store: all parameters that the structures decide are put down.
+
+    Parameters
+    ----------
+    descriptor : str
+        Name of a class of :mod:`atomprint.descriptors`, or an import path.
+    given : mapping
+        Parameters that are given.
+    traits : Traits
+        What is known of the structures.
+    allow_close : bool
+        Whether atoms may be nearer than any in matter.
+    block : int, optional
+        Number of rows of a shard. Default: about 16 MB of features.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such descriptor or parameter, its features are not one row for each structure, or do not follow
+        from its parameters alone.
+    """
+    cls = _class_of(descriptor)
+    accepted = inspect.signature(cls).parameters
+    chosen = usual_parameters(descriptor, given, len(traits.species))
+    if descriptor == "SOAP" and len(traits.species) > FEW_ELEMENTS:
+        taken = given.keys() & {"species_embedding", "compression"}
+        chosen |= {} if taken else {name: value for name, value in _COMPACT.items() if name not in given}
+    usual = {
+        "species": list(traits.species),
+        "periodic": traits.periodic,
+        "n_atoms_max": traits.n_atoms_max,
+        "dtype": "float32",
+        "pooling": None if given.get("average", "off") != "off" else "mean",
+    }
+    chosen |= {name: value for name, value in usual.items() if name in accepted and name not in given}
+    if "species" in accepted and chosen.get("species", 0) is None:  # ValleOganov's
+        chosen["species"] = list(traits.species)
+    if "periodic" in chosen and traits.periodic is None:
+        raise ValueError("periodic must be given (-s periodic=true, or false): some structures repeat, and some do not")
+    parameters = {**chosen, **given}
+    transformer = make_object({"type": descriptor, **parameters}, "descriptor", 1)
+    of_formulas = isinstance(transformer, CompositionDescriptor)
+    if not traits.has_structures and not of_formulas:
+        raise ValueError(f"{descriptor} needs structures, and there are formulas only: ElementProperty takes these")
+    sample = _sample(parameters.get("species") or traits.species, bool(parameters.get("periodic", traits.periodic)))
+    fitted(transformer, sample)
+    learnt = {name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")} - _LEARNT
+    if learnt:
+        raise ValueError(
+            f"the features of a store must follow from the parameters of its descriptor alone, and {descriptor} learns "
+            f"{', '.join(sorted(learnt))}"
+        )
+    made = transformer.transform(sample)
+    if getattr(made, "ndim", 0) != 2 or made.shape[0] != len(sample):
+        raise ValueError(
+            f"a store has one row for each structure, and {descriptor} makes several: give pooling or average"
+        )
+    names = tuple(map(str, transformer.get_feature_names_out()))
+    sparse = hasattr(made, "toarray")
+    dtype = np.dtype(made.dtype).name
+    if block is None:
+        block = int(
+            np.clip(2 ** int(np.log2(max(1, _BLOCK_BYTES // (len(names) * made.dtype.itemsize)))), 1, _MOST_ROWS)
+        )
+        block = max(block, _LEAST_ROWS)
+    kept = plain(parameters)
+    species = tuple(map(str, kept.get("species") or ())) if "species" in accepted else ()
+    digest = digest_of(make_object({"type": descriptor, **kept}, "descriptor", 1)).hex()
+    numbers = dict(sorted(_versions({"type": descriptor, **kept})))
+    inputs = "structures" if traits.has_structures else "compositions"
+    return Plan(descriptor, kept, inputs, species, dtype, sparse, names, block, allow_close, numbers, digest)
+
+
+def fitted(transformer: Any, items: Any) -> Any:
+    """Return a descriptor that can be used: what nothing is left to learn for may still have to be fitted."""
+    if not getattr(transformer, "__sklearn_is_fitted__", lambda: False)():
+        transformer.fit(items)
+    return transformer
+
+
+def _class_of(descriptor: str) -> type[Any]:
+    _ = descriptors.__all__ and [getattr(descriptors, name) for name in descriptors.__all__]  # so that they are known
+    cls = class_of(descriptor, "descriptor")
+    if issubclass(cls, kernels.StructureKernel) or not hasattr(cls, "transform"):
+        raise ValueError(f"descriptor must make features of structures, got {descriptor!r}")
+    return cls
+
+
+def _sample(species: Sequence[Any], periodic: bool) -> list[Any]:
+    """Return structures that have an element each, which show what features of others are like."""
+    from ase import Atoms
+
+    first = list(species)[:2] or ["H", "O"]
+    cell = [4.0, 4.0, 4.0] if periodic else None
+    return [Atoms([symbol, symbol], [[0, 0, 0], [1.1, 1.2, 1.3]], cell=cell, pbc=periodic) for symbol in first]
+
+
+def _versions(value: Any) -> Iterator[tuple[str, int]]:
+    """Yield versions of the numbers of all classes that a table names."""
+    if isinstance(value, Mapping):
+        if (known := KNOWN.get(str(value.get("type")))) is not None:
+            changed = [number for (name, of), number in known.versions.items() if value.get(name) == of]
+            yield str(value["type"]), max([known.version, *changed])
+        for part in value.values():
+            yield from _versions(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _versions(part)

@@ -1,0 +1,172 @@
+"""Conditions on the columns of a store, as people write them; nothing in them is run."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomprint.chemistry.formula import ATOMIC_NUMBERS, reduced_formula
+
+Mask = npt.NDArray[np.bool_]
+
+_COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_LONGEST = 10_000  # characters
+ELEMENTS = "elements"
+_SHAPE = "a condition compares columns with values, such as \"gap > 1 and 'O' in elements\""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on rows.
+
+    Parameters
+    ----------
+    text : str
+        As it was written.
+    names : tuple of str
+        The columns that it is about.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    _tree: ast.expr
+
+    @classmethod
+    def read(cls, text: str) -> Condition:
+        """Return the condition that a text describes; names that are no words stand between backticks.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        if len(text) > _LONGEST:
+            raise ValueError(f"a condition must have at most {_LONGEST} characters, got {len(text)}")
+        quoted: dict[str, str] = {}
+
+        def stand_in(found: re.Match[str]) -> str:
+            return quoted.setdefault(found[1], f"quoted_{len(quoted)}_")
+
+        try:
+            tree = ast.parse(re.sub(r"`([^`]+)`", stand_in, text.strip()), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"condition {text!r} cannot be read ({error}); {_SHAPE}") from None
+        back = {name: column for column, name in quoted.items()}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = back.get(node.id, node.id)
+        names = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+        made = cls(text, tuple(names), tree)
+        made.of({name: np.zeros(0) for name in names if name != ELEMENTS} | {"formula": np.zeros(0, dtype=object)}, 0)
+        return made
+
+    def of(self, columns: Mapping[str, npt.NDArray[Any]], n: int) -> Mask:
+        """Return for which of n rows it holds, given their columns; ``elements`` follow from ``"formula"``."""
+        return _mask(self._tree, columns, n, self.text)
+
+
+def _mask(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+    if isinstance(node, ast.BoolOp):
+        parts = [_mask(part, columns, n, text) for part in node.values]
+        join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        return np.asarray(join.reduce(parts), dtype=np.bool_)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return ~_mask(node.operand, columns, n, text)
+    if isinstance(node, ast.Compare):
+        found = np.ones(n, dtype=np.bool_)
+        left = node.left
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            found &= _compared(op, left, right, columns, n, text)
+            left = right
+        return found
+    raise ValueError(f"condition {text!r} has {ast.unparse(node)!r} in it; {_SHAPE}")
+
+
+def _compared(
+    op: ast.cmpop, left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str
+) -> Mask:
+    if isinstance(op, ast.In | ast.NotIn):
+        found = _contained(left, right, columns, n, text)
+        return found if isinstance(op, ast.In) else ~found
+    if type(op) not in _COMPARE:
+        raise ValueError(f"condition {text!r}: {_SHAPE}")
+    values = [_values(side, columns, text) for side in (left, right)]
+    if _is_name(left, "formula") or _is_name(right, "formula"):
+        values = [_formula(value) for value in values]
+    words = [isinstance(value, str) or _has_words(value) for value in values]
+    if n == 0:
+        return np.zeros(0, dtype=np.bool_)
+    known = np.ones(n, dtype=np.bool_)
+    for value in values:
+        if _has_words(value):
+            known &= np.array([item is not None for item in value], dtype=np.bool_)
+        elif np.ndim(value):
+            known &= value == value
+    if words[0] != words[1]:
+        number = next(side for side, is_word in zip((left, right), words, strict=True) if not is_word)
+        word = left if number is right else right
+        raise ValueError(
+            f"condition {text!r} compares {ast.unparse(word)}, a word, with {ast.unparse(number)}, a number"
+        )
+    found = np.zeros(n, dtype=np.bool_)
+    if words[0]:
+        sides = [value[known] if np.ndim(value) else value for value in values]
+        found[known] = np.asarray(_COMPARE[type(op)](*sides), dtype=np.bool_)
+    else:
+        with np.errstate(invalid="ignore"):
+            found[:] = np.asarray(_COMPARE[type(op)](*values), dtype=np.bool_) & known
+    return found
+
+
+def _contained(left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+    """Return for which rows an element occurs, or a value is one of several."""
+    if _is_name(right, ELEMENTS):
+        symbol = _values(left, columns, text)
+        if not isinstance(symbol, str) or symbol not in ATOMIC_NUMBERS:
+            raise ValueError(f"condition {text!r}: elements have symbols, such as 'O', got {ast.unparse(left)}")
+        has = re.compile(rf"{symbol}(?![a-z])").search
+        return np.array([formula is not None and has(formula) is not None for formula in columns["formula"]], np.bool_)
+    if isinstance(right, ast.List | ast.Tuple | ast.Set):
+        found = np.zeros(n, dtype=np.bool_)
+        for item in right.elts:
+            found |= _compared(ast.Eq(), left, item, columns, n, text)
+        return found
+    raise ValueError(f"condition {text!r}: what follows 'in' is elements, or a list of values; {_SHAPE}")
+
+
+def _values(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
+    if isinstance(node, ast.Name) and node.id != ELEMENTS:
+        column = columns[node.id]
+        return column.astype(np.float64) if column.dtype.kind in "iufb" else column
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
+        return node.value if isinstance(node.value, str) else float(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        return -float(_values(node.operand, columns, text))
+    raise ValueError(f"condition {text!r} has {ast.unparse(node)!r} in it; {_SHAPE}")
+
+
+def _formula(value: Any) -> Any:
+    """Return a formula as the store has it."""
+    return reduced_formula(value) if isinstance(value, str) else value
+
+
+def _has_words(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "O"
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name

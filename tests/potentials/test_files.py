@@ -1,6 +1,7 @@
 """One file holds a potential, and what is no such file is refused."""
 
 import json
+import sys
 import zipfile
 from contextlib import contextmanager
 
@@ -9,25 +10,38 @@ import pytest
 
 from atomprint.descriptors import SOAP
 from atomprint.potentials import LabelledStructures, LinearPotential, Solver, load_potential
-from atomprint.potentials.fitted.files import read_state, write_state
+from atomprint.potentials.fitted.files import Classes, read_state, write_state
 from atomprint.util.npz import write_npz
+
+NONE = Classes(lambda name: False)
 
 
 @pytest.fixture(scope="module")
-def potential():
+def labels():
     from ase.build import bulk
 
     rng = np.random.default_rng(0)
     frames = [bulk("Si", a=5.4 + 0.1 * rng.random()) for _ in range(8)]
     for k, atoms in enumerate(frames):
         atoms.rattle(0.05, seed=k)
-    labels = LabelledStructures.of(
-        frames, energies=rng.random(8), forces=rng.random((16, 3)), stresses=rng.random((8, 3, 3))
+    stresses = rng.random((8, 3, 3))
+    return LabelledStructures.of(
+        frames, energies=rng.random(8), forces=rng.random((16, 3)), stresses=0.5 * (stresses + stresses.swapaxes(1, 2))
     )
+
+
+def fitted(labels, descriptor):
     solver = Solver(sigma_energy=0.01, regularisation=1.0, power=1.0)
-    descriptor = SOAP(r_cut=4.0, n_max=2, l_max=1, periodic=True)
     with pytest.warns(UserWarning, match="of structures that were left out are predicted"):  # labels are random
         return LinearPotential(descriptor, solver=solver).fit(labels)
+
+
+SMALL = {"r_cut": 4.0, "n_max": 2, "l_max": 1, "periodic": True}
+
+
+@pytest.fixture(scope="module")
+def potential(labels):
+    return fitted(labels, SOAP(**SMALL))
 
 
 def test_a_file_holds_what_it_says(potential, tmp_path):
@@ -103,7 +117,10 @@ def test_what_is_no_potential_is_refused(potential, tmp_path):
     refused(lambda head: head.update(kind="other"), "it is no potential of atomprint")
     refused(lambda head: head["arrays"].update(a0="object"), "arrays of object are not known")
     refused(lambda head: head["state"].pop("model"), "cannot be read as a potential")
-    refused(lambda head: head["state"]["model"]["terms"][0].update({"class": "os.system"}), "there is no 'os.system'")
+    refused(
+        lambda head: head["state"]["model"]["terms"][0].update({"class": "os.system"}),
+        "holds a class of another package, 'os.system'",
+    )
     refused(
         lambda head: head["state"]["potential"].update(version=99), "makes other numbers than when the file was written"
     )
@@ -137,10 +154,37 @@ def test_what_is_no_potential_is_refused(potential, tmp_path):
         load_potential(tmp_path / "other.npz")
 
 
+def test_descriptors_of_others_are_loaded_if_they_are_trusted(labels, tmp_path, monkeypatch):
+    (tmp_path / "ours_alone.py").write_text("from atomprint.descriptors import SOAP\nclass Own(SOAP):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from ours_alone import Own
+
+    potential = fitted(labels, Own(**SMALL))
+    path = tmp_path / "own.npz"
+    potential.save(path)
+    with pytest.raises(ValueError, match=r"holds a class of another package, 'ours_alone.Own', whose code is run"):
+        load_potential(path)
+    again = load_potential(path, trusted=["ours_alone.Own"])
+    assert type(again.descriptor) is Own
+    frames = labels.structures
+    np.testing.assert_array_equal(again.predict(frames).energies, potential.predict(frames).energies)
+    (tmp_path / "ours_alone.py").write_text("Own = 3\n")
+    monkeypatch.delitem(sys.modules, "ours_alone")
+    with pytest.raises(ValueError, match=r"the class 'ours_alone.Own' must be a class with get_params"):
+        load_potential(path, trusted=["ours_alone.Own"])
+
+    class Local(SOAP):
+        pass
+
+    local = fitted(labels, Local(**SMALL))
+    with pytest.raises(TypeError, match="Local cannot be written to a file: who reads it cannot import it"):
+        local.save(path)
+
+
 def test_only_plain_things_are_written(tmp_path):
     state = {"a": [1, 2.5, None, "x", True], "b": {"c": np.arange(6.0).reshape(2, 3)}, "d": np.float64(3)}
     write_state(tmp_path / "state.npz", state)
-    found, _ = read_state(tmp_path / "state.npz")
+    found, _ = read_state(tmp_path / "state.npz", NONE)
     np.testing.assert_array_equal(found.pop("b")["c"], state.pop("b")["c"])
     assert found == state
     for wrong, message in [
@@ -158,7 +202,7 @@ def test_only_plain_things_are_written(tmp_path):
 def test_keys_may_be_numbers_and_pairs(tmp_path):
     state = {"f": {29: 1.5, "Au": 2.0, (29, 79): [1, 2], ("Cu", "Au"): {"a": np.arange(3)}}}
     write_state(tmp_path / "it.npz", state)
-    found, _ = read_state(tmp_path / "it.npz")
+    found, _ = read_state(tmp_path / "it.npz", NONE)
     assert list(found["f"]) == list(state["f"])
     assert found["f"][29, 79] == [1, 2]
     assert found["f"]["Cu", "Au"]["a"].tolist() == [0, 1, 2]

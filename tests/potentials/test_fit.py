@@ -37,6 +37,8 @@ from atomprint.potentials import (
     load_potential,
 )
 from atomprint.potentials.fitting import factors
+from atomprint.potentials.linear import PreparedDescriptor
+from atomprint.structures import as_batch
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -222,10 +224,45 @@ def test_weights_go_by_type_of_configuration(fitted):
         one = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights={"a": (2, 1, 1)})
         two = LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights=np.array([2.0, 1.0] * 6))
     np.testing.assert_array_equal(one.model_.coefficients, two.model_.coefficients)
-    with pytest.raises(ValueError, match="weights: there is no type of configuration 'c', only a, b"):
+    with pytest.raises(ValueError, match="weights: there is no type of configuration 'c', only 'a', 'b'"):
         LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights={"c": 1})
+    bare = LabelledStructures.of(frames, energies=labels.energies)
+    with pytest.raises(
+        ValueError, match=r"types of configuration are named \('liquid'\), but structures have none: con"
+    ):
+        LinearPotential(SOAP(**SMALL), repulsion=False).fit(bare, weights={"liquid": 2})
     with pytest.raises(ValueError, match=r"weights must have shape \(12,\) or \(12, 3\), got \(3,\)"):
         LinearPotential(SOAP(**SMALL), repulsion=False).fit(labels, weights=[1, 2, 3])
+
+
+DISTANCES = {
+    "geometry": {"function": "distance"},
+    "grid": {"min": 0, "max": 6, "n": 20, "sigma": 0.2},
+    "weighting": {"function": "inverse_square", "r_cut": 5.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "reach"),
+    [
+        (SOAP(5.0, 4, 2), 5.0 + 3.717),
+        (SOAP(5.0, 4, 2, cutoff_width=1.0), 5.0),
+        (ACSF(r_cut=4.0, species=["Ar"], g2_params=[[1, 1]]), 4.0),
+        (MBTR(species=["Ar"], periodic=False, **DISTANCES), 5.0),
+    ],
+)
+def test_cutoffs_are_those_beyond_which_atoms_do_not_matter(descriptor, reach):
+    term = PreparedDescriptor(descriptor.fit([Atoms("Ar")]), (18,))
+    assert term.cutoff == pytest.approx(reach, abs=1e-3)
+    far, near = (term_sums(term, term.cutoff + beyond) for beyond in (1e-6, -0.3))
+    np.testing.assert_array_equal(far, term_sums(term, 40.0))
+    assert (near != far).any()
+
+
+def term_sums(term, distance):
+    out = np.empty((1, term.n_functions))
+    term.sums(as_batch(Atoms("Ar2", [[0, 0, 0], [0, 0, distance]]), periodic=None), out)
+    return out
 
 
 def test_moving_atoms_are_the_same_atoms(fitted):
@@ -353,6 +390,8 @@ import os, signal, sys
 from atomprint.descriptors import SOAP
 from atomprint.potentials import LinearPotential
 from atomprint.potentials.fitting import factors
+from atomprint.potentials.linear import PreparedDescriptor
+from atomprint.structures import as_batch
 factors._ROWS, factors._SECONDS, factors._SHARE = 64, 0.0, 0.0
 def progress(step, done, total):
     if step == "rows" and done >= 12:

@@ -216,6 +216,11 @@ class _Broadened(Compiled):
             "endless", lambda: any(term.weighting == "unity" and term.order > 1 for term in self._terms())
         )
 
+    def _reach(self) -> float:
+        # That of an angle may be so far from both others; otherwise it is of a distance, or half of a perimeter.
+        several = (term for term in self._terms() if term.order > 1)
+        return max((term.cutoff * (2 if term.weighting == "smooth_cutoff" else 1) for term in several), default=0.0)
+
     def _n_features(self) -> int:
         n = len(self._species())
         return sum(term.n_features(n, self._local) for term in self._terms())

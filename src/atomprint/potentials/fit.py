@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.potentials.fitted.files import tagged
 from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation
 from atomprint.potentials.fitting.factors import FORCES, KINDS, Targets, check_memory, memory_needed, reduce_rows
@@ -270,6 +269,6 @@ def _fingerprint(source: Sum, batch: Batch, targets: Targets, folds: npt.NDArray
         else:
             found.update(json.dumps(value, default=str).encode())
 
-    add([tagged(term) for term in source.terms])
+    add([[type(term).__name__, term.state()] for term in source.terms])
     add([*batch.arrays(), *vars(targets).values(), folds])
     return found.hexdigest()

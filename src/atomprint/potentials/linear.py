@@ -149,7 +149,7 @@ class PreparedDescriptor:
         self._n = descriptor.get_number_of_features()
         self.n_functions = self._n * (len(species) if self._by_atom else 1)
         self.degrees = np.zeros(self.n_functions)
-        self.cutoff = float(getattr(descriptor, "r_cut", np.inf) or np.inf)
+        self.cutoff = descriptor._reach()
         self._kinds = np.full(119, -1)
         self._kinds[list(species)] = np.arange(len(species))
 

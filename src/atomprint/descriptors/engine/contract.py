@@ -148,6 +148,10 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     def _check_batch(self, batch: Batch) -> None:
         """Raise ``StructureError`` if a structure is not one for this descriptor, by its elements, cell or ``pbc``."""
 
+    def _reach(self) -> float:
+        """Return the distance, in Å, beyond which atoms do not matter to each other; inf if there is none."""
+        return float(getattr(self, "r_cut", None) or np.inf)
+
     def _cancelling(self) -> npt.NDArray[np.int64] | None:
         """Return where blocks of features begin and the last ends, if features are sums in which terms cancel.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from atomprint.potentials.terms.term import State
 from atomprint.util.npz import read_npz, write_npz
 from atomprint.util.parameters import CheckedParameters
-from atomprint.util.registry import KNOWN
+from atomprint.util.registry import KNOWN, import_class, path_of
 from atomprint.util.types import PathOrStr
 
 FORMAT = 1
@@ -46,8 +46,15 @@ def write_state(path: PathOrStr, state: State) -> str:
     return checksum
 
 
-def read_state(path: PathOrStr) -> tuple[State, str]:
+def read_state(path: PathOrStr, classes: Classes) -> tuple[State, str]:
     """Return what :func:`write_state` has written, and its checksum.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    classes : Classes
+        Those that it may name.
 
     Raises
     ------
@@ -78,7 +85,7 @@ def read_state(path: PathOrStr) -> tuple[State, str]:
     if _checksum(text, arrays) != checksum:
         raise ValueError(f"{name!r} is damaged: what is in it does not fit its checksum")
     try:
-        state = _filled(head["state"], arrays)
+        state = _filled(head["state"], arrays, classes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name!r} cannot be read as a potential: {error}") from error
     return state, checksum
@@ -113,55 +120,85 @@ def _plain(value: Any, arrays: dict[str, npt.NDArray[Any]], where: str) -> Any:
         return {key: _plain(inner, arrays, f"{where}[{key!r}]") for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, arrays, f"{where}[{k}]") for k, inner in enumerate(value)]
-    if isinstance(value, CheckedParameters) and (public := _public_name(type(value))):
+    if isinstance(value, CheckedParameters):
         parameters = {key: _plain(inner, arrays, key) for key, inner in value.get_params(deep=False).items()}
-        return {"object": public, "version": KNOWN[public].version, "parameters": parameters}
+        name = _name_of(type(value))
+        return {"object": name, "version": _version_of(name), "parameters": parameters}
     raise TypeError(f"{where} cannot be written to a file: it is a {type(value).__name__}")
 
 
-def _public_name(cls: type[Any]) -> str | None:
-    """Return the name by which files know a class, if they do."""
-    return next((name for name, known in KNOWN.items() if known.cls is cls), None)
+def _name_of(cls: type[Any]) -> str:
+    """Return the name by which files know a class: its public one, or the import path of one that is not ours."""
+    public = next((name for name, known in KNOWN.items() if known.cls is cls), None)
+    if public is None and ("<locals>" in cls.__qualname__ or cls.__module__ == "__main__"):
+        raise TypeError(
+            f"{cls.__name__} cannot be written to a file: who reads it cannot import it, unless it is in a module"
+        )
+    return path_of(cls) if public is None else public
+
+
+def _version_of(name: str) -> int | None:
+    return KNOWN[name].version if name in KNOWN else None
 
 
 def tagged(made: Any) -> State:
     """Return the state of something with ``state()``, and what it is."""
-    name = _public_name(type(made))
-    if name is None:
-        raise TypeError(f"{type(made).__name__} cannot be written to a file, which knows classes of atomprint only")
-    return {"class": name, "version": KNOWN[name].version, "state": made.state()}
+    name = _name_of(type(made))
+    return {"class": name, "version": _version_of(name), "state": made.state()}
 
 
-def untagged(state: State) -> Any:
-    """Return what :func:`tagged` was given; the module of its class must have been imported."""
-    return _class_of(state["class"], state["version"]).from_state(state["state"])
+def untagged(state: State, classes: Classes) -> Any:
+    """Return what :func:`tagged` was given."""
+    return classes.find(state["class"], state["version"], "from_state").from_state(state["state"])
 
 
-def _class_of(name: str, version: Any) -> Any:
-    if name not in KNOWN:
-        raise ValueError(f"there is no {name!r} in this version of atomprint")
-    known = KNOWN[name]
-    if version != known.version:
-        raise ValueError(
-            f"{name!r} makes other numbers than when the file was written (its version is {known.version}, not "
-            f"{version}): fit it again"
-        )
-    return known.cls
+class Classes:
+    """The classes that a file may name.
+
+    Parameters
+    ----------
+    public : callable
+        Returns whether a public name is one of this package's, and imports its class.
+    trusted : collection of str
+        Import paths of classes that are not, whose code may be run.
+    """
+
+    def __init__(self, public: Callable[[str], bool], trusted: Collection[str] = ()) -> None:
+        self._public, self._trusted = public, trusted
+
+    def find(self, name: str, version: Any, method: str) -> Any:
+        """Return the class with a name, which must have made the same numbers, and has a method."""
+        if name not in KNOWN and not self._public(name):
+            if name in self._trusted:
+                return import_class("the class", name, (method,))
+            if "." in name:
+                raise ValueError(
+                    f"it holds a class of another package, {name!r}, whose code is run when it is loaded: "
+                    "name it in trusted (--trust) if you know it"
+                )
+            raise ValueError(f"there is no {name!r} in this version of atomprint")
+        known = KNOWN[name]
+        if version != known.version:
+            raise ValueError(
+                f"{name!r} makes other numbers than when the file was written (its version is {known.version}, not "
+                f"{version}): fit it again"
+            )
+        return known.cls
 
 
-def _filled(value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+def _filled(value: Any, arrays: Mapping[str, npt.NDArray[Any]], classes: Classes) -> Any:
     if isinstance(value, dict):
         if {*value} == {_ARRAY}:
             return arrays[value[_ARRAY]]
         if {*value} == {_PAIRS}:
-            pairs = _filled(value[_PAIRS], arrays)
+            pairs = _filled(value[_PAIRS], arrays, classes)
             return {tuple(key) if isinstance(key, list) else key: inner for key, inner in pairs}
         if {*value} == _OBJECT:
-            cls = _class_of(value["object"], value["version"])
+            cls = classes.find(value["object"], value["version"], "get_params")
             if not issubclass(cls, CheckedParameters):
                 raise ValueError(f"{value['object']!r} is not made of parameters")
-            return cls(**{key: _filled(inner, arrays) for key, inner in value["parameters"].items()})
-        return {key: _filled(inner, arrays) for key, inner in value.items()}
+            return cls(**{key: _filled(inner, arrays, classes) for key, inner in value["parameters"].items()})
+        return {key: _filled(inner, arrays, classes) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, arrays) for inner in value]
+        return [_filled(inner, arrays, classes) for inner in value]
     return value

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.potentials.fitted.files import tagged, untagged
+from atomprint.potentials.fitted.files import Classes, tagged, untagged
 from atomprint.potentials.fitting.solver import Hyperparameters
 from atomprint.potentials.fitting.uncertainty import Uncertainty
 from atomprint.potentials.short_range.repulsion import Repulsion
@@ -92,10 +92,10 @@ class Model:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> Self:
-        """Return the model with this state."""
+    def from_state(cls, state: State, classes: Classes) -> Self:
+        """Return the model with this state, made of classes that its file may name."""
         hyper = Hyperparameters(**{name: check_real(name, value) for name, value in state["hyperparameters"].items()})
-        terms = Sum([untagged(term) for term in state["terms"]])
+        terms = Sum([untagged(term, classes) for term in state["terms"]])
         coefficients, known = state["coefficients"], Repulsion.from_state(state["known"])
         references = {chemical_symbols.index(symbol): float(energy) for symbol, energy in state["references"].items()}
         if coefficients.shape != (terms.n_functions,) or not np.isfinite(coefficients).all():

@@ -24,9 +24,16 @@ def checked_weights(given: Weights, labels: LabelledStructures) -> FloatArray:
         return found
     if isinstance(given, Mapping):
         known = sorted(set(labels.config_types))
+        if known == [""] and not {*given} <= {""}:
+            raise ValueError(
+                f"weights: types of configuration are named ({', '.join(map(repr, given))}), but structures have none: "
+                "config_key is the key that tells them, such as 'config_type'; or give a number for each structure"
+            )
         for name, weight in given.items():
             if name not in known:
-                raise ValueError(f"weights: there is no type of configuration {name!r}, only {', '.join(known)}")
+                raise ValueError(
+                    f"weights: there is no type of configuration {name!r}, only {', '.join(map(repr, known))}"
+                )
             own = np.asarray(weight, dtype=np.float64)
             if own.shape not in ((), (3,)):
                 raise ValueError(f"weights: one number or three must be given for {name!r}, got {weight!r}")

@@ -59,6 +59,7 @@ ROOMS = [
     "atomprint.workflow.recipes",
     "atomprint.workflow.runs",
     "atomprint.workflow",
+    "atomprint.service",
     "atomprint.cli",
     "atomprint.testing",
 ]
@@ -67,6 +68,7 @@ ROOMS = [
 HEAVY = [
     "ase.build",
     "ase.io",
+    "fastapi",
     "gemmi",
     "ijson",
     "jax",
@@ -78,7 +80,7 @@ HEAVY = [
     "pooch",
 ]
 HEAVY += ["pyarrow", "pymatgen", "requests", "rich", "scipy", "shap", "skops", "sklearn", "spglib", "threadpoolctl"]
-HEAVY += ["tomlkit", "torch", "typer", "xgboost"]
+HEAVY += ["prometheus_client", "tomlkit", "torch", "typer", "uvicorn", "xgboost"]
 PUBLIC = [
     "cli",
     "datasets",
@@ -91,6 +93,7 @@ PUBLIC = [
     "pooling",
     "potentials",
     "sampling",
+    "service",
     "similarity",
 ]
 PUBLIC += ["store", "structures", "testing", "workflow"]

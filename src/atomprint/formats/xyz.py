@@ -170,10 +170,9 @@ def read_comment(text: str) -> dict[str, Any]:
             at += 1
             continue
         key, _ = token()
-        rest = len(text) - len(text[at:].lstrip())
+        rest = _after_blanks(text, at)
         if rest < len(text) and text[rest] == "=":
-            at = rest + 1
-            at = len(text) - len(text[at:].lstrip())
+            at = _after_blanks(text, rest + 1)
             value, quoted = token()
             while at < len(text) and text[at] == "=" and not quoted:  # a value with an equals sign in it
                 at += 1
@@ -188,6 +187,12 @@ def read_comment(text: str) -> dict[str, Any]:
         if key:
             found[key] = read
     return found
+
+
+def _after_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def _quoted(text: str, at: int) -> str:

@@ -45,7 +45,7 @@ def crystal_of_cif(text: str, *, allow_close: bool = False) -> Atoms:
     return crystals[0]
 
 
-def crystals_of_cif(text: str, *, allow_close: bool = False) -> list[Atoms]:
+def crystals_of_cif(text: str, *, allow_close: bool = False, most_atoms: int | None = None) -> list[Atoms]:
     """Return all crystals in a CIF text, each expanded by its symmetry; blocks without atoms are passed over.
 
     The space group may be given by operations, a Hall symbol, a Hermann-Mauguin symbol in any setting, short or full,
@@ -60,6 +60,8 @@ def crystals_of_cif(text: str, *, allow_close: bool = False) -> list[Atoms]:
     allow_close : bool
         Whether atoms may be nearer to each other than any in matter, see
         :func:`~atomprint.formats.judge.check_distances`.
+    most_atoms : int or None
+        How many atoms a cell may have: one with more is refused before it is expanded by its symmetry.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def crystals_of_cif(text: str, *, allow_close: bool = False) -> list[Atoms]:
     crystals: list[Atoms] = []
     for block in read_blocks(text):
         try:
-            atoms = crystal_of_block(block, allow_close)
+            atoms = crystal_of_block(block, allow_close, most_atoms)
         except ValueError as error:
             raise ValueError(f"{error} (data_{block.name})") from None
         if atoms is not None:

@@ -51,6 +51,7 @@ _FULL_OCCUPANCIES = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.", "?",
 _SAME_PLACE = 0.01  # Å; an atom that a file lists again
 _FARTHEST = 1000.0  # cells or Å; a coordinate beyond has lost its digits, or is none
 _VOLUME_TOLERANCE = 0.01
+_MOST_FIXING = 48  # operations of a cubic point group, the largest
 _PERIODIC = np.ones(3, dtype=np.bool_)
 
 
@@ -79,7 +80,7 @@ class Sites:
     multiplicities: Callable[[], list[float | None]]
 
 
-def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
+def crystal_of_block(block: Block, allow_close: bool, most_atoms: int | None = None) -> Atoms | None:
     """Return the crystal of a block, None if it has no atoms.
 
     Raises
@@ -87,9 +88,10 @@ def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
     ValueError
         See :func:`~atomprint.formats.cif.crystals_of_cif`.
     """
-    if not has_atoms(block):
+    if not (n_rows := _n_rows(block)):
         return None
     _check_kind(block)
+    _check_size(n_rows, most_atoms)
     cell = _cell(block)
     formula = None
     if (text := block.value("_chemical_formula_sum")) is not None:
@@ -108,10 +110,12 @@ def crystal_of_block(block: Block, allow_close: bool) -> Atoms | None:
                 "give the space group or the operations (_space_group_name_H-M_alt 'P 1' if they are)"
             )
         groups = (TRIVIAL,)
+    for group in groups:  # of a special position no more operations than this leave an atom where it is
+        _check_size(len(sites.numbers) * len(group) // _MOST_FIXING, most_atoms)
     found, reasons = [], []
     for group in groups:
         try:
-            found.append((group, *_build(sites, cell, group, formula, units, allow_close)))
+            found.append((group, *_build(sites, cell, group, formula, units, allow_close, most_atoms)))
         except ValueError as error:
             reasons.append(error)
     if not found:
@@ -127,7 +131,13 @@ Built = tuple[Group, npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]
 
 
 def _build(
-    sites: Sites, cell: FloatArray, group: Group, formula: Formula | None, units: float | None, allow_close: bool
+    sites: Sites,
+    cell: FloatArray,
+    group: Group,
+    formula: Formula | None,
+    units: float | None,
+    allow_close: bool,
+    most_atoms: int | None,
 ) -> tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64]]:
     """Return atomic numbers, fractional coordinates and sites of all atoms in one space group, or raise."""
     if len(group) == 1:
@@ -135,6 +145,7 @@ def _build(
     else:
         scaled, owners = expand(sites.places, sites.written, group, cell)
         z = np.array(sites.numbers)[owners]
+    _check_size(len(z), most_atoms)
 
     def name(atom: int) -> str:
         x, y, z = scaled[atom] % 1.0
@@ -226,10 +237,20 @@ def _check_multiplicities(built: Built, sites: Sites) -> None:
 
 def has_atoms(block: Block) -> bool:
     """Return whether a block lists sites."""
+    return _n_rows(block) > 0
+
+
+def _n_rows(block: Block) -> int:
+    """Return how many sites a block lists, dummies among them."""
     for tag in (*_FRACTIONAL, *_CARTESIAN, f"{_SITE}type_symbol", f"{_SITE}label"):
         if (raw := block.raw(tag)) and (raw[0] not in ("?", ".") or any(unquoted(value) for value in raw)):
-            return True
-    return False
+            return len(raw)
+    return 0
+
+
+def _check_size(n: int, most: int | None) -> None:
+    if most is not None and n > most:
+        raise ValueError(f"this crystal has at least {n} atoms in its cell, and no more than {most} are read here")
 
 
 @lru_cache(maxsize=4096)

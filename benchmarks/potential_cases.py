@@ -222,9 +222,17 @@ STEPS = [
 ]
 
 
+def name_of(path: Path) -> str:
+    """Return what a file of one's own is called in names of cases."""
+    return path.name.split(".")[0].replace("_train", "")
+
+
 def of_molecules(path: Path) -> list[Fit]:
-    """Return fits to a file of one's own, half of it and at most 1000 structures, tested on as many others."""
-    name = path.name.split(".")[0]
+    """Return fits to a file of one's own, to half of it and at most 1000 structures, tested on as many others.
+
+    Where a file ``X_test`` lies beside ``X_train``, the first is tested on, and the second fitted to as a whole.
+    """
+    name = name_of(path)
     jax = ["--order", "4", "--max-degree", "10", "--rcut", "5.0"]
     return [
         Fit(f"fit-{name}-ace", str(path), "LinearACE"),

@@ -21,14 +21,20 @@ _WITHIN = 1.6448536269514722  # standard deviations: 90 % of a normal distributi
 _MOLTEN = -4.8  # eV an atom: of the data of silicon, those above are of the melt
 
 
-def split(source: str, folder: str, name: str) -> dict[str, Any]:
-    """Write half of the structures of a file, at most 1000, to train on, and as many others to test on."""
+def split(source: str, test: str | None, folder: str, name: str) -> dict[str, Any]:
+    """Write structures to train and to test on as others can read them.
+
+    Without a file to test on, half of the structures are trained on, at most 1000, and as many others tested on.
+    """
     labels = read_labels(source)
-    order = np.random.default_rng(0).permutation(len(labels))
-    n = min(1000, len(labels) // 2)
+    if test is None:
+        order = np.random.default_rng(0).permutation(len(labels))
+        n = min(1000, len(labels) // 2)
+        parts = {"train": labels.pick(np.sort(order[:n])), "test": labels.pick(np.sort(order[n : 2 * n]))}
+    else:
+        parts = {"train": labels, "test": read_labels(test)}
     written = {}
-    for part, chosen in (("train", np.sort(order[:n])), ("test", np.sort(order[n : 2 * n]))):
-        own = labels.pick(chosen)
+    for part, own in parts.items():
         structures = []
         for s, atoms in enumerate(own.structures):
             atoms.info["REF_energy"] = float(own.energies[s])

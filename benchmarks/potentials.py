@@ -29,7 +29,7 @@ from typing import Any
 
 from compare import processor
 from harness import HERE, Process, Setup, WorkerError
-from potential_cases import DOUBTS, FITS, HOLES, STEPS, Case, Doubt, Fit, Holes, of_molecules
+from potential_cases import DOUBTS, FITS, HOLES, STEPS, Case, Doubt, Fit, Holes, name_of, of_molecules
 from potential_tables import tables
 
 PEERS = ("ace_jax", "pyace", "lammps", "calorine", "quippy")
@@ -41,9 +41,12 @@ def measure(setup: Setup, process: Process, case: Case, data: Path) -> dict[str,
     folder = str(setup.folder)
     if isinstance(case, Fit | Doubt):
         if Path(case.data).suffix:  # a file of one's own
+            path = Path(case.data)
+            other = path.with_name(path.name.replace("_train", "_test"))
+            test_file = str(other) if other != path and other.exists() else None
             with setup.process("atomprint") as helper:
-                name = Path(case.data).name.split(".")[0]
-                files = helper.ask("split_structures", source=case.data, folder=folder, name=name)
+                asked = {"source": str(path), "test": test_file, "folder": folder, "name": name_of(path)}
+                files = helper.ask("split_structures", **asked)
             train, test = files["train"], files["test"]
         else:
             train, test = (str(data / f"{case.data}_{part}.extxyz.xz") for part in ("train", "test"))
@@ -105,7 +108,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, and no long cases")
     parser.add_argument("--rounds", type=int, help="rounds of steps, of which the fastest counts")
     parser.add_argument("--limit", type=float, default=900.0, help="CPU seconds after which a case is stopped")
-    parser.add_argument("--molecules", nargs="+", type=Path, default=[], metavar="EXTXYZ", help="files to fit to, too")
+    parser.add_argument(
+        "--molecules",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="EXTXYZ",
+        help="files to fit to, too, half of them; X_train beside X_test is fitted as a whole",
+    )
     parser.add_argument("--models", type=Path, help="folder in which models are kept for cases that need them")
     parser.add_argument("--output", type=Path, help="JSON file for all raw numbers; what it has is not measured again")
     parser.add_argument("--again", action="store_true", help="measure the cases anew")

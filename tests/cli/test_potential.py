@@ -1,6 +1,7 @@
 """A user's first hour with potentials: fit, evaluate, look, relax, run."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ase.io import read, write
 from typer.testing import CliRunner
 
 from atomprint.cli.app import app
-from atomprint.potentials import load_potential
+from atomprint.potentials import LinearPotential, load_potential
 
 SMALL = ("-s", "size=40", "--jobs", "1")
 
@@ -191,3 +192,18 @@ def test_mistakes_are_told_in_a_line(place, monkeypatch, arguments, words):
     assert result.exit_code == 1, result.output
     assert words in result.output
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_descriptors_of_others_are_named(place, monkeypatch):
+    (place / "shop.py").write_text("from atomprint.descriptors import SOAP\nclass Own(SOAP):\n    pass\n")
+    monkeypatch.syspath_prepend(place)
+    from shop import Own
+
+    own = Own(r_cut=4.0, n_max=2, l_max=1, cutoff_width=1.0, periodic=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        LinearPotential(own).fit(copper(6)).save(place / "own.npz")
+    said = run("info", place / "own.npz", code=1)
+    assert "holds a class of another package, 'shop.Own', whose code is run" in said
+    assert "name it in trusted (--trust)" in said
+    assert "LinearPotential with " in run("info", place / "own.npz", "--trust", "shop.Own")

@@ -56,6 +56,14 @@ Structure = Annotated[
 ]
 Folder = Annotated[Path | None, typer.Option("--folder", help="Folder of the files that the column names.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", help="Number of threads; -1 means all cores.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        help="A class of another package that the model may hold, such as mypackage.MyDescriptor; may be repeated. "
+        "Name only what you know: its code is run.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the results of an old run in the folder.")]
 Set = Annotated[
     list[str] | None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Folder, Jobs, Structure, console, messages, progress_bar, styled, table
+from atomprint.cli.console import Folder, Jobs, Structure, Trust, console, messages, progress_bar, styled, table
 from atomprint.util.text import counted, csv_text, share
 
 if TYPE_CHECKING:
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from atomprint.workflow.saved.predictions import Predictions
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that atomprint train saved, or its folder.")]
-Trust = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trust",
-        help="A class of another package that the model may hold, such as mypackage.MyDescriptor; may be repeated. "
-        "Name only what you know: its code is run.",
-    ),
-]
 _DEFAULT = Path("atomprint-run")
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import console, messages
-from atomprint.cli.models import Trust
+from atomprint.cli.console import Trust, console, messages
 
 
 def serve(

@@ -1,37 +1,25 @@
-"""``atomprint potential``: fit, evaluate, look at and run interatomic potentials."""
+"""Commands that fit potentials, compare them with data, and show what they are."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import GOES_ON, Force, Jobs, console, messages, progress_bar, styled, table
-from atomprint.util.files import check_writable
+from atomprint.cli.console import GOES_ON, Force, Jobs, Trust, console, messages, progress_bar, styled, table
+from atomprint.cli.potential.shared import DEFAULT_OUTPUT, Model, check_place, load, say, told, write_structures
 from atomprint.util.text import counted
 from atomprint.util.validation import check_choice, meant
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from atomprint.potentials import LabelledStructures, Potential
     from atomprint.potentials.report.comparison import Comparison
 
-app = typer.Typer(
-    help="Interatomic potentials: fitted to energies, forces and stresses, and run.", no_args_is_help=True
-)
-
-DEFAULT_OUTPUT = Path("atomprint-potential")
-_LINES = 20  # of a run of dynamics
-
-Model = Annotated[Path, typer.Option("--model", "-m", help="A potential that was fitted, or its folder.")]
 EnergyKey = Annotated[list[str] | None, typer.Option("--energy-key", help="Key of energies; '' uses none.")]
 ForcesKey = Annotated[list[str] | None, typer.Option("--forces-key", help="Key of forces; '' uses none.")]
 StressKey = Annotated[list[str] | None, typer.Option("--stress-key", help="Key of stresses or virials; '' uses none.")]
@@ -50,7 +38,6 @@ MaxForce = Annotated[
 Skip = Annotated[bool, typer.Option("--skip", help="Leave out structures that cannot be read, and say which.")]
 
 
-@app.command()
 def fit(
     data: Annotated[
         list[Path], typer.Argument(help="Structures with energies, forces or stresses: extxyz, ASE's trajectories …")
@@ -99,12 +86,12 @@ def fit(
             progress("Reading data", 0, None)
             labels = _read(data, options, skip)
             console.print(f"{labels.summary()}.", soft_wrap=True)
-            _say(labels.notes, labels.warnings)
+            say(labels.notes, labels.warnings)
             tests = {}
             for number, path in enumerate(test or ()):
                 name = "test set" if len(test or ()) == 1 else f"test set {number + 1} ({path.name})"
                 tests[name] = _read([path], options | {"config_key": config_key}, skip)
-                _say((), [f"{name}: {warning}" for warning in tests[name].warnings])
+                say((), [f"{name}: {warning}" for warning in tests[name].warnings])
                 _check_species(tests[name], labels, name)
             names = ", ".join(path.name for path in data)
             settings = {"data": names, "test": ", ".join(str(path) for path in test or ()) or "none", "model": model}
@@ -120,7 +107,7 @@ def fit(
             progress("Report", 0, None)
             files = run.write(place)
         _show(run.report.comparisons)
-        _say((), [text for text in run.report.warnings if text not in labels.warnings])
+        say((), [text for text in run.report.warnings if text not in labels.warnings])
         if run.report.speed is not None:
             console.print(
                 f"A step takes {run.report.speed.microseconds:.3g} µs an atom on one core "
@@ -135,7 +122,6 @@ def fit(
         )
 
 
-@app.command()
 def evaluate(
     data: Annotated[list[Path], typer.Argument(help="Structures with energies, forces or stresses.")],
     model: Model = DEFAULT_OUTPUT,
@@ -149,6 +135,7 @@ def evaluate(
     ] = None,
     skip: Skip = False,
     jobs: Jobs = None,
+    trust: Trust = None,
     force: Force = False,
 ) -> None:
     """Compare a potential with energies, forces and stresses that it was not fitted to."""
@@ -159,20 +146,20 @@ def evaluate(
         if output is not None and output.suffix not in (".json", ".extxyz", ".xyz"):
             raise ValueError(f"--output must end in .json or .extxyz, got {output.name!r}")
         if output is not None:
-            _check_place(output, force)
-        potential = _loaded(model, jobs)
+            check_place(output, force)
+        potential = load(model, jobs, trust)
         keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
         options = {name: _as_key(key) for name, key in keys.items()}
         options |= {"stress_convention": stress_convention, "config_key": config_key}
         labels = _read(data, options, skip)
         console.print(f"{labels.summary()}.", soft_wrap=True)
-        _say(labels.notes, [*labels.warnings, *_other_keys(potential, labels)])
-        with progress_bar(patience=1.0) as progress, _told() as said:
+        say(labels.notes, [*labels.warnings, *_other_keys(potential, labels)])
+        with progress_bar(patience=1.0) as progress, told() as said:
             progress("Predicting", 0, None)
             found = compare(potential, labels, "these structures")
         _show([found])
         _show_kinds(found)
-        _say((), said)
+        say((), said)
         if output is not None:
             if output.suffix == ".json":
                 write_atomically(output, json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n")
@@ -181,10 +168,10 @@ def evaluate(
             console.print(f"Wrote {output}", soft_wrap=True)
 
 
-@app.command()
 def info(
     model: Annotated[Path, typer.Argument(help="A potential that was fitted, or its folder.")] = DEFAULT_OUTPUT,
     everything: Annotated[bool, typer.Option("--json", help="Print all that is known of it, as JSON.")] = False,
+    trust: Trust = None,
 ) -> None:
     """Show what a potential was fitted to, how good it is, and what is in its file."""
     with messages():
@@ -192,7 +179,7 @@ def info(
 
         from ase.data import chemical_symbols
 
-        potential = _loaded(model, None)
+        potential = load(model, None, trust)
         fitted = potential.model_
         if everything:
             from atomprint.util.plain import plain
@@ -211,141 +198,6 @@ def info(
             return
         for head, text in _card(potential, model):
             console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)
-
-
-@app.command()
-def relax(
-    structures: Annotated[list[Path], typer.Argument(help="Structures to relax: CIF, POSCAR, extxyz …")],
-    model: Model = DEFAULT_OUTPUT,
-    cell: Annotated[
-        bool, typer.Option("--cell/--fixed-cell", help="Whether the cell relaxes too, where it repeats.")
-    ] = True,
-    pressure: Annotated[float, typer.Option("--pressure", help="In GPa, on the cell.")] = 0.0,
-    fmax: Annotated[float, typer.Option("--fmax", min=0.0, help="Largest force that is left, in eV/Å.")] = 0.001,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Most steps for each structure.")] = 500,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File for the relaxed structures, in any form that ASE writes."),
-    ] = None,
-    force: Force = False,
-) -> None:
-    """Relax positions and cells; write the structures with energies, forces, stresses and expected errors."""
-    with messages():
-        potential, items = _loaded(model, 1), _structures(structures)
-        place = output or structures[0].with_name(f"{structures[0].name.split('.')[0]}-relaxed.extxyz")
-        _check_place(place, force)
-        _check_form(place)
-        from atomprint.potentials import relax as relax_atoms
-
-        rows, relaxed, said = [], [], []
-        with progress_bar(patience=1.0) as progress:
-            for number, (name, atoms) in enumerate(items):
-                progress("Relaxing", number, len(items))
-                with _told() as warned:
-                    found = relax_atoms(potential, atoms, cell=cell, pressure=pressure, fmax=fmax, steps=steps)
-                said += [f"{name}: {text}" for text in warned]
-                if not found.converged:
-                    said.append(
-                        f"{name}: not relaxed to {fmax:g} eV/Å after {found.n_steps} steps (--steps allows more)."
-                    )
-                if found.grade > 1:
-                    said.append(f"{name} is beyond the training data (grade {found.grade:.2g}): expect larger errors.")
-                n, own = len(atoms), found.atoms
-                own.info |= {"energy_std": found.energy_std, "grade": found.grade}
-                volume = f"{own.get_volume() / n:.4f}" if own.pbc.any() and own.cell.rank == 3 else "–"
-                numbers = (
-                    f"{own.get_potential_energy():.4f}",
-                    f"{found.gained:.4f}",
-                    f"{1000 * found.energy_std / n:.2g}",
-                )
-                rows.append((name, *numbers, volume, f"{found.n_steps}"))
-                relaxed.append(own)
-        _write(place, relaxed)
-        heads = ("", "energy\neV", "gained\neV", "expected error\nmeV/atom", "volume\nÅ^3/atom", "steps")
-        console.print(table(heads, rows, 1, one_line=True))
-        _say((), list(dict.fromkeys(said)))
-        console.print(f"Wrote {place}", soft_wrap=True)
-
-
-@app.command()
-def md(
-    structure: Annotated[Path, typer.Argument(help="The structure to begin with; of several, the last.")],
-    model: Model = DEFAULT_OUTPUT,
-    temperature: Annotated[float, typer.Option("--temperature", "-T", min=0.0, help="In K.")] = 300.0,
-    ensemble: Annotated[
-        str, typer.Option("--ensemble", help="nve, nvt (Langevin), npt (Martyna-Tobias-Klein) or npt-berendsen.")
-    ] = "nvt",
-    pressure: Annotated[float, typer.Option("--pressure", help="In GPa, for npt.")] = 0.0,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps.")] = 1000,
-    timestep: Annotated[float, typer.Option("--timestep", min=0.0, help="In fs.")] = 1.0,
-    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Repeat the cell so often along each vector.")] = 1,
-    every: Annotated[int, typer.Option("--every", min=1, help="Write each so many steps.")] = 10,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Extended xyz file for the frames.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of velocities and of the thermostat.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last frame of the output file.")] = False,
-    force: Force = False,
-) -> None:
-    """Run molecular dynamics; write frames with energies, forces and velocities."""
-    with messages("the frames so far are in the file, and --resume goes on from the last"):
-        from atomprint.potentials import dynamics, last_frame
-        from atomprint.potentials.simulation.dynamics import ENSEMBLES
-
-        check_choice("--ensemble", ensemble, ENSEMBLES)
-        if timestep <= 0:
-            raise ValueError(f"--timestep must be above 0, got {timestep:g}")
-        potential = _loaded(model, 1)
-        place = output or structure.with_name(f"{structure.name.split('.')[0]}-md.extxyz")
-        if place.suffix not in (".extxyz", ".xyz"):
-            raise ValueError(f"--output must end in .extxyz, got {place.name!r}")
-        if resume:
-            if not place.exists():
-                raise FileNotFoundError(f"--resume: no such file: {str(place)!r}")
-            atoms, done = last_frame(place)
-            before = 1000 * atoms.info.get("time_ps", done * timestep / 1000) / max(done, 1)
-            if done and abs(before - timestep) > 1e-6 * timestep:
-                raise ValueError(f"--timestep must be {before:g}, as of the steps in {place.name}, got {timestep:g}")
-        else:
-            _check_place(place, force)
-            atoms, done = _structures([structure])[-1][1], 0
-            if repeat > 1:
-                atoms = atoms.repeat([repeat if periodic else 1 for periodic in atoms.pbc])
-        if done >= steps:
-            raise ValueError(f"--steps must be above {done}, where {place.name} ends, got {steps}")
-        if not done:
-            place.unlink(missing_ok=True)
-        with progress_bar(patience=1.0) as progress, _told() as said:
-            moments = dynamics(
-                potential,
-                atoms,
-                steps=steps,
-                temperature=temperature,
-                ensemble=ensemble,
-                pressure=pressure,
-                timestep=timestep,
-                done=done,
-                every=every,
-                look_every=max(1, (steps - done) // _LINES),
-                write=place,
-                random_state=seed,
-                progress=progress,
-            )
-        rows = [
-            (
-                f"{moment.step:,}",
-                f"{moment.time:.3f}",
-                f"{moment.temperature:.0f}",
-                f"{moment.potential:.5f}",
-                f"{moment.total:.5f}",
-                f"{moment.grade:.2f}",
-            )
-            for moment in moments
-        ]
-        if (grade := max(moment.grade for moment in moments)) > 1:
-            said.append(f"the run went beyond the training data (grade up to {grade:.2g}): expect larger errors there.")
-        heads = ("step", "time\nps", "temperature\nK", "potential energy\neV/atom", "total energy\neV/atom", "grade")
-        console.print(table(heads, rows, 0))
-        _say((), list(dict.fromkeys(said)))
-        console.print(f"Wrote {place}", soft_wrap=True)
 
 
 def _made(model: str, cutoff: float | None, references: Any, changes: Sequence[str], seed: int, jobs: int) -> Potential:
@@ -412,91 +264,12 @@ def _as_options(text: str) -> str:
     return re.sub(r"(?<!\w)(energy|forces|stress|config)_(key|convention)\b", r"--\1-\2", text)
 
 
-def _say(notes: Sequence[str], warnings: Sequence[str]) -> None:
-    for text in notes:
-        console.print(text, style="dim", soft_wrap=True)
-    for text in warnings:
-        console.print(f"Warning: {text}", style="yellow", soft_wrap=True)
-
-
-@contextmanager
-def _told() -> Iterator[list[str]]:
-    """Collect warnings, each once, to be shown at the end."""
-    said: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield said
-    said += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
-
-
 def _check_species(test: LabelledStructures, labels: LabelledStructures, name: str) -> None:
     if unknown := [symbol for symbol in test.species if symbol not in labels.species]:
         raise ValueError(
             f"the {name} has {', '.join(unknown)}, which the training data do not have: these have "
             f"{', '.join(labels.species)}"
         )
-
-
-def _loaded(path: Path, jobs: int | None) -> Potential:
-    from atomprint.potentials import load_potential
-    from atomprint.potentials.report.run import MODEL_FILE
-
-    if path.is_dir():
-        path = path / MODEL_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no potential at {path}: fit one (atomprint potential fit), or say where it is (--model)"
-        )
-    potential = load_potential(path)
-    return potential if jobs is None else potential.set_params(n_jobs=jobs)
-
-
-def _structures(paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
-    """Return the structures of files by names, as Atoms of one's own."""
-    from atomprint.structures import as_batch, read_structures
-
-    found = []
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(2, "no such file", str(path))
-        atoms = read_structures(path)
-        found += [(path.name if len(atoms) == 1 else f"{path.name}#{k}", item) for k, item in enumerate(atoms)]
-    batch = as_batch([item for _, item in found], periodic=None)
-    return [(name, atoms) for (name, _), atoms in zip(found, batch, strict=True)]
-
-
-def _check_place(place: Path, force: bool) -> None:
-    if place.exists() and not force:
-        raise FileExistsError(f"{place} is there already; --force replaces it")
-    check_writable(place)
-
-
-def _check_form(place: Path) -> None:
-    """Raise, before any work, if ASE knows no form by the ending of a file."""
-    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-    if place.suffix in (".extxyz", ".xyz"):
-        return
-    try:
-        form = ioformats.get(filetype(place.name, read=False))
-    except UnknownFileTypeError:
-        form = None
-    if form is None or not form.can_write:
-        raise ValueError(f"--output must end in .extxyz, .cif, .vasp or what else ASE writes, got {place.name!r}")
-
-
-def _write(place: Path, structures: Sequence[Atoms]) -> None:
-    from ase.io import write
-
-    from atomprint.util.files import written_atomically
-
-    with written_atomically(place) as temporary:
-        if place.suffix in (".extxyz", ".xyz"):
-            write(temporary, list(structures), format="extxyz")
-        else:
-            from ase.io.formats import filetype
-
-            write(temporary, list(structures), format=filetype(place.name, read=False))
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:
@@ -556,7 +329,7 @@ def _write_predictions(output: Path, found: Comparison) -> None:
             if labels.volumes[s] > 0:
                 atoms.info[f"{name}_stress"] = each.stresses[s]
         structures.append(atoms)
-    _write(output, structures)
+    write_structures(output, structures)
 
 
 def _card(potential: Potential, path: Path) -> Iterator[tuple[str, str]]:

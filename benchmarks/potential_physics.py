@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,6 @@ def phonons(potential: Any, atoms: Atoms, table: Table) -> None:
 def drift(potential: Any, atoms: Atoms, table: Table, picoseconds: float, temperatures: list[float]) -> None:
     for temperature in temperatures:
         moving = conventional(atoms).repeat(2)
-        start = time.process_time()
         # Half of the energy of the first velocities goes into the crystal.
         moments = dynamics(
             potential,
@@ -136,13 +134,11 @@ def drift(potential: Any, atoms: Atoms, table: Table, picoseconds: float, temper
             ensemble="nve",
             look_every=20,
         )
-        seconds = time.process_time() - start
         later = [moment for moment in moments if moment.time > 0.5]
         slope, _ = np.polyfit([m.time for m in later], [1000 * m.total for m in later], 1)
         mean = np.mean([m.temperature for m in later])
         table.row(f"drift over {picoseconds:g} ps from {temperature:g} K", f"{slope:.5f}", "meV/atom/ps")
         table.row(f"temperature of that from {temperature:g} K", float(mean), "K")
-        table.row("CPU time of a step of 64 atoms", 1e6 * seconds / (1000 * picoseconds), "µs")
 
 
 def ensembles(potential: Any, atoms: Atoms, table: Table, picoseconds: float) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk
+from ase.filters import FrechetCellFilter, StrainFilter
 from ase.io import read
+from ase.optimize import FIRE, LBFGS, BFGSLineSearch, GPMin
 from ase.phonons import Phonons
 
 from atomprint.potentials import LinearACE, dynamics, last_frame, relax
@@ -84,6 +86,26 @@ def test_files_that_cannot_be_written_are_found_before_the_work(potential, atoms
 def test_calculators_refuse_what_they_cannot_use_at_once(potential, options):
     with pytest.raises((ValueError, TypeError), match=next(iter(options))):
         potential.calculator(**options)
+
+
+@pytest.mark.parametrize("optimiser", [LBFGS, FIRE, BFGSLineSearch, GPMin])
+def test_any_optimiser_of_ase_arrives(potential, atoms, optimiser):
+    wanted = relax(potential, atoms, cell=False).atoms.get_potential_energy()
+    atoms.rattle(0.1, seed=2)
+    atoms.calc = potential.calculator()
+    with optimiser(atoms, logfile=None) as run:
+        assert run.run(fmax=0.01, steps=200)
+    assert atoms.get_potential_energy() == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("of_cells", [FrechetCellFilter, StrainFilter])
+def test_cells_relax_under_pressure(potential, atoms, of_cells):
+    atoms.calc = potential.calculator()
+    moves = of_cells(atoms, scalar_pressure=0.03) if of_cells is FrechetCellFilter else of_cells(atoms)
+    with FIRE(moves, logfile=None) as run:
+        assert run.run(fmax=0.005, steps=300)
+    pressure = -np.trace(atoms.get_stress(voigt=False)) / 3
+    assert pressure == pytest.approx(0.03 if of_cells is FrechetCellFilter else 0, abs=1e-3)
 
 
 def test_phonons_are_sound(potential, tmp_path):

@@ -1,5 +1,7 @@
 """Least squares from triangles, against the same with all rows at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -8,9 +10,9 @@ from scipy.stats import multivariate_normal
 from atomprint.potentials import Solver
 from atomprint.potentials.fitting import factors
 from atomprint.potentials.fitting.factors import Targets, memory_needed, reduce_rows
+from atomprint.potentials.fitting.normal import NormalEquations
+from atomprint.potentials.fitting.prior import Hyperparameters, Prior
 from atomprint.potentials.fitting.solver import (
-    Hyperparameters,
-    Prior,
     held_out_errors,
     log_evidence,
     scales_of,
@@ -214,6 +216,46 @@ def test_the_choice_takes_what_is_given_and_finds_the_rest(problem):
     assert told[-1][1] == told[-1][2] > 3
     by_evidence = Solver(criterion="evidence", power=1.0).choose(found, prior)
     assert log_evidence(found, prior, by_evidence) >= log_evidence(found, prior, start)
+
+
+@pytest.mark.parametrize("n_functions", [6, 12, 40])
+def test_normal_equations_are_as_good_as_triangles(problem, n_functions):
+    found = reduced(Drawn(n_functions), problem)
+    block = np.linalg.cholesky(np.eye(3) + 0.5).T
+    prior = Prior(np.arange(n_functions) % 5.0, scales_of(found, [slice(0, n_functions)]), [(2, block)])
+    normal = NormalEquations(found, prior, HYPER.sigma_forces, HYPER.sigma_stress)
+    for fold in range(found.n_folds):
+        exact = solve(found, prior, HYPER, fold).coefficients * prior.scales
+        np.testing.assert_allclose(normal.coefficients(HYPER, fold) * prior.scales, exact, atol=1e-8 * abs(exact).max())
+    # Some of the columns: as if those of others were nothing.
+    some = np.array([0, 2, 3, 4])
+    for parts in found.parts:
+        for part in parts:
+            part.array = np.array(part.array if part.array.ndim == 2 else factors.unpacked(part.array), order="C")
+            part.array[:, np.setdiff1d(np.arange(n_functions), some)] = 0
+    found.hold(np.zeros((0, n_functions + 1)))
+    normal = NormalEquations(found, prior, HYPER.sigma_forces, HYPER.sigma_stress)
+    exact = solve(found, prior, HYPER, 1).coefficients
+    np.testing.assert_allclose(normal.coefficients(HYPER, 1, some), exact, atol=1e-8 * abs(exact).max())
+    # Without a prior that holds them, columns that are the same cannot be told apart.
+    for parts in found.parts:
+        for part in parts:
+            part.array[:, 3] = part.array[:, 2]
+    weak = replace(HYPER, regularisation=1e-9)
+    prior = Prior(np.zeros(n_functions), np.ones(n_functions))
+    assert NormalEquations(found, prior, HYPER.sigma_forces, HYPER.sigma_stress).coefficients(weak, 0) is None
+
+
+def test_many_functions_are_looked_at_by_the_smoothest_first(problem, monkeypatch):
+    found = reduced(Drawn(30), problem)
+    prior = prior_of(found, 30)
+    monkeypatch.setattr("atomprint.potentials.fitting.solver._SMOOTHEST", 10)
+    chosen = Solver().choose(found, prior)
+    losses = [
+        np.log(held_out_errors(found, prior, replace(chosen, regularisation=value * chosen.regularisation))).sum()
+        for value in (0.1, 1.0, 100.0)
+    ]
+    assert losses[1] <= min(losses) + 0.1
 
 
 def test_folds_share_out_types_and_keep_what_is_the_same_together():

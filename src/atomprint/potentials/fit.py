@@ -15,7 +15,8 @@ from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation
 from atomprint.potentials.fitting.factors import FORCES, KINDS, Targets, check_memory, memory_needed, reduce_rows
 from atomprint.potentials.fitting.learning_curve import growing_fits
-from atomprint.potentials.fitting.solver import Prior, Solver, scales_of, solve_kind
+from atomprint.potentials.fitting.prior import Prior
+from atomprint.potentials.fitting.solver import Solver, scales_of, solve_kind
 from atomprint.potentials.fitting.uncertainty import calibrated
 from atomprint.potentials.fitting.weights import Weights, checked_weights
 from atomprint.potentials.labels.consistency import Found, inconsistencies

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from atomprint.potentials.fitted.files import Classes, tagged, untagged
-from atomprint.potentials.fitting.solver import Hyperparameters
+from atomprint.potentials.fitting.prior import Hyperparameters
 from atomprint.potentials.fitting.uncertainty import Uncertainty
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.terms.sums import Constants, Offsets, Sum

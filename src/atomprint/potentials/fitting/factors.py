@@ -333,8 +333,9 @@ def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest
     kept = sum(n_folds * min(triangle, 8 * k * n) for n in of_fold) + sum(8 * k * min(_SAMPLES, n) for n in counts)
     waiting = sum(8 * k * n if n <= k else 8 * k * _ROWS + 2 * square for n in of_fold)
     streaming = waiting + 8 * k * max(_ROWS, largest)
-    choosing = (2 * n_folds + 2) * triangle + 4 * square
-    return kept + max(streaming, choosing)
+    choosing = (n_folds + 4) * square + n_folds * min(square, 8 * k * of_fold[ENERGY])
+    solving = (2 * n_folds + 2) * triangle + 4 * square
+    return kept + max(streaming, choosing, solving)
 
 
 def check_memory(needed: int, n_functions: int, n_folds: int) -> None:

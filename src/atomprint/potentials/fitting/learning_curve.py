@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atomprint.potentials.fitting.factors import Factors, merged, no_rows
-from atomprint.potentials.fitting.solver import Hyperparameters, Prior
+from atomprint.potentials.fitting.prior import Hyperparameters, Prior
 from atomprint.util.types import FloatArray
 
 

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.potentials.fitting.factors import ENERGY, FORCES, Factors, IntArray, merged, no_rows
+from atomprint.potentials.fitting.factors import ENERGY, FORCES, Factors, IntArray, merged
+from atomprint.potentials.fitting.normal import Chosen, NormalEquations
+from atomprint.potentials.fitting.prior import Hyperparameters, Prior
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_choice, check_integer, check_real
 
+_SMOOTHEST = 1200  # functions with which hyperparameters are looked for first, where there are many more
 _TYPICAL = 0.95  # of errors are looked at, the smallest
 _WORTH = 0.1  # of the log of the product of errors: as good as no difference
 _FLOOR = 1e-4  # of the largest scale: columns that the data hardly see are held back by the prior
@@ -29,72 +32,6 @@ _START = {"sigma_energy": 0.002, "regularisation": 0.03, "power": 1.0}
 _POWERS = (1.0, 2.0)
 _STEPS = {"regularisation": math.sqrt(10), "sigma_energy": 2.0}
 _RANGE = {"regularisation": (1e-4, 1e3), "sigma_energy": (0.001, 0.1)}
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What is chosen besides the coefficients.
-
-    Parameters
-    ----------
-    sigma_energy : float
-        Of an energy in eV, for each square root of an atom.
-    sigma_forces : float
-        Of a component of a force, in eV/Å.
-    sigma_stress : float
-        Of a component of a stress, in eV/Å^3.
-    regularisation : float
-        Factor of the prior.
-    power : float
-        The prior of a function grows with this power of 1 + its degree.
-    """
-
-    sigma_energy: float
-    sigma_forces: float
-    sigma_stress: float
-    regularisation: float
-    power: float
-
-    @property
-    def sigmas(self) -> tuple[float, float, float]:
-        """Of energies, forces and stresses."""
-        return self.sigma_energy, self.sigma_forces, self.sigma_stress
-
-
-class Prior:
-    """How large coefficients may be, from how fast their functions vary.
-
-    Parameters
-    ----------
-    degrees : ndarray, shape (n_columns,)
-        Of the functions.
-    scales : ndarray, shape (n_columns,)
-        By which coefficients are multiplied before they are compared: the rms of the forces of each function.
-    blocks : sequence of (int, ndarray)
-        First column and rows of priors that are given as such, in place of degrees.
-    """
-
-    def __init__(self, degrees: FloatArray, scales: FloatArray, blocks: Sequence[tuple[int, FloatArray]] = ()) -> None:
-        self.degrees, self.scales = degrees, scales
-        self.blocks = [(first, _triangle_of(rows)) for first, rows in blocks]
-
-    def factor(self, hyper: Hyperparameters) -> FloatArray:
-        """Return the rows of the prior: an upper triangle, with a column of zeros for the target."""
-        n = len(self.degrees)
-        found = no_rows(n + 1)
-        np.fill_diagonal(found[:n, :n], hyper.regularisation * (1 + self.degrees) ** hyper.power * self.scales)
-        for first, rows in self.blocks:
-            own = slice(first, first + len(rows))
-            found[own, own] = hyper.regularisation * rows
-        return found
-
-
-def _triangle_of(rows: FloatArray) -> FloatArray:
-    """Return the triangle of rows, with as many rows as columns."""
-    n = rows.shape[1]
-    if rows.shape[0] == n and not np.tril(rows, -1).any():
-        return rows
-    return np.triu(merged(no_rows(n), np.array(rows, order="F"), 0))
 
 
 def scales_of(factors: Factors, blocks: Sequence[slice]) -> FloatArray:
@@ -285,67 +222,115 @@ class Solver(CheckedParameters):
         given = {name: getattr(self, name) for name in self._get_param_names()}
         start = {name: value if given[name] is None else given[name] for name, value in _START.items()}
         best = Hyperparameters(sigma_forces=self.sigma_forces, sigma_stress=self.sigma_stress, **start)
-        counts = factors.counts
-        kinds = np.flatnonzero(counts)
-        if factors.n_folds < 2 and self.criterion == "cross-validation":
+        if self.criterion == "evidence":
+            search = _Search(given, lambda hyper: (-log_evidence(factors, prior, hyper), 0.0), factors, prior, progress)
+            return search.told(search.climb(best))
+        if factors.n_folds < 2:
             return best
-        tried: dict[Hyperparameters, tuple[float, float]] = {}
+        normal = NormalEquations(factors, prior, self.sigma_forces, self.sigma_stress)
+        kinds = np.flatnonzero(factors.counts)
 
-        def losses(hyper: Hyperparameters) -> tuple[float, float]:
-            """Return what is chosen by, and the same with what is unlike all other data."""
-            if hyper not in tried:
-                progress("choice", len(tried), None)
-                if self.criterion == "evidence":
-                    tried[hyper] = -log_evidence(factors, prior, hyper), 0.0
-                else:
-                    left_out = _left_out(factors, prior, hyper)
-                    typical, every = (errors_of(factors, left_out, share)[kinds] for share in (_TYPICAL, 1.0))
-                    tried[hyper] = _log_product(typical), _log_product(every)
-            return tried[hyper]
+        def losses(hyper: Hyperparameters, columns: Chosen = None) -> tuple[float, float]:
+            left_out = []
+            for fold in range(factors.n_folds):
+                x = normal.coefficients(hyper, fold, columns)
+                left_out.append(solve(factors, prior, hyper, fold).coefficients if x is None else x)
+            typical, every = (errors_of(factors, left_out, share)[kinds] for share in (_TYPICAL, 1.0))
+            return _log_product(typical), _log_product(every)
 
-        def loss(hyper: Hyperparameters) -> float:
-            return losses(hyper)[0]
+        if factors.n_columns >= 2 * _SMOOTHEST and not prior.blocks:
+            # Many functions are begun with as well as the smoothest of them: these are good for a first look.
+            few = np.sort(np.argsort(prior.degrees, kind="stable")[:_SMOOTHEST])
+            best = _Search(given, lambda hyper: losses(hyper, few), factors, prior, progress).climb(best)
+            given["power"] = best.power
+        search = _Search(given, losses, factors, prior, progress)
+        return search.told(search.strengthened(search.climb(best)))
 
-        if given["power"] is None and prior.degrees.any():  # else it means nothing
-            best = min((_climbed(replace(best, power=p), "regularisation", loss, given) for p in _POWERS), key=loss)
+
+class _Search:
+    """Looks for hyperparameters that are not given, from a start on.
+
+    Parameters
+    ----------
+    given : dict of str to any
+        Parameters of the solver: those that are None are looked for.
+    losses : callable
+        Of hyperparameters: what is to be small, and the same with what is unlike all other data.
+    factors, prior
+        Of the fit.
+    progress : Progress
+        Told each trial.
+    """
+
+    def __init__(
+        self,
+        given: dict[str, Any],
+        losses: Callable[[Hyperparameters], tuple[float, float]],
+        factors: Factors,
+        prior: Prior,
+        progress: Progress,
+    ) -> None:
+        self._given, self._losses, self._progress = given, losses, progress
+        counts = factors.counts
+        self._has_power = bool(prior.degrees.any())  # else it means nothing
+        self._has_ratio = bool(counts[ENERGY] and counts.sum() > counts[ENERGY])  # else it means nothing
+        self._tried: dict[Hyperparameters, tuple[float, float]] = {}
+
+    def climb(self, best: Hyperparameters) -> Hyperparameters:
+        """Return the best that is found from this on, one hyperparameter after the other."""
+        if self._given["power"] is None and self._has_power:
+            each = [self._climbed(replace(best, power=power), "regularisation") for power in _POWERS]
+            best = min(each, key=self._loss)
         else:
-            best = _climbed(best, "regularisation", loss, given)
-        if len(kinds) > 1 and ENERGY in kinds:  # else the ratio means nothing
-            best = _climbed(best, "sigma_energy", loss, given)
-            best = _climbed(best, "regularisation", loss, given)
-        # Where data are dense, much more of the prior costs nothing: so what is unlike all other data decides.
+            best = self._climbed(best, "regularisation")
+        if self._has_ratio:
+            best = self._climbed(best, "sigma_energy")
+            best = self._climbed(best, "regularisation")
+        return best
+
+    def strengthened(self, best: Hyperparameters) -> Hyperparameters:
+        """Return that of these and those with more of the prior which is best for what is unlike all other data.
+
+        Where data are dense, much more of the prior costs nothing.
+        """
         equals = [best]
-        while given["regularisation"] is None and self.criterion == "cross-validation":
+        while self._given["regularisation"] is None:
             value = equals[-1].regularisation * _STEPS["regularisation"]
             stronger = replace(best, regularisation=value)
-            if value > _RANGE["regularisation"][1] or loss(stronger) > loss(best) + _WORTH:
+            if value > _RANGE["regularisation"][1] or self._loss(stronger) > self._loss(best) + _WORTH:
                 break
             equals.append(stronger)
-        best = min(equals, key=lambda hyper: losses(hyper)[1])
-        progress("choice", len(tried), len(tried))
+        return min(equals, key=lambda hyper: self._tried[hyper][1]) if len(equals) > 1 else best
+
+    def told(self, best: Hyperparameters) -> Hyperparameters:
+        """Say that this is it."""
+        self._progress("choice", len(self._tried), len(self._tried))
+        return best
+
+    def _loss(self, hyper: Hyperparameters) -> float:
+        if hyper not in self._tried:
+            self._progress("choice", len(self._tried), None)
+            self._tried[hyper] = self._losses(hyper)
+        return self._tried[hyper][0]
+
+    def _climbed(self, best: Hyperparameters, name: str) -> Hyperparameters:
+        """Return the best along one hyperparameter, in steps from where it is as long as that gets better."""
+        if self._given[name] is not None:
+            return best
+        for factor in (_STEPS[name], 1 / _STEPS[name]):
+            moved = best
+            while True:
+                value = getattr(moved, name) * factor
+                if not _RANGE[name][0] <= value <= _RANGE[name][1]:
+                    break
+                trial = replace(moved, **{name: value})
+                if self._loss(trial) >= self._loss(moved):
+                    break
+                moved = trial
+            if moved is not best:
+                return moved
         return best
 
 
 def _log_product(errors: FloatArray) -> float:
     return float(np.log(np.maximum(errors, 1e-300)).sum())
-
-
-def _climbed(
-    best: Hyperparameters, name: str, loss: Callable[[Hyperparameters], float], given: dict[str, Any]
-) -> Hyperparameters:
-    """Return the best along one of the hyperparameters, in steps from where it is as long as that gets better."""
-    if given[name] is not None:
-        return best
-    for factor in (_STEPS[name], 1 / _STEPS[name]):
-        moved = best
-        while True:
-            value = getattr(moved, name) * factor
-            if not _RANGE[name][0] <= value <= _RANGE[name][1]:
-                break
-            trial = replace(moved, **{name: value})
-            if loss(trial) >= loss(moved):
-                break
-            moved = trial
-        if moved is not best:
-            return moved
-    return best

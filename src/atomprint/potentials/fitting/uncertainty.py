@@ -13,7 +13,8 @@ from typing import Self
 import numpy as np
 
 from atomprint.potentials.fitting.factors import ENERGY, FORCES, KINDS, STRESS, Factors, packed, unpacked
-from atomprint.potentials.fitting.solver import Hyperparameters, Prior, Solution, solve
+from atomprint.potentials.fitting.prior import Hyperparameters, Prior
+from atomprint.potentials.fitting.solver import Solution, solve
 from atomprint.potentials.terms.term import State
 from atomprint.util.types import FloatArray
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.potentials.fitting.factors import Factors, merged
-from atomprint.potentials.fitting.solver import Hyperparameters, Prior, Solution, errors_of, held_out_errors, solve
+from atomprint.potentials.fitting.prior import Hyperparameters, Prior
+from atomprint.potentials.fitting.solver import Solution, errors_of, held_out_errors, solve
 from atomprint.potentials.short_range.level import Level
 from atomprint.potentials.short_range.repulsion import PseudoStructures, Repulsion
 from atomprint.potentials.terms.sums import Offsets, Sum

@@ -103,7 +103,7 @@ def test_what_is_missing_or_damaged_is_made_again(source, tmp_path):
 def test_other_parameters_are_named(source, tmp_path):
     build_store(tmp_path / "s", source, "SOAP", SMALL, block=16)
     for arguments, what in (
-        ({"parameters": {"r_cut": 4.0}}, "r_cut is 3.5, not 4.0"),
+        ({"parameters": {"r_cut": 4.0}}, "r_cut is 3.5, not 4\\."),
         ({"descriptor": "ACSF"}, "descriptor is SOAP, not ACSF"),
         ({"block": 17}, "block is 16, not 17"),
         ({"allow_close": True}, "allow_close is False, not True"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import atomprint
-from atomprint.cli import benchmark, data, demo, duplicates, features, models, potential, serve, train
+from atomprint.cli import benchmark, data, demo, duplicates, features, models, potential, serve, store, train
 
 app = typer.Typer(
     help="From atomic structures to descriptors, and from descriptors to tested models.",
@@ -51,3 +51,4 @@ app.command("duplicates")(duplicates.duplicates)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(potential.app, name="potential")
+app.add_typer(store.app, name="store")

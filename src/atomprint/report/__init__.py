@@ -10,9 +10,9 @@ from typing import Any
 
 from atomprint.learn.study.study import Study
 from atomprint.report.cards import ReportCard, dataset_card, model_card
-from atomprint.report.environment import versions
 from atomprint.report.page import page
 from atomprint.report.tables import predictions_csv
+from atomprint.util.environment import versions
 from atomprint.util.files import write_together
 from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject, PathOrStr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -12,14 +13,15 @@ from typing import Any, NamedTuple
 
 from atomprint.store.describe import elements_of, elements_of_formula, name_of
 from atomprint.store.plan import RECORD, Plan, Traits, needs, settled
+from atomprint.store.processes import Processes
 from atomprint.store.rows import Reading, RowSource, StoreRow, blocks
 from atomprint.store.shard import Shard, intact, put_file, sweep
-from atomprint.store.work import Executor, Task, executor_of
+from atomprint.store.work import Executor, Task, Threads
 from atomprint.util.overlap import in_order
 from atomprint.util.progress import Progress, silent
 from atomprint.util.text import counted
 from atomprint.util.types import PathOrStr
-from atomprint.util.validation import check_n_jobs, check_real
+from atomprint.util.validation import check_choice, check_n_jobs, check_real
 
 _FEW_FAILURES = 20  # stop nobody, whatever their share
 
@@ -151,7 +153,7 @@ def build_store(
     )
     sweep(store)
     count = _Count(max_failures)
-    with executor_of(executor, store, plan, n_jobs) as workers:
+    with _executor(executor, store, plan, n_jobs) as workers:
         todo = _blocks(plan, places, reading, array)
         for done, was_there in in_order(partial(_carry_out, store, workers), todo, workers.n_at_once):
             count.add(done, was_there)
@@ -261,6 +263,21 @@ def _carry_out(store: Path, workers: Executor, block: Block) -> tuple[Shard, boo
     if there is not None:
         return there, True
     return workers.run(Task(block.name, block.source, block.rows)), False
+
+
+@contextmanager
+def _executor(given: str | Executor, store: Path, plan: Plan, n_jobs: int) -> Iterator[Executor]:
+    """Give who describes blocks, by name or as it is."""
+    if not isinstance(given, str):
+        yield given
+    elif check_choice("executor", given, ("threads", "processes")) == "threads":
+        yield Threads(store, plan, n_jobs)
+    else:
+        processes = Processes(store, n_jobs)
+        try:
+            yield processes
+        finally:
+            processes.close()
 
 
 class _Count:

@@ -20,6 +20,7 @@ from atomprint.store.shard import Shard, shards_of
 from atomprint.store.where import ELEMENTS, Condition
 from atomprint.structures import Batch
 from atomprint.util.extras import require
+from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_integer, meant
 
@@ -274,6 +275,36 @@ class FeatureStore:
             if (wrong := shard.damage()) is not None:
                 found[shard.name] = wrong
         return found
+
+    def export(self, path: PathOrStr, *, where: str | None = None, progress: Progress = silent) -> int:
+        """Write features, and what is known of structures, to a file that other programs read.
+
+        Parameters
+        ----------
+        path : path
+            ``.parquet``, ``.csv`` and ``.csv.gz`` have a row for each structure, with its id, formula, targets and then
+            its features; ``.npz`` has the arrays ``features`` and ``names``, and one for each column; so has ``.zarr``
+            (needs zarr). It gets its name when it is complete.
+        where : str, optional
+            Only rows that a condition holds for, see :meth:`where`.
+        progress : Progress
+            Told the number of rows that are written.
+
+        Returns
+        -------
+        int
+            Number of rows.
+
+        Raises
+        ------
+        ValueError
+            If the file has another ending, or a table of so many columns would be of no use.
+        ImportError
+            If a package is missing.
+        """
+        from atomprint.store.export import export
+
+        return export(self, path, where=where, progress=progress)
 
     @property
     def info(self) -> StoreInfo:

@@ -14,7 +14,7 @@ import numpy as np
 from atomprint import descriptors, kernels
 from atomprint.descriptors.composition.contract import CompositionDescriptor
 from atomprint.descriptors.usual import FEW_ELEMENTS, usual_parameters
-from atomprint.report.environment import versions
+from atomprint.util.environment import versions
 from atomprint.util.objects import class_of, make_object
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN
@@ -28,6 +28,7 @@ _BLOCK_BYTES = 2**24  # of the features of a shard
 _MOST_ROWS = 4096  # of a shard
 _LEAST_ROWS = 16
 _COMPACT = {"n_max": 5, "l_max": 5, "species_embedding": {"type": "ElementEmbedding", "n_channels": 4}}
+_PACKAGES = ("python", "system", "atomprint", "numpy", "scipy", "ase")
 _LEARNT = {"species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
 
 
@@ -114,7 +115,7 @@ class Plan:
             "allow_close": self.allow_close,
             "numerical_versions": dict(self.numbers),
             "digest": self.digest,
-            "made_with": versions(),
+            "made_with": {name: found for name, found in versions().items() if name in _PACKAGES},
             "features": list(self.names),
         }
         return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
@@ -226,7 +227,7 @@ def settled(
         chosen["species"] = list(traits.species)
     if "periodic" in chosen and traits.periodic is None:
         raise ValueError("periodic must be given (-s periodic=true, or false): some structures repeat, and some do not")
-    parameters = {**chosen, **given}
+    parameters = _whole({**chosen, **given})
     transformer = make_object({"type": descriptor, **parameters}, "descriptor", 1)
     of_formulas = isinstance(transformer, CompositionDescriptor)
     if not traits.has_structures and not of_formulas:
@@ -265,6 +266,15 @@ def fitted(transformer: Any, items: Any) -> Any:
     if not getattr(transformer, "__sklearn_is_fitted__", lambda: False)():
         transformer.fit(items)
     return transformer
+
+
+def _whole(value: Any) -> Any:
+    """Return parameters with whole numbers as such: 5.0 is 5, and no other parameter."""
+    if isinstance(value, Mapping):
+        return {name: _whole(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _class_of(descriptor: str) -> type[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +11,6 @@ from atomprint.store.describe import describe
 from atomprint.store.plan import Plan
 from atomprint.store.rows import StoreRow
 from atomprint.store.shard import Shard, write_shard
-from atomprint.util.validation import check_choice
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,3 @@ class Threads:
         shard = carry_out(self.store, self.plan, self._transformer, task)
         assert shard is not None
         return shard
-
-
-@contextmanager
-def executor_of(given: str | Executor, store: Path, plan: Plan, n_jobs: int) -> Iterator[Executor]:
-    """Give who describes blocks, by name or as it is."""
-    if not isinstance(given, str):
-        yield given
-        return
-    check_choice("executor", given, ("threads",))
-    yield Threads(store, plan, n_jobs)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gzip
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from atomprint.util.types import PathOrStr
 
@@ -111,6 +113,16 @@ def write_atomically(path: PathOrStr, text: str | Iterable[str]) -> None:
 def _text_file(path: Path) -> TextIO:
     # Names of files may hold bytes that are no text, which no file in UTF-8 can hold.
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+@contextmanager
+def text_file(path: Path, *, packed: bool) -> Iterator[TextIO]:
+    """Open a file to write text in UTF-8, as it is or packed by gzip: the same text makes the same bytes."""
+    with path.open("wb") as raw, ExitStack() as stack:
+        below: Any = raw
+        if packed:  # without name and time
+            below = stack.enter_context(gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0))
+        yield stack.enter_context(TextIOWrapper(below, encoding="utf-8", newline=""))
 
 
 def write_together(folder: Path, texts: Mapping[str, Callable[[], str | Iterable[str]]]) -> dict[str, Path]:

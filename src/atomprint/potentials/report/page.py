@@ -18,9 +18,9 @@ from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.report import plots
 from atomprint.potentials.report.comparison import QUANTITIES, Comparison, Figures
 from atomprint.potentials.report.curves import DimerCurve, VolumeCurve, dimer_curves, volume_curves
-from atomprint.report.environment import versions
 from atomprint.report.html import Html, Markup, Section, bullets, captioned, join, minus, paragraph, table, tag
 from atomprint.report.style import PAGE, STYLE
+from atomprint.util.environment import versions
 from atomprint.util.files import write_together
 from atomprint.util.plain import plain
 from atomprint.util.text import counted

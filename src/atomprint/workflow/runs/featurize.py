@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import math
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +23,7 @@ from atomprint.descriptors.usual import usual_parameters
 from atomprint.report import versions
 from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.extras import require
-from atomprint.util.files import WholeFolder, written_atomically
+from atomprint.util.files import WholeFolder, text_file, written_atomically
 from atomprint.util.memory import available_memory, size_of
 from atomprint.util.objects import parameters_of
 from atomprint.util.progress import Progress, silent
@@ -385,28 +383,13 @@ def write_features(path: str | Path, features: FeatureStream, progress: Progress
 
 def _write_csv(path: Path, pieces: Pieces, names: list[str], suffix: str) -> int:
     n = 0
-    with _text(path, suffix == ".csv.gz") as file:
+    with text_file(path, packed=suffix == ".csv.gz") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *map(cell, names)])
         for ids, values in pieces:
             writer.writerows([cell(name), *row] for name, row in zip(ids, values.tolist(), strict=True))
             n += len(ids)
     return n
-
-
-@contextmanager
-def _text(path: Path, compressed: bool) -> Iterator[IO[str]]:
-    with path.open("wb") as raw:
-        if not compressed:
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
-                yield file
-            return
-        # Without name and time: the same features give the same bytes.
-        with (
-            gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="") as file,
-        ):
-            yield file
 
 
 def _write_parquet(path: Path, pieces: Pieces, names: list[str], suffix: str) -> int:

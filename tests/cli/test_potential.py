@@ -1,7 +1,9 @@
 """A user's first hour with potentials: fit, evaluate, look, relax, run."""
 
 import json
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from atomprint.cli.app import app
 from atomprint.potentials import LinearPotential, load_potential
 
+MODEL = Path(__file__).parent.parent / "workflow" / "saved" / "models" / "format-1.atomprint"
 SMALL = ("-s", "size=40", "--jobs", "1")
 
 
@@ -169,7 +172,15 @@ def test_a_lone_atom_moves(place, tmp_path):
         (("fit", "train.extxyz", "-s", "sise=3"), "size"),
         (("fit", "train.extxyz", "--reference", "Cu"), "--reference must be like Si=-0.81"),
         (("fit", "train.extxyz", "--test", "gold.extxyz"), "the test set has Au, which the training data do not have"),
-        (("evaluate", "gold.extxyz", "-m", "out"), "Au"),
+        (("fit", "train.extxyz", "--test", "start.cif"), "start.cif: structures have no energies, forces or stresses"),
+        (("fit", "empty.extxyz"), "empty.extxyz has no rows"),
+        (("fit", "train.extxyz", "-o", "train.extxyz"), "'train.extxyz' is a file: give the name of a folder"),
+        (("evaluate", "gold.extxyz", "-m", "out"), "gold.extxyz has Au, which the training data do not have"),
+        (("relax", "start.cif", "gold.extxyz", "-m", "out"), "gold.extxyz has Au, which the training data do not have"),
+        (("md", "gold.extxyz", "-m", "out"), "gold.extxyz has Au, which the training data do not have"),
+        (("relax", "start.cif", "-m", "half.npz"), "'half.npz' is no .npz file, or damaged"),
+        (("relax", "start.cif", "-m", "other.npz"), "'other.npz' is no potential of atomprint"),
+        (("info", "model.atomprint"), "model.atomprint' is a model of a workflow and no potential"),
         (("evaluate", "test.extxyz", "-m", "elsewhere"), "no potential at"),
         (("relax", "start.cif", "-m", "test.extxyz"), "test.extxyz"),
         (("relax", "start.cif", "-m", "out", "-o", "x.nothing"), "--output must end in"),
@@ -188,10 +199,22 @@ def test_mistakes_are_told_in_a_line(place, monkeypatch, arguments, words):
         gold.calc = EMT()
         gold.get_potential_energy()
         write(place / "gold.extxyz", gold)
+        (place / "empty.extxyz").write_text("")
+        (place / "half.npz").write_bytes((place / "out" / "potential.npz").read_bytes()[:5000])
+        np.savez(place / "other.npz", x=np.zeros(3))
+        shutil.copy(MODEL, place / "model.atomprint")
     result = CliRunner().invoke(app, ["potential", *arguments])
     assert result.exit_code == 1, result.output
     assert words in result.output
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [("info", "out"), ("info", "out/potential.npz")])
+def test_models_of_the_other_kind_say_what_takes_them(place, monkeypatch, arguments):
+    monkeypatch.chdir(place)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "atomprint potential takes" in result.output
 
 
 def test_descriptors_of_others_are_named(place, monkeypatch):

@@ -150,7 +150,7 @@ def test_what_is_no_potential_is_refused(potential, tmp_path):
     with pytest.raises(ValueError, match=r"is no \.npz file"):
         load_potential(tmp_path / "text.npz")
     write_npz(tmp_path / "other.npz", {"x": np.zeros(3)})
-    with pytest.raises(ValueError, match="array 'header'"):
+    with pytest.raises(ValueError, match=r"other\.npz' is no potential of atomprint"):
         load_potential(tmp_path / "other.npz")
 
 

@@ -76,6 +76,16 @@ def test_what_only_sounds_like_a_label_is_none(written, key):
         read_labels(written(frame(f"{key}=1.0")))
 
 
+def test_energies_per_atom_are_told_and_used_if_they_are_asked_for(written):
+    path = written(frame("energy_per_atom=-3.5", *FORCES))
+    found = read_labels(path)
+    assert np.isnan(found.energies).all()
+    assert "No energies are used: 'energy_per_atom' is per atom, and may be given as energy_key." in found.notes
+    found = read_labels(path, energy_key="energy_per_atom")
+    assert found.energies.tolist() == [-7.0]
+    assert "'energy_per_atom' is an energy per atom by its name: multiplied by the number of atoms." in found.notes
+
+
 @pytest.mark.parametrize("key", ["force", "forces", "REF_forces", "dft_force"])
 def test_forces_have_many_names(written, key):
     assert read_labels(written(frame("", f"{key}:R:3", FORCES[1]))).keys == {"forces": key}

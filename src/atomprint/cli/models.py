@@ -88,6 +88,8 @@ def _model_file(path: Path) -> Path:
         path = path / MODEL_FILE
     if not path.is_file():
         why = "" if path.parent.is_dir() and path.name == MODEL_FILE else " (no such file or folder)"
+        if (path.parent / "potential.npz").is_file():
+            why = " (there is a potential, which atomprint potential takes)"
         raise FileNotFoundError(f"no model at {path}{why}: train one, or say where it is with --model")
     return path
 

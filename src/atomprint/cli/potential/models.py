@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import GOES_ON, Force, Jobs, Trust, console, messages, progress_bar, styled, table
-from atomprint.cli.potential.shared import DEFAULT_OUTPUT, Model, check_place, load, say, told, write_structures
+from atomprint.cli.potential.shared import (
+    DEFAULT_OUTPUT,
+    Model,
+    check_place,
+    check_species_of,
+    load,
+    say,
+    told,
+    write_structures,
+)
 from atomprint.util.text import counted
 from atomprint.util.validation import check_choice, meant
 
@@ -92,7 +101,7 @@ def fit(
                 name = "test set" if len(test or ()) == 1 else f"test set {number + 1} ({path.name})"
                 tests[name] = _read([path], options | {"config_key": config_key}, skip)
                 say((), [f"{name}: {warning}" for warning in tests[name].warnings])
-                _check_species(tests[name], labels, name)
+                check_species_of(f"the {name}", tests[name].species, labels.species)
             names = ", ".join(path.name for path in data)
             settings = {"data": names, "test": ", ".join(str(path) for path in test or ()) or "none", "model": model}
             run = fit_potential(
@@ -140,6 +149,8 @@ def evaluate(
 ) -> None:
     """Compare a potential with energies, forces and stresses that it was not fitted to."""
     with messages():
+        from ase.data import chemical_symbols
+
         from atomprint.potentials.report.comparison import compare
         from atomprint.util.files import write_atomically
 
@@ -154,6 +165,8 @@ def evaluate(
         labels = _read(data, options, skip)
         console.print(f"{labels.summary()}.", soft_wrap=True)
         say(labels.notes, [*labels.warnings, *_other_keys(potential, labels)])
+        known = [chemical_symbols[z] for z in potential.model_.species]
+        check_species_of(", ".join(path.name for path in data), labels.species, known)
         with progress_bar(patience=1.0) as progress, told() as said:
             progress("Predicting", 0, None)
             found = compare(potential, labels, "these structures")
@@ -254,7 +267,9 @@ def _read(paths: Sequence[Path], options: dict[str, Any], skip: bool) -> Labelle
     try:
         return read_labels(list(paths), on_error="skip" if skip else "raise", **options)
     except ValueError as error:
-        raise ValueError(_as_options(str(error))) from error
+        text = _as_options(str(error))
+        named = any(path.name in text for path in paths)
+        raise ValueError(text if named else f"{', '.join(path.name for path in paths)}: {text}") from error
 
 
 def _as_options(text: str) -> str:
@@ -262,14 +277,6 @@ def _as_options(text: str) -> str:
     text = re.sub(r"(\w+)_key=\('([^']*)', '([^']*)'\)", r"--\1-key \2 --\1-key \3", text)
     text = re.sub(r"(\w+)_(key|convention)=", r"--\1-\2=", text)
     return re.sub(r"(?<!\w)(energy|forces|stress|config)_(key|convention)\b", r"--\1-\2", text)
-
-
-def _check_species(test: LabelledStructures, labels: LabelledStructures, name: str) -> None:
-    if unknown := [symbol for symbol in test.species if symbol not in labels.species]:
-        raise ValueError(
-            f"the {name} has {', '.join(unknown)}, which the training data do not have: these have "
-            f"{', '.join(labels.species)}"
-        )
 
 
 def _show(comparisons: Sequence[Comparison]) -> None:

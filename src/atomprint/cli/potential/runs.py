@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atomprint.cli.console import Force, Trust, console, messages, progress_bar, table
-from atomprint.cli.potential.shared import DEFAULT_OUTPUT, Model, check_place, load, say, told, write_structures
+from atomprint.cli.potential.shared import (
+    DEFAULT_OUTPUT,
+    Model,
+    check_place,
+    check_species_of,
+    load,
+    say,
+    told,
+    write_structures,
+)
 from atomprint.util.validation import check_choice
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from atomprint.potentials import Potential
 
 _LINES = 20  # of a run of dynamics
 
@@ -36,7 +47,8 @@ def relax(
 ) -> None:
     """Relax positions and cells; write the structures with energies, forces, stresses and expected errors."""
     with messages():
-        potential, items = load(model, 1, trust), _structures(structures)
+        potential = load(model, 1, trust)
+        items = _structures(structures, potential)
         place = output or structures[0].with_name(f"{structures[0].name.split('.')[0]}-relaxed.extxyz")
         check_place(place, force)
         _check_form(place)
@@ -111,7 +123,7 @@ def md(
                 raise ValueError(f"--timestep must be {before:g}, as of the steps in {place.name}, got {timestep:g}")
         else:
             check_place(place, force)
-            atoms, done = _structures([structure])[-1][1], 0
+            atoms, done = _structures([structure], potential)[-1][1], 0
             if repeat > 1:
                 atoms = atoms.repeat([repeat if periodic else 1 for periodic in atoms.pbc])
         if done >= steps:
@@ -153,8 +165,10 @@ def md(
         console.print(f"Wrote {place}", soft_wrap=True)
 
 
-def _structures(paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
-    """Return the structures of files by names, as Atoms of one's own."""
+def _structures(paths: Sequence[Path], potential: Potential) -> list[tuple[str, Atoms]]:
+    """Return the structures of files by names, as Atoms of one's own, of elements that a potential knows."""
+    from ase.data import chemical_symbols
+
     from atomprint.structures import as_batch, read_structures
 
     found = []
@@ -164,6 +178,10 @@ def _structures(paths: Sequence[Path]) -> list[tuple[str, Atoms]]:
         atoms = read_structures(path)
         found += [(path.name if len(atoms) == 1 else f"{path.name}#{k}", item) for k, item in enumerate(atoms)]
     batch = as_batch([item for _, item in found], periodic=None)
+    known = [chemical_symbols[z] for z in potential.model_.species]
+    for s, (name, _) in enumerate(found):
+        numbers = batch.numbers[batch.offsets[s] : batch.offsets[s + 1]]
+        check_species_of(name, [chemical_symbols[z] for z in sorted({*numbers.tolist()})], known)
     return [(name, atoms) for (name, _), atoms in zip(found, batch, strict=True)]
 
 

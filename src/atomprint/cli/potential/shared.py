@@ -63,6 +63,14 @@ def check_place(place: Path, force: bool) -> None:
     check_writable(place)
 
 
+def check_species_of(what: str, symbols: Sequence[str], known: Sequence[str]) -> None:
+    """Raise, before any work, if something has elements that the training data do not have."""
+    if unknown := [symbol for symbol in symbols if symbol not in known]:
+        raise ValueError(
+            f"{what} has {', '.join(unknown)}, which the training data do not have: these have {', '.join(known)}"
+        )
+
+
 def write_structures(place: Path, structures: Sequence[Atoms]) -> None:
     """Write structures in the form that the ending of a file tells."""
     from ase.io import write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -64,6 +65,13 @@ def read_state(path: PathOrStr, classes: Classes) -> tuple[State, str]:
         If it is no such file, is damaged, or is of a later version.
     """
     name = str(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = {*archive.namelist()}
+        if "card.json" in names:
+            raise ValueError(f"{name!r} is a model of a workflow and no potential: atomprint info and predict take it")
+        if not {"header.npy", "checksum.npy"} <= names:
+            raise ValueError(f"{name!r} is no potential of atomprint")
     own = read_npz(path, {"header": np.uint8, "checksum": np.uint8}, mmap=False)
     text, checksum = own["header"].tobytes(), own["checksum"].tobytes().decode("ascii", errors="replace")
     try:

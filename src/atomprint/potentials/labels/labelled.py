@@ -216,7 +216,7 @@ def checked(labels: LabelledStructures) -> LabelledStructures:
             which = "Some forces" if name == "forces" else PLURAL[name].capitalize()
             notes.append(
                 f"{which} are missing for {len(where)} of {counted(len(labels), 'structure')} "
-                f"({', '.join(where[:3])}{more}): the fit uses what there is."
+                f"({', '.join(where[:3])}{more}): what there is is used."
             )
     warnings += _symmetrise(labels)
     stresses = labels.stresses[np.isfinite(labels.stresses).all(axis=(1, 2))]

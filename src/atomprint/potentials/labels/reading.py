@@ -126,6 +126,7 @@ def read_labels(
         found = {kind: (key, [values[s] for s in kept]) for kind, (key, values) in found.items()}
     if not found:
         raise ValueError(_none_found(items, asked))
+    reader.tell_unused(items, asked, found)
     for kind, (key, _) in found.items():
         if unit := told_unit(key, kind):
             name, ours = _ARGUMENTS[kind], _UNITS[kind]
@@ -258,6 +259,14 @@ class _Reader:
             one, two = (f"{i} ({chemical_symbols[z[i]]})" for i in (atom, other))
             reason = f"atoms {one} and {two} are {distance:.3g} Å apart, nearer than atoms come (allow_close uses them)"
             self.bad.setdefault(s, reason)
+
+    def tell_unused(self, items: list[_Item], asked: Mapping[str, Key], found: Mapping[str, Any]) -> None:
+        """Note energies that are there but per atom by their name, which nobody asked for."""
+        if asked["energy"] is not None or "energy" in found:
+            return
+        names = dict.fromkeys(name for item in items for name in item.row.names())
+        if per_atom := next((name for name in names if {"energy", "per", "atom"} <= words_of(name)), ""):
+            self.notes.append(f"No energies are used: {per_atom!r} is per atom, and may be given as energy_key.")
 
     def leave_out(self, items: list[_Item]) -> None:
         """Note structures whose labels cannot be read."""

@@ -74,6 +74,7 @@ def relax(
     """
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE, LBFGS
+    from threadpoolctl import threadpool_limits
 
     check_real("fmax", fmax, above=0)
     check_integer("steps", steps, 1)
@@ -99,7 +100,8 @@ def relax(
         runs.append(optimiser(moves, logfile=None))
         runs[-1].attach(lambda: check_forces(atoms, f"relaxation has gone wild at step {n_steps()}"))
         try:
-            converged = bool(runs[-1].run(fmax=fmax, steps=left))
+            with threadpool_limits(1, user_api="blas"):  # threads wait for each other over matrices of 3 by 3
+                converged = bool(runs[-1].run(fmax=fmax, steps=left))
         except ValueError as error:  # of the calculator
             raise RuntimeError(f"the relaxation has gone wild at step {n_steps()}: {error}") from error
     std, grade = (float(np.ravel(value)[0]) for value in potential.grades(atoms))

@@ -149,7 +149,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
     infos = check_archive(archive, path.stat().st_size, repr(str(path)))
     foreign = f"{str(path)!r} is not a saved model"
     if CARD not in infos:
-        raise ModelFileError(f"{foreign}: it has no {CARD}")
+        other = " (atomprint potential takes potentials)" if "header.npy" in infos else ""
+        raise ModelFileError(f"{foreign}: it has no {CARD}{other}")
     if infos[CARD].file_size > _MAX_CARD:
         raise ModelFileError(f"{foreign}: its {CARD} is larger than {_MAX_CARD} bytes")
     text = archive.read(CARD)

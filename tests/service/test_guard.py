@@ -83,7 +83,7 @@ def test_the_log_has_a_line_for_each_request_and_nothing_of_its_content(client, 
 def test_a_fault_is_told_without_what_the_user_sent(client, monkeypatch, caplog):
     from atomprint.service import routes
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("secret")
 
     monkeypatch.setattr(routes, "predict", broken)

@@ -117,7 +117,7 @@ def slow(make, monkeypatch):
     free, begun = threading.Event(), threading.Semaphore(0)
     predict = routes.predict
 
-    def waiting(found, served, ticket):
+    def waiting(found, served, ticket, **_):
         begun.release()
         assert free.wait(20)
         ticket.check()

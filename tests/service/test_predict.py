@@ -139,3 +139,36 @@ def test_a_body_that_cannot_be_read_is_refused(client, body, kind, status):
     answer = client.post("/v1/predict", content=body, headers={"Content-Type": kind})
     assert answer.status_code == status, answer.text
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+def test_what_decided_is_what_changes_the_prediction(client, salt):
+    found = asked(client, salt, explain=True)
+    for model in found["models"]:
+        because = model["rows"][0]["because"]
+        assert because["unit"] == "Å^3"
+        assert because["ways"]
+        for way in because["ways"]:
+            sizes = [abs(group["effect"]) for group in way["groups"]]
+            assert sizes == sorted(sizes, reverse=True)
+    assert {group["group"] for group in found["models"][1]["rows"][0]["because"]["ways"][0]["groups"]} <= {
+        "mass",
+        "group",
+    }
+    assert "explain is for 20 predictions" in asked(client, *["MgO"] * 11, explain=True, status=413)["detail"]
+
+
+def test_an_effect_is_the_difference_to_the_mean_of_training(model_files):
+    import numpy as np
+
+    from atomprint.service.because import because
+    from atomprint.service.work import Ticket
+
+    model = load_model(model_files["formula"])
+    columns = np.array([0, 1])
+    (group,) = because(model, {"way": {"mass": columns, "none": np.array([], int)}}, {"Mg": 1, "O": 1}, Ticket(9))[
+        "ways"
+    ][0]["groups"]
+    x = model.pipeline[0].transform([{"Mg": 1, "O": 1}])
+    usual = x.copy()
+    usual[:, columns] = model.domain.space.center[columns]
+    assert group["effect"] == pytest.approx((model.pipeline[1].predict(x) - model.pipeline[1].predict(usual))[0])

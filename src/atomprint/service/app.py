@@ -22,6 +22,7 @@ from atomprint.service.desk import Desk
 from atomprint.service.guard import Guard
 from atomprint.service.metrics import Metrics
 from atomprint.service.openapi import describe
+from atomprint.service.page import page_routes
 from atomprint.service.problems import Problem
 from atomprint.service.routes import health_routes, model_routes, prediction_routes
 from atomprint.service.settings import Settings
@@ -76,7 +77,7 @@ def create_app(
         lifespan=_lifespan(desk, settings),
     )
     app.state.desk = desk
-    for router in (prediction_routes(desk), model_routes(desk), health_routes(desk)):
+    for router in (prediction_routes(desk), model_routes(desk), health_routes(desk), page_routes()):
         app.include_router(router)
     describe(app, bodies.PredictRequest, token=bool(settings.token))
     app.add_exception_handler(Problem, _answer)

@@ -78,6 +78,14 @@ class Reason(BaseModel):
     group: str
     n_features: int
     effect: Annotated[float, Field(description="Prediction minus what it were if the group were usual.")]
+    absent: Annotated[bool, Field(description="Whether all features of the group are 0, such as those of an element.")]
+
+
+class Way(BaseModel):
+    """What groups of features did to a prediction, the largest effects first."""
+
+    of: Annotated[str, Field(description="What the groups are: elements, species pairs, element properties …")]
+    groups: list[Reason]
 
 
 class Because(BaseModel):
@@ -85,8 +93,7 @@ class Because(BaseModel):
 
     method: str
     unit: str
-    of: Annotated[str, Field(description="What the groups are: elements, species pairs, element properties …")]
-    groups: list[Reason]
+    ways: list[Way]
 
 
 class Row(BaseModel):

@@ -24,7 +24,6 @@ _Send = Callable[[_Message], Awaitable[None]]
 _log = logging.getLogger("atomprint.service")
 _access = logging.getLogger("atomprint.access")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = ("/", "/health/live", "/health/ready", "/openapi.json")
 _CLOSED = ("/v1/", "/metrics")
 
 _HEADERS = (
@@ -177,7 +176,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             own = [(b"x-request-id", self.id.encode()), *_HEADERS]
-            if not self._scope["path"].startswith("/static/"):
+            if self._scope["path"] != "/" and not self._scope["path"].startswith("/static/"):
                 own.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message.get("headers", ()), *own]}
         else:

@@ -10,6 +10,7 @@ from ase import Atoms
 
 from atomprint.chemistry.contents import amounts_of
 from atomprint.datasets.failures import Failure
+from atomprint.service.because import because
 from atomprint.service.problems import Problem
 from atomprint.service.reading import Found
 from atomprint.service.shelf import Served
@@ -34,8 +35,20 @@ def chosen(models: Mapping[str, Served], names: Sequence[str] | None) -> list[Se
     return [models[name] for name in dict.fromkeys(names)]
 
 
-def predict(found: Found, served: Served, ticket: Ticket) -> dict[str, Any]:
-    """Return what a model says of structures, in types of JSON; those that it cannot predict have a row too."""
+def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = False) -> dict[str, Any]:
+    """Return what a model says of structures, in types of JSON; those that it cannot predict have a row too.
+
+    Parameters
+    ----------
+    found : Found
+        The structures.
+    served : Served
+        The model.
+    ticket : Ticket
+        Is checked between steps.
+    explain : bool
+        Whether to say which features decided.
+    """
     good = [k for k, item in enumerate(found.items) if _suits(item, served)]
     rows: dict[int, list[dict[str, Any]]] = {}
     card = served.model.card
@@ -69,6 +82,8 @@ def predict(found: Found, served: Served, ticket: Ticket) -> dict[str, Any]:
     listed = []
     for row in (row for k in sorted(rows) for row in rows[k]):
         row["in_words"], row["domain_in_words"] = prediction_in_words(row, about), domain_in_words(row)
+        if explain and row["value"] is not None:
+            row["because"] = because(served.model, served.groups, found.items[row["structure"]], ticket)
         listed.append(row)
     return {"model": served.name, **about, "rows": listed, "failures": sorted(failures, key=lambda f: int(f["row"]))}
 

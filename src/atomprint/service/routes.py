@@ -41,10 +41,16 @@ def prediction_routes(desk: Desk) -> APIRouter:
             served = chosen(models, asked.models)
             found = read_sent(sent, desk.limits, ticket)
             state.models, state.structures = [one.name for one in served], len(found)
+            if asked.explain and len(found) * len(served) > desk.limits.explained:
+                raise Problem(
+                    413,
+                    f"explain is for {desk.limits.explained} predictions, this request asks for "
+                    f"{len(found) * len(served)}",
+                )
             failures = failures_of(found)
             if len(failures) == len(found):
                 raise Problem(422, _why(failures), failures=failures)
-            said = [predict(found, one, ticket) for one in served]
+            said = [predict(found, one, ticket, explain=asked.explain) for one in served]
             if not any(row["value"] is not None for one in said for row in one["rows"]):
                 failures = [*failures, *(failure for one in said for failure in one["failures"])]
                 raise Problem(422, _why(failures), failures=failures)

@@ -95,9 +95,18 @@ def serve(
     OSError
         If it cannot listen there.
     """
-    limits: Limits = app.state.desk.limits
     listening = bound(host, port)
     logs()
+    if announce is not None:
+        shown = f"[{host}]" if ":" in host else host
+        announce(f"http://{shown}:{listening.getsockname()[1]}")
+    with listening:
+        server_of(app).run(sockets=[listening])
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """Return what serves an application on a socket, with an end to its patience."""
+    limits: Limits = app.state.desk.limits
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -112,11 +121,7 @@ def serve(
         timeout_graceful_shutdown=math.ceil(limits.seconds) + 5,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
     )
-    if announce is not None:
-        shown = f"[{host}]" if ":" in host else host
-        announce(f"http://{shown}:{listening.getsockname()[1]}")
-    with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 def logs() -> None:

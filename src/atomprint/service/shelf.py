@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from ase import Atoms
 
+from atomprint.learn.evaluation.feature_groups import Groups
+from atomprint.service.because import groups_of
 from atomprint.util.text import in_words
 from atomprint.workflow.saved.container import MODEL_FILE
 from atomprint.workflow.saved.model import TrainedModel, load_model
@@ -48,6 +51,11 @@ class Served:
     of_structures: bool
     loaded: str
     stamp: tuple[int, ...]
+
+    @cached_property
+    def groups(self) -> dict[str, Groups]:
+        """Groups of its features that a chemist can read."""
+        return groups_of(self.model)
 
 
 def named_paths(given: Sequence[str]) -> dict[str, Path]:
@@ -116,6 +124,7 @@ class Shelf:
         model = load_model(path, trusted=self._trusted)
         model.pipeline = with_n_jobs(model.pipeline, 1)
         made = Served(name, path, model, needs_structures(model.pipeline), _now(), stamp)
+        made.groups  # noqa: B018  # made here, so that nobody has to wait for it
         try_out(made)
         return made
 

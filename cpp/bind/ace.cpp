@@ -44,7 +44,12 @@ void define_basis(nb::module_& m) {
 
 void define_rows(nb::module_& m) {
     nb::class_<AceRows>(m, "AceRows", "Rows of a fit of an atomic cluster expansion, linear in its functions.")
-        .def(nb::init<const AceBasis&>(), nb::arg("basis"))
+        .def(
+            "__init__",
+            [](AceRows* self, const AceBasis& basis, const std::vector<double>& limits) {
+                new (self) AceRows(basis, AceLimit(basis, limits));
+            },
+            nb::arg("basis"), nb::arg("limits") = std::vector<double>{})
         .def_prop_ro("n_columns", &AceRows::n_columns)
         .def(
             "rows",
@@ -64,7 +69,16 @@ void define_rows(nb::module_& m) {
                 nb::gil_scoped_release release;
                 self.sums(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));
             },
-            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"), "Write the energies of these alone.");
+            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"), "Write the energies of these alone.")
+        .def(
+            "densities",
+            [](const AceRows& self, const BatchArrays& batch, const Out<double, nb::ndim<1>>& out, int n_threads) {
+                require(out.shape(0) == batch.n_atoms(), "out must have a number for each atom");
+                nb::gil_scoped_release release;
+                self.densities(batch, n_threads, out.data());
+            },
+            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"),
+            "Write the density of each atom: what limits, by the species of an atom, are of.");
 }
 
 template <class T>

@@ -14,13 +14,14 @@ void define_ace(nb::module_& m, const char* name) {
     nb::class_<AcePotential<T>> potential(m, name, "A sum of invariants of a cluster expansion times weights.");
     potential.def(
         "__init__",
-        [](AcePotential<T>* self, const AceBasis& basis, const In<double, nb::ndim<2>>& weights) {
+        [](AcePotential<T>* self, const AceBasis& basis, const In<double, nb::ndim<2>>& weights,
+           const std::vector<double>& limits) {
             require(weights.shape(0) == static_cast<std::size_t>(basis.species().size()) &&
                         weights.shape(1) == static_cast<std::size_t>(basis.n_functions()),
                     "weights must have shape (n_species, n_functions)");
-            new (self) AcePotential<T>(basis, weights.data());
+            new (self) AcePotential<T>(basis, weights.data(), AceLimit(basis, limits));
         },
-        nb::arg("basis"), nb::arg("weights"));
+        nb::arg("basis"), nb::arg("weights"), nb::arg("limits") = std::vector<double>{});
     define_potential(potential);
 }
 

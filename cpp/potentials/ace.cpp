@@ -59,8 +59,8 @@ AceEnergyForm<T>::AceEnergyForm(const AceBasis& basis, const double* weights) {
 }
 
 template <class T>
-AcePotential<T>::AcePotential(const AceBasis& basis, const double* weights)
-    : basis_(basis), model_(std::make_unique<AceModel<T>>(basis_)) {
+AcePotential<T>::AcePotential(const AceBasis& basis, const double* weights, AceLimit limit)
+    : basis_(basis), model_(std::make_unique<AceModel<T>>(basis_)), limit_(std::move(limit)) {
     for (std::int32_t kind = 0; kind < species().size(); ++kind)
         forms_.emplace_back(basis_, weights + static_cast<std::size_t>(kind) * basis_.n_functions());
 }
@@ -104,6 +104,13 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
         densities[i] = lane.density.data();
         grow(work.scratch, kernels.scratch_size(shape, n_found));
         kernels.expand(shape, around.view(n_groups), work.scratch.data(), densities[i]);
+        lane.factor = limit_.factor(kind, ace_density(shape, n_groups, densities[i]));
+        if (lane.factor.value != 1.0) {
+            for (std::size_t k = 0; k < n_density; ++k)
+                densities[i][k] *= static_cast<T>(lane.factor.value);
+            grow(lane.scaled, n_density);
+            std::copy_n(densities[i], n_density, lane.scaled.data());
+        }
     }
 
     const std::int32_t size = program.size();
@@ -118,6 +125,16 @@ void AcePotential<T>::add(Workspace& work, const KeptPairs& pairs, std::int32_t 
 
     for (int i = 0; i < n; ++i) {
         const typename Workspace::Lane& lane = work.lanes[i];
+        if (lane.factor.value != 1.0) { // the adjoint of what was scaled, and of the factor, which depends on R_1
+            const T value = static_cast<T>(lane.factor.value);
+            T along{};
+            for (std::size_t k = 0; k < n_density; ++k) {
+                along += densities[i][k] * lane.scaled[k];
+                densities[i][k] *= value;
+            }
+            for (std::int32_t g = 0; g < n_groups; ++g)
+                densities[i][g * shape.n_pad] += static_cast<T>(lane.factor.slope) / value * along;
+        }
         for (auto& numbers : work.gradient)
             grow(numbers, lane.found.n + ace_slack);
         double* const gradient[3] = {work.gradient[0].data(), work.gradient[1].data(), work.gradient[2].data()};

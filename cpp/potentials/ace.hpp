@@ -9,6 +9,7 @@
 
 #include "core/aligned.hpp"
 #include "local/ace_neighbours.hpp"
+#include "potentials/ace_limit.hpp"
 #include "potentials/evaluate.hpp"
 
 namespace atomprint {
@@ -31,7 +32,7 @@ template <class T>
 class AcePotential {
 public:
     // Weights (n_species, n_functions), by the species of the centre, in eV.
-    AcePotential(const AceBasis& basis, const double* weights);
+    AcePotential(const AceBasis& basis, const double* weights, AceLimit limit);
 
     static constexpr std::int64_t group = ace_lanes<T>;
     struct Workspace;
@@ -44,6 +45,7 @@ private:
     AceBasis basis_;
     std::unique_ptr<AceModel<T>> model_;
     std::vector<AceEnergyForm<T>> forms_; // by the kind of the centre
+    AceLimit limit_;
 };
 
 template <class T>
@@ -52,6 +54,8 @@ struct AcePotential<T>::Workspace {
         AtomNeighbours found;
         AceAround<T> around;
         AlignedVector<T> density;
+        AlignedVector<T> scaled; // the density, where it is beyond the limit
+        AceLimit::Factor factor;
     };
     Lane lanes[ace_lanes<T>];
     AceGroups<T> groups; // of the structure

@@ -24,10 +24,12 @@ struct AceRows::Workspace {
     AceGroups<double> groups;
     AlignedVector<double> scratch, densities, x, values;
     double* density[lanes];
+    double rho[lanes];
+    AceLimit::Factor factor[lanes];
     // For derivatives, of one centre.
     std::vector<std::int32_t> atoms, place, place_of_neighbour;
     std::vector<double*> rows;
-    AlignedVector<double> slot_values, slopes, columns, weight, own;
+    AlignedVector<double> slot_values, slopes, columns, weight, own, of_density;
 };
 
 struct AceRows::Hooks {
@@ -48,9 +50,9 @@ struct AceRows::Hooks {
         grow(work.values, static_cast<std::size_t>(rows.basis_.n_functions()) * lanes);
     }
 
-    // X and all functions of some centres.
+    // The densities of some centres.
     template <class SiteOf>
-    void evaluate(Workspace& work, std::int64_t first, std::int32_t used, const SiteOf& site) const {
+    void expand(Workspace& work, std::int64_t first, std::int32_t used, const SiteOf& site) const {
         const auto& kernel = ace_kernels<double>();
         const AceModel<double>& model = rows.model_;
         for (std::int32_t lane = 0; lane < used; ++lane) {
@@ -59,6 +61,19 @@ struct AceRows::Hooks {
             const AceNeighbours<double> view = around.view(work.groups.size());
             grow(work.scratch, kernel.scratch_size(model.shape(), view.n));
             kernel.expand(model.shape(), view, work.scratch.data(), work.density[lane]);
+            work.rho[lane] = ace_density(model.shape(), view.n_groups, work.density[lane]);
+        }
+    }
+
+    // X and all functions of some centres that are expanded.
+    void evaluate(Workspace& work, std::int32_t used, const std::int32_t* kinds) const {
+        const auto& kernel = ace_kernels<double>();
+        const AceModel<double>& model = rows.model_;
+        const auto n = static_cast<std::size_t>(work.groups.size() * model.shape().n_pad * model.shape().n_lm());
+        for (std::int32_t lane = 0; lane < used; ++lane) {
+            work.factor[lane] = rows.limit_.factor(kinds[lane], work.rho[lane]);
+            for (std::size_t k = 0; work.factor[lane].value != 1.0 && k < n; ++k)
+                work.density[lane][k] *= work.factor[lane].value;
         }
         kernel.pack(model.shape(), work.groups.channels(), work.groups.size(), work.density, used, work.x.data());
         kernel.products(model.program(), work.x.data());
@@ -104,6 +119,30 @@ struct AceRows::Hooks {
         return distinct;
     }
 
+    // Derivatives of densities that are scaled, factor A: factor dA + A slope drho.
+    void limit_columns(Workspace& work, std::int32_t lane, bool distinct, std::size_t n_columns,
+                       std::size_t slope_stride) const {
+        const AceAround<double>& around = work.around[lane];
+        const auto [value, slope] = work.factor[lane];
+        std::fill_n(work.weight.begin(), around.n, 1.0);
+        std::copy_n(work.weight.begin(), around.n + ace_slack, work.own.begin());
+        for (std::size_t k = 0; !distinct && k < around.n; ++k)
+            if (work.place_of_neighbour[k] < 0)
+                work.own[k] = 0.0;
+        grow(work.of_density, n_columns + lanes);
+        ace_kernels<double>().columns({static_cast<std::int32_t>(around.n),
+                                       static_cast<std::int32_t>(work.atoms.size()),
+                                       distinct ? nullptr : work.place_of_neighbour.data(), work.weight.data(),
+                                       work.own.data(), around.x.data(), around.y.data(), around.z.data(), n_columns},
+                                      work.slopes.data(), slope_stride, 1, work.of_density.data());
+        for (std::size_t a = 0; a < static_cast<std::size_t>(rows.model_.program().n_a); ++a) {
+            double* const to = work.columns.data() + a * n_columns;
+            const double along = slope / value * work.x[(1 + a) * lanes + static_cast<std::size_t>(lane)];
+            for (std::size_t k = 0; k < n_columns; ++k)
+                to[k] = value * to[k] + along * work.of_density[k];
+        }
+    }
+
     // Add the derivatives of the functions of the centre in a lane to the rows of the structure from `own_rows` on.
     void add_derivatives(Workspace& work, std::int32_t lane, const Site& at, std::size_t n_atoms, double* own_rows,
                          std::size_t stride) const {
@@ -139,6 +178,8 @@ struct AceRows::Hooks {
                            work.slopes.data(), slope_stride, static_cast<std::int32_t>(n_rows),
                            work.columns.data() + static_cast<std::size_t>(c) * n_rows * n_columns);
         }
+        if (work.factor[lane].value != 1.0)
+            limit_columns(work, lane, distinct, n_columns, slope_stride);
 
         work.rows.assign(n_columns, nullptr);
         double* const forces = own_rows + stride;
@@ -158,17 +199,33 @@ struct AceRows::Hooks {
     }
 };
 
-AceRows::AceRows(const AceBasis& basis) : basis_(basis), model_(basis_), gradients_(basis_) {}
+AceRows::AceRows(const AceBasis& basis, AceLimit limit)
+    : basis_(basis), model_(basis_), gradients_(basis_), limit_(std::move(limit)) {}
+
+// Calls of_block(hooks, memory, run, site, first, used) for blocks of centres, whose densities are there.
+template <class OfBlock>
+void AceRows::for_blocks_of_centres(const Batch& batch, int n_threads, const OfBlock& of_block) const {
+    const AllAtoms centres(batch);
+    const Kinds kinds = basis_.species().by_structure(batch);
+    const Environments in{batch, centres, kinds, 0, batch.n_structures};
+    const Hooks hooks{*this};
+    local::for_runs(
+        hooks, in, 1, 1, n_threads,
+        [&](const CentreRun& run, auto& memory, const auto& site) {
+            for (std::int64_t first = run.begin; first < run.end; first += lanes) {
+                const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(lanes, run.end - first));
+                hooks.expand(memory.work, first, used, site);
+                of_block(hooks, memory.work, run, site, first, used, kinds.of_atom.data() + first);
+            }
+        },
+        [](std::size_t, auto&) {});
+}
 
 // Calls of_block(hooks, memory, site, first, used, its rows) for blocks of centres, whose functions are evaluated and
 // whose energies are added.
 template <class OfBlock>
 void AceRows::for_blocks(const Batch& batch, int n_threads, double* out, std::size_t stride, bool all,
                          const OfBlock& of_block) const {
-    const AllAtoms centres(batch);
-    const Kinds kinds = basis_.species().by_structure(batch);
-    const Environments in{batch, centres, kinds, 0, batch.n_structures};
-    const Hooks hooks{*this};
     const auto rows_of = [&](std::size_t s) {
         return out + (all ? 7 * s + 3 * static_cast<std::size_t>(batch.offsets[s]) : s) * stride;
     };
@@ -177,18 +234,20 @@ void AceRows::for_blocks(const Batch& batch, int n_threads, double* out, std::si
         for (std::size_t row = 0; row < (all && empty ? 7 : 1); ++row)
             std::fill_n(rows_of(s) + row * stride, n_columns(), 0.0);
     }
-    local::for_runs(
-        hooks, in, 1, 1, n_threads,
-        [&](const CentreRun& run, auto& memory, const auto& site) {
-            double* const own_rows = rows_of(run.structure);
-            for (std::int64_t first = run.begin; first < run.end; first += lanes) {
-                const auto used = static_cast<std::int32_t>(std::min<std::int64_t>(lanes, run.end - first));
-                hooks.evaluate(memory.work, first, used, site);
-                hooks.add_energies(memory.work, used, kinds.of_atom.data() + first, own_rows);
-                of_block(hooks, memory.work, run, site, first, used, own_rows);
-            }
-        },
-        [](std::size_t, auto&) {});
+    for_blocks_of_centres(batch, n_threads,
+                          [&](const Hooks& hooks, Workspace& work, const CentreRun& run, const auto& site,
+                              std::int64_t first, std::int32_t used, const std::int32_t* kinds) {
+                              double* const own_rows = rows_of(run.structure);
+                              hooks.evaluate(work, used, kinds);
+                              hooks.add_energies(work, used, kinds, own_rows);
+                              of_block(hooks, work, run, site, first, used, own_rows);
+                          });
+}
+
+void AceRows::densities(const Batch& batch, int n_threads, double* out) const {
+    for_blocks_of_centres(batch, n_threads,
+                          [&](const Hooks&, const Workspace& work, const CentreRun&, const auto&, std::int64_t first,
+                              std::int32_t used, const std::int32_t*) { std::copy_n(work.rho, used, out + first); });
 }
 
 void AceRows::sums(const Batch& batch, int n_threads, double* out, std::size_t stride) const {

@@ -167,7 +167,7 @@ class AceBasis:
 class AceRows:
     """Rows of a fit of an atomic cluster expansion, linear in its functions."""
 
-    def __init__(self, basis: AceBasis) -> None: ...
+    def __init__(self, basis: AceBasis, limits: Sequence[float] = []) -> None: ...
 
     @property
     def n_columns(self) -> int: ...
@@ -179,6 +179,11 @@ class AceRows:
 
     def sums(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')], n_threads: int) -> None:
         """Write the energies of these alone."""
+
+    def densities(self, batch: Batch, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
+        """
+        Write the density of each atom: what limits, by the species of an atom, are of.
+        """
 
 class Ace64:
     """Immutable calculator of an atomic cluster expansion."""
@@ -579,7 +584,7 @@ class PairTable:
 class AcePotential64:
     """A sum of invariants of a cluster expansion times weights."""
 
-    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None: ...
+    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], limits: Sequence[float] = []) -> None: ...
 
     @property
     def cutoff(self) -> float: ...
@@ -598,7 +603,7 @@ class AcePotential64:
 class AcePotential32:
     """A sum of invariants of a cluster expansion times weights."""
 
-    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None: ...
+    def __init__(self, basis: AceBasis, weights: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], limits: Sequence[float] = []) -> None: ...
 
     @property
     def cutoff(self) -> float: ...

@@ -12,6 +12,7 @@ from atomprint import _core
 from atomprint.descriptors import SOAP
 from atomprint.potentials.terms.compiled import CompiledPredictor
 from atomprint.potentials.terms.pair_table import PairTable
+from atomprint.potentials.terms.term import VOIGT
 from atomprint.structures import as_batch
 from atomprint.testing import instruction_set, instruction_sets
 
@@ -47,6 +48,44 @@ def test_it_is_the_weighted_sum_of_features(name, dtype, isa):
     for value, exact in zip(got, wanted, strict=True):
         np.testing.assert_allclose(value, exact, rtol=0, atol=ERRORS[dtype] * abs(exact).max())
         assert abs(exact).max() > 0.1
+
+
+def test_functions_stop_growing_beyond_limits_of_the_density():
+    core, basis, _ = ace("mixed")
+    atoms = structures()
+    batch = as_batch([*atoms, *(bulk("SiC", "zincblende", a=a) for a in (3.4, 2.4, 1.9))], periodic=None)
+    densities = np.empty(len(batch.numbers))
+    _core.AceRows(core).densities(batch.core(), densities, 1)
+    limits = [float(np.quantile(densities[batch.numbers == z], 0.5)) for z in NUMBERS]
+    own = weights(basis)
+    free, limited = (
+        CompiledPredictor(_core.AcePotential64(core, own, given), tuple(NUMBERS)) for given in ([], limits)
+    )
+    found, without = limited.evaluate(batch), free.evaluate(batch)
+    below = densities <= np.array(limits)[np.searchsorted(NUMBERS, batch.numbers)]
+    assert 0 < below.sum() < len(below)
+    np.testing.assert_array_equal(found[0][below], without[0][below])
+    assert (found[0] != without[0])[~below].all()
+    dense = slice(batch.offsets[-2], batch.offsets[-1])
+    assert abs(found[0][dense]).max() < 0.05 * abs(without[0][dense]).max()
+    # Rows are of the same functions, and derivatives are those of energies.
+    rows = np.empty((int((7 + 3 * batch.n_atoms).sum()), 2 * basis.n_functions))
+    _core.AceRows(core, limits).rows(batch.core(), rows, 1)
+    start = 0
+    for s, (first, last) in enumerate(pairwise(batch.offsets)):
+        got, start = rows[start : start + 7 + 3 * (last - first)] @ own.ravel(), start + 7 + 3 * (last - first)
+        strain = [found[2][s][place] for place in VOIGT]
+        wanted = np.concatenate([[found[0][first:last].sum()], -found[1][first:last].ravel(), strain])
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * max(1, abs(wanted).max()))
+    step, move = 1e-5, np.random.default_rng(1).normal(size=batch.positions.shape)
+    ends = [limited.evaluate(batch.moved(batch.positions + k * step * move, batch.cells))[0] for k in (-2, -1, 1, 2)]
+    slopes = np.add.reduceat((ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * step), batch.offsets[:-1])
+    wanted = np.add.reduceat((found[1] * move).sum(axis=1), batch.offsets[:-1])
+    np.testing.assert_allclose(slopes, wanted, rtol=1e-7, atol=1e-7 * abs(wanted).max())
+    with pytest.raises(ValueError, match="limits must be none, or one of each species"):
+        _core.AceRows(core, [1.0])
+    with pytest.raises(ValueError, match="limits must be positive"):
+        _core.AcePotential64(core, own, [1.0, 0.0])
 
 
 def test_no_result_depends_on_threads_or_on_other_structures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
 from typing import Any, Self
@@ -31,6 +32,7 @@ SIZES = {"small": 400, "medium": 1500, "large": 3000}
 _MOST_SHARES = 6
 _N_MAX, _L_MAX = 10, 4
 
+_ROOM = 1.05  # of the largest density around an atom in the data, to its limit
 _NEIGHBOURS = 30  # within the cutoff, on average
 
 _PLAIN = {"pooling": None, "centers": None, "sparse": False}
@@ -41,6 +43,10 @@ class LinearACE(Potential):
     """A potential that is linear in the invariants of the atomic cluster expansion, up to five-body terms.
 
     Each species has weights of its own. It is fitted in seconds, and takes a few µs for an atom.
+
+    Functions grow with up to the fourth power of how many neighbours an atom has, and data say nothing about more than
+    in any of them. So, with ``repulsion``, all densities A of an atom are scaled by one smooth factor where the sum of
+    R_1(r) over its neighbours is above 1.05 times the largest in the data, such that it is at most 1.5 times that.
 
     Parameters
     ----------
@@ -154,7 +160,17 @@ class ClusterExpansion:
             for (a, b), (start, stop) in training.inner.items()
             if a <= b
         }
-        return PreparedExpansion(ACE(**{**given, "species": list(species), "inner": inner or None}), self.dtype)
+        ace = ACE(**{**given, "species": list(species), "inner": inner or None})
+        return PreparedExpansion(ace, self.dtype, _limits(ace, training) if training.inner else ())
+
+
+def _limits(ace: ACE, training: Training) -> tuple[float, ...]:
+    """Return a little more than the largest density around an atom of each species in the training data."""
+    batch = training.structures
+    densities = np.empty(len(batch.numbers))
+    _core.AceRows(ace._core_basis()).densities(batch.core(), densities, training.n_jobs)
+    own = (densities[batch.numbers == z].max(initial=0.0) for z in training.species)
+    return tuple(_ROOM * largest if largest > 0 else np.inf for largest in map(float, own))
 
 
 @public("PreparedExpansion", version=1)
@@ -167,12 +183,15 @@ class PreparedExpansion:
         The functions, with species.
     dtype : str
         Precision of predictions.
+    limits : sequence of float
+        Of the density around atoms of each species, as the compiled core has it: beyond, functions stop growing. None
+        for no limits.
     """
 
     prior_factor: FloatArray | None = None
 
-    def __init__(self, ace: ACE, dtype: str = "float64") -> None:
-        self.ace, self.dtype = ace, dtype
+    def __init__(self, ace: ACE, dtype: str = "float64", limits: Sequence[float] = ()) -> None:
+        self.ace, self.dtype, self.limits = ace, dtype, tuple(limits)
         self.species: tuple[int, ...] = ace._species()
         basis = ace.basis()
         self.degrees = np.tile(basis.degree, len(self.species))
@@ -181,7 +200,7 @@ class PreparedExpansion:
 
     @cached_property
     def _rows(self) -> Any:
-        return _core.AceRows(self.ace._core_basis())
+        return _core.AceRows(self.ace._core_basis(), self.limits)
 
     def rows(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write what the functions contribute to energies, forces and strain derivatives."""
@@ -197,18 +216,18 @@ class PreparedExpansion:
         """Return the part of the energy that has these coefficients."""
         kind = _core.AcePotential64 if self.dtype == "float64" else _core.AcePotential32
         weights = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(len(self.species), -1)
-        return CompiledPredictor(kind(self.ace._core_basis(), weights), self.species)
+        return CompiledPredictor(kind(self.ace._core_basis(), weights, self.limits), self.species)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_rows"}
 
     def state(self) -> State:
         """Return the functions."""
-        return {"ace": self.ace, "dtype": self.dtype}
+        return {"ace": self.ace, "dtype": self.dtype, "limits": np.array(self.limits)}
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """Return the term with this state."""
         if not isinstance(state["ace"], ACE) or state["dtype"] not in ("float64", "float32"):
             raise ValueError(f"ace must be an ACE, got {type(state['ace']).__name__}")
-        return cls(state["ace"], state["dtype"])
+        return cls(state["ace"], state["dtype"], [float(limit) for limit in state["limits"]])

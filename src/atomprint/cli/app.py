@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import atomprint
-from atomprint.cli import benchmark, data, demo, duplicates, features, models, potential, serve, store, train
+from atomprint.cli import benchmark, data, demo, duplicates, features, models, potential, search, serve, store, train
 
 app = typer.Typer(
     help="From atomic structures to descriptors, and from descriptors to tested models.",
@@ -48,6 +48,7 @@ app.command("info")(models.info)
 app.command("benchmark")(benchmark.benchmark)
 app.command("featurize")(features.featurize)
 app.command("duplicates")(duplicates.duplicates)
+app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(potential.app, name="potential")

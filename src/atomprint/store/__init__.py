@@ -6,8 +6,11 @@ from atomprint.util.door import door
 
 if TYPE_CHECKING:
     from atomprint.store.build import Built, TooManyFailuresError, build_store
-    from atomprint.store.feature_store import FeatureStore, StoreBlock, StoreInfo
+    from atomprint.store.explain import Explanation
+    from atomprint.store.feature_store import FeatureStore
+    from atomprint.store.opened import StoreBlock, StoreInfo
     from atomprint.store.plan import Plan
+    from atomprint.store.search import Hits
     from atomprint.store.where import Condition
 
 __getattr__, __dir__ = door(__name__)
@@ -15,7 +18,9 @@ __getattr__, __dir__ = door(__name__)
 __all__ = [
     "Built",
     "Condition",
+    "Explanation",
     "FeatureStore",
+    "Hits",
     "Plan",
     "StoreBlock",
     "StoreInfo",

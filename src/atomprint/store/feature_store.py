@@ -1,65 +1,26 @@
-"""A store that is open: its rows by number, without any more of it in memory than is asked for."""
+"""A store that is open, with what looks at its rows together: those nearest to a structure, diverse ones, a map."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.store.describe import RESERVED, STRUCTURE, batch_of
-from atomprint.store.plan import Plan
-from atomprint.store.shard import Shard, shards_of
-from atomprint.store.where import ELEMENTS, Condition
-from atomprint.structures import Batch
-from atomprint.util.extras import require
+from atomprint.store.opened import OpenStore
+from atomprint.store.search import Searcher, asked_about
 from atomprint.util.progress import Progress, silent
-from atomprint.util.types import PathOrStr
-from atomprint.util.validation import check_integer, meant
+from atomprint.util.types import Indices
+from atomprint.util.validation import check_integer
 
-Rows = slice | range | Sequence[int] | npt.NDArray[Any] | None
-"""Numbers of rows, in any order; None is all of them."""
+Where = str | npt.ArrayLike | None
+"""A condition, see :meth:`FeatureStore.where`, or the numbers of rows or a mask of them; None is all rows."""
 
-
-@dataclass(frozen=True)
-class StoreInfo:
-    """What a store holds.
-
-    Parameters
-    ----------
-    plan : Plan
-        Descriptor, parameters, species, names of features.
-    n_rows, n_failed, n_shards, n_bytes : int
-        How many rows could be described, and could not be; shards; bytes on the disk.
-    sources : mapping of str to (int, int)
-        Rows that could be described, and that could not be, by files.
-    targets : tuple of str
-        What is known of structures.
-    failures : mapping of str to int
-        Rows that could not be described, by what failed and why, the most frequent first.
-    damaged : mapping of str to str
-        Shards that cannot be read, and why. Whether others are what was written is for :meth:`FeatureStore.verify`.
-    """
-
-    plan: Plan
-    n_rows: int
-    n_failed: int
-    n_shards: int
-    n_bytes: int
-    sources: dict[str, tuple[int, int]]
-    targets: tuple[str, ...]
-    failures: dict[str, int]
-    damaged: dict[str, str]
+_CONDITIONS = 32  # that are remembered
 
 
-class FeatureStore:
+class FeatureStore(OpenStore):
     """Structures, their features and what is known of them, in a folder that :func:`build_store` has made.
 
     Rows are numbered in the order of the names of their files, and in these as they come; those that could not be
@@ -78,362 +39,76 @@ class FeatureStore:
     (2, 1624)
     """
 
-    def __init__(self, folder: Path, plan: Plan, shards: Sequence[Shard], damaged: dict[str, str]) -> None:
-        self.folder, self.plan, self.damaged = folder, plan, damaged
-        self._all = tuple(shards)
-        self.shards = tuple(shard for shard in shards if shard.n_rows)
-        self.offsets = np.cumsum([0, *(shard.n_rows for shard in self.shards)])
-        self._features: dict[int, Any] = {}
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        where: Where = None,
+        scaling: str | None = None,
+        progress: Progress = silent,
+    ) -> Any:
+        """Return the rows that are most like a structure.
 
-    @classmethod
-    def open(cls, path: PathOrStr) -> FeatureStore:
-        """Return a store, as it is now.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
-        ValueError
-            If ``store.json`` is damaged. Shards that cannot be read are left out, and listed in ``damaged``.
-        """
-        folder = Path(path)
-        plan = Plan.read(folder)
-        return cls(folder, plan, *shards_of(folder))
-
-    def __len__(self) -> int:
-        return int(self.offsets[-1])
-
-    def __repr__(self) -> str:
-        size = f"{len(self):,} rows, {self.n_features:,} features"
-        return f"FeatureStore({str(self.folder)!r}: {size}, {self.plan.descriptor})"
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        return len(self.plan.names)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the features."""
-        return self.plan.names
-
-    @cached_property
-    def ids(self) -> npt.NDArray[np.object_]:
-        """Name of each row, shape (n_rows,)."""
-        return np.asarray(self.table(["id"]).column("id").to_numpy(zero_copy_only=False), dtype=object)
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """Names of all columns of :meth:`table`, but for those of the structures themselves."""
-        found = dict.fromkeys(name for shard in self.shards for name in shard.table([], failed=True).schema.names)
-        for shard in self.shards:
-            found |= dict.fromkeys(_column_names(shard))
-        fixed = ("failure", "reason", *STRUCTURE)
-        return (*(name for name in found if name not in fixed), "source", "key")
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Names of what is known of structures."""
-        return tuple(name for name in self.columns if name not in RESERVED)
-
-    def table(self, columns: Sequence[str] | None = None, rows: Rows = None) -> Any:
-        """Return what is known of rows, as a ``pyarrow.Table``.
+        Rows are compared by 128 principal components, which are kept beside the shards and made anew or extended when
+        the store has changed; those that may be nearest are then compared by all features, at least fifty.
 
         Parameters
         ----------
-        columns : sequence of str, optional
-            Of ``"id"``, ``"formula"`` (reduced), ``"n_atoms"``, ``"source"`` (name of the file), ``"place"`` (number of
-            the row there), ``"line"``, ``"content"`` (digest of the structure), ``"key"`` (of structure, parameters and
-            version) and the targets. Default: all. A column that a file does not have is null for its rows.
-        rows : sequence of int, optional
-            Which rows. Default: all.
-
-        Raises
-        ------
-        ValueError
-            If there is no such column.
-        """
-        pa = require("pyarrow", "data", "a store")
-        wanted = list(self.columns if columns is None else columns)
-        found = []
-        for shard, picked in self._parts(rows):
-            table = shard.table([name for name in wanted if name != "key"] + ["content"] * ("key" in wanted))
-            if "source" in wanted:
-                table = table.append_column("source", pa.array([shard.source] * table.num_rows, pa.string()))
-            if "key" in wanted:
-                keys = [self._key(content) for content in table.column("content").to_pylist()]
-                table = table.append_column("key", pa.array(keys, pa.string()))
-            found.append(table if picked is None else table.take(pa.array(picked)))
-        if not found:
-            found = [pa.table({name: pa.array([], pa.string() if name == "id" else pa.null()) for name in wanted})]
-        table = pa.concat_tables(found, promote_options="permissive")
-        for name in wanted:
-            if name not in table.column_names:
-                if name not in self.columns:
-                    raise ValueError(f"columns must be of {', '.join(self.columns)}, got {name!r}")
-                table = table.append_column(name, pa.nulls(table.num_rows))
-        return self._in_order(table.select(wanted), rows)
-
-    def features(self, rows: Rows = None) -> Any:
-        """Return the features of rows, read from the disk when they are used.
-
-        Parameters
-        ----------
-        rows : sequence of int, slice or None
-            Which rows. Those of one shard in a row are a view of the file.
-
-        Returns
-        -------
-        ndarray or csr_array, shape (n_rows, n_features)
-            A copy where several shards are joined: :meth:`blocks` needs no more memory than a shard.
-        """
-        parts = []
-        for at, picked in self._numbered_parts(rows):
-            values = self._shard_features(at)
-            parts.append(values if picked is None else values[_as_slice(picked)])
-        if len(parts) == 1:
-            found = parts[0]
-        elif self.plan.sparse:
-            from scipy.sparse import csr_array, vstack
-
-            empty = csr_array((0, self.n_features), dtype=self.plan.dtype)
-            found = csr_array(vstack([*parts, empty], format="csr"))
-        else:
-            found = np.concatenate([np.empty((0, self.n_features), dtype=self.plan.dtype), *parts])
-        back = self._back(rows)
-        return found if back is None else found[back]
-
-    def structures(self, rows: Rows = None) -> Batch:
-        """Return the structures of rows, as they were described.
-
-        Raises
-        ------
-        ValueError
-            If the store is of formulas.
-        """
-        if self.plan.inputs != "structures":
-            raise ValueError(f"{str(self.folder)!r} is a store of formulas, and has no structures")
-        return batch_of(self._structure_table(rows))
-
-    def blocks(self, size: int | None = None) -> Iterator[StoreBlock]:
-        """Yield all rows, some at a time.
-
-        Parameters
-        ----------
-        size : int, optional
-            How many at a time, at most. Default: a shard.
-        """
-        if size is not None:
-            check_integer("size", size, 1)
-        for first, last in pairwise(self.offsets.tolist()):
-            for start in range(first, last, size or last - first):
-                yield StoreBlock(self, range(start, min(last, start + (size or last - first))))
-
-    def where(self, condition: str) -> npt.NDArray[np.intp]:
-        """Return the numbers of the rows that a condition holds for, such as ``"gap > 1 and 'O' in elements"``.
-
-        Names are those of columns, and ``elements``; there are comparisons, ``and``, ``or``, ``not``, ``in`` and
-        brackets. What is not known fulfils no condition.
-
-        Raises
-        ------
-        ValueError
-            If there is no such column, or the condition cannot be read.
-        """
-        asked = Condition.read(condition)
-        known = (*self.columns, ELEMENTS)
-        for name in asked.names:
-            if name not in known:
-                raise ValueError(
-                    f"condition {condition!r}: there is no {name!r}, but {', '.join(known)}{meant(name, known)}"
-                )
-        wanted = list(dict.fromkeys("formula" if name == ELEMENTS else name for name in asked.names))
-        found = [np.zeros(0, dtype=np.intp)]
-        for block in self.blocks():
-            table = block.table(wanted or ["id"])
-            columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in wanted}
-            found.append(block.rows.start + np.flatnonzero(asked.of(columns, len(block))))
-        return np.concatenate(found)
-
-    def failures(self) -> Any:
-        """Return the rows that could not be described, as a ``pyarrow.Table``: id, source, place and reason."""
-        pa = require("pyarrow", "data", "a store")
-        wanted = ("id", "place", "line", "failure", "reason")
-        tables = []
-        for shard in self._all:
-            if shard.n_failed:
-                table = shard.table(wanted, failed=True)
-                tables.append(table.append_column("source", pa.array([shard.source] * table.num_rows, pa.string())))
-        if not tables:
-            return pa.table({name: pa.array([], pa.string()) for name in (*wanted, "source")})
-        return pa.concat_tables(tables, promote_options="permissive")
-
-    def verify(self) -> dict[str, str]:
-        """Return the shards that are damaged, and what is wrong with each; building the store again mends them."""
-        found = dict(self.damaged)
-        for shard in self._all:
-            if (wrong := shard.damage()) is not None:
-                found[shard.name] = wrong
-        return found
-
-    def export(self, path: PathOrStr, *, where: str | None = None, progress: Progress = silent) -> int:
-        """Write features, and what is known of structures, to a file that other programs read.
-
-        Parameters
-        ----------
-        path : path
-            ``.parquet``, ``.csv`` and ``.csv.gz`` have a row for each structure, with its id, formula, targets and then
-            its features; ``.npz`` has the arrays ``features`` and ``names``, and one for each column; so has ``.zarr``
-            (needs zarr). It gets its name when it is complete.
-        where : str, optional
-            Only rows that a condition holds for, see :meth:`where`.
+        query : structure, int, ndarray, or sequence of these
+            A structure of any kind that descriptors take, or a file with one; a formula for a store of formulas; the
+            number of a row, which is then not found itself; features, float, of shape (n_features,). Or several of one
+            kind: structures, numbers, or features of shape (n_queries, n_features).
+        k : int
+            How many rows to find; fewer where fewer fulfil the condition.
+        where : str or array, optional
+            Rows that may be found: a condition, such as ``"gap > 1 and 'O' in elements and n_atoms < 20"``
+            (:meth:`where`), their numbers, or a mask.
+        scaling : {"unit", "standard", "none"}, optional
+            How features are scaled before their Euclidean distance is taken: rows to unit length, which is the distance
+            of the cosine kernel; columns by their standard deviation, for features of different units; or not at all.
+            Default: ``"standard"`` for descriptors of compositions, ``NeighbourStatistics`` and descriptors of others,
+            else ``"unit"``.
         progress : Progress
-            Told the number of rows that are written.
+            Told how much of an index is made, where there is none.
 
         Returns
         -------
-        int
-            Number of rows.
+        Hits, or list of Hits for several queries
 
         Raises
         ------
-        ValueError
-            If the file has another ending, or a table of so many columns would be of no use.
-        ImportError
-            If a package is missing.
+        ValueError, TypeError
+            If the query cannot be described, such as one with an element that the store does not know, or the condition
+            cannot be read.
         """
-        from atomprint.store.export import export
+        searcher = self.searcher(scaling, progress)
+        k = check_integer("k", k, 1)
+        among = None if where is None else self._among(where)
+        asked = asked_about(searcher, query)
+        found = searcher.nearest(asked, k, among)
+        return found[0] if asked.single else found
 
-        return export(self, path, where=where, progress=progress)
+    @cached_property
+    def _searchers(self) -> dict[str | None, Searcher]:
+        return {}
 
-    @property
-    def info(self) -> StoreInfo:
-        """What the store holds."""
-        sources: dict[str, tuple[int, int]] = {}
-        failures: Counter[str] = Counter()
-        n_bytes = 0
-        for shard in self._all:
-            rows, failed = sources.get(shard.source, (0, 0))
-            sources[shard.source] = rows + shard.n_rows, failed + shard.n_failed
-            failures.update(shard.failures)
-            n_bytes += sum(path.stat().st_size for path in shard.folder.iterdir())
-        return StoreInfo(
-            self.plan,
-            len(self),
-            sum(shard.n_failed for shard in self._all),
-            len(self._all),
-            n_bytes,
-            sources,
-            self.targets,
-            dict(failures.most_common()),
-            self.damaged,
-        )
+    @cached_property
+    def _conditions(self) -> dict[str, Indices]:
+        return {}
 
-    def _key(self, content: bytes) -> str:
-        return hashlib.blake2b(content + bytes.fromhex(self.plan.digest), digest_size=16).hexdigest()
+    def searcher(self, scaling: str | None = None, progress: Progress = silent) -> Searcher:
+        """Return what searches the store, with its index; it is kept for as long as the store is open."""
+        if scaling not in self._searchers:
+            self._searchers[scaling] = Searcher(self, scaling, progress)
+        return self._searchers[scaling]
 
-    def _shard_features(self, at: int) -> Any:
-        if at not in self._features:
-            self._features[at] = self.shards[at].features()
-        return self._features[at]
-
-    def _structure_table(self, rows: Rows) -> Any:
-        pa = require("pyarrow", "data", "a store")
-        found = []
-        for shard, picked in self._parts(rows):
-            table = shard.table(STRUCTURE)
-            found.append(table if picked is None else table.take(pa.array(picked)))
-        if not found:
-            raise ValueError("rows must name at least one row, got none")
-        return self._in_order(pa.concat_tables(found), rows)
-
-    def _parts(self, rows: Rows) -> Iterator[tuple[Shard, npt.NDArray[np.intp] | None]]:
-        for at, picked in self._numbered_parts(rows):
-            yield self.shards[at], picked
-
-    def _numbered_parts(self, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.intp] | None]]:
-        """Yield the shards that rows are in, and which of theirs, ascending; None for all of a shard."""
-        if rows is None:
-            for at in range(len(self.shards)):
-                yield at, None
-            return
-        chosen = np.unique(self._numbers(rows))
-        owner = np.searchsorted(self.offsets, chosen, side="right") - 1
-        for at in np.unique(owner).tolist():
-            own = chosen[owner == at] - self.offsets[at]
-            yield at, None if len(own) == self.shards[at].n_rows else own
-
-    def _numbers(self, rows: Rows) -> npt.NDArray[np.intp]:
-        if isinstance(rows, slice):
-            return np.arange(len(self))[rows]
-        chosen = np.asarray(rows)
-        if chosen.dtype == np.bool_ and chosen.shape == (len(self),):
-            return np.flatnonzero(chosen)
-        if chosen.size == 0:
-            return np.zeros(0, dtype=np.intp)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise TypeError(f"rows must be integers, got an array of {chosen.dtype} with shape {chosen.shape}")
-        outside = (chosen < -len(self)) | (chosen >= len(self))
-        if outside.any():
-            raise IndexError(f"row must be in {-len(self)}..{len(self) - 1}, got {chosen[outside][0]}")
-        return np.where(chosen < 0, chosen + len(self), chosen).astype(np.intp)
-
-    def _back(self, rows: Rows) -> npt.NDArray[np.intp] | None:
-        """Return where each of the rows is among them without repetition, ascending; None if that is their order."""
-        if rows is None:
-            return None
-        chosen = self._numbers(rows)
-        unique, back = np.unique(chosen, return_inverse=True)
-        return None if len(unique) == len(chosen) and (back == np.arange(len(chosen))).all() else back
-
-    def _in_order(self, table: Any, rows: Rows) -> Any:
-        back = self._back(rows)
-        return table if back is None else table.take(back)
-
-
-@dataclass(frozen=True)
-class StoreBlock:
-    """Some rows of a store, one after the other.
-
-    Parameters
-    ----------
-    store : FeatureStore
-        The store.
-    rows : range
-        Their numbers.
-    """
-
-    store: FeatureStore
-    rows: range
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def features(self) -> Any:
-        """Their features, a view of the file, shape (n_rows, n_features)."""
-        return self.store.features(self.rows)
-
-    @property
-    def structures(self) -> Batch:
-        """Their structures."""
-        return self.store.structures(self.rows)
-
-    def table(self, columns: Sequence[str] | None = None) -> Any:
-        """Return what is known of them; see :meth:`FeatureStore.table`."""
-        return self.store.table(columns, self.rows)
-
-
-def _as_slice(picked: npt.NDArray[np.intp]) -> Any:
-    """Return ascending numbers as a slice, which copies nothing, where they follow each other."""
-    if len(picked) and picked[-1] - picked[0] + 1 == len(picked):
-        return slice(int(picked[0]), int(picked[-1]) + 1)
-    return picked
-
-
-def _column_names(shard: Shard) -> list[str]:
-    parquet = require("pyarrow.parquet", "data", "a store")
-    try:
-        return [str(name) for name in parquet.read_schema(shard.folder / "rows.parquet").names]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"shard {shard.name} is damaged: {error} (atomprint store verify)") from error
+    def _among(self, where: Where) -> Indices:
+        """Return the numbers of rows that a condition, numbers or a mask name, ascending."""
+        if not isinstance(where, str):
+            return np.unique(self._numbers(np.asarray(where)))
+        if where not in self._conditions:
+            if len(self._conditions) >= _CONDITIONS:
+                self._conditions.pop(next(iter(self._conditions)))
+            self._conditions[where] = self.where(where)
+        return self._conditions[where]

@@ -14,6 +14,7 @@ import numpy as np
 from atomprint import descriptors, kernels
 from atomprint.descriptors.composition.contract import CompositionDescriptor
 from atomprint.descriptors.usual import FEW_ELEMENTS, usual_parameters
+from atomprint.layout import Meanings
 from atomprint.util.environment import versions
 from atomprint.util.objects import class_of, make_object
 from atomprint.util.plain import plain
@@ -78,6 +79,14 @@ class Plan:
     def transformer(self) -> Any:
         """Return the descriptor, for one thread."""
         return make_object({"type": self.descriptor, **self.parameters}, "descriptor", 1)
+
+    def meanings(self) -> Meanings:
+        """Return what the features are about."""
+        transformer = self.transformer()
+        if not hasattr(transformer, "get_feature_meanings"):
+            return Meanings.of_names(self.names)
+        found: Meanings = transformer.get_feature_meanings()
+        return found
 
     def differences(self, other: Plan) -> list[str]:
         """Return in words what another plan has that this one has not, where rows of both would not fit together."""

@@ -132,7 +132,7 @@ class Shard:
             return csr_array((found["data"], found["indices"], found["indptr"]), shape=(rows, columns))
         try:
             return np.asarray(np.load(self.folder / DENSE, mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"shard {self.name} is damaged: {DENSE}: {error} (atomprint store verify)") from error
 
     def table(self, columns: Sequence[str] | None = None, *, failed: bool = False) -> Any:

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 _LONGEST = 10_000  # characters
 ELEMENTS = "elements"
+_LIST = ast.List | ast.Tuple | ast.Set
 _SHAPE = "a condition compares columns with values, such as \"gap > 1 and 'O' in elements\""
 
 
@@ -104,7 +106,11 @@ def _compared(
         return found if isinstance(op, ast.In) else ~found
     if type(op) not in _COMPARE:
         raise ValueError(f"condition {text!r}: {_SHAPE}")
+    if _is_name(left, ELEMENTS):
+        return _elements(op, right, columns, n, text)
     values = [_values(side, columns, text) for side in (left, right)]
+    if any(_has_words(value) and all(item is None for item in value) for value in values):
+        return np.zeros(n, dtype=np.bool_)  # of such a column there is nothing here, be it of words or of numbers
     if _is_name(left, "formula") or _is_name(right, "formula"):
         values = [_formula(value) for value in values]
     words = [isinstance(value, str) or _has_words(value) for value in values]
@@ -138,14 +144,32 @@ def _contained(left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArra
         symbol = _values(left, columns, text)
         if not isinstance(symbol, str) or symbol not in ATOMIC_NUMBERS:
             raise ValueError(f"condition {text!r}: elements have symbols, such as 'O', got {ast.unparse(left)}")
-        has = re.compile(rf"{symbol}(?![a-z])").search
-        return np.array([formula is not None and has(formula) is not None for formula in columns["formula"]], np.bool_)
-    if isinstance(right, ast.List | ast.Tuple | ast.Set):
+        return np.array([symbol in elements_of(formula) for formula in columns["formula"]], dtype=np.bool_)
+    if isinstance(right, _LIST):
         found = np.zeros(n, dtype=np.bool_)
         for item in right.elts:
             found |= _compared(ast.Eq(), left, item, columns, n, text)
         return found
     raise ValueError(f"condition {text!r}: what follows 'in' is elements, or a list of values; {_SHAPE}")
+
+
+def _elements(op: ast.cmpop, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+    """Return for which rows the set of elements is that of a list, or within it, or has all of it."""
+    given = [_values(item, columns, text) for item in right.elts] if isinstance(right, _LIST) else None
+    if given is None or not all(isinstance(symbol, str) and symbol in ATOMIC_NUMBERS for symbol in given):
+        raise ValueError(
+            f"condition {text!r}: elements are compared with a list of symbols, as in elements <= ['Na', 'Cl'], which "
+            f"are no others, got {ast.unparse(right)}"
+        )
+    asked, compare = frozenset(given), _COMPARE[type(op)]
+    sets = (elements_of(formula) for formula in columns["formula"])
+    return np.array([bool(held) and compare(held, asked) for held in sets], dtype=np.bool_)
+
+
+@lru_cache(maxsize=1 << 16)
+def elements_of(formula: str | None) -> frozenset[str]:
+    """Return the elements of a reduced formula; none where it is not known."""
+    return frozenset(re.findall("[A-Z][a-z]?", formula or ""))
 
 
 def _values(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], text: str) -> Any:

@@ -352,6 +352,40 @@ def test_a_committee_spreads_where_little_is_known(fitted):
     assert spread[1] == pytest.approx(expected.energies_std[1], rel=0.5)
 
 
+@pytest.mark.slow
+def test_intervals_hold_what_they_say_of_few_data():
+    solver = Solver(sigma_energy=0.002, regularisation=0.03, power=1.0)
+    within, said = [], []
+    for seed in range(5):
+        found = LinearPotential(SOAP(**SMALL), repulsion=False, solver=solver).fit(argon(24, seed=1000 * seed))
+        held = argon(24, seed=1000 * seed + 500)
+        expected = found.predict(held, uncertainty=True)
+        errors = expected.energies - [atoms.get_potential_energy() for atoms in held]
+        of_forces = np.array(expected.forces) - [atoms.get_forces() for atoms in held]
+        within.append([np.mean(abs(errors) < 1.645 * expected.energies_std)])
+        within[-1].append(np.mean(abs(of_forces) < 1.645 * np.array(expected.forces_std)))
+        said.append([found.model_.summary["coverage"][kind] for kind in ("energies", "forces")])
+        assert (expected.grades > 1).mean() < 0.3
+    assert 0.85 < np.min(np.mean(within, axis=0)) < np.max(np.mean(within, axis=0)) < 0.95
+    assert 0.85 < np.min(np.mean(said, axis=0)) < np.max(np.mean(said, axis=0)) < 0.95
+
+
+def test_the_order_of_structures_changes_nothing():
+    frames = argon(12)
+    shuffled = np.random.default_rng(0).permutation(12)
+    one, other = (LinearPotential(SOAP(**SMALL), repulsion=False) for _ in range(2))
+    one.fit(frames, weights=np.linspace(1, 2, 12))
+    other.fit([frames[k] for k in shuffled], weights=np.linspace(1, 2, 12)[shuffled])
+    np.testing.assert_array_equal(one.model_.coefficients, other.model_.coefficients)
+    assert one.model_.uncertainty.calibrations == other.model_.uncertainty.calibrations
+    for name in ("folds", "energies", "stresses"):
+        np.testing.assert_array_equal(
+            getattr(one.cross_validation_, name)[shuffled], getattr(other.cross_validation_, name)
+        )
+    forces = one.cross_validation_.forces.reshape(12, -1)[shuffled]
+    np.testing.assert_array_equal(forces, other.cross_validation_.forces.reshape(12, -1))
+
+
 @pytest.mark.filterwarnings("ignore:.* There are too few data")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_structures_are_fitted_too(n):
@@ -459,6 +493,7 @@ def test_isolated_atoms_alone_are_fitted_to_their_energies():
 
 
 @pytest.mark.filterwarnings("ignore:the potential has holes")
+@pytest.mark.filterwarnings("ignore:.* There are too few data")
 def test_energies_of_atoms_that_are_given_stay_as_they_are():
     made = []
     for k in range(8):

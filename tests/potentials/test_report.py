@@ -98,6 +98,18 @@ def test_the_report_says_what_is_to_be_known(run, tmp_path):
     assert page.count("<img ") >= 8
 
 
+def test_without_a_test_set_what_was_left_out_says_whether_expected_errors_are_right(run):
+    alone = PotentialReport.of(run.potential, "Alloys")
+    whose, shown = alone._expected()
+    assert whose == "structures that were left out"
+    assert {name: len(errors) for name, (errors, _) in shown.items()} == {"energy": 20, "forces": 240, "stress": 120}
+    summary = run.potential.model_.summary
+    errors, expected = shown["energy"]
+    assert np.mean(np.abs(errors) < 1.645 * expected) == pytest.approx(summary["coverage"]["energies"])
+    assert "% of the energies of 20 structures" in alone.html()
+    assert run.report._expected()[0] == "test set"
+
+
 def test_errors_of_a_comparison_are_expected_ones(run):
     found = compare(run.potential, read_labels(alloys(4, seed=90)), "new", most_rows=24)
     assert np.isfinite(found.values["energy"].std).all()

@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal
 from atomprint.potentials import Solver
 from atomprint.potentials.fitting import factors
 from atomprint.potentials.fitting.factors import Targets, memory_needed, reduce_rows
+from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.normal import NormalEquations
 from atomprint.potentials.fitting.prior import Hyperparameters, Prior
 from atomprint.potentials.fitting.solver import (
@@ -140,6 +141,33 @@ def test_errors_of_left_out_folds_are_those_of_fits_without_them(problem):
             errors[kind] += list(np.abs(rows @ x) / (np.sqrt(batch.n_atoms[s]) if kind == 0 else 1))
     expected = [np.sqrt((np.sort(kind)[: int(np.ceil(0.95 * len(kind)))] ** 2).mean()) for kind in errors]
     np.testing.assert_allclose(held_out_errors(found, prior, HYPER), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("n_functions", [5, 60])
+def test_structures_that_are_left_out_are_predicted_by_fits_without_them(problem, n_functions):
+    batch, targets, _ = problem
+    source = Drawn(n_functions)
+    found = reduced(source, problem)
+    prior = prior_of(found, n_functions)
+    same_as = np.where(np.arange(len(batch)) == 9, 2, np.arange(len(batch)))
+    values = leave_out(source, batch, targets, same_as, solve(found, prior, HYPER), HYPER)
+    one = Hyperparameters(1.0, 1.0, 1.0, 0.3, 1.5)
+    for first in np.unique(same_as):
+        system = np.concatenate([whole(source, (batch, targets, same_as), HYPER, first), prior.factor(HYPER)])
+        triangle = np.linalg.qr(system, mode="r")
+        inverse = np.linalg.inv(triangle[:n_functions, :n_functions])
+        x = np.append(inverse @ triangle[:n_functions, n_functions], -1)
+        # The rows of these alone, without weights.
+        others = np.where(same_as == first, -1, 0)
+        labels = targets.energies, targets.forces, targets.stresses
+        plain = batch, Targets(*labels, np.ones((len(batch), 3)), targets.volumes), others
+        for kind, of_kind in enumerate(values):
+            rows = whole(source, plain, one, without=0, kinds=(kind,))
+            own = of_kind.structures == first
+            if kind == 0:
+                rows *= np.sqrt(of_kind.n_atoms[own])[:, None]
+            np.testing.assert_allclose(of_kind.errors[own], rows @ x, rtol=1e-6)
+            np.testing.assert_allclose(of_kind.variances[own], ((rows[:, :-1] @ inverse) ** 2).sum(axis=1), rtol=1e-6)
 
 
 def test_evidence_is_that_of_a_normal_distribution(problem):

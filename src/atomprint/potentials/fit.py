@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,11 +13,20 @@ import numpy.typing as npt
 
 from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation
-from atomprint.potentials.fitting.factors import FORCES, KINDS, Targets, check_memory, memory_needed, reduce_rows
+from atomprint.potentials.fitting.factors import (
+    ENERGY,
+    FORCES,
+    KINDS,
+    Targets,
+    check_memory,
+    memory_needed,
+    reduce_rows,
+)
 from atomprint.potentials.fitting.learning_curve import growing_fits
+from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.prior import Prior
-from atomprint.potentials.fitting.solver import Solver, scales_of, solve_kind
-from atomprint.potentials.fitting.uncertainty import calibrated
+from atomprint.potentials.fitting.solver import Solver, scales_of, solve, solve_kind
+from atomprint.potentials.fitting.uncertainty import Judged, calibrated
 from atomprint.potentials.fitting.weights import Weights, checked_weights
 from atomprint.potentials.labels.consistency import Found, inconsistencies
 from atomprint.potentials.labels.labelled import LabelledStructures
@@ -33,7 +42,7 @@ from atomprint.structures import Batch
 from atomprint.util.memory import size_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
-from atomprint.util.types import FloatArray, PathOrStr
+from atomprint.util.types import FloatArray, Indices, PathOrStr
 
 References: TypeAlias = Mapping[str | int, float] | str | None
 """Energies of single atoms in eV by element, ``"fitted"``, or None; :func:`~atomprint.potentials.find_references`."""
@@ -76,8 +85,10 @@ def fit_terms(
 ) -> Fit:
     """Fit the sum of some terms; parameters are those of :class:`~atomprint.potentials.Potential` and its ``fit``."""
     told = list(labels.warnings)
+    # All that is drawn, folds, sparse points and samples, then is the same, however the structures were shuffled.
+    order = labels.by_content
+    weighed, labels = checked_weights(weights, labels)[order], labels.pick(order)
     batch = labels.structures
-    weighed = checked_weights(weights, labels)
     alone = find_references(labels, references)
     # Of how atoms behave in structures without labels, such as those with too large forces, nothing is known.
     known = Repulsion.fit(batch.pick(np.flatnonzero(labels.labelled)), species=labels.species, n_jobs=n_jobs)
@@ -126,18 +137,31 @@ def fit_terms(
             n_jobs=n_jobs,
         )
     progress("uncertainty", 0, None)
-    solution, uncertainty, left_out = calibrated(factors, prior, hyper)
+    left_out = [solve(factors, prior, hyper, fold).coefficients for fold in range(n_folds if n_folds > 1 else 0)]
+    solution = solve(factors, prior, hyper)
+    each = leave_out(
+        source,
+        batch,
+        targets,
+        labels.duplicate_of,
+        solution,
+        hyper,
+        random_state=solver.random_state,
+        n_jobs=n_jobs,
+    )
+    uncertainty, judged = calibrated(solution, hyper, factors.samples[ENERGY], each)
     growing = growing_fits(factors, prior, hyper) if learning_curve and len(left_out) > 1 else []
     factors.forget()
     summary = _summary(labels, alone.kind, alone.note, source.n_functions)
     model = Model(source, solution.coefficients, alone.energies, core, known, hyper, uncertainty, summary)
     cross_validation = None
     if left_out:
-        cross_validation = _cross_validated(model, labels, folds, left_out, n_jobs)
+        cross_validation = _cross_validated(model, labels, folds, left_out, judged, n_jobs)
         summary["cross_validation"] = _errors(labels, cross_validation)
     if growing:
         summary["learning_curve"] = _learning_curve(model, labels, folds, growing, n_jobs)
     summary["coverage"] = dict(zip(KINDS, (c.coverage for c in uncertainty.calibrations), strict=True))
+    summary["judged"] = {kind: own.n_structures for kind, own in zip(KINDS, judged, strict=True) if len(own.errors)}
     summary["memory_needed"] = needed
     if core:
         scan = scan_holes(model.parts(), core, level, periodic=periodic, n_jobs=n_jobs)
@@ -150,7 +174,7 @@ def fit_terms(
         by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None
         told += _inconsistencies(model, labels, cross_validation, by_forces, n_jobs)
     summary["notes"], summary["warnings"] = list(labels.notes), told
-    return Fit(model, cross_validation, told)
+    return Fit(model, None if cross_validation is None else _in_order(cross_validation, batch, order), told)
 
 
 def _learning_curve(
@@ -188,7 +212,12 @@ def _inconsistencies(
 
 
 def _cross_validated(
-    model: Model, labels: LabelledStructures, folds: npt.NDArray[np.int64], left_out: list[FloatArray], n_jobs: int
+    model: Model,
+    labels: LabelledStructures,
+    folds: npt.NDArray[np.int64],
+    left_out: list[FloatArray],
+    judged: tuple[Judged, ...],
+    n_jobs: int,
 ) -> CrossValidation:
     batch = labels.structures
     energies, forces = np.empty(len(batch)), np.empty((len(batch.numbers), 3))
@@ -199,7 +228,20 @@ def _cross_validated(
         part = batch.pick(own)
         found = totals(part, evaluate_all(model.parts(coefficients), part, n_jobs))
         energies[own], forces[of_atom == fold], stresses[own] = found
-    return CrossValidation(folds, energies, forces, stresses)
+    return CrossValidation(folds, energies, forces, stresses, dict(zip(KINDS, judged, strict=True)))
+
+
+def _in_order(found: CrossValidation, batch: Batch, order: Indices) -> CrossValidation:
+    """Return predictions for structures that were put in an order, in the one that they had before."""
+    back = np.argsort(order)
+    atoms, _ = pick(batch.offsets, back)
+    return replace(
+        found,
+        folds=found.folds[back],
+        energies=found.energies[back],
+        forces=found.forces[atoms],
+        stresses=found.stresses[back],
+    )
 
 
 def _targets(labels: LabelledStructures, fixed: list[Any], weights: FloatArray, n_jobs: int) -> Targets:

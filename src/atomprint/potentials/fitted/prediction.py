@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from atomprint.potentials.fitted.model import Model
+from atomprint.potentials.fitting.uncertainty import Judged
 from atomprint.potentials.terms.term import VOIGT, row_offsets
 from atomprint.ragged import chunks, split
 from atomprint.structures import Batch
@@ -32,10 +34,12 @@ class Prediction:
     atom_energies : list of ndarray, each of shape (n_atoms,)
         What each atom contributes to the energy, in eV.
     energies_std, forces_std, stresses_std : as those, or None
-        Expected errors, where they were asked for.
+        Expected errors, where they were asked for: 90 % of the errors are within 1.645 of them. That is how they are
+        scaled; errors have longer tails than a normal distribution, so larger intervals hold less than they would of
+        one. Those of components of forces are not zero where symmetry makes forces, and their errors, vanish.
     grades : ndarray, shape (n_structures,), or None
         How far structures are beyond the training data: less is known of the energy per atom of those above 1 than of
-        that of any training structure.
+        that of any structure that was fitted, and of all but a few of them when they are left out.
     """
 
     energies: Any
@@ -62,12 +66,16 @@ class CrossValidation:
         In eV/Å.
     stresses : ndarray, shape (n_structures, 3, 3)
         In eV/Å^3.
+    judged : mapping of str to Judged
+        Errors of ``"energies"``, ``"forces"`` and ``"stresses"`` of structures that were left out one at a time, beside
+        what was expected of them.
     """
 
     folds: npt.NDArray[np.int64]
     energies: FloatArray
     forces: FloatArray
     stresses: FloatArray
+    judged: Mapping[str, Judged] = field(default_factory=dict)
 
 
 def expected_errors(model: Model, batch: Batch, n_jobs: int) -> dict[str, Any]:

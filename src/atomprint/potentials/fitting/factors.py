@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -412,7 +412,7 @@ def reduce_rows(
     return found
 
 
-def _block(source: Rows, batch: Batch, n_jobs: int) -> FloatArray:
+def block_of_rows(source: Rows, batch: Batch, n_jobs: int) -> FloatArray:
     """Return all rows of structures, with room for the targets in the last column."""
     block = np.empty((int(np.sum(7 + 3 * batch.n_atoms)), source.n_functions + 1))
     block[:, -1] = 0
@@ -424,6 +424,38 @@ def _block(source: Rows, batch: Batch, n_jobs: int) -> FloatArray:
             f"rows of structure {np.searchsorted(offsets, row, side='right') - 1} of a part are not finite"
         )
     return block
+
+
+def _place(batch: Batch, s: int, kind: int) -> Any:
+    """Return where the labels of a structure are among those of its kind."""
+    return slice(int(batch.offsets[s]), int(batch.offsets[s + 1])) if kind == FORCES else s
+
+
+def labelled_rows(
+    targets: Targets, batch: Batch, s: int, block: FloatArray
+) -> Iterator[tuple[int, FloatArray, npt.NDArray[np.bool_], float]]:
+    """Yield the rows of one structure by kind, with targets: which of them there are, and by what to multiply them.
+
+    Parameters
+    ----------
+    targets : Targets
+        Of all structures.
+    batch : Batch
+        All structures.
+    s : int
+        Which of them.
+    block : ndarray, shape (7 + 3 * n_atoms, n_columns + 1)
+        Its part of a block of rows, which is changed.
+    """
+    weights = targets.weights[s]
+    block[-6:] /= targets.volumes[s]
+    factors = weights[ENERGY] / math.sqrt(batch.n_atoms[s]), weights[FORCES], weights[STRESS]
+    for kind, own in enumerate((slice(0, 1), slice(1, -6), slice(-6, None))):
+        labels = np.ravel((targets.energies, targets.forces, targets.stresses)[kind][_place(batch, s, kind)])
+        rows, there = block[own], np.isfinite(labels)
+        rows[:, -1] = labels
+        if there.any() and factors[kind] != 0:
+            yield kind, rows, there, float(factors[kind])
 
 
 class _Work:
@@ -472,35 +504,22 @@ class _Work:
         """Make and reduce the rows of a run."""
         fold, start, stop = self.runs[k]
         chosen = self.order[start:stop]
-        block = _block(self.source, self.batch.pick(chosen), self.n_jobs)
+        block = block_of_rows(self.source, self.batch.pick(chosen), self.n_jobs)
         row = 0
         for s in chosen:
             n = int(self.batch.n_atoms[s])
-            self._add(int(s), n, block[row : row + 7 + 3 * n])
+            self._add(int(s), block[row : row + 7 + 3 * n])
             row += 7 + 3 * n
         if k + 1 == len(self.runs) or self.runs[k + 1][0] != fold:
             self.parts.append([accumulator.close() for accumulator in self.accumulators])
 
-    def _add(self, s: int, n_atoms: int, block: FloatArray) -> None:
-        atoms = slice(int(self.batch.offsets[s]), int(self.batch.offsets[s + 1]))
-        targets, weights = self.targets, self.targets.weights[s]
-        block[-6:] /= targets.volumes[s]
-        of_kind: tuple[tuple[slice, FloatArray, Any, float], ...] = (
-            (slice(0, 1), targets.energies[s : s + 1], s, weights[ENERGY] / math.sqrt(n_atoms)),
-            (slice(1, -6), targets.forces[atoms].ravel(), atoms, weights[FORCES]),
-            (slice(-6, None), targets.stresses[s], s, weights[STRESS]),
-        )
-        for kind, (own, labels, where, factor) in enumerate(of_kind):
-            rows = block[own]
-            rows[:, -1] = labels
-            there = self.there[kind][where].reshape(-1)
-            if not there.any() or factor == 0:
-                continue
-            sampled = self.sampled[kind][where].reshape(-1)
+    def _add(self, s: int, block: FloatArray) -> None:
+        for kind, rows, there, factor in labelled_rows(self.targets, self.batch, s, block):
+            sampled = self.sampled[kind][_place(self.batch, s, kind)].reshape(-1)
             if sampled.any():
                 self.samples[kind].append(rows[sampled])
                 self.owners[kind] += [s] * int(sampled.sum())
-            self.accumulators[kind].add(rows if there.all() else rows[there], float(factor))
+            self.accumulators[kind].add(rows if there.all() else rows[there], factor)
 
     def factors(self) -> Factors:
         """Return what has become of all rows."""

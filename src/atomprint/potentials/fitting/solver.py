@@ -152,7 +152,7 @@ class Solver(CheckedParameters):
     power : float, optional
         How much more functions that vary fast are held back. Default: 1 or 2, chosen.
     n_folds : int
-        Number of folds of the cross-validation, from which all is chosen, and uncertainties are calibrated.
+        Number of folds of the cross-validation, from which all is chosen.
     criterion : {"cross-validation", "evidence"}
         What is chosen by. The first takes the smallest product of the errors of energies per atom, forces and stresses
         of structures that were left out: one per cent less in one kind is worth one per cent more in another, whatever

@@ -1,27 +1,34 @@
-"""How far off a potential may be: from the triangle of its fit, calibrated on folds that were left out.
+"""How far off a potential may be: from the triangle of its fit, calibrated on structures that were left out.
 
 A row b of a structure, its energy or a component of a force, has the variance ``|R^-T b|^2`` of what the labels leave
 open, R being the triangle of the fit. That and the noise are by far too small where functions are few for the data, as
-errors are then not of noise but of the form: so both are scaled by what the errors of left-out folds are.
+errors are then not of noise but of the form, and too large where the prior is wide: so both are scaled by what the
+errors of structures are that were left out (:mod:`atomprint.potentials.fitting.left_out`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from atomprint.potentials.fitting.factors import ENERGY, FORCES, KINDS, STRESS, Factors, packed, unpacked
-from atomprint.potentials.fitting.prior import Hyperparameters, Prior
-from atomprint.potentials.fitting.solver import Solution, solve
+from atomprint.potentials.fitting.factors import ENERGY, FORCES, KINDS, STRESS, Samples, packed, unpacked
+from atomprint.potentials.fitting.left_out import LeftOut, noise
+from atomprint.potentials.fitting.prior import Hyperparameters
+from atomprint.potentials.fitting.solver import Solution
 from atomprint.potentials.terms.term import State
 from atomprint.util.types import FloatArray
 
-_COVERAGE = 0.9
-_QUANTILE = 1.6448536269514722  # of the normal distribution: within so many sigmas are 90 %
+COVERAGE = 0.9
+QUANTILE = 1.6448536269514722
+"""Of the normal distribution: within so many sigmas are 90 %."""
+
 _NOISE = (0.0, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 _FEWEST = 8  # errors from which a scale can be told
+_GROUPS = 10  # in which structures are judged, each by the others
+_NEARLY_ALL = 0.95  # of the structures are within the training data, when they are left out
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,9 @@ class Calibration:
     Parameters
     ----------
     scale, noise : float
-        Such that 90 % of the errors on left-out folds are within 1.645 times the expected one.
+        Such that 90 % of the errors of structures that are left out are within 1.645 times the expected one.
     coverage : float
-        Share of those within, where scale and noise are from the other folds; nan where there were too few.
+        Share of those within, where scale and noise are from the other structures; nan where there were too few.
     """
 
     scale: float
@@ -53,8 +60,9 @@ class Uncertainty:
     calibrations : tuple of Calibration
         Of energies, forces and stresses.
     largest : float
-        The largest uncalibrated standard deviation of an energy per atom in the training data, in eV: of 1024 drawn
-        structures where there are more.
+        The uncalibrated standard deviation of an energy per atom, in eV, from which on structures are beyond the
+        training data: the largest of structures that were fitted, of 1024 where there are more, or that of all but 5 %
+        of those that were left out, whichever is larger.
     """
 
     def __init__(
@@ -82,7 +90,8 @@ class Uncertainty:
         Returns
         -------
         errors, grades : ndarray, shape (n_structures,)
-            A grade above 1 says that less is known of the energy per atom than of that of any training structure.
+            A grade above 1 says that less is known of the energy per atom than of that of any structure that was
+            fitted, and of all but a few of them when they are left out.
         """
         found = self.variances(sums)
         grades = np.sqrt(found) / n_atoms / self.largest if self.largest > 0 else np.zeros(len(sums))
@@ -151,75 +160,96 @@ def variances(triangle: FloatArray, rows: FloatArray) -> FloatArray:
     return np.einsum("ij,ij->j", found, found)
 
 
-def calibrated(
-    factors: Factors, prior: Prior, hyper: Hyperparameters
-) -> tuple[Solution, Uncertainty, list[FloatArray]]:
-    """Return the fit to all rows, its uncertainty, and the coefficients of the fits without each fold.
+@dataclass(frozen=True)
+class Judged:
+    """Errors of structures that were left out, and what was expected of them by what the others say.
 
     Parameters
     ----------
-    factors : Factors
-        Of the rows.
-    prior : Prior
-        Of the coefficients.
-    hyper : Hyperparameters
-        Of the fit.
+    errors : ndarray, shape (n,)
+        Predicted minus known: energies in eV, forces in eV/Å, stresses in eV/Å^3.
+    expected : ndarray, shape (n,)
+        Expected errors, by a calibration from other structures.
+    n_atoms : ndarray, shape (n,)
+        Of the structure of each.
+    n_structures : int
+        How many structures they are of.
     """
-    n = factors.n_columns
-    errors = [np.zeros(len(samples.rows)) for samples in factors.samples]
-    found = [np.zeros(len(samples.rows)) for samples in factors.samples]
-    left_out = []
-    for fold in range(factors.n_folds if factors.n_folds > 1 else 0):
-        solution = solve(factors, prior, hyper, fold)
-        left_out.append(solution.coefficients)
-        for kind, samples in enumerate(factors.samples):
-            own = samples.folds == fold
-            rows = samples.rows[own]
-            errors[kind][own] = rows[:, :n] @ solution.coefficients - rows[:, n]
-            found[kind][own] = variances(solution.triangle, rows[:, :n])
-    calibrations = []
-    for kind in range(len(KINDS)):
-        samples = factors.samples[kind]
-        noise = np.full(len(samples.rows), hyper.sigmas[kind] ** 2)
-        if kind == ENERGY:
-            noise = noise * samples.n_atoms
-        if factors.n_folds < 2 or len(noise) < _FEWEST:
-            calibrations.append(Calibration(1.0, 1.0, np.nan))
-            continue
-        scale, share = _fitted(errors[kind], found[kind], noise)
-        within, judged = np.zeros(len(noise), dtype=bool), np.zeros(len(noise), dtype=bool)
-        for fold in range(factors.n_folds):
-            own = samples.folds == fold
-            if (~own).sum() >= _FEWEST:
-                judged |= own
-                a, b = _fitted(errors[kind][~own], found[kind][~own], noise[~own])
-                within[own] = np.abs(errors[kind][own]) <= _QUANTILE * a * np.sqrt(found[kind][own] + b * noise[own])
-        calibrations.append(Calibration(scale, share, float(within[judged].mean()) if judged.any() else np.nan))
-    fitted = solve(factors, prior, hyper)
-    whole = fitted.triangle
-    energies = factors.samples[ENERGY]
-    largest = 0.0
-    if len(energies.rows):
-        of_training = variances(whole, energies.rows[:, :n])
-        largest = float(np.max(np.sqrt(of_training) / energies.n_atoms))
-    triangle = packed(np.asfortranarray(whole[:n, :n]))
-    return fitted, Uncertainty(triangle, hyper, tuple(calibrations), largest), left_out
+
+    errors: FloatArray
+    expected: FloatArray
+    n_atoms: FloatArray
+    n_structures: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the errors that are within 90 % intervals; nan of none."""
+        return float((np.abs(self.errors) <= QUANTILE * self.expected).mean()) if len(self.errors) else np.nan
 
 
-def _fitted(errors: FloatArray, found: FloatArray, noise: FloatArray) -> tuple[float, float]:
-    """Return scale and share of the noise.
+def calibrated(
+    solution: Solution, hyper: Hyperparameters, energies: Samples, left_out: Sequence[LeftOut]
+) -> tuple[Uncertainty, tuple[Judged, ...]]:
+    """Return the uncertainty of a fit, and how right it is, by kind.
+
+    Parameters
+    ----------
+    solution : Solution
+        The fit.
+    hyper : Hyperparameters
+        With which it was made.
+    energies : Samples
+        Some rows of energies that were fitted to.
+    left_out : sequence of LeftOut
+        Structures that were left out, by kind.
+    """
+    n = len(solution.coefficients)
+    noises = [noise(values, kind, hyper) for kind, values in enumerate(left_out)]
+    fits = [_fitted(values, own) for values, own in zip(left_out, noises, strict=True)]
+    # Of a kind with too few errors to tell, as those of another are.
+    other = next((fit for fit in (fits[kind] for kind in (FORCES, ENERGY, STRESS)) if fit is not None), (1.0, 1.0))
+    judged = tuple(_judged(values, own) for values, own in zip(left_out, noises, strict=True))
+    calibrations = [Calibration(*(fit or other), own.coverage) for fit, own in zip(fits, judged, strict=True)]
+    of_training = np.sqrt(variances(solution.triangle, energies.rows[:, :n])) / energies.n_atoms
+    alone = np.sqrt(left_out[ENERGY].variances) / left_out[ENERGY].n_atoms
+    usual = float(np.quantile(alone, _NEARLY_ALL, method="higher")) if len(alone) else 0.0
+    largest = max(usual, float(of_training.max(initial=0.0)))
+    triangle = packed(np.asfortranarray(solution.triangle[:n, :n]))
+    return Uncertainty(triangle, hyper, tuple(calibrations), largest), judged
+
+
+def _judged(values: LeftOut, noises: FloatArray) -> Judged:
+    """Return errors beside expected ones, of each tenth of the structures by the others."""
+    names, of = np.unique(values.structures, return_inverse=True)
+    expected = np.full(len(of), np.nan)
+    for group in range(min(_GROUPS, len(names))):
+        own = of % _GROUPS == group
+        if fit := _fitted(values.where(~own), noises[~own]):
+            scale, share = fit
+            expected[own] = scale * np.sqrt(values.variances[own] + share * noises[own])
+    told = np.isfinite(expected)
+    return Judged(values.errors[told], expected[told], values.n_atoms[told], len(np.unique(of[told])))
+
+
+def _fitted(values: LeftOut, noises: FloatArray) -> tuple[float, float] | None:
+    """Return scale and share of the noise, or None where there are too few errors to tell.
 
     The share is the most likely one of errors with exponential tails, as those of forces have; the scale is such that
-    90 % of the errors are within what 90 % of normal ones are.
+    90 % of the errors are within what 90 % of normal ones are: a little more of those that are known, so that it is
+    90 % of the next one (conformal prediction). Errors of one structure go together, so it is structures that count.
     """
-    size = np.abs(errors)
-    best = (np.inf, 1.0, 1.0)
+    size = np.abs(values.errors)
+    if len(size) < _FEWEST:
+        return None
+    level = min(1.0, COVERAGE * (1 + 1 / len(np.unique(values.structures))))
+    best: tuple[float, float, float] | None = None
     for share in _NOISE:
-        sigmas = np.sqrt(found + share * noise)
+        sigmas = np.sqrt(values.variances + share * noises)
         if not (sigmas > 0).all():
             continue
         ratio = size / sigmas
         loss = float(np.log(sigmas).mean() + np.log(max(ratio.mean(), 1e-300)))
-        if loss < best[0]:
-            best = loss, float(np.quantile(ratio, _COVERAGE) / _QUANTILE), share
+        if best is None or loss < best[0]:
+            best = loss, float(np.quantile(ratio, level, method="inverted_cdf") / QUANTILE), share
+    assert best is not None  # for noise is not zero
     return max(best[1], 1e-12), best[2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,15 @@ class LabelledStructures:
         and from any origin; what is turned is another.
         """
         return first_alike(self.structures)
+
+    @property
+    def by_content(self) -> Indices:
+        """Order of the structures by checksums of them and their energies: the same, however they were shuffled."""
+        batch, sums = self.structures, []
+        for s, (start, stop) in enumerate(pairwise(batch.offsets.tolist())):
+            parts = batch.numbers[start:stop], batch.positions[start:stop], batch.cells[s], self.energies[s]
+            sums.append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest())
+        return np.array(sorted(range(len(sums)), key=sums.__getitem__), dtype=np.intp)
 
     @property
     def species(self) -> list[str]:

@@ -24,7 +24,7 @@ from atomprint.util.environment import versions
 from atomprint.util.files import write_together
 from atomprint.util.plain import plain
 from atomprint.util.text import counted
-from atomprint.util.types import JsonObject, PathOrStr
+from atomprint.util.types import FloatArray, JsonObject, PathOrStr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -281,29 +281,47 @@ class PotentialReport:
         )
 
     def _uncertainty(self) -> Section | None:
-        coverage = self.potential.model_.summary.get("coverage") or {}
+        summary = self.potential.model_.summary
+        coverage, counts = summary.get("coverage") or {}, summary.get("judged") or {}
         said = [
-            f"{name} {100 * share:.0f} %" for name, share in coverage.items() if share is not None and share == share
+            f"{100 * share:.0f} % of the {name} of {counted(counts[name], 'structure')}"
+            for name, share in coverage.items()
+            if share is not None and share == share and name in counts
         ]
         body: list[Markup] = []
         if said:
             body.append(
                 paragraph(
-                    "Expected errors were scaled by those of folds left out. Of other folds, 90 % intervals hold: "
-                    f"{', '.join(said)}."
+                    "Expected errors are scaled by those of structures that were left out, one at a time, so that 90 % "
+                    "are within 1.645 of them. With a scale from others of these structures, such intervals hold "
+                    f"{', '.join(said)}. Structures that are alike, as those of one run, flatter this."
                 )
             )
-        with_std = [c for c in self.comparisons if any(np.isfinite(v.std).any() for v in c.values.values())]
-        if with_std:
+        whose, shown = self._expected()
+        if shown:
             body.append(
                 _plot(
-                    plots.calibration(with_std[-1]),
+                    plots.calibration(shown),
                     "Calibration of expected errors",
-                    f"Left: share of errors within intervals of each level, {with_std[-1].title}. Right: errors "
-                    "against expected ones, for tenths of the values; both relative to the error of all.",
+                    f"Left: share of errors within intervals of each level, {whose}. Right: errors against expected "
+                    "ones, for tenths of the values; both relative to the error of all.",
                 )
             )
         return Section("uncertainty", "Expected errors", join(body)) if body else None
+
+    def _expected(self) -> tuple[str, dict[str, tuple[FloatArray, FloatArray]]]:
+        """Return whose errors, and these beside what was expected of them: those of a test, or else of the training."""
+        for comparison in reversed(self.comparisons):
+            parts = {name: v.where(np.isfinite(v.std) & (v.std > 0)) for name, v in comparison.values.items()}
+            if shown := {name: (v.errors, v.std) for name, v in parts.items() if len(v.known)}:
+                return comparison.title, shown
+        found = self.potential.cross_validation_
+        shown = {}
+        for quantity, values in zip(QUANTITIES, [] if found is None else found.judged.values(), strict=False):
+            sizes = values.n_atoms if quantity.name == "energy" else 1.0
+            if len(values.errors):
+                shown[quantity.name] = values.errors / sizes, values.expected / sizes
+        return "structures that were left out", shown
 
     def _physics(self) -> Section | None:
         body: list[Markup] = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atomprint.potentials.report.comparison import QUANTITIES, Comparison, Values
+from atomprint.potentials.report.comparison import QUANTITIES, Comparison
 from atomprint.potentials.report.curves import DimerCurve, VolumeCurve
 from atomprint.report.plots import style
 from atomprint.util.types import FloatArray
@@ -147,28 +147,31 @@ def _round_ticks(axis: Any, low: float, high: float) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def calibration(comparison: Comparison) -> Figure:
-    """Plot how many errors are within so many expected ones, and how large they are where they are expected to be."""
-    shown = {
-        name: values.where(np.isfinite(values.std) & (values.std > 0)) for name, values in comparison.values.items()
-    }
+def calibration(shown: Mapping[str, tuple[FloatArray, FloatArray]]) -> Figure:
+    """Plot how many errors are within so many expected ones, and how large they are where they are expected to be.
+
+    Parameters
+    ----------
+    shown : mapping of str to (ndarray, ndarray)
+        Errors and expected errors by the name of their quantity.
+    """
     levels = np.linspace(0.05, 0.95, 19)
     with style.figure(6.6, 2.9) as figure:
         left, right = figure.subplots(1, 2)
         left.plot([0, 1], [0, 1], color=style.FAINT, lw=0.8, ls=(0, (4, 3)))
         reach: list[float] = []
         for place, quantity in enumerate(QUANTITIES):
-            values = shown.get(quantity.name)
-            if values is None or len(values.known) < 5:
+            errors, expected = shown.get(quantity.name, (np.empty(0), np.empty(0)))
+            if len(errors) < 5:
                 continue
-            ratio = np.abs(values.errors) / values.std
+            ratio = np.abs(errors) / expected
             within = [float(np.mean(ratio <= _normal(level))) for level in levels]
             look = {"color": style.PALETTE[place], "label": quantity.title}
             left.plot(levels, within, "-o", ms=3, **look)
-            expected, found = _binned(values)
-            scale = float(np.sqrt(np.mean(values.errors**2))) or 1.0
-            right.loglog(expected / scale, found / scale, "-o", ms=4, **look)
-            reach += [*(expected / scale), *(found / scale)]
+            wanted, found = _binned(errors, expected)
+            scale = float(np.sqrt(np.mean(errors**2))) or 1.0
+            right.loglog(wanted / scale, found / scale, "-o", ms=4, **look)
+            reach += [*(wanted / scale), *(found / scale)]
         left.set(
             xlim=(0, 1), ylim=(0, 1.02), xlabel="level of the interval", ylabel="share of errors in it", box_aspect=1
         )
@@ -190,13 +193,13 @@ def _normal(level: float) -> float:
     return float(ndtri(0.5 + level / 2))
 
 
-def _binned(values: Values) -> tuple[FloatArray, FloatArray]:
+def _binned(errors: FloatArray, expected: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return expected and found root mean square errors of tenths of the values, by the expected one."""
-    order = np.argsort(values.std, kind="stable")
+    order = np.argsort(expected, kind="stable")
     parts = np.array_split(order, min(10, max(2, len(order) // 5)))
-    expected = np.array([np.sqrt(np.mean(values.std[part] ** 2)) for part in parts])
-    found = np.array([np.sqrt(np.mean(values.errors[part] ** 2)) for part in parts])
-    return expected, np.maximum(found, 1e-12)
+    wanted = np.array([np.sqrt(np.mean(expected[part] ** 2)) for part in parts])
+    found = np.array([np.sqrt(np.mean(errors[part] ** 2)) for part in parts])
+    return wanted, np.maximum(found, 1e-12)
 
 
 def dimers(curves: Sequence[DimerCurve]) -> Figure:

@@ -30,8 +30,7 @@ class PotentialCalculator(Calculator):
         Fitted, or loaded. Another fit of it later does not change the calculator.
     uncertainty : bool
         Whether ``results`` has the expected error of the energy in eV, ``"energy_std"``, and the grade of
-        extrapolation, ``"grade"``, too: above 1 less is known of the energy per atom than of that of any training
-        structure. This takes longer than all else.
+        extrapolation, ``"grade"``, too: see :class:`~atomprint.potentials.Prediction`. This takes longer than all else.
     n_jobs : int, optional
         Number of threads. Default: that of the potential.
 

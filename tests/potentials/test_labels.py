@@ -1,11 +1,15 @@
 """Labels are found where they are, never taken from another key in silence, and judged."""
 
+import csv
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from atomprint.potentials import LabelledStructures, find_references, read_labels
 
@@ -227,6 +231,74 @@ def test_a_stress_beside_a_virial_tells_its_sign(written):
     found = read_labels(written(frame(f'REF_virial="{virial}" REF_stress="{stress}"')))
     assert found.keys == {"stress": "REF_stress"}
     assert found.stresses[0, 0, 0] == 0.01
+
+
+def test_a_virial_stress_is_one_or_the_other(written):
+    path = written(frame('virial_stress="1 0 0 0 1 0 0 0 1"'))
+    with pytest.raises(ValueError, match="since the name 'virial_stress' does not tell what its numbers are"):
+        read_labels(path)
+    assert read_labels(path, stress_convention="stress").stresses[0, 0, 0] == 1
+
+
+def test_energies_that_readers_put_in_are_none(tmp_path):
+    atoms, results = emt_copper()
+    rows = [
+        f"{i + 1} Cu {' '.join(map(str, [*x, *f]))}"
+        for i, (x, f) in enumerate(zip(atoms.positions, results["forces"], strict=True))
+    ]
+    ends = [f"0 {length}" for length in atoms.cell.lengths()]
+    dump = ["TIMESTEP", "0", "NUMBER OF ATOMS", "4", "BOX BOUNDS pp pp pp", *ends, "ATOMS id element x y z fx fy fz"]
+    head = [f"ITEM: {line}" if line[0].isalpha() else line for line in dump]
+    path = tmp_path / "dump.lammpstrj"
+    path.write_text("\n".join([*head, *rows, ""]))
+    found = read_labels(path)  # ASE says that the energy is 0
+    assert found.keys == {"forces": "forces"}
+    assert "Energies ('energy') of dump.lammpstrj are all 0, though there are forces: they are n" in found.warnings[0]
+    assert read_labels(path, energy_key="energy").energies.tolist() == [0.0]
+    both = read_labels([path, atoms])
+    np.testing.assert_array_equal(both.energies, [np.nan, results["energy"]])
+
+
+def test_folders_of_calculations(tmp_path):
+    for run in ("b", "a"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        write(tmp_path / "runs" / run / "relax.traj", emt_copper(seed=ord(run))[0])
+    found = read_labels(tmp_path / "runs")
+    assert found.places == ("runs/a/relax.traj, structure 0", "runs/b/relax.traj, structure 0")
+    assert found.notes[0] == "runs has 2 calculations: a/relax.traj, b/relax.traj."
+    again = read_labels([tmp_path / "runs" / run / "relax.traj" for run in ("a", "b")])
+    assert again.places[0] == f"{tmp_path / 'runs' / 'a' / 'relax.traj'}, structure 0"  # files of the same name
+    (tmp_path / "runs" / "a" / "OUTCAR").write_text("broken")
+    with pytest.raises(ValueError, match="OUTCAR"):
+        read_labels(tmp_path / "runs")
+    assert len(read_labels(tmp_path / "runs", on_error="skip")) == 2
+
+
+def test_tables_and_records_have_labels(tmp_path):
+    atoms, results = emt_copper()
+    record = {
+        "structure": {name: getattr(atoms, name).tolist() for name in ("numbers", "positions", "pbc")}
+        | {"cell": atoms.cell.array.tolist()},
+        "energy": results["energy"],
+        "force": results["forces"].tolist(),
+        "stress": results["stress"].tolist(),
+    }
+    (tmp_path / "frames.json").write_text(
+        json.dumps({"mp-1": {"mp-1-0": record, "mp-1-1": record}, "mp-2": {"0": record}})
+    )
+    found = read_labels(tmp_path / "frames.json")  # as of MPtrj
+    assert found.counts == {"energy": 3, "forces": 12, "stress": 3}
+    assert found.places[1] == "frames.json, structure 1 (mp-1/mp-1-1)"
+    cells = {name: value if isinstance(value, float) else json.dumps(value) for name, value in record.items()}
+    with (tmp_path / "frames.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, cells)
+        table.writeheader()
+        table.writerow(cells)
+    found = read_labels(tmp_path / "frames.csv")
+    np.testing.assert_array_equal(found.forces, results["forces"])
+    (tmp_path / "frames.csv").write_text((tmp_path / "frames.csv").read_text().replace("[[-", "[[+-"))
+    with pytest.raises(ValueError, match="'force' must be a number or a list, got"):
+        read_labels(tmp_path / "frames.csv")
 
 
 @pytest.mark.parametrize("key", ["energy_kcal_mol", "energy (Ha)", "Energy_Ry"])

@@ -198,7 +198,13 @@ def _split_rows(columns: Sequence[Any], index: Sequence[Any] | None, data: Any) 
 
 
 def _nested(content: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield the rows of ``{column: {row: value}}`` or of ``{id: record}``, whichever it is."""
+    """Yield the rows of ``{column: {row: value}}``, ``{id: record}`` or ``{id: {id: record}}``, whichever it is."""
+    inner = [value for values in content.values() for value in values.values()]
+    are_records = bool(inner) and all(isinstance(value, Mapping) and _is_record(value) for value in inner)
+    if are_records and not any(_is_record(values) for values in content.values()):  # by material and frame
+        for outer, values in content.items():
+            yield from (_row(record, f"{outer}/{name}") for name, record in values.items())
+        return
     if not _has_columns_outside(content):
         yield from (_row(record, _label(name)) for name, record in content.items())
         return

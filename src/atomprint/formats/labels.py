@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,6 +189,11 @@ def label_of_row(row: Row, name: str, kind: str, n_atoms: int) -> float | FloatA
 
 def _numbers(raw: Any, name: str) -> FloatArray:
     if isinstance(raw, str):
+        if raw.lstrip().startswith("["):  # a list in a cell of a table
+            try:
+                return _numbers(json.loads(raw.replace("nan", "NaN")), name)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise ValueError(f"{name!r} must be a number or a list, got {raw[:40]!r}") from error
         if not is_number(raw):
             raise ValueError(f"{name!r} must be a number, got {raw[:40]!r}")
         return np.array(number_of(raw))

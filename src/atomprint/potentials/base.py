@@ -18,8 +18,9 @@ from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation, Prediction, expected_errors
 from atomprint.potentials.fitting.solver import Solver
 from atomprint.potentials.fitting.weights import Weights
+from atomprint.potentials.labels.keys import Key
 from atomprint.potentials.labels.labelled import LabelledStructures
-from atomprint.potentials.labels.reading import Key, read_labels
+from atomprint.potentials.labels.reading import read_labels
 from atomprint.potentials.simulation.calculator import PotentialCalculator
 from atomprint.potentials.terms.sums import Kept, evaluate_all, totals
 from atomprint.potentials.terms.term import Term

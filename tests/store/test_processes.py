@@ -7,9 +7,10 @@ import textwrap
 
 import pytest
 from ase.io import write
-from store.test_build import SMALL, crystals, files
 
 from atomprint.store import FeatureStore, build_store
+
+from .test_build import SMALL, crystals, files
 
 pytest.importorskip("pyarrow")
 

@@ -217,6 +217,7 @@ def _traits(
     elements: set[str] = set()
     repeats: set[bool] = set()
     largest, n, has_structures = 0, 0, True
+    sizes = "n_atoms_max" in needed
     for place in places:
         source = reading.open(place)
         has_structures &= source.has_structures
@@ -227,7 +228,7 @@ def _traits(
                 progress("Looking which elements there are", n, None)
             if not source.has_structures:
                 elements |= elements_of_formula(row.content) or set()
-            elif row.problem is None and (found := elements_of(row.content)) is not None:
+            elif row.problem is None and (found := elements_of(row.content, sizes=sizes)) is not None:
                 elements |= found[0]
                 largest = max(largest, found[1])
                 repeats.add(found[2])

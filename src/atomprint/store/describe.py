@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -13,8 +14,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
-from atomprint.chemistry.formula import parse_formula, reduced_formula
+from atomprint.chemistry.formula import ATOMIC_NUMBERS, parse_formula, reduced_formula
 from atomprint.formats.structures import atoms_of
+from atomprint.store.packing import COLUMNS, EMPTY, packed
 from atomprint.store.plan import Plan, fitted
 from atomprint.store.rows import StoreRow
 from atomprint.store.shard import ShardContent
@@ -182,7 +184,7 @@ def _table(plan: Plan, rows: list[StoreRow], items: list[Any], failures: list[Fa
     if any(row.line is not None for row in every):
         columns["line"] = pa.array([row.line for row in every], pa.int64())
     if plan.inputs == "structures":
-        batch = as_batch(items, periodic=None) if items else _EMPTY
+        batch = as_batch(items, periodic=None) if items else EMPTY
         columns["content"] = pa.array([*content_digests(batch), *none], pa.binary(16))
         columns["formula"] = pa.array([*formulas_of(batch), *none], pa.string())
         columns["n_atoms"] = pa.array([*batch.n_atoms.tolist(), *none], pa.int32())
@@ -199,55 +201,28 @@ def _table(plan: Plan, rows: list[StoreRow], items: list[Any], failures: list[Fa
     columns["failure"] = pa.array([None] * len(rows) + [failed.step for failed in failures], pa.string())
     columns["reason"] = pa.array([None] * len(rows) + [_text(failed.reason) for failed in failures], pa.string())
     if plan.inputs == "structures":
-        columns |= _structure_columns(pa, batch, n_failed)
+        columns |= packed(batch, n_failed)
     return columns
 
 
-STRUCTURE = ("numbers", "positions", "cell", "pbc")
-"""Columns of the structures themselves."""
 RESERVED = frozenset(
-    ("id", "place", "line", "content", "formula", "n_atoms", "failure", "reason", "source", "key", *STRUCTURE)
+    ("id", "place", "line", "content", "formula", "n_atoms", "failure", "reason", "source", "key", *COLUMNS)
 )
 """Names of columns that are no targets."""
 
-_EMPTY = Batch(
-    np.zeros(0, np.int32), np.zeros((0, 3)), np.zeros(1, np.int64), np.zeros((0, 3, 3)), np.zeros((0, 3), np.bool_)
-)
+_SUM = re.compile(r"^_chemical_formula_sum[ \t]+(?:'([^'\n]+)'|\"([^\"\n]+)\"|([\w.]+))[ \t\r]*$", re.MULTILINE)
+_SYMBOL = re.compile(r"[A-Z][a-z]?")
 
 
-def _structure_columns(pa: Any, batch: Batch, n_failed: int) -> dict[str, Any]:
-    """Return structures as columns, empty for rows that failed."""
-    offsets = np.append(batch.offsets, np.full(n_failed, batch.offsets[-1])).astype(np.int32)
-    threes = (3 * offsets).astype(np.int32)
-    cells = np.concatenate([batch.cells.reshape(-1), np.zeros(9 * n_failed)])
-    pbc = np.concatenate([batch.pbc @ np.array([1, 2, 4]), np.zeros(n_failed, dtype=np.int64)])
-    return {
-        "numbers": pa.ListArray.from_arrays(pa.array(offsets), pa.array(batch.numbers.astype(np.uint8))),
-        "positions": pa.ListArray.from_arrays(pa.array(threes), pa.array(batch.positions.reshape(-1))),
-        "cell": pa.FixedSizeListArray.from_arrays(pa.array(cells), 9),
-        "pbc": pa.array(pbc.astype(np.uint8)),
-    }
+def elements_of(content: Any, *, sizes: bool) -> tuple[set[str], int, bool] | None:
+    """Return elements, number of atoms and whether it repeats of a structure that can be read, and else None.
 
-
-def batch_of(table: Any) -> Batch:
-    """Return the structures of a ``pyarrow.Table`` with the columns of structures."""
-    numbers, positions, cell, pbc = (table.column(name).combine_chunks() for name in STRUCTURE)
-    n = len(numbers)
-    offsets = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(numbers.value_lengths().to_numpy(zero_copy_only=False), out=offsets[1:])
-    bits = pbc.to_numpy(zero_copy_only=False)
-    made: tuple[Any, ...] = (
-        numbers.flatten().to_numpy(zero_copy_only=False).astype(np.int32),
-        positions.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, 3),
-        offsets,
-        cell.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, 3, 3),
-        np.stack([(bits >> axis) & 1 for axis in range(3)], axis=1).astype(np.bool_).reshape(-1, 3),
-    )
-    return Batch(*made).fixed()
-
-
-def elements_of(content: Any) -> tuple[set[str], int, bool] | None:
-    """Return elements, number of atoms and whether it repeats of a structure that can be read, and else None."""
+    Unless ``sizes`` are asked for, the elements of a CIF are those of its formula, which its atoms must have, too.
+    """
+    if not sizes and isinstance(content, str) and (found := _SUM.search(content)) is not None:
+        symbols = _SYMBOL.findall(found[1] or found[2] or found[3])
+        if symbols and all(symbol in ATOMIC_NUMBERS for symbol in symbols):
+            return {chemical_symbols[ATOMIC_NUMBERS[symbol]] for symbol in symbols}, 0, True
     try:
         atoms = atoms_of(content, allow_close=True)
         batch = atoms if isinstance(atoms, Atoms) else as_batch([atoms], periodic=None)[0]

@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.store.describe import RESERVED, STRUCTURE, batch_of
+from atomprint.store.describe import RESERVED
+from atomprint.store.packing import COLUMNS, unpacked
 from atomprint.store.plan import Plan
 from atomprint.store.shard import Shard, shards_of
 from atomprint.store.where import ELEMENTS, Condition
@@ -117,7 +118,7 @@ class OpenStore:
         found = dict.fromkeys(name for shard in self.shards for name in shard.table([], failed=True).schema.names)
         for shard in self.shards:
             found |= dict.fromkeys(_column_names(shard))
-        fixed = ("failure", "reason", *STRUCTURE)
+        fixed = ("failure", "reason", *COLUMNS)
         return (*(name for name in found if name not in fixed), "source", "key")
 
     @property
@@ -202,7 +203,7 @@ class OpenStore:
         """
         if self.plan.inputs != "structures":
             raise ValueError(f"{str(self.folder)!r} is a store of formulas, and has no structures")
-        return batch_of(self._structure_table(rows))
+        return unpacked(self._structure_table(rows))
 
     def blocks(self, size: int | None = None) -> Iterator[StoreBlock]:
         """Yield all rows, some at a time.
@@ -331,7 +332,7 @@ class OpenStore:
         pa = require("pyarrow", "data", "a store")
         found = []
         for shard, picked in self._parts(rows):
-            table = shard.table(STRUCTURE)
+            table = shard.table(COLUMNS)
             found.append(table if picked is None else table.take(pa.array(picked)))
         if not found:
             raise ValueError("rows must name at least one row, got none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,6 +199,8 @@ def _numbers(found: Source, taken: set[str | None]) -> dict[str, str]:
 
 
 def _value(raw: Any, target: str, *, strict: bool) -> Value:
+    if type(raw) is float and math.isfinite(raw):
+        return raw
     kind = kind_of(raw)
     if kind == "number":
         return number_of(raw)

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.store.packing import LEAVES
 from atomprint.util.extras import require
 from atomprint.util.files import locked, sync, unlocked
+from atomprint.util.memory import size_of
 from atomprint.util.npz import read_npz, write_npz
 
 SHARDS = "shards"
@@ -227,64 +229,82 @@ def put_file(store: Path, name: str, text: str, *, replace: bool) -> bool:
 
 
 def write_shard(store: Path, name: str, content: ShardContent) -> Shard:
-    """Write a shard; where there is one of this name already, it stays if it is intact."""
-    pa = require("pyarrow", "data", "a store")
-    with work_folder(store) as work:
-        new = work / "shard"
-        new.mkdir()
-        features = _write_features(new, content.features)
-        table = pa.table(dict(content.table))
-        _write_rows(new / ROWS, table)
-        n_failed = sum(content.failures.values())
-        about = {
-            "rows": table.num_rows - n_failed,
-            "failed": n_failed,
-            "source": content.source,
-            "first": content.first,
-            "failures": dict(sorted(content.failures.items())),
-            "sums": {file: checksum(new / file) for file in (features, ROWS)},
-        }
-        (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for path in (*new.iterdir(), new):
-            sync(path)
-        target = store / SHARDS / name
-        target.parent.mkdir(exist_ok=True)
-        try:
-            new.rename(target)
-        except OSError:
-            if intact(store, name) is None:
-                if not target.exists():
-                    raise
-                target.rename(work / "damaged")
+    """Write a shard; where there is one of this name already, it stays if it is intact.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk; nothing of it is left behind.
+    """
+    try:
+        with work_folder(store) as work:
+            new = work / "shard"
+            _write_files(new, content)
+            target = store / SHARDS / name
+            target.parent.mkdir(exist_ok=True)
+            try:
                 new.rename(target)
-        sync(target.parent)
-    return Shard.read(target)
+            except OSError:
+                if intact(store, name) is None:
+                    if not target.exists():
+                        raise
+                    target.rename(work / "damaged")
+                    new.rename(target)
+            sync(target.parent)
+            return Shard.read(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        free = size_of(shutil.disk_usage(store).free) if store.is_dir() else "nothing"
+        raise OSError(
+            f"a shard of {str(store)!r} cannot be written: {reason} ({free} of disk left); the shards before it are "
+            "kept, and the same command goes on from there"
+        ) from error
+
+
+def _write_files(new: Path, content: ShardContent) -> None:
+    pa = require("pyarrow", "data", "a store")
+    new.mkdir()
+    features = _write_features(new, content.features)
+    table = pa.table(dict(content.table))
+    _write_rows(new / ROWS, table)
+    n_failed = sum(content.failures.values())
+    about = {
+        "rows": table.num_rows - n_failed,
+        "failed": n_failed,
+        "source": content.source,
+        "first": content.first,
+        "failures": dict(sorted(content.failures.items())),
+        "sums": {file: checksum(new / file) for file in (features, ROWS)},
+    }
+    (new / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for path in (*new.iterdir(), new):
+        sync(path)
 
 
 def _write_features(folder: Path, features: Any) -> str:
     if not hasattr(features, "tocsr"):
+        rows = np.ascontiguousarray(features)
         with (folder / DENSE).open("wb") as file:
-            np.lib.format.write_array(file, np.ascontiguousarray(features), version=(1, 0), allow_pickle=False)
+            head = {"descr": rows.dtype.str, "fortran_order": False, "shape": rows.shape}
+            np.lib.format.write_array_header_1_0(file, head)
+            file.write(rows.reshape(-1).view(np.uint8).data)  # numpy.save says nothing where the disk is full
         return DENSE
-    rows = features.tocsr()
+    matrix = features.tocsr()
     arrays: dict[str, npt.NDArray[Any]] = {
-        "shape": np.array(rows.shape, dtype=np.int64),
-        "type": np.frombuffer(rows.dtype.str.encode(), dtype=np.uint8),
-        "data": np.ascontiguousarray(rows.data),
-        "indices": np.ascontiguousarray(rows.indices, dtype=np.int64),
-        "indptr": np.ascontiguousarray(rows.indptr, dtype=np.int64),
+        "shape": np.array(matrix.shape, dtype=np.int64),
+        "type": np.frombuffer(matrix.dtype.str.encode(), dtype=np.uint8),
+        "data": np.ascontiguousarray(matrix.data),
+        "indices": np.ascontiguousarray(matrix.indices, dtype=np.int64),
+        "indptr": np.ascontiguousarray(matrix.indptr, dtype=np.int64),
     }
     write_npz(folder / SPARSE, arrays)
     return SPARSE
 
 
-_SPLIT = {"positions": "positions.list.element", "cell": "cell.list.element"}
-
-
 def _write_rows(path: Path, table: Any) -> None:
     parquet = require("pyarrow.parquet", "data", "a store")
     # Of numbers that hardly repeat, first bytes are alike: beside each other they take the least room.
-    split = {leaf: "BYTE_STREAM_SPLIT" for name, leaf in _SPLIT.items() if name in table.column_names}
+    split = {leaf: "BYTE_STREAM_SPLIT" for name, leaf in LEAVES.items() if name in table.column_names}
     repeated = [name for name in ("failure", "reason", "pbc") if name in table.column_names]
     parquet.write_table(
         table,

@@ -27,6 +27,7 @@ from atomprint.service.problems import Problem
 from atomprint.service.routes import health_routes, model_routes, prediction_routes
 from atomprint.service.settings import Settings
 from atomprint.service.shelf import Shelf
+from atomprint.service.warm import warm
 from atomprint.service.work import Workers
 
 _log = logging.getLogger("atomprint.service")
@@ -64,6 +65,7 @@ def create_app(
     settings = settings or Settings()
     metrics, limits = Metrics(), settings.limits
     desk = Desk(Shelf(models, trusted), limits, Workers(limits.workers, limits.queue), metrics, store)
+    warm(desk)
     metrics.watch("workers_busy", "Threads that work.", lambda: desk.workers.running)
     metrics.watch("requests_waiting", "Requests that wait for a thread.", lambda: desk.workers.waiting)
     metrics.watch("models_loaded_anew", "How often a model was exchanged.", lambda: desk.shelf.n_reloads)

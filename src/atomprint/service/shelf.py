@@ -16,6 +16,7 @@ from ase import Atoms
 
 from atomprint.learn.evaluation.feature_groups import Groups
 from atomprint.service.because import groups_of
+from atomprint.service.quick import quickened
 from atomprint.util.text import in_words
 from atomprint.workflow.saved.container import MODEL_FILE
 from atomprint.workflow.saved.model import TrainedModel, load_model
@@ -122,7 +123,7 @@ class Shelf:
     def _load(self, name: str, path: Path) -> Served:
         stamp = _stamp(path)
         model = load_model(path, trusted=self._trusted)
-        model.pipeline = with_n_jobs(model.pipeline, 1)
+        model.pipeline = quickened(with_n_jobs(model.pipeline, 1))
         made = Served(name, path, model, needs_structures(model.pipeline), _now(), stamp)
         made.groups  # noqa: B018  # made here, so that nobody has to wait for it
         try_out(made)

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 import atomprint
-from atomprint.cli import benchmark, data, demo, duplicates, features, models, potential, search, serve, store, train
+from atomprint.cli import (
+    benchmark,
+    data,
+    demo,
+    duplicates,
+    features,
+    models,
+    potential,
+    search,
+    serve,
+    store,
+    store_rows,
+    train,
+)
 
 app = typer.Typer(
     help="From atomic structures to descriptors, and from descriptors to tested models.",
@@ -52,4 +65,6 @@ app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(potential.app, name="potential")
+store.app.command("pick")(store_rows.pick)
+store.app.command("map")(store_rows.map_)
 app.add_typer(store.app, name="store")

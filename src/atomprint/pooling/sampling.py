@@ -202,10 +202,10 @@ def farthest_point(features: npt.ArrayLike, n: int, start: int = 0) -> npt.NDArr
             np.einsum("rf,rf->r", difference, difference, out=out[i : i + step])
         return out
 
-    return _farthest(len(x), min(n, len(x)), start, squares)
+    return farthest_of(len(x), min(n, len(x)), start, squares)
 
 
-def _farthest(
+def farthest_of(
     count: int, n: int, start: int, squares: Callable[[int, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.int64]:
     """Choose ``n`` of ``count`` points.
@@ -262,7 +262,7 @@ def _farthest_atoms(
                 square[unsure] = np.minimum(square[unsure], np.einsum("ac,ac->a", image, image))
         return square
 
-    return _farthest(len(candidates), n, start, squares)
+    return farthest_of(len(candidates), n, start, squares)
 
 
 def _check_given(indices: Any) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from atomprint.store.build import Built, TooManyFailuresError, build_store
     from atomprint.store.explain import Explanation
     from atomprint.store.feature_store import FeatureStore
+    from atomprint.store.map import StoreMap
     from atomprint.store.opened import StoreBlock, StoreInfo
     from atomprint.store.plan import Plan
     from atomprint.store.search import Hits
@@ -24,6 +25,7 @@ __all__ = [
     "Plan",
     "StoreBlock",
     "StoreInfo",
+    "StoreMap",
     "TooManyFailuresError",
     "build_store",
 ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.store.diverse import diverse
 from atomprint.store.opened import OpenStore
 from atomprint.store.search import Searcher, asked_about
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import Indices
 from atomprint.util.validation import check_integer
+
+if TYPE_CHECKING:
+    from atomprint.store.map import StoreMap
 
 Where = str | npt.ArrayLike | None
 """A condition, see :meth:`FeatureStore.where`, or the numbers of rows or a mask of them; None is all rows."""
@@ -88,6 +92,60 @@ class FeatureStore(OpenStore):
         asked = asked_about(searcher, query)
         found = searcher.nearest(asked, k, among)
         return found[0] if asked.single else found
+
+    def diverse(self, n: int, *, method: str = "farthest", where: Where = None, scaling: str | None = None) -> Indices:
+        """Return rows that stand for all, such as those to compute first or to look at.
+
+        Parameters
+        ----------
+        n : int
+            How many; all where there are fewer.
+        method : {"farthest", "cur"}
+            ``"farthest"`` takes the row nearest to the mean, and then each that is farthest from all before: they cover
+            the store, its outliers first. ``"cur"`` takes the row with most along the direction in which rows differ
+            most, and goes on with what is left when its part is taken from all: together they make up the others as
+            well as so few can. Both compare principal components, as :meth:`search` does.
+        where, scaling
+            As for :meth:`search`.
+
+        Returns
+        -------
+        ndarray of int
+            Numbers of rows in the order of choice: of a larger number the first are those of a smaller one.
+        """
+        return diverse(self.searcher(scaling).index, n, method, None if where is None else self._among(where))
+
+    def map(
+        self,
+        *,
+        method: str = "pca",
+        where: Where = None,
+        most: int | None = None,
+        n_neighbours: int = 15,
+        scaling: str | None = None,
+    ) -> StoreMap:
+        """Return places of rows on a map, on which those are near to each other that are alike; it writes files.
+
+        Parameters
+        ----------
+        method : {"pca", "umap"}
+            The first principal components, or UMAP of all of them (extra ``umap``), which keeps neighbours together and
+            says nothing of what is far.
+        most : int, optional
+            Take no more rows, drawn at random with a fixed seed. Default: all.
+        n_neighbours : int
+            Of each row that UMAP looks at.
+        where, scaling
+            As for :meth:`search`.
+
+        Returns
+        -------
+        StoreMap
+        """
+        from atomprint.store.map import make_map  # and with it plots
+
+        rows = np.arange(len(self)) if where is None else self._among(where)
+        return make_map(self, self.searcher(scaling).index, rows, method, most, n_neighbours)
 
     @cached_property
     def _searchers(self) -> dict[str | None, Searcher]:

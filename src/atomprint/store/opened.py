@@ -147,7 +147,10 @@ class OpenStore:
         wanted = list(self.columns if columns is None else columns)
         found = []
         for shard, picked in self._parts(rows):
-            table = shard.table([name for name in wanted if name != "key"] + ["content"] * ("key" in wanted))
+            # Each shard has the places of its rows, and perhaps nothing else of what is wanted.
+            table = shard.table(
+                ["place", *(name for name in wanted if name not in ("key", "place"))] + ["content"] * ("key" in wanted)
+            )
             if "source" in wanted:
                 table = table.append_column("source", pa.array([shard.source] * table.num_rows, pa.string()))
             if "key" in wanted:

@@ -11,7 +11,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from atomprint.descriptors import ACSF, MBTR
 from atomprint.potentials import LabelledStructures, LinearPotential, read_labels
-from atomprint.potentials.report.comparison import GPA, Comparison, compare
+from atomprint.potentials.report import plots
+from atomprint.potentials.report.comparison import GPA, Comparison, Figures, compare
 from atomprint.potentials.report.curves import dimer_curves
 from atomprint.potentials.report.page import PotentialReport
 from atomprint.potentials.report.run import fit_potential
@@ -127,3 +128,25 @@ def test_potentials_without_a_cutoff_have_curves_too():
     (curve,) = dimer_curves(potential, {})
     assert np.isfinite(curve.energies).all()
     assert curve.distances[-1] > 10
+
+
+def test_numbers_at_bars_are_beside_the_line_of_all(run):
+    pytest.importorskip("matplotlib")
+    comparison = run.report.comparisons[0]
+    whole = comparison.figures()["forces"].rmse
+    made = {str(share): {"forces": Figures(1234, 0.0, share * whole, 0.0)} for share in (0.2, 0.9, 0.98, 1.1)}
+    figure = plots.errors(made, comparison)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    line = axes.transData.transform((whole, 0))[0]
+    assert len(axes.texts) == 5
+    for text in axes.texts[1:]:
+        box = text.get_window_extent()
+        assert not box.x0 <= line <= box.x1
+
+
+def test_axes_of_little_more_than_a_decade_have_several_numbers():
+    pytest.importorskip("matplotlib")
+    figure = plots.learning_curve([10, 20], {"forces": [0.5, 0.012], "energy": [300.0, 200.0]})
+    for axes in figure.axes:
+        assert len(axes.get_yticks()) >= 3

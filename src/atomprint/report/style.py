@@ -70,7 +70,8 @@ thead tr:last-child th { border-bottom: 1px solid var(--ink); }
 .part { white-space: nowrap; }
 .id { overflow-wrap: anywhere; }
 img { max-width: 100%; height: auto; display: block; }
-figure { margin: 0; break-inside: avoid; }
+figure { margin: 0; break-inside: avoid; } figure + figure { margin-top: 1.4rem; }
+.row > figure + figure, .figures > figure + figure, .pictures > figure + figure { margin-top: 0; }
 .row > figure { max-width: 20rem; }
 figcaption { font-size: .88rem; line-height: 1.4; color: var(--faint); max-width: 44rem; }
 figcaption b { color: var(--ink); }

@@ -284,7 +284,7 @@ class PotentialReport:
         summary = self.potential.model_.summary
         coverage, counts = summary.get("coverage") or {}, summary.get("judged") or {}
         said = [
-            f"{100 * share:.0f} % of the {name} of {counted(counts[name], 'structure')}"
+            f"{100 * share:.0f}\N{NO-BREAK SPACE}% of the {name} of {counted(counts[name], 'structure')}"
             for name, share in coverage.items()
             if share is not None and share == share and name in counts
         ]
@@ -292,8 +292,9 @@ class PotentialReport:
         if said:
             body.append(
                 paragraph(
-                    "Expected errors are scaled by those of structures that were left out, one at a time, so that 90 % "
-                    "are within 1.645 of them. With a scale from others of these structures, such intervals hold "
+                    "Expected errors are scaled by those of structures that were left out, one at a time, so that "
+                    "90\N{NO-BREAK SPACE}% are within 1.645 of them. With a scale from others of these structures, "
+                    "such intervals hold "
                     f"{', '.join(said)}. Structures that are alike, as those of one run, flatter this."
                 )
             )

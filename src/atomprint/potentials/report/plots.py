@@ -96,9 +96,10 @@ def errors(groups: dict[str, dict[str, Any]], comparison: Comparison) -> Figure:
             ax.set_xlim(0, 1.25 * reach)
             for place, found in enumerate(own):
                 if found is not None:
-                    box = {"fc": "white", "lw": 0, "pad": 0.8}  # where the line of all would go through
-                    ax.text(found.rmse + 0.025 * reach, place, f"{found.n:,}", va="center", fontsize=7,
-                            color=style.FAINT, bbox=box)  # fmt: skip
+                    text, start = f"{found.n:,}", found.rmse + 0.025 * reach
+                    if start - 0.02 * reach < whole < start + 0.045 * reach * len(text):  # the line of all is there
+                        start = whole + 0.025 * reach
+                    ax.text(start, place, text, va="center", fontsize=7, color=style.FAINT)
             ax.set_xlabel(style.with_unit(f"{quantity.title}, RMSE", quantity.unit))
             ax.xaxis.set_major_locator(style.locator(4))
             ax.spines["left"].set_visible(False)
@@ -142,7 +143,10 @@ def _round_ticks(axis: Any, low: float, high: float) -> None:
     if high < 12 * low:
         ticks = [float(tick) for tick in style.locator(5).tick_values(low, high) if low <= tick <= high]
     else:
-        ticks = [10.0**e for e in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
+        powers = [10.0**e for e in range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
+        ticks = [power for power in powers if power >= low]
+        if len(ticks) < 2:  # of little more than a decade
+            ticks = [step * power for power in powers for step in (1, 2, 5) if low <= step * power <= high]
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_minor_locator(NullLocator())
 

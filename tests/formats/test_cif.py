@@ -342,6 +342,7 @@ def test_a_site_that_is_listed_again_is_one_atom():
                          "_space_group_symop_magn_centering.xyz\n"
                          "x,y,z,+1\nx+1/2,y+1/2,z,-1\n"), "Cl2Na2"),
         ("data_t\n_cell_length_a ?\nloop_\n_atom_site_label\n_atom_site_fract_x\n? ?\n" + cif(SALT), "ClNa"),
+        (cif([("Xe", 0, 0, 0)], columns=("label", "fract_x", "fract_y", "fract_z")), "Xe"),  # and no dummy
     ],
 )  # fmt: skip
 def test_read_rightly(text, formula):

@@ -44,8 +44,6 @@ def serve(
         from atomprint.service.settings import TOKEN, Limits, Settings, hosts_of, is_loopback, token_from
         from atomprint.service.shelf import named_paths
 
-        if store is not None:
-            raise ValueError("--store is for stores, and this version has none")
         given = {} if workers is None else {"workers": workers}
         limits = Limits(
             queue=queue,
@@ -63,7 +61,7 @@ def serve(
                 soft_wrap=True,
             )
         settings = Settings(limits=limits, token=token, hosts=hosts_of(host))
-        app = create_app(named_paths(models), settings, trusted=trust or ())
+        app = create_app(named_paths(models), settings, store=store, trusted=trust or ())
         for served in app.state.desk.shelf.models.values():
             console.print(f"{served.name}: {served.model.card.title}, from {served.path}", soft_wrap=True)
         run(app, host, port, announce=lambda address: console.print(f"Serving on {address} (Ctrl-C stops)"))

@@ -18,8 +18,10 @@ from starlette.responses import Response
 
 import atomprint
 from atomprint.service import bodies
+from atomprint.service.data_routes import descriptor_routes, store_routes
 from atomprint.service.desk import Desk
 from atomprint.service.guard import Guard
+from atomprint.service.known import Known
 from atomprint.service.metrics import Metrics
 from atomprint.service.openapi import describe
 from atomprint.service.page import page_routes
@@ -29,6 +31,7 @@ from atomprint.service.settings import Settings
 from atomprint.service.shelf import Shelf
 from atomprint.service.warm import warm
 from atomprint.service.work import Workers
+from atomprint.util.types import PathOrStr
 
 _log = logging.getLogger("atomprint.service")
 
@@ -37,7 +40,7 @@ def create_app(
     models: Mapping[str, Path],
     settings: Settings | None = None,
     *,
-    store: Any = None,
+    store: PathOrStr | None = None,
     trusted: Iterable[str] = (),
 ) -> FastAPI:
     """Return the service as an application of ASGI, with its models loaded and tried out.
@@ -48,8 +51,8 @@ def create_app(
         Files of models that :func:`~atomprint.workflow.train` saved, by the names that requests call them.
     settings : Settings, optional
         Limits, token, and by what names the service may be called.
-    store : FeatureStore, optional
-        Known materials, to find similar ones.
+    store : path, optional
+        Folder of a store of known materials, to find similar ones.
     trusted : iterable of str
         Types of other packages that models may hold, see :func:`~atomprint.workflow.load_model`.
 
@@ -59,12 +62,13 @@ def create_app(
 
     Raises
     ------
-    ModelFileError, FileNotFoundError, ImportError
-        If a model cannot be loaded.
+    ModelFileError, FileNotFoundError, ImportError, ValueError
+        If a model or the store cannot be opened.
     """
     settings = settings or Settings()
     metrics, limits = Metrics(), settings.limits
-    desk = Desk(Shelf(models, trusted), limits, Workers(limits.workers, limits.queue), metrics, store)
+    known = None if store is None else Known(Path(store))
+    desk = Desk(Shelf(models, trusted), limits, Workers(limits.workers, limits.queue), metrics, known)
     warm(desk)
     metrics.watch("workers_busy", "Threads that work.", lambda: desk.workers.running)
     metrics.watch("requests_waiting", "Requests that wait for a thread.", lambda: desk.workers.waiting)
@@ -79,9 +83,11 @@ def create_app(
         lifespan=_lifespan(desk, settings),
     )
     app.state.desk = desk
-    for router in (prediction_routes(desk), model_routes(desk), health_routes(desk), page_routes()):
-        app.include_router(router)
-    describe(app, bodies.PredictRequest, token=bool(settings.token))
+    for routes in (prediction_routes, descriptor_routes, store_routes, model_routes, health_routes):
+        app.include_router(routes(desk))
+    app.include_router(page_routes())
+    kinds = (bodies.PredictRequest, bodies.DescribeRequest, bodies.SimilarRequest)
+    describe(app, *kinds, token=bool(settings.token))
     app.add_exception_handler(Problem, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
@@ -109,6 +115,8 @@ def _lifespan(desk: Desk, settings: Settings) -> Any:
         async def reload(*, all_of_them: bool) -> None:
             with suppress(RuntimeError):  # of a loop that is closed already
                 await loop.run_in_executor(None, lambda: desk.shelf.reload(all_of_them=all_of_them))
+                if all_of_them and desk.known is not None:
+                    await loop.run_in_executor(None, desk.known.reload)
 
         async def watch() -> None:
             while True:

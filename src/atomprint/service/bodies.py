@@ -190,3 +190,90 @@ class Live(BaseModel):
 
     live: bool
     version: str
+
+
+class DescribeRequest(StructuresRequest):
+    """Structures to be described."""
+
+    parameters: Annotated[
+        dict[str, float | int | str], Field(max_length=20, description="By name; what is not given is usual.")
+    ] = {}
+
+
+class Features(BaseModel):
+    """Features of one structure, or of one atom."""
+
+    id: str
+    structure: Annotated[int, Field(description="Its place in the request, counted from 0.")]
+    atom: int | None = None
+    values: list[float]
+
+
+class DescribeResponse(BaseModel):
+    """Features of structures."""
+
+    request_id: str
+    descriptor: str
+    parameters: dict[str, Any]
+    names: list[str]
+    rows: list[Features]
+    failures: list[Failure]
+
+
+class Described(BaseModel):
+    """A descriptor, and what its parameters may be: numbers from and to, or words."""
+
+    name: str
+    summary: str
+    parameters: dict[str, list[float] | list[str]]
+
+
+class DescriptorList(BaseModel):
+    """All descriptors that are computed."""
+
+    descriptors: list[Described]
+
+
+class SimilarRequest(BaseModel):
+    """A structure, or for a store of formulas a formula, of which similar ones are sought."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    structure: One
+    k: Annotated[int, Field(ge=1, le=100, description="How many.")] = 10
+    where: Annotated[
+        str | None,
+        Field(max_length=1000, description="Which rows, such as \"gap > 1 and 'O' in elements and n_atoms < 20\"."),
+    ] = None
+    explain: Annotated[bool, Field(description="Whether to say what makes up the distances of the first ten.")] = False
+
+
+class Neighbour(BaseModel):
+    """A known material."""
+
+    id: str
+    formula: str
+    n_atoms: int | None
+    distance: float
+    targets: dict[str, float | int | str | bool | None]
+    explanation: str | None
+
+
+class SimilarResponse(BaseModel):
+    """Known materials, the nearest first."""
+
+    request_id: str
+    in_words: str
+    neighbours: list[Neighbour]
+
+
+class StoreCard(BaseModel):
+    """What is to be known of the store that is served."""
+
+    rows: int
+    descriptor: str
+    parameters: dict[str, Any]
+    inputs: str
+    elements: list[str]
+    columns: list[str]
+    targets: list[str]

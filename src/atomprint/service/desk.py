@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 
+from atomprint.service.known import Known
 from atomprint.service.metrics import Metrics
 from atomprint.service.settings import Limits
 from atomprint.service.shelf import Shelf
@@ -30,7 +31,7 @@ class Desk:
         The threads.
     metrics : Metrics
         The counters.
-    store : FeatureStore or None
+    known : Known or None
         Known materials to compare with.
     """
 
@@ -38,7 +39,7 @@ class Desk:
     limits: Limits
     workers: Workers
     metrics: Metrics
-    store: Any = None
+    known: Known | None = None
 
     async def work(self, request: Request, work: Callable[[Ticket], T]) -> T:
         """Return what a piece of work for a request returns, done on a thread."""

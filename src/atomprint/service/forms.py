@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from atomprint.service.bodies import StructuresRequest, Text
+from atomprint.service.bodies import SimilarRequest, StructuresRequest, Text
 from atomprint.service.problems import Problem
 from atomprint.service.reading import Sent
 from atomprint.service.settings import Limits
 
 R = TypeVar("R", bound=StructuresRequest)
+M = TypeVar("M", bound=BaseModel)
 
 _MOST_PARTS = 2000
 
@@ -52,7 +53,15 @@ def read_request(kind: type[R], body: bytes, content_type: str, limits: Limits) 
     return asked, [*(Sent(text, text if "\n" not in text else "") for text in texts), *files]
 
 
-def _checked(kind: type[R], given: bytes | dict[str, Any]) -> R:
+def read_similar(body: bytes, content_type: str) -> tuple[SimilarRequest, Sent]:
+    """Return what a request for similar structures asks for, and about what; see :func:`read_request`."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "the body must be application/json")
+    asked = _checked(SimilarRequest, body)
+    return asked, _sent(asked.structure)
+
+
+def _checked(kind: type[M], given: bytes | dict[str, Any]) -> M:
     try:
         return kind.model_validate_json(given) if isinstance(given, bytes) else kind.model_validate(given)
     except ValidationError as error:

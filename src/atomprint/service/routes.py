@@ -142,7 +142,7 @@ def health_routes(desk: Desk) -> APIRouter:
             {
                 "ready": ready,
                 "models": list(desk.shelf.models),
-                "store": desk.store is not None,
+                "store": desk.known is not None,
                 "refused": dict(desk.shelf.refused),
                 "running": desk.workers.running,
                 "waiting": desk.workers.waiting,

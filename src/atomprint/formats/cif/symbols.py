@@ -20,7 +20,7 @@ _ISOTOPE = re.compile(r"[0-9]{1,3}([A-Z][a-z]?)")
 _LABEL = re.compile(r"([A-Za-z]+)(.*)")
 _SEVERAL = re.compile(r"[(\[]?([A-Z][a-z]?)[0-9.+-]*\s*[/,&|]\s*([A-Z][a-z]?)(?![a-z]).*")
 _TWO = re.compile(r"([A-Z][a-z])([A-Z][a-z])(?![a-z]).*")
-_NOTHING = re.compile(r"v_.*|(?:va|vac|vacancy|x|xx|q|du|dum|dummy|cg|cen)[0-9]*[a-z]?", re.IGNORECASE)
+_NOTHING = re.compile(r"v_.*|(?!xe$)(?:va|vac|vacancy|x|xx|q|du|dum|dummy|cg|cen)[0-9]*[a-z]?", re.IGNORECASE)
 _WITH_HYDROGEN = re.compile(r"(?:nh[1-4]|h2o|hoh|ho|o[-(]?h\)?[1-3]?|ow|wat|water|ch[1-3])[^a-z]*[a-z]?", re.IGNORECASE)
 
 _WATER = re.compile(r"w[0-9(][^a-z]*[a-z]?|w", re.IGNORECASE)  # if its symbol says oxygen

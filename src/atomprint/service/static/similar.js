@@ -17,7 +17,7 @@ export async function showSimilar(structure) {
   note.textContent = "Looking …";
   table.replaceChildren();
   try {
-    const found = await post("/v1/similar", { structure, k: 8 });
+    const found = await post("/v1/similar", { structure, k: 8, explain: true });
     note.textContent = found.in_words;
     const targets = [...new Set(found.neighbours.flatMap((one) => Object.keys(one.targets)))].slice(0, 3);
     const heads = ["Name", "Formula", "Distance", ...targets].map((text) => make("th", { scope: "col" }, text));
@@ -25,7 +25,7 @@ export async function showSimilar(structure) {
       make(
         "tr",
         {},
-        make("th", { scope: "row" }, one.id),
+        make("th", { scope: "row" }, one.id, differs(one.explanation)),
         make("td", {}, one.formula),
         make("td", { class: "n" }, number(one.distance, 3)),
         ...targets.map((name) => make("td", { class: "n" }, show(one.targets[name]))),
@@ -35,6 +35,11 @@ export async function showSimilar(structure) {
   } catch (error) {
     note.textContent = sentence(error.message);
   }
+}
+
+function differs(words) {
+  if (!words) return null;
+  return make("details", {}, make("summary", {}, "What differs"), ...words.split("; ").map((part) => make("p", {}, part)));
 }
 
 function show(value) {

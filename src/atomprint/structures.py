@@ -204,6 +204,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __repr__(self) -> str:
+        return f"Batch({len(self):,} structures, {len(self.numbers):,} atoms)"
+
     @property
     def n_atoms(self) -> npt.NDArray[np.int64]:
         """Number of atoms of each structure."""

@@ -1,5 +1,6 @@
 """From labelled structures to a potential, to predictions, to a file and back."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ase.filters import FrechetCellFilter
 from ase.io import write
 from ase.optimize import LBFGS
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from atomprint.descriptors import (
     ACE,
@@ -35,6 +37,7 @@ from atomprint.potentials import (
     Solver,
     SumPotential,
     load_potential,
+    read_labels,
 )
 from atomprint.potentials.fitting import factors
 from atomprint.potentials.linear import PreparedDescriptor
@@ -177,6 +180,28 @@ def test_parameters_are_scikit_learns(fitted):
         LinearPotential(SOAP(**SMALL), solver=3)
     with pytest.raises(TypeError, match="descriptor must be a Descriptor of atomprint, got str"):
         LinearPotential("SOAP")
+
+
+def test_scikit_learn_splits_lists_of_structures_and_labels():
+    frames = argon(9)
+    potential = LinearPotential(SOAP(**SMALL), solver=Solver(n_folds=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scores = cross_val_score(potential, frames, cv=3)
+        np.testing.assert_array_equal(cross_val_score(potential, read_labels(frames), cv=3), scores)
+        search = GridSearchCV(potential, {"solver__n_folds": [2, 3]}, cv=2).fit(frames)
+    assert (scores > 0.8).all()
+    assert search.best_estimator_.predict(frames[0]).forces.shape == (4, 3)
+
+
+def test_what_they_are_is_seen_at_a_glance(fitted):
+    frames = argon(2)
+    assert repr(fitted.predict(frames)).startswith("Prediction(2 structures, largest force ")
+    said = repr(fitted.predict(frames[0], uncertainty=True))
+    assert re.fullmatch(r"Prediction\(energy -?\d\S* ± \S+ eV, largest force \S+ eV/Å, grade \S+\)", said)
+    assert repr(fitted.cross_validation_) == "CrossValidation(24 structures in 4 folds)"
+    assert repr(fitted.model_) == f"Model({fitted.model_.terms.n_functions} functions of Ar, cutoff 8.72 Å)"
+    assert repr(fitted.calculator()) == f"PotentialCalculator({fitted!r})"
 
 
 def test_labels_that_are_missing_are_left_out():

@@ -470,6 +470,21 @@ def test_labels_as_arrays():
         LabelledStructures.of(atoms, energies=[1])
 
 
+def test_labelled_structures_are_taken_apart_and_joined(written):
+    one = read_labels(written(frame("energy=-7.5", *FORCES), frame("energy=-7.4"), name="a.extxyz"))
+    two = read_labels(written(frame("REF_energy=-7.3"), name="b.extxyz"))
+    both = read_labels([one, two])
+    assert both.energies.tolist() == [-7.5, -7.4, -7.3]
+    assert both.keys == {"energy": "energy or REF_energy", "forces": "forces"}
+    assert both.places[2] == "b.extxyz, structure 0 (line 1)"
+    assert repr(one) == f"LabelledStructures({one.summary()})"
+    for key, wanted in ((2, [-7.3]), (-1, [-7.3]), (slice(1, 3), [-7.4, -7.3]), ([2, 0], [-7.3, -7.5])):
+        assert both[key].energies.tolist() == wanted
+    assert both[np.array([True, False, False])].counts == {"energy": 1, "forces": 2, "stress": 0}
+    assert read_labels([both[k] for k in (2, 0)]).energies.tolist() == [-7.3, -7.5]
+    assert repr(one.structures) == "Batch(2 structures, 4 atoms)"
+
+
 def labelled(*pairs):
     structures = [Atoms(formula, np.arange(3 * len(Atoms(formula))).reshape(-1, 3) * 2.0) for formula, _ in pairs]
     return LabelledStructures.of(structures, energies=[energy for _, energy in pairs])

@@ -14,6 +14,7 @@ from atomprint.potentials.fitting.uncertainty import Uncertainty
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.terms.sums import Constants, Offsets, Sum
 from atomprint.potentials.terms.term import State
+from atomprint.util.text import counted
 from atomprint.util.types import FloatArray
 from atomprint.util.validation import check_real
 
@@ -50,6 +51,10 @@ class Model:
     hyperparameters: Hyperparameters
     uncertainty: Uncertainty
     summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        elements = ", ".join(chemical_symbols[z] for z in self.species)
+        return f"Model({counted(self.terms.n_functions, 'function')} of {elements}, cutoff {self.cutoff:.3g} Å)"
 
     @property
     def species(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from atomprint.potentials.fitting.uncertainty import Judged
 from atomprint.potentials.terms.term import VOIGT, row_offsets
 from atomprint.ragged import chunks, split
 from atomprint.structures import Batch
+from atomprint.util.text import counted
 from atomprint.util.types import FloatArray
 
 _ROWS = 2048  # at once, for uncertainties
@@ -51,6 +52,19 @@ class Prediction:
     stresses_std: Any = None
     grades: Any = None
 
+    def __repr__(self) -> str:
+        single = np.ndim(self.energies) == 0
+        forces = [self.forces] if single else self.forces
+        largest = max((float(np.linalg.norm(own, axis=1).max(initial=0.0)) for own in forces), default=0.0)
+        if single:
+            error = "" if self.energies_std is None else f" ± {float(self.energies_std):.2g}"
+            said = [f"energy {float(self.energies):.6g}{error} eV", f"largest force {largest:.3g} eV/Å"]
+        else:
+            said = [counted(len(forces), "structure"), f"largest force {largest:.3g} eV/Å"]
+        if self.grades is not None:
+            said.append(f"grade {float(np.max(self.grades, initial=0.0)):.2g}" + ("" if single else " at most"))
+        return f"Prediction({', '.join(said)})"
+
 
 @dataclass(frozen=True)
 class CrossValidation:
@@ -76,6 +90,10 @@ class CrossValidation:
     forces: FloatArray
     stresses: FloatArray
     judged: Mapping[str, Judged] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        n = len(self.folds)
+        return f"CrossValidation({counted(n, 'structure')} in {counted(len(np.unique(self.folds)), 'fold')})"
 
 
 def expected_errors(model: Model, batch: Batch, n_jobs: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from atomprint.formats.judge import close_pairs
 from atomprint.potentials.labels.alike import first_alike, matching
 from atomprint.ragged import pick
-from atomprint.structures import Batch, as_batch
+from atomprint.structures import Batch, as_batch, joined
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray, Indices
 
@@ -127,6 +127,40 @@ class LabelledStructures:
 
     def __len__(self) -> int:
         return len(self.structures)
+
+    def __repr__(self) -> str:
+        return f"LabelledStructures({self.summary()})"
+
+    def __getitem__(self, key: Any) -> LabelledStructures:
+        """Return some of the structures, or one: by an index, a slice, or an array of indices or of truth values."""
+        return self.pick(np.atleast_1d(np.arange(len(self))[key]))
+
+    @classmethod
+    def joined(cls, parts: Sequence[LabelledStructures]) -> LabelledStructures:
+        """Return the structures of all parts, one part after the other.
+
+        Parameters
+        ----------
+        parts : sequence of LabelledStructures
+            At least one.
+        """
+        keys: dict[str, str] = {}
+        for part in parts:
+            for kind, key in part.keys.items():
+                known = keys.setdefault(kind, key)
+                if key not in known.split(" or "):
+                    keys[kind] = f"{known} or {key}"
+        return cls(
+            joined(*(part.structures for part in parts)),
+            np.concatenate([part.energies for part in parts]),
+            np.concatenate([part.forces for part in parts]),
+            np.concatenate([part.stresses for part in parts]),
+            config_types=tuple(kind for part in parts for kind in part.config_types),
+            keys=keys,
+            places=tuple(place for part in parts for place in part.places),
+            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
+        )
 
     @cached_property
     def duplicate_of(self) -> Indices:

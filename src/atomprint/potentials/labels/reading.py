@@ -43,7 +43,7 @@ def read_labels(
     structures : path, structure, or sequence of these
         Files (extended xyz, trajectories, output of VASP, ASE databases, JSON), or ``ase.Atoms`` and pymatgen objects.
         Labels are looked for in ``info``, ``arrays`` and results of calculators, which are never asked to compute.
-        :class:`LabelledStructures` are returned as they are.
+        :class:`LabelledStructures` are returned as they are, several of them together.
     energy_key, forces_key, stress_key : str, sequence of str or None
         Where labels are. Several keys: of each structure the first that it has. ``""``: none are used. None is the only
         key with a usual name, or the one that has the values of all others that there are.
@@ -78,6 +78,10 @@ def read_labels(
     """
     if isinstance(structures, LabelledStructures):
         return structures
+    if isinstance(structures, list | tuple) and structures:
+        parts = [part for part in structures if isinstance(part, LabelledStructures)]
+        if len(parts) == len(structures):
+            return LabelledStructures.joined(parts)
     check_choice("on_error", on_error, ("raise", "skip"))
     if max_force is not None:
         check_real("max_force", max_force, above=0)

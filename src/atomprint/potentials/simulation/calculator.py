@@ -56,6 +56,9 @@ class PotentialCalculator(Calculator):
         self._told = False
         super().__init__()
 
+    def __repr__(self) -> str:
+        return f"PotentialCalculator({self.potential!r})"
+
     @property
     def atoms(self) -> Atoms | None:
         """A copy of the atoms of the last calculation."""

@@ -17,7 +17,10 @@ app = typer.Typer(help="Features of many structures in a folder, built piece by 
 GOES_ON = "what was described is kept, and the same command goes on from there"
 
 Store = Annotated[Path, typer.Argument(help="Folder of the store.")]
-Sources = Annotated[list[str], typer.Argument(help="Structures or formulas: any files or folders that init takes.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(help="Files or folders that init takes; optimade:mp asks a server."),
+]
 Structure = Annotated[str | None, typer.Option(help="Column with the structures, or with the names of their files.")]
 Formula = Annotated[str | None, typer.Option(help="Column with the formulas.")]
 Id = Annotated[str | None, typer.Option("--id", help="Column with the names of rows.")]
@@ -27,6 +30,9 @@ Targets = Annotated[
 ]
 Beside = Annotated[str | None, typer.Option("--table", help="For a folder of files: its table.")]
 Folder = Annotated[Path | None, typer.Option("--folder", help="For a table: the folder of its files.")]
+Filter = Annotated[
+    str, typer.Option("--filter", help="For OPTIMADE servers: such as 'elements HAS \"O\" AND nelements=2'.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read only so many rows of each file.")]
 MaxFailures = Annotated[
     str, typer.Option("--max-failures", help="Stop where a larger share of rows fails, such as 5% or 0.05.")
@@ -38,6 +44,13 @@ Slurm = Annotated[
     Path | None, typer.Option("--slurm", help="Write a script for Slurm's job arrays here, and do nothing else.")
 ]
 SlurmJobs = Annotated[int, typer.Option("--slurm-jobs", min=1, help="Number of jobs of the script.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove rows of files of these names that are not in them any more.")
+]
+OnDask = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Use a Dask cluster: its scheduler, or its file."),
+]
 Threads = Annotated[
     bool, typer.Option("--threads", help="Describe in this process: a structure that kills it stops everything.")
 ]
@@ -65,6 +78,7 @@ def build(
     beside: Beside = None,
     folder: Folder = None,
     limit: Limit = None,
+    filter_: Filter = "",
     max_failures: MaxFailures = "5%",
     allow_close: Annotated[
         bool, typer.Option("--allow-close", help="Take structures with atoms nearer than any in matter, too.")
@@ -73,15 +87,31 @@ def build(
     array: Array = None,
     slurm: Slurm = None,
     slurm_jobs: SlurmJobs = 16,
+    prune: Prune = False,
     threads: Threads = False,
+    dask: OnDask = None,
     jobs: Jobs = None,
 ) -> None:
     """Describe structures, and keep features, structures and targets; the same command goes on where it was stopped."""
     with messages(GOES_ON):
         given: dict[str, Any] = {"descriptor": descriptor, "allow_close": allow_close, "block": block}
+        given["prune"] = prune
         given["species"] = None if species is None else species.replace(",", " ").split()
-        reading = _reading(structure, formula, id_, targets, beside, folder, limit)
-        _build(store, sources, parameters or (), given, reading, max_failures, array, slurm, slurm_jobs, threads, jobs)
+        way = _executor(threads, dask)
+        reading = _reading(structure, formula, id_, targets, beside, folder, limit, filter_)
+        _build(
+            store,
+            sources,
+            parameters or (),
+            given,
+            reading,
+            max_failures,
+            array,
+            slurm,
+            slurm_jobs,
+            way,
+            jobs,
+        )
 
 
 @app.command()
@@ -95,20 +125,24 @@ def add(
     beside: Beside = None,
     folder: Folder = None,
     limit: Limit = None,
+    filter_: Filter = "",
     max_failures: MaxFailures = "5%",
     array: Array = None,
     slurm: Slurm = None,
     slurm_jobs: SlurmJobs = 16,
+    prune: Prune = False,
     threads: Threads = False,
+    dask: OnDask = None,
     jobs: Jobs = None,
 ) -> None:
     """Add the structures of more files to a store, described as its others are."""
     with messages(GOES_ON):
         from atomprint.store import Plan
 
-        given = {"allow_close": Plan.read(store).allow_close}
-        reading = _reading(structure, formula, id_, targets, beside, folder, limit)
-        _build(store, sources, (), given, reading, max_failures, array, slurm, slurm_jobs, threads, jobs)
+        given = {"allow_close": Plan.read(store).allow_close, "prune": prune}
+        way = _executor(threads, dask)
+        reading = _reading(structure, formula, id_, targets, beside, folder, limit, filter_)
+        _build(store, sources, (), given, reading, max_failures, array, slurm, slurm_jobs, way, jobs)
 
 
 @app.command()
@@ -198,10 +232,10 @@ def _reading(
     beside: str | None,
     folder: Path | None,
     limit: int | None,
+    filter_: str,
 ) -> dict[str, Any]:
-    chosen = targets or None
-    return {"structure": structure, "formula": formula, "id": id_, "targets": chosen, "table": beside, "folder": folder,
-            "limit": limit}  # fmt: skip
+    names = {"structure": structure, "formula": formula, "id": id_, "targets": targets or None, "table": beside}
+    return {**names, "folder": folder, "limit": limit, "filter": filter_}
 
 
 def _build(
@@ -214,7 +248,7 @@ def _build(
     array: str | None,
     slurm: Path | None,
     slurm_jobs: int,
-    threads: bool,
+    executor: str,
     jobs: int | None,
 ) -> None:
     from atomprint.store import build_store
@@ -233,7 +267,7 @@ def _build(
             parameters=parameters_of(parameters),
             max_failures=_share(max_failures),
             n_jobs=-1 if jobs is None else jobs,
-            executor="threads" if threads else "processes",
+            executor=executor,
             array=_array(array),
             progress=progress,
             **given,
@@ -242,6 +276,12 @@ def _build(
     console.print(f"{store}: {counted(built.n_rows, 'row')} described, {built.n_failed} failed", soft_wrap=True)
     if built.n_kept:
         console.print(f"{counted(built.n_kept, 'row')} were there before.", style="dim")
+    if built.n_stale:
+        console.print(
+            f"{counted(built.n_stale, 'row')} in the store are of files with these names, but not in them now: --prune "
+            "removes them, if they are not of other files.",
+            soft_wrap=True,
+        )
     for reason, count in list(built.failures.items())[:5]:
         console.print(f"{counted(count, 'row')}: {reason}", style="dim", soft_wrap=True)
 
@@ -257,6 +297,12 @@ def _own_arguments() -> list[str]:
         elif not word.startswith(("--slurm=", "--slurm-jobs=")):
             kept.append(word)
     return ["atomprint", *kept]
+
+
+def _executor(threads: bool, dask: str | None) -> str:
+    if threads and dask is not None:
+        raise ValueError("--threads and --dask are two ways: give one of them")
+    return "threads" if threads else "processes" if dask is None else f"dask:{dask}"
 
 
 def _share(text: str) -> float:

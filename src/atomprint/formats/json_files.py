@@ -48,7 +48,7 @@ def read_json_lines(path: Path) -> Iterator[Row]:
                     yield Row(problem=("read", f"line {number} is no JSON: {error}"), line=number)
                     continue
                 if isinstance(record, Mapping) and not _is_remark(record):
-                    yield replace(_row(record), line=number)
+                    yield replace(row_of_record(record), line=number)
                 elif not isinstance(record, Mapping):
                     what = f"line {number} must be a record, got {kind_in_words(record)}"
                     yield Row(problem=("read", what), line=number)
@@ -89,7 +89,7 @@ def read_json(path: Path) -> Iterator[Row]:
     if isinstance(content, list):
         if content and all(isinstance(record, list) for record in content):
             raise ValueError(f"{path.name} has no names of columns: write it with orient='records', for example")
-        yield from (_row(record) for record in content)
+        yield from (row_of_record(record) for record in content)
     elif not isinstance(content, Mapping):
         raise ValueError(f"{path.name} must hold a list or a mapping, got {kind_in_words(content)}")
     elif "nextid" in content and "ids" in content:
@@ -97,13 +97,13 @@ def read_json(path: Path) -> Iterator[Row]:
     elif isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
         yield from _split_rows(content["columns"], content.get("index"), content["data"])
     elif _is_record(content):
-        yield _row(content)
+        yield row_of_record(content)
     elif content and all(isinstance(value, Mapping) for value in content.values()):
         yield from _nested(content)
     elif len(lists := [value for value in content.values() if _is_records(value)]) == 1:
         yield from _labelled(content, lists[0])
     elif any(is_usual(key) for key in content):
-        yield _row(content)
+        yield row_of_record(content)
     else:
         raise ValueError(
             f"{path.name} must be a list of records, a table of pandas, "
@@ -150,7 +150,7 @@ def _labelled(content: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) 
     key = keys[0] if isinstance(keys, list) and len(keys) == 1 else None
     for record in records:
         rest = {name: value for name, value in record.items() if name != key}
-        yield _row(rest, "" if key is None else _label(record.get(key)))
+        yield row_of_record(rest, "" if key is None else _label(record.get(key)))
 
 
 def _streamed(path: Path) -> Iterator[Row] | None:
@@ -194,7 +194,7 @@ def _split_rows(columns: Sequence[Any], index: Sequence[Any] | None, data: Any) 
         if not isinstance(cells, list) or len(cells) != len(columns):
             yield Row(id=name, problem=("read", f"the row must be a list of {len(columns)} cells"))
         else:
-            yield _row(dict(zip(map(str, columns), cells, strict=True)), name)
+            yield row_of_record(dict(zip(map(str, columns), cells, strict=True)), name)
 
 
 def _nested(content: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
@@ -203,14 +203,14 @@ def _nested(content: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     are_records = bool(inner) and all(isinstance(value, Mapping) and _is_record(value) for value in inner)
     if are_records and not any(_is_record(values) for values in content.values()):  # by material and frame
         for outer, values in content.items():
-            yield from (_row(record, f"{outer}/{name}") for name, record in values.items())
+            yield from (row_of_record(record, f"{outer}/{name}") for name, record in values.items())
         return
     if not _has_columns_outside(content):
-        yield from (_row(record, _label(name)) for name, record in content.items())
+        yield from (row_of_record(record, _label(name)) for name, record in content.items())
         return
     labels = dict.fromkeys(label for values in content.values() for label in values)
     for label in labels:
-        yield _row({column: values.get(label) for column, values in content.items()}, _label(label))
+        yield row_of_record({column: values.get(label) for column, values in content.items()}, _label(label))
 
 
 def _has_columns_outside(content: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -245,7 +245,8 @@ def _label(index: Any) -> str:
     return "" if str(index).isdecimal() else str(index)
 
 
-def _row(record: Any, name: str = "") -> Row:
+def row_of_record(record: Any, name: str = "") -> Row:
+    """Return a record of JSON, such as an entry of OPTIMADE, as a row."""
     if not isinstance(record, Mapping):
         return Row(id=name, problem=("read", f"a record must be a mapping, got {kind_in_words(record)}"))
     if "attributes" in record and "cartesian_site_positions" in (record["attributes"] or {}):  # OPTIMADE

@@ -11,17 +11,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from atomprint.store.cluster import SCHEME, Dask
 from atomprint.store.describe import elements_of, elements_of_formula, name_of
 from atomprint.store.plan import RECORD, Plan, Traits, needs, settled
 from atomprint.store.processes import Processes
-from atomprint.store.rows import Reading, RowSource, StoreRow, blocks
-from atomprint.store.shard import Shard, intact, put_file, sweep
+from atomprint.store.rows import REMOTE, Reading, RowSource, StoreRow, blocks, place_of
+from atomprint.store.shard import Shard, intact, put_file, remove_shards, shards_of, sweep
 from atomprint.store.work import Executor, Task, Threads
 from atomprint.util.overlap import in_order
 from atomprint.util.progress import Progress, silent
 from atomprint.util.text import counted
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_choice, check_n_jobs, check_real
+
+PAGES = "pages"
+"""Name of the folder of a store that has what servers have answered."""
 
 _FEW_FAILURES = 20  # stop nobody, whatever their share
 
@@ -40,6 +44,8 @@ class Built:
         Rows that are in the store and are described, and that could not be, of all sources that were given.
     n_kept : int
         How many of all these were in the store before.
+    n_stale : int
+        Rows in the store of files with the names of these that are not in them any more, or are of other files.
     failures : mapping of str to int
         Rows that could not be described, by what failed and why, the most frequent first.
     """
@@ -47,6 +53,7 @@ class Built:
     n_rows: int
     n_failed: int
     n_kept: int
+    n_stale: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -72,12 +79,14 @@ def build_store(
     table: PathOrStr | None = None,
     folder: PathOrStr | None = None,
     limit: int | None = None,
+    filter: str = "",
     max_failures: float = 0.05,
     allow_close: bool = False,
     block: int | None = None,
     n_jobs: int = 1,
     executor: str | Executor = "threads",
     array: tuple[int, int] | None = None,
+    prune: bool = False,
     progress: Progress = silent,
 ) -> Built:
     """Describe all structures of some files, and keep features, structures and targets in a folder.
@@ -91,7 +100,9 @@ def build_store(
     path : path
         The folder of the store; made if it is not there.
     sources : path or sequence of path
-        What :func:`~atomprint.datasets.read_dataset` reads. They are read as a stream where the format allows.
+        What :func:`~atomprint.datasets.read_dataset` reads. They are read as a stream where the format allows. Or
+        ``"optimade:mp"``, with the name or address of a server, whose pages are fetched once and kept in the store; or
+        ``"mp-api:…"`` with conditions, by the client of the Materials Project.
     descriptor : str, optional
         Name of a class of :mod:`atomprint.descriptors`. Default: that of the store, or ``"SOAP"`` for a new one.
     parameters : mapping, optional
@@ -104,6 +115,8 @@ def build_store(
         See :func:`~atomprint.datasets.read_dataset`; ``limit`` is for each file.
     targets : names, optional
         Columns or keys that are kept beside the features. Default: all that have numbers or truth values.
+    filter : str
+        For OPTIMADE servers, what is asked for, such as ``'elements HAS "O" AND nelements=2'``; default: all they have.
     max_failures : float
         Stop where a larger share of rows than this has failed, and more than twenty.
     allow_close : bool
@@ -112,10 +125,15 @@ def build_store(
         Number of rows of a shard, for a new store. Default: about 16 MB of features.
     n_jobs : int
         Number of blocks that are described at once; -1 means all cores.
-    executor : {"threads", "processes"} or Executor
-        Who describes blocks. A structure that kills its process costs only itself with ``"processes"``.
+    executor : {"threads", "processes", "dask:ADDRESS"} or Executor
+        Who describes blocks: threads of this process; processes, where a structure that kills its process costs only
+        itself; or the workers of a Dask cluster that see the folder, by the address of its scheduler, or the name of
+        the file that this writes.
     array : (int, int), optional
         ``(i, n)``: of n jobs with the same arguments this is number i, from 1, and does its share of the blocks.
+    prune : bool
+        Whether to remove the rows of files with the names of these that are not in them any more; rows of servers are
+        always those of the last time.
     progress : Progress
         Told the number of rows that are done.
 
@@ -137,14 +155,16 @@ def build_store(
     if array is not None and not (isinstance(array, tuple) and len(array) == 2 and 1 <= array[0] <= array[1]):
         raise ValueError(f"array must be (i, n) with i in 1..n, got {array!r}")
     store = Path(path)
-    places = [Path(source) for source in ([sources] if isinstance(sources, str | PathLike) else sources)]
+    places = [place_of(source) for source in ([sources] if isinstance(sources, str | PathLike) else sources)]
     if not places:
         raise ValueError("sources must hold at least one file or folder, got none")
     if store.exists() and not store.is_dir():
         raise FileExistsError(f"{str(store)!r} is a file: give the name of a folder")
-    if store.is_dir() and not (store / RECORD).exists() and any(not p.name.startswith(".") for p in store.iterdir()):
-        raise FileExistsError(f"{str(store)!r} has something in it, and is no store: give another folder")
-    reading = Reading(structure, formula, id, targets, table, folder, limit)
+    if store.is_dir() and not (store / RECORD).exists():
+        others = [found.name for found in store.iterdir() if found.name != PAGES and not found.name.startswith(".")]
+        if others:
+            raise FileExistsError(f"{str(store)!r} has something in it, and is no store: give another folder")
+    reading = Reading(structure, formula, id, targets, table, folder, limit, filter)
     given = dict(parameters or {})
     if species is not None:
         given["species"] = list(species)
@@ -153,18 +173,25 @@ def build_store(
     )
     sweep(store)
     count = _Count(max_failures)
+    met: dict[str, set[str]] = {}
     with _executor(executor, store, plan, n_jobs) as workers:
-        todo = _blocks(plan, places, reading, array)
+        todo = _blocks(store, plan, places, reading, array, met)
         for done, was_there in in_order(partial(_carry_out, store, workers), todo, workers.n_at_once):
             count.add(done, was_there)
             progress("Describing structures", count.n, None)
+    whole = array is None and limit is None
+    there = shards_of(store)[0] if whole else []
+    left_over = [shard for shard in there if shard.name not in met.get(shard.source, {shard.name})]
+    removed = [shard for shard in left_over if prune or shard.source.startswith(REMOTE)]
+    remove_shards(store, removed)
     sweep(store)
-    return count.built()
+    n_stale = sum(shard.n_rows + shard.n_failed for shard in left_over if shard not in removed)
+    return count.built(n_stale)
 
 
 def plan_store(
     store: Path,
-    places: Sequence[Path],
+    places: Sequence[Path | str],
     reading: Reading,
     descriptor: str | None,
     given: Mapping[str, Any],
@@ -179,7 +206,7 @@ def plan_store(
         _check_same(store, plan, descriptor, given, allow_close, block)
         return plan
     name = descriptor or "SOAP"
-    traits = _traits(places, reading, needs(name, given), given, progress)
+    traits = _traits(store, places, reading, needs(name, given), progress)
     plan = settled(name, given, traits, allow_close=allow_close, block=block)
     store.mkdir(parents=True, exist_ok=True)
     if not put_file(store, RECORD, plan.text(), replace=False):  # somebody else was faster
@@ -211,7 +238,7 @@ def _check_same(
 
 
 def _traits(
-    places: Sequence[Path], reading: Reading, needed: set[str], given: Mapping[str, Any], progress: Progress
+    store: Path, places: Sequence[Path | str], reading: Reading, needed: set[str], progress: Progress
 ) -> Traits:
     """Return what a plan needs to know of structures: of all if it must, else of the first of each file."""
     elements: set[str] = set()
@@ -219,7 +246,7 @@ def _traits(
     largest, n, has_structures = 0, 0, True
     sizes = "n_atoms_max" in needed
     for place in places:
-        source = reading.open(place)
+        source = reading.open(place, store / PAGES, progress)
         has_structures &= source.has_structures
         rows = source.rows if needed & {"species", "n_atoms_max"} else iter(source.first)
         for row in rows:
@@ -233,22 +260,33 @@ def _traits(
                 largest = max(largest, found[1])
                 repeats.add(found[2])
     if not elements:
-        raise ValueError(f"{', '.join(place.name for place in places)}: no row can be read")
+        raise ValueError(f"{', '.join(map(str, places))}: no row can be read")
     from ase.data import atomic_numbers
 
     symbols = tuple(sorted(elements, key=atomic_numbers.__getitem__))
     return Traits(symbols, repeats.pop() if len(repeats) == 1 else None, largest, has_structures)
 
 
-def _blocks(plan: Plan, places: Sequence[Path], reading: Reading, array: tuple[int, int] | None) -> Iterator[Block]:
+def _blocks(
+    store: Path,
+    plan: Plan,
+    places: Sequence[Path | str],
+    reading: Reading,
+    array: tuple[int, int] | None,
+    met: dict[str, set[str]],
+) -> Iterator[Block]:
+    """Yield the blocks of all sources that are this job's, and note the names of their shards by sources."""
     number = 0
     for place in places:
-        source = reading.open(place)
+        source = reading.open(place, store / PAGES)
         _check_inputs(plan, source)
+        names = met.setdefault(source.name, set())
         for rows in blocks(source.rows, plan.block):
             number += 1
             if array is None or (number - 1) % array[1] == array[0] - 1:
-                yield Block(name_of(plan, source.name, rows), source.name, rows)
+                name = name_of(plan, source.name, rows)
+                names.add(name)
+                yield Block(name, source.name, rows)
 
 
 def _check_inputs(plan: Plan, source: RowSource) -> None:
@@ -271,14 +309,16 @@ def _executor(given: str | Executor, store: Path, plan: Plan, n_jobs: int) -> It
     """Give who describes blocks, by name or as it is."""
     if not isinstance(given, str):
         yield given
-    elif check_choice("executor", given, ("threads", "processes")) == "threads":
+    elif given == "threads":
         yield Threads(store, plan, n_jobs)
     else:
-        processes = Processes(store, n_jobs)
+        if not given.startswith(SCHEME):
+            check_choice("executor", given, ("threads", "processes", f"{SCHEME}ADDRESS"))
+        others = Dask(store, given.removeprefix(SCHEME)) if given.startswith(SCHEME) else Processes(store, n_jobs)
         try:
-            yield processes
+            yield others
         finally:
-            processes.close()
+            others.close()
 
 
 class _Count:
@@ -307,5 +347,5 @@ class _Count:
                 f"{self.max_failures:g} allows; most often ({count} times) {reason}. What was described is kept"
             )
 
-    def built(self) -> Built:
-        return Built(self.n_rows, self.n_failed, self.n_kept, dict(self.failures.most_common()))
+    def built(self, n_stale: int) -> Built:
+        return Built(self.n_rows, self.n_failed, self.n_kept, n_stale, dict(self.failures.most_common()))

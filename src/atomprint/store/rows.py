@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from atomprint.formats.roles import Names, choose_roles, named
 from atomprint.formats.source import Row, Source
 from atomprint.formats.structures import atoms_of
 from atomprint.formats.values import BadValueError, column_kind, kind_of, label_of, number_of
+from atomprint.store import mp_api, optimade
 from atomprint.util.plain import plain
+from atomprint.util.progress import Progress, silent
 from atomprint.util.types import PathOrStr
 
 Value = float | str | None
@@ -85,12 +88,15 @@ class RowSource:
         Some of the first, which have been read already.
     has_structures : bool
         Whether there are structures, and not formulas alone.
+    is_remote : bool
+        Whether they are from a server, which may have others another day.
     """
 
     name: str
     rows: Iterator[StoreRow]
     first: Sequence[StoreRow]
     has_structures: bool
+    is_remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class Reading:
         For a folder of files its table; for a table the folder of its files.
     limit : int, optional
         Read only so many rows of each.
+    filter : str
+        What is asked of OPTIMADE servers, such as ``'elements HAS "O"'``.
     """
 
     structure: str | None = None
@@ -116,16 +124,27 @@ class Reading:
     table: PathOrStr | None = None
     folder: PathOrStr | None = None
     limit: int | None = None
+    filter: str = ""
 
-    def open(self, path: PathOrStr) -> RowSource:
-        """Return the rows of a path, of which the first are read.
+    def open(self, place: Path | str, pages: Path | None = None, progress: Progress = silent) -> RowSource:
+        """Return the rows of a source, of which the first are read.
+
+        Parameters
+        ----------
+        place : Path or str
+            A file or a folder; or ``"optimade:…"`` or ``"mp-api:…"``.
+        pages : Path, optional
+            Where pages of servers are kept.
+        progress : Progress
+            Told how many structures were fetched.
 
         Raises
         ------
         FileNotFoundError, ImportError, ValueError
             If there is no such file, a package that reads it is missing, or no row of it can be found.
         """
-        place = Path(path)
+        if isinstance(place, str):
+            return self._remote(place, pages or Path(), progress)
         form, found = open_source(
             place,
             table=self.table,
@@ -134,22 +153,41 @@ class Reading:
             formula=self.formula,
             limit=self.limit,
         )
+        column = self.structure if form != "files" else None
+        return self._rows(found, place.name or place.absolute().name, place.parent, column)
+
+    def _remote(self, place: str, pages: Path, progress: Progress) -> RowSource:
+        if place.startswith(mp_api.SCHEME):
+            name, rows = place, mp_api.rows_of(place)
+        else:
+            query = optimade.Query(place, filter=self.filter)
+            name = query.name
+            kept = pages / hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+            rows = optimade.rows_of(query, kept, progress=progress)
+        found = Source(rows if self.limit is None else islice(rows, self.limit), "key")
+        if not found.first:
+            raise ValueError(f"{name} has no structures")
+        if all(row.problem for row in found.first):
+            raise ValueError(f"{name}: no row can be read; row 0: {': '.join(found.first[0].problem or ())}")
+        return self._rows(found, name, Path(), None)
+
+    def _rows(self, found: Source, source: str, folder: Path, structure: str | None) -> RowSource:
         asked = None if self.targets is None else named("targets", self.targets)
         try:
             roles = choose_roles(
                 found,
                 targets=asked or {},
-                structure=self.structure if form != "files" else None,
+                structure=structure,
                 formula=self.formula,
                 id_=self.id,
                 groups={},
             )
         except ValueError as error:
-            raise ValueError(f"{place.name}: {error}") from error
+            raise ValueError(f"{source}: {error}") from error
         taken = {roles.structure, roles.id, *(() if roles.has_structures else (roles.formula,))}
         targets = _numbers(found, taken) if asked is None else asked
         column = roles.structure if roles.has_structures else roles.formula
-        stem = plain_name(place.name).split(".")[0]
+        stem = source if ":" in source else plain_name(source).split(".")[0]
 
         def row_of(number: int, row: Row) -> StoreRow:
             name = row.id or f"{stem}:{number}"
@@ -160,7 +198,7 @@ class Reading:
                 if roles.id is not None:
                     name = label_of(row.get(roles.id)) or name
                 content = row.structure if column is None else row.get(column)
-                content = _loaded(content, place.parent) if roles.has_structures else content
+                content = _loaded(content, folder) if roles.has_structures else content
                 for target, key in targets.items():
                     values[target] = _value(row.get(key), target, strict=asked is not None)
             except BadValueError as error:
@@ -171,7 +209,16 @@ class Reading:
 
         first = [row_of(number, row) for number, row in enumerate(found.first)]
         rows = (row_of(number, row) for number, row in enumerate(found.rows))
-        return RowSource(place.name or place.absolute().name, rows, first, roles.has_structures)
+        return RowSource(source, rows, first, roles.has_structures, source.startswith(REMOTE))
+
+
+REMOTE = (optimade.SCHEME, mp_api.SCHEME)
+"""What sources begin with that are no files."""
+
+
+def place_of(source: PathOrStr) -> Path | str:
+    """Return a source as a path, or as it is where it is none."""
+    return source if isinstance(source, str) and source.startswith(REMOTE) else Path(source)
 
 
 def blocks(rows: Iterator[StoreRow], size: int) -> Iterator[list[StoreRow]]:

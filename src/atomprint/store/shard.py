@@ -228,6 +228,14 @@ def put_file(store: Path, name: str, text: str, *, replace: bool) -> bool:
     return True
 
 
+def remove_shards(store: Path, shards: Sequence[Shard]) -> None:
+    """Take shards out of a store, each in one step."""
+    if shards:
+        with work_folder(store) as work:
+            for shard in shards:
+                shard.folder.rename(work / shard.name)
+
+
 def write_shard(store: Path, name: str, content: ShardContent) -> Shard:
     """Write a shard; where there is one of this name already, it stays if it is intact.
 

@@ -8,7 +8,7 @@ from ase.calculators.emt import EMT
 
 from atomprint.descriptors import ACE
 from atomprint.potentials import LinearACE, load_potential
-from atomprint.potentials.ace import ClusterExpansion
+from atomprint.potentials.ace import ClusterExpansion, PreparedExpansion
 from atomprint.potentials.terms.cutoff import typical_cutoff
 from atomprint.potentials.terms.term import VOIGT, Training
 from atomprint.structures import StructureError, as_batch
@@ -130,6 +130,34 @@ def test_a_file_gives_the_same_potential(potential, tmp_path, dtype):
     atoms = others()["triclinic"]
     assert loaded.get_params()["size"] == 50
     np.testing.assert_array_equal(loaded.predict(atoms).forces, potential.predict(atoms).forces)
+
+
+def test_a_file_holds_the_channels(monkeypatch):
+    batch = as_batch(bulk("CuAu", "rocksalt", a=4.5))
+    term = ClusterExpansion(30, 4.0, None).prepare(Training(batch, (29, 79)))
+    one, other = np.empty((2, len(batch), term.n_functions))
+    term.sums(batch, one)
+    state = term.state()
+    before = state["channels"].copy()
+    # As another LAPACK would have it.
+    monkeypatch.setattr("atomprint.descriptors.ace.differences", lambda species: before * (1 + 1e-15))
+    again = PreparedExpansion.from_state(state)
+    np.testing.assert_array_equal(again.ace._channels()[0], before)
+    np.testing.assert_array_equal(again.state()["channels"], before)
+    again.sums(batch, other)
+    np.testing.assert_array_equal(one, other)
+    for wrong in (before[:1], -before):
+        with pytest.raises(ValueError, match="channels must be those of the species"):
+            PreparedExpansion.from_state(state | {"channels": wrong})
+
+
+def test_molecules_have_more_functions_and_angles():
+    batch = as_batch([molecule("CH3OH")] * 20, periodic=False)
+    term = ClusterExpansion("medium", None, None).prepare(Training(batch, (1, 6, 8)))
+    assert (term.ace.l_max, term.ace.weight_l, term.cutoff) == (5, 0.6, 4.5)
+    assert 1400 < term.n_functions < 1600  # nine for each atom are less than others have
+    many = as_batch([molecule("CH3OH")] * 200, periodic=False)
+    assert 3200 < ClusterExpansion("medium", None, None).prepare(Training(many, (1, 6, 8))).n_functions < 4000
 
 
 def test_single_precision_differs_by_little(potential):

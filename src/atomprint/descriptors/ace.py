@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +135,8 @@ class ACE(MixesSpecies):
     """
 
     _pools = ("_compute", "_vjp", "_jacobian", "_pairs")
+    # What ``_with_channels`` has been given.
+    _fixed_channels: FloatArray | None = None
 
     def __init__(
         self,
@@ -225,6 +228,25 @@ class ACE(MixesSpecies):
 
     def _channels(self) -> tuple[FloatArray, tuple[str, ...]]:
         """Return what each species counts in each channel, shape (n_channels, n_species), and their names."""
+        weights, names = self._found_channels()
+        return (weights if self._fixed_channels is None else self._fixed_channels), names
+
+    def _with_channels(self, channels: FloatArray) -> Self:
+        """Return a copy whose channels are these, as another machine has found them: to the last bit.
+
+        Parameters
+        ----------
+        channels : ndarray, shape (n_channels, n_species)
+            What each species counts in each channel, the same as here but for rounding.
+        """
+        found = self._found_channels()[0]
+        if channels.shape != found.shape or not np.allclose(channels, found, rtol=0, atol=1e-6):
+            raise ValueError(f"channels must be those of the species, got others, of shape {channels.shape}")
+        copy = deepcopy(self)
+        copy._fixed_channels = np.ascontiguousarray(channels)
+        return copy
+
+    def _found_channels(self) -> tuple[FloatArray, tuple[str, ...]]:
         species = self._species()
         mixing = self._mixing(species)
         if mixing is not None:

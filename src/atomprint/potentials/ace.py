@@ -29,8 +29,14 @@ __all__ = ["LinearACE"]
 SIZES = {"small": 400, "medium": 1500, "large": 3000}
 """About how many functions there are in all, shared out among the species, each of which has a sixth at least."""
 
+OF_MOLECULES = {"small": 1200, "medium": 3600, "large": 6000}
+"""The same for molecules, whose structures are small and whose energies need angles and chemistry to be told apart; but
+no more than nine for each atom of the training set, or what other data have."""
+
 _MOST_SHARES = 6
-_N_MAX, _L_MAX = 10, 4
+_FUNCTIONS = {"n_max": 10, "l_max": 4}
+# By cross-validation on ethanol and on a mixture of ten molecules, with as many functions.
+_FUNCTIONS_OF_MOLECULES = {"n_max": 10, "l_max": 5, "weight_l": 0.6, "penalty": 2.0}
 
 _ROOM = 1.05  # of the largest density around an atom in the data, to its limit
 _NEIGHBOURS = 30  # within the cutoff, on average
@@ -51,8 +57,8 @@ class LinearACE(Potential):
     Parameters
     ----------
     size : {"small", "medium", "large"} or int
-        About how many functions there are: 400, 1500 or 3000 in all, shared out among the species (up to six), or this
-        number for each species. More take longer and need more data.
+        About how many functions there are: 400, 1500 or 3000 in all, or 1200, 3600 or 6000 where no structure repeats
+        (molecules), shared out among the species (up to six); or this number for each species. More take longer.
     r_cut : float, optional
         Cutoff in Å. Default: such that about 30 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules.
     ace : ACE, optional
@@ -146,10 +152,17 @@ class ClusterExpansion:
             settled.settle_embedding(species)
             given = {**settled.get_params(deep=False), "dtype": "float64", "periodic": "auto"}
         else:
-            shares = min(len(species), _MOST_SHARES)
-            n = SIZES[self.size] / shares if isinstance(self.size, str) else int(self.size)
-            r_cut = typical_cutoff(training.structures, _NEIGHBOURS) if self.r_cut is None else float(self.r_cut)
-            given = {"r_cut": r_cut, "n_max": _N_MAX, "l_max": _L_MAX, "n_functions": max(1, round(n))}
+            batch = training.structures
+            molecular = not batch.pbc.any()
+            r_cut = typical_cutoff(batch, _NEIGHBOURS) if self.r_cut is None else float(self.r_cut)
+            given = {"r_cut": r_cut, **(_FUNCTIONS_OF_MOLECULES if molecular else _FUNCTIONS)}
+            if isinstance(self.size, str):
+                total = SIZES[self.size]
+                if molecular:
+                    total = max(total, min(OF_MOLECULES[self.size], 9 * len(batch.numbers)))
+                given["n_functions"] = max(1, round(total / min(len(species), _MOST_SHARES)))
+            else:
+                given["n_functions"] = int(self.size)
         r_cut = given["r_cut"]
         # Where distances of the training data are large, the functions have to be there for some of them.
         inner = {
@@ -173,7 +186,7 @@ def _limits(ace: ACE, training: Training) -> tuple[float, ...]:
     return tuple(_ROOM * largest if largest > 0 else np.inf for largest in map(float, own))
 
 
-@public("PreparedExpansion", version=1)
+@public("PreparedExpansion", version=2)
 class PreparedExpansion:
     """A linear cluster expansion whose functions are settled; a :class:`~atomprint.potentials.terms.term.PreparedTerm`.
 
@@ -223,11 +236,14 @@ class PreparedExpansion:
 
     def state(self) -> State:
         """Return the functions."""
-        return {"ace": self.ace, "dtype": self.dtype, "limits": np.array(self.limits)}
+        # Channels are principal directions: another LAPACK makes others in the last digits.
+        channels = self.ace._channels()[0]
+        return {"ace": self.ace, "channels": channels, "dtype": self.dtype, "limits": np.array(self.limits)}
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """Return the term with this state."""
         if not isinstance(state["ace"], ACE) or state["dtype"] not in ("float64", "float32"):
             raise ValueError(f"ace must be an ACE, got {type(state['ace']).__name__}")
-        return cls(state["ace"], state["dtype"], [float(limit) for limit in state["limits"]])
+        ace = state["ace"]._with_channels(state["channels"])
+        return cls(ace, state["dtype"], [float(limit) for limit in state["limits"]])

@@ -119,13 +119,16 @@ def _left_out(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list[Fl
 
 
 def errors_of(factors: Factors, coefficients: Sequence[FloatArray], share: float = _TYPICAL) -> FloatArray:
-    """Return the errors of each fold with coefficients of its own, as :func:`held_out_errors` does, of a share."""
-    errors = [np.empty(len(samples.rows)) for samples in factors.samples]
-    for fold, x in enumerate(coefficients):
-        for kind, samples in enumerate(factors.samples):
+    """Return the errors of the first folds with coefficients of their own, as :func:`held_out_errors`, of a share."""
+    errors = []
+    for kind, samples in enumerate(factors.samples):
+        found = np.full(len(samples.rows), np.nan)
+        for fold, x in enumerate(coefficients):
             own = samples.folds == fold
-            errors[kind][own] = np.abs(samples.rows[own] @ np.append(x, -1.0))
-    errors[ENERGY] /= factors.samples[ENERGY].n_atoms
+            found[own] = np.abs(samples.rows[own] @ np.append(x, -1.0))
+        if kind == ENERGY:
+            found /= samples.n_atoms
+        errors.append(found[samples.folds < len(coefficients)])
     kept = [np.sort(array)[: math.ceil(share * len(array))] for array in errors]
     return np.array([np.sqrt((array**2).mean()) if len(array) else np.nan for array in kept])
 
@@ -230,17 +233,19 @@ class Solver(CheckedParameters):
         normal = NormalEquations(factors, prior, self.sigma_forces, self.sigma_stress)
         kinds = np.flatnonzero(factors.counts)
 
+        many = factors.n_columns >= 2 * _SMOOTHEST
+        judged = min(2, factors.n_folds) if many else factors.n_folds
+
         def losses(hyper: Hyperparameters, columns: Chosen = None) -> tuple[float, float]:
             left_out = []
-            for fold in range(factors.n_folds):
+            for fold in range(factors.n_folds if columns is not None else judged):
                 x = normal.coefficients(hyper, fold, columns)
                 left_out.append(solve(factors, prior, hyper, fold).coefficients if x is None else x)
             typical, every = (errors_of(factors, left_out, share)[kinds] for share in (_TYPICAL, 1.0))
             return _log_product(typical), _log_product(every)
 
-        if factors.n_columns >= 2 * _SMOOTHEST and not prior.blocks:
+        if many and (few := _smoothest(prior)) is not None:
             # Many functions are begun with as well as the smoothest of them: these are good for a first look.
-            few = np.sort(np.argsort(prior.degrees, kind="stable")[:_SMOOTHEST])
             best = _Search(given, lambda hyper: losses(hyper, few), factors, prior, progress).climb(best)
             given["power"] = best.power
         search = _Search(given, losses, factors, prior, progress)
@@ -330,6 +335,16 @@ class _Search:
             if moved is not best:
                 return moved
         return best
+
+
+def _smoothest(prior: Prior) -> IntArray | None:
+    """Return the smoothest columns and all that have a prior of their own; None where those are many."""
+    order = prior.degrees.copy()
+    for first, rows in prior.blocks:
+        order[first : first + len(rows)] = -1.0
+    if (order < 0).sum() > _SMOOTHEST // 2:
+        return None
+    return np.sort(np.argsort(order, kind="stable")[:_SMOOTHEST])
 
 
 def _log_product(errors: FloatArray) -> float:

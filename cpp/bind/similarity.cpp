@@ -125,6 +125,26 @@ void differences(const In<double, nb::ndim<2>>& columns, const In<std::int64_t, 
     });
 }
 
+using Table = In<double, nb::ndim<2>>;
+
+double difference_of(const Table& one, const Integers& counts, double scale, const Table& other,
+                     const Integers& other_counts, double other_scale) {
+    const std::size_t n_species = counts.shape(0);
+    require(n_species > 0 && other_counts.shape(0) == n_species && one.shape(1) == other.shape(1),
+            "structures must have the same species and as many neighbours");
+    std::int64_t n = 0, n_other = 0;
+    for (std::size_t k = 0; k < n_species; ++k) {
+        const std::int64_t a = counts.data()[k], b = other_counts.data()[k];
+        require(a > 0 && b > 0 && a < (1LL << 31) && b < (1LL << 31), "counts must be > 0");
+        require(a * other_counts.data()[0] == b * counts.data()[0], "structures must have the same reduced formula");
+        n += a, n_other += b;
+    }
+    require(static_cast<std::size_t>(n) == one.shape(0) && static_cast<std::size_t>(n_other) == other.shape(0),
+            "counts must add up to the rows of columns");
+    return largest_difference({one.data(), counts.data(), scale}, {other.data(), other_counts.data(), other_scale},
+                              n_species, one.shape(1));
+}
+
 const Family family("similarity", [](nb::module_& m) {
     nb::class_<LocalKernel> kernel(m, "LocalKernel",
                                    "Similarity of two centres, from the scalar product of their features.");
@@ -153,6 +173,9 @@ const Family family("similarity", [](nb::module_& m) {
           "Sorted distances from atoms to neighbours as (n_species, n_columns, species, counts, summaries, columns), "
           "those of all structures one after the other: the mean, least and largest of each species and column, and "
           "the columns themselves, if they are asked for.");
+    m.def("largest_difference", &difference_of, nb::arg("columns"), nb::arg("counts"), nb::arg("scale"),
+          nb::arg("other_columns"), nb::arg("other_counts"), nb::arg("other_scale"),
+          "The largest difference of the distances of two structures with one formula, each multiplied by its scale.");
     m.def("distance_differences", &differences, nb::arg("columns"), nb::arg("counts"), nb::arg("scales"),
           nb::arg("pairs"), nb::arg("out").noconvert(), nb::arg("n_threads"),
           "Write the largest difference of the distances of each pair of structures with one formula, each multiplied "

@@ -650,6 +650,11 @@ def neighbour_distances(batch: Batch, n_neighbours: int, with_columns: bool, n_t
     Sorted distances from atoms to neighbours as (n_species, n_columns, species, counts, summaries, columns), those of all structures one after the other: the mean, least and largest of each species and column, and the columns themselves, if they are asked for.
     """
 
+def largest_difference(columns: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], scale: float, other_columns: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], other_counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], other_scale: float) -> float:
+    """
+    The largest difference of the distances of two structures with one formula, each multiplied by its scale.
+    """
+
 def distance_differences(columns: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, 2), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int) -> None:
     """
     Write the largest difference of the distances of each pair of structures with one formula, each multiplied by its scale.

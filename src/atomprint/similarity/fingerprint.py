@@ -89,18 +89,17 @@ class Fingerprint:
         """
         if self._key != other._key:
             return math.inf
-        both = np.concatenate([self.columns, other.columns]), np.stack([self.counts, other.counts])
-        lengths = np.array([self.length, other.length] if check_bool("scale", scale) else [1.0, 1.0])
-        return float(_differences(*both, lengths, _ONE_PAIR, 1)[0])
+        scales = (1.0, 1.0)
+        if check_bool("scale", scale):
+            middle = math.sqrt(self.length * other.length)
+            scales = (middle / self.length, middle / other.length)
+        return _core.largest_difference(self.columns, self.counts, scales[0], other.columns, other.counts, scales[1])
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
         """What the fingerprints of all structures have in common that are compared with this one."""
         units = self.n_units if self.n_periodic else 1
         return self.n_periodic, self.columns.shape[1], self.species.tobytes(), (self.counts // units).tobytes()
-
-
-_ONE_PAIR = np.array([[0, 1]])
 
 
 class Summary(NamedTuple):
@@ -180,12 +179,6 @@ def differences(prints: list[Fingerprint], pairs: Indices, scale: bool, n_thread
     """Return the distances of pairs of comparable fingerprints, in Å."""
     lengths = np.array([one.length if scale else 1.0 for one in prints])
     columns, counts = np.concatenate([one.columns for one in prints]), np.stack([one.counts for one in prints])
-    return _differences(columns, counts, lengths, pairs, n_threads)
-
-
-def _differences(
-    columns: FloatArray, counts: Indices, lengths: FloatArray, pairs: Indices, n_threads: int
-) -> FloatArray:
     out = np.empty(len(pairs))
     _core.distance_differences(columns, counts, 1 / lengths, np.ascontiguousarray(pairs), out, n_threads)
     return np.asarray(out * np.sqrt(lengths[pairs[:, 0]] * lengths[pairs[:, 1]]))

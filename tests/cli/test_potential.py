@@ -209,6 +209,14 @@ def test_mistakes_are_told_in_a_line(place, monkeypatch, arguments, words):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_fit_that_needs_more_memory_than_is_left_says_so_before(place, tmp_path, monkeypatch):
+    monkeypatch.setattr("atomprint.potentials.fitting.factors.available_memory", lambda: 10**5)
+    said = run("fit", place / "train.extxyz", "-o", tmp_path / "big", *SMALL, code=1)
+    assert "functions and 4 folds take" in said
+    assert "100 kB are left" in said
+    assert not (tmp_path / "big").exists()
+
+
 @pytest.mark.parametrize("arguments", [("info", "out"), ("info", "out/potential.npz")])
 def test_models_of_the_other_kind_say_what_takes_them(place, monkeypatch, arguments):
     monkeypatch.chdir(place)

@@ -91,6 +91,22 @@ def test_energy_and_forces_are_smooth_as_an_atom_passes_the_cutoff(potential):
     np.testing.assert_allclose(-middle, forces[1:-1], atol=1e-5)
 
 
+@pytest.mark.parametrize("pair", ["Cu2", "CuAu", "Au2"])
+def test_the_core_takes_over_below_the_distances_of_the_data(potential, pair):
+    core = potential.model_.core
+    z = tuple(sorted(Atoms(pair).numbers))
+    shortest = core.shortest[core.species.index(z[0]), core.species.index(z[1])]
+    distances = np.linspace(0.2, 0.85, 40) * shortest
+    dimers = [Atoms(pair, [[0, 0, 0], [0, 0, r]]) for r in distances]
+    with pytest.warns(UserWarning, match=r"training data have at least 2\.\d+ Å"):
+        found = potential.predict(dimers)
+    assert (np.diff(found.energies) < 0).all()  # repulsive all the way
+    nearest = as_batch(dimers[:1], periodic=None)
+    energies, _, _ = core.evaluate(nearest)
+    alone = sum(potential.model_.reference_energies[int(n)] for n in Atoms(pair).numbers)
+    assert found.energies[0] == pytest.approx(energies.sum() + alone, rel=0.02)
+
+
 def test_rows_times_coefficients_are_the_prediction(potential):
     model = potential.model_
     term, coefficients = model.terms.terms[0], model.coefficients[: model.terms.terms[0].n_functions]

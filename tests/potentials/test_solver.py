@@ -301,6 +301,8 @@ def test_too_much_memory_is_told_before(problem, monkeypatch):
     needed = memory_needed(10_000, 4, [1000, 100_000, 6000], 700)
     assert 4e9 < needed < 2e10
     monkeypatch.setattr(factors, "available_memory", lambda: 10**9)
+    more_rows = memory_needed(10_000, 4, [10**6, 10**9, 6 * 10**6], 700)
+    assert more_rows < 1.6 * needed  # they are streamed: only functions need memory
     with pytest.raises(NotEnoughMemoryError, match=r"10000 functions and 4 folds take .* GB .*, and 1 GB are left"):
         factors.check_memory(needed, 10_000, 4)
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.emt import EMT
 
-from atomprint.potentials import LabelledStructures
+from atomprint.potentials import LabelledStructures, LinearACE
 from atomprint.potentials.labels.consistency import Found, _scale, inconsistencies
+from atomprint.potentials.labels.shears import other_order
 
 HARTREE = 27.211386
 
@@ -97,3 +99,34 @@ def test_scales_need_data_and_those_near_one_good_fits(n, slope, noise, told):
     expected = np.random.default_rng(1).normal(size=n)
     found = _scale(expected, slope * noisy(np.random.default_rng(2), expected, noise))
     assert found == (pytest.approx(slope, rel=0.2) if told else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [((5, 3, 4), "in the order xy, yz, xz (that of VASP)"), ((5, 4, 3), "in the order xy, xz, yz:"), ((3, 4, 5), "")],
+)
+def test_another_order_of_shears_is_told(made, order, told):
+    structures, _, _, stresses, by_forces = made
+    six = stresses[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    labels = LabelledStructures.of(structures, stresses=six[:, [0, 1, 2, *order]])
+    found = other_order(labels, by_forces.stresses)
+    assert told in found
+    assert bool(told) == bool(found)
+    rng = np.random.default_rng(3)
+    assert not other_order(labels, rng.normal(scale=0.1, size=(20, 3, 3)))  # of a fit that knows nothing
+    assert not other_order(labels.pick(np.arange(5)), by_forces.stresses[:5])
+
+
+def test_the_order_of_vasp_is_told_by_a_fit():
+    frames, six = [], []
+    for k in range(20):
+        atoms = bulk("Cu", cubic=True)
+        rng = np.random.default_rng(k)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + rng.normal(scale=0.03, size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.1, seed=k)
+        atoms.calc = EMT()
+        frames.append(atoms)
+        six.append(atoms.get_stress()[[0, 1, 2, 5, 3, 4]])
+    given = {"energies": [a.get_potential_energy() for a in frames], "forces": [a.get_forces() for a in frames]}
+    with pytest.warns(UserWarning, match=r"in the order xy, yz, xz \(that of VASP\): six numbers must be xx"):
+        LinearACE(size=40).fit(LabelledStructures.of(frames, stresses=six, **given))

@@ -31,6 +31,7 @@ from atomprint.potentials.fitting.weights import Weights, checked_weights
 from atomprint.potentials.labels.consistency import Found, inconsistencies
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.labels.references import find_references
+from atomprint.potentials.labels.shears import other_order
 from atomprint.potentials.short_range.closing import close_holes
 from atomprint.potentials.short_range.level import Level
 from atomprint.potentials.short_range.repulsion import Repulsion
@@ -206,6 +207,8 @@ def _inconsistencies(
     found = None
     if by_forces is not None:
         found = Found(*totals(batch, evaluate_all(model.parts(by_forces), batch, n_jobs)))
+    if order := other_order(some, left_out.stresses[chosen] if found is None else found.stresses):
+        return [order]
     return inconsistencies(
         some, Found(left_out.energies[chosen], left_out.forces[atoms], left_out.stresses[chosen]), found
     )

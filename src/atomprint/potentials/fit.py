@@ -32,6 +32,7 @@ from atomprint.potentials.labels.consistency import Found, inconsistencies
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.labels.references import find_references
 from atomprint.potentials.labels.shears import other_order
+from atomprint.potentials.labels.units import other_units
 from atomprint.potentials.short_range.closing import close_holes
 from atomprint.potentials.short_range.level import Level
 from atomprint.potentials.short_range.repulsion import Repulsion
@@ -85,7 +86,7 @@ def fit_terms(
     progress: Progress = silent,
 ) -> Fit:
     """Fit the sum of some terms; parameters are those of :class:`~atomprint.potentials.Potential` and its ``fit``."""
-    told = list(labels.warnings)
+    told = [*labels.warnings, *other_units(labels)]
     # All that is drawn, folds, sparse points and samples, then is the same, however the structures were shuffled.
     order = labels.by_content
     weighed, labels = checked_weights(weights, labels)[order], labels.pick(order)

@@ -10,7 +10,7 @@ import numpy as np
 from atomprint.layout import Meanings
 from atomprint.util.types import FloatArray
 
-_SHOWN = 3
+_SHOWN, _LEAST = 3, 0.01
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ class Explanation:
             return "no feature differs"
         parts = [f"has {', '.join(self.gained)} besides"] if self.gained else []
         parts += [f"lacks {', '.join(self.lost)}"] if self.lost else []
-        parts += [
-            f"{way}: " + ", ".join(f"{label} {100 * share:.0f} %" for label, share in list(groups.items())[:_SHOWN])
-            for way, groups in self.shares.items()
-        ]
+        for way, groups in self.shares.items():
+            told = [f"{label} {100 * share:.0f} %" for label, share in groups.items() if share >= _LEAST][:_SHOWN]
+            parts.append(f"{way}: {', '.join(told)}")
         if not self.shares:
             parts.append(", ".join(f"{name} {100 * share:.0f} %" for name, share in self.features.items()))
         return "; ".join(parts)

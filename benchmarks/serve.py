@@ -1,4 +1,4 @@
-"""What `atomprint serve` takes over the loopback: latency for one client, requests a second for several, memory.
+"""What `atomprint serve` takes over the loopback: latency, requests a second, a flood, memory.
 
 python benchmarks/serve.py [--model FILE] [--requests 500] [--clients 8]
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,7 @@ from ase.build import bulk
 from ase.io import write
 
 CELLS = {"NaCl": 5.64, "KCl": 6.29, "MgO": 4.21, "LiF": 4.03, "CaO": 4.81, "NaF": 4.62, "KBr": 6.6, "LiCl": 5.13}
+FLOOD = 150
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -127,7 +129,26 @@ def measure(pid: int, port: int, given: argparse.Namespace) -> None:
         f"{given.clients} clients            {len(requests) / wall:8.0f} requests/s, "
         f"{len(requests) / used:.0f} a second of CPU ({given.workers} worker)"
     )
+    answers = flood(port, requests[0])
+    counts = ", ".join(f"{n} times {status}" for status, n in sorted(answers.items()))
+    print(f"{FLOOD} clients at once  {counts}")
+    client(port, requests[:1])  # it is there as before
     print(f"peak memory          {memory(pid):8.0f} MB")
+
+
+def flood(port: int, body: bytes) -> Counter:
+    """Return the answers to more clients than there are places in the queue, who do not wait for each other."""
+
+    def ask(_: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/v1/predict", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status
+
+    with ThreadPoolExecutor(FLOOD) as pool:
+        return Counter(pool.map(ask, range(2 * FLOOD)))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,22 @@ def test_a_large_body_is_refused_before_it_is_read(small):
     assert small.post("/v1/predict", content=pieces()).status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b'{"structures": [' + b"[]," * 400_001 + b"[]]}", 413, "JSON may have 400000 lists"),
+        (b'{"structures": ["' + b"," * 1_200_001 + b'"]}', 413, "1200000 values"),
+        (b'{"structures": ["MgO"], ' + b",".join(b'"%d": 1' % k for k in range(200)) + b"}", 422, "may have 100 keys"),
+        (b'{"structures": [' + b"1," * 20_000 + b"1]}", 422, "at most 10000 items"),
+        (b'{"structures": [1, {"text": "MgO", "forn": "cif"}]}', 422, "structures.0: must be text, a text with a name"),
+    ],
+    ids=range(5),
+)
+def test_json_that_would_take_far_more_memory_than_itself_is_refused(client, body, status, said):
+    answer = client.post("/v1/predict", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+
+
 @pytest.fixture
 def slow(make, monkeypatch):
     """Return a service of one thread and one place in its queue, and an event until which its model waits."""

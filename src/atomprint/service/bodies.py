@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 
 class Text(BaseModel):
@@ -20,8 +20,21 @@ class Text(BaseModel):
     ] = None
 
 
+def _kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "words"
+    if isinstance(value, Text) or (isinstance(value, dict) and "text" in value and len(value) < 10):
+        return "text"
+    return "record" if isinstance(value, dict) else None
+
+
 One = Annotated[
-    Text | dict[str, Any] | str,
+    Annotated[Text, Tag("text")] | Annotated[dict[str, Any], Tag("record")] | Annotated[str, Tag("words")],
+    Discriminator(
+        _kind,
+        custom_error_type="no_structure",
+        custom_error_message="must be text, a text with a name and a format, or a dictionary",
+    ),
     Field(
         description="The text of a structure, a formula, a text with a name and a format, or a structure as pymatgen's "
         "as_dict gives it (OPTIMADE, JARVIS and ASE's todict are read, too)."
@@ -34,7 +47,9 @@ class StructuresRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    structures: Annotated[list[One], Field(min_length=1, description="Structures, formulas, or both.")]
+    structures: Annotated[
+        list[One], Field(min_length=1, max_length=10_000, description="Structures, formulas, or both.")
+    ]
 
 
 class PredictRequest(StructuresRequest):

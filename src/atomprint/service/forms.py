@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from atomprint.service.bodies import SimilarRequest, StructuresRequest, Text
 from atomprint.service.problems import Problem
-from atomprint.service.reading import Sent
+from atomprint.service.reading import Sent, check_json
 from atomprint.service.settings import Limits
 
 R = TypeVar("R", bound=StructuresRequest)
 M = TypeVar("M", bound=BaseModel)
 
 _MOST_PARTS = 2000
+_MOST_KEYS = 100
 
 
 def read_request(kind: type[R], body: bytes, content_type: str, limits: Limits) -> tuple[R, list[Sent]]:
@@ -63,13 +65,25 @@ def read_similar(body: bytes, content_type: str) -> tuple[SimilarRequest, Sent]:
 
 def _checked(kind: type[M], given: bytes | dict[str, Any]) -> M:
     try:
-        return kind.model_validate_json(given) if isinstance(given, bytes) else kind.model_validate(given)
+        return kind.model_validate(_json(given) if isinstance(given, bytes) else given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        if found[0]["type"] == "json_invalid":
-            raise Problem(400, f"the body is no JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}") from None
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found[:3])
-        raise Problem(422, said[:1000]) from None
+        said = (f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found[:3])
+        raise Problem(422, "; ".join(said)[:1000]) from None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        check_json(body)
+    except ValueError as error:
+        raise Problem(413, str(error)) from None
+    try:
+        content = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem(400, f"the body is no JSON: {error}") from None
+    if isinstance(content, dict) and len(content) > _MOST_KEYS:
+        raise Problem(422, f"the body may have {_MOST_KEYS} keys, this has {len(content)}")
+    return content
 
 
 def _sent(one: Text | dict[str, Any] | str) -> Sent:

@@ -57,6 +57,7 @@ _LONGEST_COMMENT = 32_768
 _MOST_TAGS = 100_000
 _BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
 _TAG = re.compile(r"(?<=\s)_")
+_SMALL, _MOST_BRACKETS, _MOST_COMMAS = 2**18, 400_000, 1_200_000  # of JSON; pymatgen writes six lists for an atom
 _SPHERE = 4 / 3 * np.pi * 6.0**3  # Å^3 around an atom in which others count as its neighbours
 _BOX = 3.0  # Å
 
@@ -269,6 +270,7 @@ def _crystal(block: str, limits: Limits) -> Atoms:
 
 def _of_json(content: str | Mapping[str, Any], limits: Limits) -> Iterator[Any]:
     if isinstance(content, str):
+        check_json(content)
         try:
             content = json.loads(content, parse_constant=_no_constant)
         except RecursionError:
@@ -277,6 +279,17 @@ def _of_json(content: str | Mapping[str, Any], limits: Limits) -> Iterator[Any]:
             raise ValueError(f"this is no JSON: {error}") from error
     for one in content if isinstance(content, list) else [content]:
         yield lambda one=one: _of_mapping(one, limits)
+
+
+def check_json(text: str | bytes) -> None:
+    """Raise ValueError where a JSON text has so many values that they would take far more memory than it."""
+    if len(text) < _SMALL:
+        return
+    brackets, comma = ("[{", ",") if isinstance(text, str) else ((b"[", b"{"), b",")
+    if sum(map(text.count, brackets)) > _MOST_BRACKETS or text.count(comma) > _MOST_COMMAS:  # type: ignore[arg-type]
+        raise ValueError(
+            f"JSON may have {_MOST_BRACKETS} lists and dictionaries and {_MOST_COMMAS} values, this has more"
+        )
 
 
 def _no_constant(name: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ase import Atoms
 
 from atomprint.formats.beside import files_beside
+from atomprint.formats.deepmd import is_deepmd, read_deepmd
 from atomprint.formats.folders import read_database, read_files, read_frames
 from atomprint.formats.json_files import read_json, read_json_lines
 from atomprint.formats.members import ARCHIVES
@@ -20,7 +21,7 @@ from atomprint.formats.tables import OTHER_TABLES, TEXT_TABLES, read_table
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_choice, check_integer
 
-FORMATS = ("table", "frames", "files", "json", "json lines", "ase db")
+FORMATS = ("table", "frames", "files", "json", "json lines", "ase db", "deepmd")
 
 
 def open_source(
@@ -119,6 +120,10 @@ def _structure(row: Row, roles: Roles, path: Path, number: int) -> Atoms:
 
 def _format(path: Path) -> str:
     name = path.name.lower()
+    if path.is_dir() and is_deepmd(path):
+        return "deepmd"
+    if path.is_dir() and name.startswith("set.") and is_deepmd(path.parent):
+        raise ValueError(f"{path.name} is a part of a system of DeePMD-kit: give the folder that it is in")
     if path.is_dir() or name.endswith(ARCHIVES):
         return "files"
     ending = Path(plain_name(name)).suffix
@@ -137,6 +142,7 @@ def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, no
     readers = {
         "table": read_table,
         "frames": read_frames,
+        "deepmd": read_deepmd,
         "json": read_json,
         "json lines": read_json_lines,
         "ase db": read_database,

@@ -101,7 +101,8 @@ def read_dataset(
     on_error : {"raise", "skip"}
         What to do with a row that cannot be read: raise, or leave it out and note in ``failures`` which, and why.
     format : str or None
-        One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``; None: by the name.
+        One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``, ``"deepmd"``; None:
+        by the name.
     limit : int or None
         Read only so many rows.
     allow_close : bool

@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from atomprint.formats.deepmd import is_deepmd
 from atomprint.formats.folders import row_of
 from atomprint.formats.judge import close_pairs
 from atomprint.formats.opening import plain_name
@@ -29,16 +30,19 @@ _TRAJECTORIES = (".traj", ".lammpstrj", ".db")
 
 
 def calculations(folder: Path) -> list[Path]:
-    """Return the files of calculations in a folder and those below, one for each; none where there are other files."""
+    """Return the files of calculations in a folder and those below, one for each; none where all are xyz files."""
     found: list[Path] = []
+    others: list[Path] = []
     for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
         files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
         for output in _OUTPUTS:
             if named := [path for path in files if re.match(rf"{output}(?![a-z])", path.name)]:
                 found += named
                 break
+        found += [place] if is_deepmd(place) else []
         found += [path for path in files if Path(plain_name(path.name)).suffix.lower() in _TRAJECTORIES]
-    return found
+        others += [path for path in files if plain_name(path.name).lower().endswith((".xyz", ".extxyz"))]
+    return [*found, *others] if found else []
 
 
 class Item(NamedTuple):
@@ -95,7 +99,7 @@ class Collected:
 
     def _of_path(self, path: Path, name: str) -> list[Item]:
         """Return the structures of a file, or of a folder of other files or of calculations."""
-        if not path.is_dir() or not (runs := calculations(path)):
+        if not path.is_dir() or is_deepmd(path) or not (runs := calculations(path)):
             return self._of_file(path, name)
         inside = [str(run.relative_to(path)) for run in runs]
         more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""

@@ -12,6 +12,7 @@ from atomprint.cli.app import app
 from atomprint.similarity import distance, find_duplicates, fingerprints
 from atomprint.similarity import near as near_module
 from atomprint.similarity.near import Near
+from atomprint.store import build_store
 from atomprint.structures import StructureError, as_batch
 
 TITANIA = Atoms("Ti2O4", cell=[4.59, 4.59, 2.96], pbc=True)  # rutile
@@ -215,6 +216,17 @@ def test_the_command(tmp_path, monkeypatch):
     assert float(rows[2]["distance"]) < 1e-3
     assert "1 formula of 3 structures with more than one" in run("more.extxyz", "--polymorphs")
     assert "3 structures, all different by more than 0.05 Å" in run("more.extxyz")
+
+
+def test_the_command_takes_stores(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    write("a.extxyz", [TITANIA, bulk("ZnS", "zincblende", 5.41), copy_of(TITANIA, 3)])
+    build_store("a.store", "a.extxyz", "SOAP", {"r_cut": 3.0, "n_max": 2, "l_max": 1})
+    write("b.cif", TITANIA)
+    assert "4 structures, 2 of them different" in run("a.store", "b.cif", "-o", "groups.csv")
+    with open("groups.csv", newline="") as file:
+        assert [row["id"].split(":")[-1] for row in csv.DictReader(file)] == ["0", "2", "b.cif"]
 
 
 def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):

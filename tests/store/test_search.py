@@ -291,6 +291,23 @@ def test_a_store_of_formulas(tmp_path):
     assert [len(each) for each in store.search(["KBr", "Cr2O3"], 1)] == [1, 1]
 
 
+def test_a_part_of_the_rows(store):
+    pytest.importorskip("faiss")
+    exact, about = store.search(7, 5), store.search(7, 5, approximate=True)
+    assert about.rows.tolist() == exact.rows.tolist()
+    assert not about.exact
+    (kept,) = (store.folder / "search").glob("*/ivf-*.faiss")
+    again = FeatureStore.open(store.folder)
+    assert again.search(7, 5, approximate=True).rows.tolist() == exact.rows.tolist()
+    half = kept.read_bytes()[:100]
+    kept.unlink()  # the file that is open stays what it is
+    kept.write_bytes(half)
+    assert FeatureStore.open(store.folder).search(7, 5, approximate=True).rows.tolist() == exact.rows.tolist()
+    few = store.search(7, 5, where="gap > 40", approximate=True)
+    assert few.rows.tolist() == store.search(7, 5, where="gap > 40").rows.tolist()
+    assert len(store.search(7, 5, where="gap > 1000", approximate=True)) == 0
+
+
 # What is wrong ----------------------------------------------------------------------------------------------------
 
 

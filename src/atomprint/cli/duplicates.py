@@ -19,7 +19,9 @@ _SHOWN = 50
 
 
 def duplicates(
-    files: Annotated[list[Path], typer.Argument(help="Structures: any files, folders and archives that init takes.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Structures: any files, folders and archives that init takes, and stores.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV file for all groups, a line for each structure.")
     ] = None,
@@ -70,27 +72,39 @@ def duplicates(
 
 def _read(files: list[Path], structure: str | None, folder: Path | None) -> tuple[list[str], Batch]:
     """Return the names of all structures, with those of their files where some are the same, and the structures."""
-    from atomprint.datasets import read_dataset
     from atomprint.structures import as_batch, joined
 
     names: list[tuple[Path, str, bool]] = []
     batches = []
     for path in files:
-        data = read_dataset(path, targets=(), structure=structure, folder=folder, on_error="skip")
-        if data.structures is None:
-            raise ValueError(f"{path}: there are formulas only, and no structures to compare")
-        for failure in data.failures:
-            text = f"left out {path}, {failure.place}: {failure.step}: {failure.reason}"
-            console.print(text, style="dim", soft_wrap=True)
-        if len(data):
-            batches.append(as_batch(data.structures, periodic=None))
-        names += [(path, name, len(data) == 1) for name in data.ids]
+        own, structures = _rows_of(path, structure, folder)
+        if own:
+            batches.append(as_batch(structures, periodic=None))
+        names += [(path, name, len(own) == 1) for name in own]
     if not batches:
         raise ValueError("there are no structures to compare")
-    ids = [name for _, name, _ in names]
+    ids = [str(path) if alone and len(files) > 1 else name for path, name, alone in names]
     if len(set(ids)) < len(ids):
         ids = [str(path) if alone else f"{path}:{name}" for path, name, alone in names]
     return ids, joined(*batches)
+
+
+def _rows_of(path: Path, structure: str | None, folder: Path | None) -> tuple[list[str], Any]:
+    """Return names and structures of a store, or of what else can be read."""
+    if (path / "store.json").is_file():
+        from atomprint.store import FeatureStore
+
+        store = FeatureStore.open(path)
+        return store.ids.tolist(), store.structures() if len(store) else []
+    from atomprint.datasets import read_dataset
+
+    data = read_dataset(path, targets=(), structure=structure, folder=folder, on_error="skip")
+    if data.structures is None:
+        raise ValueError(f"{path}: there are formulas only, and no structures to compare")
+    for failure in data.failures:
+        text = f"left out {path}, {failure.place}: {failure.step}: {failure.reason}"
+        console.print(text, style="dim", soft_wrap=True)
+    return list(data.ids), data.structures
 
 
 def _rows(groups: tuple[Group, ...], ids: list[str], batch: Batch) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,9 @@ def search(
     scaling: Annotated[
         str | None, typer.Option("--scaling", help="How features are compared: unit, standard or none.")
     ] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Look at a part of the rows only: for many millions of them.")
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what makes up each distance.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for all that is found.")] = None,
 ) -> None:
@@ -44,7 +47,12 @@ def search(
         rows: list[dict[str, Any]] = []
         with progress_bar(patience=1.0) as progress:
             found = [
-                (name, opened.search(query, number, where=where, scaling=scaling, progress=progress))
+                (
+                    name,
+                    opened.search(
+                        query, number, where=where, scaling=scaling, approximate=approximate, progress=progress
+                    ),
+                )
                 for text in queries
                 for name, query in _queries(opened, text)
             ]
@@ -54,7 +62,8 @@ def search(
             own = list(_rows(hits, explain))
             _show(own, opened)
             if not hits.exact and own:
-                console.print("Other rows may be as near: too many are about as far to compare them all.", style="dim")
+                why = "not all were looked at" if approximate else "too many are about as far to compare them all"
+                console.print(f"Other rows may be as near: {why}.", style="dim")
             rows += [{"query": name, **row} for row in own]
         if output is not None:
             columns = list(dict.fromkeys(["query", "rank", "distance", *(name for row in rows for name in row)]))

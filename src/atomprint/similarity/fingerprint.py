@@ -21,6 +21,7 @@ N_NEIGHBOURS = 64
 """Neighbours of each atom that are compared. Close packings differ from the 19th neighbour on; with 64, about one in a
 hundred pairs of Materials Project that are called the same is not, all of them stackings or within the tolerance."""
 
+_SUMMARY = 256  # numbers of a summary, about
 _RUN = 256  # structures described at once, of which all distances are in memory
 
 
@@ -103,7 +104,7 @@ class Fingerprint:
 
 
 class Summary(NamedTuple):
-    """Of each column of the fingerprint of a structure, for each species: the mean, the least and the largest.
+    """Of columns of the fingerprint of a structure, for each species: the mean, the least and the largest.
 
     None of these differs by more between two structures than their fingerprints do, by ``Fingerprint.distance``.
     """
@@ -111,12 +112,9 @@ class Summary(NamedTuple):
     species: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
     numbers: FloatArray
-    """Shape (3, n_species, n_columns), in Å."""
-
-    @property
-    def length(self) -> float:
-        """As that of :class:`Fingerprint`."""
-        return float(self.counts @ self.numbers[0].mean(axis=1) / self.counts.sum()) or 1.0
+    """Shape (3, n_species, n_kept), in Å: of all columns where they are few, else of some."""
+    length: float
+    """As that of :class:`Fingerprint`."""
 
 
 def fingerprints(structures: Structures, *, n_neighbours: int = N_NEIGHBOURS, n_jobs: int = 1) -> list[Fingerprint]:
@@ -170,8 +168,10 @@ def summaries(batch: Batch, n_neighbours: int, n_threads: int) -> list[Summary]:
         places = offsets_of(3 * n_species * n_columns)
         for s in range(len(run)):
             own = slice(kinds[s], kinds[s + 1])
-            shape = (3, n_species[s], n_columns[s])
-            found.append(Summary(species[own], counts[own], numbers[places[s] : places[s + 1]].reshape(shape)))
+            table = numbers[places[s] : places[s + 1]].reshape(3, n_species[s], n_columns[s])
+            length = float(counts[own] @ table[0].mean(axis=1) / counts[own].sum()) or 1.0
+            step = -(-table.size // _SUMMARY)  # every so many columns, from the last on, which differ most
+            found.append(Summary(species[own], counts[own], table[:, :, ::-1][:, :, ::step].copy(), length))
     return found
 
 

@@ -50,7 +50,7 @@ class Near:
         self._reach = tolerance / lengths.min() * (1 + 1e-9) + 1e-9
         self._tree = KDTree(self._numbers[:, :_N_AXES])
         self._prints: dict[int, Fingerprint] = {}
-        self._row_bytes = 8 * found[0].numbers.shape[2]
+        self._row_bytes = 8 * (n_neighbours + len(found[0].species))
 
     def pairs(self) -> Indices:
         """Return all pairs within the tolerance, ascending, the smaller index first; shape (n_pairs, 2)."""

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atomprint.store.ivf import InvertedFile
 from atomprint.store.metric import Metric
 from atomprint.store.opened import OpenStore
 from atomprint.store.shard import work_folder
@@ -101,11 +103,19 @@ class SearchIndex:
         Of all rows, and the length of what they leave out: their Euclidean distances are at most those of the rows.
     squares : ndarray of float32, shape (n_rows,)
         Of the lengths of these.
+    folder : Path or None
+        Where it is kept; None if it lives in memory.
     """
 
     basis: Basis
     components: Array
     squares: Array
+    folder: Path | None = None
+
+    @cached_property
+    def inverted(self) -> InvertedFile:
+        """What finds candidates without looking at all rows."""
+        return InvertedFile(self.components, self.folder)
 
     @classmethod
     def of(cls, store: OpenStore, scaling: str, progress: Progress = silent) -> SearchIndex:
@@ -149,7 +159,7 @@ def _read(folder: Path, n_rows: int) -> SearchIndex | None:
         return None
     if components.shape != (n_rows, len(basis.axes) + 1) or components.dtype != np.float32:
         return None
-    return SearchIndex(basis, components, _squares(components))
+    return SearchIndex(basis, components, _squares(components), folder)
 
 
 def _squares(components: Array) -> Array:

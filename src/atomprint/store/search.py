@@ -135,7 +135,7 @@ class Searcher:
                 )
         return _dense(fitted(self._transformer, items).transform(items)), list(map(frozenset, held))
 
-    def nearest(self, asked: Asked, k: int, among: Indices | None = None) -> list[Hits]:
+    def nearest(self, asked: Asked, k: int, among: Indices | None = None, approximate: bool = False) -> list[Hits]:
         """Return the rows nearest to each of several queries.
 
         Parameters
@@ -146,6 +146,8 @@ class Searcher:
             How many rows for each.
         among : ndarray of int, optional
             The rows that may be found, ascending. Default: all.
+        approximate : bool
+            Whether to take what an inverted file gives, without looking at all rows.
         """
         found = []
         basis = self.index.basis
@@ -154,13 +156,16 @@ class Searcher:
             if not np.isfinite(part).all():
                 raise ValueError("features of a query must be finite")
             queries, projected = basis.metric.apply(part), basis.project(part)
-            bounds = self._bounds(projected, among)
+            bounds = None if approximate else self._bounds(projected, among)
             for at, query in enumerate(queries):
-                own = np.ascontiguousarray(bounds[:, at])
                 row = None if asked.rows is None else int(asked.rows[start + at])
-                if row is not None:
-                    own[row if among is None else among == row] = np.inf
-                rows, distances, exact = self._settled(query, projected[at], own, k, among)
+                if bounds is None:
+                    rows, distances, exact = self._probed(query, projected[at], k, among, row)
+                else:
+                    own = np.ascontiguousarray(bounds[:, at])
+                    if row is not None:
+                        own[row if among is None else among == row] = np.inf
+                    rows, distances, exact = self._settled(query, projected[at], own, k, among)
                 elements = asked.elements[start + at]
                 found.append(Hits(self.store, rows, distances, exact, query, basis.metric, elements, row))
         return found
@@ -201,6 +206,18 @@ class Searcher:
         best = sorted(squares, key=lambda row: (squares[row], row))[:k]
         distances = np.sqrt([squares[row] for row in best])
         return np.array(best, dtype=np.intp), distances, exact
+
+    def _probed(
+        self, query: FloatArray, projected: FloatArray, k: int, among: Indices | None, own: int | None
+    ) -> tuple[Indices, FloatArray, bool]:
+        """Return rows that are about the nearest, of the candidates that an inverted file gives."""
+        n = max(_REFINED, 4 * k)
+        squares: dict[int, float] = {}
+        if among is None or len(among):
+            rows = self.index.inverted.nearest(projected, n + 1, among)
+            self._refine(query, projected, rows if own is None else rows[rows != own], k, n, squares)
+        best = sorted(squares, key=lambda row: (squares[row], row))[:k]
+        return np.array(best, dtype=np.intp), np.sqrt([squares[row] for row in best]), False
 
     def _refine(
         self, query: FloatArray, projected: FloatArray, rows: Indices, k: int, n: int, squares: dict[int, float]

@@ -171,6 +171,8 @@ def test_a_lone_atom_moves(place, tmp_path):
         (("fit", "train.extxyz", "--model", "nn"), "--model must be"),
         (("fit", "train.extxyz", "-s", "sise=3"), "size"),
         (("fit", "train.extxyz", "--reference", "Cu"), "--reference must be like Si=-0.81"),
+        (("fit", "train.extxyz", "--reference", "Cu=1", "--reference", "Cu=2"), "each element once, got 'Cu' twice"),
+        (("fit", "train.extxyz", "--max-force", "nan"), "atomprint: --max-force must be finite, got nan"),
         (("fit", "train.extxyz", "--test", "gold.extxyz"), "the test set has Au, which the training data do not have"),
         (("fit", "train.extxyz", "--test", "start.cif"), "start.cif: structures have no energies, forces or stresses"),
         (("fit", "empty.extxyz"), "empty.extxyz has no rows"),

@@ -244,6 +244,8 @@ def _references(given: Sequence[str] | None) -> Any:
     found = {}
     for text in given:
         symbol, sign, number = text.partition("=")
+        if symbol.strip() in found:
+            raise ValueError(f"--reference must name each element once, got {symbol.strip()!r} twice")
         try:
             found[symbol.strip()] = float(number)
         except ValueError:
@@ -268,14 +270,15 @@ def _read(paths: Sequence[Path], options: dict[str, Any], skip: bool) -> Labelle
         return read_labels(list(paths), on_error="skip" if skip else "raise", **options)
     except ValueError as error:
         text = _as_options(str(error))
-        named = any(path.name in text for path in paths)
-        raise ValueError(text if named else f"{', '.join(path.name for path in paths)}: {text}") from error
+        names = ", ".join(path.name for path in paths)
+        raise ValueError(f"{names}: {text}" if text.startswith("structures have no") else text) from error
 
 
 def _as_options(text: str) -> str:
     """Return a message on arguments as one on the options that give them."""
     text = re.sub(r"(\w+)_key=\('([^']*)', '([^']*)'\)", r"--\1-key \2 --\1-key \3", text)
     text = re.sub(r"(\w+)_(key|convention)=", r"--\1-\2=", text)
+    text = re.sub(r"(?<!\w)max_force\b", "--max-force", text)
     return re.sub(r"(?<!\w)(energy|forces|stress|config)_(key|convention)\b", r"--\1-\2", text)
 
 

@@ -19,6 +19,7 @@ from atomprint.cli.potential.shared import (
     told,
     write_structures,
 )
+from atomprint.util.text import counted
 from atomprint.util.validation import check_choice
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ def relax(
                     found = relax_atoms(potential, atoms, cell=cell, pressure=pressure, fmax=fmax, steps=steps)
                 said += [f"{name}: {text}" for text in warned]
                 if not found.converged:
-                    said.append(
-                        f"{name}: not relaxed to {fmax:g} eV/Å after {found.n_steps} steps (--steps allows more)."
-                    )
+                    done = counted(found.n_steps, "step")
+                    said.append(f"{name}: not relaxed to {fmax:g} eV/Å after {done} (--steps allows more).")
                 if found.grade > 1:
                     said.append(f"{name} is beyond the training data (grade {found.grade:.2g}): expect larger errors.")
                 n, own = len(atoms), found.atoms

@@ -9,13 +9,14 @@ import numpy.typing as npt
 from ase.geometry import complete_cell
 from scipy.spatial import cKDTree
 
-from atomprint.ragged import owners, totals
+from atomprint.ragged import chunks, owners, totals
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray, Indices
 
 NEAR = 1e-4
 """Atoms and lattice vectors that differ by less, in Å, are the same: files with a few digits are."""
 
+_TOGETHER = 2**17  # atoms
 _STEP = 10.0  # Å, a period in place of one where structures do not repeat
 _WAVES = np.array([wave for wave in product((0, 1), repeat=3) if any(wave)])
 
@@ -35,7 +36,8 @@ def first_alike(batch: Batch) -> Indices:
     first = np.arange(n)
     if n < 2:
         return first
-    kinds, values, errors = _fingerprints(batch)
+    parts = [_fingerprints(batch[start:stop]) for start, stop in chunks(batch.offsets, _TOGETHER)]
+    kinds, values, errors = (np.concatenate(found) for found in zip(*parts, strict=True))
     by_kind = np.argsort(kinds, kind="stable")
     for members in np.split(by_kind, np.flatnonzero(np.diff(kinds[by_kind])) + 1):
         if len(members) < 2:

@@ -62,11 +62,13 @@ class SparseGP(Potential):
     Parameters
     ----------
     r_cut : float, optional
-        Cutoff in Å. Default: such that about 35 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules.
+        Cutoff in Å. Default: such that about 35 neighbours are within it, 26 of several species, from 3.5 to 6.5 Å;
+        4.5 Å for molecules.
     soap : SOAP, optional
         The power spectrum, in place of ``r_cut``: of all atoms, without pooling or averages, with ``cutoff_width``.
-        Default: ``SOAP(r_cut, n_max=8, l_max=6, sigma=0.5, cutoff_width=0.65 * r_cut)``, of more than three species
-        with ``compression="mu1nu1"``.
+        Default: ``SOAP(r_cut, n_max=8, l_max=6, sigma=0.5, cutoff_width=0.65 * r_cut)``, of several species with
+        ``n_max=6, l_max=5``, which by cross-validation on InP and ethanol is as good at half of the time, and of more
+        than three with ``compression="mu1nu1"``.
     zeta : float
         Exponent of the kernel, at least 1. With 1 and 2 predictions take no more time where there are more points.
     n_sparse : int, optional
@@ -198,9 +200,12 @@ class SoapKernel:
         species = training.species
         soap = self.soap
         if soap is None:
-            r_cut = typical_cutoff(training.structures) if self.r_cut is None else float(self.r_cut)
+            one = len(species) == 1
+            given = self.r_cut
+            r_cut = typical_cutoff(training.structures, 35 if one else 26) if given is None else float(given)
             compression = "off" if len(species) <= 3 else "mu1nu1"
-            soap = SOAP(r_cut, n_max=8, l_max=6, sigma=0.5, compression=compression, cutoff_width=0.65 * r_cut)
+            n_max, l_max = (8, 6) if one else (6, 5)
+            soap = SOAP(r_cut, n_max, l_max, sigma=0.5, compression=compression, cutoff_width=0.65 * r_cut)
         soap = _for_species(soap, species)
         n = round(1000 / np.sqrt(len(species))) if self.n_sparse is None else int(self.n_sparse)
         rng = np.random.default_rng(training.random_state)

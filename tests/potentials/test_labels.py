@@ -255,6 +255,14 @@ def test_energies_that_readers_put_in_are_none(tmp_path):
     assert found.keys == {"forces": "forces"}
     assert "Energies ('energy') of dump.lammpstrj are all 0, though there are forces: they are n" in found.warnings[0]
     assert read_labels(path, energy_key="energy").energies.tolist() == [0.0]
+    text = path.read_text()
+    path.write_text(text.replace("element", "type").replace("Cu", "1"))  # which ASE takes for hydrogen
+    with pytest.raises(ValueError, match="has types of atoms and no elements: let LAMMPS write these"):
+        read_labels(path)
+    path.write_text("ITEM: UNITS\nreal\n" + text)
+    with pytest.raises(ValueError, match="is in LAMMPS' units 'real', and only those of 'metal' are read"):
+        read_labels(path)
+    path.write_text(text)
     both = read_labels([path, atoms])
     np.testing.assert_array_equal(both.energies, [np.nan, results["energy"]])
 

@@ -95,6 +95,7 @@ def frames_of_file(path: Path, *, allow_close: bool = False) -> Iterator[Atoms]:
     from ase.io.formats import UnknownFileTypeError
 
     claimed = _claimed(path)
+    _check_dump(path)
     done = 0
     try:
         for atoms in iread(path, index=":"):
@@ -138,6 +139,26 @@ def _claimed(path: Path) -> int | None:
     if len(found[1]) > 18 or (plain_name(path.name) == path.name and int(found[1]) > path.stat().st_size):
         raise ValueError(f"{path.name} says that it has {found[1][:20]} atoms, and is too short for these")
     return int(found[1])
+
+
+def _check_dump(path: Path) -> None:
+    """Raise for a dump of LAMMPS without elements, of which ASE makes the types atomic numbers, or in other units."""
+    try:
+        with open_binary(path) as file:
+            start = file.read(20000)
+    except BROKEN as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if not start.startswith((b"ITEM: TIMESTEP", b"ITEM: UNITS", b"ITEM: TIME")):
+        return
+    lines = decode(start).splitlines()
+    if lines[0] == "ITEM: UNITS" and len(lines) > 1 and lines[1].strip() != "metal":
+        raise ValueError(f"{path.name} is in LAMMPS' units {lines[1].strip()!r}, and only those of 'metal' are read")
+    columns = next((line.split()[2:] for line in lines if line.startswith("ITEM: ATOMS")), None)
+    if columns and not {"element", "mass"} & {*columns}:
+        raise ValueError(
+            f"{path.name} has types of atoms and no elements: let LAMMPS write these (dump_modify element), got the "
+            f"columns {', '.join(columns)}"
+        )
 
 
 def frames_of_text(name: str, text: str, *, allow_close: bool = False) -> list[Atoms]:

@@ -35,6 +35,7 @@ def calculations(folder: Path) -> list[Path]:
     others: list[Path] = []
     for place in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
         files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = [path for path in files if path.name.lower() != "thumbs.db"]  # of Windows
         for output in _OUTPUTS:
             if named := [path for path in files if re.match(rf"{output}(?![a-z])", path.name)]:
                 found += named

@@ -68,11 +68,13 @@ def zipped(text):
         (gzip.compress(b"data_x" * 100)[:20], "the compressed data are broken"),
         (zipped("data_x"), "a ZIP archive, and not unpacked here"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "this is no text"),
+        ('1\nLattice="5 0 0 0 5000 0 0 0 5" Properties=species:S:1:pos:R:3\nNa 0 0 0\n', "may be 1000 Å long here"),
+        ("2\n\nH 0 0 0\nH 0 0 2000\n", "may be 1000 Å long here, this is 2000 Å long"),
         ("H" * 300, "a formula may have 200 characters"),
         ("(" * 150, "(((("),
         ("data_a\n" * 2000, "more blocks or tags"),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_a_structure_that_costs_too_much_is_refused(content, said):
     limits = Limits(**{**SMALL, "pairs": 300})

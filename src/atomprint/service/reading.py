@@ -60,6 +60,7 @@ _TAG = re.compile(r"(?<=\s)_")
 _SMALL, _MOST_BRACKETS, _MOST_COMMAS = 2**18, 400_000, 1_200_000  # of JSON; pymatgen writes six lists for an atom
 _SPHERE = 4 / 3 * np.pi * 6.0**3  # Å^3 around an atom in which others count as its neighbours
 _BOX = 3.0  # Å
+_LONGEST = 1000.0  # Å; to find the nearest atoms far away takes all images between
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +313,11 @@ def _judged(atoms: Atoms, limits: Limits) -> Atoms:
     """Return a structure that descriptors can use, and that costs no more than it may."""
     _check_atoms(len(atoms), limits)
     atoms = to_atoms(atoms)
+    spans = np.linalg.norm(atoms.cell.array, axis=1) * atoms.pbc
+    if not atoms.pbc.all():
+        spans = np.append(spans, np.ptp(atoms.positions, axis=0))
+    if (longest := float(spans.max())) > _LONGEST:
+        raise ValueError(f"a cell or a molecule may be {_LONGEST:g} Å long here, this is {longest:.4g} Å long")
     if (pairs := _n_pairs(atoms)) > limits.pairs:
         raise ValueError(
             f"this structure is too dense: about {pairs:.2g} pairs of atoms within 6 Å, and {limits.pairs} are taken"

@@ -152,6 +152,12 @@ def test_atoms_that_move(run_page):
     np.testing.assert_allclose(names["after"], names["before"], atol=0.02 * kinetic)
 
 
+def test_stores(run_page):
+    pytest.importorskip("pyarrow")
+    names, _ = run_page("store.md")
+    assert len(names["store"]) == 6
+
+
 def test_many_structures(run_page, tmp_path):
     names, _ = run_page("many-structures.md")
     soap, crystal = names["soap"], names["crystal"]

@@ -26,6 +26,8 @@ _NAMES = ("POSCAR", "CONTCAR")
 # Read where a folder has no others: they may be something else.
 _OTHER_ENDINGS = (".json", ".gen", ".xsf", ".res", ".pdb", ".cube", ".cell", ".mol", ".sdf")
 
+_AT_ONCE = 1000  # rows of a database
+
 # Results of ASE's calculators that atoms have, told by their names: a dipole of three atoms has three numbers too.
 _OF_ATOMS = ("forces", "charges", "magmoms", "energies", "stresses")
 
@@ -86,7 +88,10 @@ def read_database(path: Path) -> Iterator[Row]:
         )
 
     try:
-        yield from map(convert, connect(path, use_lock_file=False).select())
+        database = connect(path, use_lock_file=False)
+        last = max((row.id for row in database.select(sort="-id", limit=1, include_data=False)), default=0)
+        for first in range(1, last + 1, _AT_ONCE):  # which ASE has in memory, all that are asked for
+            yield from map(convert, database.select(f"id>={first},id<{first + _AT_ONCE}"))
     except Exception as error:  # the database below raises whatever it meets
         raise ValueError(f"{path.name} is no ASE database that can be read: {in_words(error)}") from error
 

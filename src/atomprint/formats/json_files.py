@@ -250,7 +250,11 @@ def row_of_record(record: Any, name: str = "") -> Row:
     if not isinstance(record, Mapping):
         return Row(id=name, problem=("read", f"a record must be a mapping, got {kind_in_words(record)}"))
     if "attributes" in record and "cartesian_site_positions" in (record["attributes"] or {}):  # OPTIMADE
-        return Row(record["attributes"], record["attributes"], id=name or str(record.get("id", "")))
+        return Row(
+            record["attributes"],
+            record["attributes"],
+            id=name or str(record.get("id") or record["attributes"].get("immutable_id") or ""),
+        )
     if _is_structure(record):
         fields = {key: value for key, value in record.items() if key not in _OF_STRUCTURES}
         properties = record.get("properties")

@@ -10,13 +10,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from threading import Lock
 from typing import IO, NoReturn
+from weakref import finalize
 
 from atomprint.formats.opening import LARGEST, decode, decompressed, read_text
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
 
 _LARGEST_OF_ALL = 1 << 33
+_IN_MEMORY = 1 << 25  # bytes of contents of an archive; more are kept on the disk meanwhile
 
 Members = dict[str, Callable[[], str]]
 """Texts by names, to be read when asked for; one that cannot be read raises a ValueError that says why."""
@@ -95,12 +99,35 @@ class _TooMuchError(ValueError):
     """An archive that holds more than is read."""
 
 
+class _Spool:
+    """Contents that wait in a file without a name until they are asked for; small ones in memory."""
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        finalize(self, self.file.close)
+        self.lock = Lock()
+
+    def add(self, content: bytes) -> tuple[int, int]:
+        """Return where some content is, from now on."""
+        with self.lock:
+            start = self.file.seek(0, os.SEEK_END)
+            self.file.write(content)
+        return start, len(content)
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        """Return the content at a place."""
+        with self.lock:
+            self.file.seek(place[0])
+            return self.file.read(place[1])
+
+
 class _Archive:
     """Contents of an archive while it is read."""
 
     def __init__(self, path: Path, wanted: Callable[[str], bool]) -> None:
         self.path, self.wanted = path, wanted
-        self.contents: dict[str, bytes] = {}
+        self.spool = _Spool()
+        self.contents: dict[str, tuple[int, int]] = {}
         self.members: Members = {}
         self.others: list[str] = []
         self.links: dict[str, str] = {}
@@ -120,7 +147,7 @@ class _Archive:
         except (ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             self.fail(name, str(error))
             return
-        if self.contents.get(name, content) != content:
+        if name in self.contents and self.spool.read(self.contents[name]) != content:
             self.fail(name, f"{self.path.name} has {name} more than once, with different contents")
             return
         self.total += len(content)
@@ -128,8 +155,9 @@ class _Archive:
             raise ValueError(
                 f"{self.path.name} holds more than {_LARGEST_OF_ALL} bytes: unpack it, and give the folder"
             )
-        self.contents[name] = content
-        self.members[name] = lambda: decode(decompressed(content, LARGEST))
+        place = self.contents[name] = self.spool.add(content)
+        spool = self.spool
+        self.members[name] = lambda: decode(decompressed(spool.read(place), LARGEST))
 
     def fail(self, name: str, reason: str) -> None:
         """Note a member that cannot be read."""

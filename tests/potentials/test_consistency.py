@@ -38,7 +38,7 @@ def said(made, of_energy=1.0, of_force=1.0, of_stress=1.0, left_out=None, by_for
     rng = np.random.default_rng(2)
     if left_out is None:
         left_out = Found(*(noisy(rng, values, 0.01) for values in (energies, forces * of_force, stresses)))
-    return inconsistencies(labels, left_out, by_forces or found)
+    return inconsistencies(labels, left_out, [by_forces or found], [] if by_forces else [found])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,23 @@ def test_labels_that_one_fit_predicts_belong_together(made):
     assert said(made, left_out=Found(energies, forces, stresses), by_forces=wrong) == []
 
 
+@pytest.mark.parametrize(("of_stress", "words"), [(-1, "opposite signs"), (160.2, "stresses in GPa")])
+def test_stresses_that_a_fit_to_all_follows_are_told_where_the_rest_says_them(made, of_stress, words):
+    structures, energies, forces, stresses, _ = made
+    labels = LabelledStructures.of(structures, energies=energies, forces=forces, stresses=stresses * of_stress)
+    rng = np.random.default_rng(3)
+    all_of_them = Found(energies, forces, stresses * of_stress)
+    without = Found(energies, forces, noisy(rng, stresses, 0.01))
+    near = Found(energies, forces, noisy(rng, stresses, 0.02))
+    (sentence,) = inconsistencies(labels, all_of_them, [all_of_them], [without, near])
+    assert words in sentence
+    # Nothing is known of stresses if fits differ in them, nor by fits that do not follow their own labels.
+    far = Found(energies, forces, noisy(rng, stresses, 0.3))
+    assert inconsistencies(labels, all_of_them, [all_of_them], [without, far]) == []
+    weak = without._replace(forces=0.5 * forces)
+    assert inconsistencies(labels, all_of_them, [all_of_them], [weak, near]) == []
+
+
 def test_stresses_that_draw_all_else_away_are_told(made):
     _, energies, forces, stresses, _ = made
     followed = Found(energies * 160.2, forces * 160.2, stresses * 160.2)
@@ -82,7 +99,7 @@ def test_what_nothing_explains_is_told_without_a_guess(made):
     (sentence,) = said(made, left_out=wild, by_forces=wild)
     assert "times their own spread. There are too few data, or" in sentence
     few = LabelledStructures.of(structures, energies=energies).pick(range(3))
-    assert inconsistencies(few, Found(-energies[:3], forces[:12], stresses[:3]), None) == []
+    assert inconsistencies(few, Found(-energies[:3], forces[:12], stresses[:3])) == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from atomprint.potentials.fitting.solver import (
     log_evidence,
     scales_of,
     solve,
-    solve_kind,
+    solve_kinds,
 )
 from atomprint.structures import as_batch
 from atomprint.util.memory import NotEnoughMemoryError
@@ -120,7 +120,7 @@ def test_triangles_give_the_least_squares_of_all_rows(problem, n_functions):
     system = np.concatenate([rows, prior.factor(HYPER)])
     scales = np.linalg.norm(system[:, :-1], axis=0)
     expected = np.linalg.lstsq(system[:, :-1] / scales, system[:, -1], rcond=None)[0] / scales
-    alone = solve_kind(found, prior, HYPER, 1).coefficients
+    alone = solve_kinds(found, prior, HYPER, (1,)).coefficients
     np.testing.assert_allclose(alone * scales, expected * scales, atol=1e-9 * np.abs(expected * scales).max())
 
 
@@ -145,12 +145,12 @@ def test_errors_of_left_out_folds_are_those_of_fits_without_them(problem):
 
 @pytest.mark.parametrize("n_functions", [5, 60])
 def test_structures_that_are_left_out_are_predicted_by_fits_without_them(problem, n_functions):
-    batch, targets, _ = problem
+    batch, targets, folds = problem
     source = Drawn(n_functions)
     found = reduced(source, problem)
     prior = prior_of(found, n_functions)
     same_as = np.where(np.arange(len(batch)) == 9, 2, np.arange(len(batch)))
-    values = leave_out(source, batch, targets, same_as, solve(found, prior, HYPER), HYPER)
+    values = leave_out(source, batch, targets, same_as, folds, solve(found, prior, HYPER), HYPER)
     one = Hyperparameters(1.0, 1.0, 1.0, 0.3, 1.5)
     for first in np.unique(same_as):
         system = np.concatenate([whole(source, (batch, targets, same_as), HYPER, first), prior.factor(HYPER)])

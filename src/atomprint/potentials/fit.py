@@ -17,6 +17,7 @@ from atomprint.potentials.fitting.factors import (
     ENERGY,
     FORCES,
     KINDS,
+    Factors,
     Targets,
     check_memory,
     memory_needed,
@@ -25,8 +26,8 @@ from atomprint.potentials.fitting.factors import (
 from atomprint.potentials.fitting.learning_curve import growing_fits
 from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.prior import Prior
-from atomprint.potentials.fitting.solver import Solver, scales_of, solve, solve_kind
-from atomprint.potentials.fitting.uncertainty import Judged, calibrated
+from atomprint.potentials.fitting.solver import Solver, scales_of, solve, solve_kinds
+from atomprint.potentials.fitting.uncertainty import Judged, calibrated, draws
 from atomprint.potentials.fitting.weights import Weights, checked_weights
 from atomprint.potentials.labels.consistency import Found, inconsistencies
 from atomprint.potentials.labels.labelled import LabelledStructures
@@ -50,6 +51,8 @@ References: TypeAlias = Mapping[str | int, float] | str | None
 """Energies of single atoms in eV by element, ``"fitted"``, or None; :func:`~atomprint.potentials.find_references`."""
 
 _COMPARED = 300  # structures by which the units of labels are compared
+_DRAWS = 4  # of fits to some kinds of labels, for what these know of the others
+_WEAK = 0.03
 _FEW_STRESSES = "no structure has a stress: elastic constants and pressures of this potential are not to be relied upon"
 
 
@@ -146,6 +149,7 @@ def fit_terms(
         batch,
         targets,
         labels.duplicate_of,
+        folds,
         solution,
         hyper,
         random_state=solver.random_state,
@@ -173,8 +177,7 @@ def fit_terms(
     if counts[2] == 0 and batch.pbc.any():
         told.append(_FEW_STRESSES)
     if cross_validation is not None:
-        by_forces = solve_kind(factors, prior, hyper, FORCES).coefficients if counts[1] else None
-        told += _inconsistencies(model, labels, cross_validation, by_forces, n_jobs)
+        told += _inconsistencies(model, labels, cross_validation, factors, prior, n_jobs)
     summary["notes"], summary["warnings"] = list(labels.notes), told
     return Fit(model, None if cross_validation is None else _in_order(cross_validation, batch, order), told)
 
@@ -193,11 +196,7 @@ def _learning_curve(
 
 
 def _inconsistencies(
-    model: Model,
-    labels: LabelledStructures,
-    left_out: CrossValidation,
-    by_forces: FloatArray | None,
-    n_jobs: int,
+    model: Model, labels: LabelledStructures, left_out: CrossValidation, factors: Factors, prior: Prior, n_jobs: int
 ) -> list[str]:
     """Return which labels contradict others, by some of the structures."""
     n = len(labels)
@@ -205,14 +204,23 @@ def _inconsistencies(
     some = labels.pick(chosen)
     batch = some.structures
     atoms, _ = pick(labels.structures.offsets, chosen)
-    found = None
-    if by_forces is not None:
-        found = Found(*totals(batch, evaluate_all(model.parts(by_forces), batch, n_jobs)))
-    if order := other_order(some, left_out.stresses[chosen] if found is None else found.stresses):
+    # Where labels contradict each other, a strong prior was the best choice for all of them, but is not for some.
+    hyper = model.hyperparameters
+    hyper = replace(hyper, regularisation=min(hyper.regularisation, _WEAK))
+    size = float(np.sqrt(np.nanmean(labels.forces**2))) if factors.counts[FORCES] else 1.0
+
+    def found(kinds: tuple[int, ...]) -> list[Found]:
+        part, own = solve_kinds(factors, prior, hyper, kinds), slice(factors.n_columns)
+        drawn = [part.coefficients, *(part.coefficients + size * draws(part.triangle[own, own], _DRAWS))]
+        return [Found(*totals(batch, evaluate_all(model.parts(x), batch, n_jobs))) for x in drawn]
+
+    without_all = Found(left_out.energies[chosen], left_out.forces[atoms], left_out.stresses[chosen])
+    by_forces = found((FORCES,)) if factors.counts[FORCES] else []
+    without_stresses = found((ENERGY, FORCES)) if factors.counts.all() else []
+    best = (without_stresses or by_forces or [without_all])[0]  # that knows nothing of stresses, if there is one
+    if order := other_order(some, best.stresses):
         return [order]
-    return inconsistencies(
-        some, Found(left_out.energies[chosen], left_out.forces[atoms], left_out.stresses[chosen]), found
-    )
+    return inconsistencies(some, without_all, by_forces, without_stresses)
 
 
 def _cross_validated(

@@ -272,11 +272,12 @@ class Factors:
             made[without] = packed(whole)
         return unpacked(made[without])
 
-    def of_kind(self, kind: int, sigma: float) -> FloatArray:
-        """Return the triangle of the rows of one kind alone."""
+    def of_kinds(self, kinds: Sequence[int], sigmas: Sequence[float]) -> FloatArray:
+        """Return the triangle of the rows of some kinds alone, divided by the sigmas of all kinds."""
         whole = no_rows(self.n_columns + 1)
         for parts in self.parts:
-            whole = parts[kind].added(whole, 1 / sigma)
+            for kind in kinds:
+                whole = parts[kind].added(whole, 1 / sigmas[kind])
         return whole
 
     def hold(self, rows: FloatArray) -> None:

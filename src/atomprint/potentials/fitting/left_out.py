@@ -20,7 +20,7 @@ from atomprint.potentials.fitting.solver import Solution
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
-_MOST = 16384  # rows that are left out: each costs K^2
+_MOST = 24576  # rows that are left out: each costs K^2
 _AT_ONCE = 1024
 _ROUNDING = 1e-12  # of I - H
 
@@ -56,6 +56,7 @@ def leave_out(
     batch: Batch,
     targets: Targets,
     same_as: npt.NDArray[np.integer[Any]],
+    folds: IntArray,
     solution: Solution,
     hyper: Hyperparameters,
     *,
@@ -74,6 +75,8 @@ def leave_out(
         Their labels.
     same_as : ndarray of int, shape (n_structures,)
         Index of the first structure that is the same: these are left out together.
+    folds : ndarray of int64, shape (n_structures,)
+        The fold of each: those of a fold have all types of configurations, and come before those of the next.
     solution : Solution
         The fit to all.
     hyper : Hyperparameters
@@ -89,6 +92,7 @@ def leave_out(
         By kind.
     """
     order = np.random.default_rng(random_state).permutation(np.unique(same_as))
+    order = order[np.argsort(folds[order], kind="stable")]
     found: list[list[tuple[FloatArray, ...]]] = [[] for _ in KINDS]
     waiting: list[npt.NDArray[np.intp]] = []
     n_rows = n_waiting = 0

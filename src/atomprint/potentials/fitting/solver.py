@@ -73,9 +73,9 @@ def solve(factors: Factors, prior: Prior, hyper: Hyperparameters, without: int |
     return _solved(factors.triangle(hyper.sigmas, without), prior, hyper)
 
 
-def solve_kind(factors: Factors, prior: Prior, hyper: Hyperparameters, kind: int) -> Solution:
-    """Return the least squares of the rows of one kind alone."""
-    return _solved(factors.of_kind(kind, hyper.sigmas[kind]), prior, hyper)
+def solve_kinds(factors: Factors, prior: Prior, hyper: Hyperparameters, kinds: Sequence[int]) -> Solution:
+    """Return the least squares of the rows of some kinds alone."""
+    return _solved(factors.of_kinds(kinds, hyper.sigmas), prior, hyper)
 
 
 def _solved(triangle: FloatArray, prior: Prior, hyper: Hyperparameters) -> Solution:

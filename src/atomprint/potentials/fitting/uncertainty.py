@@ -128,11 +128,8 @@ class Uncertainty:
         -------
         ndarray, shape (n_members, n_functions)
         """
-        from scipy.linalg import solve_triangular
-
-        drawn = np.random.default_rng(random_state).standard_normal((len(coefficients), n_members))
-        moves = solve_triangular(unpacked(self.triangle), drawn, check_finite=False)
-        members: FloatArray = coefficients + self.calibrations[ENERGY].scale * moves.T
+        moves = draws(unpacked(self.triangle), n_members, random_state)
+        members: FloatArray = coefficients + self.calibrations[ENERGY].scale * moves
         return members
 
     def state(self) -> State:
@@ -149,6 +146,15 @@ class Uncertainty:
             raise ValueError(f"calibrations must have shape {(len(KINDS), 3)}, got {state['calibrations'].shape}")
         calibrations = tuple(Calibration(*numbers) for numbers in state["calibrations"].tolist())
         return cls(state["triangle"], hyper, calibrations, float(state["largest"]))
+
+
+def draws(triangle: FloatArray, n: int, random_state: int = 0) -> FloatArray:
+    """Return how coefficients may differ as far as a square triangle says, shape (n, n_functions)."""
+    from scipy.linalg import solve_triangular
+
+    drawn = np.random.default_rng(random_state).standard_normal((len(triangle), n))
+    found: FloatArray = solve_triangular(triangle, drawn, check_finite=False).T
+    return found
 
 
 def variances(triangle: FloatArray, rows: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ _CLEARER = 0.97  # so much for scales that a poor fit may have as well
 _MODEST = (0.38, 2.6)
 _SURE, _DOUBT = 0.6, 2.5  # the correlation is above the first, but for chance of so many standard deviations
 _SAME = (0.65, 1.6)  # scales that errors of the fit explain
+_NEARLY = (0.9, 1.1)  # scales of labels that were fitted to
+_KNOWN = 0.7  # of the spread of what a fit says: by so much others may differ from it
+_FOLLOWING = 0.85  # of the labels
 
 # In eV, eV/Å and eV/Å^3.
 _ENERGIES = {"eV": 1.0, "Ha": 27.211386, "Ry": 13.605693, "kcal/mol": 0.0433641, "kJ/mol": 0.0103643, "meV": 0.001}
@@ -51,11 +55,14 @@ class Found(NamedTuple):
     stresses: FloatArray
 
 
-def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Found | None) -> list[str]:
+def inconsistencies(
+    labels: LabelledStructures, left_out: Found, by_forces: Sequence[Found] = (), without_stresses: Sequence[Found] = ()
+) -> list[str]:
     """Return in sentences which labels have another unit or sign than the others.
 
     Labels that a fit to all of them predicts well belong together. Where it does not, their scale is looked at: beside
-    what a fit to the forces alone says, and beside what the fit to all of them says.
+    what a fit to the forces alone says, and beside what the fit to all of them says. Stresses are looked at in any
+    case, as a fit of many functions follows wrong ones, too: beside what energies and forces say, where these say it.
 
     Parameters
     ----------
@@ -63,8 +70,11 @@ def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Foun
         What is labelled.
     left_out : Found
         What fits to all kinds of labels say of structures that were left out.
-    by_forces : Found or None
-        What a fit to the forces alone says, of energies but for a constant for each element; None without forces.
+    by_forces : sequence of Found
+        What a fit to the forces alone says, of energies but for a constant for each element, and then other fits that
+        forces hardly tell from it; empty without forces.
+    without_stresses : sequence of Found
+        The same of fits to energies and forces; empty where energies, forces or stresses are missing.
 
     Returns
     -------
@@ -79,21 +89,21 @@ def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Foun
         "forces": (*_known(left_out.forces, labels.forces), _FORCES),
         "stresses": (*_known(left_out.stresses, labels.stresses), _STRESSES),
     }
-    alone = {}
-    if by_forces is not None:
-        alone["energies"] = _per_atom(labels, by_forces.energies)
-        alone["stresses"] = _known(by_forces.stresses, labels.stresses)
     kinds = {what: values for what, values in kinds.items() if len(values[1]) >= _ENOUGH}
+    alone = _scale_of_energies(labels, by_forces)
+    if not _is_odd(alone) and _is_odd(of_stress := _scale_of_stresses(labels, without_stresses)):
+        return [_sentence("stresses", of_stress, _STRESSES, labels)]
     shares = {what: _explained(expected, labelled) for what, (expected, labelled, _) in kinds.items()}
     if not shares or min(shares.values()) > _FINE:
         return []
-    by_all = {what: _scale(expected, labelled) for what, (expected, labelled, _) in kinds.items()}
+    # Values of one structure go together: these are as many as structures. A poor fit has any scale.
+    by_all = {what: _scale(*values[:2], len(labels), _CLEARER) for what, values in kinds.items()}
     common = by_all.get("energies", 0.0)
     if "stresses" in kinds and _is_odd(common) and 0.7 < by_all.get("forces", 0.0) / common < 1.4:
         # Energies and forces belong together, and stresses draw the fit away from both.
         return [_sentence("stresses", 1 / common, _STRESSES, labels)]
     for what, (_, _, units) in kinds.items():
-        scales = [_scale(*alone[what])] if what in alone else []
+        scales = [alone] if what == "energies" else []
         odd = [scale for scale in [*scales, by_all[what]] if _is_odd(scale)]
         if odd and not (said and what == "forces"):  # which energies have said already
             said.append(_sentence(what, odd[0], units, labels))
@@ -101,6 +111,45 @@ def inconsistencies(labels: LabelledStructures, left_out: Found, by_forces: Foun
     if not said and shares[worst] < _POOR:
         said.append(_contradiction(worst, shares[worst], labels))
     return said
+
+
+def _scale_of_energies(labels: LabelledStructures, found: Sequence[Found]) -> float:
+    """Return how many times as large energies are as forces say; 0 where these do not say it."""
+    if not found or not _follows(labels, found[0]):
+        return 0.0
+    expected, labelled = _per_atom(labels, found[0].energies)
+    others = [_per_atom(labels, other.energies)[0] for other in found[1:]]
+    return _scale(expected, labelled) if _is_known(expected, others) else 0.0
+
+
+def _scale_of_stresses(labels: LabelledStructures, found: Sequence[Found]) -> float:
+    """Return how many times as large stresses are as energies and forces say; 0 where these do not say it."""
+    if not found or not _follows(labels, found[0]):
+        return 0.0
+    energies = _per_atom(labels, found[0].energies)
+    if len(energies[0]) < _ENOUGH or not _NEARLY[0] < _scale(*energies) < _NEARLY[1]:
+        return 0.0
+    expected, labelled = _known(found[0].stresses, labels.stresses)
+    others = [_known(other.stresses, labels.stresses)[0] for other in found[1:]]
+    return _scale(expected, labelled, len(labels)) if _is_known(expected, others) else 0.0
+
+
+def _follows(labels: LabelledStructures, found: Found) -> bool:
+    """Return whether a fit follows the forces that it was made of: one that a prior holds back says all too small."""
+    expected, labelled = _known(found.forces, labels.forces)
+    size = float(np.dot(labelled, labelled))
+    return size > 0 and float(np.dot(expected, labelled)) > _FOLLOWING * size
+
+
+def _is_known(expected: FloatArray, others: Sequence[FloatArray]) -> bool:
+    """Return whether values differ less between fits than among themselves.
+
+    Forces of cells that hardly differ say nothing of pressures and volumes, and still a fit to them may follow these,
+    with any factor and sign.
+    """
+    if not len(expected):
+        return False
+    return not others or float(np.sqrt(np.mean(np.square(np.array(others) - expected)))) < _KNOWN * expected.std()
 
 
 def _is_odd(scale: float) -> bool:
@@ -155,12 +204,18 @@ def _per_atom(labels: LabelledStructures, energies: FloatArray) -> tuple[FloatAr
     by_volume = np.stack([volumes, volumes**2], axis=1) / max(volumes.max(), 1e-9)
     explained = np.hstack([shares[:, shares.any(axis=0)], kinds.astype(np.float64), by_volume])
     both = np.stack([energies[rows], labels.energies[rows]], axis=1) / batch.n_atoms[rows, None]
-    rest = both - explained @ np.linalg.lstsq(explained, both, rcond=1e-8)[0]
+    found, _, rank, _ = np.linalg.lstsq(explained, both, rcond=1e-8)
+    if len(rows) - rank < _ENOUGH:  # what is left of few energies is on a line in any case
+        return np.zeros(0), np.zeros(0)
+    rest = both - explained @ found
     return rest[:, 0], rest[:, 1]
 
 
-def _scale(expected: FloatArray, labelled: FloatArray) -> float:
-    """Return how many times as large as expected labels are, with the sign; 0 if they are not related clearly."""
+def _scale(expected: FloatArray, labelled: FloatArray, n_structures: int | None = None, clear: float = _CLEAR) -> float:
+    """Return how many times as large as expected labels are, with the sign; 0 if they are not related clearly.
+
+    They count as so many as there are structures, where this is given. Clear is a correlation of so much.
+    """
     if len(expected) < _ENOUGH or min(expected.std(), labelled.std()) < 1e-9:
         return 0.0
     # Medians of what is far from zero: a few wild structures do not decide.
@@ -174,10 +229,11 @@ def _scale(expected: FloatArray, labelled: FloatArray) -> float:
     correlation = float(np.corrcoef(x, y)[0, 1])
     scale = float(np.sign(correlation) * y.std() / x.std())
     is_modest = _is_odd(scale) and _MODEST[0] <= scale <= _MODEST[1]
-    if abs(correlation) < (_CLEARER if is_modest else _CLEAR):
+    if abs(correlation) < (_CLEARER if is_modest else clear):
         return 0.0
     # Few points are on a line by chance (Fisher's transformation).
-    chance = _DOUBT / np.sqrt(len(x) - 3)
+    count = len(x) if n_structures is None else min(len(x), n_structures)
+    chance = _DOUBT / np.sqrt(count - 3) if count > 3 else np.inf
     return scale if np.arctanh(min(abs(correlation), 1 - 1e-12)) - chance > np.arctanh(_SURE) else 0.0
 
 
@@ -186,13 +242,14 @@ def _sentence(what: str, scale: float, units: dict[str, float], labels: Labelled
     of_other = "energies" if what == "forces" else "forces"
     own, other = (labels.keys.get(names[name], name) for name in (what, of_other))
     both = f"{what.capitalize()} ({own!r}) and {of_other} ({other!r})"
+    source = "energies and forces" if what == "stresses" else of_other
     if _SAME[0] <= -scale <= _SAME[1]:
         way = (
             "stress_convention turns the sign of stresses."
             if what == "stresses"
             else "are the forces the derivative of the energy, in place of its negative?"
         )
-        return f"{both} have opposite signs ({what} are {scale:.2f} times what follows from the {of_other}): {way}"
+        return f"{both} have opposite signs ({what} are {scale:.2f} times what follows from the {source}): {way}"
     usual, usual_other = next(iter(units)), "eV" if what == "forces" else "eV/Å"
     pairs = [
         (abs(np.log(abs(scale) * size / factor)), name, of_other_name)
@@ -207,6 +264,6 @@ def _sentence(what: str, scale: float, units: dict[str, float], labels: Labelled
     guess = f", as of {' or '.join(likely)}" if likely else ""
     turned = ", and of the opposite sign" if scale < 0 else ""
     return (
-        f"{both} are not in consistent units: {what} are {abs(scale):.3g} times what follows from the {of_other}"
+        f"{both} are not in consistent units: {what} are {abs(scale):.3g} times what follows from the {source}"
         f"{turned}{guess}. Labels must be in eV, eV/Å and eV/Å^3."
     )

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -243,6 +244,19 @@ def test_single_precision_is_near_double():
     np.testing.assert_allclose(single.energies, double.energies, rtol=0, atol=1e-5)  # 1e-7 of what terms amount to
     np.testing.assert_allclose(single.forces, double.forces, rtol=0, atol=1e-5)
     assert (single.forces[0] != double.forces[0]).any()
+
+
+def test_with_a_weighting_second_derivatives_are_continuous_at_the_cutoff():
+    stiffness = []
+    for fading in ({}, {"weighting": {"function": "poly", "r0": 3.5, "m": 2}, "cutoff_width": None}):
+        term = prepared(4.0, 20, **fading)
+        predictor = term.predictor(np.random.default_rng(1).normal(size=term.n_functions))
+        slopes = []
+        for z in (3.5 - 2e-3, 3.5 - 1e-3):
+            atoms = Atoms("COHC", [(0, 0, 0), (1.2, 0, 0), (0, 1.1, 0), (0, 0, z)])
+            slopes.append(predictor.evaluate(as_batch([atoms], periodic=False))[1][0, 2])
+        stiffness.append(abs(slopes[1] - slopes[0]))
+    assert stiffness[1] < 1e-3 * stiffness[0]
 
 
 def test_the_cutoff_follows_from_the_density():

@@ -69,6 +69,9 @@ class SparseGP(Potential):
         Default: ``SOAP(r_cut, n_max=8, l_max=6, sigma=0.5, cutoff_width=0.65 * r_cut)``, of several species with
         ``n_max=6, l_max=5``, which by cross-validation on InP and ethanol is as good at half of the time, and of more
         than three with ``compression="mu1nu1"``.
+        The cosine of ``cutoff_width`` leaves a step in the second derivative at the cutoff; with
+        ``weighting={"function": "poly", "r0": r_cut, "m": 2}`` in its place energies have three continuous derivatives,
+        but far neighbours count less.
     zeta : float
         Exponent of the kernel, at least 1. With 1 and 2 predictions take no more time where there are more points.
     n_sparse : int, optional

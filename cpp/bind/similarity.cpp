@@ -63,8 +63,10 @@ nb::tuple describe(const BatchArrays& batch, std::size_t n_neighbours, bool with
                 }
                 if (with_columns)
                     found.columns = std::move(distances.columns);
-            } catch (const TooManyImages& error) {
+            } catch (const NeighboursTooFar& error) {
                 throw StructureError(s, std::string(error.what()) + ": the cell is too flat");
+            } catch (const TooManyImages& error) {
+                throw StructureError(s, error.what());
             } catch (const TooFarAway& error) {
                 throw StructureError(s, error.what());
             }

@@ -17,6 +17,19 @@ constexpr double first_cutoff = 6.0, growth = 1.25;
 constexpr double own = 1e-12;
 constexpr double pi = 3.14159265358979323846;
 
+// A cell of which some atoms have no neighbours among so many images is far longer than it is wide: to look further
+// would take seconds.
+constexpr double most_images = 5e6, images_per_atom = 200.0;
+
+bool too_many(const Structure& s, double cutoff) {
+    const Lattice lattice(s);
+    double images = static_cast<double>(s.n_atoms);
+    for (std::size_t k = 0; k < 3; ++k)
+        if (lattice.periodic[k])
+            images *= 2.0 * cutoff / lattice.height[k] + 1.0;
+    return !(images <= std::max(most_images, images_per_atom * static_cast<double>(s.n_atoms)));
+}
+
 // Where a sphere with about twice as many atoms ends.
 double guess(const Structure& s, std::size_t n_neighbours) {
     if (!(s.pbc[0] && s.pbc[1] && s.pbc[2]))
@@ -122,8 +135,12 @@ NeighbourDistances neighbour_distances(const Structure& s, std::size_t n_neighbo
         row[i] += found.first_row[kind_of[i]];
 
     found.columns.resize(s.n_atoms * found.n_columns());
-    for (double cutoff = guess(s, n_neighbours); !fill(s, cutoff, kind_of, row, found); cutoff *= growth) {
-    }
+    double cutoff = guess(s, n_neighbours);
+    do {
+        if (s.periodic() && too_many(s, cutoff))
+            throw NeighboursTooFar();
+        cutoff *= growth;
+    } while (!fill(s, cutoff / growth, kind_of, row, found));
     sort_columns(found);
     return found;
 }

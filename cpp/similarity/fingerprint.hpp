@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <vector>
 
 #include "core/batch.hpp"
@@ -25,8 +26,13 @@ struct NeighbourDistances {
     void summarise(double* out) const;
 };
 
+// Some atoms have too few neighbours in reach.
+struct NeighboursTooFar : std::length_error {
+    NeighboursTooFar() : std::length_error("neighbours are beyond 5e6 periodic images of the atoms") {}
+};
+
 // With n_neighbours in all, shared among the species by their amounts, rounded up. Where a molecule has fewer, the
-// last distances are 0. Throws TooManyImages where a cell is too flat, and TooFarAway.
+// last distances are 0. Throws NeighboursTooFar where a cell is far longer than wide, and TooFarAway.
 NeighbourDistances neighbour_distances(const Structure& structure, std::size_t n_neighbours);
 
 // Two structures of one reduced formula, described with as many neighbours.

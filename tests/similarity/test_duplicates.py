@@ -183,6 +183,9 @@ def test_what_is_wrong_is_said():
     flat = Atoms("NaCl", [[0, 0, 0], [0, 0, 2.8]], cell=[[1000, 0, 0], [1000, 0.001, 0], [0, 0, 1000]], pbc=True)
     with pytest.raises(StructureError, match=r"structure 2: .*: the cell is too flat"):
         find_duplicates([bulk("Si"), wide, flat])
+    long = Atoms("NaCl", [[0, 0, 0], [0, 5e4, 0]], cell=[5, 1e5, 5], pbc=True)
+    with pytest.raises(StructureError, match=r"structure 0: neighbours are beyond 5e6 periodic images"):
+        fingerprints([long])
     with pytest.raises(ValueError, match="tolerance must be > 0, got 0"):
         find_duplicates([TITANIA], tolerance=0)
     with pytest.raises(ValueError, match="n_neighbours must be >= 1, got 0"):

@@ -185,3 +185,9 @@ def test_compositions_in_a_model():
     found = evaluate_model(model, dataset(None, [1.0, 2.0], compositions=("O2Si", "CdTe")), "property")
     assert found.n_seen == 1
     assert found.warning.startswith("1 of 2 samples has the composition of a sample that the model was fitted to")
+
+
+def test_a_cell_too_flat_is_not_recognised():
+    long = Atoms("NaCl", [[0, 0, 0], [0, 5e4, 0]], cell=[5, 1e5, 5], pbc=True)
+    seen = Seen.fit(identities([long, *crystals()]))
+    assert recognised(seen, [long, crystals()[0]]) == [False, True]

@@ -14,11 +14,11 @@ from ase.data import atomic_numbers
 from atomprint.chemistry.contents import each_counted
 from atomprint.chemistry.formula import reduced_formula
 from atomprint.similarity.fingerprint import fingerprints
-from atomprint.structures import Batch
+from atomprint.structures import Batch, StructureError
 
 STRUCTURE_TOLERANCE = 0.02  # Å, of distances: coordinates of three digits; float16 is exact to 0.004 up to 8 Å
 COMPOSITION_TOLERANCE = 1e-3  # of the share of an element: 0.333 is a third
-_MAX_ATOMS = 20_000  # larger structures are not recognised
+_MAX_ATOMS = 20_000  # larger structures are not recognised, nor those in cells that are too flat
 
 _N_MEANS, _N_EXTREMES = 8, 10
 
@@ -62,9 +62,13 @@ def of_composition(amounts: Mapping[str, float]) -> Identity | None:
 
 
 def _mark(one: Batch) -> npt.NDArray[np.float16]:
+    unknown = np.full(_N_MEANS + 2 * _N_EXTREMES, np.nan, dtype=np.float16)
     if len(one.numbers) > _MAX_ATOMS:
-        return np.full(_N_MEANS + 2 * _N_EXTREMES, np.nan, dtype=np.float16)
-    (found,) = fingerprints(one)
+        return unknown
+    try:
+        (found,) = fingerprints(one)
+    except StructureError:  # a cell so flat that neighbours are not found
+        return unknown
     few = _spaced(found.columns.shape[1], _N_EXTREMES)
     means = found.mean
     means = means[_spaced(len(means), _N_MEANS)]

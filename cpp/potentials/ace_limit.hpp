@@ -44,7 +44,7 @@ public:
     }
 
 private:
-    static constexpr double most = 1.5, room = most - 1.0;
+    static constexpr double most = 1.2, room = most - 1.0;
     std::vector<double> limits_;
 };
 

@@ -1,6 +1,7 @@
 """Reports of potentials: figures are those of the errors, curves tell holes, and the page has what it must."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -150,3 +151,20 @@ def test_axes_of_little_more_than_a_decade_have_several_numbers():
     figure = plots.learning_curve([10, 20], {"forces": [0.5, 0.012], "energy": [300.0, 200.0]})
     for axes in figure.axes:
         assert len(axes.get_yticks()) >= 3
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_two_atoms_are_in_a_cell_where_structures_are(periodic, monkeypatch):
+    dimers = [Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2 + 0.1 * k]], cell=[14] * 3, pbc=periodic) for k in range(6)]
+    labels = LabelledStructures.of(dimers, energies=np.linspace(0, 1, 6) ** 2)
+    potential = LinearPotential(ACSF(r_cut=4.0, g2_params=[[1, 2]]), repulsion=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        potential.fit(labels)
+    seen = []
+    monkeypatch.setattr(
+        "atomprint.potentials.report.curves.dimer_energies",
+        lambda *arguments, periodic: seen.append(periodic) or np.zeros(len(arguments[-1])),
+    )
+    PotentialReport.of(potential, "Copper")
+    assert seen == [periodic]

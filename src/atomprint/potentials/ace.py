@@ -52,7 +52,7 @@ class LinearACE(Potential):
 
     Functions grow with up to the fourth power of how many neighbours an atom has, and data say nothing about more than
     in any of them. So, with ``repulsion``, all densities A of an atom are scaled by one smooth factor where the sum of
-    R_1(r) over its neighbours is above 1.05 times the largest in the data, such that it is at most 1.5 times that.
+    R_1(r) over its neighbours is above 1.05 times the largest in the data, such that it is at most 1.2 times that.
 
     Parameters
     ----------

@@ -36,6 +36,7 @@ from atomprint.potentials.labels.shears import other_order
 from atomprint.potentials.labels.units import other_units
 from atomprint.potentials.short_range.closing import close_holes
 from atomprint.potentials.short_range.level import Level
+from atomprint.potentials.short_range.pseudo import PseudoData
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.short_range.scan import scan_holes
 from atomprint.potentials.terms.sums import Constants, Offsets, Sum, evaluate_all, totals
@@ -129,18 +130,8 @@ def fit_terms(
     level, periodic = Level.of(labels), bool(batch.pbc.any())
     if core:
         progress("holes", 0, None)
-        close_holes(
-            source,
-            factors,
-            prior,
-            hyper,
-            core,
-            offsets,
-            level,
-            periodic=periodic,
-            seed=solver.random_state,
-            n_jobs=n_jobs,
-        )
+        pseudo = PseudoData(core, offsets, level, batch, n_jobs)
+        close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
     progress("uncertainty", 0, None)
     left_out = [solve(factors, prior, hyper, fold).coefficients for fold in range(n_folds if n_folds > 1 else 0)]
     solution = solve(factors, prior, hyper)

@@ -63,7 +63,12 @@ class VolumeCurve:
 
 
 def dimer_curves(
-    potential: Any, shortest: dict[tuple[str, str], float], nearest: float = 0.3, n: int = 240
+    potential: Any,
+    shortest: dict[tuple[str, str], float],
+    nearest: float = 0.3,
+    n: int = 240,
+    *,
+    periodic: bool = True,
 ) -> list[DimerCurve]:
     """Return the energy of two atoms of each pair of elements against their distance.
 
@@ -77,6 +82,8 @@ def dimer_curves(
         Where curves begin, in Å.
     n : int
         How many distances there are up to the cutoff.
+    periodic : bool
+        Whether the potential is of structures that repeat: some descriptors need a cell then, and others can have none.
     """
     symbols = [chemical_symbols[z] for z in potential.model_.species]
     # Descriptors of whole structures have no cutoff.
@@ -85,7 +92,7 @@ def dimer_curves(
     numbers = {symbol: chemical_symbols.index(symbol) for symbol in symbols}
     for pair in combinations_with_replacement(symbols, 2):
         first, second = (numbers[symbol] for symbol in pair)
-        energies = dimer_energies(potential.model_.parts(), first, second, distances)
+        energies = dimer_energies(potential.model_.parts(), first, second, distances, periodic=periodic)
         found.append(DimerCurve(pair, distances, energies - energies[-1], shortest.get(pair)))
     return found
 

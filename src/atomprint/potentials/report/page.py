@@ -125,7 +125,8 @@ class PotentialReport:
         """
         model, labels = potential.model_, potential.labels_
         validation = cross_validation(potential)
-        dimers = dimer_curves(potential, _shortest(potential))
+        periodic = bool(labels.structures.pbc.any())
+        dimers = dimer_curves(potential, _shortest(potential), periodic=periodic)
         volumes = volume_curves(potential, labels)
         said = [*warnings, *model.summary.get("warnings", ())]
         return cls(

@@ -2,35 +2,37 @@
 
 A fit of functions of many atoms goes astray where no data hold it, and a relaxation or molecular dynamics may fall in.
 A repulsion of pairs alone does not prevent that: between the shortest distances of the data and those where the
-functions of the fit are switched off, these are large and many. So pseudo-structures are put among the data
-(:meth:`~atomprint.potentials.Repulsion.pseudo_structures`); more of them where the fit still has holes
-(:func:`close_holes`); and then other crystals and the dimers are looked at
-(:func:`~atomprint.potentials.short_range.scan.scan_holes`).
+functions of the fit are switched off, these are large and many. So pseudo-structures with wide errors are put among the
+data (:mod:`atomprint.potentials.short_range.pseudo`); then more are drawn, again and again, and those that are holes
+become inequalities of the fit, until there are none (:func:`close_holes`); and then other crystals and the dimers are
+looked at (:func:`~atomprint.potentials.short_range.scan.scan_holes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
 
 import numpy as np
-import numpy.typing as npt
 
 from atomprint.potentials.fitting.factors import Factors, merged
 from atomprint.potentials.fitting.prior import Hyperparameters, Prior
-from atomprint.potentials.fitting.solver import Solution, errors_of, held_out_errors, solve
-from atomprint.potentials.short_range.level import Level
-from atomprint.potentials.short_range.repulsion import PseudoStructures, Repulsion
-from atomprint.potentials.terms.sums import Offsets, Sum
-from atomprint.structures import Batch
+from atomprint.potentials.fitting.solver import errors_of, held_out_errors, solve
+from atomprint.potentials.short_range.dense import varied
+from atomprint.potentials.short_range.inequalities import Inequalities
+from atomprint.potentials.short_range.pseudo import Demands, PseudoData
+from atomprint.potentials.terms.sums import Sum, evaluate_all
+from atomprint.structures import Batch, joined
 from atomprint.util.types import FloatArray
 
 _COST = 0.2  # of squared errors of structures that were left out: so much those of the data may grow by closing holes
-_ROUNDS = 10
-_LEAST = 0.001  # of the sigma of a pseudo-structure, for one that is a hole time and again
-_POOL_BYTES = 1 << 27
-_BONDS = 5.0  # eV: so much dimers and trimers may be bound, besides half of their repulsion
+_WIDER = 3.0  # the errors of pseudo-structures, where they would cost more
+_TRIALS = 10
+_ROUNDS = 15
+_DRAWN = 2  # dense structures in a round, for each function and pair of elements
+_DRAWN_OF_PAIR = (200, 1500)  # at least and at most for each pair
+_MOST_DRAWN = 5000
+_MOST_HOLES = 300  # of a round that become inequalities, the deepest
+_MOST_BYTES = 1 << 26  # of inequalities
 
 
 def close_holes(
@@ -38,11 +40,8 @@ def close_holes(
     factors: Factors,
     prior: Prior,
     hyper: Hyperparameters,
-    core: Repulsion,
-    offsets: Offsets,
-    level: Level | None,
+    pseudo: PseudoData,
     *,
-    periodic: bool,
     seed: int,
     n_jobs: int = 1,
 ) -> None:
@@ -54,24 +53,14 @@ def close_holes(
         The terms.
     factors, prior, hyper
         Of the fit to the data. The factors are changed: they hold the rows.
-    core : Repulsion
-        What takes over at short distances.
-    offsets : Offsets
-        Energies of single atoms, to which the terms add.
-    level : Level or None
-        How high the energies of the data are.
-    periodic : bool
-        Whether structures repeat.
+    pseudo : PseudoData
+        What draws the structures.
     seed : int
         Of what is drawn.
     n_jobs : int
         Number of threads.
     """
     n_folds = len(factors.parts)
-    always, more = (
-        Pool.of(core.pseudo_structures(count, draw, periodic=periodic), core, offsets, level, n_jobs)
-        for draw, count in enumerate(pool_sizes(source.n_functions, len(core.species)), seed)
-    )
 
     def errors(x: FloatArray) -> FloatArray:
         return errors_of(factors, [x] * n_folds)
@@ -79,160 +68,134 @@ def close_holes(
     solution = solve(factors, prior, hyper)
     typical = held_out_errors(factors, prior, hyper) if n_folds > 1 else errors(solution.coefficients)
     allowed = np.sqrt(errors(solution.coefficients) ** 2 + _COST * typical**2)
-    rows = closing_rows(source, solution, errors, allowed, always, more, n_jobs)
+    factors.forget()
+    rows = Closing(source, pseudo, lambda x: not (errors(x) > allowed).any(), seed, n_jobs).rows(solution.triangle)
     factors.hold(rows)
-    # Nor may structures that were left out get worse, of which a fit to few data knows less.
+    # Nor may structures that were left out get worse, of which a fit to few data knows less: on average over the kinds
+    # of labels, as these are weighed when sigmas are chosen.
+    known = np.isfinite(typical) & (typical > 0)
     while n_folds > 1 and rows.size and np.abs(rows).max() > 1e-9:
-        if not (held_out_errors(factors, prior, hyper) ** 2 > (1 + 1.5 * _COST) * typical**2).any():
+        ratios = held_out_errors(factors, prior, hyper)[known] / typical[known]
+        if np.log(np.maximum(ratios, 1e-300)).mean() < 0.5 * np.log(1 + 1.5 * _COST):
             break
-        rows /= 3
+        rows /= _WIDER
         factors.hold(rows)
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Pseudo-structures, with what else there is of their energies.
-
-    Parameters
-    ----------
-    rows : PseudoStructures
-        As they are fitted: what the fitted terms should make of them.
-    fixed : ndarray, shape (n_structures,)
-        Energies of the core and of single atoms, in eV.
-    limits : ndarray, shape (n_structures,)
-        Below these total energies in eV they are holes.
-    inner, outer : ndarray of int64, shape (n,)
-        Dimers that are holes too where they are not above others, which are a little longer.
-    """
-
-    rows: PseudoStructures
-    fixed: FloatArray
-    limits: FloatArray
-    inner: npt.NDArray[np.int64]
-    outer: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, pseudo: PseudoStructures, core: Repulsion, offsets: Offsets, level: Level | None, n_jobs: int) -> Pool:
-        """Return pseudo-structures as they are fitted: crystals above those of the data, clusters above atoms."""
-        batch = pseudo.structures
-        starts, crystal = batch.offsets[:-1], np.arange(len(batch)) < pseudo.n_crystals
-        alone = np.add.reduceat(offsets.of(batch), starts)
-        typical = alone if level is None else np.add.reduceat(Offsets(level.energies).of(batch), starts)
-        fixed = alone + np.add.reduceat(core.evaluate(batch, n_jobs)[0], starts)
-        wanted = pseudo.energies + np.where(crystal, typical, alone)
-        # The denser they are the farther above all data they should be, as others are not quite like them.
-        above = 0.1 * pseudo.energies
-        limits = typical + (-np.inf if level is None else level.lowest) * batch.n_atoms + above
-        limits[~crystal] = (alone + 0.5 * pseudo.energies - _BONDS)[~crystal]
-        return cls(replace(pseudo, energies=wanted - fixed), fixed, limits, *_dimers(batch, crystal, core))
-
-
-def _dimers(
-    batch: Batch, crystal: npt.NDArray[np.bool_], core: Repulsion
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return indices of dimers that are to repel each other, and of the next longer ones."""
-    inner: list[int] = []
-    outer: list[int] = []
-    own = np.flatnonzero((batch.n_atoms == 2) & ~crystal)
-    start = batch.offsets[own]
-    lengths = np.linalg.norm(batch.positions[start + 1] - batch.positions[start], axis=1)
-    for first, second in combinations_with_replacement(core.species, 2):
-        of_pair = np.flatnonzero((batch.numbers[start] == first) & (batch.numbers[start + 1] == second))
-        of_pair = of_pair[np.argsort(lengths[of_pair], kind="stable")]
-        near = of_pair[lengths[of_pair] < 0.9 * core.near[first, second]]
-        inner += own[near].tolist()
-        outer += own[of_pair[1 : len(near) + 1]].tolist()
-    return np.array(inner, dtype=np.int64), np.array(outer, dtype=np.int64)
-
-
-def pool_sizes(n_functions: int, n_species: int) -> tuple[int, int]:
-    """Return how many crystals are fitted to in any case, and among how many more holes are looked for."""
-    n_pairs = n_species * (n_species + 1) // 2
-    most = max(200, _POOL_BYTES // (8 * (n_functions + 1)))
-    always = int(np.clip(n_functions // 4, 60, 200))
-    return min(always * (1 + n_pairs) // 2, most), min(int(np.clip(2 * n_functions, 150, 2500)) * n_pairs, most)
-
-
-def closing_rows(
-    source: Sum,
-    solution: Solution,
-    errors: Callable[[FloatArray], FloatArray],
-    allowed: FloatArray,
-    always: Pool,
-    more: Pool,
-    n_jobs: int = 1,
-) -> FloatArray:
-    """Return rows of pseudo-structures, divided by their sigmas, with which a fit has no holes, or fewer.
-
-    Those that are holes after a fit with the others get a third of their sigma, and so on until there are none. Where
-    all of this would cost the data more than is allowed, sigmas stay larger.
+class Closing:
+    """The search for rows with which a fit has no holes.
 
     Parameters
     ----------
     source : Sum
         The terms.
-    solution : Solution
-        The fit to the data.
-    errors : callable
-        Of coefficients: the errors of each kind of label, nan where there are none.
-    allowed : ndarray
-        How large these may get.
-    always : Pool
-        What is fitted to in any case.
-    more : Pool
-        Among which holes are looked for.
+    pseudo : PseudoData
+        What draws structures.
+    cheap : callable
+        Whether coefficients do not cost the data too much.
+    seed : int
+        Of what is drawn.
     n_jobs : int
         Number of threads.
-
-    Returns
-    -------
-    ndarray, shape (n_rows, n_functions + 1)
-        With the target last.
     """
-    from scipy.linalg import solve_triangular
 
-    n, first, pools = source.n_functions, len(always.limits), (always, more)
-    rows = np.empty((first + len(more.limits), n + 1))
-    source.sums(always.rows.structures, rows[:first, :n], n_jobs)
-    source.sums(more.rows.structures, rows[first:, :n], n_jobs)
-    rows[:, n] = np.concatenate([pool.rows.energies for pool in pools])
-    fixed, limits = (np.concatenate([getattr(pool, name) for pool in pools]) for name in ("fixed", "limits"))
-    least = _LEAST * np.concatenate([pool.rows.sigmas for pool in pools])
-    of_data = np.triu(solution.triangle)
+    def __init__(
+        self, source: Sum, pseudo: PseudoData, cheap: Callable[[FloatArray], bool], seed: int, n_jobs: int = 1
+    ) -> None:
+        self._source, self._pseudo, self._cheap, self._n_jobs = source, pseudo, cheap, n_jobs
+        self._rng = np.random.default_rng(seed)
+        self._holes: Batch | None = None  # dense ones that have been found
 
-    def holes_of(energies: FloatArray) -> npt.NDArray[np.bool_]:
-        found = energies < limits
-        start = 0
-        for pool in pools:
-            own = energies[start : start + len(pool.limits)]
-            falling = pool.inner[own[pool.inner] <= own[pool.outer]]
-            found[start + falling] = True
-            start += len(own)
+    def rows(self, triangle: FloatArray) -> FloatArray:
+        """Return rows over their sigmas, with the target last, for the fit with this triangle."""
+        always = self._always()
+        of_data = np.triu(triangle)
+        for _ in range(_TRIALS):
+            fit = Inequalities(merged(np.array(of_data, order="F"), np.array(always, order="F"), 0))
+            if self._cheap(fit.coefficients):
+                break
+            always /= _WIDER
+        else:
+            return always[:0]
+        for _ in range(_ROUNDS):
+            before = len(fit)
+            self._demand(fit)
+            if len(fit) == before:
+                break
+            if not self._cheap(fit.solve()):
+                self._widen(fit, before)
+                break
+        return np.concatenate([always, fit.rows()])
+
+    def _widen(self, fit: Inequalities, before: int) -> None:
+        """Let the inequalities from some on give way, until they do not cost too much."""
+        for _ in range(_TRIALS):
+            fit.sigmas[before:] *= _WIDER
+            if self._cheap(fit.solve()):
+                return
+        fit.keep(before)
+        fit.solve()
+
+    def _always(self) -> FloatArray:
+        """Return the rows of structures that are fitted to in any case."""
+        n = self._source.n_functions
+        n_species = len(self._pseudo.core.species)
+        count = int(np.clip(n // 4, 60, 400)) * (1 + n_species * (n_species + 1) // 2) // 2
+        crystals = self._pseudo.dense(min(count, _MOST_DRAWN), self._draw())
+        clusters = self._pseudo.clusters(max(1, 3 * count // 20), self._draw())
+        wanted = self._pseudo.of_dense(crystals)[0], self._pseudo.of_clusters(clusters)[0]
+        rows = np.empty((len(crystals) + len(clusters), n + 1))
+        self._source.sums(joined(crystals, clusters), rows[:, :n], self._n_jobs)
+        rows[:, n] = np.concatenate([part.energies for part in wanted])
+        rows /= np.concatenate([part.sigmas for part in wanted])[:, None]
+        return rows
+
+    def _demand(self, fit: Inequalities) -> None:
+        """Draw structures, and add inequalities for those that are holes."""
+        n_species = len(self._pseudo.core.species)
+        n_drawn = int(np.clip(_DRAWN * self._source.n_functions, *_DRAWN_OF_PAIR))
+        count = min(n_drawn * n_species * (n_species + 1) // 2, _MOST_DRAWN)
+        x = fit.coefficients
+        crystals = self._pseudo.dense(count, self._draw())
+        if self._holes is not None:
+            # Those that have been found, a little different.
+            some = self._holes.pick(self._rng.integers(len(self._holes), size=count // 4))
+            crystals = joined(crystals, varied(some, self._pseudo.core.near, self._draw()))
+        clusters = self._pseudo.clusters(count // 10, self._draw())
+        if (found := self._add(fit, x, crystals, self._pseudo.of_dense(crystals)[1])) is not None:
+            self._holes = found if self._holes is None else joined(self._holes, found)
+        self._add(fit, x, clusters, self._pseudo.of_clusters(clusters)[1])
+        inner, outer, demands = self._pseudo.dimers()
+        self._add(fit, x, inner, demands, outer)
+
+    def _add(
+        self, fit: Inequalities, x: FloatArray, batch: Batch, demands: Demands, other: Batch | None = None
+    ) -> Batch | None:
+        """Add inequalities for structures that are holes, or differences of two that are, and return these."""
+        missing = (demands.least - self._energies(x, batch)) + (0.0 if other is None else self._energies(x, other))
+        n = self._source.n_functions
+        room = min(2 * n + _MOST_HOLES, _MOST_BYTES // (8 * n)) - len(fit)
+        holes = np.flatnonzero(missing > 0)
+        deepest = np.argsort(-missing[holes] / demands.sigmas[holes], kind="stable")
+        holes = holes[deepest[: min(room, _MOST_HOLES)]]
+        if not len(holes):
+            return None
+        found = batch.pick(holes)
+        rows = self._sums(found)
+        if other is not None:
+            rows -= self._sums(other.pick(holes))
+        fit.add(rows, demands.energies[holes], demands.sigmas[holes])
         return found
 
-    def fitted(sigmas: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_], bool]:
-        """Return rows with finite sigmas, which structures are holes of a fit to them too, and whether it is dear."""
-        used = np.isfinite(sigmas)
-        scaled = rows[used] / sigmas[used, None]
-        whole = merged(np.array(of_data, order="F"), np.array(scaled, order="F"), 0)
-        x = solve_triangular(whole[:n, :n], whole[:n, n])
-        return scaled, holes_of(rows[:, :n] @ x + fixed), bool((errors(x) > allowed).any())
+    def _energies(self, x: FloatArray, batch: Batch) -> FloatArray:
+        """Return what the fitted terms make of structures."""
+        found: FloatArray = evaluate_all(self._source.predictors(x), batch, self._n_jobs)[0]
+        return np.add.reduceat(found, batch.offsets[:-1])
 
-    sigmas = np.where(np.arange(len(rows)) < first, least / _LEAST, np.inf)
-    for _ in range(_ROUNDS):
-        scaled, holes, dear = fitted(sigmas)
-        if not dear:
-            break
-        sigmas *= 3
-    else:
-        return scaled[:0]
-    for _ in range(_ROUNDS):
-        again = np.where(np.isfinite(sigmas), np.maximum(sigmas / 3, least), least / _LEAST)
-        changed = np.where(holes, again, sigmas)
-        if np.array_equal(changed, sigmas):
-            break
-        trial, holes, dear = fitted(changed)
-        if dear:
-            break
-        sigmas, scaled = changed, trial
-    return scaled
+    def _sums(self, batch: Batch) -> FloatArray:
+        rows = np.empty((len(batch), self._source.n_functions))
+        self._source.sums(batch, rows, self._n_jobs)
+        return rows
+
+    def _draw(self) -> int:
+        return int(self._rng.integers(1 << 31))

@@ -1,4 +1,4 @@
-"""How high the energies of a data set are, below which no structure that is denser should lie."""
+"""How high the energies of a data set are, and how much higher structures that are denser should be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import numpy as np
 
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.labels.references import find_references
+from atomprint.potentials.short_range.repulsion import Repulsion
+from atomprint.potentials.terms.pair_table import PairTable
 from atomprint.potentials.terms.sums import Offsets
+from atomprint.structures import Batch
+from atomprint.util.types import FloatArray
+
+_WIDE_RANGE = (1.0, 2.0)  # where the repulsion fades that crowding is measured by, in units of `Repulsion.near`
 
 
 @dataclass(frozen=True)
@@ -34,5 +40,51 @@ class Level:
             return None
         found = find_references(labels, "fitted").energies
         batch = labels.structures
-        own = np.add.reduceat(Offsets(found).of(batch), batch.offsets[:-1])
+        own = sum_by_structure(Offsets(found).of(batch), batch)
         return cls(found, float(((labels.energies - own) / batch.n_atoms)[there].min()))
+
+    def lowest_of(self, batch: Batch) -> FloatArray:
+        """Return the energies in eV that structures would have as the lowest in the data."""
+        return sum_by_structure(Offsets(self.energies).of(batch) + self.lowest, batch)
+
+
+class Crowding:
+    """How much nearer to each other atoms are than in some data: in eV, of a repulsion that reaches to neighbours.
+
+    It is that of nuclei (:func:`~atomprint.potentials.short_range.repulsion.zbl`), which fades at one to two times the
+    distances at which the functions of a fit are whole.
+
+    Parameters
+    ----------
+    core : Repulsion
+        What takes over at short distances.
+    batch : Batch
+        The data.
+    n_jobs : int
+        Number of threads.
+    """
+
+    def __init__(self, core: Repulsion, batch: Batch, n_jobs: int = 1) -> None:
+        wide = core.inner_ranges[..., 1:] * np.array(_WIDE_RANGE)
+        self.repulsion: PairTable = Repulsion(core.species, core.shortest, wide, core.inner_ranges).table()
+        self._n_jobs = n_jobs
+        energies = self.repulsion.evaluate(batch, n_jobs)[0]
+        self._typical, self._largest = np.zeros(119), np.zeros(119)
+        for z in core.species:
+            own = energies[batch.numbers == z]
+            self._typical[z], self._largest[z] = np.median(own), own.max()
+
+    def of(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Return the crowding of structures in eV: summed over atoms, above that of most of the data, and of all."""
+        energies = self.repulsion.evaluate(batch, self._n_jobs)[0]
+        typical, largest = (
+            sum_by_structure(np.maximum(energies - table[batch.numbers], 0), batch)
+            for table in (self._typical, self._largest)
+        )
+        return typical, largest
+
+
+def sum_by_structure(of_atoms: FloatArray, batch: Batch) -> FloatArray:
+    """Return the sum over the atoms of each structure; each has some."""
+    found: FloatArray = np.add.reduceat(of_atoms, batch.offsets[:-1])
+    return found

@@ -20,9 +20,8 @@ from ase.data import chemical_symbols
 
 from atomprint.formats.judge import RADII
 from atomprint.neighbours import Pairs, find_pairs
-from atomprint.potentials.short_range import dense
 from atomprint.potentials.terms.pair_table import PairTable
-from atomprint.structures import Batch, StructureError, Structures, as_batch, joined
+from atomprint.structures import Batch, StructureError, Structures, as_batch
 from atomprint.util.validation import check_n_jobs, check_species
 
 __all__ = ["Repulsion", "zbl"]
@@ -42,7 +41,6 @@ INNER_RANGE = (0.70, 1.00)
 _KNOTS = 1001  # of tables: where ZBL begins to fade is one of them
 _TOGETHER = 128  # structures, whose pairs are in memory at a time
 _SAME = 5e-3  # so much nearer is no news
-_WIDE_RANGE = (1.0, 2.0)  # of pseudo-structures, where ZBL fades, in units of where functions are whole
 
 FURTHEST = 1.3
 """So much of the sum of the covalent radii stands for the shortest distance of pairs that come no nearer."""
@@ -97,26 +95,6 @@ def fading(distances: Floats, start: Floats, end: Floats) -> tuple[Floats, Float
     width = end - start
     t = np.clip((distances - start) / width, 0, 1)
     return 1 - t**3 * (10 - 15 * t + 6 * t * t), -30 * (t * (1 - t)) ** 2 / width
-
-
-@dataclass(frozen=True, slots=True)
-class PseudoStructures:
-    """Structures with energies that are put among the data of a fit.
-
-    Parameters
-    ----------
-    structures : Batch
-        The structures.
-    energies, sigmas : ndarray, shape (n_structures,)
-        In eV: above atoms as they are in the data, and how wrong these may be.
-    n_crystals : int
-        How many of them, from the first on, are crystals; the others are dimers and trimers.
-    """
-
-    structures: Batch
-    energies: Floats
-    sigmas: Floats
-    n_crystals: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -349,40 +327,6 @@ class Repulsion:
             what = "atoms are nearer than in any of the training data, where the repulsive core takes over"
             warnings.warn(f"{what}: {'; '.join(told)}", stacklevel=3)
         return bool(told)
-
-    def pseudo_structures(self, count: int, random_state: int = 0, *, periodic: bool = True) -> PseudoStructures:
-        """Return structures that keep a fit from going astray where it has no data.
-
-        Crystals of all pairs of elements at 0.5 to 1.3 of the shortest distances of the data, dimers and trimers.
-        Dimers and trimers have the energy of ZBL that fades at one to two times these distances, which is right within
-        its half or so, above that of single atoms: as the core ends sooner, the rest is left to the fit. Crystals have
-        four times that energy above atoms as in the data. Sigmas are wide, 6 eV for an atom and twice that
-        energy, or 600 eV and 15 times that energy of crystals: these lift a fit where it would fall by thousands of
-        eV, and hardly touch it near the data.
-
-        Parameters
-        ----------
-        count : int
-            How many crystals; there are 0.3 as many dimers and trimers.
-        random_state : int
-            Seed.
-        periodic : bool
-            Whether they repeat, for data that do.
-
-        Returns
-        -------
-        PseudoStructures
-        """
-        near = self.near
-        crystals = dense.crystals(self.species, near, count, (0.5, 1.3), random_state, periodic)
-        clusters = dense.clusters(self.species, near, max(1, count * 3 // 20), (0.5, 1.15), random_state, periodic)
-        batch = joined(crystals, clusters)
-        reach = self.inner_ranges[..., 1:] * np.array(_WIDE_RANGE)
-        wide = Repulsion(self.species, self.shortest, reach, self.inner_ranges)
-        energies = np.add.reduceat(wide.evaluate(batch)[0], batch.offsets[:-1])
-        crystal = np.arange(len(batch)) < len(crystals)
-        sigmas = np.where(crystal, 600.0, 6.0) * batch.n_atoms + np.where(crystal, 15.0, 2.0) * energies
-        return PseudoStructures(batch, np.where(crystal, 4.0, 1.0) * energies, sigmas, len(crystals))
 
     @property
     def near(self) -> dict[tuple[int, int], float]:

@@ -119,18 +119,8 @@ def dimer_energies(
 
     Where ``periodic``, they are in a cell of 40 Å, as some descriptors need one.
     """
-    r = np.asarray(distances, dtype=np.float64)
-    n = len(r)
-    positions = np.zeros((n, 2, 3))
-    positions[:, 1, 0] = r
-    batch = Batch(
-        np.tile(np.array([first, second], dtype=np.int32), n),
-        positions.reshape(-1, 3),
-        np.arange(0, 2 * n + 1, 2),
-        np.tile(40.0 * periodic * np.eye(3), (n, 1, 1)),
-        np.full((n, 3), periodic),
-    )
-    found: FloatArray = evaluate_all(parts, batch, n_jobs)[0].reshape(n, 2).sum(axis=1)
+    batch = dense.dimers([(first, second)], [np.asarray(distances, dtype=np.float64)], periodic=periodic)
+    found: FloatArray = evaluate_all(parts, batch, n_jobs)[0].reshape(-1, 2).sum(axis=1)
     return found
 
 

@@ -111,3 +111,12 @@ def test_a_service_without_a_store_says_so(client, salt):
         assert (answer.status_code, "no store is served here" in answer.json()["detail"]) == (404, True)
     names = [one["name"] for one in client.get("/v1/descriptors").json()["descriptors"]]
     assert names == list(BOUNDS)
+
+
+def test_many_elements_and_large_matrices_are_refused_before_they_are_made(client):
+    numbers = list(range(1, 31))
+    positions = [[3.0 * k, 0.0, 0.0] for k in range(30)]
+    many = {"numbers": numbers, "positions": positions}
+    assert "up to 20 elements" in described(client, "ACE", many, status=422)["detail"]
+    line = {"numbers": [1] * 900, "positions": [[k % 30, k // 30, 0] for k in range(900)]}
+    assert "would make 810000" in described(client, "CoulombMatrix", line, status=413)["detail"]

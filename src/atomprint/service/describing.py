@@ -30,7 +30,7 @@ _RADIUS: Span = (0.5, 8.0)
 _POOLING: Choice = ("mean", "sum", "max", "min", "std", "none")
 _MATRIX: Mapping[str, Span | Choice] = {"permutation": ("sorted_l2", "eigenspectrum", "none")}
 BOUNDS: Mapping[str, Mapping[str, Span | Choice]] = {
-    "ACE": {"r_cut": _RADIUS, "n_max": (1, 10), "l_max": (0, 6), "max_order": (1, 4), "pooling": _POOLING},
+    "ACE": {"r_cut": _RADIUS, "n_max": (1, 8), "l_max": (0, 4), "max_order": (1, 4), "pooling": _POOLING},
     "ACSF": {"r_cut": _RADIUS, "pooling": _POOLING},
     "CoulombMatrix": _MATRIX,
     "ElementProperty": {"properties": ("default",)},
@@ -52,6 +52,8 @@ BOUNDS: Mapping[str, Mapping[str, Span | Choice]] = {
     "ValleOganov": {"r_cut": _RADIUS, "n": (2, 200), "sigma": (0.01, 2.0)},
 }
 """Which descriptors are computed, and what their parameters may be; classes of others are not even imported."""
+
+_MOST_ELEMENTS = {"ACE": 20}  # of others, memory would grow beyond what a service may take
 
 
 def described_in_words() -> list[dict[str, Any]]:
@@ -84,19 +86,22 @@ def describe(
     given = _checked(name, parameters)
     good = [k for k, item in enumerate(found.items) if not isinstance(item, Failure)]
     items = [found.items[k] for k in good]
+    elements = len({symbol for item in items for symbol in _symbols(item)})
+    if elements > (most := _MOST_ELEMENTS.get(name, elements)):
+        raise Problem(422, f"{name} takes structures of up to {most} elements here, these have {elements}")
     try:
-        elements = len({symbol for item in items for symbol in _symbols(item)})
         descriptor = make_object({"type": name, **usual_parameters(name, given, elements), **given}, "parameters", 1)
         descriptor = descriptor.fit(items)
-        names = [str(column) for column in descriptor.get_feature_names_out()]
+        n_features = int(descriptor.get_number_of_features())
     except (ValueError, TypeError) as error:
         raise Problem(422, f"{name} cannot describe these: {reason_of(error)}"[:1000]) from error
-    if len(names) * len(items) > limits.numbers:
+    if n_features * len(items) > limits.numbers:
         raise Problem(
             413,
-            f"an answer may have {limits.numbers} numbers, and {name} would make {len(names)} for each of "
+            f"an answer may have {limits.numbers} numbers, and {name} would make {n_features} for each of "
             f"{len(items)} rows: send fewer structures, or choose smaller parameters",
         )
+    names = [str(column) for column in descriptor.get_feature_names_out()]
     rows, failures = [], []
     for k, item in zip(good, items, strict=True):
         ticket.check()

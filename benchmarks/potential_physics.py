@@ -158,9 +158,9 @@ def ensembles(potential: Any, atoms: Atoms, table: Table, picoseconds: float) ->
         table.row(f"{ensemble}: lattice constant at the end", float(moving.get_volume() / 8) ** (1 / 3), "Å")
 
 
-def melt(potential: Any, atoms: Atoms, table: Table, picoseconds: float) -> None:
+def melt(potential: Any, atoms: Atoms, table: Table, picoseconds: float, start: float) -> None:
     moving = conventional(atoms).repeat(2)
-    dynamics(potential, moving, steps=4000, temperature=5000.0, ensemble="nvt", look_every=1000)
+    dynamics(potential, moving, steps=4000, temperature=start, ensemble="nvt", look_every=1000)
     nearest, hottest = np.inf, 0.0
     steps = round(1000 * picoseconds)
     for part in range(10):
@@ -261,7 +261,7 @@ def tried(path: Path, start: Atoms, options: argparse.Namespace) -> Table:
         "phonons": lambda: phonons(potential, atoms, table),
         "drift": lambda: drift(potential, atoms, table, options.picoseconds, options.temperatures),
         "ensembles": lambda: ensembles(potential, atoms, table, options.picoseconds),
-        "melt": lambda: melt(potential, atoms, table, options.melt),
+        "melt": lambda: melt(potential, atoms, table, options.melt, options.melt_from),
         "cutoff": lambda: across_the_cutoff(potential, atoms, table, options.plots),
         "holes": lambda: holes(atoms, table),
         "dimers": lambda: dimers(potential, atoms, table),
@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--picoseconds", type=float, default=10.0, help="of the runs whose energy drifts")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[300.0, 1500.0], help="of these, in K")
     parser.add_argument("--melt", type=float, default=50.0, help="picoseconds of the melt")
+    parser.add_argument("--melt-from", type=float, default=5000.0, help="temperature of 4 ps before it, in K")
     parser.add_argument("--plots", type=Path, help="folder for a plot of what is seen at the cutoff")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -158,7 +158,7 @@ def content_digests(batch: Batch) -> list[bytes]:
     return found
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def _formula(counts: tuple[tuple[int, int], ...]) -> str:
     return reduced_formula({chemical_symbols[number]: float(count) for number, count in counts})
 

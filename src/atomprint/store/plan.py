@@ -27,6 +27,7 @@ RECORD = "store.json"
 FORMAT = 1
 _BLOCK_BYTES = 2**24  # of the features of a shard
 _MOST_ROWS = 4096  # of a shard
+_SPARSE_ROW = 2**16  # bytes of a sparse row, at most, as far as is known before
 _LEAST_ROWS = 16
 _COMPACT = {"n_max": 5, "l_max": 5, "species_embedding": {"type": "ElementEmbedding", "n_channels": 4}}
 _PACKAGES = ("python", "system", "atomprint", "numpy", "scipy", "ase")
@@ -258,10 +259,9 @@ def settled(
     sparse = hasattr(made, "toarray")
     dtype = np.dtype(made.dtype).name
     if block is None:
-        block = int(
-            np.clip(2 ** int(np.log2(max(1, _BLOCK_BYTES // (len(names) * made.dtype.itemsize)))), 1, _MOST_ROWS)
-        )
-        block = max(block, _LEAST_ROWS)
+        row = len(names) * made.dtype.itemsize
+        row = min(row, _SPARSE_ROW) if sparse else row
+        block = int(np.clip(2 ** int(np.log2(max(1, _BLOCK_BYTES // row))), _LEAST_ROWS, _MOST_ROWS))
     kept = plain(parameters)
     species = tuple(map(str, kept.get("species") or ())) if "species" in accepted else ()
     digest = digest_of(make_object({"type": descriptor, **kept}, "descriptor", 1)).hex()

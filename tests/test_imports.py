@@ -59,6 +59,7 @@ ROOMS = [
     "atomprint.workflow.recipes",
     "atomprint.workflow.runs",
     "atomprint.workflow",
+    "atomprint.screening",
     "atomprint.service",
     "atomprint.cli",
     "atomprint.testing",
@@ -93,6 +94,7 @@ PUBLIC = [
     "pooling",
     "potentials",
     "sampling",
+    "screening",
     "service",
     "similarity",
 ]

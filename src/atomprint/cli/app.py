@@ -16,6 +16,7 @@ from atomprint.cli import (
     features,
     models,
     potential,
+    screen,
     search,
     serve,
     store,
@@ -61,6 +62,7 @@ app.command("info")(models.info)
 app.command("benchmark")(benchmark.benchmark)
 app.command("featurize")(features.featurize)
 app.command("duplicates")(duplicates.duplicates)
+app.command("screen")(screen.screen)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,62 @@
+"""What to compute next: where a better value, or what the model does not know, is likeliest to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from atomprint.pooling.sampling import farthest_of
+from atomprint.screening.scoring import Judge
+from atomprint.util.types import FloatArray, Indices
+
+SELECTIONS = ("improvement", "uncertainty", "diversity")
+
+
+def expected_improvement(judge: Judge, columns: Mapping[str, Any], largest: bool) -> FloatArray:
+    """Return by how much a row is expected to be better than all training samples, in the unit of the target.
+
+    A prediction is taken to be normally distributed with the width of its interval (D. R. Jones et al., J. Global
+    Optim. 13, 455 (1998), eq. 15).
+
+    Raises
+    ------
+    ValueError
+        If the model has no interval, or predicts classes.
+    """
+    card = judge.model.card
+    if card.training.target_range is None or f"{judge.name}_lower" not in columns or card.interval is None:
+        raise ValueError(f"select: improvement needs numbers with intervals, and {judge.name!r} has none")
+    mean, lower, upper = (_floats(columns[f"{judge.name}{end}"]) for end in ("", "_lower", "_upper"))
+    # Where an interval was cut off, such as at a gap of 0, its other half is whole.
+    width = np.maximum(upper - mean, mean - lower) / ndtri(0.5 + card.interval.level / 2)
+    gain = mean - card.training.target_range[1] if largest else card.training.target_range[0] - mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(width > 0, gain / width, np.inf * np.sign(gain))
+        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        return np.where(width > 0, gain * ndtr(z) + width * density, np.maximum(gain, 0.0))
+
+
+def unknown(judges: Any, columns: Mapping[str, Any]) -> FloatArray:
+    """Return how far rows are from what models were trained with: the largest of the distances to their training."""
+    found = [_floats(columns[f"{judge.name}_distance"]) for judge in judges]
+    return np.max(np.nan_to_num(found, nan=-np.inf), axis=0)
+
+
+def spread_out(features: Any, n: int, first: int = 0) -> Indices:
+    """Return rows each of which is as far as can be from those before it, from one on; columns count alike."""
+    x = np.asarray(features.todense() if hasattr(features, "todense") else features, dtype=np.float64)
+    width = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(width > 0, width, 1.0)
+    squares = np.einsum("ij,ij->i", x, x)
+
+    def away(row: int, nearest: FloatArray) -> FloatArray:
+        return np.maximum(squares - 2 * (x @ x[row]) + squares[row], 0)
+
+    return farthest_of(len(x), min(n, len(x)), first, away).astype(np.intp)
+
+
+def _floats(values: Any) -> FloatArray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

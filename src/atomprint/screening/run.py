@@ -1,0 +1,310 @@
+"""Screening: what models say of very many candidates, and which of these are the best."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomprint.screening.active import SELECTIONS, expected_improvement, spread_out, unknown
+from atomprint.screening.candidates import Candidates, items_of, of_file, of_store
+from atomprint.screening.ranking import Objective, ranked
+from atomprint.screening.scoring import FORMAT, Jury
+from atomprint.store import Condition, FeatureStore
+from atomprint.store.plan import RECORD
+from atomprint.store.rows import Reading
+from atomprint.util.extras import require
+from atomprint.util.files import written_atomically
+from atomprint.util.progress import Progress, silent
+from atomprint.util.types import Indices, PathOrStr
+from atomprint.util.validation import check_bool, check_choice, check_integer, meant
+from atomprint.workflow.saved.pipeline import first_table
+
+_POOL = 10  # times as many candidates as are asked for, among which diverse ones are chosen
+_MOST_POOL = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """What was found.
+
+    Parameters
+    ----------
+    best : pyarrow.Table
+        The rows that were asked for, from the best on, with ``rank`` from 1; ``front`` with several objectives, from 1;
+        ``improvement`` where it was asked for.
+    structures : list of Atoms or None
+        Their structures; None for formulas.
+    objectives : sequence of Objective
+        What was best.
+    n : int
+        Number of candidates.
+    n_failed : int
+        How many could not be read or predicted.
+    n_outside : int
+        How many are outside the domain of a model.
+    n_passed : int
+        How many passed all conditions.
+    failures : mapping of str to int
+        Why candidates failed, the most frequent first.
+    table : pyarrow.Table
+        All candidates in their order, as :meth:`~atomprint.screening.scoring.Jury.table` describes them.
+    """
+
+    best: Any
+    structures: list[Any] = field(repr=False)
+    objectives: Sequence[Objective]
+    n: int
+    n_failed: int
+    n_outside: int
+    n_passed: int
+    failures: dict[str, int]
+    table: Any = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.best.num_rows)
+
+
+def screen(
+    models: Any,
+    sources: Any,
+    *,
+    where: str | None = None,
+    by: str | Sequence[str] | None = None,
+    top: int = 100,
+    in_domain: bool = False,
+    new: bool = False,
+    cautious: bool = False,
+    select: str | None = None,
+    folder: PathOrStr | None = None,
+    structure: str | None = None,
+    formula: str | None = None,
+    id: str | None = None,
+    limit: int | None = None,
+    n_jobs: int | None = None,
+    progress: Progress = silent,
+) -> Screening:
+    """Predict candidates with one or several models, and return the best of those that pass.
+
+    Candidates are read and predicted some at a time, and never all in memory: of each, a row of a table stays.
+
+    Parameters
+    ----------
+    models : model, file, folder of a run, or sequence of these
+        What judges.
+    sources : path, FeatureStore, or sequence of these
+        Folders of stores, and all that :func:`~atomprint.store.build_store` takes as a source.
+    where : str, optional
+        Which candidates pass, such as ``"gap > 1 and e_form < 0.05 and 'Pb' not in elements"``: predictions by the
+        names of targets (``gap_lower`` and ``gap_upper`` are the ends of their intervals), columns of the sources,
+        ``formula``, ``n_atoms`` and ``elements``; see :meth:`~atomprint.store.FeatureStore.where`.
+    by : str or sequence of str, optional
+        Columns that are to be small, or large with a minus before them. With several, fronts of candidates that no
+        other beats in all of them (Pareto). Default: the largest prediction of the first model, for classes the largest
+        probability of the last class.
+    top : int
+        How many.
+    in_domain : bool
+        Only candidates that are like the training samples of all models.
+    new : bool
+        Only candidates that no model was trained with.
+    cautious : bool
+        Rank by the worse ends of intervals.
+    select : {"improvement", "uncertainty", "diversity"}, optional
+        What to compute next, instead of the best: of the ten times as many candidates with the largest expected
+        improvement on all training samples, or the largest distance from these, or the best ones, those that differ
+        most from each other in the features of the first model.
+    folder : path, optional
+        Where tables are kept, so that a screening that was stopped goes on; models must be files then.
+    structure, formula, id, limit
+        See :func:`~atomprint.store.build_store`.
+    n_jobs : int, optional
+        Number of threads.
+    progress : Progress
+        Told the number of candidates.
+
+    Returns
+    -------
+    Screening
+
+    Raises
+    ------
+    FileNotFoundError, ImportError
+        If there is no such file, or a package is missing.
+    ValueError
+        If models, conditions or objectives do not fit to each other; or no candidate can be predicted.
+    """
+    pa = require("pyarrow", "data", "screening")
+    check_integer("top", top, 1)
+    for name, value in {"in_domain": in_domain, "new": new, "cautious": cautious}.items():
+        check_bool(name, value)
+    if select is not None:
+        check_choice("select", select, SELECTIONS)
+    condition = None if where is None else Condition.read(where)
+    jury = Jury.of(models)
+    reading = Reading(structure=structure, formula=formula, id=id, limit=limit)
+    keep = None
+    if folder is not None:
+        if jury.digest is None:
+            raise ValueError("folder: models must be given as files, so that it is known which they are")
+        keep = Path(folder) / "parts"
+        keep.mkdir(parents=True, exist_ok=True)
+    opened = _opened(sources)
+    parts: list[Any] = []
+    done = 0
+    for source in opened.values():
+        for candidates in of_store(source) if isinstance(source, FeatureStore) else of_file(source, reading):
+            parts.append(_judged(jury, candidates, keep, n_jobs))
+            if len(parts) == 1:  # before long work: whether what is asked for is there
+                _check_names(condition, parts[0].column_names)
+                objectives = _objectives(by, jury, parts[0].column_names)
+            done += len(candidates)
+            progress("Predicting", done, None)
+    if not parts:
+        raise ValueError("sources hold no candidates")
+    table = pa.concat_tables(parts, promote_options="default")
+    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+    failed = np.array([value is not None for value in columns["problem"]], dtype=np.bool_)
+    if failed.all():
+        raise ValueError(f"no candidate can be predicted; {columns['id'][0]}: {columns['problem'][0]}")
+    inside = columns["in_domain"].astype(np.bool_)
+    passed = ~failed
+    if condition is not None:
+        passed &= condition.of(columns, len(passed))
+    passed &= inside | (not in_domain)
+    if new:
+        for judge in jury.judges:
+            passed &= columns[f"{judge.name}_in_training"] != True  # noqa: E712  # None is not known
+    rows, extra = _chosen(jury, columns, np.flatnonzero(passed), objectives, top, cautious, select, opened, reading)
+    best = table.take(pa.array(rows))
+    for name, values in reversed(extra.items()):
+        best = best.add_column(0, name, pa.array(values))
+    best = best.add_column(0, "rank", pa.array(np.arange(1, len(rows) + 1)))
+    words, counts = np.unique(columns["problem"][failed].astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return Screening(
+        best,
+        _items(columns, rows, opened, reading),
+        objectives,
+        len(passed),
+        int(failed.sum()),
+        int((~inside & ~failed).sum()),
+        int(passed.sum()),
+        {str(words[at]): int(counts[at]) for at in order},
+        table,
+    )
+
+
+def _opened(sources: Any) -> dict[str, Any]:
+    """Return sources by their names in tables; stores are open."""
+    given = [sources] if isinstance(sources, str | PathLike | FeatureStore) else list(sources)
+    if not given:
+        raise ValueError("sources must hold at least one file, folder or store, got none")
+    opened = {}
+    for source in given:
+        if not isinstance(source, FeatureStore) and (Path(source) / RECORD).is_file():
+            source = FeatureStore.open(source)
+        opened[str(source.folder if isinstance(source, FeatureStore) else source)] = source
+    return opened
+
+
+def _judged(jury: Jury, candidates: Candidates, keep: Path | None, n_jobs: int | None) -> Any:
+    """Return the table of some candidates, from the folder if it is there."""
+    if keep is None:
+        return jury.table(candidates, n_jobs)
+    parquet = require("pyarrow.parquet", "data", "screening")
+    name = hashlib.blake2b(f"{FORMAT} {jury.digest} {candidates.name}".encode(), digest_size=16).hexdigest()
+    path = keep / f"{name}.parquet"
+    if path.is_file():
+        try:
+            found = parquet.read_table(path)
+        except (OSError, ValueError):  # damaged: made anew
+            pass
+        else:
+            if found.num_rows == len(candidates):
+                return found
+    found = jury.table(candidates, n_jobs)
+    with written_atomically(path) as temporary:
+        parquet.write_table(found, temporary)
+    return found
+
+
+def _check_names(condition: Condition | None, columns: Iterable[str]) -> None:
+    known = [*columns, "elements"]
+    for name in () if condition is None else condition.names:
+        if name not in known:
+            raise ValueError(f"where: there is no {name!r}, but {', '.join(known)}{meant(name, known)}")
+
+
+def _objectives(by: str | Sequence[str] | None, jury: Jury, columns: Sequence[str]) -> list[Objective]:
+    if by is None:
+        first = jury.judges[0]
+        classes = first.model.card.classes
+        column = f"{first.name}_p({classes[-1]})" if classes else first.name
+        if column not in columns:
+            raise ValueError(f"by must be given: {first.name!r} has classes without probabilities")
+        return [Objective(column, largest=True)]
+    found = [Objective.read(text, columns) for text in ([by] if isinstance(by, str) else by)]
+    if not found:
+        raise ValueError("by must name at least one column, got none")
+    return found
+
+
+def _chosen(
+    jury: Jury,
+    columns: dict[str, Any],
+    passed: Indices,
+    objectives: Sequence[Objective],
+    top: int,
+    cautious: bool,
+    select: str | None,
+    opened: dict[str, Any],
+    reading: Reading,
+) -> tuple[Indices, dict[str, Any]]:
+    """Return the rows that are asked for, and more columns of them."""
+    own = {name: values[passed] for name, values in columns.items()}
+    if select in ("improvement", "uncertainty"):
+        if select == "improvement":
+            judge = next((j for j in jury.judges if j.name == objectives[0].column), None)
+            if judge is None or len(objectives) > 1:
+                raise ValueError(f"by must be one prediction for select='improvement', got {objectives[0].column!r}")
+            score = expected_improvement(judge, own, objectives[0].largest)
+        else:
+            score = unknown(jury.judges, own)
+        costs = -score[:, None]
+    else:
+        score = None
+        costs = np.stack([objective.costs(own, cautious) for objective in objectives], axis=1)
+    most = top if select is None else min(max(_POOL * top, 100), _MOST_POOL)
+    order, fronts = ranked(costs, most)
+    if select is not None and len(order) > top:
+        features = _features(jury, columns, passed[order], opened, reading)
+        picked = spread_out(features, top)
+        order, fronts = order[picked], fronts[picked]
+    extra: dict[str, Any] = {}
+    if len(objectives) > 1 and select not in ("improvement", "uncertainty"):
+        extra["front"] = fronts + 1
+    if select == "improvement" and score is not None:
+        extra["improvement"] = score[order]
+    return passed[order], extra
+
+
+def _features(jury: Jury, columns: dict[str, Any], rows: Indices, opened: dict[str, Any], reading: Reading) -> Any:
+    judge = jury.judges[0]
+    return first_table(judge.model.pipeline, _items(columns, rows, opened, reading)).values
+
+
+def _items(columns: dict[str, Any], rows: Indices, opened: dict[str, Any], reading: Reading) -> list[Any]:
+    """Return the structures or formulas of rows, read again."""
+    found: dict[int, Any] = {}
+    for name, source in opened.items():
+        own = rows[columns["source"][rows] == name]
+        if len(own):
+            items = items_of(source, reading, columns["place"][own].tolist())
+            found |= dict(zip(own.tolist(), items, strict=True))
+    return [found[row] for row in rows.tolist()]

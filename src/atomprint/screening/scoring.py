@@ -1,0 +1,193 @@
+"""What models say of candidates, as a table: one row for each, whatever became of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from atomprint.screening.candidates import Candidates
+from atomprint.util.extras import require
+from atomprint.util.types import PathOrStr
+from atomprint.workflow.saved.container import MODEL_FILE
+from atomprint.workflow.saved.model import TrainedModel, load_model
+
+if TYPE_CHECKING:
+    from atomprint.workflow.saved.predictions import Predictions
+
+FORMAT = "1"  # of tables: another one gives them other names
+FIRST = ("id", "source", "place", "formula", "n_atoms")
+"""Columns that all tables begin with."""
+LAST = ("in_domain", "warnings", "problem")
+"""Columns that all tables end with: in the domain of all models, what is unusual, why there is no prediction."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model, and what it is called in tables.
+
+    Parameters
+    ----------
+    name : str
+        Of the column with its predictions; others begin with it.
+    model : TrainedModel
+        The model.
+    digest : str
+        Of its file; empty if it is from none.
+    """
+
+    name: str
+    model: TrainedModel
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Jury:
+    """All models of a screening."""
+
+    judges: Sequence[Judge]
+
+    @classmethod
+    def of(cls, models: Any) -> Self:
+        """Return models, or files or folders of runs that hold them, with names that differ.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or one predicts a property of atoms.
+        """
+        given = [models] if isinstance(models, str | Path | TrainedModel) else list(models)
+        if not given:
+            raise ValueError("models must hold at least one model, got none")
+        judges: list[Judge] = []
+        for item in given:
+            digest, stem = "", ""
+            if not isinstance(item, TrainedModel):
+                path = model_file(item)
+                digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+                stem = path.absolute().parent.name if path.name == MODEL_FILE else path.stem
+                item = load_model(path)
+            if item.card.level == "atom":
+                raise ValueError(f"models: {item.card.target!r} is a property of atoms, and structures are screened")
+            judges.append(
+                Judge(_free(item.card.target, stem, [*FIRST, *LAST, *(j.name for j in judges)]), item, digest)
+            )
+        return cls(judges)
+
+    @property
+    def digest(self) -> str | None:
+        """What tells the models from others; None where one is from no file."""
+        found = [judge.digest for judge in self.judges]
+        return None if not all(found) else hashlib.blake2b(" ".join(found).encode(), digest_size=16).hexdigest()
+
+    def table(self, candidates: Candidates, n_jobs: int | None = None) -> Any:
+        """Return what all models say, as a ``pyarrow.Table``.
+
+        Its columns are id, source, place, formula and number of atoms; what is known besides; for each model its
+        prediction, named after the target, and ``<target>_lower``, ``_upper``, ``_in_domain``, ``_distance``,
+        ``_in_training``, or ``<target>_p(<class>)`` for classes; whether a row is in the domain of all models; what is
+        unusual; and why a row has no prediction.
+        """
+        pa = require("pyarrow", "data", "screening")
+        n = len(candidates)
+        columns: dict[str, Any] = {
+            "id": pa.array(candidates.ids, pa.string()),
+            "source": pa.array([candidates.source] * n, pa.string()),
+            "place": pa.array(list(candidates.places), pa.int64()),
+            "formula": pa.array(candidates.formulas, pa.string()),
+            "n_atoms": pa.array(candidates.n_atoms, pa.int32()),
+        }
+        taken = {*FIRST, *LAST, *(judge.name for judge in self.judges)}
+        for name, values in candidates.columns.items():
+            words = any(isinstance(value, str) for value in values)
+            own = [None if value is None else str(value) for value in values] if words else list(values)
+            columns[f"{name}_known" if name in taken else name] = pa.array(own, pa.string() if words else pa.float64())
+        problems = [candidates.problems.get(at, "") for at in range(n)]
+        inside = np.ones(n, dtype=np.bool_)
+        said: list[list[str]] = [[] for _ in range(n)]
+        for judge in self.judges:
+            found = None
+            if len(candidates.read):
+                found = judge.model.predict(candidates.items, on_error="skip", n_jobs=n_jobs)
+                for failure in found.failures:
+                    problems[candidates.read[failure.row]] = f"{failure.step}: {failure.reason}"
+                for at, sentences in zip(candidates.read, found.warnings, strict=True):
+                    said[at] += sentences if not problems[at] else ()
+            for name, values in _columns(judge, found).items():
+                columns[name] = pa.array(_spread(values, candidates.read, n), values.type)
+                if name == f"{judge.name}_in_domain":
+                    inside &= np.array([bool(value) for value in columns[name].to_pylist()])
+        columns["in_domain"] = pa.array(inside & np.array([not problem for problem in problems], dtype=np.bool_))
+        columns["warnings"] = pa.array(["; ".join(dict.fromkeys(sentences)) for sentences in said], pa.string())
+        columns["problem"] = pa.array([problem or None for problem in problems], pa.string())
+        return pa.table(columns)
+
+
+def model_file(path: PathOrStr) -> Path:
+    """Return the file of a model, given itself or the folder of its run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    found = Path(path)
+    found = found / MODEL_FILE if found.is_dir() else found
+    if not found.is_file():
+        raise FileNotFoundError(f"models: there is no model at {str(found)!r}")
+    return found
+
+
+def _free(target: str, stem: str, taken: Sequence[str]) -> str:
+    """Return a name for a column that no other has."""
+    for name in (target, stem, *(f"{target}_{number}" for number in range(2, len(taken) + 3))):
+        if name and name not in taken:
+            return name
+    raise AssertionError("more names than are taken")
+
+
+def _columns(judge: Judge, found: Predictions | None) -> Mapping[str, Any]:
+    """Return the columns of one model, of the rows that could be read."""
+    pa = require("pyarrow", "data", "screening")
+    card, name = judge.model.card, judge.name
+    none: Any = np.zeros(0)
+    interval = card.interval is not None and card.interval.half_width is not None
+    made: dict[str, Any] = {}
+    if card.classes:
+        made[name] = pa.array([] if found is None else found.labels.tolist(), pa.string())
+        own = none if found is None or found.probabilities is None else found.probabilities
+        if found is None or found.probabilities is not None:
+            for at, label in enumerate(card.classes):
+                made[f"{name}_p({label})"] = _numbers(own[:, at] if own.ndim == 2 else none)
+    else:
+        made[name] = _numbers(none if found is None else found.values)
+        if interval:
+            made[f"{name}_lower"] = _numbers(none if found is None else found.lower)
+            made[f"{name}_upper"] = _numbers(none if found is None else found.upper)
+    made[f"{name}_in_domain"] = pa.array([] if found is None else found.in_domain.tolist(), pa.bool_())
+    made[f"{name}_distance"] = _numbers(none if found is None else found.distance)
+    seen = none if found is None or found.in_training is None else found.in_training
+    made[f"{name}_in_training"] = pa.array(
+        seen.tolist() if len(seen) or found is None else [None] * len(found), pa.bool_()
+    )
+    return made
+
+
+def _numbers(values: Any) -> Any:
+    pa = require("pyarrow", "data", "screening")
+    return pa.array(np.asarray(values, dtype=np.float64), from_pandas=True)  # nan is nothing known
+
+
+def _spread(values: Any, read: Sequence[int], n: int) -> list[Any]:
+    """Return values in the places of the rows that they are of."""
+    given = values.to_pylist()
+    if len(given) == n:
+        return list(given)
+    spread: list[Any] = [None] * n
+    for at, value in zip(read, given, strict=True):
+        spread[at] = value
+    return spread

@@ -179,7 +179,7 @@ def test_the_command(models, candidates, tmp_path):
         "screening.json",
     }
     assert [atoms.info["rank"] for atoms in read(out / "best.extxyz", ":")] == [1, 2, 3, 4]
-    assert "largest volume, then smallest mass" in (out / "report.html").read_text(encoding="utf-8")
+    assert "largest volume and smallest mass" in (out / "report.html").read_text(encoding="utf-8")
     result = CliRunner().invoke(app, ["screen", str(candidates)])
     assert result.exit_code == 1
     assert "no model among" in result.output

@@ -113,7 +113,7 @@ def page(found: Screening, title: str, settings: Mapping[str, Any]) -> Html:
 
 def _asked(found: Screening, settings: Mapping[str, Any]) -> Html:
     rows = [(name, _words(value)) for name, value in settings.items() if value not in (None, False, ())]
-    return table((), [*rows, ("best is", ", then ".join(map(str, found.objectives)))])
+    return table((), [*rows, ("best is", " and ".join(map(str, found.objectives)))])
 
 
 def _best(found: Screening) -> Html:

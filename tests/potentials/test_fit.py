@@ -225,6 +225,21 @@ def test_labels_that_are_missing_are_left_out():
     np.testing.assert_allclose(one.predict(frames).energies, two.predict(frames).energies, atol=1e-5)
 
 
+def test_structures_without_labels_do_not_say_how_dense_atoms_may_be():
+    frames = argon(12)
+    dense = frames[0].copy()
+    dense.set_cell(0.6 * dense.cell, scale_atoms=True)
+    known = {"energies": [atoms.get_potential_energy() for atoms in frames], "forces": [a.get_forces() for a in frames]}
+    fixed = LinearACE(size=10, solver=Solver(sigma_energy=0.002, regularisation=0.03, power=1.0))
+    limits = []
+    for structures, more in ((frames, []), ([*frames, dense], [None])):
+        labels = {name: [*values, *more] for name, values in known.items()}
+        with pytest.warns(UserWarning, match="no structure has a stress"):
+            model = clone(fixed).fit(LabelledStructures.of(structures, **labels)).model_
+        limits.append(model.terms.terms[0].limits)
+    assert limits[0] == limits[1]
+
+
 @pytest.mark.parametrize("kind", ["energies", "forces"])
 def test_one_kind_of_label_is_enough(kind):
     frames = argon(16)

@@ -97,9 +97,12 @@ def fit_terms(
     batch = labels.structures
     alone = find_references(labels, references)
     # Of how atoms behave in structures without labels, such as those with too large forces, nothing is known.
-    known = Repulsion.fit(batch.pick(np.flatnonzero(labels.labelled)), species=labels.species, n_jobs=n_jobs)
+    informed = batch.pick(np.flatnonzero(labels.labelled))
+    known = Repulsion.fit(informed, species=labels.species, n_jobs=n_jobs)
     core = known if repulsion else None
-    training = Training(batch, known.species, core.inner if core else {}, solver.random_state, n_jobs)
+    if len(np.unique(informed.numbers)) < len(known.species):  # some elements are in such structures alone
+        informed = batch
+    training = Training(informed, known.species, core.inner if core else {}, solver.random_state, n_jobs)
     prepared: list[PreparedTerm] = [term.prepare(training) for term in terms]
     if alone.fitted:  # those that are known stay as they are
         prepared.append(Constants(alone.fitted))
@@ -130,7 +133,7 @@ def fit_terms(
     level, periodic = Level.of(labels), bool(batch.pbc.any())
     if core:
         progress("holes", 0, None)
-        pseudo = PseudoData(core, offsets, level, batch, n_jobs)
+        pseudo = PseudoData(core, offsets, level, informed, n_jobs)
         close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
     progress("uncertainty", 0, None)
     left_out = [solve(factors, prior, hyper, fold).coefficients for fold in range(n_folds if n_folds > 1 else 0)]

@@ -336,7 +336,8 @@ def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest
     streaming = waiting + 8 * k * max(_ROWS, largest)
     choosing = (n_folds + 4) * square + n_folds * min(square, 8 * k * of_fold[ENERGY])
     solving = (2 * n_folds + 2) * triangle + 4 * square
-    return kept + max(streaming, choosing, solving)
+    leaving_out = solving - 2 * square + 3 * 8 * k * (_ROWS + largest)
+    return kept + max(streaming, choosing, solving, leaving_out)
 
 
 def check_memory(needed: int, n_functions: int, n_folds: int) -> None:

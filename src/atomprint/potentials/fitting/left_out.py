@@ -4,6 +4,8 @@ With B the rows of a structure divided by their sigmas, r what the fit leaves of
 the fit without the structure leaves (I - H)^-1 r, and what it does not know of the rows is (I - H)^-1 H. It has nearly
 as many data as the fit to all. That matters where data are few: with more of them errors fall, but more slowly than
 what the fit does not know, and so a fit without a whole fold has another ratio of the two.
+
+Where B has more rows than columns, (I - H)^-1 = I + C^T (I - C C^T)^-1 C with C = R^-T B^T.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from atomprint.potentials.fitting.solver import Solution
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
-_MOST = 24576  # rows that are left out: each costs K^2
+_MOST = 24576  # rows that are left out, and of a structure: each costs K^2
 _AT_ONCE = 1024
 _ROUNDING = 1e-12  # of I - H
 
@@ -63,7 +65,7 @@ def leave_out(
     random_state: int = 0,
     n_jobs: int = 1,
 ) -> list[LeftOut]:
-    """Leave structures out of a fit, one at a time, at random where there are many.
+    """Leave structures out of a fit, one at a time, at random where there are many, and none of thousands of atoms.
 
     Parameters
     ----------
@@ -93,12 +95,14 @@ def leave_out(
     """
     order = np.random.default_rng(random_state).permutation(np.unique(same_as))
     order = order[np.argsort(folds[order], kind="stable")]
+    sizes = np.bincount(same_as, weights=7 + 3 * batch.n_atoms)
+    order = order[sizes[order] <= _MOST]
     found: list[list[tuple[FloatArray, ...]]] = [[] for _ in KINDS]
     waiting: list[npt.NDArray[np.intp]] = []
     n_rows = n_waiting = 0
     for k, first in enumerate(order):
         waiting.append(np.flatnonzero(same_as == first))
-        own = int((7 + 3 * batch.n_atoms[waiting[-1]]).sum())
+        own = int(sizes[first])
         n_rows, n_waiting = n_rows + own, n_waiting + own
         last = k + 1 == len(order) or n_rows >= _MOST
         if n_waiting >= _AT_ONCE or last:
@@ -128,7 +132,7 @@ def _leave_out(
     found: list[list[tuple[FloatArray, ...]]],
 ) -> None:
     """Leave out groups of structures, each alone, and add what there is to find."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+    from scipy.linalg import LinAlgError, solve_triangular
 
     n = source.n_functions
     together = np.concatenate(groups)
@@ -146,6 +150,7 @@ def _leave_out(
     if not rows:
         return
     whole, sigma, kind_of, owner = np.concatenate(rows), *map(np.concatenate, (sigmas, kinds, owners))
+    del block, of_kind, rows  # which are as large
     whole /= sigma[:, None]
     residuals = whole[:, :n] @ solution.coefficients - whole[:, n]
     known = solve_triangular(solution.triangle[:n, :n], whole[:, :n].T, trans="T", check_finite=False)
@@ -153,19 +158,35 @@ def _leave_out(
         own = np.flatnonzero(np.isin(owner, group))
         if not len(own):
             continue
-        rest = -(known[:, own].T @ known[:, own])
-        rest[np.diag_indices_from(rest)] += 1 + _ROUNDING
         try:
-            factored = cho_factor(rest, lower=True, overwrite_a=True, check_finite=False)
+            moved, excess = _without(known[:, own], residuals[own])
         except LinAlgError:  # nothing else in the data says anything of a combination of the rows
             continue
-        inverse = cho_solve(factored, np.eye(len(own)), overwrite_b=True, check_finite=False)
-        errors = (inverse @ residuals[own]) * sigma[own]
-        variances = np.maximum(np.diag(inverse) - 1, 0) * sigma[own] ** 2
+        errors, variances = moved * sigma[own], excess * sigma[own] ** 2
         for kind in range(len(KINDS)):
             chosen = kind_of[own] == kind
             n_atoms = batch.n_atoms[owner[own][chosen]].astype(np.float64)
             found[kind].append((errors[chosen], variances[chosen], n_atoms, np.full(len(n_atoms), float(group[0]))))
+
+
+def _without(known: FloatArray, residuals: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (I - C^T C)^-1 r and the diagonal of (I - C^T C)^-1 - I, C having a column for each row that is left out.
+
+    Raises
+    ------
+    LinAlgError
+        If there is no inverse.
+    """
+    from scipy.linalg import cholesky, solve_triangular
+
+    wide = known.shape[1] > known.shape[0]
+    rest = -(known @ known.T if wide else known.T @ known)
+    rest[np.diag_indices_from(rest)] += 1 + _ROUNDING
+    lower = cholesky(rest, lower=True, overwrite_a=True, check_finite=False)
+    half = solve_triangular(lower, known if wide else np.eye(len(rest)), lower=True, check_finite=False)
+    squares = np.einsum("ij,ij->j", half, half)
+    moved: FloatArray = half.T @ (half @ residuals)
+    return (residuals + moved, squares) if wide else (moved, np.maximum(squares - 1, 0))
 
 
 def noise(values: LeftOut, kind: int, hyper: Hyperparameters) -> FloatArray:

@@ -183,3 +183,47 @@ def test_the_command(models, candidates, tmp_path):
     result = CliRunner().invoke(app, ["screen", str(candidates)])
     assert result.exit_code == 1
     assert "no model among" in result.output
+
+
+def test_parts_are_of_these_models_and_of_these_places(models, tmp_path):
+    frames, soap = salts((0.98, 1.02)), {"n_max": 2, "l_max": 1, "r_cut": 4.0}
+    write(tmp_path / "one.extxyz", frames[:6])
+    write(tmp_path / "two.extxyz", frames[6:])
+    species = ["Br", "Ca", "Cl", "F", "K", "Li", "Mg", "Na", "O"]
+    for name, files in {"both": ("one", "two"), "last": ("two",)}.items():
+        build_store(tmp_path / name, [tmp_path / f"{f}.extxyz" for f in files], "SOAP", soap, species=species, block=5)
+    for name in ("both", "last"):  # which have shards in common, at other places
+        found = screen(models[0], tmp_path / name, folder=tmp_path / "out")
+        assert set(found.table["source"].to_pylist()) == {str(tmp_path / name)}
+        expected = load_model(models[0]).predict(found.structures).values
+        np.testing.assert_allclose(found.best["volume"].to_numpy(), expected, rtol=1e-12)
+    copies = [tmp_path / name for name in ("a.atomprint", "b.atomprint", "c.atomprint")]
+    for copy in copies:  # of one target: the second is called after its file
+        copy.write_bytes(models[0].read_bytes())
+    for second in copies[1:]:
+        found = screen([copies[0], second], tmp_path / "last", folder=tmp_path / "out", by=second.stem, new=True)
+        assert found.best["volume"].to_pylist() == found.best[second.stem].to_pylist()
+
+
+def test_a_damaged_part_is_made_anew(models, candidates, tmp_path):
+    whole = screen(models[0], candidates, folder=tmp_path)
+    (part,) = (tmp_path / "parts").iterdir()
+    right = part.read_bytes()
+    for at in range(0, len(right), len(right) // 7):
+        part.write_bytes(right[:at] + bytes([right[at] ^ 0x55]) + right[at + 1 :])
+        assert screen(models[0], candidates, folder=tmp_path).table.equals(whole.table)
+        assert part.read_bytes() == right
+    part.write_bytes(right[:100])
+    assert screen(models[0], candidates, folder=tmp_path).table.equals(whole.table)
+
+
+def test_columns_of_sources_and_of_models_do_not_meet(models, tmp_path):
+    frames = salts((1.0,))
+    for number, atoms in enumerate(frames):
+        atoms.info = {"volume": 1.0 + number, "volume_known": 2.0, "volume_lower": 3.0, "rank": 4.0, "price": 5.0}
+    write(tmp_path / "all.extxyz", frames)
+    row = screen(models[0], tmp_path / "all.extxyz", by="volume_known").best.to_pylist()[0]
+    assert row["volume"] > 10
+    assert row["volume_lower"] == pytest.approx(row["volume"] - 4)
+    names = ("volume_known", "volume_known_known", "volume_lower_known", "rank_known", "rank", "price")
+    assert [row[name] for name in names] == [1.0, 2.0, 3.0, 4.0, 1, 5.0]

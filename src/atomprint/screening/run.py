@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -27,6 +28,7 @@ from atomprint.workflow.saved.pipeline import first_table
 
 _POOL = 10  # times as many candidates as are asked for, among which diverse ones are chosen
 _MOST_POOL = 20_000
+_CHECKSUM = 16  # bytes of a checksum, which is before the Parquet of a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,21 +219,25 @@ def _judged(jury: Jury, candidates: Candidates, keep: Path | None, n_jobs: int |
     """Return the table of some candidates, from the folder if it is there."""
     if keep is None:
         return jury.table(candidates, n_jobs)
-    parquet = require("pyarrow.parquet", "data", "screening")
-    name = hashlib.blake2b(f"{FORMAT} {jury.digest} {candidates.name}".encode(), digest_size=16).hexdigest()
-    path = keep / f"{name}.parquet"
+    pa, parquet = (require(name, "data", "screening") for name in ("pyarrow", "pyarrow.parquet"))
+    about = [FORMAT, jury.digest, candidates.source, candidates.places[0], len(candidates), candidates.name]
+    name = hashlib.blake2b(json.dumps(about).encode(), digest_size=_CHECKSUM).hexdigest()
+    path = keep / f"{name}.part"
     if path.is_file():
-        try:
-            found = parquet.read_table(path)
-        except (OSError, ValueError):  # damaged: made anew
-            pass
-        else:
-            if found.num_rows == len(candidates):
-                return found
+        data = path.read_bytes()
+        if data[:_CHECKSUM] == _checksum(data[_CHECKSUM:]):  # or else damaged: made anew
+            return parquet.read_table(pa.BufferReader(data[_CHECKSUM:]))
     found = jury.table(candidates, n_jobs)
+    buffer = pa.BufferOutputStream()
+    parquet.write_table(found, buffer)
+    data = buffer.getvalue().to_pybytes()
     with written_atomically(path) as temporary:
-        parquet.write_table(found, temporary)
+        temporary.write_bytes(_checksum(data) + data)
     return found
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM).digest()
 
 
 def _check_names(condition: Condition | None, columns: Iterable[str]) -> None:

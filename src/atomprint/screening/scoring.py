@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,11 +22,13 @@ from atomprint.workflow.saved.model import TrainedModel, load_model
 if TYPE_CHECKING:
     from atomprint.workflow.saved.predictions import Predictions
 
-FORMAT = "1"  # of tables: another one gives them other names
+FORMAT = "2"  # of tables: another one gives them other names
 FIRST = ("id", "source", "place", "formula", "n_atoms")
 """Columns that all tables begin with."""
 LAST = ("in_domain", "warnings", "problem")
 """Columns that all tables end with: in the domain of all models, what is unusual, why there is no prediction."""
+_RESERVED = (*FIRST, *LAST, "rank", "front", "improvement", "elements")
+_KNOWN = "_known"
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,16 @@ class Jury:
                 item = load_model(path)
             if item.card.level == "atom":
                 raise ValueError(f"models: {item.card.target!r} is a property of atoms, and structures are screened")
-            judges.append(
-                Judge(_free(item.card.target, stem, [*FIRST, *LAST, *(j.name for j in judges)]), item, digest)
-            )
+            taken = {*_RESERVED, *(name for judge in judges for name in _columns(judge, None))}
+            judges.append(next(j for j in _called(item, stem, digest) if taken.isdisjoint(_columns(j, None))))
         return cls(judges)
 
     @property
     def digest(self) -> str | None:
-        """What tells the models from others; None where one is from no file."""
-        found = [judge.digest for judge in self.judges]
-        return None if not all(found) else hashlib.blake2b(" ".join(found).encode(), digest_size=16).hexdigest()
+        """What tells the models, and their names, from others; None where one is from no file."""
+        found = [(judge.digest, judge.name) for judge in self.judges]
+        known = all(digest for digest, _ in found)
+        return hashlib.blake2b(json.dumps(found).encode(), digest_size=16).hexdigest() if known else None
 
     def table(self, candidates: Candidates, n_jobs: int | None = None) -> Any:
         """Return what all models say, as a ``pyarrow.Table``.
@@ -101,11 +106,13 @@ class Jury:
             "formula": pa.array(candidates.formulas, pa.string()),
             "n_atoms": pa.array(candidates.n_atoms, pa.int32()),
         }
-        taken = {*FIRST, *LAST, *(judge.name for judge in self.judges)}
+        taken = {*_RESERVED, *(name for judge in self.judges for name in _columns(judge, None))}
         for name, values in candidates.columns.items():
             words = any(isinstance(value, str) for value in values)
             own = [None if value is None else str(value) for value in values] if words else list(values)
-            columns[f"{name}_known" if name in taken else name] = pa.array(own, pa.string() if words else pa.float64())
+            # Whatever other columns there are, in this part or another, no two come to the same name.
+            clashes = re.sub(f"({_KNOWN})+$", "", name) in taken
+            columns[f"{name}{_KNOWN}" if clashes else name] = pa.array(own, pa.string() if words else pa.float64())
         problems = [candidates.problems.get(at, "") for at in range(n)]
         inside = np.ones(n, dtype=np.bool_)
         said: list[list[str]] = [[] for _ in range(n)]
@@ -142,12 +149,12 @@ def model_file(path: PathOrStr) -> Path:
     return found
 
 
-def _free(target: str, stem: str, taken: Sequence[str]) -> str:
-    """Return a name for a column that no other has."""
-    for name in (target, stem, *(f"{target}_{number}" for number in range(2, len(taken) + 3))):
-        if name and name not in taken:
-            return name
-    raise AssertionError("more names than are taken")
+def _called(model: TrainedModel, stem: str, digest: str) -> Iterator[Judge]:
+    """Yield a model under the names that it may have, the best first."""
+    target = model.card.target
+    for name in chain((target, stem), (f"{target}_{number}" for number in count(2))):
+        if name:
+            yield Judge(name, model, digest)
 
 
 def _columns(judge: Judge, found: Predictions | None) -> Mapping[str, Any]:

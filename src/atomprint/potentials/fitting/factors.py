@@ -261,11 +261,12 @@ class Factors:
 
     def triangle(self, sigmas: Sequence[float], without: int | None = None) -> FloatArray:
         """Return the triangle of all rows divided by the sigmas of their kinds, or of those of all folds but one."""
+        others = self._without_energies(sigmas)  # first, as new ones forget all
         if self._whole[0] != tuple(sigmas):
             self._whole = (tuple(sigmas), {})
         made = self._whole[1]
         if without not in made:
-            whole = unpacked(self._without_energies(sigmas)[self.n_folds if without is None else without])
+            whole = unpacked(others[self.n_folds if without is None else without])
             for fold, parts in enumerate(self.parts):
                 if fold != without:
                     whole = parts[ENERGY].added(whole, 1 / sigmas[ENERGY])

@@ -1,4 +1,4 @@
-"""Which structures are the same, whatever the order of their atoms, the cell these are written in, and the origin."""
+"""Which structures are the same, whatever the order of their atoms, the images of these, and the origin."""
 
 from __future__ import annotations
 

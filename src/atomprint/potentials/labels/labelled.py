@@ -166,8 +166,8 @@ class LabelledStructures:
     def duplicate_of(self) -> Indices:
         """Index of the first structure that is the same, its own for one that occurs once; shape (n,).
 
-        The same are atoms of the same elements at the same places (to 1e-4 Å), in any order, in any cell of the lattice
-        and from any origin; what is turned is another.
+        The same are atoms of the same elements at the same places (to 1e-4 Å), in any order, moved by any lattice
+        vectors and from any origin; what is turned, or has other vectors of the same lattice, is another.
         """
         return first_alike(self.structures)
 

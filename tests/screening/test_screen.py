@@ -1,5 +1,7 @@
 """Candidates from files and stores, judged by small models, against predictions one by one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -17,6 +19,7 @@ from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import SOAP, ElementProperty
 from atomprint.learn import Problem
 from atomprint.screening import screen
+from atomprint.screening.page import write_screening
 from atomprint.store import build_store
 from atomprint.workflow import PredictionInterval, TrainedModel, assemble, load_model
 
@@ -227,3 +230,20 @@ def test_columns_of_sources_and_of_models_do_not_meet(models, tmp_path):
     assert row["volume_lower"] == pytest.approx(row["volume"] - 4)
     names = ("volume_known", "volume_known_known", "volume_lower_known", "rank_known", "rank", "price")
     assert [row[name] for name in names] == [1.0, 2.0, 3.0, 4.0, 1, 5.0]
+
+
+def test_formulas_and_structures_at_once(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("KCl", bulk("NaF", "rocksalt", 4.6), format="extxyz")  # no formula is read as a file
+    Path("formulas.csv").write_text("formula\nKCl\nMgO\n")
+    write("some.extxyz", salts((1.0,)))
+    with pytest.raises(ValueError, match=r"formulas:0: 'volume' is predicted from structures"):
+        screen(models[0], "formulas.csv")
+    found = screen(models, ["formulas.csv", "some.extxyz"])
+    assert (found.n, found.n_failed, len(found)) == (10, 2, 8)
+    mixed = screen(models[1], ["some.extxyz", "formulas.csv"])
+    assert sum(isinstance(item, str) for item in mixed.structures) == 2
+    write_screening(mixed, Path("out"), "Screening", {})
+    assert len(read("out/best.extxyz", ":")) == 8
+    write_screening(screen(models[1], "formulas.csv"), Path("out"), "Screening", {})
+    assert not Path("out/best.extxyz").exists()  # which would be of the screening before

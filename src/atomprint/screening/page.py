@@ -71,11 +71,13 @@ def write_screening(found: Screening, folder: Path, title: str, settings: Mappin
     with written_atomically(folder / "candidates.parquet") as temporary:
         parquet.write_table(found.table, temporary)
     written["candidates.parquet"] = folder / "candidates.parquet"
-    if rows and not isinstance(found.structures[0], str):
+    (folder / "best.extxyz").unlink(missing_ok=True)  # of a screening before this one
+    kept = [(row, item) for row, item in zip(rows, found.structures, strict=True) if not isinstance(item, str)]
+    if kept:
         from ase.io import write
 
         frames = []
-        for row, structure in zip(rows, found.structures, strict=True):
+        for row, structure in kept:
             frame = structure.copy()
             frame.info = {"id": row["id"], "rank": row["rank"]}
             frame.info |= {objective.column: row[objective.column] for objective in found.objectives}
@@ -121,8 +123,8 @@ def _best(found: Screening) -> Html:
     rows = found.best.slice(0, _SHOWN).select(names).to_pylist()
     cells = [[_cell(row[name]) for name in names] for row in rows]
     parts = []
-    if not isinstance(found.structures[0], str):
-        for row, structure in list(zip(rows, found.structures, strict=False))[:_DRAWN]:
+    for row, structure in list(zip(rows, found.structures, strict=False))[:_DRAWN]:
+        if not isinstance(structure, str):
             parts.append(tag("figure", _drawn(structure, row["formula"]), tag("figcaption", _caption(found, row))))
     more = len(found) - len(rows)
     return join(

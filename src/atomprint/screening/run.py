@@ -40,8 +40,8 @@ class Screening:
     best : pyarrow.Table
         The rows that were asked for, from the best on, with ``rank`` from 1; ``front`` with several objectives, from 1;
         ``improvement`` where it was asked for.
-    structures : list of Atoms or None
-        Their structures; None for formulas.
+    structures : list of Atoms or str
+        Their structures, or formulas.
     objectives : sequence of Objective
         What was best.
     n : int

@@ -18,6 +18,7 @@ from atomprint.util.extras import require
 from atomprint.util.types import PathOrStr
 from atomprint.workflow.saved.container import MODEL_FILE
 from atomprint.workflow.saved.model import TrainedModel, load_model
+from atomprint.workflow.saved.pipeline import needs_structures
 
 if TYPE_CHECKING:
     from atomprint.workflow.saved.predictions import Predictions
@@ -118,14 +119,17 @@ class Jury:
         said: list[list[str]] = [[] for _ in range(n)]
         for judge in self.judges:
             found = None
-            if len(candidates.read):
+            if candidates.read and isinstance(candidates.items, list) and needs_structures(judge.model.pipeline):
+                why = f"{judge.name!r} is predicted from structures, and this is a formula"
+                problems = [problem or why for problem in problems]
+            elif len(candidates.read):
                 found = judge.model.predict(candidates.items, on_error="skip", n_jobs=n_jobs)
                 for failure in found.failures:
                     problems[candidates.read[failure.row]] = f"{failure.step}: {failure.reason}"
                 for at, sentences in zip(candidates.read, found.warnings, strict=True):
                     said[at] += sentences if not problems[at] else ()
             for name, values in _columns(judge, found).items():
-                columns[name] = pa.array(_spread(values, candidates.read, n), values.type)
+                columns[name] = pa.array(_spread(values, () if found is None else candidates.read, n), values.type)
                 if name == f"{judge.name}_in_domain":
                     inside &= np.array([bool(value) for value in columns[name].to_pylist()])
         columns["in_domain"] = pa.array(inside & np.array([not problem for problem in problems], dtype=np.bool_))

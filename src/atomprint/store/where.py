@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from atomprint.chemistry.formula import ATOMIC_NUMBERS, reduced_formula
 
 Mask = npt.NDArray[np.bool_]
+Masks = tuple[Mask, Mask]
 
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -78,44 +80,49 @@ class Condition:
 
     def of(self, columns: Mapping[str, npt.NDArray[Any]], n: int) -> Mask:
         """Return for which of n rows it holds, given their columns; ``elements`` follow from ``"formula"``."""
-        return _mask(self._tree, columns, n, self.text)
+        return _masks(self._tree, columns, n, self.text)[0]
 
 
-def _mask(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+def _masks(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Masks:
+    """Return for which rows it holds, and for which it does not; of others it is not known (S. C. Kleene's logic)."""
     if isinstance(node, ast.BoolOp):
-        parts = [_mask(part, columns, n, text) for part in node.values]
-        join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-        return np.asarray(join.reduce(parts), dtype=np.bool_)
+        parts = [_masks(part, columns, n, text) for part in node.values]
+        return _all(parts) if isinstance(node.op, ast.And) else _all([part[::-1] for part in parts])[::-1]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return ~_mask(node.operand, columns, n, text)
+        return _masks(node.operand, columns, n, text)[::-1]
     if isinstance(node, ast.Compare):
-        found = np.ones(n, dtype=np.bool_)
-        left = node.left
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            found &= _compared(op, left, right, columns, n, text)
-            left = right
-        return found
+        sides = [node.left, *node.comparators]
+        return _all(
+            [_compared(op, *pair, columns, n, text) for op, pair in zip(node.ops, pairwise(sides), strict=True)]
+        )
     raise ValueError(f"condition {text!r} has {ast.unparse(node)!r} in it; {_SHAPE}")
+
+
+def _all(parts: Sequence[Masks]) -> Masks:
+    """Return for which rows all hold, and for which one does not."""
+    holds, fails = zip(*parts, strict=True)
+    return np.logical_and.reduce(holds), np.logical_or.reduce(fails)
 
 
 def _compared(
     op: ast.cmpop, left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str
-) -> Mask:
+) -> Masks:
     if isinstance(op, ast.In | ast.NotIn):
-        found = _contained(left, right, columns, n, text)
-        return found if isinstance(op, ast.In) else ~found
+        inside = _contained(left, right, columns, n, text)
+        return inside if isinstance(op, ast.In) else inside[::-1]
+    none = np.zeros(n, dtype=np.bool_)
     if type(op) not in _COMPARE:
         raise ValueError(f"condition {text!r}: {_SHAPE}")
     if _is_name(left, ELEMENTS):
         return _elements(op, right, columns, n, text)
     values = [_values(side, columns, text) for side in (left, right)]
     if any(_has_words(value) and all(item is None for item in value) for value in values):
-        return np.zeros(n, dtype=np.bool_)  # of such a column there is nothing here, be it of words or of numbers
+        return none, none  # of such a column there is nothing here, be it of words or of numbers
     if _is_name(left, "formula") or _is_name(right, "formula"):
         values = [_formula(value) for value in values]
     words = [isinstance(value, str) or _has_words(value) for value in values]
     if n == 0:
-        return np.zeros(0, dtype=np.bool_)
+        return none, none
     known = np.ones(n, dtype=np.bool_)
     for value in values:
         if _has_words(value):
@@ -135,25 +142,24 @@ def _compared(
     else:
         with np.errstate(invalid="ignore"):
             found[:] = np.asarray(_COMPARE[type(op)](*values), dtype=np.bool_) & known
-    return found
+    return found, known & ~found
 
 
-def _contained(left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+def _contained(left: ast.expr, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Masks:
     """Return for which rows an element occurs, or a value is one of several."""
     if _is_name(right, ELEMENTS):
         symbol = _values(left, columns, text)
         if not isinstance(symbol, str) or symbol not in ATOMIC_NUMBERS:
             raise ValueError(f"condition {text!r}: elements have symbols, such as 'O', got {ast.unparse(left)}")
-        return np.array([symbol in elements_of(formula) for formula in columns["formula"]], dtype=np.bool_)
+        return _held(columns, lambda held: symbol in held)
     if isinstance(right, _LIST):
-        found = np.zeros(n, dtype=np.bool_)
-        for item in right.elts:
-            found |= _compared(ast.Eq(), left, item, columns, n, text)
-        return found
+        if not right.elts:
+            return np.zeros(n, dtype=np.bool_), np.ones(n, dtype=np.bool_)
+        return _all([_compared(ast.Eq(), left, item, columns, n, text)[::-1] for item in right.elts])[::-1]
     raise ValueError(f"condition {text!r}: what follows 'in' is elements, or a list of values; {_SHAPE}")
 
 
-def _elements(op: ast.cmpop, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Mask:
+def _elements(op: ast.cmpop, right: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text: str) -> Masks:
     """Return for which rows the set of elements is that of a list, or within it, or has all of it."""
     given = [_values(item, columns, text) for item in right.elts] if isinstance(right, _LIST) else None
     if given is None or not all(isinstance(symbol, str) and symbol in ATOMIC_NUMBERS for symbol in given):
@@ -162,8 +168,14 @@ def _elements(op: ast.cmpop, right: ast.expr, columns: Mapping[str, npt.NDArray[
             f"are no others, got {ast.unparse(right)}"
         )
     asked, compare = frozenset(given), _COMPARE[type(op)]
-    sets = (elements_of(formula) for formula in columns["formula"])
-    return np.array([bool(held) and compare(held, asked) for held in sets], dtype=np.bool_)
+    return _held(columns, lambda held: compare(held, asked))
+
+
+def _held(columns: Mapping[str, npt.NDArray[Any]], test: Callable[[frozenset[str]], bool]) -> Masks:
+    sets = [elements_of(formula) for formula in columns["formula"]]
+    known = np.array([bool(held) for held in sets], dtype=np.bool_)
+    found = np.array([bool(held) and test(held) for held in sets], dtype=np.bool_)
+    return found, known & ~found
 
 
 @lru_cache(maxsize=1 << 16)

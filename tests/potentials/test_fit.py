@@ -238,6 +238,11 @@ def test_structures_without_labels_do_not_say_how_dense_atoms_may_be():
             model = clone(fixed).fit(LabelledStructures.of(structures, **labels)).model_
         limits.append(model.terms.terms[0].limits)
     assert limits[0] == limits[1]
+    dense.numbers[0] = 36
+    more = LabelledStructures.of([*frames, dense], energies=[*known["energies"], None])
+    kr, stress = "no structure with Kr has a label that is used", "no structure has a stress"
+    with pytest.warns(UserWarning, match=stress), pytest.warns(UserWarning, match=kr):
+        clone(fixed).fit(more)
 
 
 @pytest.mark.parametrize("kind", ["energies", "forces"])

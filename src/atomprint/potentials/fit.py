@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from ase.data import chemical_symbols
 
 from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation
@@ -100,7 +101,9 @@ def fit_terms(
     informed = batch.pick(np.flatnonzero(labels.labelled))
     known = Repulsion.fit(informed, species=labels.species, n_jobs=n_jobs)
     core = known if repulsion else None
-    if len(np.unique(informed.numbers)) < len(known.species):  # some elements are in such structures alone
+    if unknown := sorted({*known.species} - {*informed.numbers.tolist()}):
+        names = ", ".join(chemical_symbols[z] for z in unknown)
+        told.append(f"no structure with {names} has a label that is used: what is predicted of it is arbitrary")
         informed = batch
     training = Training(informed, known.species, core.inner if core else {}, solver.random_state, n_jobs)
     prepared: list[PreparedTerm] = [term.prepare(training) for term in terms]

@@ -12,6 +12,7 @@ from ase.calculators.lj import LennardJones
 from atomprint.descriptors import SOAP
 from atomprint.neighbours import find_pairs
 from atomprint.potentials import LabelledStructures, LinearACE, LinearPotential, Repulsion
+from atomprint.potentials.short_range import dense
 from atomprint.potentials.short_range.dense import compressed, crystals, other_crystals
 from atomprint.potentials.short_range.inequalities import Inequalities
 from atomprint.potentials.short_range.level import Level
@@ -74,6 +75,12 @@ def test_structures_of_data_are_made_denser():
     assert {tuple(pbc) for pbc in batch.pbc.tolist()} == {(True, True, True), (True, True, False)}
     assert len({tuple(np.unique(atoms.numbers)) for atoms in batch}) == 3
     assert len(compressed(as_batch(Atoms("Na"), periodic=False), CORE.near, 60, (0.6, 1.1), 3)) == 0
+
+
+def test_few_large_structures_of_data_are_made_denser(monkeypatch):
+    monkeypatch.setattr(dense, "_MOST_DRAWN", 100)
+    data = as_batch([bulk("NaCl", "rocksalt", 5.2).repeat((2, 2, 3))], periodic=None)
+    assert 0 < len(compressed(data, CORE.near, 60, (0.6, 1.1), 3)) <= 4
 
 
 def test_pseudo_structures_rise_as_they_get_denser():

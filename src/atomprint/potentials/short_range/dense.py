@@ -25,6 +25,7 @@ Part: TypeAlias = tuple[FloatArray, FloatArray, Sequence[int]]
 """Cell (zeros for a molecule), positions and atomic numbers of a structure."""
 
 _TOGETHER = 128  # structures, whose pairs are in memory at a time
+_MOST_DRAWN = 2**17  # atoms, of structures that are taken from data
 _WIDE = 40.0  # Å: twice any cutoff
 
 _IMAGES = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
@@ -136,7 +137,7 @@ def crystals(
 
 
 def compressed(batch: Batch, near: Near, count: int, shares: tuple[float, float], seed: int) -> Batch:
-    """Return structures of some data, small ones, made as dense as :func:`crystals` are.
+    """Return structures of some data, small ones, made as dense as :func:`crystals` are; fewer where these are large.
 
     They are strained, their atoms moved, and of half of them exchanged or drawn anew.
     """
@@ -145,7 +146,10 @@ def compressed(batch: Batch, near: Near, count: int, shares: tuple[float, float]
     small = small if len(small) else np.flatnonzero(batch.pbc.any(axis=1))
     if not len(small):
         return batch.pick(small)
-    chosen = batch.pick(rng.choice(small, count))
+    drawn_from = rng.choice(small, count)
+    fit = int(np.searchsorted(np.cumsum(batch.n_atoms[drawn_from]), _MOST_DRAWN, side="right"))
+    count = min(count, max(1, fit))
+    chosen = batch.pick(drawn_from[:count])
     of_atom = np.repeat(np.arange(count), chosen.n_atoms)
     bend = rng.choice((0, 0.05, 0.1, 0.2), (count, 1, 1)) * np.clip(rng.normal(size=(count, 3, 3)), -1.5, 1.5) + np.eye(
         3

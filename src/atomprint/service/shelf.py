@@ -16,9 +16,9 @@ from ase import Atoms
 
 from atomprint.learn.evaluation.feature_groups import Groups
 from atomprint.service.because import groups_of
-from atomprint.service.quick import quickened
 from atomprint.util.text import in_words
 from atomprint.workflow.saved.container import MODEL_FILE
+from atomprint.workflow.saved.forests import quickened
 from atomprint.workflow.saved.model import TrainedModel, load_model
 from atomprint.workflow.saved.pipeline import needs_structures, with_n_jobs
 

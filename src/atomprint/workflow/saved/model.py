@@ -30,6 +30,7 @@ from atomprint.workflow.saved.container import ModelFileError, describe, read_co
 from atomprint.workflow.saved.contents import contents_of
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Assessment, Domain
+from atomprint.workflow.saved.forests import quickened
 from atomprint.workflow.saved.inputs import Inputs, read_inputs
 from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
 from atomprint.workflow.saved.pipeline import (
@@ -233,7 +234,7 @@ class TrainedModel:
         """
         check_on_error(on_error)
         inputs = read_inputs(structures, needs_structures(self.pipeline), structure=structure, folder=folder)
-        pipeline = self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs)
+        pipeline = quickened(self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs))
         blocks: list[_Block] = []
         of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
         step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK

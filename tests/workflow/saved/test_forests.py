@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn import EnsembleRegressor
-from atomprint.service.quick import quickened
+from atomprint.workflow.saved.forests import quickened
 
 X = np.random.default_rng(0).normal(size=(60, 4))
 

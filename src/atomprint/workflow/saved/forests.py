@@ -1,4 +1,4 @@
-"""Forests that predict one sample at a time without what scikit-learn does around each tree, which takes most of it.
+"""Forests that predict few samples at a time without what scikit-learn does around each tree: half of the time or more.
 
 The numbers are the same to the last bit: the trees are the same, and are summed up in the same order.
 """

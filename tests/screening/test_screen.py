@@ -247,3 +247,20 @@ def test_formulas_and_structures_at_once(models, tmp_path, monkeypatch):
     assert len(read("out/best.extxyz", ":")) == 8
     write_screening(screen(models[1], "formulas.csv"), Path("out"), "Screening", {})
     assert not Path("out/best.extxyz").exists()  # which would be of the screening before
+
+
+def test_rows_that_failed_in_a_store_are_counted(models, candidates, tmp_path):
+    soap = {"n_max": 2, "l_max": 1, "r_cut": 4.0}
+    species = ["Br", "Ca", "Cl", "F", "K", "Li", "Mg", "Na", "O"]
+    build_store(tmp_path / "store", candidates, "SOAP", soap, species=species)
+    for folder in (None, tmp_path / "out", tmp_path / "out"):
+        found = screen(models[0], tmp_path / "store", folder=folder)
+        assert (found.n, found.n_failed, found.n_passed) == (25, 1, 24)
+        assert "Rb" in next(iter(found.failures))
+        assert found.table["place"].to_pylist() == [*range(24), None]
+        predicted = load_model(models[0]).predict(found.structures).values
+        np.testing.assert_allclose(found.best["volume"].to_numpy(), predicted, rtol=1e-12)
+    shard = next(path for path in (tmp_path / "store" / "shards").iterdir())
+    (shard / "shard.json").write_text("")
+    with pytest.raises(ValueError, match=r"no candidate.*is damaged"):
+        screen(models[0], tmp_path / "store")

@@ -29,8 +29,8 @@ class Candidates:
         A digest of all that is known of them.
     source : str
         The file or store that they are from.
-    places : sequence of int
-        Their numbers in it.
+    places : sequence of int or None
+        Their numbers in it; None for those that a store has only the failure of.
     ids : sequence of str
         Their names.
     items : Batch or list of str
@@ -49,7 +49,7 @@ class Candidates:
 
     name: str
     source: str
-    places: Sequence[int]
+    places: Sequence[int | None]
     ids: Sequence[str]
     items: Any
     read: Sequence[int]
@@ -63,7 +63,7 @@ class Candidates:
 
 
 def of_store(store: FeatureStore) -> Iterator[Candidates]:
-    """Yield the rows of a store."""
+    """Yield the rows of a store; last, without places, what failed: rows, and shards that are damaged."""
     kept = [name for name in store.columns if name not in _OF_STORES]
     for shard, first in zip(store.shards, store.offsets.tolist(), strict=False):
         for start in range(0, shard.n_rows, _ROWS):
@@ -84,6 +84,24 @@ def of_store(store: FeatureStore) -> Iterator[Candidates]:
                 table.column("n_atoms").to_pylist() if has_structures else [None] * len(rows),
                 {name: table.column(name).to_pylist() for name in kept},
             )
+    failures = [
+        (row["id"], f"{row['failure']}: {row['reason']}")
+        for row in store.failures().select(["id", "failure", "reason"]).to_pylist()
+    ]
+    failures += store.damaged.items()  # of which not even the number of rows is known
+    if failures:
+        yield Candidates(
+            hashlib.blake2b(repr(failures).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest(),
+            str(store.folder),
+            [None] * len(failures),
+            [name for name, _ in failures],
+            [],
+            [],
+            {at: f"in the store: {why}" for at, (_, why) in enumerate(failures)},
+            [None] * len(failures),
+            [None] * len(failures),
+            {},
+        )
 
 
 def of_file(place: PathOrStr, reading: Reading) -> Iterator[Candidates]:

@@ -311,6 +311,6 @@ def _items(columns: dict[str, Any], rows: Indices, opened: dict[str, Any], readi
     for name, source in opened.items():
         own = rows[columns["source"][rows] == name]
         if len(own):
-            items = items_of(source, reading, columns["place"][own].tolist())
+            items = items_of(source, reading, columns["place"][own].astype(np.int64).tolist())
             found |= dict(zip(own.tolist(), items, strict=True))
     return [found[row] for row in rows.tolist()]

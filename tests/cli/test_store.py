@@ -99,3 +99,14 @@ def test_a_script_for_slurm_is_the_command_with_a_share_for_each_job(source, tmp
         run("build", tmp_path / "s", source, *SMALL, "--block", "3", "--array", f"{job}/3")
     assert json.loads((tmp_path / "s" / "store.json").read_text())["block"] == 3
     assert "10 described" in run("info", tmp_path / "s")
+
+
+@pytest.mark.parametrize("command", ["search s c.extxyz", "duplicates s", "store pick s -n 1 -o p.csv"])
+def test_what_is_without_damaged_shards_says_so(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("c.extxyz", [bulk(name) for name in ("Cu", "Al", "Ni", "Ag")])
+    for name in ("c", "d"):
+        write(f"{name}.extxyz", [bulk("Cu"), bulk("Al")])
+    run("build", "s", "c.extxyz", "d.extxyz", "-d", "SOAP", *SMALL)
+    (next((tmp_path / "s" / "shards").iterdir()) / "shard.json").write_text("")
+    assert "1 shard damaged" in runner.invoke(app, command.split()).output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atomprint.util.progress import Progress
-from atomprint.util.text import visible
+from atomprint.util.text import counted, visible
 
 
 class PlainConsole(Console):
@@ -237,3 +237,11 @@ def table(
     for row in cells:
         made.add_row(*row)
     return made
+
+
+def tell_damage(damaged: Mapping[str, str]) -> None:
+    """Say which shards of a store are damaged: what is known of it is without their rows."""
+    for name, wrong in damaged.items():
+        console.print(styled((f"shard {name}: ", "red"), wrong), soft_wrap=True)
+    if damaged:
+        console.print(f"{counted(len(damaged), 'shard')} damaged: the command that built the store mends them.")

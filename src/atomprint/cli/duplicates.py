@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Folder, Jobs, Structure, console, messages, progress_bar, table
+from atomprint.cli.console import Folder, Jobs, Structure, console, messages, progress_bar, table, tell_damage
 from atomprint.util.text import counted, csv_text
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _rows_of(path: Path, structure: str | None, folder: Path | None) -> tuple[li
         from atomprint.store import FeatureStore
 
         store = FeatureStore.open(path)
+        tell_damage(store.damaged)
         return store.ids.tolist(), store.structures() if len(store) else []
     from atomprint.datasets import read_dataset
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atomprint.cli.console import console, messages, progress_bar, table
+from atomprint.cli.console import console, messages, progress_bar, table, tell_damage
 from atomprint.util.text import csv_text
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def search(
         if output is not None and output.suffix != ".csv":
             raise ValueError(f"--output must end in .csv, got {output.name!r}")
         opened = FeatureStore.open(store)
+        tell_damage(opened.damaged)
         rows: list[dict[str, Any]] = []
         with progress_bar(patience=1.0) as progress:
             found = [

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atomprint.cli.console import Jobs, console, messages, progress_bar, styled, table
+from atomprint.cli.console import Jobs, console, messages, progress_bar, styled, table, tell_damage
 from atomprint.util.text import counted
 
 app = typer.Typer(help="Features of many structures in a folder, built piece by piece.", no_args_is_help=True)
@@ -186,7 +186,7 @@ def info(
                 console.print(
                     f"{row['source']}, {where} ({row['id']}): {row['failure']}: {row['reason']}", soft_wrap=True
                 )
-        _tell_damage(found.damaged)
+        tell_damage(found.damaged)
 
 
 @app.command()
@@ -198,7 +198,7 @@ def verify(store: Store) -> None:
         opened = FeatureStore.open(store)
         found = opened.verify()
         if found:
-            _tell_damage(found)
+            tell_damage(found)
             raise typer.Exit(1)
         console.print(
             f"{store}: {counted(len(opened), 'row')} in {counted(opened.info.n_shards, 'shard')}, all as written"
@@ -218,7 +218,7 @@ def export(
         from atomprint.store import FeatureStore
 
         opened = FeatureStore.open(store)
-        _tell_damage(opened.damaged)
+        tell_damage(opened.damaged)
         with progress_bar() as progress:
             n = opened.export(output, where=where, progress=progress)
         console.print(f"Wrote {output}: {counted(n, 'row')}, {counted(opened.n_features, 'feature')}", soft_wrap=True)
@@ -319,13 +319,6 @@ def _array(text: str | None) -> tuple[int, int] | None:
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(f"--array must look like 3/16, from 1/16 to 16/16, got {text!r}")
     return int(number), int(count)
-
-
-def _tell_damage(damaged: dict[str, str]) -> None:
-    for name, wrong in damaged.items():
-        console.print(styled((f"shard {name}: ", "red"), wrong), soft_wrap=True)
-    if damaged:
-        console.print(f"{counted(len(damaged), 'shard')} damaged: the command that built the store mends them.")
 
 
 def _in_words(value: Any) -> str:

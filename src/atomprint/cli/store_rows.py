@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import console, messages, progress_bar
+from atomprint.cli.console import console, messages, progress_bar, tell_damage
 from atomprint.util.text import counted, csv_text
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def pick(
         if output.suffix not in (".csv", ".extxyz"):
             raise ValueError(f"--output must end in .csv or .extxyz, got {output.name!r}")
         opened = FeatureStore.open(store)
+        tell_damage(opened.damaged)
         with progress_bar(patience=1.0) as progress:
             opened.searcher(scaling, progress)
         rows = opened.diverse(number, method=method, where=where, scaling=scaling)
@@ -78,6 +79,7 @@ def map_(
         from atomprint.store import FeatureStore
 
         opened = FeatureStore.open(store)
+        tell_damage(opened.damaged)
         with progress_bar(patience=1.0) as progress:
             opened.searcher(scaling, progress)
             progress("Making the map", 0, None)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.neighbours import find_pairs
-from atomprint.ragged import offsets_of
+from atomprint.ragged import chunks, offsets_of
 from atomprint.structures import Batch, joined
 from atomprint.util.types import FloatArray
 
@@ -24,7 +24,7 @@ Near: TypeAlias = Mapping[tuple[int, int], float]
 Part: TypeAlias = tuple[FloatArray, FloatArray, Sequence[int]]
 """Cell (zeros for a molecule), positions and atomic numbers of a structure."""
 
-_TOGETHER = 128  # structures, whose pairs are in memory at a time
+_TOGETHER = 4096  # atoms, whose pairs are in memory at a time
 _MOST_DRAWN = 2**17  # atoms, of structures that are taken from data
 _WIDE = 40.0  # Å: twice any cutoff
 
@@ -285,8 +285,8 @@ def _nearest(batch: Batch, near: Near, reach: float) -> tuple[FloatArray, FloatA
     for (one, other), distance in near.items():
         table[one, other] = distance
     closest, nearest = np.full(len(batch), np.inf), np.full(len(batch), np.inf)
-    for begin in range(0, len(batch), _TOGETHER):
-        part = batch[begin : begin + _TOGETHER]
+    for begin, end in chunks(batch.offsets, _TOGETHER):
+        part = batch[begin:end]
         found = find_pairs(part, reach)
         start = part.offsets[found.structures]
         limits = table[part.numbers[start + found.first], part.numbers[start + found.second]]

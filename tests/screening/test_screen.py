@@ -21,6 +21,7 @@ from atomprint.learn import Problem
 from atomprint.screening import screen
 from atomprint.screening.page import write_screening
 from atomprint.store import build_store
+from atomprint.store.rows import Reading
 from atomprint.workflow import PredictionInterval, TrainedModel, assemble, load_model
 
 CELLS = {"NaCl": 5.64, "KCl": 6.29, "MgO": 4.21, "LiF": 4.03, "CaO": 4.81, "NaF": 4.62, "KBr": 6.6, "LiCl": 5.13}
@@ -264,3 +265,17 @@ def test_rows_that_failed_in_a_store_are_counted(models, candidates, tmp_path):
     (shard / "shard.json").write_text("")
     with pytest.raises(ValueError, match=r"no candidate.*is damaged"):
         screen(models[0], tmp_path / "store")
+
+
+def test_pages_of_servers_are_in_the_folder(models, candidates, tmp_path, monkeypatch):
+    asked = []
+
+    def remote(self, place, pages, progress):
+        asked.append(pages)
+        return self.open(candidates)
+
+    monkeypatch.setattr(Reading, "_remote", remote)
+    screen(models[0], "optimade:mp", folder=tmp_path)
+    assert {*asked} == {tmp_path / "pages"}
+    with pytest.raises(ValueError, match="folder must be given"):
+        screen(models[0], "optimade:mp")

@@ -46,7 +46,9 @@ def screen(
     with messages(GOES_ON):
         from atomprint.screening.page import write_screening
         from atomprint.screening.run import screen as run
+        from atomprint.util.extras import require
 
+        require("matplotlib", "report", "the report")  # before long work
         models, sources = _sorted(arguments)
         if output.exists() and not output.is_dir():
             raise FileExistsError(f"--output {str(output)!r} is a file: give the name of a folder")

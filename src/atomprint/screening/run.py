@@ -17,8 +17,9 @@ from atomprint.screening.candidates import Candidates, items_of, of_file, of_sto
 from atomprint.screening.ranking import Objective, ranked
 from atomprint.screening.scoring import FORMAT, Jury
 from atomprint.store import Condition, FeatureStore
+from atomprint.store.build import PAGES
 from atomprint.store.plan import RECORD
-from atomprint.store.rows import Reading
+from atomprint.store.rows import REMOTE, Reading
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
@@ -149,7 +150,8 @@ def screen(
         check_choice("select", select, SELECTIONS)
     condition = None if where is None else Condition.read(where)
     jury = Jury.of(models)
-    reading = Reading(structure=structure, formula=formula, id=id, limit=limit)
+    pages = None if folder is None else Path(folder) / PAGES
+    reading = Reading(structure=structure, formula=formula, id=id, limit=limit, pages=pages)
     keep = None
     if folder is not None:
         if jury.digest is None:
@@ -157,6 +159,8 @@ def screen(
         keep = Path(folder) / "parts"
         keep.mkdir(parents=True, exist_ok=True)
     opened = _opened(sources)
+    if folder is None and any(name.startswith(REMOTE) for name in opened):
+        raise ValueError("folder must be given where sources are servers: their pages are kept in it")
     parts: list[Any] = []
     done = 0
     for source in opened.values():

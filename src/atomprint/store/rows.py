@@ -115,6 +115,8 @@ class Reading:
         Read only so many rows of each.
     filter : str
         What is asked of OPTIMADE servers, such as ``'elements HAS "O"'``.
+    pages : Path, optional
+        Where pages of servers are kept, unless :meth:`open` is told.
     """
 
     structure: str | None = None
@@ -125,6 +127,7 @@ class Reading:
     folder: PathOrStr | None = None
     limit: int | None = None
     filter: str = ""
+    pages: Path | None = None
 
     def open(self, place: Path | str, pages: Path | None = None, progress: Progress = silent) -> RowSource:
         """Return the rows of a source, of which the first are read.
@@ -144,7 +147,7 @@ class Reading:
             If there is no such file, a package that reads it is missing, or no row of it can be found.
         """
         if isinstance(place, str):
-            return self._remote(place, pages or Path(), progress)
+            return self._remote(place, pages or self.pages or Path(), progress)
         form, found = open_source(
             place,
             table=self.table,

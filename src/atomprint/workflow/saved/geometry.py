@@ -87,9 +87,14 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
     around = np.ones(n)  # atoms within the cutoff, which count less and less, and the atom itself
     pull, side = np.full(n, 1e-3), np.zeros((n, 3))
     for first, second, vectors, distances in _pairs(batch, cutoff):
+        around += np.bincount(first, (1 - (distances / cutoff) ** 2) ** 2, minlength=n)
         partner = batch.numbers[second]
         sums = _radii()[batch.numbers[first]] + _radii()[partner]
         ratios = distances / sums
+        close = ratios < _BEYOND  # all others have no weight below; of an atom without any, the nearest is looked for
+        close |= np.bincount(first, close, minlength=n)[first] == 0
+        first, partner, vectors = first[close], partner[close], vectors[close]
+        distances, sums, ratios = distances[close], sums[close], ratios[close]
         far = np.minimum(_FAR, cutoff / sums)  # so that nothing jumps where the cutoff is
         weight = np.clip((far - ratios) / (_FAR - _NEAR), 0, 1)
         neighbours += np.bincount(first, weight * weight * (3 - 2 * weight), minlength=n)
@@ -97,7 +102,6 @@ def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
         pull += np.bincount(first, weight, minlength=n)
         for axis in range(3):
             side[:, axis] += np.bincount(first, weight * vectors[:, axis] / distances, minlength=n)
-        around += np.bincount(first, (1 - (distances / cutoff) ** 2) ** 2, minlength=n)
         order = np.lexsort((partner, ratios, first))  # the nearest neighbour of each atom comes first
         centres, where = np.unique(first[order], return_index=True)
         own = order[where]

@@ -47,6 +47,6 @@ def domain_in_words(row: Mapping[str, Any]) -> str:
         )
     if row["in_domain"]:
         return (
-            f"Like what the model was trained with, but it {said}." if said else "Like what the model was trained with."
+            f"Like what the model was trained with, but: {said}." if said else "Like what the model was trained with."
         )
-    return f"Unlike what the model was trained with, so not to be relied on: it {said}."
+    return f"Unlike what the model was trained with, so not to be relied on: {said}."

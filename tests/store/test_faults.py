@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from ase.io import write
-from helpers.forks import forked
+from helpers.forks import fork, forked
 
 from atomprint.store import FeatureStore, build_store
 
@@ -76,7 +76,7 @@ def test_two_builds_at_once_make_one_store(undisturbed, tmp_path):
     source, expected = undisturbed
     pids = []
     for _ in range(2):
-        if (pid := os.fork()) == 0:
+        if (pid := fork()) == 0:
             try:
                 build_store(tmp_path / "s", source, "SOAP", SMALL, block=4)
             except BaseException:

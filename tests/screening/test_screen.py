@@ -150,11 +150,18 @@ def test_a_screening_that_was_stopped_goes_on(models, candidates, tmp_path, monk
         ({"by": "-vol"}, "by must be of"),
         ({"top": 0}, "top must be"),
         ({"select": "best"}, "select must be"),
+        ({"by": "formula"}, "'formula' has words"),
+        ({"where": "formula > 1"}, "compares formula, a word, with 1"),
+        ({"select": "improvement", "by": "price"}, "by must be one prediction"),
     ],
 )
-def test_bad_input(models, candidates, options, message):
+def test_bad_input_is_told_before_long_work(models, candidates, options, message, monkeypatch):
+    monkeypatch.setattr("atomprint.screening.candidates._ROWS", 3)
+    steps = []
+    options = {**options, "progress": lambda *step: steps.append(step)}
     with pytest.raises(ValueError, match=message):
         screen(models[0], candidates, **options)
+    assert steps == []
 
 
 def test_nothing_passes_and_nothing_can_be_read(models, candidates, tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import Folder, Jobs, Structure, Trust, console, messages, progress_bar, styled, table
-from atomprint.util.text import counted, csv_text, share
+from atomprint.util.text import counted, csv_text, share, shown
 
 if TYPE_CHECKING:
     from atomprint.workflow.saved.card import Card
@@ -52,9 +52,10 @@ def predict(
     """Predict a property of new structures with a saved model."""
     with messages():
         from atomprint.util.files import write_atomically
+        from atomprint.workflow.saved.container import find_model
         from atomprint.workflow.saved.model import load_model
 
-        loaded = load_model(_model_file(model), trusted=trust or ())
+        loaded = load_model(find_model(model), trusted=trust or ())
         with progress_bar(patience=1.0) as progress:
             found = loaded.predict(
                 structures,
@@ -79,19 +80,6 @@ def predict(
         _show(found, 50)
         if output is not None:
             console.print(f"Wrote {output}", soft_wrap=True)
-
-
-def _model_file(path: Path) -> Path:
-    from atomprint.workflow.saved.container import MODEL_FILE
-
-    if path.is_dir():
-        path = path / MODEL_FILE
-    if not path.is_file():
-        why = "" if path.parent.is_dir() and path.name == MODEL_FILE else " (no such file or folder)"
-        if (path.parent / "potential.npz").is_file():
-            why = " (there is a potential, which atomprint potential takes)"
-        raise FileNotFoundError(f"no model at {path}{why}: train one, or say where it is with --model")
-    return path
 
 
 def _rows(found: Predictions) -> list[dict[str, Any]]:
@@ -142,7 +130,7 @@ def _show(found: Predictions, most: int) -> None:
     console.print(
         table(
             [f"{name} ({found.unit})" if name == found.target and found.unit else name for name in headers],
-            [[_cell(row.get(name)) for name in headers] for row in rows[:most]],
+            [[shown(row.get(name)) for name in headers] for row in rows[:most]],
         )
     )
     if len(rows) > most:
@@ -166,14 +154,6 @@ def _show(found: Predictions, most: int) -> None:
         )
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "yes" if value is True else "no" if value is False else str(value)
-
-
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Structures or formulas with the true values, as for atomprint init.")],
     model: Model = _DEFAULT,
@@ -195,10 +175,11 @@ def evaluate(
         from atomprint.learn.task.metrics import METRICS
         from atomprint.util.files import write_atomically
         from atomprint.workflow.recipes.data import DataSection
+        from atomprint.workflow.saved.container import find_model
         from atomprint.workflow.saved.evaluate import evaluate_model
         from atomprint.workflow.saved.model import load_model
 
-        loaded = load_model(_model_file(model), trusted=trust or ())
+        loaded = load_model(find_model(model), trusted=trust or ())
         section = DataSection(
             path=str(data),
             target=target or loaded.card.target,
@@ -244,9 +225,10 @@ def info(
 ) -> None:
     """Show what a saved model predicts, what it was trained on, and how good it is, in ten lines."""
     with messages():
+        from atomprint.workflow.saved.container import find_model
         from atomprint.workflow.saved.model import load_model
 
-        loaded = load_model(_model_file(model), trusted=trust or ())
+        loaded = load_model(find_model(model), trusted=trust or ())
         if everything:
             print(json.dumps(loaded.info(), ensure_ascii=False, indent=1, default=str, allow_nan=False))
             return

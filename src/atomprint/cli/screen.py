@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from atomprint.cli.console import Jobs, console, messages, progress_bar, table
-from atomprint.util.text import counted
+from atomprint.cli.console import Jobs, Trust, console, messages, progress_bar, table
+from atomprint.util.text import counted, shown
 
 GOES_ON = "what was predicted is kept, and the same command goes on from there"
 
@@ -40,6 +40,7 @@ def screen(
     formula: Annotated[str | None, typer.Option(help="Column with the formulas.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column with the names of rows.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only so many rows of each file.")] = None,
+    trust: Trust = None,
     jobs: Jobs = None,
 ) -> None:
     """Predict many candidates, and report the best of those that pass."""
@@ -68,6 +69,7 @@ def screen(
                 formula=formula,
                 id=id_,
                 limit=limit,
+                trusted=trust or (),
                 n_jobs=-1 if jobs is None else jobs,
                 progress=progress,
             )
@@ -85,7 +87,7 @@ def screen(
             written = write_screening(found, output, "Screening", settings)
         names = ["rank", "id", "formula", *dict.fromkeys(objective.column for objective in found.objectives)]
         if found.objectives and len(found):
-            rows = [[_cell(row[name]) for name in names] for row in found.best.slice(0, 10).to_pylist()]
+            rows = [[shown(row[name]) for name in names] for row in found.best.slice(0, 10).to_pylist()]
             console.print(table(names, rows, 3))
         console.print(
             f"{counted(found.n, 'candidate')}: {found.n_passed:,} passed, {found.n_outside:,} outside the domain, "
@@ -108,7 +110,3 @@ def _sorted(arguments: list[str]) -> tuple[list[str], list[str]]:
     if not sources:
         raise ValueError("there is nothing to screen: give stores, files or folders after the models")
     return models, sources
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

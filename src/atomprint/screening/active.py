@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from atomprint.pooling.sampling import farthest_of
+from atomprint.pooling.sampling import farthest_point
 from atomprint.screening.scoring import Judge
 from atomprint.util.types import FloatArray, Indices
+from atomprint.workflow.saved.distances import dense_rows
 
 SELECTIONS = ("improvement", "uncertainty", "diversity")
 
@@ -45,17 +46,12 @@ def unknown(judges: Any, columns: Mapping[str, Any]) -> FloatArray:
     return np.max(np.nan_to_num(found, nan=-np.inf), axis=0)
 
 
-def spread_out(features: Any, n: int, first: int = 0) -> Indices:
-    """Return rows each of which is as far as can be from those before it, from one on; columns count alike."""
-    x = np.asarray(features.todense() if hasattr(features, "todense") else features, dtype=np.float64)
+def spread_out(features: Any, n: int) -> Indices:
+    """Return rows each of which is as far as can be from those before it, from the first on; columns count alike."""
+    x = dense_rows(features)
     width = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(width > 0, width, 1.0)
-    squares = np.einsum("ij,ij->i", x, x)
-
-    def away(row: int, nearest: FloatArray) -> FloatArray:
-        return np.maximum(squares - 2 * (x @ x[row]) + squares[row], 0)
-
-    return farthest_of(len(x), min(n, len(x)), first, away).astype(np.intp)
+    return farthest_point(x, n).astype(np.intp)
 
 
 def _floats(values: Any) -> FloatArray:

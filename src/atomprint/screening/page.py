@@ -17,7 +17,7 @@ from atomprint.screening.run import Screening
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.plain import plain
-from atomprint.util.text import counted, csv_text
+from atomprint.util.text import counted, csv_text, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -188,11 +188,7 @@ def _plane(found: Screening, x: str, y: str) -> Figure:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return minus(f"{value:.4g}") if isinstance(value, float) else str(value)
+    return minus(shown(value)) if isinstance(value, float) else shown(value)
 
 
 def _words(value: Any) -> str:

@@ -23,7 +23,7 @@ from atomprint.store.rows import REMOTE, Reading
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
-from atomprint.util.types import Indices, PathOrStr
+from atomprint.util.types import FloatArray, Indices, PathOrStr
 from atomprint.util.validation import check_bool, check_choice, check_integer, meant
 from atomprint.workflow.saved.pipeline import first_table
 
@@ -89,6 +89,7 @@ def screen(
     formula: str | None = None,
     id: str | None = None,
     limit: int | None = None,
+    trusted: Sequence[str] = (),
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> Screening:
@@ -126,6 +127,8 @@ def screen(
         Where tables are kept, so that a screening that was stopped goes on; models must be files then.
     structure, formula, id, limit
         See :func:`~atomprint.store.build_store`.
+    trusted : sequence of str
+        As for :func:`~atomprint.workflow.load_model`.
     n_jobs : int, optional
         Number of threads.
     progress : Progress
@@ -149,7 +152,7 @@ def screen(
     if select is not None:
         check_choice("select", select, SELECTIONS)
     condition = None if where is None else Condition.read(where)
-    jury = Jury.of(models)
+    jury = Jury.of(models, trusted)
     pages = None if folder is None else Path(folder) / PAGES
     reading = Reading(structure=structure, formula=formula, id=id, limit=limit, pages=pages)
     keep = None
@@ -166,15 +169,19 @@ def screen(
     for source in opened.values():
         for candidates in of_store(source) if isinstance(source, FeatureStore) else of_file(source, reading):
             parts.append(_judged(jury, candidates, keep, n_jobs))
-            if len(parts) == 1:  # before long work: whether what is asked for is there
+            if len(parts) == 1:  # before long work: whether what is asked for is there, and of the right kind
                 _check_names(condition, parts[0].column_names)
                 objectives = _objectives(by, jury, parts[0].column_names)
+                some = _arrays(parts[0])
+                _costs(jury, some, objectives, cautious, select)
+                if condition is not None:
+                    condition.of(some, len(candidates))
             done += len(candidates)
             progress("Predicting", done, None)
     if not parts:
         raise ValueError("sources hold no candidates")
     table = pa.concat_tables(parts, promote_options="default")
-    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+    columns = _arrays(table)
     failed = np.array([value is not None for value in columns["problem"]], dtype=np.bool_)
     if failed.all():
         raise ValueError(f"no candidate can be predicted; {columns['id'][0]}: {columns['problem'][0]}")
@@ -278,35 +285,37 @@ def _chosen(
 ) -> tuple[Indices, dict[str, Any]]:
     """Return the rows that are asked for, and more columns of them."""
     own = {name: values[passed] for name, values in columns.items()}
-    if select in ("improvement", "uncertainty"):
-        if select == "improvement":
-            judge = next((j for j in jury.judges if j.name == objectives[0].column), None)
-            if judge is None or len(objectives) > 1:
-                raise ValueError(f"by must be one prediction for select='improvement', got {objectives[0].column!r}")
-            score = expected_improvement(judge, own, objectives[0].largest)
-        else:
-            score = unknown(jury.judges, own)
-        costs = -score[:, None]
-    else:
-        score = None
-        costs = np.stack([objective.costs(own, cautious) for objective in objectives], axis=1)
+    costs = _costs(jury, own, objectives, cautious, select)
     most = top if select is None else min(max(_POOL * top, 100), _MOST_POOL)
     order, fronts = ranked(costs, most)
     if select is not None and len(order) > top:
-        features = _features(jury, columns, passed[order], opened, reading)
-        picked = spread_out(features, top)
+        items = _items(columns, passed[order], opened, reading)
+        picked = spread_out(first_table(jury.judges[0].model.pipeline, items).values, top)
         order, fronts = order[picked], fronts[picked]
     extra: dict[str, Any] = {}
     if len(objectives) > 1 and select not in ("improvement", "uncertainty"):
         extra["front"] = fronts + 1
-    if select == "improvement" and score is not None:
-        extra["improvement"] = score[order]
+    if select == "improvement":
+        extra["improvement"] = -costs[order, 0]
     return passed[order], extra
 
 
-def _features(jury: Jury, columns: dict[str, Any], rows: Indices, opened: dict[str, Any], reading: Reading) -> Any:
-    judge = jury.judges[0]
-    return first_table(judge.model.pipeline, _items(columns, rows, opened, reading)).values
+def _costs(
+    jury: Jury, columns: dict[str, Any], objectives: Sequence[Objective], cautious: bool, select: str | None
+) -> FloatArray:
+    """Return what is to be small, shape (n_rows, n_objectives): values, or minus what a selection goes by."""
+    if select == "improvement":
+        judge = next((j for j in jury.judges if j.name == objectives[0].column), None)
+        if judge is None or len(objectives) > 1:
+            raise ValueError(f"by must be one prediction for select='improvement', got {objectives[0].column!r}")
+        return -expected_improvement(judge, columns, objectives[0].largest)[:, None]
+    if select == "uncertainty":
+        return -unknown(jury.judges, columns)[:, None]
+    return np.stack([objective.costs(columns, cautious) for objective in objectives], axis=1)
+
+
+def _arrays(table: Any) -> dict[str, Any]:
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
 def _items(columns: dict[str, Any], rows: Indices, opened: dict[str, Any], reading: Reading) -> list[Any]:

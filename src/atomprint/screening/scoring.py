@@ -15,8 +15,7 @@ import numpy as np
 
 from atomprint.screening.candidates import Candidates
 from atomprint.util.extras import require
-from atomprint.util.types import PathOrStr
-from atomprint.workflow.saved.container import MODEL_FILE
+from atomprint.workflow.saved.container import find_model, name_of
 from atomprint.workflow.saved.model import TrainedModel, load_model
 from atomprint.workflow.saved.pipeline import needs_structures
 
@@ -58,8 +57,10 @@ class Jury:
     judges: Sequence[Judge]
 
     @classmethod
-    def of(cls, models: Any) -> Self:
+    def of(cls, models: Any, trusted: Sequence[str] = ()) -> Self:
         """Return models, or files or folders of runs that hold them, with names that differ.
+
+        What is ``trusted`` is as for :func:`~atomprint.workflow.load_model`.
 
         Raises
         ------
@@ -73,10 +74,10 @@ class Jury:
         for item in given:
             digest, stem = "", ""
             if not isinstance(item, TrainedModel):
-                path = model_file(item)
+                path = find_model(item)
                 digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-                stem = path.absolute().parent.name if path.name == MODEL_FILE else path.stem
-                item = load_model(path)
+                stem = name_of(path)
+                item = load_model(path, trusted=trusted)
             if item.card.level == "atom":
                 raise ValueError(f"models: {item.card.target!r} is a property of atoms, and structures are screened")
             taken = {*_RESERVED, *(name for judge in judges for name in _columns(judge, None))}
@@ -136,21 +137,6 @@ class Jury:
         columns["warnings"] = pa.array(["; ".join(dict.fromkeys(sentences)) for sentences in said], pa.string())
         columns["problem"] = pa.array([problem or None for problem in problems], pa.string())
         return pa.table(columns)
-
-
-def model_file(path: PathOrStr) -> Path:
-    """Return the file of a model, given itself or the folder of its run.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    found = Path(path)
-    found = found / MODEL_FILE if found.is_dir() else found
-    if not found.is_file():
-        raise FileNotFoundError(f"models: there is no model at {str(found)!r}")
-    return found
 
 
 def _called(model: TrainedModel, stem: str, digest: str) -> Iterator[Judge]:

@@ -17,7 +17,7 @@ from ase import Atoms
 from atomprint.learn.evaluation.feature_groups import Groups
 from atomprint.service.because import groups_of
 from atomprint.util.text import in_words
-from atomprint.workflow.saved.container import MODEL_FILE
+from atomprint.workflow.saved.container import find_model, name_of
 from atomprint.workflow.saved.forests import quickened
 from atomprint.workflow.saved.model import TrainedModel, load_model
 from atomprint.workflow.saved.pipeline import needs_structures, with_n_jobs
@@ -77,14 +77,10 @@ def named_paths(given: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for text in given:
         name, equals, rest = text.partition("=")
-        path = Path(rest) if equals and not Path(text).exists() else Path(text)
-        if path is not None and path.is_dir():
-            path = path / MODEL_FILE
-        if not path.is_file():
-            raise FileNotFoundError(f"no model at {path}: train one, or say where it is")
-        if not equals or path == Path(text):
-            name = path.resolve().parent.name if path.name == MODEL_FILE else path.stem
-            name = "".join(c if c in _NAME_CHARACTERS else "-" for c in name)
+        is_named = bool(equals) and not Path(text).exists()
+        path = find_model(rest if is_named else text)
+        if not is_named:
+            name = "".join(c if c in _NAME_CHARACTERS else "-" for c in name_of(path))
         if not name or len(name) > 64 or set(name) - set(_NAME_CHARACTERS):
             raise ValueError(f"the name of a model must be 1 to 64 letters, digits, '.', '_' and '-', got {name!r}")
         if name in found:

@@ -55,6 +55,15 @@ def visible(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), text)
 
 
+def shown(value: Any) -> str:
+    """Return a value as tables for people have it: four digits, yes or no, a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
 def cell(value: Any) -> Any:
     """Return what a cell of a CSV file holds: text that a spreadsheet would carry out has an apostrophe before it."""
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(value):

@@ -12,6 +12,7 @@ from typing import Any
 
 from atomprint.util.files import written_atomically
 from atomprint.util.text import in_words
+from atomprint.util.types import PathOrStr
 
 FORMAT = "atomprint model"
 FORMAT_VERSION = 1
@@ -28,6 +29,30 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bytes, whenever they are written
 
 class ModelFileError(ValueError):
     """A file that is not a saved model, is damaged, or holds what must not be loaded."""
+
+
+def find_model(path: PathOrStr) -> Path:
+    """Return the file of a model, given itself or the folder of its run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    found = Path(path)
+    if found.is_dir():
+        found = found / MODEL_FILE
+    if not found.is_file():
+        why = "" if found.parent.is_dir() and found.name == MODEL_FILE else " (no such file or folder)"
+        if (found.parent / "potential.npz").is_file():
+            why = " (there is a potential, which atomprint potential takes)"
+        raise FileNotFoundError(f"no model at {found}{why}: train one, or say where it is")
+    return found
+
+
+def name_of(model: Path) -> str:
+    """Return what to call the model in a file: after the file, or after the folder of its run."""
+    return model.resolve().parent.name if model.name == MODEL_FILE else model.stem
 
 
 def write_container(path: Path, card: Mapping[str, Any], members: Mapping[str, bytes]) -> None:

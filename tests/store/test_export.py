@@ -63,3 +63,38 @@ def test_contents_of_archives_wait_on_the_disk(tmp_path, monkeypatch):
             archive.add(tmp_path / f"c{number}.cif", f"c{number}.cif")
     build_store(tmp_path / "s", tmp_path / "some.tar.gz", "SOAP", SMALL)
     assert list(FeatureStore.open(tmp_path / "s").ids) == [f"c{number}" for number in range(6)]
+
+
+@pytest.fixture
+def of_words(tmp_path):
+    """Return a store with a column of numbers in one shard and of words in another, and columns with names of files."""
+    frames = [bulk("NaCl", "rocksalt", a) for a in np.linspace(5.4, 5.8, 12)]
+    for number, atoms in enumerate(frames):
+        atoms.info = {"batch": "pilot" if number == 11 else 20230115 + number, "features": number, "names": -number}
+    write(tmp_path / "frames.extxyz", frames)
+    asked = {"species": ["Na", "Cl"], "r_cut": 4.0, "n_max": 2, "l_max": 1}
+    targets = ["batch", "features", "names"]
+    build_store(tmp_path / "store", tmp_path / "frames.extxyz", "SOAP", asked, targets=targets, block=16)
+    build_store(tmp_path / "small", tmp_path / "frames.extxyz", "SOAP", asked, targets=targets, block=6)
+    return FeatureStore.open(tmp_path / "store"), FeatureStore.open(tmp_path / "small")
+
+
+def test_numbers_among_words_are_words_to_the_last_digit(of_words, tmp_path):
+    labels = [*(str(20230115 + number) for number in range(11)), "pilot"]
+    for place, store in enumerate(of_words):
+        assert sorted(store.table(["batch"]).column("batch").to_pylist()) == labels
+        store.export(tmp_path / f"{place}.parquet")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert sorted(parquet.read_table(tmp_path / f"{place}.parquet").column("batch").to_pylist()) == labels
+
+
+@pytest.mark.parametrize("ending", [".npz", ".zarr"])
+def test_columns_do_not_take_the_place_of_features(ending, of_words, tmp_path):
+    path = tmp_path / f"out{ending}"
+    if ending == ".zarr":
+        zarr = pytest.importorskip("zarr")
+    of_words[0].export(path)
+    found = np.load(path) if ending == ".npz" else zarr.open_group(str(path), mode="r")
+    assert found["features"].shape == (12, of_words[0].n_features)
+    assert sorted(found["target features"][:].tolist()) == list(range(12))
+    assert sorted(found["target names"][:].tolist()) == list(range(-11, 1))

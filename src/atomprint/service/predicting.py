@@ -62,7 +62,7 @@ def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = Fal
     failures = [
         _failure(k, found.ids[k], "model", f"model {served.name!r} needs structures, a formula is not enough")
         for k, item in enumerate(found.items)
-        if k not in set(good) and not isinstance(item, Failure)
+        if not isinstance(item, Failure) and not _suits(item, served)
     ]
     if good:
         predictions = served.model.predict(

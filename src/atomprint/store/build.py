@@ -209,7 +209,7 @@ def plan_store(
     traits = _traits(store, places, reading, needs(name, given), progress)
     plan = settled(name, given, traits, allow_close=allow_close, block=block)
     store.mkdir(parents=True, exist_ok=True)
-    if not put_file(store, RECORD, plan.text(), replace=False):  # somebody else was faster
+    if not put_file(store, RECORD, plan.text()):  # somebody else was faster
         other = Plan.read(store)
         if found := other.differences(plan):
             raise ValueError(f"{store} was made by somebody else meanwhile, with other parameters: {'; '.join(found)}")

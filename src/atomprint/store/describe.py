@@ -16,6 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.chemistry.formula import ATOMIC_NUMBERS, parse_formula, reduced_formula
 from atomprint.formats.structures import atoms_of
+from atomprint.formats.values import label_of
 from atomprint.store.packing import COLUMNS, EMPTY, packed
 from atomprint.store.plan import Plan, fitted
 from atomprint.store.rows import StoreRow
@@ -23,7 +24,7 @@ from atomprint.store.shard import ShardContent
 from atomprint.structures import Batch, as_batch, attempt, reason_of
 from atomprint.util.extras import require
 
-FORMAT = "1"  # of shards: another one gives them other names
+FORMAT = "2"  # of shards: another one gives them other names
 
 
 class Failed(NamedTuple):
@@ -196,7 +197,7 @@ def _table(plan: Plan, rows: list[StoreRow], items: list[Any], failures: list[Fa
         values = [row.values.get(name) for row in every]
         words = any(isinstance(value, str) for value in values)
         of = pa.string() if words else pa.float64()
-        given = [None if value is None else _number_text(value) for value in values] if words else values
+        given = in_words(values) if words else values
         columns[name if name not in RESERVED else f"target {name}"] = pa.array(given, of)
     columns["failure"] = pa.array([None] * len(rows) + [failed.step for failed in failures], pa.string())
     columns["reason"] = pa.array([None] * len(rows) + [_text(failed.reason) for failed in failures], pa.string())
@@ -244,5 +245,6 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _number_text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def in_words(values: Iterable[float | str | None]) -> list[str | None]:
+    """Return values of a column that has words somewhere: numbers as labels, to the last digit."""
+    return [None if value is None else label_of(value) for value in values]

@@ -10,6 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
+from atomprint.store.describe import in_words
 from atomprint.util.extras import require
 from atomprint.util.files import WholeFolder, text_file, written_atomically
 from atomprint.util.progress import Progress, silent
@@ -92,9 +93,27 @@ def _write_parquet(path: Path, pieces: _Pieces, suffix: str) -> None:
     whole = pa.schema([*schema, *((name, of) for name in names)])
     with parquet.ParquetWriter(path, whole, compression="zstd") as writer:
         for table, features in pieces:
-            columns = [table.column(field.name).cast(field.type) for field in schema]
+            columns = [_of_type(table.column(field.name), field.type) for field in schema]
             columns += [pa.array(column) for column in np.ascontiguousarray(_dense(features).T)]
             writer.write_table(pa.Table.from_arrays(columns, schema=whole))
+
+
+def _of_type(column: Any, of: Any) -> Any:
+    """Return a column of a part as all of them have it: where others have words, numbers are labels."""
+    pa = require("pyarrow", "data")
+    if of == pa.string() and column.type == pa.float64():
+        return pa.array(in_words(column.to_pylist()), of)
+    return column.cast(of)
+
+
+def _members(pieces: _Pieces) -> dict[str, str]:
+    """Return what columns are called beside the features and their names, of which no two are called the same."""
+    members = {
+        name: f"target {name}" if name in ("features", "names") else name.replace("/", " ") for name in pieces.columns
+    }
+    if len(set(members.values())) < len(members):
+        raise ValueError(f"two columns would have one name in the file: {', '.join(map(repr, members))}")
+    return members
 
 
 def _write_csv(path: Path, pieces: _Pieces, suffix: str) -> None:
@@ -109,6 +128,7 @@ def _write_csv(path: Path, pieces: _Pieces, suffix: str) -> None:
 
 def _write_npz(path: Path, pieces: _Pieces, suffix: str) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in pieces.columns}
+    members = _members(pieces)
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         with archive.open("features.npy", "w", force_zip64=True) as file:
             shape = (pieces.n, pieces.store.n_features)
@@ -118,15 +138,16 @@ def _write_npz(path: Path, pieces: _Pieces, suffix: str) -> None:
                 file.write(np.ascontiguousarray(_dense(features)).data)
                 for name in columns:
                     columns[name] += table.column(name).to_pylist()
-        for name, values in {"names": list(pieces.store.names), **columns}.items():
-            with archive.open(f"{name.replace('/', ' ')}.npy", "w", force_zip64=True) as file:
+        arrays = [("names", list(pieces.store.names)), *((members[name], own) for name, own in columns.items())]
+        for name, values in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, _array(values), allow_pickle=False)
 
 
 def _array(values: Sequence[Any]) -> Any:
     """Return a column as an array that needs no pickle: words, or numbers with nan for what is not known."""
     if any(isinstance(value, str) for value in values):
-        return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
+        return np.array(["" if value is None else value for value in in_words(values)], dtype=np.str_)
     if None in values or any(isinstance(value, float) for value in values):
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     return np.array(values)
@@ -134,6 +155,7 @@ def _array(values: Sequence[Any]) -> Any:
 
 def _write_zarr(path: Path, pieces: _Pieces) -> None:
     zarr = require("zarr", "zarr", "the export to zarr")
+    members = _members(pieces)
     with WholeFolder(path, force=False) as folder:
 
         def write(new: Path) -> None:
@@ -153,6 +175,6 @@ def _write_zarr(path: Path, pieces: _Pieces) -> None:
                 array = _array(values)
                 if array.dtype.kind == "U":
                     array = array.astype(np.dtypes.StringDType())
-                group.create_array(name, data=array)
+                group.create_array(members[name], data=array)
 
         folder.write(write)

@@ -113,6 +113,11 @@ class SearchIndex:
     folder: Path | None = None
 
     @cached_property
+    def largest(self) -> float:
+        """The largest of the squares, by which rounding is judged; 0 if there are no rows."""
+        return float(np.max(self.squares, initial=0.0))
+
+    @cached_property
     def inverted(self) -> InvertedFile:
         """What finds candidates without looking at all rows."""
         return InvertedFile(self.components, self.folder)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.store.describe import RESERVED
+from atomprint.store.describe import RESERVED, in_words
 from atomprint.store.packing import COLUMNS, unpacked
 from atomprint.store.plan import Plan
 from atomprint.store.shard import Shard, shards_of
@@ -115,9 +115,7 @@ class OpenStore:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns of :meth:`table`, but for those of the structures themselves."""
-        found = dict.fromkeys(name for shard in self.shards for name in shard.table([], failed=True).schema.names)
-        for shard in self.shards:
-            found |= dict.fromkeys(_column_names(shard))
+        found = dict.fromkeys(name for shard in self.shards for name in _column_names(shard))
         fixed = ("failure", "reason", *COLUMNS)
         return (*(name for name in found if name not in fixed), "source", "key")
 
@@ -159,7 +157,7 @@ class OpenStore:
             found.append(table if picked is None else table.take(pa.array(picked)))
         if not found:
             found = [pa.table({name: pa.array([], pa.string() if name == "id" else pa.null()) for name in wanted})]
-        table = pa.concat_tables(found, promote_options="permissive")
+        table = pa.concat_tables(_of_one_type(found), promote_options="permissive")
         for name in wanted:
             if name not in table.column_names:
                 if name not in self.columns:
@@ -416,6 +414,20 @@ class StoreBlock:
     def table(self, columns: Sequence[str] | None = None) -> Any:
         """Return what is known of them; see :meth:`OpenStore.table`."""
         return self.store.table(columns, self.rows)
+
+
+def _of_one_type(tables: Sequence[Any]) -> list[Any]:
+    """Return tables in which a column that has words in one has words in all."""
+    pa = require("pyarrow", "data", "a store")
+    worded = {field.name for table in tables for field in table.schema if field.type == pa.string()}
+    found = []
+    for table in tables:
+        for at, field in enumerate(table.schema):
+            if field.name in worded and field.type == pa.float64():
+                words = pa.array(in_words(table.column(at).to_pylist()), pa.string())
+                table = table.set_column(at, field.name, words)
+        found.append(table)
+    return found
 
 
 def _as_slice(picked: npt.NDArray[np.intp]) -> Any:

@@ -193,7 +193,7 @@ class Searcher:
         squares: dict[int, float] = {}  # of the distances of rows that have been compared by all features
         exact = True
         limit = float(np.partition(bounds, n - 1)[n - 1]) if k else -np.inf
-        slack = _ROUNDING * float(projected @ projected + self.index.squares.max())
+        slack = _ROUNDING * float(projected @ projected + self.index.largest)
         while k:
             places = np.flatnonzero(bounds <= limit + slack)
             if len(places) > _RESCORED:
@@ -224,7 +224,7 @@ class Searcher:
     ) -> bool:
         """Compare those of some rows by all features that may be among the nearest; return whether these were all."""
         away = np.sqrt(((self.index.components[rows] - projected) ** 2).sum(axis=1))
-        rounding = 2e-7 * float(np.sqrt(projected @ projected) + np.sqrt(self.index.squares.max()))
+        rounding = 2e-7 * float(np.sqrt(projected @ projected) + np.sqrt(self.index.largest))
         order = np.argsort(away, kind="stable")
         rows, least = rows[order], np.maximum(away[order] - rounding, 0) ** 2
         for start in range(0, len(rows), n):

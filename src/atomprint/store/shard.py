@@ -206,23 +206,20 @@ def sweep(store: Path) -> None:
             unlocked(handle)
 
 
-def put_file(store: Path, name: str, text: str, *, replace: bool) -> bool:
-    """Write a file of a store, complete before it gets its name; return whether it is this one that is there now."""
+def put_file(store: Path, name: str, text: str) -> bool:
+    """Write a file of a store, complete before it gets its name, unless it is there; return whether it was not."""
     with work_folder(store) as work:
         path = work / "new"
         path.write_text(text, encoding="utf-8")
         sync(path)
         (store / name).parent.mkdir(exist_ok=True)
-        if not replace:
-            try:
-                os.link(path, store / name)
-            except FileExistsError:
+        try:
+            os.link(path, store / name)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            if (store / name).exists():
                 return False
-            except OSError:  # a file system without links
-                if (store / name).exists():
-                    return False
-                path.replace(store / name)
-        else:
             path.replace(store / name)
         sync((store / name).parent)
     return True

@@ -225,6 +225,28 @@ def test_labels_that_are_missing_are_left_out():
     np.testing.assert_allclose(one.predict(frames).energies, two.predict(frames).energies, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of stresses that are not known, and of a small fit
+def test_what_has_no_weight_counts_nowhere():
+    frames = [*argon(14), Atoms("Ar", cell=[20.0] * 3, pbc=True)]
+    energies = np.array([*(atoms.get_potential_energy() for atoms in frames[:-1]), 7.0])  # no energy of an atom
+    energies[2] -= 500.0  # nor is this one of a crystal
+    forces = [*(atoms.get_forces() for atoms in frames[:-1]), np.zeros((1, 3))]
+    labels = LabelledStructures.of(frames, energies=energies, forces=forces)
+    bare = LabelledStructures.of(
+        frames, energies=[None if k in (2, 14) else energy for k, energy in enumerate(energies)], forces=forces
+    )
+    weights = np.ones((15, 3))
+    weights[[2, 14], 0] = 0
+    one = LinearACE(size=10).fit(labels, weights=weights)
+    two = LinearACE(size=10).fit(bare)
+    assert one.model_.references == two.model_.references
+    assert one.model_.summary["holes"] == two.model_.summary["holes"]
+    assert one.model_.summary["cross_validation"].keys() == two.model_.summary["cross_validation"].keys()
+    assert max(found["mae"] for found in one.model_.summary["cross_validation"].values()) < 1
+    with pytest.raises(ValueError, match="none is known and has a weight"):
+        LinearACE(size=10).fit(labels, weights=np.zeros(15))
+
+
 def test_structures_without_labels_do_not_say_how_dense_atoms_may_be():
     frames = argon(12)
     dense = frames[0].copy()

@@ -88,6 +88,16 @@ def test_calculators_refuse_what_they_cannot_use_at_once(potential, options):
         potential.calculator(**options)
 
 
+def test_a_pressure_that_would_not_be_applied_is_refused(potential, atoms):
+    for structure, cell in ((atoms, False), (atoms.repeat(1)[:1], True)):
+        if cell:
+            structure.pbc, structure.cell[:] = False, 0
+        with pytest.raises(ValueError, match="pressure is for structures whose cell relaxes, got 5 GPa"):
+            relax(potential, structure, cell=cell, pressure=5)
+    with pytest.raises(ValueError, match="pressure is for ensembles with a barostat, got 5 GPa for 'nvt'"):
+        next(iter(dynamics(potential, atoms, ensemble="nvt", pressure=5, steps=2)))
+
+
 @pytest.mark.parametrize("optimiser", [LBFGS, FIRE, BFGSLineSearch, GPMin])
 def test_any_optimiser_of_ase_arrives(potential, atoms, optimiser):
     wanted = relax(potential, atoms, cell=False).atoms.get_potential_energy()

@@ -27,7 +27,7 @@ from atomprint.potentials.fitting.factors import (
 from atomprint.potentials.fitting.learning_curve import growing_fits
 from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.prior import Prior
-from atomprint.potentials.fitting.solver import Solver, scales_of, solve, solve_kinds
+from atomprint.potentials.fitting.solver import Solver, left_out_fits, scales_of, solve, solve_kinds
 from atomprint.potentials.fitting.uncertainty import Judged, calibrated, draws
 from atomprint.potentials.fitting.weights import Weights, checked_weights
 from atomprint.potentials.labels.consistency import Found, inconsistencies
@@ -95,7 +95,10 @@ def fit_terms(
     # All that is drawn, folds, sparse points and samples, then is the same, however the structures were shuffled.
     order = labels.by_content
     weighed, labels = checked_weights(weights, labels)[order], labels.pick(order)
+    labels = _with_weight(labels, weighed)
     batch = labels.structures
+    if not labels.labelled.any():
+        raise ValueError("structures must have energies, forces or stresses: none is known and has a weight")
     alone = find_references(labels, references)
     # Of how atoms behave in structures without labels, such as those with too large forces, nothing is known.
     informed = batch.pick(np.flatnonzero(labels.labelled))
@@ -114,8 +117,6 @@ def fit_terms(
     targets = _targets(labels, [offsets, *([core] if core else [])], weighed, n_jobs)
     folds = solver.folds(labels.config_types, labels.duplicate_of)
     counts = [int(np.isfinite(array).sum()) for array in (targets.energies, targets.forces, targets.stresses)]
-    if not any(counts):
-        raise ValueError("structures must have energies, forces or stresses: none is known and has a weight")
     n_folds = int(folds.max()) + 1
     needed = memory_needed(source.n_functions, n_folds, counts, int(7 + 3 * batch.n_atoms.max()))
     progress(f"memory: at most {size_of(needed)} for {source.n_functions} functions", 0, None)
@@ -139,7 +140,7 @@ def fit_terms(
         pseudo = PseudoData(core, offsets, level, informed, n_jobs)
         close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
     progress("uncertainty", 0, None)
-    left_out = [solve(factors, prior, hyper, fold).coefficients for fold in range(n_folds if n_folds > 1 else 0)]
+    left_out = left_out_fits(factors, prior, hyper) if n_folds > 1 else []
     solution = solve(factors, prior, hyper)
     each = leave_out(
         source,
@@ -253,16 +254,29 @@ def _in_order(found: CrossValidation, batch: Batch, order: Indices) -> CrossVali
     )
 
 
+def _with_weight(labels: LabelledStructures, weights: FloatArray) -> LabelledStructures:
+    """Return labels without those of weight zero, which nothing is to be learnt from: neither levels nor references."""
+    none = weights == 0
+    return replace(
+        labels,
+        energies=np.where(none[:, 0], np.nan, labels.energies),
+        forces=np.where(np.repeat(none[:, 1], labels.structures.n_atoms)[:, None], np.nan, labels.forces),
+        stresses=np.where(none[:, 2, None, None], np.nan, labels.stresses),
+    )
+
+
 def _targets(labels: LabelledStructures, fixed: list[Any], weights: FloatArray, n_jobs: int) -> Targets:
-    """Return what is to be fitted: the labels without what is fixed, nan where they count nothing."""
+    """Return what is to be fitted: the labels without what is fixed."""
     batch = labels.structures
     energies, forces, stresses = totals(batch, evaluate_all(fixed, batch, n_jobs))
     volumes = np.abs(np.linalg.det(batch.cells))
-    targets = [labels.energies - energies, labels.forces - forces, voigt(labels.stresses - stresses)]
-    for kind, array in enumerate(targets):
-        none = weights[:, kind] == 0
-        array[np.repeat(none, batch.n_atoms) if kind == 1 else none] = np.nan
-    return Targets(targets[0], targets[1], targets[2], weights, np.where(volumes > 0, volumes, 1.0))
+    return Targets(
+        labels.energies - energies,
+        labels.forces - forces,
+        voigt(labels.stresses - stresses),
+        weights,
+        np.where(volumes > 0, volumes, 1.0),
+    )
 
 
 def _errors(labels: LabelledStructures, found: CrossValidation) -> dict[str, Any]:

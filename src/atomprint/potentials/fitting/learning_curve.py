@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from atomprint.potentials.fitting.factors import Factors, merged, no_rows
+from atomprint.potentials.fitting.factors import Factors, no_rows
 from atomprint.potentials.fitting.prior import Hyperparameters, Prior
+from atomprint.potentials.fitting.solver import solved
 from atomprint.util.types import FloatArray
 
 
@@ -24,13 +25,10 @@ def growing_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list
     list of ndarray, each of shape (n_columns,)
         As many as there are folds but one, the smallest fit first.
     """
-    from scipy.linalg import solve_triangular
-
     n = factors.n_columns
     triangle, found = factors.fixed.added(no_rows(n + 1), 1.0), []
     for parts in factors.parts[1:]:
         for part, sigma in zip(parts, hyper.sigmas, strict=True):
             triangle = part.added(triangle, 1 / sigma)
-        whole = merged(triangle.copy(order="F"), prior.factor(hyper), n + 1)
-        found.append(solve_triangular(whole[:n, :n], whole[:n, n], check_finite=False))
+        found.append(solved(triangle.copy(order="F"), prior, hyper).coefficients)
     return found

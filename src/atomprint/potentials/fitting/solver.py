@@ -70,15 +70,22 @@ def solve(factors: Factors, prior: Prior, hyper: Hyperparameters, without: int |
     ValueError
         If the rows and the prior leave coefficients open.
     """
-    return _solved(factors.triangle(hyper.sigmas, without), prior, hyper)
+    return solved(factors.triangle(hyper.sigmas, without), prior, hyper)
 
 
 def solve_kinds(factors: Factors, prior: Prior, hyper: Hyperparameters, kinds: Sequence[int]) -> Solution:
     """Return the least squares of the rows of some kinds alone."""
-    return _solved(factors.of_kinds(kinds, hyper.sigmas), prior, hyper)
+    return solved(factors.of_kinds(kinds, hyper.sigmas), prior, hyper)
 
 
-def _solved(triangle: FloatArray, prior: Prior, hyper: Hyperparameters) -> Solution:
+def solved(triangle: FloatArray, prior: Prior, hyper: Hyperparameters) -> Solution:
+    """Return the least squares of rows that are a triangle, which is written to.
+
+    Raises
+    ------
+    ValueError
+        If rows and prior leave coefficients open.
+    """
     from scipy.linalg import LinAlgError, solve_triangular
 
     n = len(triangle) - 1
@@ -110,10 +117,10 @@ def held_out_errors(factors: Factors, prior: Prior, hyper: Hyperparameters) -> F
     extrapolated to when it is left out, by orders of magnitude that would outweigh everything. That of energies is per
     atom, in eV; of forces in eV/Å, of stresses in eV/Å^3.
     """
-    return errors_of(factors, _left_out(factors, prior, hyper))
+    return errors_of(factors, left_out_fits(factors, prior, hyper))
 
 
-def _left_out(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list[FloatArray]:
+def left_out_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list[FloatArray]:
     """Return the coefficients of the fits without each fold."""
     return [solve(factors, prior, hyper, fold).coefficients for fold in range(factors.n_folds)]
 

@@ -89,10 +89,11 @@ def dimer_curves(
     # Descriptors of whole structures have no cutoff.
     distances = np.linspace(nearest, min(potential.model_.cutoff, _FARTHEST) + 0.3, n)
     found = []
+    parts = potential.model_.parts()
     numbers = {symbol: chemical_symbols.index(symbol) for symbol in symbols}
     for pair in combinations_with_replacement(symbols, 2):
         first, second = (numbers[symbol] for symbol in pair)
-        energies = dimer_energies(potential.model_.parts(), first, second, distances, periodic=periodic)
+        energies = dimer_energies(parts, first, second, distances, periodic=periodic)
         found.append(DimerCurve(pair, distances, energies - energies[-1], shortest.get(pair)))
     return found
 

@@ -21,6 +21,8 @@ from atomprint.potentials.short_range.dense import varied
 from atomprint.potentials.short_range.inequalities import Inequalities
 from atomprint.potentials.short_range.pseudo import Demands, PseudoData
 from atomprint.potentials.terms.sums import Sum, evaluate_all
+from atomprint.potentials.terms.term import Predictor
+from atomprint.ragged import totals
 from atomprint.structures import Batch, joined
 from atomprint.util.types import FloatArray
 
@@ -104,6 +106,7 @@ class Closing:
     ) -> None:
         self._source, self._pseudo, self._cheap, self._n_jobs = source, pseudo, cheap, n_jobs
         self._rng = np.random.default_rng(seed)
+        self._dimers = pseudo.dimers()
         self._holes: Batch | None = None  # dense ones that have been found
 
     def rows(self, triangle: FloatArray) -> FloatArray:
@@ -155,24 +158,26 @@ class Closing:
         n_species = len(self._pseudo.core.species)
         n_drawn = int(np.clip(_DRAWN * self._source.n_functions, *_DRAWN_OF_PAIR))
         count = min(n_drawn * n_species * (n_species + 1) // 2, _MOST_DRAWN)
-        x = fit.coefficients
+        fitted = self._source.predictors(fit.coefficients)
         crystals = self._pseudo.dense(count, self._draw())
         if self._holes is not None:
             # Those that have been found, a little different.
             some = self._holes.pick(self._rng.integers(len(self._holes), size=count // 4))
             crystals = joined(crystals, varied(some, self._pseudo.core.near, self._draw()))
         clusters = self._pseudo.clusters(count // 10, self._draw())
-        if (found := self._add(fit, x, crystals, self._pseudo.of_dense(crystals)[1])) is not None:
+        if (found := self._add(fit, fitted, crystals, self._pseudo.of_dense(crystals)[1])) is not None:
             self._holes = found if self._holes is None else joined(self._holes, found)
-        self._add(fit, x, clusters, self._pseudo.of_clusters(clusters)[1])
-        inner, outer, demands = self._pseudo.dimers()
-        self._add(fit, x, inner, demands, outer)
+        self._add(fit, fitted, clusters, self._pseudo.of_clusters(clusters)[1])
+        inner, outer, demands = self._dimers
+        self._add(fit, fitted, inner, demands, outer)
 
     def _add(
-        self, fit: Inequalities, x: FloatArray, batch: Batch, demands: Demands, other: Batch | None = None
+        self, fit: Inequalities, fitted: list[Predictor], batch: Batch, demands: Demands, other: Batch | None = None
     ) -> Batch | None:
         """Add inequalities for structures that are holes, or differences of two that are, and return these."""
-        missing = (demands.least - self._energies(x, batch)) + (0.0 if other is None else self._energies(x, other))
+        missing = demands.least - self._energies(fitted, batch)
+        if other is not None:
+            missing += self._energies(fitted, other)
         n = self._source.n_functions
         room = min(2 * n + _MOST_HOLES, _MOST_BYTES // (8 * n)) - len(fit)
         holes = np.flatnonzero(missing > 0)
@@ -187,10 +192,9 @@ class Closing:
         fit.add(rows, demands.energies[holes], demands.sigmas[holes])
         return found
 
-    def _energies(self, x: FloatArray, batch: Batch) -> FloatArray:
+    def _energies(self, fitted: list[Predictor], batch: Batch) -> FloatArray:
         """Return what the fitted terms make of structures."""
-        found: FloatArray = evaluate_all(self._source.predictors(x), batch, self._n_jobs)[0]
-        return np.add.reduceat(found, batch.offsets[:-1])
+        return totals(evaluate_all(fitted, batch, self._n_jobs)[0], batch.offsets)
 
     def _sums(self, batch: Batch) -> FloatArray:
         rows = np.empty((len(batch), self._source.n_functions))

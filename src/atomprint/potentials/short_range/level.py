@@ -11,6 +11,7 @@ from atomprint.potentials.labels.references import find_references
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.terms.pair_table import PairTable
 from atomprint.potentials.terms.sums import Offsets
+from atomprint.ragged import totals
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
@@ -40,12 +41,12 @@ class Level:
             return None
         found = find_references(labels, "fitted").energies
         batch = labels.structures
-        own = sum_by_structure(Offsets(found).of(batch), batch)
+        own = totals(Offsets(found).of(batch), batch.offsets)
         return cls(found, float(((labels.energies - own) / batch.n_atoms)[there].min()))
 
     def lowest_of(self, batch: Batch) -> FloatArray:
         """Return the energies in eV that structures would have as the lowest in the data."""
-        return sum_by_structure(Offsets(self.energies).of(batch) + self.lowest, batch)
+        return totals(Offsets(self.energies).of(batch) + self.lowest, batch.offsets)
 
 
 class Crowding:
@@ -78,13 +79,7 @@ class Crowding:
         """Return the crowding of structures in eV: summed over atoms, above that of most of the data, and of all."""
         energies = self.repulsion.evaluate(batch, self._n_jobs)[0]
         typical, largest = (
-            sum_by_structure(np.maximum(energies - table[batch.numbers], 0), batch)
+            totals(np.maximum(energies - table[batch.numbers], 0), batch.offsets)
             for table in (self._typical, self._largest)
         )
         return typical, largest
-
-
-def sum_by_structure(of_atoms: FloatArray, batch: Batch) -> FloatArray:
-    """Return the sum over the atoms of each structure; each has some."""
-    found: FloatArray = np.add.reduceat(of_atoms, batch.offsets[:-1])
-    return found

@@ -12,9 +12,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from atomprint.potentials.short_range import dense
-from atomprint.potentials.short_range.level import Crowding, Level, sum_by_structure
+from atomprint.potentials.short_range.level import Crowding, Level
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.terms.sums import Offsets, evaluate_all
+from atomprint.ragged import totals
 from atomprint.structures import Batch, joined
 from atomprint.util.types import FloatArray
 
@@ -97,7 +98,7 @@ class PseudoData:
         fixed, n_atoms = self._fixed(batch), batch.n_atoms
         rise = _LEAST * above_most**2 / (above_most + _ONSET * n_atoms)
         if self.level is None:
-            lowest = sum_by_structure(self._offsets.of(batch), batch)
+            lowest = totals(self._offsets.of(batch), batch.offsets)
             least = np.full(len(batch), -np.inf)
         else:
             lowest = self.level.lowest_of(batch)
@@ -109,8 +110,8 @@ class PseudoData:
 
     def of_clusters(self, batch: Batch) -> tuple[Demands, Demands]:
         """Return the same of dimers and trimers, whose atoms are alone but for each other."""
-        repulsion = sum_by_structure(self.crowding.repulsion.evaluate(batch, self._n_jobs)[0], batch)
-        alone, fixed = sum_by_structure(self._offsets.of(batch), batch), self._fixed(batch)
+        repulsion = totals(self.crowding.repulsion.evaluate(batch, self._n_jobs)[0], batch.offsets)
+        alone, fixed = totals(self._offsets.of(batch), batch.offsets), self._fixed(batch)
         least = alone + 0.5 * repulsion - _BONDS - fixed
         sigmas = _CLUSTER_ERROR_ATOM * batch.n_atoms + _CLUSTER_ERROR * repulsion
         return (
@@ -126,12 +127,12 @@ class PseudoData:
             for part in (_DIMERS[:-1], _DIMERS[1:])
         )
         rise, known = (
-            sum_by_structure(table.evaluate(inner, self._n_jobs)[0], inner)
-            - sum_by_structure(table.evaluate(outer, self._n_jobs)[0], outer)
+            totals(table.evaluate(inner, self._n_jobs)[0], inner.offsets)
+            - totals(table.evaluate(outer, self._n_jobs)[0], outer.offsets)
             for table in (self.crowding.repulsion, self._table)
         )
         return inner, outer, Demands(3 * _SLOPE * rise - known, _SLOPE * rise, _SLOPE * rise - known)
 
     def _fixed(self, batch: Batch) -> FloatArray:
         """Return what the fitted terms add to."""
-        return sum_by_structure(evaluate_all([self._table, self._offsets], batch, self._n_jobs)[0], batch)
+        return totals(evaluate_all([self._table, self._offsets], batch, self._n_jobs)[0], batch.offsets)

@@ -121,6 +121,8 @@ def dynamics(
     check_integer("steps", steps, done + 1)
     check_integer("every", every, 1)
     check_integer("look_every", look_every, 1)
+    if pressure and not ensemble.startswith("npt"):
+        raise ValueError(f"pressure is for ensembles with a barostat, got {pressure:g} GPa for {ensemble!r}")
     if ensemble.startswith("npt"):
         if not (atoms.pbc.all() and atoms.cell.rank == 3):
             raise ValueError(f"ensemble {ensemble!r} is for structures that repeat in three directions")

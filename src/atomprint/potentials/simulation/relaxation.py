@@ -83,7 +83,10 @@ def relax(
     atoms.calc = potential.calculator()
     before = float(atoms.get_potential_energy())
     moves: Any = atoms
-    if cell and atoms.pbc.any() and atoms.cell.rank == 3:
+    cell_relaxes = cell and bool(atoms.pbc.any()) and atoms.cell.rank == 3
+    if pressure and not cell_relaxes:
+        raise ValueError(f"pressure is for structures whose cell relaxes, got {pressure:g} GPa for one whose does not")
+    if cell_relaxes:
         mask = np.outer(atoms.pbc, atoms.pbc)
         moves = FrechetCellFilter(atoms, mask=mask, scalar_pressure=pressure * units.GPa)
     runs: list[Any] = []

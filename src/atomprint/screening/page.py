@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _SHOWN = 50  # rows of the table on the page
 _DRAWN = 12
 _POINTS = 4000  # candidates that a picture shows
-_HIDDEN = ("source", "place", "warnings", "problem", "in_domain")
+_HIDDEN = ("source", "place", "problem")
+_OF_EACH = ("_in_domain", "_distance", "_in_training")  # of models: what all of them say is enough on a page
 
 
 def write_screening(found: Screening, folder: Path, title: str, settings: Mapping[str, Any]) -> dict[str, Path]:
@@ -119,7 +120,8 @@ def _asked(found: Screening, settings: Mapping[str, Any]) -> Html:
 
 
 def _best(found: Screening) -> Html:
-    names = [name for name in found.best.column_names if name not in _HIDDEN]
+    details = {f"{name}{end}" for name in found.units for end in _OF_EACH}
+    names = [name for name in found.best.column_names if name not in _HIDDEN and name not in details]
     rows = found.best.slice(0, _SHOWN).select(names).to_pylist()
     cells = [[_cell(row[name]) for name in names] for row in rows]
     parts = []
@@ -130,10 +132,19 @@ def _best(found: Screening) -> Html:
     return join(
         [
             side_by_side(parts) if parts else None,
-            table(names, cells, numeric_from=names.index("formula") + 1),
+            table(
+                [_titled(found, name) for name in names],
+                cells,
+                numeric_from=names.index("formula") + 1,
+                numeric_until=names.index("in_domain"),
+            ),
             paragraph(f"{more:,} more are in best.csv.", class_="note") if more else None,
         ]
     )
+
+
+def _titled(found: Screening, name: str) -> str:
+    return style.with_unit(name, found.units.get(name, ""))
 
 
 def _caption(found: Screening, row: Mapping[str, Any]) -> str:
@@ -171,19 +182,22 @@ def _histogram(found: Screening, name: str) -> Figure:
         ax = figure.add_subplot()
         ax.hist(values, edges.tolist(), color="0.75", log=len(values) > 1000)
         ax.hist(best[np.isfinite(best)], edges.tolist(), color="C0")
-        ax.set_xlabel(name)
+        ax.set_xlabel(_titled(found, name))
         ax.set_ylabel("candidates")
     return figure
 
 
 def _plane(found: Screening, x: str, y: str) -> Figure:
     some = np.unique(np.linspace(0, found.n - 1, min(found.n, _POINTS)).astype(np.intp))
+    large = 40 if len(some) < 100 else 12
     with style.figure(4.4, 3.4) as figure:
         ax = figure.add_subplot()
-        ax.scatter(_floats(found.table, x)[some], _floats(found.table, y)[some], s=4, color="0.75", rasterized=True)
-        ax.scatter(_floats(found.best, x), _floats(found.best, y), s=10, color="C0")
-        ax.set_xlabel(x)
-        ax.set_ylabel(y)
+        ax.scatter(
+            _floats(found.table, x)[some], _floats(found.table, y)[some], s=large / 2, color="0.75", rasterized=True
+        )
+        ax.scatter(_floats(found.best, x), _floats(found.best, y), s=large, color="C0")
+        ax.set_xlabel(_titled(found, x))
+        ax.set_ylabel(_titled(found, y))
     return figure
 
 

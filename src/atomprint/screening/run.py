@@ -57,6 +57,8 @@ class Screening:
         Why candidates failed, the most frequent first.
     table : pyarrow.Table
         All candidates in their order, as :meth:`~atomprint.screening.scoring.Jury.table` describes them.
+    units : mapping of str to str
+        Of predictions and the ends of their intervals, by their columns.
     """
 
     best: Any
@@ -68,6 +70,7 @@ class Screening:
     n_passed: int
     failures: dict[str, int]
     table: Any = field(repr=False)
+    units: dict[str, str] = field(repr=False)
 
     def __len__(self) -> int:
         return int(self.best.num_rows)
@@ -210,6 +213,7 @@ def screen(
         int(passed.sum()),
         {str(words[at]): int(counts[at]) for at in order},
         table,
+        {f"{judge.name}{end}": judge.model.card.unit for judge in jury.judges for end in ("", "_lower", "_upper")},
     )
 
 

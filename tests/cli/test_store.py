@@ -1,6 +1,5 @@
 """``atomprint store``: from files to a store, and out of it again."""
 
-import json
 import subprocess
 
 import numpy as np
@@ -77,28 +76,24 @@ def test_mistakes_are_told(arguments, message, source, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_a_script_for_slurm_is_the_command_with_a_share_for_each_job(source, tmp_path, monkeypatch):
-    words = [
-        "store",
-        "build",
-        str(tmp_path / "s"),
-        str(source),
-        "--slurm",
-        str(tmp_path / "job.sh"),
-        "--slurm-jobs",
-        "3",
-    ]
-    monkeypatch.setattr("sys.argv", ["atomprint", *words])
-    assert "sbatch" in run(*words[1:])
-    text = (tmp_path / "job.sh").read_text()
-    assert "#SBATCH --array=1-3" in text
-    assert f'atomprint store build {tmp_path / "s"} {source} --jobs 1 --array "$SLURM_ARRAY_TASK_ID/3"' in text
-    assert subprocess.run(["bash", "-n", tmp_path / "job.sh"], check=False).returncode == 0
-    assert not (tmp_path / "s").exists()
-    for job in range(1, 4):
-        run("build", tmp_path / "s", source, *SMALL, "--block", "3", "--array", f"{job}/3")
-    assert json.loads((tmp_path / "s" / "store.json").read_text())["block"] == 3
-    assert "10 described" in run("info", tmp_path / "s")
+def test_a_script_for_slurm_fills_the_store_that_it_comes_with(source, tmp_path, monkeypatch):
+    words = ["build", tmp_path / "s", source, *SMALL, "--block", "3", "--slurm", tmp_path / "job.sh"]
+    words += ["--slurm-jobs", "2"]
+    monkeypatch.setattr("sys.argv", ["atomprint", "store", *map(str, words)])
+    assert "sbatch" in run(*words)
+    assert "2: Na, Cl" in run("info", tmp_path / "s")  # no job has to look which elements there are
+    assert "#SBATCH --array=1-2\n" in (tmp_path / "job.sh").read_text()
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    done = subprocess.run(["bash", tmp_path / "job.sh"], capture_output=True, text=True, check=False)
+    assert "4 rows described" in done.stdout, done.stderr
+    assert "6 rows described" in run("build", tmp_path / "s", source, *SMALL, "--array", "1/2")
+    run("build", tmp_path / "whole", source, *SMALL, "--block", "3")
+    kept, expected = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).glob("shards/*/*")}
+        for name in ("s", "whole")
+    )
+    assert kept == expected
+    assert "give one of them" in run(*words, "--array", "1/2", code=1)
 
 
 @pytest.mark.parametrize("command", ["search s c.extxyz", "duplicates s", "store pick s -n 1 -o p.csv"])

@@ -41,7 +41,8 @@ Array = Annotated[
     str | None, typer.Option("--array", metavar="I/N", help="Of N jobs with the same arguments this is I, from 1.")
 ]
 Slurm = Annotated[
-    Path | None, typer.Option("--slurm", help="Write a script for Slurm's job arrays here, and do nothing else.")
+    Path | None,
+    typer.Option("--slurm", help="Make the store, and write a script for Slurm that fills it."),
 ]
 SlurmJobs = Annotated[int, typer.Option("--slurm-jobs", min=1, help="Number of jobs of the script.")]
 Prune = Annotated[
@@ -256,10 +257,8 @@ def _build(
     from atomprint.util.files import write_atomically
     from atomprint.util.objects import parameters_of
 
-    if slurm is not None:
-        write_atomically(slurm, script(_own_arguments(), store, slurm_jobs))
-        console.print(f"Wrote {slurm}: submit it with: sbatch {shlex.quote(str(slurm))}", soft_wrap=True)
-        return
+    if slurm is not None and array is not None:
+        raise ValueError("--slurm writes a script that gives --array itself: give one of them")
     with progress_bar() as progress:
         built = build_store(
             store,
@@ -268,11 +267,15 @@ def _build(
             max_failures=_share(max_failures),
             n_jobs=-1 if jobs is None else jobs,
             executor=executor,
-            array=_array(array),
+            array=_array(array) if slurm is None else (0, slurm_jobs),
             progress=progress,
             **given,
             **reading,
         )
+    if slurm is not None:
+        write_atomically(slurm, script(_own_arguments(), store, slurm_jobs))
+        console.print(f"Wrote {slurm}: submit it with: sbatch {shlex.quote(str(slurm))}", soft_wrap=True)
+        return
     console.print(f"{store}: {counted(built.n_rows, 'row')} described, {built.n_failed} failed", soft_wrap=True)
     if built.n_kept:
         console.print(f"{counted(built.n_kept, 'row')} were there before.", style="dim")
@@ -287,7 +290,7 @@ def _build(
 
 
 def _own_arguments() -> list[str]:
-    """Return the command that is running, without what is about scripts."""
+    """Return the command that is running, by this Python, without what is about scripts."""
     words, kept, skip = sys.argv[1:], [], False
     for word in words:
         if skip:
@@ -296,7 +299,7 @@ def _own_arguments() -> list[str]:
             skip = True
         elif not word.startswith(("--slurm=", "--slurm-jobs=")):
             kept.append(word)
-    return ["atomprint", *kept]
+    return [sys.executable, "-m", "atomprint.cli", *kept]
 
 
 def _executor(threads: bool, dask: str | None) -> str:
@@ -316,8 +319,8 @@ def _array(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f"--array must look like 3/16, from 1/16 to 16/16, got {text!r}")
+    if not (number.isdecimal() and count.isdecimal() and 0 <= int(number) <= int(count) > 0):
+        raise ValueError(f"--array must look like 3/16, from 0/16, which makes the store alone, to 16/16, got {text!r}")
     return int(number), int(count)
 
 

@@ -42,6 +42,10 @@ class Failure:
         where = f"row {self.row}" if self.line is None else f"line {self.line}"
         return f"{where} ({self.id})" if self.id and self.id != str(self.row) else where
 
+    def to_dict(self) -> dict[str, int | str]:
+        """Return row, id, step and reason, in types of JSON."""
+        return {"row": self.row, "id": self.id, "step": self.step, "reason": self.reason}
+
 
 class Failures(list[Failure]):
     """Rows of one place that failed; the first one raises, if that is what was asked for.

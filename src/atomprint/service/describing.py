@@ -108,7 +108,7 @@ def describe(
         try:
             rows += _rows(descriptor.transform([item]), found.ids[k], k)
         except (ValueError, TypeError) as error:
-            failures.append({"row": k, "id": found.ids[k], "step": "features", "reason": reason_of(error)})
+            failures.append(Failure(k, found.ids[k], "features", reason_of(error)).to_dict())
         if len(rows) * len(names) > limits.numbers:
             raise Problem(
                 413, f"an answer may have {limits.numbers} numbers: ask for a pooling, or for fewer structures"

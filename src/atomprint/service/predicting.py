@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = Fal
         "level": None,
     }
     failures = [
-        _failure(k, found.ids[k], "model", f"model {served.name!r} needs structures, a formula is not enough")
+        Failure(k, found.ids[k], "model", f"model {served.name!r} needs structures, a formula is not enough")
         for k, item in enumerate(found.items)
         if not isinstance(item, Failure) and not _suits(item, served)
     ]
@@ -78,27 +79,24 @@ def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = Fal
             row["structure"], row["id"] = k, found.ids[k] if atom in (None, -1) else f"{found.ids[k]}/{atom}"
             rows.setdefault(k, []).append(row)
         for one in predictions.failures:
-            failures.append(_failure(good[one.row], found.ids[good[one.row]], one.step, one.reason))
+            failures.append(replace(one, row=good[one.row], id=found.ids[good[one.row]]))
     listed = []
     for row in (row for k in sorted(rows) for row in rows[k]):
         row["in_words"], row["domain_in_words"] = prediction_in_words(row, about), domain_in_words(row)
         if explain and row["value"] is not None:
             row["because"] = because(served.model, served.groups, found.items[row["structure"]], ticket)
         listed.append(row)
-    return {"model": served.name, **about, "rows": listed, "failures": sorted(failures, key=lambda f: int(f["row"]))}
+    failed = [one.to_dict() for one in sorted(failures, key=lambda one: one.row)]
+    return {"model": served.name, **about, "rows": listed, "failures": failed}
 
 
 def _suits(item: Any, served: Served) -> bool:
     return isinstance(item, Atoms) or (isinstance(item, dict) and not served.of_structures)
 
 
-def _failure(row: int, id_: str, step: str, reason: str) -> dict[str, Any]:
-    return {"row": row, "id": id_, "step": step, "reason": reason}
-
-
 def failures_of(found: Found) -> list[dict[str, Any]]:
     """Return what could not be read, in types of JSON."""
-    return [_failure(one.row, one.id, one.step, one.reason) for one in found.failures]
+    return [one.to_dict() for one in found.failures]
 
 
 def shown(found: Found, *, whole: bool) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -130,7 +130,8 @@ def build_store(
         itself; or the workers of a Dask cluster that see the folder, by the address of its scheduler, or the name of
         the file that this writes.
     array : (int, int), optional
-        ``(i, n)``: of n jobs with the same arguments this is number i, from 1, and does its share of the blocks.
+        ``(i, n)``: of n jobs with the same arguments this is number i, from 1, and does its share of the blocks. Number
+        0 makes the store for the others, so that none of these has to look which elements there are.
     prune : bool
         Whether to remove the rows of files with the names of these that are not in them any more; rows of servers are
         always those of the last time.
@@ -152,8 +153,8 @@ def build_store(
     """
     check_real("max_failures", max_failures, at_least=0, at_most=1)
     n_jobs = check_n_jobs(n_jobs)
-    if array is not None and not (isinstance(array, tuple) and len(array) == 2 and 1 <= array[0] <= array[1]):
-        raise ValueError(f"array must be (i, n) with i in 1..n, got {array!r}")
+    if array is not None and not (isinstance(array, tuple) and len(array) == 2 and 0 <= array[0] <= array[1] > 0):
+        raise ValueError(f"array must be (i, n) with i in 0..n, got {array!r}")
     store = Path(path)
     places = [place_of(source) for source in ([sources] if isinstance(sources, str | PathLike) else sources)]
     if not places:
@@ -173,6 +174,11 @@ def build_store(
     )
     sweep(store)
     count = _Count(max_failures)
+    if array is not None and array[0] == 0:
+        for place in places:
+            if isinstance(place, str):  # a server, whose pages are then there for all jobs
+                deque(reading.open(place, store / PAGES, progress).rows, 0)
+        return count.built(0)
     met: dict[str, set[str]] = {}
     with _executor(executor, store, plan, n_jobs) as workers:
         todo = _blocks(store, plan, places, reading, array, met)

@@ -48,35 +48,51 @@ class Explanation:
         return "; ".join(parts)
 
 
-def explain(meanings: Meanings, difference: FloatArray) -> Explanation:
-    """Return what makes up a distance.
+class Explainer:
+    """Says what makes up distances in the features of one descriptor.
 
     Parameters
     ----------
     meanings : Meanings
         Of the features.
-    difference : ndarray, shape (n_features,)
-        Of two rows, as they are compared.
     """
-    squares = difference**2
-    total = float(squares.sum())
-    if not total > 0:
-        return Explanation({}, {})
-    shares: dict[str, dict[str, float]] = {}
-    ways = {way: number for number, way in enumerate(dict.fromkeys(way for way, _ in meanings.groups))}
-    own_way = np.array([ways[way] for way, _ in meanings.groups], dtype=np.intp)[meanings.codes]
-    place = meanings.columns * max(1, len(ways)) + own_way
-    parts = squares[meanings.columns] / np.bincount(place)[place] / total
-    sums = np.bincount(meanings.codes, weights=parts, minlength=len(meanings.groups))
-    for (way, label), share in zip(meanings.groups, sums.tolist(), strict=True):
-        own = shares.setdefault(way, {})
-        own[label] = own.get(label, 0.0) + share
-    shares.pop("descriptors", None)
-    largest = np.argsort(-squares, kind="stable")[:5]
-    return Explanation(
-        {way: _sorted(groups) for way, groups in shares.items() if len(groups) > 1},
-        {meanings.names[column]: float(squares[column]) / total for column in largest.tolist() if squares[column] > 0},
-    )
+
+    def __init__(self, meanings: Meanings) -> None:
+        self._meanings = meanings
+        ways = {way: number for number, way in enumerate(dict.fromkeys(way for way, _ in meanings.groups))}
+        own_way = np.array([ways[way] for way, _ in meanings.groups], dtype=np.intp)[meanings.codes]
+        place = meanings.columns * max(1, len(ways)) + own_way
+        self._weights = 1 / np.bincount(place)[place]  # of a feature in each of its groups
+
+    def __call__(self, difference: FloatArray) -> Explanation:
+        """Return what makes up the distance of two rows.
+
+        Parameters
+        ----------
+        difference : ndarray, shape (n_features,)
+            Of the rows, as they are compared.
+        """
+        squares = difference**2
+        total = float(squares.sum())
+        if not total > 0:
+            return Explanation({}, {})
+        meanings = self._meanings
+        parts = squares[meanings.columns] * self._weights / total
+        sums = np.bincount(meanings.codes, weights=parts, minlength=len(meanings.groups))
+        shares: dict[str, dict[str, float]] = {}
+        for (way, label), share in zip(meanings.groups, sums.tolist(), strict=True):
+            own = shares.setdefault(way, {})
+            own[label] = own.get(label, 0.0) + share
+        shares.pop("descriptors", None)
+        largest = np.argsort(-squares, kind="stable")[:5]
+        return Explanation(
+            {way: _sorted(groups) for way, groups in shares.items() if len(groups) > 1},
+            {
+                meanings.names[column]: float(squares[column]) / total
+                for column in largest.tolist()
+                if squares[column] > 0
+            },
+        )
 
 
 def _sorted(groups: Mapping[str, float]) -> dict[str, float]:

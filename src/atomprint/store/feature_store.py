@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.store.diverse import diverse
+from atomprint.store.metric import SCALINGS, usual_scaling
 from atomprint.store.opened import OpenStore
 from atomprint.store.search import Searcher, asked_about
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import Indices
-from atomprint.util.validation import check_bool, check_integer
+from atomprint.util.validation import check_bool, check_choice, check_integer
 
 if TYPE_CHECKING:
     from atomprint.store.map import StoreMap
@@ -152,8 +153,12 @@ class FeatureStore(OpenStore):
         return make_map(self, self.searcher(scaling).index, rows, method, most, n_neighbours)
 
     @cached_property
-    def _searchers(self) -> dict[str | None, Searcher]:
+    def _searchers(self) -> dict[str, Searcher]:
         return {}
+
+    @cached_property
+    def _scaling(self) -> str:
+        return usual_scaling(self.plan)
 
     @cached_property
     def _conditions(self) -> dict[str, Indices]:
@@ -161,6 +166,7 @@ class FeatureStore(OpenStore):
 
     def searcher(self, scaling: str | None = None, progress: Progress = silent) -> Searcher:
         """Return what searches the store, with its index; it is kept for as long as the store is open."""
+        scaling = self._scaling if scaling is None else check_choice("scaling", scaling, SCALINGS)
         if scaling not in self._searchers:
             self._searchers[scaling] = Searcher(self, scaling, progress)
         return self._searchers[scaling]

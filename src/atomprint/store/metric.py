@@ -55,20 +55,20 @@ class Metric:
         weights[varies] = 1 / (spread[varies] * np.sqrt(max(1, varies.sum())))
         return cls(scaling, weights)
 
-    def apply(self, rows: Any, dtype: Any = np.float64) -> Any:
-        """Return rows of features as they are compared, in float64 or float32; a new array."""
-        found = rows.astype(dtype)
+    def apply(self, rows: Any) -> Any:
+        """Return rows of features as they are compared, float64; a new array."""
+        found = rows.astype(np.float64)
         if self.scaling == "unit":
             squares = found.multiply(found).sum(axis=1) if sparse.issparse(found) else (found * found).sum(axis=1)
-            lengths = np.sqrt(np.asarray(squares, dtype=np.float64).ravel())
+            lengths = np.sqrt(np.asarray(squares).ravel())
             lengths[lengths == 0] = 1.0
             if sparse.issparse(found):
-                return found.multiply((1 / lengths)[:, None]).tocsr().astype(dtype)
-            found /= lengths[:, None].astype(dtype)
+                return found.multiply((1 / lengths)[:, None]).tocsr()
+            found /= lengths[:, None]
         elif self.weights is not None:
             if sparse.issparse(found):
-                return found.multiply(self.weights[None, :]).tocsr().astype(dtype)
-            found *= self.weights.astype(dtype)
+                return found.multiply(self.weights[None, :]).tocsr()
+            found *= self.weights
         return found
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
-from atomprint.store.explain import Explanation, explain
+from atomprint.store.explain import Explainer, Explanation
 from atomprint.store.index import SearchIndex
-from atomprint.store.metric import Metric, usual_scaling
+from atomprint.store.metric import Metric
 from atomprint.store.opened import OpenStore
 from atomprint.store.plan import fitted
 from atomprint.store.where import elements_of
@@ -33,8 +33,8 @@ class Hits:
 
     Parameters
     ----------
-    store : OpenStore
-        The store.
+    searcher : Searcher
+        What has found them.
     rows : ndarray of int, shape (n_hits,)
         Numbers of rows.
     distances : ndarray of float64, shape (n_hits,)
@@ -43,22 +43,29 @@ class Hits:
         Whether it is certain that no other row is nearer.
     query : ndarray of float64, shape (n_features,)
         Features of the query, as they are compared.
-    metric : Metric
-        How.
     elements : frozenset of str, optional
         Of the query, where they are known.
     row : int, optional
         Its number, if it is a row of the store.
     """
 
-    store: OpenStore
+    searcher: Searcher
     rows: Indices
     distances: FloatArray
     exact: bool
     query: FloatArray
-    metric: Metric
     elements: frozenset[str] | None = None
     row: int | None = None
+
+    @property
+    def store(self) -> OpenStore:
+        """The store that they are rows of."""
+        return self.searcher.store
+
+    @property
+    def metric(self) -> Metric:
+        """How far rows are from each other."""
+        return self.searcher.index.basis.metric
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,17 +93,20 @@ class Hits:
         """
         if not -len(self) <= place < len(self):
             raise IndexError(f"place must be of one of {len(self)} hits, got {place}")
-        row = self.rows[[place]]
-        features = self.metric.apply(self.store.features(row))
-        found = explain(self.store.plan.meanings(), _dense(features)[0] - self.query)
-        asked = self.elements if self.row is None else self._elements_of(self.row)
+        features = self.metric.apply(self.store.features(self.rows[[place]]))
+        found = self.searcher.explainer(_dense(features)[0] - self.query)
+        asked, each = self._elements
         if asked is None:
             return found
-        own = self._elements_of(row[0])
+        own = each[place]
         return replace(found, gained=tuple(sorted(own - asked)), lost=tuple(sorted(asked - own)))
 
-    def _elements_of(self, row: int) -> frozenset[str]:
-        return elements_of(self.store.table(["formula"], [row]).column("formula")[0].as_py())
+    @cached_property
+    def _elements(self) -> tuple[frozenset[str] | None, list[frozenset[str]]]:
+        """Elements of the query, if they are known, and of each hit."""
+        rows = [*self.rows.tolist(), *([] if self.row is None else [self.row])]
+        each = [elements_of(formula) for formula in self.store.table(["formula"], rows).column("formula").to_pylist()]
+        return self.elements if self.row is None else each.pop(), each
 
 
 class Searcher:
@@ -112,15 +122,20 @@ class Searcher:
         Told how much of a new index is done.
     """
 
-    def __init__(self, store: OpenStore, scaling: str | None = None, progress: Progress = silent) -> None:
+    def __init__(self, store: OpenStore, scaling: str, progress: Progress = silent) -> None:
         if not len(store):
             raise ValueError(f"{str(store.folder)!r} has no rows that could be found")
         self.store = store
-        self.index = SearchIndex.of(store, scaling or usual_scaling(store.plan), progress)
+        self.index = SearchIndex.of(store, scaling, progress)
 
     @cached_property
     def _transformer(self) -> Any:
         return self.store.plan.transformer()
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What says in words what makes up a distance."""
+        return Explainer(self.store.plan.meanings())
 
     def describe(self, query: Any) -> tuple[Array, list[frozenset[str]]]:
         """Return the features of structures or formulas that are asked about, and their elements."""
@@ -167,7 +182,7 @@ class Searcher:
                         own[row if among is None else among == row] = np.inf
                     rows, distances, exact = self._settled(query, projected[at], own, k, among)
                 elements = asked.elements[start + at]
-                found.append(Hits(self.store, rows, distances, exact, query, basis.metric, elements, row))
+                found.append(Hits(self, rows, distances, exact, query, elements, row))
         return found
 
     def _bounds(self, projected: FloatArray, among: Indices | None) -> Array:

@@ -131,10 +131,7 @@ class Predictions:
             "classes": list(self.classes),
             "level": self.level,
             "rows": [self._row(i) for i in range(len(self))],
-            "failures": [
-                {"row": failure.row, "id": failure.id, "step": failure.step, "reason": failure.reason}
-                for failure in self.failures
-            ],
+            "failures": [failure.to_dict() for failure in self.failures],
         }
 
     def to_pandas(self) -> pd.DataFrame:

@@ -53,35 +53,43 @@ def benchmark(
             more = {"matbench-results.json": lambda path: write_submission(path, run.study, task)}
             files = run.write(folder, more=more)
         show_study(run.study)
-        show_comparison(run.study, task)
+        show_comparison(run.study, task, shipped=recipe is None or str(recipe) == "auto")
         show_memory(run.peak_memory)
         for name, path in files.items():
             console.print(f"{name:>16}  {path}", soft_wrap=True)
 
 
-def show_comparison(study: Study, task: str) -> None:
+def show_comparison(study: Study, task: str, *, shipped: bool = True) -> None:
     """Print the results of a study beside published figures."""
-    from atomprint.workflow.runs.matbench import comparison
+    from atomprint.workflow.runs.matbench import comparison, standing
 
     classify = study.problem.kind == "classification"
-    headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})"]
+    headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})", "fold 1"]
     if classify:  # what leaderboards call rocauc is of predicted classes, and so the balanced accuracy
         headers += ["leader-\nboard’s\n“rocauc”", "true\nROC-\nAUC"]
-    rows = []
+    rows, sources = [], []
     for line in comparison(study, task):
         role = "" if line.row is None else line.row.role
         mark = {"": "", "candidate": " (this run, for information only)"}.get(role, " (this run)")
-        cells = [f"{line.model}{mark}", line.given, f"{line.figure:.4f}"]
+        spread = "" if line.spread is None else f" ± {line.spread:.4f}"
+        first = "–" if line.first is None else f"{line.first:.4f}"
+        cells = [f"{line.model}{mark}", line.given, f"{line.figure:.4f}{spread}", first]
         if classify:
             found = {} if line.row is None else line.row.evaluation.cross_validation
             cells += [
-                _mean(found["leaderboard_rocauc"]) if found else cells[2],
+                _mean(found["leaderboard_rocauc"]) if found else f"{line.figure:.4f}",
                 _mean(found["roc_auc"]) if found else "",
             ]
         cells += ["", ""] if line.row is None else coverage_and_time(line.row)
         rows.append(in_style(cells, role))
-    console.print(styled("\n", (task, "bold"), ", mean over the official five folds"))
+        if line.source is not None:
+            note = f"; {line.source.note}" if line.source.note else ""
+            sources.append(f"{line.model} ({line.source.year}): {line.source.source}{note}.")
+    console.print(styled("\n", (task, "bold"), ", mean ± standard deviation over the official five folds"))
     console.print(table([*headers, *COVERAGE_AND_TIME], rows, 2))
+    for sentence in standing(study, task, shipped=shipped):
+        console.print(sentence)
+    console.print(f"Sources: {' '.join(dict.fromkeys(sources))}", style="dim")
 
 
 def _mean(spread: Spread) -> str:

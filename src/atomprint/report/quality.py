@@ -94,6 +94,8 @@ def verdict(study: Study) -> str:
     if metric.value is None:
         return f"{text}. How good it is cannot be said: {metric}."
     text += f", with a {said} of {minus(str(figure))}{unit}" + ("" if study.choice is None else f" {where}")
+    if study.split.method == "official" and evaluation.folds:
+        text += f" (fold 1 alone: {minus(str(evaluation.folds[0].metrics[name]))})"
     base = judged(study.baseline, name)[1].value
     if base is not None:
         beaten = metric.value > base if spec.larger_is_better else metric.value < base

@@ -11,8 +11,8 @@ from helpers.synthetic import make_problem, make_study
 from sklearn.model_selection import KFold
 
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.matbench import benchmark_recipe, comparison, run_benchmark, write_submission
-from atomprint.workflow.runs.published import PUBLISHED
+from atomprint.workflow.runs.matbench import benchmark_recipe, comparison, run_benchmark, standing, write_submission
+from atomprint.workflow.runs.published import PUBLISHED, Published
 
 N = 4604
 METALS = ("Li", "Na", "K", "Mg", "Ca", "Al", "Fe", "Cu", "Zn", "Ti")
@@ -114,6 +114,11 @@ def test_the_table_on_the_console_tells_what_to_read(run, capsys):
     assert "for information" in text
     assert "truth" in text
     assert "Chosen" in text
+    first = run.study.chosen.folds[0].metrics["mae"].value
+    assert "fold 1" in text
+    assert f"{first:.4f}" in text
+    assert "arXiv:2304.02213" in text
+    assert "submitted on 12 August 2026 and not on the leaderboard" in text
 
 
 def test_areas_under_the_curve_of_classes_stand_beside_what_leaderboards_call_so(capsys):
@@ -128,6 +133,58 @@ def test_areas_under_the_curve_of_classes_stand_beside_what_leaderboards_call_so
     for name in ("balanced_accuracy", "leaderboard_rocauc", "roc_auc"):
         assert f"{figures[name].mean.value:.4f}" in text
     assert figures["roc_auc"].mean.value != figures["leaderboard_rocauc"].mean.value
+
+
+@pytest.mark.parametrize("task", sorted(PUBLISHED))
+def test_published_figures_are_whole_and_the_best_first(task):
+    sign = -1 if task == "matbench_mp_is_metal" else 1
+    figures = [sign * one.figure for one in PUBLISHED[task]]
+    assert figures == sorted(figures)
+    assert "Dummy" in [one.model for one in PUBLISHED[task]]
+    for one in PUBLISHED[task]:
+        assert len(one.folds) in (0, 5)
+        assert bool(one.folds) == (one.mean is None) == (one.spread is None)
+        assert one.given in ("nothing", "composition", "structure")
+        assert one.source.startswith(("doi:10.", "arXiv:", "github.com/"))
+        assert 2018 <= one.year <= 2026
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "figure", "spread"),
+    [  # as the leaderboard has them
+        ("matbench_expt_gap", "Darwin", 0.2865, 0.0083),
+        ("matbench_expt_gap", "MODNet v0.1.12", 0.3327, 0.0239),
+        ("matbench_perovskites", "coGN", 0.0269, 0.0008),
+        ("matbench_mp_e_form", "CrabNet", 0.0862, 0.0010),
+        ("matbench_mp_is_metal", "CGCNN v2019", 0.9520, 0.0074),
+        ("matbench_mp_is_metal", "ALIGNN", 0.9128, 0.0015),
+    ],
+)
+def test_means_and_spreads_are_those_of_the_leaderboard(task, model, figure, spread):
+    (found,) = [one for one in PUBLISHED[task] if one.model == model]
+    assert (found.figure, found.std) == pytest.approx((figure, spread), abs=1e-4)
+
+
+def test_what_is_within_the_spread_of_the_folds_is_said(run, monkeypatch):
+    own = [fold.metrics["mae"].value for fold in run.study.chosen.folds]
+    mean, spread = np.mean(own), np.std(own, ddof=1)
+    made = (
+        Published("Far", "composition", (), "arXiv:0", 2020, mean - 3 * spread, spread),
+        Published("Near", "composition", (), "arXiv:0", 2020, mean - 0.5 * spread, 0.0),
+        # The same in each fold but for a little: told apart, though the spread of the folds is much larger.
+        Published("Always", "composition", tuple(np.array(own) + 0.1 * spread), "arXiv:0", 2020),
+        Published("First", "composition", (own[0] / 2, *np.array(own[1:]) * 2), "arXiv:0", 2020),
+    )
+    monkeypatch.setattr("atomprint.workflow.runs.matbench.PUBLISHED", {"matbench_expt_gap": made})
+    said = standing(run.study, "matbench_expt_gap")
+    assert f"fold 1 alone {own[0]:.4f}: place 3 of 5" in said[0]
+    assert said[1].startswith("Ahead of it by more than the spread")
+    assert "Far" in said[1]
+    assert "Near" not in said[1]
+    assert [name in said[2] for name in ("Near", "Always", "First")] == [True, False, False]
+    assert said[3] == f"Better on fold 1 alone: First ({own[0] / 2:.4f})."
+    assert "only the figure of fold 1" in said[4]
+    assert standing(run.study, "matbench_expt_gap", shipped=False) == said[:4]
 
 
 @pytest.mark.parametrize("task", sorted(PUBLISHED))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_choice
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.published import PUBLISHED
+from atomprint.workflow.runs.published import ELSEWHERE, PUBLISHED, Published
 from atomprint.workflow.runs.train import Run, train
 
 _FORMAT_VERSION = "0.6"  # of Matbench, whose files these are
@@ -76,12 +76,42 @@ def run_benchmark(
 
 
 class Line(NamedTuple):
-    """A line of the table beside published figures; ``row`` has what a study knows besides, None if published."""
+    """A line of the table beside published figures.
+
+    Parameters
+    ----------
+    model, given : str
+        Who, and what the model was given.
+    figure, spread : float
+        Mean and standard deviation over the five folds; that of this run with one degree of freedom removed.
+    first : float or None
+        Figure of fold 1 alone; None where it is not known.
+    row : ResultRow or None
+        What a study knows besides.
+    source : Published or None
+        What is known of a published figure.
+    """
 
     model: str
     given: str
     figure: float
-    row: ResultRow | None
+    spread: float | None
+    first: float | None
+    row: ResultRow | None = None
+    source: Published | None = None
+
+    @property
+    def folds(self) -> tuple[float, ...]:
+        """Figures of the five folds, where all are known."""
+        if self.row is None:
+            return () if self.source is None else self.source.folds
+        metric = _metric(self.row.evaluation.kind)
+        known = [fold.metrics[metric].value for fold in self.row.evaluation.folds]
+        return tuple(value for value in known if value is not None)
+
+
+def _metric(kind: str) -> str:
+    return "balanced_accuracy" if kind == "classification" else "mae"
 
 
 def comparison(study: Study, task: str) -> list[Line]:
@@ -101,16 +131,96 @@ def comparison(study: Study, task: str) -> list[Line]:
         features and models of the study only the choice within each training part is to be compared with what was
         published; the role of the others is "candidate".
     """
-    metric = "balanced_accuracy" if study.problem.kind == "classification" else "mae"
+    metric = _metric(study.problem.kind)
     given = "composition" if study.problem.dataset.structures is None else "structure"
-    lines = [Line(*row, None) for row in PUBLISHED[task]]
+    lines = [
+        Line(one.model, one.given, one.figure, one.std, one.folds[0] if one.folds else None, source=one)
+        for one in PUBLISHED[task]
+    ]
     for row in study.rows:
-        mean = row.evaluation.cross_validation[metric].mean.value
-        if mean is not None:
+        found = row.evaluation.cross_validation[metric]
+        if found.mean.value is not None:
             features, model = study.titles_of(row.features, row.model)
             title = f"{model} on {row.features}" if features else model
-            lines.append(Line(title, "nothing" if row.role == "baseline" else given, mean, row))
+            seen = "nothing" if row.role == "baseline" else given
+            first = row.evaluation.folds[0].metrics[metric].value
+            lines.append(Line(title, seen, found.mean.value, found.std.value, first, row))
     return sorted(lines, key=lambda line: -line.figure if metric == "balanced_accuracy" else line.figure)
+
+
+_TUNED = (
+    "What the recipes of atomprint try was decided on training samples of fold 1, which are the test samples of the "
+    "other folds: only the figure of fold 1 is of samples that had no part in it."
+)
+_TUNED_ON_FIRST = {
+    "matbench_mp_e_form": "Width, dropout and learning rate of its networks were compared on the test samples of fold "
+    "1, and all else on its training samples, which are the test samples of the other folds: no fold is untouched."
+}
+
+
+def standing(study: Study, task: str, *, shipped: bool = True) -> list[str]:
+    """Return in words how a study stands beside published figures, and how far that can be trusted.
+
+    Parameters
+    ----------
+    study : Study
+        From :func:`run_benchmark`.
+    task : str
+        Its task.
+    shipped : bool
+        Whether the recipe is one that comes with atomprint, so that it is known on which samples it was decided.
+
+    Returns
+    -------
+    list of str
+        Sentences: which are better, which cannot be told apart from it (the difference is no larger than its spread
+        over the folds: that of the differences by fold or, where these are not known, the larger one of both), the
+        figure of fold 1, and what was decided on which samples.
+    """
+    lines = comparison(study, task)
+    own = next((line for line in lines if line.row is not None and line.row.role == "result"), None)
+    said = [] if own is None else list(_standing(own, [line for line in lines if line.source is not None]))
+    if shipped:
+        said.append(_TUNED_ON_FIRST.get(task, _TUNED))
+    return [*said, *([ELSEWHERE[task]] if task in ELSEWHERE else [])]
+
+
+def _standing(own: Line, others: list[Line]) -> Iterator[str]:
+    place = 1 + sum(_gain(own, other) < 0 for other in others)
+    said = f"Mean of five folds {own.figure:.4f}" + ("" if own.spread is None else f" ± {own.spread:.4f}")
+    first = "" if own.first is None else f", fold 1 alone {own.first:.4f}"
+    yield f"{said}{first}: place {place} of {len(others) + 1} in this table."
+    ahead = [other for other in others if _gain(own, other) < 0 and not _alike(own, other)]
+    alike = [other for other in others if _alike(own, other)]
+    if ahead:
+        yield f"Ahead of it by more than the spread over the folds: {_listed(ahead)}."
+    if alike:
+        yield f"Not to be told apart from it, as the difference is within the spread over the folds: {_listed(alike)}."
+    on_first = [other for other in others if other.first is not None and own.first is not None]
+    better = [other for other in on_first if _gain(own, other, first=True) < 0]
+    if better and {id(other) for other in better} != {id(other) for other in ahead}:
+        yield f"Better on fold 1 alone: {', '.join(f'{other.model} ({other.first:.4f})' for other in better)}."
+
+
+def _gain(own: Line, other: Line, *, first: bool = False) -> float:
+    """Return by how much a figure is better than another."""
+    assert own.row is not None
+    sign = 1.0 if own.row.evaluation.kind == "classification" else -1.0
+    if first and own.first is not None and other.first is not None:
+        return sign * (own.first - other.first)
+    return sign * (own.figure - other.figure)
+
+
+def _alike(own: Line, other: Line) -> bool:
+    """Return whether the difference of two figures is within its spread over the folds."""
+    if len(own.folds) > 1 and len(own.folds) == len(other.folds):
+        by_fold = np.subtract(own.folds, other.folds)
+        return bool(abs(by_fold.mean()) <= by_fold.std(ddof=1))
+    return abs(own.figure - other.figure) <= max(own.spread or 0.0, other.spread or 0.0)
+
+
+def _listed(lines: Iterable[Line]) -> str:
+    return ", ".join(f"{line.model} ({line.given}, {line.figure:.4f})" for line in lines)
 
 
 def write_submission(path: str | Path, study: Study, task: str) -> None:

@@ -184,6 +184,8 @@ def test_the_client_of_the_materials_project_needs_a_key(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="MP_API_KEY"):
         build(tmp_path / "s", source)
     monkeypatch.setenv("MP_API_KEY", "secret")
+    with pytest.raises(ValueError, match="must have a value"):  # which would be no condition at all
+        build(tmp_path / "s", "mp-api:elements=[]")
     assert build(tmp_path / "s", source).n_rows == 1
     assert asked["elements"] == ["Na", "Cl"]
     assert asked["energy_above_hull"] == (0, 0.05)

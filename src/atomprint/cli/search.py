@@ -93,8 +93,7 @@ def _queries(store: FeatureStore, text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _rows(hits: Hits, explain: bool) -> Iterator[dict[str, Any]]:
-    columns = ["id", "formula", *(["n_atoms"] if "n_atoms" in hits.store.columns else []), *hits.store.targets]
-    for place, row in enumerate(hits.table(columns).to_pylist()):
+    for place, row in enumerate(hits.table(hits.store.summary).to_pylist()):
         words = {"explanation": str(hits.explain(place))} if explain else {}
         yield {"rank": place + 1, "distance": float(hits.distances[place]), **row, **words}
 

@@ -47,8 +47,7 @@ def pick(
             opened.searcher(scaling, progress)
         rows = opened.diverse(number, method=method, where=where, scaling=scaling)
         if output.suffix == ".csv":
-            columns = ["id", "formula", *(["n_atoms"] if "n_atoms" in opened.columns else []), *opened.targets]
-            write_atomically(output, csv_text(columns, opened.table(columns, rows).to_pylist()))
+            write_atomically(output, csv_text(opened.summary, opened.table(opened.summary, rows).to_pylist()))
         else:
             _write_structures(output, opened, rows)
         console.print(f"Wrote {output}: {counted(len(rows), 'row')}, in the order of choice", soft_wrap=True)

@@ -77,8 +77,7 @@ class Known:
         with self._lock:
             try:
                 hits = store.search(item, k, where=where)
-                columns = ["id", "formula", *(["n_atoms"] if "n_atoms" in store.columns else []), *store.targets]
-                rows = hits.table(columns).to_pylist()
+                rows = hits.table(store.summary).to_pylist()
                 words = [
                     str(hits.explain(place)) if explain and place < _MOST_EXPLAINED else None
                     for place in range(len(hits))

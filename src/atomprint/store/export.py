@@ -14,6 +14,7 @@ from atomprint.store.describe import in_words
 from atomprint.util.extras import require
 from atomprint.util.files import WholeFolder, text_file, written_atomically
 from atomprint.util.progress import Progress, silent
+from atomprint.util.sparse import dense
 from atomprint.util.text import cell
 from atomprint.util.types import PathOrStr
 
@@ -75,10 +76,6 @@ class _Pieces:
         return pa.schema([(name, types.get(name, pa.string())) for name in self.columns])
 
 
-def _dense(features: Any) -> Any:
-    return features.toarray() if hasattr(features, "toarray") else features
-
-
 def _names(pieces: _Pieces) -> list[str]:
     """Return names of columns of features, which are not those of others."""
     taken = set(pieces.columns)
@@ -94,7 +91,7 @@ def _write_parquet(path: Path, pieces: _Pieces, suffix: str) -> None:
     with parquet.ParquetWriter(path, whole, compression="zstd") as writer:
         for table, features in pieces:
             columns = [_of_type(table.column(field.name), field.type) for field in schema]
-            columns += [pa.array(column) for column in np.ascontiguousarray(_dense(features).T)]
+            columns += [pa.array(column) for column in np.ascontiguousarray(dense(features).T)]
             writer.write_table(pa.Table.from_arrays(columns, schema=whole))
 
 
@@ -122,7 +119,7 @@ def _write_csv(path: Path, pieces: _Pieces, suffix: str) -> None:
         writer.writerow([cell(name) for name in (*pieces.columns, *_names(pieces))])
         for table, features in pieces:
             known = [table.column(name).to_pylist() for name in pieces.columns]
-            for row, values in zip(zip(*known, strict=True), _dense(features).tolist(), strict=True):
+            for row, values in zip(zip(*known, strict=True), dense(features).tolist(), strict=True):
                 writer.writerow([*("" if value is None else cell(value) for value in row), *values])
 
 
@@ -135,7 +132,7 @@ def _write_npz(path: Path, pieces: _Pieces, suffix: str) -> None:
             head = {"descr": np.dtype(pieces.store.plan.dtype).str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, head)
             for table, features in pieces:
-                file.write(np.ascontiguousarray(_dense(features)).data)
+                file.write(np.ascontiguousarray(dense(features)).data)
                 for name in columns:
                     columns[name] += table.column(name).to_pylist()
         arrays = [("names", list(pieces.store.names)), *((members[name], own) for name, own in columns.items())]
@@ -167,7 +164,7 @@ def _write_zarr(path: Path, pieces: _Pieces) -> None:
             columns: dict[str, list[Any]] = {name: [] for name in pieces.columns}
             start = 0
             for table, features in pieces:
-                target[start : start + table.num_rows] = _dense(features)
+                target[start : start + table.num_rows] = dense(features)
                 start += table.num_rows
                 for name in columns:
                     columns[name] += table.column(name).to_pylist()

@@ -52,6 +52,8 @@ def rows_of(source: str) -> Iterator[Row]:
         if not equals:
             raise ValueError(f"a condition must look like elements=['Li', 'O'], got {text!r}")
         given = parsed(value)
+        if given in ([], ""):
+            raise ValueError(f"a condition must have a value, got {text!r}")
         asked[name.strip()] = tuple(given) if isinstance(given, list) and not isinstance(given[0], str) else given
     with client.MPRester(key) as rester:
         found = rester.materials.summary.search(fields=["material_id", "structure", *_FIELDS], **asked)

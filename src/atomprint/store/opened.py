@@ -124,6 +124,11 @@ class OpenStore:
         """Names of what is known of structures."""
         return tuple(name for name in self.columns if name not in RESERVED)
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Names of the columns that tell a row to people: id, formula, number of atoms if there are any, targets."""
+        return (*(name for name in ("id", "formula", "n_atoms") if name in self.columns), *self.targets)
+
     def table(self, columns: Sequence[str] | None = None, rows: Rows = None) -> Any:
         """Return what is known of rows, as a ``pyarrow.Table``.
 

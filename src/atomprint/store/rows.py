@@ -88,15 +88,12 @@ class RowSource:
         Some of the first, which have been read already.
     has_structures : bool
         Whether there are structures, and not formulas alone.
-    is_remote : bool
-        Whether they are from a server, which may have others another day.
     """
 
     name: str
     rows: Iterator[StoreRow]
     first: Sequence[StoreRow]
     has_structures: bool
-    is_remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ class Reading:
 
         first = [row_of(number, row) for number, row in enumerate(found.first)]
         rows = (row_of(number, row) for number, row in enumerate(found.rows))
-        return RowSource(source, rows, first, roles.has_structures, source.startswith(REMOTE))
+        return RowSource(source, rows, first, roles.has_structures)
 
 
 REMOTE = (optimade.SCHEME, mp_api.SCHEME)

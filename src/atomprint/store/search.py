@@ -18,6 +18,7 @@ from atomprint.store.plan import fitted
 from atomprint.store.where import elements_of
 from atomprint.structures import Batch, as_batch
 from atomprint.util.progress import Progress, silent
+from atomprint.util.sparse import dense
 from atomprint.util.types import Array, FloatArray, Indices
 
 _REFINED = 50  # rows that are compared by all features, at least
@@ -94,7 +95,7 @@ class Hits:
         if not -len(self) <= place < len(self):
             raise IndexError(f"place must be of one of {len(self)} hits, got {place}")
         features = self.metric.apply(self.store.features(self.rows[[place]]))
-        found = self.searcher.explainer(_dense(features)[0] - self.query)
+        found = self.searcher.explainer(dense(features)[0] - self.query)
         asked, each = self._elements
         if asked is None:
             return found
@@ -148,7 +149,7 @@ class Searcher:
                     f"query {place} has {', '.join(foreign)}, which the store does not know: its elements are "
                     f"{', '.join(known)}"
                 )
-        return _dense(fitted(self._transformer, items).transform(items)), list(map(frozenset, held))
+        return dense(fitted(self._transformer, items).transform(items)), list(map(frozenset, held))
 
     def nearest(self, asked: Asked, k: int, among: Indices | None = None, approximate: bool = False) -> list[Hits]:
         """Return the rows nearest to each of several queries.
@@ -251,7 +252,7 @@ class Searcher:
             near = rows[start : start + n][least[start : start + n] <= worst]
             new = np.array([row for row in near.tolist() if row not in squares], dtype=np.intp)
             if len(new):
-                difference = _dense(self.index.basis.metric.apply(self.store.features(new))) - query
+                difference = dense(self.index.basis.metric.apply(self.store.features(new))) - query
                 squares |= zip(new.tolist(), np.einsum("rf,rf->r", difference, difference).tolist(), strict=True)
         return True
 
@@ -275,7 +276,7 @@ def asked_about(searcher: Searcher, query: Any) -> Asked:
         rows = np.atleast_1d(np.asarray(query, dtype=np.intp))
         if (wrong := (rows < 0) | (rows >= len(store))).any():
             raise IndexError(f"query must be a row in 0..{len(store) - 1}, got {rows[wrong][0]}")
-        return Asked(_dense(store.features(rows)), [None] * len(rows), rows, np.ndim(query) == 0)
+        return Asked(dense(store.features(rows)), [None] * len(rows), rows, np.ndim(query) == 0)
     if isinstance(query, np.ndarray) and query.dtype.kind == "f":
         if query.ndim not in (1, 2) or query.shape[-1] != store.n_features:
             shape = f"({store.n_features},) or (n_queries, {store.n_features})"
@@ -299,10 +300,6 @@ def _items(query: Any, inputs: str) -> Any:
     if inputs == "compositions":
         return [query] if is_composition(query) else list(query)
     return as_batch(query, periodic=None)
-
-
-def _dense(rows: Any) -> Any:
-    return rows.toarray() if hasattr(rows, "toarray") else rows
 
 
 def _kth(squares: dict[int, float], k: int) -> float:

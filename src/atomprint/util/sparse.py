@@ -15,6 +15,11 @@ def issparse(array: object) -> bool:
     return found is not None and bool(found(array))
 
 
+def dense(array: Any) -> Any:
+    """Return a sparse array as a dense one, and others as they are."""
+    return array.toarray() if issparse(array) else array
+
+
 def __getattr__(name: str) -> Any:
     """Return what ``scipy.sparse`` has by this name."""
     if name.startswith("__"):  # what Python asks of every module

@@ -116,7 +116,7 @@ def test_page_has_every_figure_of_the_results(case):
     assert study.target.definition in text
     assert study.dataset.source in text
     assert "own.csv" in text
-    for sentence_ in (*study.leakage.sentences(), *study.caveats()):
+    for sentence_ in (*study.leakage_in_words(), *study.caveats()):
         assert sentence_ in text
 
 

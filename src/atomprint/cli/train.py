@@ -142,7 +142,7 @@ def show_study(study: Study) -> None:
     wild = wild_sentence(study.problem)
     if wild:
         console.print(f"Warning: {wild}", style="bold yellow")
-    for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage.sentences()):
+    for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage_in_words()):
         console.print(sentence, style="dim")
 
 

@@ -89,7 +89,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
         "Not meant for elements, classes of materials, sizes or conditions that are not in the training data, nor "
         "as the only ground for a decision about safety: confirm what matters by experiment or calculation.",
     ]
-    caveats = list(dict.fromkeys([*study.caveats(), *study.leakage.sentences()]))
+    caveats = list(dict.fromkeys([*study.caveats(), *study.leakage_in_words()]))
     if study.uncertainty is not None:
         found = study.uncertainty
         caveats.append(

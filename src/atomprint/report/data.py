@@ -107,7 +107,7 @@ def split_section(study: Study, id: str) -> Section:
 
 
 def _leakage(study: Study) -> Html:
-    sentences = study.leakage.sentences()
+    sentences = study.leakage_in_words()
     parts = list(study.leakage.parts)
     if not parts:
         return join([paragraph(sentence) for sentence in sentences])

@@ -120,7 +120,7 @@ def _reading(studies: Sequence[Study]) -> Html:
 
 def _study(study: Study, id: str, title: str, versions: Mapping[str, str], saved_model: str, several: bool) -> Section:
     known = facts(study.problem)
-    harmless = () if study.leakage else study.leakage.sentences()  # the section on the split says so
+    harmless = () if study.leakage else study.leakage_in_words()  # the section on the split says so
     body = join(
         [
             paragraph(study.question) if study.question else None,

@@ -121,7 +121,7 @@ def test_compositions_alone():
     said = found.sentences()
     assert said[0] == "2 of 3 test samples (66.7 %) have the reduced formula of a training sample."
     assert said[1] == "Structures are not known: only formulas were compared."
-    assert 'method "group" by "formula"' in said[2]
+    assert len(said) == 2  # what that does to errors is measured, and not asserted
     assert found.to_dict()["parts"][0]["n_structure"] is None
 
 

@@ -222,7 +222,7 @@ def test_caveats_name_elements_that_models_had_not_seen():
     assert "Little data: 144 samples" in text
     assert "In the test part but not in the training part: " in text
     assert "Predicted in a fold by a model that had not seen the element: " in text
-    for sentence in study.leakage.sentences():
+    for sentence in study.leakage_in_words():
         assert sentence in study.caveats()
     assert set(study.trials[0].evaluations["ridge"].parts()[0][0].split()) <= {"without", *METALS, *ANIONS}
     # Far more of everything: nothing to complain about but what is the same in both parts.

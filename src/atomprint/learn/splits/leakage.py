@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from atomprint.util.validation import check_real
 
 # Pairs that are named for each part.
 _N_EXAMPLES = 5
+
+
+def _none() -> Indices:
+    return np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class LeakagePart:
         formula.
     is_test : bool
         Whether this is the test part, and not a fold.
+    of_formula, of_structure : ndarray of int
+        The samples predicted that are counted in ``n_formula`` and in ``n_structure``.
     """
 
     name: str
@@ -46,6 +52,8 @@ class LeakagePart:
     n_structure: int | None
     examples: tuple[tuple[str, str], ...] = ()
     is_test: bool = False
+    of_formula: Indices = field(default_factory=_none, compare=False, repr=False)
+    of_structure: Indices = field(default_factory=_none, compare=False, repr=False)
 
     def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON."""
@@ -78,7 +86,7 @@ class Leakage:
         return any(part.n_formula or part.n_structure for part in self.parts)
 
     def sentences(self) -> list[str]:
-        """Return what was found, and what it means, in words."""
+        """Return what was found in words; what it does to errors is measured elsewhere, where there are predictions."""
         said = []
         folds = [part for part in self.parts if not part.is_test]
         for part in self.parts:
@@ -93,11 +101,6 @@ class Leakage:
             said.append(
                 "A model has seen the answer for a structure that it was fitted to: figures for such samples say how "
                 "well it remembers, not how well it predicts."
-            )
-        if any(part.n_formula for part in self.parts):
-            said.append(
-                "Samples with the formula of one that the model was fitted to are easier than new compositions: expect "
-                'larger errors for these. A split of method "group" by "formula" measures them.'
             )
         return said
 
@@ -154,16 +157,18 @@ def _compare(
     by_formula = np.full(n, -1, dtype=np.intp)
     by_formula[formulas[fitted[::-1]]] = fitted[::-1]
     partner = by_formula[formulas[predicted]]
-    n_formula, n_structure = int(np.sum(partner >= 0)), None
+    of_formula, of_structure = predict[partner >= 0], _none()
+    n_structure: int | None = None
     if same is not None:
-        of_structure = np.full(n, -1, dtype=np.intp)
-        of_structure[fitted] = fitted  # another atom of the same structure
-        trained = of_structure >= 0
+        twins = np.full(n, -1, dtype=np.intp)
+        twins[fitted] = fitted  # another atom of the same structure
+        trained = twins >= 0
         for one, other in (same.T, same.T[::-1]):
             known = trained[other] & ~trained[one]
-            of_structure[one[known]] = other[known]
-        found = of_structure[predicted]
-        n_structure = int(np.sum(found >= 0))
+            twins[one[known]] = other[known]
+        found = twins[predicted]
+        of_structure = predict[found >= 0]
+        n_structure = len(of_structure)
         if n_structure:
             partner = found
     ids = problem.dataset.ids
@@ -171,7 +176,15 @@ def _compare(
         (ids[one], ids[other]) for one, other in zip(predicted.tolist(), partner.tolist(), strict=True) if other >= 0
     )
     return LeakagePart(
-        name, len(fit), len(predict), n_formula, n_structure, tuple(pairs)[:_N_EXAMPLES], is_test=predict is split.test
+        name,
+        len(fit),
+        len(predict),
+        len(of_formula),
+        n_structure,
+        tuple(pairs)[:_N_EXAMPLES],
+        is_test=predict is split.test,
+        of_formula=of_formula,
+        of_structure=of_structure,
     )
 
 

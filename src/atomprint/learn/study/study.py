@@ -19,6 +19,7 @@ from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
 from atomprint.learn.splits.leakage import Leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study import caveats
+from atomprint.learn.study.familiar import Familiarity, measure_familiarity
 from atomprint.learn.study.result_table import ResultRow, coverage_of_parts, prediction_rows
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metric, primary_metric
@@ -202,9 +203,18 @@ class Study:
             *caveats.of_size(self.problem, self.split),
             *caveats.of_choice(self.split, self.choice, len(models)),
             *caveats.of_elements(self.problem, self.split),
-            *self.leakage.sentences(),
+            *self.leakage_in_words(),
             *caveats.of_probabilities(self.problem, self.split, models, self.models),
         ]
+
+    @cached_property
+    def familiarity(self) -> tuple[Familiarity, ...]:
+        """Errors of ``chosen`` for formulas, structures and groups that were fitted too, beside those for new ones."""
+        return measure_familiarity(self.problem, self.split, self.leakage, self.chosen)
+
+    def leakage_in_words(self) -> list[str]:
+        """Return what the parts of the split share, and what that does to errors, as measured."""
+        return [*self.leakage.sentences(), *(said for one in self.familiarity for said in one.sentences())]
 
     def evaluations(self) -> Iterator[tuple[str, str, Evaluation]]:
         """Yield features, model and result of the baseline, of all trials and, if nested, of the choice.
@@ -303,7 +313,7 @@ class Study:
                 "fold_names": list(split.fold_names),
                 "folds": [ids[predict].tolist() for _, predict in split.folds],
             },
-            "leakage": self.leakage.to_dict(),
+            "leakage": {**self.leakage.to_dict(), "familiarity": [one.to_dict() for one in self.familiarity]},
             "models": {
                 key: {"title": title, "parameters": self.parameters.get(key, {})} for key, title in self.models.items()
             },

@@ -286,3 +286,38 @@ def test_pages_of_servers_are_in_the_folder(models, candidates, tmp_path, monkey
     assert {*asked} == {tmp_path / "pages"}
     with pytest.raises(ValueError, match="folder must be given"):
         screen(models[0], "optimade:mp")
+
+
+def test_what_is_asked_for_must_be_in_every_source(models, candidates, tmp_path):
+    write(tmp_path / "bare.extxyz", salts((1.0,)))
+    steps = []
+    for asked, message in (({"where": "price > 3"}, "where: .*bare.extxyz has no 'price'"), ({"by": "price"}, "by: ")):
+        with pytest.raises(ValueError, match=message):
+            screen(models[0], [candidates, tmp_path / "bare.extxyz"], **asked, progress=steps.append)
+    frames = salts((1.0,))
+    for number, atoms in enumerate(frames):
+        atoms.info["price"] = "cheap" if number % 2 else "dear"
+    write(tmp_path / "words.extxyz", frames)
+    with pytest.raises(ValueError, match="compares price, a word, with 3, a number"):
+        screen(models[0], [candidates, tmp_path / "words.extxyz"], where="price > 3", progress=steps.append)
+    assert steps == []
+    found = screen(models[0], [candidates, tmp_path / "words.extxyz"], where="price in ['cheap', '3']", top=50)
+    assert sorted(found.best["price"].to_pylist()) == ["3", *["cheap"] * 4]
+    assert screen(models[0], [candidates, tmp_path / "bare.extxyz"]).n == 33
+
+
+def test_conditions_on_words_of_files(models, tmp_path):
+    frames = salts((1.0, 1.01))
+    for number, atoms in enumerate(frames):
+        atoms.info = {"space_group": "P1" if number % 2 else "Fm-3m", "remark": "x" * 200, "none": "?"}
+    frames[0].info["space_group"] = "nan"
+    frames[1].info["space_group"] = 1
+    write(tmp_path / "some.extxyz", frames)
+    found = screen(models[0], tmp_path / "some.extxyz", where="space_group == 'P1'", top=50)
+    assert found.best["space_group"].to_pylist() == ["P1"] * 7
+    assert {"remark", "none"}.isdisjoint(found.table.column_names)
+    assert found.table["space_group"].to_pylist()[:4] == [None, "1", "Fm-3m", "P1"]
+    build_store(
+        tmp_path / "s", tmp_path / "some.extxyz", "SOAP", {"n_max": 2, "l_max": 1}, targets=["space_group"], block=4
+    )
+    assert screen(models[0], tmp_path / "s", where="space_group == 'Fm-3m'").n_passed == 7

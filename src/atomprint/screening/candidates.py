@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
 
 from atomprint.chemistry.formula import reduced_formula
 from atomprint.formats.structures import atoms_of
 from atomprint.store import FeatureStore
 from atomprint.store.describe import formulas_of
-from atomprint.store.rows import Reading, StoreRow, blocks, place_of
+from atomprint.store.plan import RECORD
+from atomprint.store.rows import Reading, RowSource, StoreRow, blocks, place_of
 from atomprint.structures import as_batch
 from atomprint.util.types import PathOrStr
 
 _ROWS = 1000  # of a block
+_OPEN = 100  # files at once
 _OF_STORES = ("id", "source", "place", "line", "key", "content", "formula", "n_atoms")
 
 
@@ -62,69 +66,146 @@ class Candidates:
         return len(self.ids)
 
 
-def of_store(store: FeatureStore) -> Iterator[Candidates]:
-    """Yield the rows of a store; last, without places, what failed: rows, and shards that are damaged."""
-    kept = [name for name in store.columns if name not in _OF_STORES]
-    for shard, first in zip(store.shards, store.offsets.tolist(), strict=False):
-        for start in range(0, shard.n_rows, _ROWS):
-            stop = min(start + _ROWS, shard.n_rows)
-            rows = range(first + start, first + stop)
-            has_structures = store.plan.inputs == "structures"
-            table = store.table(["id", "formula", *(["n_atoms"] if has_structures else []), *kept], rows)
-            formulas = table.column("formula").to_pylist()
+class Source(Protocol):
+    """Where candidates are from.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables.
+    columns : mapping of str to bool
+        What it knows of candidates besides their structures, by its name, and whether it is words.
+    """
+
+    name: str
+    columns: Mapping[str, bool]
+
+    def __iter__(self) -> Iterator[Candidates]:
+        """Yield all candidates, some at a time."""
+        ...
+
+    def items(self, places: Sequence[int]) -> list[Any]:
+        """Return the structures or formulas of some rows that can be read, by their numbers."""
+        ...
+
+
+class StoreSource:
+    """The rows of a store; last, without places, what failed: rows, and shards that are damaged."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store, self.name = store, str(store.folder)
+        self.columns: Mapping[str, bool] = {
+            name: name in store.worded for name in store.columns if name not in _OF_STORES
+        }
+
+    def __iter__(self) -> Iterator[Candidates]:
+        """Yield the rows of each shard, and what failed."""
+        store = self.store
+        for shard, first in zip(store.shards, store.offsets.tolist(), strict=False):
+            for start in range(0, shard.n_rows, _ROWS):
+                stop = min(start + _ROWS, shard.n_rows)
+                rows = range(first + start, first + stop)
+                has_structures = store.plan.inputs == "structures"
+                known = [name for name in store.summary if name not in store.targets]
+                table = store.table([*known, *self.columns], rows)
+                formulas = table.column("formula").to_pylist()
+                yield Candidates(
+                    f"{shard.name} {start} {stop}",
+                    self.name,
+                    rows,
+                    table.column("id").to_pylist(),
+                    store.structures(rows) if has_structures else formulas,
+                    range(len(rows)),
+                    {},
+                    formulas,
+                    table.column("n_atoms").to_pylist() if has_structures else [None] * len(rows),
+                    {name: table.column(name).to_pylist() for name in self.columns},
+                )
+        failures = [
+            (row["id"], f"{row['failure']}: {row['reason']}")
+            for row in store.failures().select(["id", "failure", "reason"]).to_pylist()
+        ]
+        failures += store.damaged.items()  # of which not even the number of rows is known
+        if failures:
             yield Candidates(
-                f"{shard.name} {start} {stop}",
-                str(store.folder),
-                rows,
-                table.column("id").to_pylist(),
-                store.structures(rows) if has_structures else formulas,
-                range(len(rows)),
+                hashlib.blake2b(repr(failures).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest(),
+                self.name,
+                [None] * len(failures),
+                [name for name, _ in failures],
+                [],
+                [],
+                {at: f"in the store: {why}" for at, (_, why) in enumerate(failures)},
+                [None] * len(failures),
+                [None] * len(failures),
                 {},
-                formulas,
-                table.column("n_atoms").to_pylist() if has_structures else [None] * len(rows),
-                {name: table.column(name).to_pylist() for name in kept},
             )
-    failures = [
-        (row["id"], f"{row['failure']}: {row['reason']}")
-        for row in store.failures().select(["id", "failure", "reason"]).to_pylist()
-    ]
-    failures += store.damaged.items()  # of which not even the number of rows is known
-    if failures:
-        yield Candidates(
-            hashlib.blake2b(repr(failures).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest(),
-            str(store.folder),
-            [None] * len(failures),
-            [name for name, _ in failures],
-            [],
-            [],
-            {at: f"in the store: {why}" for at, (_, why) in enumerate(failures)},
-            [None] * len(failures),
-            [None] * len(failures),
-            {},
+
+    def items(self, places: Sequence[int]) -> list[Any]:
+        """Return the structures or formulas of some rows."""
+        if self.store.plan.inputs == "structures":
+            return list(self.store.structures(places))
+        return list(self.store.table(["formula"], places).column("formula").to_pylist())
+
+
+class FileSource:
+    """The rows of a file or a folder, in its order."""
+
+    def __init__(self, place: PathOrStr, reading: Reading) -> None:
+        self.name, self._reading = str(place), reading
+        self._opened: RowSource | None = reading.open(place_of(place))
+        self.columns: Mapping[str, bool] = self._opened.columns
+
+    def close(self) -> None:
+        """Close the file, which is opened again when its rows are asked for."""
+        self._opened = None
+
+    def _rows(self) -> RowSource:
+        """Return the rows from the first on, for once."""
+        opened, self._opened = self._opened, None
+        return opened or self._reading.open(place_of(self.name))
+
+    def __iter__(self) -> Iterator[Candidates]:
+        """Yield the rows, and what is wrong with some."""
+        source = self._rows()
+        for rows in blocks(source.rows, _ROWS):
+            yield _read(self.name, rows, source.has_structures)
+
+    def items(self, places: Sequence[int]) -> list[Any]:
+        """Return the structures or formulas of some rows, which are read again."""
+        opened, wanted = self._rows(), {*places}
+        found: dict[int, Any] = {}
+        for row in opened.rows:
+            if row.place in wanted:
+                found[row.place] = atoms_of(row.content) if opened.has_structures else str(row.content).strip()
+                if len(found) == len(wanted):
+                    break
+        return [found[place] for place in places]
+
+
+def opened(sources: Any, reading: Reading) -> dict[str, Source]:
+    """Return sources by their names in tables, which are there and can be read.
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        As for :meth:`~atomprint.store.rows.Reading.open`.
+    """
+    given = [sources] if isinstance(sources, str | PathLike | FeatureStore) else list(sources)
+    if not given:
+        raise ValueError("sources must hold at least one file, folder or store, got none")
+    if reading.pages is None and any(isinstance(place_of(one), str) for one in given if isinstance(one, str)):
+        raise ValueError("folder must be given where sources are servers: their pages are kept in it")
+    found: dict[str, Source] = {}
+    for one in given:
+        if not isinstance(one, FeatureStore) and (Path(one) / RECORD).is_file():
+            one = FeatureStore.open(one)
+        source: StoreSource | FileSource = (
+            StoreSource(one) if isinstance(one, FeatureStore) else FileSource(one, reading)
         )
-
-
-def of_file(place: PathOrStr, reading: Reading) -> Iterator[Candidates]:
-    """Yield the rows of a file or a folder, in its order."""
-    source = reading.open(place_of(place))
-    for rows in blocks(source.rows, _ROWS):
-        yield _read(str(place), rows, source.has_structures)
-
-
-def items_of(source: PathOrStr | FeatureStore, reading: Reading, places: Sequence[int]) -> list[Any]:
-    """Return the structures or formulas of some rows of a source, by their numbers in it; these can be read."""
-    if isinstance(source, FeatureStore):
-        if source.plan.inputs == "structures":
-            return list(source.structures(places))
-        return list(source.table(["formula"], places).column("formula").to_pylist())
-    opened, wanted = reading.open(place_of(source)), {*places}
-    found: dict[int, Any] = {}
-    for row in opened.rows:
-        if row.place in wanted:
-            found[row.place] = atoms_of(row.content) if opened.has_structures else str(row.content).strip()
-            if len(found) == len(wanted):
-                break
-    return [found[place] for place in places]
+        if isinstance(source, FileSource) and len(found) >= _OPEN:
+            source.close()
+        found[source.name] = source
+    return found
 
 
 def _read(source: str, rows: Sequence[StoreRow], structures: bool) -> Candidates:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from atomprint.screening.active import SELECTIONS, expected_improvement, spread_out, unknown
-from atomprint.screening.candidates import Candidates, items_of, of_file, of_store
+from atomprint.screening.candidates import Candidates, Source, opened
 from atomprint.screening.ranking import Objective, ranked
 from atomprint.screening.scoring import FORMAT, Jury
-from atomprint.store import Condition, FeatureStore
+from atomprint.store import Condition
 from atomprint.store.build import PAGES
-from atomprint.store.plan import RECORD
-from atomprint.store.rows import REMOTE, Reading
+from atomprint.store.opened import joined
+from atomprint.store.rows import Reading
+from atomprint.store.where import ELEMENTS
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
@@ -157,33 +157,30 @@ def screen(
     condition = None if where is None else Condition.read(where)
     jury = Jury.of(models, trusted)
     pages = None if folder is None else Path(folder) / PAGES
-    reading = Reading(structure=structure, formula=formula, id=id, limit=limit, pages=pages)
+    reading = Reading(structure=structure, formula=formula, id=id, limit=limit, pages=pages, words=True)
     keep = None
     if folder is not None:
         if jury.digest is None:
             raise ValueError("folder: models must be given as files, so that it is known which they are")
         keep = Path(folder) / "parts"
         keep.mkdir(parents=True, exist_ok=True)
-    opened = _opened(sources)
-    if folder is None and any(name.startswith(REMOTE) for name in opened):
-        raise ValueError("folder must be given where sources are servers: their pages are kept in it")
+    given = opened(sources, reading)
+    worded = _columns(jury, given)
+    objectives = _objectives(by, jury, list(worded))
+    _check(jury, given, worded, condition, objectives, cautious, select)  # before long work
     parts: list[Any] = []
     done = 0
-    for source in opened.values():
-        for candidates in of_store(source) if isinstance(source, FeatureStore) else of_file(source, reading):
+    for source in given.values():
+        for candidates in source:
             parts.append(_judged(jury, candidates, keep, n_jobs))
-            if len(parts) == 1:  # before long work: whether what is asked for is there, and of the right kind
-                _check_names(condition, parts[0].column_names)
-                objectives = _objectives(by, jury, parts[0].column_names)
-                some = _arrays(parts[0])
-                _costs(jury, some, objectives, cautious, select)
-                if condition is not None:
-                    condition.of(some, len(candidates))
             done += len(candidates)
             progress("Predicting", done, None)
     if not parts:
         raise ValueError("sources hold no candidates")
-    table = pa.concat_tables(parts, promote_options="default")
+    table = joined(parts)
+    for at, name in enumerate(table.column_names):
+        if table.column(at).type == pa.null():  # nothing is known of it anywhere
+            table = table.set_column(at, name, table.column(at).cast(pa.string() if worded[name] else pa.float64()))
     columns = _arrays(table)
     failed = np.array([value is not None for value in columns["problem"]], dtype=np.bool_)
     if failed.all():
@@ -196,7 +193,7 @@ def screen(
     if new:
         for judge in jury.judges:
             passed &= columns[f"{judge.name}_in_training"] != True  # noqa: E712  # None is not known
-    rows, extra = _chosen(jury, columns, np.flatnonzero(passed), objectives, top, cautious, select, opened, reading)
+    rows, extra = _chosen(jury, columns, np.flatnonzero(passed), objectives, top, cautious, select, given)
     best = table.take(pa.array(rows))
     for name, values in reversed(extra.items()):
         best = best.add_column(0, name, pa.array(values))
@@ -205,7 +202,7 @@ def screen(
     order = np.argsort(-counts, kind="stable")
     return Screening(
         best,
-        _items(columns, rows, opened, reading),
+        _items(columns, rows, given),
         objectives,
         len(passed),
         int(failed.sum()),
@@ -215,19 +212,6 @@ def screen(
         table,
         {f"{judge.name}{end}": judge.model.card.unit for judge in jury.judges for end in ("", "_lower", "_upper")},
     )
-
-
-def _opened(sources: Any) -> dict[str, Any]:
-    """Return sources by their names in tables; stores are open."""
-    given = [sources] if isinstance(sources, str | PathLike | FeatureStore) else list(sources)
-    if not given:
-        raise ValueError("sources must hold at least one file, folder or store, got none")
-    opened = {}
-    for source in given:
-        if not isinstance(source, FeatureStore) and (Path(source) / RECORD).is_file():
-            source = FeatureStore.open(source)
-        opened[str(source.folder if isinstance(source, FeatureStore) else source)] = source
-    return opened
 
 
 def _judged(jury: Jury, candidates: Candidates, keep: Path | None, n_jobs: int | None) -> Any:
@@ -255,11 +239,44 @@ def _checksum(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_CHECKSUM).digest()
 
 
-def _check_names(condition: Condition | None, columns: Iterable[str]) -> None:
-    known = [*columns, "elements"]
-    for name in () if condition is None else condition.names:
+def _columns(jury: Jury, sources: Mapping[str, Source]) -> dict[str, bool]:
+    """Return the columns that the table of all candidates will have, and whether they are words."""
+    found = dict(jury.columns)
+    for source in sources.values():
+        for name, worded in source.columns.items():
+            called = jury.called(name)
+            found[called] = found.get(called, False) or worded
+    return found
+
+
+def _check(
+    jury: Jury,
+    sources: Mapping[str, Source],
+    worded: Mapping[str, bool],
+    condition: Condition | None,
+    objectives: Sequence[Objective],
+    cautious: bool,
+    select: str | None,
+) -> None:
+    """Raise unless all sources have what is asked for, and it is of the right kind."""
+    asked = {name: "where" for name in ([] if condition is None else condition.names) if name != ELEMENTS}
+    known = [*worded, ELEMENTS]
+    for name in asked:
         if name not in known:
             raise ValueError(f"where: there is no {name!r}, but {', '.join(known)}{meant(name, known)}")
+    asked = {objective.column: "by" for objective in objectives} | asked
+    for source in sources.values():
+        own = {*jury.columns, *map(jury.called, source.columns)}
+        for name, what in asked.items():
+            if name not in own:
+                has = ", ".join(map(repr, source.columns)) or "nothing besides structures"
+                raise ValueError(f"{what}: {source.name} has no {name!r}, as others have; it has {has}")
+    some = {
+        name: np.array([""] if words else [np.nan], dtype=object if words else None) for name, words in worded.items()
+    }
+    _costs(jury, some, objectives, cautious, select)
+    if condition is not None:
+        condition.of(some, 1)
 
 
 def _objectives(by: str | Sequence[str] | None, jury: Jury, columns: Sequence[str]) -> list[Objective]:
@@ -284,8 +301,7 @@ def _chosen(
     top: int,
     cautious: bool,
     select: str | None,
-    opened: dict[str, Any],
-    reading: Reading,
+    sources: Mapping[str, Source],
 ) -> tuple[Indices, dict[str, Any]]:
     """Return the rows that are asked for, and more columns of them."""
     own = {name: values[passed] for name, values in columns.items()}
@@ -293,7 +309,7 @@ def _chosen(
     most = top if select is None else min(max(_POOL * top, 100), _MOST_POOL)
     order, fronts = ranked(costs, most)
     if select is not None and len(order) > top:
-        items = _items(columns, passed[order], opened, reading)
+        items = _items(columns, passed[order], sources)
         picked = spread_out(first_table(jury.judges[0].model.pipeline, items).values, top)
         order, fronts = order[picked], fronts[picked]
     extra: dict[str, Any] = {}
@@ -322,12 +338,12 @@ def _arrays(table: Any) -> dict[str, Any]:
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-def _items(columns: dict[str, Any], rows: Indices, opened: dict[str, Any], reading: Reading) -> list[Any]:
+def _items(columns: dict[str, Any], rows: Indices, sources: Mapping[str, Source]) -> list[Any]:
     """Return the structures or formulas of rows, read again."""
     found: dict[int, Any] = {}
-    for name, source in opened.items():
+    for name, source in sources.items():
         own = rows[columns["source"][rows] == name]
         if len(own):
-            items = items_of(source, reading, columns["place"][own].astype(np.int64).tolist())
+            items = source.items(columns["place"][own].astype(np.int64).tolist())
             found |= dict(zip(own.tolist(), items, strict=True))
     return [found[row] for row in rows.tolist()]

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from atomprint.screening.candidates import Candidates
+from atomprint.store.describe import in_words
 from atomprint.util.extras import require
 from atomprint.workflow.saved.container import find_model, name_of
 from atomprint.workflow.saved.model import TrainedModel, load_model
@@ -27,6 +29,7 @@ FIRST = ("id", "source", "place", "formula", "n_atoms")
 """Columns that all tables begin with."""
 LAST = ("in_domain", "warnings", "problem")
 """Columns that all tables end with: in the domain of all models, what is unusual, why there is no prediction."""
+_WORDS = ("id", "source", "formula", "warnings", "problem")
 _RESERVED = (*FIRST, *LAST, "rank", "front", "improvement", "elements")
 _KNOWN = "_known"
 
@@ -91,6 +94,20 @@ class Jury:
         known = all(digest for digest, _ in found)
         return hashlib.blake2b(json.dumps(found).encode(), digest_size=16).hexdigest() if known else None
 
+    @cached_property
+    def columns(self) -> dict[str, bool]:
+        """The columns of :meth:`table` but for those of sources, and whether they are words."""
+        pa = require("pyarrow", "data", "screening")
+        own = dict.fromkeys((*FIRST, *LAST), False) | dict.fromkeys(_WORDS, True)
+        for judge in self.judges:
+            own |= {name: values.type == pa.string() for name, values in _columns(judge, None).items()}
+        return own
+
+    def called(self, name: str) -> str:
+        """Return what a column of a source is called in :meth:`table`: no two come to the same name."""
+        clashes = re.sub(f"({_KNOWN})+$", "", name) in (*self.columns, *_RESERVED)
+        return f"{name}{_KNOWN}" if clashes else name
+
     def table(self, candidates: Candidates, n_jobs: int | None = None) -> Any:
         """Return what all models say, as a ``pyarrow.Table``.
 
@@ -108,13 +125,11 @@ class Jury:
             "formula": pa.array(candidates.formulas, pa.string()),
             "n_atoms": pa.array(candidates.n_atoms, pa.int32()),
         }
-        taken = {*_RESERVED, *(name for judge in self.judges for name in _columns(judge, None))}
         for name, values in candidates.columns.items():
-            words = any(isinstance(value, str) for value in values)
-            own = [None if value is None else str(value) for value in values] if words else list(values)
-            # Whatever other columns there are, in this part or another, no two come to the same name.
-            clashes = re.sub(f"({_KNOWN})+$", "", name) in taken
-            columns[f"{name}{_KNOWN}" if clashes else name] = pa.array(own, pa.string() if words else pa.float64())
+            known = [value for value in values if value is not None]
+            of = pa.string() if any(isinstance(value, str) for value in known) else pa.float64()
+            own = in_words(values) if of == pa.string() else list(values)
+            columns[self.called(name)] = pa.array(own, of if known else pa.null())
         problems = [candidates.problems.get(at, "") for at in range(n)]
         inside = np.ones(n, dtype=np.bool_)
         said: list[list[str]] = [[] for _ in range(n)]

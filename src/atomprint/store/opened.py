@@ -113,11 +113,23 @@ class OpenStore:
         return np.asarray(self.table(["id"]).column("id").to_numpy(zero_copy_only=False), dtype=object)
 
     @cached_property
+    def _kinds(self) -> dict[str, bool]:
+        """Names of the columns that shards have, and whether one of them has words."""
+        found: dict[str, bool] = {}
+        for shard in self.shards:
+            for name, worded in _column_kinds(shard):
+                found[name] = found.get(name, False) or worded
+        return {name: worded for name, worded in found.items() if name not in ("failure", "reason", *COLUMNS)}
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns of :meth:`table`, but for those of the structures themselves."""
-        found = dict.fromkeys(name for shard in self.shards for name in _column_names(shard))
-        fixed = ("failure", "reason", *COLUMNS)
-        return (*(name for name in found if name not in fixed), "source", "key")
+        return (*self._kinds, "source", "key")
+
+    @property
+    def worded(self) -> frozenset[str]:
+        """Names of the columns that have words, and no numbers."""
+        return frozenset(("source", "key", *(name for name, worded in self._kinds.items() if worded)))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -162,7 +174,7 @@ class OpenStore:
             found.append(table if picked is None else table.take(pa.array(picked)))
         if not found:
             found = [pa.table({name: pa.array([], pa.string() if name == "id" else pa.null()) for name in wanted})]
-        table = pa.concat_tables(_of_one_type(found), promote_options="permissive")
+        table = joined(found)
         for name in wanted:
             if name not in table.column_names:
                 if name not in self.columns:
@@ -421,8 +433,8 @@ class StoreBlock:
         return self.store.table(columns, self.rows)
 
 
-def _of_one_type(tables: Sequence[Any]) -> list[Any]:
-    """Return tables in which a column that has words in one has words in all."""
+def joined(tables: Sequence[Any]) -> Any:
+    """Return tables as one; a column that has words in one of them has words in all."""
     pa = require("pyarrow", "data", "a store")
     worded = {field.name for table in tables for field in table.schema if field.type == pa.string()}
     found = []
@@ -432,7 +444,7 @@ def _of_one_type(tables: Sequence[Any]) -> list[Any]:
                 words = pa.array(in_words(table.column(at).to_pylist()), pa.string())
                 table = table.set_column(at, field.name, words)
         found.append(table)
-    return found
+    return pa.concat_tables(found, promote_options="permissive")
 
 
 def _as_slice(picked: npt.NDArray[np.intp]) -> Any:
@@ -442,9 +454,10 @@ def _as_slice(picked: npt.NDArray[np.intp]) -> Any:
     return picked
 
 
-def _column_names(shard: Shard) -> list[str]:
-    parquet = require("pyarrow.parquet", "data", "a store")
+def _column_kinds(shard: Shard) -> list[tuple[str, bool]]:
+    pa, parquet = (require(name, "data", "a store") for name in ("pyarrow", "pyarrow.parquet"))
     try:
-        return [str(name) for name in parquet.read_schema(shard.folder / "rows.parquet").names]
+        schema = parquet.read_schema(shard.folder / "rows.parquet")
+        return [(str(field.name), field.type == pa.string()) for field in schema]
     except (OSError, ValueError) as error:
         raise ValueError(f"shard {shard.name} is damaged: {error} (atomprint store verify)") from error

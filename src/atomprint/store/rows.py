@@ -27,6 +27,8 @@ from atomprint.util.types import PathOrStr
 
 Value = float | str | None
 
+_LONGEST_WORDS = 100  # characters: what is longer is a text, and no property
+
 
 @dataclass(frozen=True, slots=True)
 class StoreRow:
@@ -88,12 +90,15 @@ class RowSource:
         Some of the first, which have been read already.
     has_structures : bool
         Whether there are structures, and not formulas alone.
+    columns : mapping of str to bool
+        What is known of rows, by its name, and whether it is words, by a look at the first rows.
     """
 
     name: str
     rows: Iterator[StoreRow]
     first: Sequence[StoreRow]
     has_structures: bool
+    columns: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ class Reading:
         What is asked of OPTIMADE servers, such as ``'elements HAS "O"'``.
     pages : Path, optional
         Where pages of servers are kept, unless :meth:`open` is told.
+    words : bool
+        Whether to keep columns of short words, too, where no ``targets`` are named.
     """
 
     structure: str | None = None
@@ -125,6 +132,7 @@ class Reading:
     limit: int | None = None
     filter: str = ""
     pages: Path | None = None
+    words: bool = False
 
     def open(self, place: Path | str, pages: Path | None = None, progress: Progress = silent) -> RowSource:
         """Return the rows of a source, of which the first are read.
@@ -185,7 +193,11 @@ class Reading:
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
         taken = {roles.structure, roles.id, *(() if roles.has_structures else (roles.formula,))}
-        targets = _numbers(found, taken) if asked is None else asked
+        worded: set[str] = set()
+        if asked is None:
+            targets, worded = _told(found, taken, self.words)
+        else:
+            targets = asked
         column = roles.structure if roles.has_structures else roles.formula
         stem = source if ":" in source else plain_name(source).split(".")[0]
 
@@ -200,7 +212,8 @@ class Reading:
                 content = row.structure if column is None else row.get(column)
                 content = _loaded(content, folder) if roles.has_structures else content
                 for target, key in targets.items():
-                    values[target] = _value(row.get(key), target, strict=asked is not None)
+                    raw = row.get(key)
+                    values[target] = _word(raw) if target in worded else _value(raw, target, strict=asked is not None)
             except BadValueError as error:
                 return StoreRow(number, name, None, {}, ("id", str(error)), row.line)
             except ValueError as error:
@@ -209,7 +222,8 @@ class Reading:
 
         first = [row_of(number, row) for number, row in enumerate(found.first)]
         rows = (row_of(number, row) for number, row in enumerate(found.rows))
-        return RowSource(source, rows, first, roles.has_structures)
+        columns = {name: any(isinstance(row.values.get(name), str) for row in first) for name in targets}
+        return RowSource(source, rows, first, roles.has_structures, columns)
 
 
 REMOTE = (optimade.SCHEME, mp_api.SCHEME)
@@ -233,16 +247,34 @@ def blocks(rows: Iterator[StoreRow], size: int) -> Iterator[list[StoreRow]]:
         yield block
 
 
-def _numbers(found: Source, taken: set[str | None]) -> dict[str, str]:
-    """Return the names of all values that are numbers or truth values, by a look at the first rows."""
+def _told(found: Source, taken: set[str | None], words: bool) -> tuple[dict[str, str], set[str]]:
+    """Return the names of all values that are numbers or truth values, by a look at the first rows; and short words."""
     names = dict.fromkeys(name for row in found.first for name in row.fields if name not in taken)
-    passed = ("", "index", "unnamed: 0")
-    return {
-        name: name
-        for name in names
-        if name.lower() not in passed
-        and column_kind([row.fields.get(name) for row in found.first]) in ("number", "boolean")
-    }
+    targets, worded = {}, set()
+    for name in names:
+        if name.lower() in ("", "index", "unnamed: 0"):
+            continue
+        raws = [row.fields.get(name) for row in found.first]
+        if column_kind(raws) in ("number", "boolean"):
+            targets[name] = name
+        elif words and all(map(_is_short, raws)) and any(map(_word, raws)):
+            targets[name] = name
+            worded.add(name)
+    return targets, worded
+
+
+def _is_short(raw: Any) -> bool:
+    """Return whether a value is a number or some words, and no text."""
+    if isinstance(raw, str):
+        return len(raw) <= _LONGEST_WORDS and "\n" not in raw
+    return kind_of(raw) in ("missing", "boolean", "number")
+
+
+def _word(raw: Any) -> str | None:
+    try:
+        return None if kind_of(raw) == "missing" else label_of(raw)
+    except BadValueError:
+        return None
 
 
 def _value(raw: Any, target: str, *, strict: bool) -> Value:

@@ -14,9 +14,11 @@ from atomprint.descriptors import (
     Descriptor,
     EwaldSumMatrix,
     NeighbourStatistics,
+    PretrainedEmbedding,
     SineMatrix,
     ValleOganov,
 )
+from helpers.toy_potential import ToyPotential
 
 SMALL = {"species": ["H", "C", "N", "O", "Na", "Cl"], "r_cut": 3.0, "n_max": 3, "l_max": 2, "sigma": 0.4}
 
@@ -81,6 +83,10 @@ REGISTRY: dict[str, Descriptor] = {
     "lmbtr-pooled": LMBTR(**DISTANCES, species=SPECIES, periodic=True, pooling=("mean", "std")),
     "neighbours": NeighbourStatistics(species=SMALL["species"], r_cut=2.0),
     "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
+    "pretrained": PretrainedEmbedding(ToyPotential(SPECIES), dtype="float64"),
+    "pretrained-pooled": PretrainedEmbedding(
+        ToyPotential(SPECIES), ["layer 2", "energy"], pooling="mean", dtype="float64"
+    ),
 }
 NEEDS_CELL = {
     "ace-mixed",

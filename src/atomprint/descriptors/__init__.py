@@ -15,6 +15,7 @@ from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.neighbours import NeighbourStatistics
+from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "OxidationStates",
     "PairBlock",
     "PairJacobian",
+    "PretrainedEmbedding",
     "SineMatrix",
     "ValleOganov",
 ]

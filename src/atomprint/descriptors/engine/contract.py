@@ -78,7 +78,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     """
 
     # Centres are told to each call, and checked there.
-    _unwatched = ("centers",)
+    _unwatched: Collection[str] = ("centers",)
 
     # Names of the hooks that apply linear poolings by themselves: they take calls with a ``plan``, and write to or read
     # from arrays of pooled features.
@@ -771,7 +771,7 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         check_choice("method", method, ("auto", "analytical", "numerical"))
         self._check_differentiable()
         source = self._source(call)
-        if method != "numerical" and (self._has_pairs() or type(self)._jacobian is not Descriptor._jacobian):
+        if method != "numerical" and self._has_analytical():
             return source
         reason = f"{type(self).__name__} has no analytical derivatives"
         if method == "analytical":
@@ -779,6 +779,10 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         if method == "auto":
             warnings.warn(f"{reason}: derivatives are numerical", UserWarning, stacklevel=3)
         return Numerical(source)
+
+    def _has_analytical(self) -> bool:
+        """Return whether the hooks give derivatives."""
+        return self._has_pairs() or type(self)._jacobian is not Descriptor._jacobian
 
     def _has_pairs(self) -> bool:
         return type(self)._pairs is not Descriptor._pairs

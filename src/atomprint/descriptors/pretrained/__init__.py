@@ -1,0 +1,1 @@
+"""What the layers of pretrained potentials say of atoms."""

@@ -75,7 +75,7 @@ def make_fold(problem, indices, noise, rng, probabilities=True):
     else:
         guess, given = y + noise * rng.standard_t(4, len(indices)), None
     metrics = compute_metrics(problem.kind, y, guess, given, target.classes)
-    return Fold(indices, guess, given, None, metrics, {"alpha": 0.001, "kernel": "rbf"}, 0.31, 0.02)
+    return Fold(indices, guess, given, None, {}, metrics, {"alpha": 0.001, "kernel": "rbf"}, 0.31, 0.02)
 
 
 def make_evaluation(problem, split, noise, rng, **options):

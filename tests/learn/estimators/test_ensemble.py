@@ -32,7 +32,8 @@ from atomprint.learn import (
 )
 from atomprint.learn.estimators.ensemble_weights import absolute_error_weights, balanced_threshold, likelihood_weights
 from atomprint.learn.evaluation.evaluate import fit_estimator
-from atomprint.learn.models.anatomy import chosen_parameters, innermost, standard_deviation, unwrap
+from atomprint.learn.models.anatomy import chosen_parameters, innermost, unwrap
+from atomprint.learn.models.doubt import standard_deviation
 
 
 def regressors():

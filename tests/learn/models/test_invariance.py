@@ -7,7 +7,7 @@ from helpers.invariance import changed, crystals, molecules
 from atomprint.descriptors import SOAP, NeighbourStatistics
 from atomprint.elements import ElementEmbedding
 from atomprint.learn import MODELS, make_model
-from atomprint.learn.models.anatomy import standard_deviation
+from atomprint.learn.models.doubt import standard_deviation
 from atomprint.pooling import Pooling
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]

@@ -16,7 +16,8 @@ from atomprint.learn import MODELS, DropNoise, GaussianProcess, Interval, Kernel
 from atomprint.learn.estimators import similarity
 from atomprint.learn.estimators.levels import Levels
 from atomprint.learn.estimators.similarity import factorise
-from atomprint.learn.models.anatomy import chosen_parameters, standard_deviation, unwrap
+from atomprint.learn.models.anatomy import chosen_parameters, unwrap
+from atomprint.learn.models.doubt import standard_deviation
 from atomprint.learn.models.search import OptunaSearch
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]

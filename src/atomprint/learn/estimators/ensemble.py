@@ -107,8 +107,15 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         -------
         ndarray of float64, shape (n_samples,)
         """
-        weights, guesses = self.member_predictions(X)
+        return self.combined(*self.member_predictions(X))
+
+    def combined(self, weights: FloatArray, guesses: FloatArray) -> FloatArray:
+        """Return the prediction that weights and predictions of members, as in :meth:`member_predictions`, make."""
         return np.asarray(np.median(guesses, axis=0) if self.combine == "median" else weights @ guesses)
+
+    def limited(self, guess: FloatArray) -> FloatArray:
+        """Return predictions of a member, cut off at the range of the training targets if that was asked for."""
+        return np.clip(guess, self.y_min_, self.y_max_) if self.clip else guess
 
     def check_parameters(self) -> None:
         """Raise ValueError or TypeError if a parameter is wrong or a member is no regressor."""
@@ -125,8 +132,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         return y
 
     def _predictions(self, member: Estimator, X: Samples) -> FloatArray:
-        guess = np.asarray(member.predict(X), dtype=np.float64)
-        return np.clip(guess, self.y_min_, self.y_max_) if self.clip else guess
+        return self.limited(np.asarray(member.predict(X), dtype=np.float64))
 
     def _score(self, guess: FloatArray, truth: Array) -> float:
         return -float(mean_absolute_error(truth, guess))

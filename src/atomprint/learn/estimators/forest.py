@@ -67,13 +67,26 @@ class MedianExtraTrees(ExtraTreesRegressor):
         ValueError
             If a level is not between 0 and 1.
         """
+        return self._judged(X, level, False)[0]
+
+    def predict_with_std(self, X: Samples) -> tuple[FloatArray, FloatArray]:
+        """Predict the median of the trees, and their standard deviation about it, each of shape (n_samples,).
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Features.
+        """
+        return self._judged(X, 0.5, True)
+
+    def _judged(self, X: Samples, level: Any, with_std: bool) -> tuple[FloatArray, FloatArray]:
         check_is_fitted(self)
         X = self._validate_X_predict(X)
         levels = np.broadcast_to(np.asarray(level, dtype=np.float64), X.shape[:1])
         if not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(f"level must be between 0 and 1, got {levels.min():g} to {levels.max():g}")
         last = len(self.estimators_) - 1
-        quantiles = np.empty(X.shape[0])
+        quantiles, std = np.empty(X.shape[0]), np.empty(X.shape[0] if with_std else 0)
         for rows in gen_batches(X.shape[0], max(1, _ENTRIES // (last + 1))):
             part = X[rows]  # checked above: not once more in each of hundreds of trees
             found = np.stack([tree.tree_.predict(part)[:, 0] for tree in self.estimators_], axis=1)
@@ -83,7 +96,10 @@ class MedianExtraTrees(ExtraTreesRegressor):
             above = np.minimum(below + 1, last)
             at = np.arange(len(found))
             quantiles[rows] = found[at, below] + (place - below) * (found[at, above] - found[at, below])
-        return quantiles
+            if with_std:
+                found -= quantiles[rows, None]
+                std[rows] = np.sqrt(np.einsum("nt,nt->n", found, found) / (last + 1))
+        return quantiles, std
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.estimators.novelty import MAX_KNOWN, ProcessSpread, some_of
 from atomprint.learn.estimators.relevance import Choices, Relevance, choose_relevance
 from atomprint.learn.estimators.similarity import (
     candidates,
@@ -168,19 +169,34 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
             self.dual_coef_ = self._project(X, targets)
         if self.best_params_["kernel"] != "precomputed":
             self.X_fit_ = self.similarity_.scaled(X[self.centers_])
+        known = some_of(len(self.centers_), MAX_KNOWN)
+        rows = self.centers_[known]
+        matrix = self.similarity_.matrix(part_of(X, rows, "precomputed" in self.kernels))
+        self.spread_ = ProcessSpread.fit(matrix, targets[rows], self.best_params_["alpha"], known)
         return self
 
-    def predict(self, X: Samples) -> FloatArray:
+    def predict(self, X: Samples, return_std: bool = False) -> Targets:
         """Predict the targets of samples.
 
         Parameters
         ----------
         X : array or sparse array of shape (n_samples, n_features)
             Features, or the kernel between these samples and those of the fit.
+        return_std : bool
+            Whether to return the standard deviation of the Gaussian process with the same kernel and noise as well: how
+            far samples are from those of the fit, as the kernel sees it, in the unit of the targets. It is estimated
+            (:class:`~atomprint.learn.estimators.novelty.ProcessSpread`), and not calibrated.
 
         Returns
         -------
-        ndarray of float64, shape (n_samples,)
+        mean : ndarray of float64, shape (n_samples,)
+        std : ndarray of float64, shape (n_samples,)
+            Only with ``return_std``.
+
+        Raises
+        ------
+        ValueError
+            If ``return_std`` is asked of a model in a file of an earlier version, which cannot tell.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", accept_large_sparse=False, reset=False)
@@ -189,10 +205,15 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
             X = X[:, self.centers_]
         elif self.weighting_ is not None:
             X = self.weighting_.transform(X)
-        out = np.empty(X.shape[0])
+        if return_std and not hasattr(self, "spread_"):
+            raise ValueError("return_std needs a model that was fitted by this version: fit it anew")
+        out, std = np.empty(X.shape[0]), np.empty(X.shape[0] if return_std else 0)
         for rows, kernel in self.similarity_.blocks(X, None if precomputed else self.X_fit_):
             out[rows] = kernel @ self.dual_coef_
-        return out + self.y_mean_
+            if return_std:
+                std[rows] = self.spread_.std(kernel)
+        out += self.y_mean_
+        return (out, std) if return_std else out
 
     @property
     def unit_(self) -> float:

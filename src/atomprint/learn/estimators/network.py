@@ -16,6 +16,7 @@ from sklearn.utils import Tags, check_random_state, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.estimators.novelty import NearestInLayer, near_rows
 from atomprint.util.extras import require
 from atomprint.util.registry import public
 from atomprint.util.types import Array, FloatArray, Samples, Targets
@@ -90,17 +91,22 @@ class _ResidualNetwork(BaseEstimator):
         if not all(np.isfinite(part).all() for part in self.layers_):
             raise ValueError(f"learning_rate must be smaller: training diverged with {self.learning_rate:g}")
         self.n_epochs_ = n_epochs
+        self.near_ = NearestInLayer.fit(_last_units(self.layers_, self._inputs(X[near_rows(X.shape[0])]), expit))
 
     def _inputs(self, X: Samples) -> Array:
         return np.clip((X.toarray() if issparse(X) else X) / self.scales_, -self.limit, self.limit)
 
-    def _outputs(self, X: Samples) -> FloatArray:
+    def _outputs(self, X: Samples, distances: FloatArray | None = None) -> FloatArray:
+        """Return what the last layer gives, and fill in distances to training samples, if they are asked for."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         layers = [part.astype(X.dtype) for part in self.layers_]
         outputs = np.empty((X.shape[0], layers[-1].shape[0]))
         for rows in gen_batches(X.shape[0], _ROWS):
-            outputs[rows] = _forward(layers, self._inputs(X[rows]), expit)
+            units = _last_units(layers, self._inputs(X[rows]), expit)
+            outputs[rows] = units @ layers[-2] + layers[-1]
+            if distances is not None:
+                distances[rows] = self.near_.distances(units)
         return outputs
 
     def __sklearn_tags__(self) -> Tags:
@@ -153,6 +159,8 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         What features are divided by.
     n_epochs_ : int
         How often each sample was seen.
+    near_ : NearestInLayer
+        Training samples as the last layer sees them.
     n_features_in_ : int
         Number of features.
 
@@ -232,6 +240,22 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         """
         return self._outputs(X)[:, 0]
 
+    def predict_with_distance(self, X: Samples) -> tuple[FloatArray, FloatArray]:
+        """Predict, and tell how far samples are from those of the fit in the last layer.
+
+        Parameters
+        ----------
+        X : array or sparse array, shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        predictions, distances : ndarray of float64, shape (n_samples,)
+            The distance is the mean over the 5 nearest of up to 1000 training samples.
+        """
+        distances = np.empty(X.shape[0])
+        return self._outputs(X, distances)[:, 0], distances
+
 
 @public("ResidualNetworkClassifier", version=1)
 class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
@@ -249,7 +273,7 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
     ----------
     classes_ : ndarray, shape (n_classes,)
         The classes.
-    layers_, scales_, n_epochs_, n_features_in_
+    layers_, scales_, n_epochs_, near_, n_features_in_
         As there.
 
     Raises
@@ -303,8 +327,8 @@ def _first_layers(random: np.random.RandomState, widths: list[int]) -> Layers:
     return layers
 
 
-def _forward(layers: Jax, inputs: Jax, sigmoid: Callable[..., Any], drop: Callable[..., Any] | None = None) -> Jax:
-    """Return the outputs for inputs, both NumPy's or both JAX's."""
+def _last_units(layers: Jax, inputs: Jax, sigmoid: Callable[..., Any], drop: Callable[..., Any] | None = None) -> Jax:
+    """Return what the last layer is given, for inputs, both NumPy's or both JAX's."""
     hidden: Jax = None
     for number in range(0, len(layers) - 2, 2):
         z = (inputs if hidden is None else hidden) @ layers[number] + layers[number + 1]
@@ -312,7 +336,7 @@ def _forward(layers: Jax, inputs: Jax, sigmoid: Callable[..., Any], drop: Callab
         if drop is not None:
             new = drop(new, number)
         hidden = new if hidden is None else hidden + new
-    return hidden @ layers[-2] + layers[-1]
+    return hidden
 
 
 class _State(NamedTuple):
@@ -345,7 +369,7 @@ def _trainer(loss: str, dropout: float, weight_decay: float) -> tuple[Callable[.
             stays = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, hidden.shape)
             return hidden * stays / (1 - dropout)
 
-        outputs = _forward(layers, inputs, jax.nn.sigmoid, drop if dropout else None)
+        outputs = _last_units(layers, inputs, jax.nn.sigmoid, drop if dropout else None) @ layers[-2] + layers[-1]
         if loss == "likelihood":
             return optax.softmax_cross_entropy_with_integer_labels(outputs, targets).mean()
         errors = outputs - targets

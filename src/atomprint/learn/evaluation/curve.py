@@ -204,7 +204,7 @@ def _point(
             model = fit_estimator(estimator, features, problem, split, rows, label)
             kept: Kept = {}
             for part, judged in (("train", rows), ("test", held_out)):
-                guess, probabilities, _ = predict(model, features, problem, rows, judged, label)
+                guess, probabilities, *_ = predict(model, features, problem, rows, judged, label)
                 kept |= {part: guess, f"{part}_probabilities": probabilities}
         return kept
 

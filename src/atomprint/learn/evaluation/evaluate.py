@@ -13,7 +13,8 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, standard_deviation
+from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest
+from atomprint.learn.models.doubt import Signs, own_standard_deviation, predict_with_doubt
 from atomprint.learn.models.search import with_inner_folds, without_inner_folds
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.blocks import with_blocks
@@ -48,6 +49,8 @@ class Fold:
     y_std : ndarray of float64, shape (n,), or None
         Standard deviation by the model's own account (between the trees of a forest or the members of an ensemble, or
         of a Gaussian process), which is not calibrated; None for models without one.
+    signs : dict of str to ndarray of float64, shape (n,)
+        All signs of doubt that the model gives, see :func:`~atomprint.learn.models.doubt.predict_with_doubt`.
     metrics : Metrics
         Comparison with the truth.
     chosen : dict
@@ -60,6 +63,7 @@ class Fold:
     y_pred: Array
     probabilities: FloatArray | None
     y_std: FloatArray | None
+    signs: Signs
     metrics: Metrics
     chosen: dict[str, Any]
     seconds_fit: float
@@ -76,6 +80,15 @@ class Fold:
         }
 
 
+class Predicted(NamedTuple):
+    """What a fitted model says of some samples, as in :class:`Fold`."""
+
+    values: Array
+    probabilities: FloatArray | None
+    std: FloatArray | None
+    signs: Signs
+
+
 class OutOfFold(NamedTuple):
     """Predictions of all samples that are in a fold, by the models that have not seen them.
 
@@ -88,6 +101,7 @@ class OutOfFold(NamedTuple):
     y_pred: Array
     probabilities: FloatArray | None
     y_std: FloatArray | None
+    signs: Signs  # those that every fold has
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +157,11 @@ class Evaluation:
             np.concatenate([fold.y_pred for fold in self.folds]),
             joined([fold.probabilities for fold in self.folds]),
             joined([fold.y_std for fold in self.folds]),
+            {
+                name: np.concatenate([fold.signs[name] for fold in self.folds])
+                for name in self.folds[0].signs
+                if all(name in fold.signs for fold in self.folds)
+            },
         )
 
     def held_out(self) -> tuple[str, Indices, Array]:
@@ -342,7 +361,7 @@ def targets(problem: Problem) -> Array:
 
 def predict(
     model: Estimator, features: Features, problem: Problem, train: Indices, rows: Indices, label: str = ""
-) -> tuple[Array, FloatArray | None, FloatArray | None]:
+) -> Predicted:
     """Predict samples with a fitted model.
 
     Parameters
@@ -360,8 +379,7 @@ def predict(
 
     Returns
     -------
-    y_pred, probabilities, y_std
-        As in :class:`Fold`.
+    Predicted
 
     Raises
     ------
@@ -371,20 +389,21 @@ def predict(
     with _failures(label, f"predicting {len(rows)} samples"):
         X = features.take(rows, train)
         if problem.kind == "regression":
-            guess = np.asarray(model.predict(X), dtype=np.float64)
+            found = predict_with_doubt(model, X)
+            guess = np.asarray(found.values, dtype=np.float64)
             if guess.shape != (len(rows),):
                 raise ValueError(f"predictions must have shape ({len(rows)},), got {guess.shape}")
             bad = np.flatnonzero(~np.isfinite(guess))
             if len(bad):
                 raise ValueError(f"predictions must be finite, got {guess[bad[0]]} for {problem.ids[rows[bad[0]]]!r}")
-            return guess, None, standard_deviation(model, X)
+            return Predicted(guess, None, own_standard_deviation(model, found.signs), found.signs)
         guess = np.asarray(model.predict(X)).astype(np.intp)
         if not hasattr(model, "predict_proba"):
-            return guess, None, None
+            return Predicted(guess, None, None, {})
         # A class that is not among the samples of the fit has no column of its own.
         probabilities = np.zeros((len(rows), len(problem.target.classes)))
         probabilities[:, np.asarray(model.classes_, dtype=np.intp)] = model.predict_proba(X)
-        return guess, probabilities, None
+        return Predicted(guess, probabilities, None, {})
 
 
 @contextmanager
@@ -420,12 +439,14 @@ def _fit_and_predict(
             fitted = perf_counter()
             if len(test) == 0:
                 return {}
-            guess, probabilities, std = predict(model, features, problem, train, test, label)
+            given = predict(model, features, problem, train, test, label)
             end = perf_counter()
         return {
-            "guess": guess,
-            "probabilities": probabilities,
-            "std": std,
+            "guess": given.values,
+            "probabilities": given.probabilities,
+            "std": given.std,
+            "names": list(given.signs),
+            "signs": np.array(list(given.signs.values())),
             "chosen": chosen_parameters(model),
             "seconds": (fitted - start, end - fitted),
         }
@@ -436,7 +457,8 @@ def _fit_and_predict(
     found = store.result("fit", made_from(estimator, features, problem, split, [(train, test)]), make)
     guess, probabilities = found["guess"], found["probabilities"]
     metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
-    fold = Fold(test, guess, probabilities, found["std"], metrics, found["chosen"], *found["seconds"])
+    signs = dict(zip(found["names"], found["signs"], strict=True))
+    fold = Fold(test, guess, probabilities, found["std"], signs, metrics, found["chosen"], *found["seconds"])
     return fold, model if keep else None
 
 

@@ -260,7 +260,7 @@ def _compare(
         with threadpool_limits(n_threads, user_api="openmp"):  # a setting of this very thread
             for fit, held_out in parts:
                 model = fit_estimator(candidate.estimator, candidate.features, problem, split, fit, label)
-                guess, given, _ = predict(model, candidate.features, problem, fit, held_out, label)
+                guess, given, *_ = predict(model, candidate.features, problem, fit, held_out, label)
                 guesses.append(guess)
                 probabilities.append(given)
         seconds = perf_counter() - start

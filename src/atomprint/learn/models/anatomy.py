@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -17,13 +16,10 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing
 
-from atomprint.learn.estimators.ensemble import EnsembleRegressor
 from atomprint.learn.estimators.ensemble_base import Ensemble
-from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.util.estimators import layers, unwrap
-from atomprint.util.types import Estimator, FloatArray, Samples
+from atomprint.util.types import Estimator
 
 
 def innermost(model: Estimator) -> Iterator[Estimator]:
@@ -73,61 +69,3 @@ def chosen_parameters(model: Estimator) -> dict[str, Any]:
         for name, member in inner.members_.items():
             chosen |= {f"{key} of {name}": value for key, value in chosen_parameters(member).items()}
     return chosen | dict(getattr(inner, "best_params_", {}))
-
-
-def standard_deviation(model: Estimator, X: Samples) -> FloatArray | None:
-    """Return the standard deviation of predictions by a fitted regressor's own account.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted model such as :func:`make_model` returns.
-    X : array, shape (n_samples, n_features)
-        Features.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_samples,), or None
-        That of a Gaussian process, or between the trees of a forest, the seeds of a model or the members of an
-        ensemble with their weights (if only one of these counts, by its own account), which is no measure of the error,
-        but larger where that is likely to be. None for models without any of these.
-    """
-    before, inner = unwrap(model)
-    if isinstance(inner, GaussianProcess) and not inner.constant_diagonal_:
-        return None
-    if not is_forest(inner) and not isinstance(inner, GaussianProcess | BaggingRegressor | EnsembleRegressor):
-        return None
-    for transformer in before:
-        X = transformer.transform(X)
-    found: Any
-    if isinstance(inner, GaussianProcess):
-        found = inner.predict(X, return_std=True)[1]
-    elif isinstance(inner, EnsembleRegressor):
-        found = _between_members(inner, X)
-    elif isinstance(inner, BaggingRegressor):
-        found = _between_seeds(inner, X)
-    else:
-        found = _between_trees(inner, X)
-    return None if found is None else np.asarray(target_scale(model) * found)
-
-
-def _between_members(ensemble: EnsembleRegressor, X: Samples) -> FloatArray | None:
-    if len(ensemble.members_) == 1:
-        return standard_deviation(next(iter(ensemble.members_.values())), X)
-    weights, guesses = ensemble.member_predictions(X)
-    return np.asarray(np.sqrt(weights @ (guesses - weights @ guesses) ** 2))
-
-
-def _between_seeds(bag: BaggingRegressor, X: Samples) -> FloatArray:
-    # One that was imported by its path may give each of its models a part of the features.
-    parts = zip(bag.estimators_, bag.estimators_features_, strict=True)
-    return np.asarray(np.std([one.predict(_safe_indexing(X, columns, axis=1)) for one, columns in parts], axis=0))
-
-
-def _between_trees(forest: Estimator, X: Samples) -> FloatArray:
-    X = np.asarray(X, dtype=np.float32)  # as trees want it, once
-    # About the prediction, which need not be the mean.
-    mean, squares = forest.predict(X), np.zeros(len(X))
-    for tree in forest.estimators_:
-        squares += (tree.predict(X, check_input=False) - mean) ** 2
-    return np.asarray(np.sqrt(squares / len(forest.estimators_)))

@@ -300,7 +300,11 @@ def _interval(card: Card, unit: str) -> str:
     if interval.half_width is None:
         return f"sets of classes for {100 * interval.level:g} %{held}"
     end = "" if card.at_least is None else f", not below {card.at_least:g}"
-    return f"± {interval.half_width:.3g}{unit} for {100 * interval.level:g} %{held}{end}"
+    width = f"± {interval.half_width:.3g}{unit}"
+    if interval.half_widths is not None:
+        low, high = interval.half_widths
+        width = f"± {low:.3g} to {high:.3g}{unit}, by how difficult a sample is, {interval.half_width:.3g} on average,"
+    return f"{width} for {100 * interval.level:g} %{held}{end}"
 
 
 def _listed(names: Sequence[str], most: int) -> str:

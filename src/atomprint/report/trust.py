@@ -85,7 +85,9 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     unit = f" {target.unit}" if target.unit else ""
     rows: list[tuple[Markup, Markup, Markup]] = []
     notes = Notes()
-    kinds = [("as the model's errors suggest", found)]
+    kinds = [("by difficulty" if found.widths is not None else "as the model's errors suggest", found)]
+    if found.constant is not None:
+        kinds.append(("all equally wide", found.constant))
     if found.normalised is not None:
         kinds.append(("scaled by the model's own uncertainty", found.normalised))
     for words, item in kinds:
@@ -99,12 +101,20 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
         notes.html(),
     ]
     if not sets and found.half_width.value is not None:
+        half = format_number(found.half_width.value)
+        if found.half_widths is not None:
+            low, high = (format_number(end, like=found.half_width.value) for end in found.half_widths)
+            half = f"{low} to {high}{unit} (nine of ten samples; {half} on average)"
+        else:
+            half = f"{half}{unit}"
         body.append(
             paragraph(
-                f"A new prediction, by the model fitted to the whole training part, is given as ± "
-                f"{format_number(found.half_width.value)}{unit} at the level {found.level:g}."
+                f"A new prediction, by the model fitted to the whole training part, is given as ± {half} at the level "
+                f"{found.level:g}."
             )
         )
+    if found.why_constant:
+        body.append(paragraph(f"All intervals are equally wide: {found.why_constant}.", class_="note"))
     if found.coverage_by_class:
         by_class = [(name, notes.cell(metric)) for name, metric in found.coverage_by_class.items()][:MAX_ROWS]
         body.append(table(("class", "share of its samples with the class in the set"), by_class, numeric_from=1))

@@ -122,7 +122,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
         error = np.abs(own).mean() if regression else np.mean(own != 0)
         return BreakdownRow(label, len(own), float(error), float(own.mean()) if regression else None)
 
-    own_elements = contains if problem.atoms is None else _elements_of_atoms(problem, samples)
+    own_elements = contains if problem.atoms is None else elements_of_atoms(problem, samples)
     tables = {
         "element": [
             row(chemical_symbols[z], own_elements[:, z]) for z in np.flatnonzero(own_elements.any(axis=0)).tolist()
@@ -169,7 +169,7 @@ def chemistry(contains: Mask) -> npt.NDArray[np.str_]:
     return np.asarray(np.select(list(kinds.values()), list(kinds), default="intermetallic"), dtype=np.str_)
 
 
-def _elements_of_atoms(problem: Problem, samples: Indices) -> Mask:
+def elements_of_atoms(problem: Problem, samples: Indices) -> Mask:
     """Return for each sample, which is an atom, a row with its element."""
     assert problem.atoms is not None
     structures, atoms = problem.structures[samples], problem.atoms[samples]

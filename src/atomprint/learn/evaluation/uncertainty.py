@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.evaluation.evaluate import Evaluation, Fold
 from atomprint.learn.evaluation.quantile import conformal_quantile, groups_of
+from atomprint.learn.evaluation.scaled import Scaled, by_difficulty
 from atomprint.learn.splits.split import Split
+from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.types import FloatArray, Indices, JsonObject, Mask
@@ -76,13 +79,23 @@ class Uncertainty:
         None if there are too few samples.
     half_width : Metric
         Regression: half of the width of the interval around a prediction of a new sample by the model fitted to the
-        whole training part; for normalised intervals in units of ``Fold.y_std``.
+        whole training part; for normalised intervals in units of ``Fold.y_std``; with ``widths`` the mean over the
+        samples that ``coverage`` is about.
     thresholds : mapping of str to Metric
         Classification: a class is in the set of a new sample if its probability is at least this. A class without
         a threshold (too few samples) is in every set.
     normalised : Uncertainty or None
         The same with intervals as wide as the model's own account of its uncertainty suggests; None if the model
         has none.
+    widths : Widths or None
+        Regression: how wide the interval around a prediction of a new sample is, by its difficulty; None where all are
+        equally wide.
+    constant : Uncertainty or None
+        With ``widths`` the same with intervals of one width, to compare with.
+    why_constant : str
+        Why all intervals are equally wide; empty where they are not, or where that was not asked for.
+    half_widths : (float, float) or None
+        With ``widths`` what 5 % and 95 % of the samples that ``coverage`` is about have at most.
     """
 
     kind: str
@@ -102,6 +115,10 @@ class Uncertainty:
     half_width: Metric
     thresholds: Mapping[str, Metric]
     normalised: Uncertainty | None = None
+    widths: Widths | None = None
+    constant: Uncertainty | None = None
+    why_constant: str = ""
+    half_widths: tuple[float, float] | None = None
 
     def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
@@ -114,6 +131,7 @@ class Uncertainty:
             "coverage_by_class": {name: metric.to_dict() for name, metric in self.coverage_by_class.items()},
             "mean_width": self.mean_width.to_dict(),
             "half_width": self.half_width.to_dict(),
+            "half_widths": self.half_widths and list(self.half_widths),
             "thresholds": {name: metric.to_dict() for name, metric in self.thresholds.items()},
             "calibration": self.calibration
             and {
@@ -123,10 +141,14 @@ class Uncertainty:
                 "counts": self.calibration.counts.tolist(),
             },
             "normalised": self.normalised and self.normalised.to_dict(),
+            "constant": self.constant and self.constant.to_dict(),
+            "why_constant": self.why_constant,
         }
 
 
-def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: float = 0.9) -> Uncertainty:
+def conformal(
+    evaluation: Evaluation, problem: Problem, split: Split, level: float = 0.9, features: Features | None = None
+) -> Uncertainty:
     r"""Return intervals or sets of classes for all predictions of a model, by split conformal prediction.
 
     Regression: the interval is :math:`\hat{y} \pm q`, with *q* the :math:`\lceil (n + 1) \cdot level \rceil`-th
@@ -134,6 +156,10 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
     all residuals of the cross-validation; for the samples of a fold those of the other folds, so that no interval is
     made with its own truth. Normalised intervals are :math:`\hat{y} \pm q \sigma(x)` with residuals divided by the
     model's own standard deviation :math:`\sigma(x)` ([2]_, section 5.2).
+
+    With ``features`` intervals are as wide as samples are difficult, see
+    :func:`~atomprint.learn.evaluation.scaled.by_difficulty`, unless there are too few errors to learn that from, or
+    intervals get no narrower. They end at what the target cannot be less than, such as 0 for a band gap.
 
     Classification: a class is in the set if its probability *p* is large enough, :math:`1 - p \le q_c`, with
     :math:`q_c` as above from the scores :math:`1 - p_c` of the samples of class *c* ("Mondrian" [1]_), so that the
@@ -158,6 +184,8 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
         The split of the evaluation.
     level : float
         The share of samples whose truth is to be inside, between 0 and 1.
+    features : Features, optional
+        Features of all samples, by which they are compared. Default: all intervals are equally wide.
 
     Returns
     -------
@@ -180,10 +208,26 @@ def conformal(evaluation: Evaluation, problem: Problem, split: Split, level: flo
         raise ValueError(f"level must be < 1, got {level:g}")
     if problem.kind == "classification":
         return _sets(evaluation, problem, split, level)
-    plain = _intervals(evaluation, problem, split, level, normalised=False)
+    plain = _intervals(evaluation, problem, split, level, _of_one_width(evaluation, problem, split))
     if all(fold.y_std is not None and (fold.y_std > 0).any() for _, fold in evaluation.parts()) and evaluation.folds:
-        return replace(plain, normalised=_intervals(evaluation, problem, split, level, normalised=True))
-    return plain
+        own = _of_one_width(evaluation, problem, split, normalised=True)
+        plain = replace(plain, normalised=_intervals(evaluation, problem, split, level, own))
+    if features is None:
+        return plain
+    found = by_difficulty(evaluation, problem, split, features, level, _groups_out_of_fold(evaluation, problem, split))
+    if isinstance(found, str):
+        return replace(plain, why_constant=found)
+    scaled = _intervals(evaluation, problem, split, level, _of_difficulty(found, level))
+    first = len(evaluation.folds) if scaled.checked_on == "test part" else 0
+    half = np.concatenate(found.half[first:])
+    return replace(
+        scaled,
+        half_width=Metric(float(half.mean())),
+        half_widths=(float(np.quantile(half, 0.05)), float(np.quantile(half, 0.95))),
+        normalised=plain.normalised,
+        widths=found.widths,
+        constant=replace(plain, normalised=None),
+    )
 
 
 class _Held(NamedTuple):
@@ -209,19 +253,27 @@ def _held(evaluation: Evaluation) -> list[_Held]:
     return parts
 
 
-def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: float, normalised: bool) -> Uncertainty:
+class _Ways(NamedTuple):
+    """How intervals of one kind are made."""
+
+    method: str
+    half_widths: Callable[[int, float], FloatArray | Metric]  # of a part, at a level; or why there are none
+    half_width: Callable[[float], Metric]
+
+
+def _of_one_width(evaluation: Evaluation, problem: Problem, split: Split, normalised: bool = False) -> _Ways:
+    """Make intervals all of which are equally wide, or are in units of the model's own standard deviation."""
     parts = _held(evaluation)
-    y = problem.y
     scores, groups, floor = np.empty(0), _groups_out_of_fold(evaluation, problem, split), 0.0
     if evaluation.folds:
         found = evaluation.out_of_fold()
-        scores = np.abs(found.y_pred - y[found.indices])
+        scores = np.abs(found.y_pred - problem.y[found.indices])
         if normalised and found.y_std is not None:
             floor = 1e-3 * float(np.mean(found.y_std))  # where a model claims to be certain
             scores = scores / np.maximum(found.y_std, floor)
 
-    def half_widths(part: _Held, at: float) -> FloatArray | Metric:
-        """Return half of the widths of the intervals of a part, or why there are none."""
+    def half_widths(k: int, at: float) -> FloatArray | Metric:
+        part = parts[k]
         own = None if groups is None else groups[part.calibration]
         quantile = conformal_quantile(scores[part.calibration], at, own)
         if quantile.value is None:
@@ -229,40 +281,64 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
         std = part.fold.y_std if normalised else None
         return quantile.value * (np.ones(len(part.fold.indices)) if std is None else np.maximum(std, floor))
 
+    how = ", each as wide as the model's own standard deviation suggests" if normalised else ", all equally wide"
+    return _Ways(how, half_widths, lambda level: conformal_quantile(scores, level, groups))
+
+
+def _of_difficulty(found: Scaled, level: float) -> _Ways:
+    """Make intervals that are as wide as samples are difficult."""
+
+    def half_widths(k: int, at: float) -> FloatArray | Metric:
+        if at == level:
+            return found.half[k]
+        quantile = conformal_quantile(found.scores[k], at, found.groups[k])
+        return quantile if quantile.value is None else quantile.value * found.half[k]
+
+    how = (
+        ", each as wide as the errors of samples suggest that are like it (nearest in features, with the nearest "
+        "predictions, with the same elements)"
+    )
+    return _Ways(how, half_widths, lambda _: Metric(None, "it differs from sample to sample"))
+
+
+def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: float, ways: _Ways) -> Uncertainty:
+    parts = _held(evaluation)
+    y, least = problem.y, -np.inf if problem.at_least is None else problem.at_least
     checked_on, judged = _judged(evaluation, parts)
+    places = range(len(parts) - len(judged), len(parts))
 
     def check(at: float) -> tuple[Metric, Metric]:
         """Return coverage and mean width for a level, of the samples to judge by."""
         hits, widths = [], []
-        for part in judged:
-            half = half_widths(part, at)
+        for k in places:
+            half = ways.half_widths(k, at)
             if isinstance(half, Metric):
                 return half, half
-            hits.append(np.abs(part.fold.y_pred - y[part.fold.indices]) <= half)
-            widths.append(2 * half)
+            guess, truth = np.maximum(parts[k].fold.y_pred, least), y[parts[k].fold.indices]
+            hits.append(np.abs(guess - truth) <= half)
+            widths.append(guess + half - np.maximum(guess - half, least))
         return Metric(float(np.concatenate(hits).mean())), Metric(float(np.concatenate(widths).mean()))
 
     half = np.concatenate(
         [
             np.full(len(part.fold.indices), np.nan) if isinstance(found, Metric) else found
-            for part, found in ((part, half_widths(part, level)) for part in parts)
+            for part, found in ((part, ways.half_widths(k, level)) for k, part in enumerate(parts))
         ]
     )
-    guess = np.concatenate([part.fold.y_pred for part in parts])
+    guess = np.maximum(np.concatenate([part.fold.y_pred for part in parts]), least)
     coverage, mean_width = check(level)
     curve = [(at, share) for at in _LEVELS if (share := check(at)[0].value) is not None]
     return Uncertainty(
         kind="regression",
         level=level,
         method=(
-            "split conformal intervals from the residuals of the cross-validation"
-            + (", each as wide as the model's own standard deviation suggests" if normalised else ", all equally wide")
-            + "; for a fold, from those of the other folds"
+            f"split conformal intervals from the residuals of the cross-validation{ways.method}; for a fold, from "
+            "those of the other folds"
         ),
         assumptions=_assumptions(split, problem),
         indices=np.concatenate([part.fold.indices for part in parts]),
         parts=np.repeat([part.name for part in parts], [len(part.fold.indices) for part in parts]),
-        lower=guess - half,
+        lower=np.maximum(guess - half, least),
         upper=guess + half,
         sets=None,
         checked_on=checked_on,
@@ -277,7 +353,7 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
         )
         if curve
         else None,
-        half_width=conformal_quantile(scores, level, groups),
+        half_width=ways.half_width(level),
         thresholds={},
     )
 

@@ -149,7 +149,7 @@ def run_study(
         baseline,
         trials,
         learnt,
-        None if level is None else conformal(judged, problem, split, level),
+        None if level is None else conformal(judged, problem, split, level, trial.features),
         break_down(problem, indices, y_pred),
         named,
         {name: plain(model) for name, model in models.items()},

@@ -36,7 +36,8 @@ class PredictionInterval:
     level : float
         The share of new samples whose truth is to be inside, such as 0.9.
     half_width : float or None
-        For numbers: half of the width of the interval, in the unit of the target.
+        For numbers: half of the width of the interval, in the unit of the target; its mean over held-out samples where
+        it goes by how difficult a sample is.
     thresholds : mapping of str to float
         For classes: one is in the set of a sample if its probability is at least this. A class without a threshold
         is in every set.
@@ -44,6 +45,10 @@ class PredictionInterval:
         How this was found, in words.
     coverage : float or None
         Share of held-out samples that were inside.
+    half_widths : (float, float) or None
+        For numbers: what 5 % and 95 % of held-out samples have at most; None where all intervals are equally wide.
+    why_constant : str
+        Why they are.
     """
 
     level: float
@@ -51,6 +56,8 @@ class PredictionInterval:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     method: str = ""
     coverage: float | None = None
+    half_widths: tuple[float, float] | None = None
+    why_constant: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < check_real("level", self.level) < 1:
@@ -59,8 +66,12 @@ class PredictionInterval:
             check_real("half_width", self.half_width, at_least=0)
         if self.coverage is not None:
             check_real("coverage", self.coverage)
-        if not isinstance(self.method, str):
-            raise TypeError(f"method must be text, got {self.method!r}")
+        if self.half_widths is not None:
+            low, high = (check_real("half_widths", value, at_least=0) for value in self.half_widths)
+            object.__setattr__(self, "half_widths", (low, high))
+        for name in ("method", "why_constant"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be text, got {getattr(self, name)!r}")
         for name, threshold in self.thresholds.items():
             check_real(f"threshold of {name!r}", threshold)
 
@@ -80,6 +91,8 @@ class PredictionInterval:
             thresholds,
             str(uncertainty.method),
             float(coverage) if _is_finite(coverage) else None,
+            getattr(uncertainty, "half_widths", None),
+            getattr(uncertainty, "why_constant", ""),
         )
 
 

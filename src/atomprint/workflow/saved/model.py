@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from ase.data import chemical_symbols
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.descriptors import Descriptor
+from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
@@ -29,7 +31,7 @@ from atomprint.workflow.saved.card import Card, PredictionInterval, Training, ch
 from atomprint.workflow.saved.container import ModelFileError, describe, read_container, write_container
 from atomprint.workflow.saved.contents import contents_of
 from atomprint.workflow.saved.distances import training_rows
-from atomprint.workflow.saved.domain import Assessment, Domain
+from atomprint.workflow.saved.domain import Assessment, Content, Domain
 from atomprint.workflow.saved.forests import quickened
 from atomprint.workflow.saved.inputs import Inputs, read_inputs
 from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
@@ -46,6 +48,7 @@ from atomprint.workflow.saved.schema import load_npz
 """Called with the number of structures that are done, and the number of all."""
 
 _DOMAIN = "domain.npz"
+_WIDTHS = "widths.npz"
 # Structures whose features are held at once; fewer where those of all their atoms are.
 _CHUNK = 256
 _CHUNK_OF_ATOMS = 32
@@ -69,6 +72,8 @@ class TrainedModel:
         step of its own, and for atoms.
     versions : mapping of str to str, optional
         Versions of the packages that it was fitted with. Default: those that are installed.
+    widths : Widths, optional
+        How wide intervals are, by how difficult a sample is. Default: all are as wide as the card says.
 
     Raises
     ------
@@ -89,6 +94,7 @@ class TrainedModel:
         domain: Domain,
         n_steps: int = 1,
         versions: Mapping[str, str] | None = None,
+        widths: Widths | None = None,
     ) -> None:
         _check_steps(pipeline)
         self.pipeline = pipeline
@@ -96,6 +102,7 @@ class TrainedModel:
         self.domain = domain
         self.n_steps = check_integer("n_steps", n_steps, 1, len(pipeline.steps) - 1)
         self.versions = installed_versions(xgboost=uses_xgboost(pipeline)) if versions is None else dict(versions)
+        self.widths = widths
         self._check()
 
     @classmethod
@@ -147,6 +154,16 @@ class TrainedModel:
         target, dataset = problem.target, problem.dataset
         y, ids = problem.y[chosen], problem.ids
         structures = np.unique(problem.structures[chosen])
+        items = dataset.compositions if dataset.structures is None else dataset.structures
+        width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
+        some = chosen[training_rows(len(chosen), width)]
+        values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
+        kernel = kernel_of(pipeline, n_steps)
+        if table is not None:
+            values = table[some] if kernel is None else table[np.ix_(some, chosen)]
+        widths = getattr(uncertainty, "widths", None)
+        if widths is not None and widths.n_features != values.shape[1]:  # of other features than those of this model
+            uncertainty, widths = uncertainty.constant, None
         card = Card(
             target=problem.target_name,
             title=target.title,
@@ -170,13 +187,6 @@ class TrainedModel:
             created=created,
             notes=tuple(notes),
         )
-        items = dataset.compositions if dataset.structures is None else dataset.structures
-        width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
-        some = chosen[training_rows(len(chosen), width)]
-        values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
-        kernel = kernel_of(pipeline, n_steps)
-        if table is not None:
-            values = table[some] if kernel is None else table[np.ix_(some, chosen)]
         is_geometric = needs_structures(pipeline)
         domain = Domain.fit(
             None if kernel is not None and not kernel.normalize_kernel else values,
@@ -188,7 +198,7 @@ class TrainedModel:
             problem.structures[some],
             kernel=kernel is not None,
         )
-        return cls(pipeline, card, domain, n_steps)
+        return cls(pipeline, card, domain, n_steps, widths=widths)
 
     # Predictions ------------------------------------------------------------------------------------------------
 
@@ -277,7 +287,10 @@ class TrainedModel:
             worst = structures[np.argmin(np.isfinite(values))]
             raise StructureError(worst, None, "the prediction is not a finite number")
         assessment = self.domain.assess(table, contents, structures, self.feature_names)
-        return _Block(first + structures, atoms, values, probabilities, assessment, "")
+        half = None
+        if self.widths is not None:
+            half = self.widths.half_widths(table, values, _elements(contents, local, atoms is not None))
+        return _Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None]:
         """Return numbers, or indices of classes and probabilities."""
@@ -328,7 +341,11 @@ class TrainedModel:
                 ]
             )
         if interval is not None and interval.half_width is not None and not card.classes:
-            lower, upper = np.maximum(values - interval.half_width, lowest), values + interval.half_width
+            same = interval.half_width
+            half = np.concatenate(
+                [np.full(len(block.values), same) if block.half is None else block.half for block in blocks]
+            )
+            lower, upper = np.maximum(values - half, lowest), values + half
             clipped = clipped or bool((lower == lowest).any())
         if interval is not None and probabilities is not None:
             least = np.array([interval.thresholds.get(name, -np.inf) for name in card.classes])
@@ -413,6 +430,10 @@ class TrainedModel:
             raise ValueError(f"pipeline: it makes {n} features, its model was fitted to {fitted_to}")
         if n and self.domain.n_features not in (None, n):
             raise ValueError(f"domain: it has {self.domain.n_features} features, the pipeline {n}")
+        if self.widths is not None and self.widths.n_features != (n or fitted_to):
+            raise ValueError(
+                f"widths: they are for {self.widths.n_features} features, the pipeline has {n or fitted_to}"
+            )
 
     # Files ------------------------------------------------------------------------------------------------------
 
@@ -443,13 +464,16 @@ class TrainedModel:
         -----
         ``card.json`` is for people: :meth:`info`, the names of the features, and the checksums of the other members.
         ``pipeline.skops`` is the pipeline in the format of skops, models of XGBoost are beside it in the library's own
-        format, and ``domain.npz`` is the training domain. There is no pickle. The same training gives the same bytes.
+        format, ``domain.npz`` is the training domain, and ``widths.npz`` how wide intervals are, if that differs from
+        sample to sample. There is no pickle. The same training gives the same bytes.
         """
         where = Path(path)
         members = dump_pipeline(self.pipeline, trusted)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **self.domain.to_arrays())  # type: ignore[arg-type]
-        members[_DOMAIN] = buffer.getvalue()
+        for member, part in ((_DOMAIN, self.domain), (_WIDTHS, self.widths)):
+            if part is not None:
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, **part.to_arrays())  # type: ignore[arg-type]
+                members[member] = buffer.getvalue()
         features = {"n_steps": self.n_steps, "n": self.n_features, "names": self.feature_names}
         write_container(where, {**self.info(), "features": features}, members)
         return where
@@ -469,6 +493,7 @@ class _Block(NamedTuple):
     probabilities: FloatArray | None
     assessment: Assessment
     failure: str
+    half: FloatArray | None = None  # of the width of each interval
 
 
 def _failed(structure: int, reason: str, n_classes: int) -> _Block:
@@ -522,9 +547,10 @@ def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> Tra
     card = Card.from_dict(given)
     try:
         domain = Domain.from_arrays(load_npz(members.pop(_DOMAIN)))
+        widths = Widths.from_arrays(load_npz(members.pop(_WIDTHS))) if _WIDTHS in members else None
         pipeline = load_pipeline(members, trusted)
         _check_width(pipeline, features)
-        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions)
+        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions, widths)
         names, n_features = model.feature_names, model.n_features
         if features.get("names") != names or features.get("n") != n_features:
             raise ModelFileError(
@@ -553,6 +579,18 @@ def _first_difference(listed: Any, made: list[str]) -> str:
         if one != other:
             return f"; feature {i} is {one!r} there and {other!r} here"
     return ""
+
+
+def _elements(contents: Sequence[Content], local: Any, of_atoms: bool) -> npt.NDArray[np.bool_]:
+    """Return which elements each structure has, or which each of its centres is."""
+    if of_atoms:
+        rows = [np.array([z]) for z in np.asarray(local.numbers).tolist()]
+    else:
+        rows = [np.array(sorted(content.elements), dtype=np.intp) for content in contents]
+    found = np.zeros((len(rows), len(chemical_symbols)), dtype=bool)
+    for own, row in zip(found, rows, strict=True):
+        own[row] = True
+    return found
 
 
 def _pick(items: Any, rows: Indices) -> Any:

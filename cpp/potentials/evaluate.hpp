@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <any>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +55,7 @@ struct KeptPairsOfBatch {
     double cutoff;
     std::vector<KeptPairs> pairs;
     std::size_t n_lists = 0; // how often pairs of a structure were listed
+    std::any memory;         // of the threads of the last call: for a few atoms making it takes longer than its use
 };
 
 // A potential M has species() and cutoff(); M::Workspace, the memory of a thread; M::group, how many atoms of one kind
@@ -85,7 +87,13 @@ double evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int 
         sites[s].left = static_cast<int>(parts);
     }
     nearest.resize(runs.size());
-    std::vector<typename M::Workspace> workspaces(static_cast<std::size_t>(std::max(n_threads, 1)));
+    using Memory = std::shared_ptr<std::vector<typename M::Workspace>>;
+    const Memory* const before = kept ? std::any_cast<Memory>(&kept->memory) : nullptr;
+    const Memory memory = before ? *before : std::make_shared<typename Memory::element_type>();
+    if (kept)
+        kept->memory.reset(); // what a call leaves that fails is not used again
+    std::vector<typename M::Workspace>& workspaces = *memory;
+    workspaces.resize(std::max(workspaces.size(), static_cast<std::size_t>(std::max(n_threads, 1))));
     SumsOfRuns<std::vector<double>> sums(batch.n_structures);
     std::atomic<std::size_t> n_lists{0};
     parallel_for(runs.size(), n_threads, [&](std::size_t index, int worker) {
@@ -131,8 +139,10 @@ double evaluate(const M& model, const Batch& batch, KeptPairsOfBatch* kept, int 
         std::copy_n(sum.begin(), 3 * structure.n_atoms, out.gradient + 3 * batch.offsets[s]);
         std::copy_n(sum.end() - 9, 9, out.strain + 9 * s);
     });
-    if (kept)
+    if (kept) {
         kept->n_lists += n_lists;
+        kept->memory = memory;
+    }
     return nearest.empty() ? GradientPart(0).nearest : *std::min_element(nearest.begin(), nearest.end());
 }
 

@@ -46,6 +46,22 @@ def test_without_a_cell(system):
     assert not any(row.structure.pbc.any() for row in open_source(system)[1].rows)
 
 
+def test_frames_of_different_atoms(system):
+    (system / "type.raw").write_text("0 0\n")
+    np.save(system / "set.000/real_atom_types.npy", np.array([[0, 1], [1, 1], [1, -1]]))
+    np.save(system / "set.001/real_atom_types.npy", np.array([[1, 0], [0, 0]]))
+    rows = list(open_source(system)[1].rows)
+    assert [row.structure.get_chemical_formula("reduce") for row in rows] == ["ClNa", "Na2", "Na", "NaCl", "Cl2"]
+    np.testing.assert_array_equal(rows[2].arrays["force"], np.load(system / "set.000/force.npy")[2, :3][None])
+    for wrong, message in (
+        (np.zeros((2, 3)), r"shape \(2, 2\), got \(2, 3\)"),
+        ([[0, 2], [0, 0]], "0 to 1, and"),
+    ):
+        np.save(system / "set.001/real_atom_types.npy", np.array(wrong))
+        with pytest.raises(ValueError, match=f"salt/set.001/real_atom_types.npy must have .*{message}"):
+            list(open_source(system)[1].rows)
+
+
 def test_what_does_not_fit_is_named(system):
     def refused(message, place=system):
         with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from atomprint.descriptors import ACE
-from atomprint.potentials import LinearACE, load_potential
+from atomprint.potentials import LinearACE, LinearPotential, load_potential
 from atomprint.potentials.ace import ClusterExpansion, PreparedExpansion
 from atomprint.potentials.terms.cutoff import typical_cutoff
 from atomprint.potentials.terms.term import VOIGT, Training
@@ -211,6 +211,12 @@ def test_sizes_and_cutoffs_follow_the_data():
 def test_an_ace_may_be_given():
     ace = ACE(r_cut=3.9, n_max=4, l_max=2, max_order=3, n_functions=30, species=["H"])
     potential = LinearACE(ace=ace).fit(crystals()[::2])
+    # Bounded where atoms are dense, whoever takes the functions.
+    same = LinearPotential(ace).fit(crystals()[::2])
+    assert len(same.model_.terms.terms[0].limits) == 1
+    np.testing.assert_array_equal(same.model_.coefficients, potential.model_.coefficients)
+    with pytest.raises(ValueError, match="descriptor: an ACE must have a row for each atom: pooling must be None"):
+        LinearPotential(ACE(pooling="sum"))
     assert potential.model_.terms.terms[0].cutoff == 3.9
     assert potential.model_.species == (29,)
     assert ace.species == ["H"]

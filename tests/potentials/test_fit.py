@@ -36,12 +36,14 @@ from atomprint.potentials import (
     LinearPotential,
     Solver,
     SumPotential,
+    fit,
     load_potential,
     read_labels,
 )
 from atomprint.potentials.fitting import factors
 from atomprint.potentials.linear import PreparedDescriptor
 from atomprint.structures import as_batch
+from atomprint.util import registry
 
 SMALL = {"r_cut": 5.0, "n_max": 4, "l_max": 2, "periodic": True}
 
@@ -490,6 +492,7 @@ def test_a_fit_that_is_killed_goes_on(tmp_path, monkeypatch):
 import os, signal, sys
 from atomprint.descriptors import SOAP
 from atomprint.potentials import LinearPotential
+from atomprint.potentials import fit
 from atomprint.potentials.fitting import factors
 from atomprint.potentials.linear import PreparedDescriptor
 from atomprint.structures import as_batch
@@ -538,6 +541,30 @@ def test_descriptors_that_are_no_sums_over_atoms_are_refused(given, message):
     for descriptor in (CoulombMatrix(), SineMatrix(), EwaldSumMatrix(), NeighbourStatistics(r_cut=4.0)):
         with pytest.raises(ValueError, match=f"a sum over all atoms, .* got {type(descriptor).__name__}"):
             LinearPotential(descriptor)
+
+
+def test_a_checkpoint_of_another_version_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(factors, "_SECONDS", 0.0)
+    monkeypatch.setattr(factors, "_SHARE", 0.0)
+    monkeypatch.setattr(factors, "_ROWS", 64)
+
+    def stop(step, done, total):
+        if step == "rows" and done >= 6:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "argon.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        LinearPotential(SOAP(**SMALL)).fit(argon(12), checkpoint=path, progress=stop)
+    with monkeypatch.context() as other:
+        other.setattr(fit, "versions", lambda: {"atomprint": "0.0"})
+        with pytest.raises(ValueError, match=r"is of another fit, .* or by other versions of programs"):
+            LinearPotential(SOAP(**SMALL)).fit(argon(12), checkpoint=path)
+    with monkeypatch.context() as other:
+        other.setitem(registry._KNOWN, "SOAP", registry.KNOWN["SOAP"]._replace(version=99))
+        with pytest.raises(ValueError, match="is of another fit"):
+            LinearPotential(SOAP(**SMALL)).fit(argon(12), checkpoint=path)
+    LinearPotential(SOAP(**SMALL)).fit(argon(12), checkpoint=path)
+    assert not path.exists()
 
 
 def test_a_checkpoint_that_cannot_be_is_told_before_the_work(tmp_path):

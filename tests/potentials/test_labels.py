@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -253,12 +254,15 @@ def test_energies_that_readers_put_in_are_none(tmp_path):
     path.write_text("\n".join([*head, *rows, ""]))
     found = read_labels(path)  # ASE says that the energy is 0
     assert found.keys == {"forces": "forces"}
-    assert "Energies ('energy') of dump.lammpstrj are all 0, though there are forces: they are n" in found.warnings[0]
+    assert found.warnings[0].startswith("dump.lammpstrj does not say its units, and is read as if they were LAMMPS' 'm")
+    assert "Energies ('energy') of dump.lammpstrj are all 0, though there are forces: they are n" in found.warnings[1]
     assert read_labels(path, energy_key="energy").energies.tolist() == [0.0]
     text = path.read_text()
     path.write_text(text.replace("element", "type").replace("Cu", "1"))  # which ASE takes for hydrogen
     with pytest.raises(ValueError, match="has types of atoms and no elements: let LAMMPS write these"):
         read_labels(path)
+    path.write_text("ITEM: UNITS\nmetal\n" + text)
+    assert "units" not in str(read_labels(path).warnings)
     path.write_text("ITEM: UNITS\nreal\n" + text)
     with pytest.raises(ValueError, match="is in LAMMPS' units 'real', and only those of 'metal' are read"):
         read_labels(path)
@@ -566,3 +570,16 @@ def test_labels_that_are_given_are_not_changed():
     stresses[1] = np.inf
     LabelledStructures.of([bulk("Cu"), bulk("Cu")], energies=[0.0, 1.0], stresses=stresses)
     assert np.isinf(stresses[1]).all()
+
+
+def test_the_order_by_content_looks_at_all_labels():
+    atoms = bulk("Cu")
+    for name, values in (
+        ("forces", [[[x, 0, 0]] for x in (1.0, 2.0, 3.0)]),
+        ("stresses", np.eye(3) * [[[1]], [[2]], [[3]]]),
+    ):
+        orders = set()
+        for order in permutations(range(3)):
+            labels = LabelledStructures.of([atoms] * 3, energies=[1.0] * 3, **{name: [values[k] for k in order]})
+            orders.add(tuple(np.array(order)[labels.by_content].tolist()))
+        assert len(orders) == 1

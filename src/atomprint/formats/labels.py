@@ -181,10 +181,16 @@ def label_of_row(row: Row, name: str, kind: str, n_atoms: int) -> float | FloatA
             )
         return values.reshape(n_atoms, 3)
     if values.shape == (6,) or values.shape == (1, 6):
-        return values.reshape(6)[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)
+        return matrices_of_six(values.reshape(6))
     if values.size != 9 or values.ndim > 2:
         raise ValueError(f"{name!r} must be six or nine numbers, got an array of shape {values.shape}")
     return values.reshape(3, 3)
+
+
+def matrices_of_six(numbers: FloatArray) -> FloatArray:
+    """Return symmetric matrices, shape (..., 3, 3), of six numbers each: xx, yy, zz, yz, xz, xy."""
+    found: FloatArray = numbers[..., [0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    return found.reshape(*numbers.shape[:-1], 3, 3)
 
 
 def _numbers(raw: Any, name: str) -> FloatArray:

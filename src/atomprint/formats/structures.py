@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +142,30 @@ def _claimed(path: Path) -> int | None:
     return int(found[1])
 
 
-def _check_dump(path: Path) -> None:
-    """Raise for a dump of LAMMPS without elements, of which ASE makes the types atomic numbers, or in other units."""
+def dump_without_units(path: Path) -> bool:
+    """Return whether a file is a dump of LAMMPS that does not say its units."""
+    lines = _head_of_dump(path)
+    return bool(lines) and "ITEM: UNITS" not in lines
+
+
+def _head_of_dump(path: Path) -> list[str]:
+    """Return the first lines of a dump of LAMMPS; none of another file."""
     try:
         with open_binary(path) as file:
             start = file.read(20000)
     except BROKEN as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
     if not start.startswith((b"ITEM: TIMESTEP", b"ITEM: UNITS", b"ITEM: TIME")):
-        return
-    lines = decode(start).splitlines()
-    if lines[0] == "ITEM: UNITS" and len(lines) > 1 and lines[1].strip() != "metal":
-        raise ValueError(f"{path.name} is in LAMMPS' units {lines[1].strip()!r}, and only those of 'metal' are read")
+        return []
+    return decode(start).splitlines()
+
+
+def _check_dump(path: Path) -> None:
+    """Raise for a dump of LAMMPS without elements, of which ASE makes the types atomic numbers, or in other units."""
+    lines = _head_of_dump(path)
+    units = next((after.strip() for line, after in pairwise(lines) if line == "ITEM: UNITS"), "metal")
+    if units != "metal":
+        raise ValueError(f"{path.name} is in LAMMPS' units {units!r}, and only those of 'metal' are read")
     columns = next((line.split()[2:] for line in lines if line.startswith("ITEM: ATOMS")), None)
     if columns and not {"element", "mass"} & {*columns}:
         raise ValueError(

@@ -124,12 +124,17 @@ class LinearACE(Potential):
             raise TypeError(f"ace must be an ACE or None, got {type(self.ace).__name__}")
         if self.r_cut is not None:
             raise ValueError(f"r_cut and ace cannot be combined: ace has a cutoff of its own, got r_cut={self.r_cut!r}")
-        for name, needed in _PLAIN.items():
-            if (value := getattr(self.ace, name)) != needed:
-                raise ValueError(f"ace must have a row for each atom: {name} must be {needed!r}, got {value!r}")
+        check_rows_of_atoms("ace", self.ace)
 
     def _terms(self) -> list[Term]:
         return [ClusterExpansion(self.size, self.r_cut, self.ace, self.dtype)]
+
+
+def check_rows_of_atoms(what: str, ace: ACE) -> None:
+    """Raise if an ACE has not a row for each atom, as energies are made of."""
+    for name, needed in _PLAIN.items():
+        if (value := getattr(ace, name)) != needed:
+            raise ValueError(f"{what} must have a row for each atom: {name} must be {needed!r}, got {value!r}")
 
 
 class ClusterExpansion:

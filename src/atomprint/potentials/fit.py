@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
+from atomprint import _core
 from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation
 from atomprint.potentials.fitting.factors import (
@@ -44,9 +45,11 @@ from atomprint.potentials.terms.sums import Constants, Offsets, Sum, evaluate_al
 from atomprint.potentials.terms.term import PreparedTerm, Term, Training, voigt
 from atomprint.ragged import pick
 from atomprint.structures import Batch
+from atomprint.util.environment import versions
 from atomprint.util.memory import size_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
+from atomprint.util.registry import path_of, version_of
 from atomprint.util.types import FloatArray, Indices, PathOrStr
 
 References: TypeAlias = Mapping[str | int, float] | str | None
@@ -55,6 +58,7 @@ References: TypeAlias = Mapping[str | int, float] | str | None
 _COMPARED = 300  # structures by which the units of labels are compared
 _DRAWS = 4  # of fits to some kinds of labels, for what these know of the others
 _WEAK = 0.03
+_COMPUTING = ("atomprint", "numpy", "scipy", "system")  # makes the rows and reduces them
 _FEW_STRESSES = "no structure has a stress: elastic constants and pressures of this potential are not to be relied upon"
 
 
@@ -92,10 +96,11 @@ def fit_terms(
 ) -> Fit:
     """Fit the sum of some terms; parameters are those of :class:`~atomprint.potentials.Potential` and its ``fit``."""
     told = [*labels.warnings, *other_units(labels)]
+    weighed = checked_weights(weights, labels)
+    labels = _with_weight(labels, weighed)
     # All that is drawn, folds, sparse points and samples, then is the same, however the structures were shuffled.
     order = labels.by_content
-    weighed, labels = checked_weights(weights, labels)[order], labels.pick(order)
-    labels = _with_weight(labels, weighed)
+    weighed, labels = weighed[order], labels.pick(order)
     batch = labels.structures
     if not labels.labelled.any():
         raise ValueError("structures must have energies, forces or stresses: none is known and has a weight")
@@ -315,8 +320,10 @@ def _summary(labels: LabelledStructures, kind: str, note: str, n_functions: int)
 
 
 def _fingerprint(source: Sum, batch: Batch, targets: Targets, folds: npt.NDArray[np.int64], random_state: int) -> str:
-    """Return a checksum of all that the rows of a fit follow from."""
-    found = hashlib.sha256(str(random_state).encode())
+    """Return a checksum of all that the rows of a fit follow from, also of what computes them."""
+    with open(_core.__file__, "rb") as compiled:
+        found = hashlib.file_digest(compiled, "sha256")
+    found.update(json.dumps([random_state, *(versions().get(name) for name in _COMPUTING)]).encode())
 
     def add(value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -331,10 +338,10 @@ def _fingerprint(source: Sum, batch: Batch, targets: Targets, folds: npt.NDArray
             for inner in value:
                 add(inner)
         elif isinstance(value, CheckedParameters):
-            add({type(value).__name__: value.get_params(deep=False)})
+            add({path_of(type(value)): value.get_params(deep=False), "version": version_of(type(value))})
         else:
             found.update(json.dumps(value, default=str).encode())
 
-    add([[type(term).__name__, term.state()] for term in source.terms])
+    add([[path_of(type(term)), version_of(type(term)), term.state()] for term in source.terms])
     add([*batch.arrays(), *vars(targets).values(), folds])
     return found.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from atomprint.descriptors import (
+    ACE,
     CoulombMatrix,
     Descriptor,
     EwaldSumMatrix,
@@ -16,6 +17,7 @@ from atomprint.descriptors import (
     ValleOganov,
 )
 from atomprint.descriptors.mixing import MixesSpecies
+from atomprint.potentials.ace import ClusterExpansion, check_rows_of_atoms
 from atomprint.potentials.base import Potential
 from atomprint.potentials.fit import References
 from atomprint.potentials.fitting.solver import Solver
@@ -47,7 +49,8 @@ class LinearPotential(Potential):
 
     Descriptors with a row for each centre, such as SOAP and ACSF, are summed over atoms with weights for each species
     of the atom; of others, such as MBTR, the energy is linear in the one row that a structure has, which must grow with
-    the number of atoms: averages and other normalizations are refused.
+    the number of atoms: averages and other normalizations are refused. An ``ACE`` makes the same potential as
+    ``LinearACE(ace=...)``.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ class LinearPotential(Potential):
         super()._validate()
         if not isinstance(self.descriptor, Descriptor):
             raise TypeError(f"descriptor must be a Descriptor of atomprint, got {type(self.descriptor).__name__}")
+        if isinstance(self.descriptor, ACE):
+            check_rows_of_atoms("descriptor: an ACE", self.descriptor)
         for name, allowed in _SUMS_OVER_ATOMS.items():
             value = getattr(self.descriptor, name, allowed[0])
             if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
@@ -104,6 +109,8 @@ class LinearPotential(Potential):
             raise ValueError("descriptor must grow with the number of atoms, which ValleOganov does not: use MBTR")
 
     def _terms(self) -> list[Term]:
+        if isinstance(self.descriptor, ACE):  # which is to be bounded, whoever takes it
+            return [ClusterExpansion("medium", None, self.descriptor)]
         return [DescriptorTerm(self.descriptor)]
 
 

@@ -62,6 +62,11 @@ def public(
     return mark
 
 
+def version_of(cls: type[Any]) -> int | None:
+    """Return the version of the numbers that a class of atomprint makes, if it is :func:`public`."""
+    return next((known.version for known in _KNOWN.values() if known.cls is cls), None)
+
+
 def path_of(cls: type[Any]) -> str:
     """Return the import path of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -345,6 +345,7 @@ def _write_predictions(output: Path, found: Comparison) -> None:
 def _card(potential: Potential, path: Path) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know of a potential, in ten lines."""
     from ase.data import chemical_symbols
+    from ase.units import GPa
 
     fitted, summary = potential.model_, potential.model_.summary
     yield "potential", f"{type(potential).__name__} with {counted(fitted.terms.n_functions, 'function')}"
@@ -359,7 +360,7 @@ def _card(potential: Potential, path: Path) -> Iterator[tuple[str, str]]:
         f"{counted(summary['n_structures'], 'structure')}, {counted(summary['n_atoms'], 'atom')}: {listed}",
     )
     errors = summary.get("cross_validation", {})
-    scale = {"energies": (1000.0, "meV/atom"), "forces": (1.0, "eV/Å"), "stresses": (160.21766208, "GPa")}
+    scale = {"energies": (1000.0, "meV/atom"), "forces": (1.0, "eV/Å"), "stresses": (1 / GPa, "GPa")}
     said = [f"{name} {scale[name][0] * own['mae']:.3g} {scale[name][1]}" for name, own in errors.items()]
     yield "error", f"mean absolute, in cross-validation: {', '.join(said)}" if said else "not measured"
     references = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in fitted.reference_energies.items())

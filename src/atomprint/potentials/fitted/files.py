@@ -14,7 +14,7 @@ import numpy.typing as npt
 from atomprint.potentials.terms.term import State
 from atomprint.util.npz import read_npz, write_npz
 from atomprint.util.parameters import CheckedParameters
-from atomprint.util.registry import KNOWN, import_class, path_of
+from atomprint.util.registry import KNOWN, import_class, path_of, version_of
 from atomprint.util.types import PathOrStr
 
 FORMAT = 1
@@ -130,8 +130,7 @@ def _plain(value: Any, arrays: dict[str, npt.NDArray[Any]], where: str) -> Any:
         return [_plain(inner, arrays, f"{where}[{k}]") for k, inner in enumerate(value)]
     if isinstance(value, CheckedParameters):
         parameters = {key: _plain(inner, arrays, key) for key, inner in value.get_params(deep=False).items()}
-        name = _name_of(type(value))
-        return {"object": name, "version": _version_of(name), "parameters": parameters}
+        return {"object": _name_of(type(value)), "version": version_of(type(value)), "parameters": parameters}
     raise TypeError(f"{where} cannot be written to a file: it is a {type(value).__name__}")
 
 
@@ -145,14 +144,9 @@ def _name_of(cls: type[Any]) -> str:
     return path_of(cls) if public is None else public
 
 
-def _version_of(name: str) -> int | None:
-    return KNOWN[name].version if name in KNOWN else None
-
-
 def tagged(made: Any) -> State:
     """Return the state of something with ``state()``, and what it is."""
-    name = _name_of(type(made))
-    return {"class": name, "version": _version_of(name), "state": made.state()}
+    return {"class": _name_of(type(made)), "version": version_of(type(made)), "state": made.state()}
 
 
 def untagged(state: State, classes: Classes) -> Any:

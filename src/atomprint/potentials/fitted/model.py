@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -79,9 +80,19 @@ class Model:
 
     def parts(self, coefficients: FloatArray | None = None) -> list[Any]:
         """Return what adds up to the energy: each has ``evaluate``, and ``prepare`` where it keeps something."""
-        own = self.coefficients if coefficients is None else coefficients
-        core = [] if self.core is None else [self.core.table()]
-        return [*self.terms.predictors(own), *core, Offsets(self.references)]
+        fitted = self._fitted_parts if coefficients is None else self.terms.predictors(coefficients)
+        return [*fitted, *self._fixed_parts]
+
+    @cached_property
+    def _fitted_parts(self) -> list[Any]:
+        return self.terms.predictors(self.coefficients)
+
+    @cached_property
+    def _fixed_parts(self) -> list[Any]:
+        return [*([] if self.core is None else [self.core.table()]), Offsets(self.references)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_fitted_parts", "_fixed_parts")}
 
     def state(self) -> State:
         """Return what :meth:`from_state` takes."""

@@ -565,8 +565,8 @@ class _Work:
         counts: list[int] = head["counts"].tolist()
         if head["fingerprint"].tobytes() != fingerprint.encode() or counts[:2] != [_CHECKPOINT_VERSION, _ROWS]:
             raise ValueError(
-                f"checkpoint {str(path)!r} is of another fit, with other data, functions or weights: remove it, or "
-                "give another name"
+                f"checkpoint {str(path)!r} is of another fit, with other data, functions or weights, or by other "
+                "versions of programs: remove it, or give another name"
             )
         done, n_parts = counts[2:4]
         names = {f"part_{f}_{k}": np.float64 for f in range(n_parts) for k in range(3)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ase.units import GPa
 
 from atomprint.potentials.fitting.factors import ENERGY, FORCES, Factors, IntArray, merged
 from atomprint.potentials.fitting.normal import Chosen, NormalEquations
@@ -178,7 +179,7 @@ class Solver(CheckedParameters):
         *,
         sigma_energy: float | None = None,
         sigma_forces: float = 0.05,
-        sigma_stress: float = 0.05 / 160.21766208,
+        sigma_stress: float = 0.05 * GPa,
         regularisation: float | None = None,
         power: float | None = None,
         n_folds: int = 4,

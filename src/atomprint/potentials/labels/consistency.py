@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.potentials.labels.compositions import element_counts
+from atomprint.potentials.labels.labelled import PLURAL, LabelledStructures
+from atomprint.ragged import totals
 from atomprint.util.types import FloatArray
 
 _ENOUGH = 6  # structures
 _FINE, _POOR = 0.7, 0.5  # shares of the variance of left-out labels that are explained
-_PLURAL = {"energy": "energies", "forces": "forces", "stress": "stresses"}
+_KIND = {name: kind for kind, name in PLURAL.items()}
 _CLEAR = 0.85  # correlation between what is labelled and what forces say, from which on a scale means something
 _CLEARER = 0.97  # so much for scales that a poor fit may have as well
 _MODEST = (0.38, 2.6)
@@ -175,9 +177,9 @@ def _explained(expected: FloatArray, labelled: FloatArray) -> float:
 
 def _contradiction(what: str, share: float, labels: LabelledStructures) -> str:
     others = " and ".join(
-        f"{_PLURAL[kind]} ({key!r})" for kind, key in labels.keys.items() if _PLURAL.get(kind, what) != what
+        f"{PLURAL[kind]} ({key!r})" for kind, key in labels.keys.items() if PLURAL.get(kind, what) != what
     )
-    own = labels.keys.get({name: kind for kind, name in _PLURAL.items()}[what], what)
+    own = labels.keys.get(_KIND[what], what)
     return (
         f"{what.capitalize()} ({own!r}) of structures that were left out are predicted with errors that are "
         f"{np.sqrt(1 - share):.2g} times their own spread. There are too few data, or {what} do not belong to "
@@ -188,13 +190,11 @@ def _contradiction(what: str, share: float, labels: LabelledStructures) -> str:
 def _per_atom(labels: LabelledStructures, energies: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return energies per atom from forces and from labels, without what compositions and kinds explain."""
     batch = labels.structures
-    forced = np.add.reduceat(np.nan_to_num(labels.forces**2).sum(axis=1), batch.offsets[:-1]) > 1e-6
+    forced = totals(np.nan_to_num(labels.forces**2).sum(axis=1), batch.offsets) > 1e-6
     rows = np.flatnonzero(np.isfinite(labels.energies) & np.isfinite(energies) & forced)
     if len(rows) < _ENOUGH:
         return np.zeros(0), np.zeros(0)
-    counts = np.zeros((len(batch), 119))
-    np.add.at(counts, (np.repeat(np.arange(len(batch)), batch.n_atoms), batch.numbers), 1)
-    shares = counts[rows] / batch.n_atoms[rows, None]
+    shares = element_counts(batch)[rows] / batch.n_atoms[rows, None]
     names, kind, size = np.unique(
         np.array([labels.config_types[s] for s in rows]), return_inverse=True, return_counts=True
     )
@@ -238,9 +238,8 @@ def _scale(expected: FloatArray, labelled: FloatArray, n_structures: int | None 
 
 
 def _sentence(what: str, scale: float, units: dict[str, float], labels: LabelledStructures) -> str:
-    names = {name: kind for kind, name in _PLURAL.items()}
     of_other = "energies" if what == "forces" else "forces"
-    own, other = (labels.keys.get(names[name], name) for name in (what, of_other))
+    own, other = (labels.keys.get(_KIND[name], name) for name in (what, of_other))
     both = f"{what.capitalize()} ({own!r}) and {of_other} ({other!r})"
     source = "energies and forces" if what == "stresses" else of_other
     if _SAME[0] <= -scale <= _SAME[1]:

@@ -20,7 +20,7 @@ from atomprint.formats.opening import plain_name
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import choose_roles
 from atomprint.formats.source import Row
-from atomprint.formats.structures import atoms_of
+from atomprint.formats.structures import atoms_of, dump_without_units
 from atomprint.structures import Batch, StructureError, as_batch, is_structure
 from atomprint.util.text import counted
 
@@ -118,6 +118,11 @@ class Collected:
     def _of_file(self, path: Path, name: str) -> list[Item]:
         _, source = open_source(path)
         self.notes += source.notes
+        if path.is_file() and dump_without_units(path):
+            self.warnings.append(
+                f"{name} does not say its units, and is read as if they were LAMMPS' 'metal' (Å, eV, eV/Å): "
+                "dump_modify with units yes writes them."
+            )
         roles = choose_roles(source, targets={}, structure=None, formula=None, id_=None, groups={})
         if not roles.has_structures:
             raise ValueError(f"{name} has formulas, but no structures")

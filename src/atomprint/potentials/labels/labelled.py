@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
+from ase.units import GPa
 
 from atomprint.formats.judge import close_pairs
+from atomprint.formats.labels import matrices_of_six
 from atomprint.potentials.labels.alike import first_alike, matching
 from atomprint.ragged import pick
 from atomprint.structures import Batch, as_batch, joined
@@ -109,7 +111,7 @@ class LabelledStructures:
             forces = np.concatenate(parts)
         stress = np.full((n, 3, 3), np.nan) if stresses is None else np.array(stresses, dtype=np.float64)
         if stress.shape == (n, 6):
-            stress = stress[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)
+            stress = matrices_of_six(stress)
         return checked(
             cls(
                 batch,
@@ -173,10 +175,11 @@ class LabelledStructures:
 
     @property
     def by_content(self) -> Indices:
-        """Order of the structures by checksums of them and their energies: the same, however they were shuffled."""
+        """Order of the structures by checksums of them and their labels: the same, however they were shuffled."""
         batch, sums = self.structures, []
         for s, (start, stop) in enumerate(pairwise(batch.offsets.tolist())):
-            parts = batch.numbers[start:stop], batch.positions[start:stop], batch.cells[s], self.energies[s]
+            atoms = batch.numbers[start:stop], batch.positions[start:stop], self.forces[start:stop]
+            parts = *atoms, batch.cells[s], batch.pbc[s], self.energies[s], self.stresses[s]
             sums.append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest())
         return np.array(sorted(range(len(sums)), key=sums.__getitem__), dtype=np.intp)
 
@@ -269,7 +272,7 @@ def checked(labels: LabelledStructures) -> LabelledStructures:
         key = labels.keys.get("stress", "stress")
         warnings.append(
             f"Stresses ({key!r}) are {typical:.3g} eV/Å^3 or more in half of the structures, which is "
-            f"{typical * 160.21766208:,.0f} GPa. Are the units eV/Å^3?"
+            f"{typical / GPa:,.0f} GPa. Are the units eV/Å^3?"
         )
     if (n := len(labels) - len(np.unique(labels.duplicate_of))) > 0:
         warnings += _on_duplicates(labels, n)
@@ -334,7 +337,7 @@ def _on_duplicates(labels: LabelledStructures, n: int) -> list[str]:
 
 
 # What labels of the same structure may differ by, and how it is told.
-_DIFFERENT = {"energy": (1e-4, 1e3, "meV/atom"), "forces": (0.01, 1.0, "eV/Å"), "stress": (1e-3, 160.21766208, "GPa")}
+_DIFFERENT = {"energy": (1e-4, 1e3, "meV/atom"), "forces": (0.01, 1.0, "eV/Å"), "stress": (1e-3, 1 / GPa, "GPa")}
 
 
 def _largest_gap(labels: LabelledStructures, one: int, other: int) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.formats.labels import is_mask, label_kind, told_unit, words_of
+from atomprint.potentials.labels.compositions import by_formula
 from atomprint.potentials.labels.items import Collected, Item
 from atomprint.potentials.labels.keys import ARGUMENTS, UNITS, Key, as_keys, choose, listed, none_found, tell_unused
 from atomprint.potentials.labels.labelled import LabelledStructures, any_in, checked
@@ -292,13 +293,8 @@ def _sign_of(batch: Batch, stresses: FloatArray, volumes: FloatArray) -> int:
     """
     trace = np.trace(stresses, axis1=1, axis2=2)
     known = np.isfinite(trace) & (volumes > 1e-6)
-    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for s in np.flatnonzero(known):
-        z, n = np.unique(batch.numbers[batch.offsets[s] : batch.offsets[s + 1]], return_counts=True)
-        n = n // np.gcd.reduce(n)
-        groups.setdefault(tuple(zip(z.tolist(), n.tolist(), strict=True)), []).append(int(s))
     total = weight = 0.0
-    for members in groups.values():
+    for members in by_formula(batch, np.flatnonzero(known)).values():
         v = volumes[members] / batch.n_atoms[members]
         if len(members) < 4 or v.max() < 1.01 * v.min():
             continue

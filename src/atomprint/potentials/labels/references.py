@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from atomprint.potentials.labels.compositions import element_counts
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray
@@ -145,9 +146,7 @@ def _fitted(labels: LabelledStructures, species: list[int], known: Mapping[int, 
     rows = np.flatnonzero(np.isfinite(labels.energies))
     if not len(rows):
         return dict.fromkeys(species, 0.0), ""
-    counts = np.zeros((len(batch), len(chemical_symbols)))
-    np.add.at(counts, (np.repeat(np.arange(len(batch)), batch.n_atoms), batch.numbers), 1)
-    counts, energies = counts[rows], labels.energies[rows]
+    counts, energies = element_counts(batch)[rows], labels.energies[rows]
     for z, energy in known.items():
         energies = energies - counts[:, z] * energy
     # Per atom, that large structures do not decide alone; the median in place of the mean of the first guess stands

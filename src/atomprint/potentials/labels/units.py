@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.ragged import totals
 from atomprint.util.types import FloatArray
 
 _EV = {"Ha": 27.211386, "Ry": 13.605693, "kcal/mol": 0.0433641, "kJ/mol": 0.0103643}
@@ -28,7 +29,7 @@ def other_units(labels: LabelledStructures) -> list[str]:
     batch, told = labels.structures, list[str]()
     known = np.isfinite(labels.energies)
     if known.any() and (batch.numbers > 1).any():
-        atoms = np.add.reduceat(_of_all_electrons(batch.numbers), batch.offsets[:-1])[known]
+        atoms = totals(_of_all_electrons(batch.numbers), batch.offsets)[known]
         ratios = labels.energies[known] / atoms
         for unit, size in _EV.items():
             if (np.abs(ratios * size / _EV["Ha"] - 1) < _ALIKE).all():

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
+from ase.units import GPa
 
 from atomprint.potentials.labels.labelled import LabelledStructures
+from atomprint.potentials.terms.term import voigt
+from atomprint.ragged import totals
 from atomprint.util.types import FloatArray, Indices, Mask
-
-GPA = 160.21766208
-"""GPa in an eV/Å^3."""
-
-_VOIGT = np.array([0, 4, 8, 5, 2, 1])  # xx, yy, zz, yz, xz, xy of nine numbers
 
 
 class Quantity(NamedTuple):
@@ -31,7 +29,7 @@ class Quantity(NamedTuple):
 QUANTITIES = (
     Quantity("energy", "energy", "meV/atom", 1000.0),
     Quantity("forces", "force", "eV/Å", 1.0),
-    Quantity("stress", "stress", "GPa", GPA),
+    Quantity("stress", "stress", "GPa", 1 / GPa),
 )
 
 
@@ -134,7 +132,7 @@ class Comparison:
         table = np.zeros(len(chemical_symbols))
         for z, energy in (self.references or {}).items():
             table[z] = energy
-        alone = np.add.reduceat(table[batch.numbers], batch.offsets[:-1])
+        alone = totals(table[batch.numbers], batch.offsets)
         of_atom = np.repeat(np.arange(n), batch.n_atoms)
         nothing = np.full(n, -1)
         stds = (self.energies_std, self.forces_std)
@@ -158,8 +156,8 @@ class Comparison:
                 forces_std.ravel(),
             ),
             "stress": Values(
-                labels.stresses.reshape(n, 9)[:, _VOIGT].ravel(),
-                self.stresses.reshape(n, 9)[:, _VOIGT].ravel(),
+                voigt(labels.stresses).ravel(),
+                voigt(self.stresses).ravel(),
                 np.repeat(np.arange(n), 6),
                 np.repeat(nothing, 6),
                 np.full(6 * n, np.nan),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from atomprint.potentials.labels.compositions import by_formula
 from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.short_range.scan import dimer_energies
 from atomprint.structures import Batch, as_batch
@@ -117,15 +118,12 @@ def volume_curves(potential: Any, labels: LabelledStructures, most: int = 3, n: 
     crystals = np.flatnonzero(batch.pbc.all(axis=1) & (labels.volumes > 1e-6))
     if not len(crystals):
         return []
-    energies = _energies(potential, batch.pick(crystals)) / batch.n_atoms[crystals]
-    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for place, s in enumerate(crystals):
-        z, counts = np.unique(batch.numbers[batch.offsets[s] : batch.offsets[s + 1]], return_counts=True)
-        counts = counts // np.gcd.reduce(counts)
-        groups.setdefault(tuple(zip(z.tolist(), counts.tolist(), strict=True)), []).append(place)
+    energies = np.full(len(batch), np.inf)
+    energies[crystals] = _energies(potential, batch.pick(crystals)) / batch.n_atoms[crystals]
+    groups = by_formula(batch, crystals)
     found = []
-    for formula, places in sorted(groups.items(), key=lambda group: -len(group[1]))[:most]:
-        lowest = int(crystals[places[int(np.argmin(energies[places]))]])
+    for formula, own_ones in sorted(groups.items(), key=lambda group: -len(group[1]))[:most]:
+        lowest = own_ones[int(np.argmin(energies[own_ones]))]
         own, size = batch[lowest], float(labels.volumes[lowest] / batch.n_atoms[lowest])
         ratios = np.linspace(0.35, 1.5, n)
         scaled = []

@@ -11,11 +11,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from atomprint.potentials.terms.sums import Kept
+from atomprint.potentials.terms.term import VOIGT_OF_NINE
 from atomprint.util.validation import check_bool, check_n_jobs
 
 _FARTHEST = 1e7  # Å
 _COINCIDENT = 0.01  # of the shortest distance of the training data
-_VOIGT = np.array([0, 4, 8, 5, 2, 1])  # xx, yy, zz, yz, xz, xy of a matrix of nine numbers
 
 
 class PotentialCalculator(Calculator):
@@ -146,7 +146,7 @@ class PotentialCalculator(Calculator):
         (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
         volume = abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
         if volume > 0:
-            self.results["stress"] = strain.reshape(9)[_VOIGT] / volume
+            self.results["stress"] = strain.reshape(9)[VOIGT_OF_NINE] / volume
         if self.uncertainty:
             errors, grades = self.potential.grades(atoms)
             self.results |= {"energy_std": float(errors[0]), "grade": float(grades[0])}

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from atomprint import ragged
 from atomprint.potentials.terms.term import Evaluated, Predictor, PreparedTerm, State, row_offsets
-from atomprint.ragged import offsets_of
 from atomprint.structures import Batch
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
@@ -45,7 +45,7 @@ class Constants:
     def sums(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write the number of atoms of each species."""
         for k, z in enumerate(self.species):
-            out[:, k] = np.add.reduceat(batch.numbers == z, batch.offsets[:-1])
+            out[:, k] = ragged.totals(batch.numbers == z, batch.offsets)
 
     def predictor(self, coefficients: FloatArray) -> Predictor:
         """Return these energies."""
@@ -95,7 +95,7 @@ class Sum:
 
     def __init__(self, terms: Sequence[PreparedTerm]) -> None:
         self.terms = tuple(terms)
-        bounds = offsets_of([term.n_functions for term in self.terms]).tolist()
+        bounds = ragged.offsets_of([term.n_functions for term in self.terms]).tolist()
         self.columns = [slice(start, stop) for start, stop in pairwise(bounds)]
         self.n_functions: int = bounds[-1]
 
@@ -206,4 +206,4 @@ def totals(batch: Batch, found: Evaluated) -> tuple[FloatArray, FloatArray, Floa
     volumes = np.abs(np.linalg.det(batch.cells))
     with np.errstate(divide="ignore", invalid="ignore"):
         stresses = np.where((volumes > 0)[:, None, None], found[2] / volumes[:, None, None], np.nan)
-    return np.add.reduceat(found[0], batch.offsets[:-1]), -found[1], stresses
+    return ragged.totals(found[0], batch.offsets), -found[1], stresses

@@ -22,6 +22,9 @@ Evaluated: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Which entries of dE/dstrain the last six rows of a structure are: xx, yy, zz, yz, xz, xy."""
 
+VOIGT_OF_NINE = np.array([3 * a + b for a, b in VOIGT])
+"""The same entries of a matrix whose nine numbers are in one row."""
+
 
 @dataclass(frozen=True)
 class Training:

@@ -6,6 +6,7 @@
 #include "core/parallel.hpp"
 #include "similarity/fingerprint.hpp"
 #include "similarity/structure_kernels.hpp"
+#include "similarity/surroundings.hpp"
 
 namespace atomprint::bind {
 
@@ -90,6 +91,38 @@ nb::tuple describe(const BatchArrays& batch, std::size_t n_neighbours, bool with
     };
     return nb::make_tuple(array(n_species), array(n_columns), array(species), array(counts), array(summaries),
                           array(columns));
+}
+
+nb::tuple surroundings_of(const BatchArrays& batch, const In<double, nb::ndim<1>>& radii,
+                          const In<double, nb::ndim<1>>& cutoffs, double near, double far, double beyond,
+                          int n_threads) {
+    require(cutoffs.shape(0) == batch.n_structures, "there must be a cutoff for each structure");
+    require(0.0 < near && near < far && far < beyond, "near, far and beyond must ascend from 0");
+    const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
+    for (std::size_t s = 0; s < batch.n_structures; ++s)
+        require(cutoffs.data()[s] > 0.0, "cutoffs must be > 0");
+    for (std::size_t i = 0; i < n_atoms; ++i)
+        require(batch.numbers[i] >= 0 && static_cast<std::size_t>(batch.numbers[i]) < radii.shape(0),
+                "there must be a radius for each element");
+    std::vector<double> distances(n_atoms), means(3 * batch.n_structures);
+    std::vector<std::int64_t> partners(n_atoms);
+    {
+        nb::gil_scoped_release release;
+        parallel_for(batch.n_structures, n_threads, [&](std::size_t s, int) {
+            try {
+                const auto first = static_cast<std::size_t>(batch.offsets[s]);
+                const Surroundings found = surroundings(batch[s], radii.data(), {cutoffs.data()[s], near, far, beyond},
+                                                        distances.data() + first, partners.data() + first);
+                means[3 * s] = found.coordination, means[3 * s + 1] = found.around, means[3 * s + 2] = found.lopsided;
+            } catch (const TooManyImages& error) {
+                throw StructureError(s, error.what());
+            } catch (const TooFarAway& error) {
+                throw StructureError(s, error.what());
+            }
+        });
+    }
+    return nb::make_tuple(to_numpy(std::move(distances), {n_atoms}), to_numpy(std::move(partners), {n_atoms}),
+                          to_numpy(std::move(means), {batch.n_structures, 3}));
 }
 
 void differences(const In<double, nb::ndim<2>>& columns, const In<std::int64_t, nb::ndim<2>>& counts,
@@ -182,6 +215,10 @@ const Family family("similarity", [](nb::module_& m) {
           nb::arg("pairs"), nb::arg("out").noconvert(), nb::arg("n_threads"),
           "Write the largest difference of the distances of each pair of structures with one formula, each multiplied "
           "by its scale.");
+    m.def("surroundings", &surroundings_of, nb::arg("batch"), nb::arg("radii"), nb::arg("cutoffs"), nb::arg("near"),
+          nb::arg("far"), nb::arg("beyond"), nb::arg("n_threads") = 1,
+          "Of each atom the distance to its nearest neighbour and the atomic number of it, of each structure the mean "
+          "number of neighbours, of atoms within its cutoff, and how lopsided they are: (distances, numbers, means).");
 });
 
 } // namespace

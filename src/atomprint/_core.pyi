@@ -660,6 +660,11 @@ def distance_differences(columns: Annotated[NDArray[numpy.float64], dict(shape=(
     Write the largest difference of the distances of each pair of structures with one formula, each multiplied by its scale.
     """
 
+def surroundings(batch: Batch, radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], cutoffs: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], near: float, far: float, beyond: float, n_threads: int = 1) -> tuple:
+    """
+    Of each atom the distance to its nearest neighbour and the atomic number of it, of each structure the mean number of neighbours, of atoms within its cutoff, and how lopsided they are: (distances, numbers, means).
+    """
+
 class Weighting:
     """Weight of a neighbour's density as a function of its distance in Å."""
 

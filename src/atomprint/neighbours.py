@@ -83,11 +83,6 @@ def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
     return _search(batch, batch.positions, places(batch.offsets), batch.offsets, r_cut, n_threads)
 
 
-def find_pairs_of(batch: Batch, atoms: npt.NDArray[np.int64], r_cut: float, n_threads: int = 1) -> Pairs:
-    """Return pairs of some atoms of the only structure of a batch with all; ``first`` counts among these atoms."""
-    return _search(batch, batch.positions[atoms], atoms, np.array([0, len(atoms)]), r_cut, n_threads)
-
-
 def find_around(
     batch: Batch, points: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], r_cut: float, n_threads: int = 1
 ) -> Pairs:

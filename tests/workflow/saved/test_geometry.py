@@ -77,13 +77,42 @@ def test_what_changes_nothing():
             np.testing.assert_allclose(summary(other), summary(one), rtol=1e-9, atol=1e-12)
 
 
-def test_large_and_tiny_cells_are_measured_in_parts(monkeypatch):
-    large = bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(3)
-    large.positions += 0.1 * np.random.default_rng(0).normal(size=large.positions.shape)
-    (whole,) = measured(large)
-    monkeypatch.setattr(geometry, "_RUN", 50)
-    (parts,) = measured(large)
-    np.testing.assert_allclose(summary(parts), summary(whole), rtol=1e-12)
+def by_pairs(atoms, cutoff=6.5):
+    """Return mean number of neighbours, filling of a crystal and how lopsided it is, pair by pair."""
+    first, second, distance, vectors = neighbor_list("ijdD", atoms, cutoff)
+    sums = covalent_radii[atoms.numbers[first]] + covalent_radii[atoms.numbers[second]]
+    ratio, n = distance / sums, len(atoms)
+    w = np.clip((np.minimum(1.4, cutoff / sums) - ratio) / 0.25, 0, 1)
+    coordination = (w * w * (3 - 2 * w)).sum() / n
+    around = 1 + ((1 - (distance / cutoff) ** 2) ** 2).sum() / n
+    v = ratio**-6.0 * np.clip((np.minimum(1.8, cutoff / sums) - ratio) / 0.4, 0, 1)
+    pull = 1e-3 + np.bincount(first, v, n)
+    side = np.stack([np.bincount(first, v * x / distance, n) for x in vectors.T], axis=1)
+    filling = 32 / 105 * np.pi * cutoff**3 / (abs(np.linalg.det(atoms.cell.array)) / n) / around
+    return coordination, filling, (np.linalg.norm(side, axis=1) / pull).mean()
+
+
+def test_what_is_around_against_pairs_one_by_one():
+    large = bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)
+    slab, caesium = fcc111("Cu", (1, 1, 3), vacuum=8, periodic=True), bulk("Cs", "bcc", a=6.05, cubic=True)
+    for atoms in (large, slab, caesium):  # the reach of caesium is cut off
+        atoms.positions += 0.1 * np.random.default_rng(0).normal(size=atoms.positions.shape)
+        (found,) = measured(atoms)
+        np.testing.assert_allclose([found.coordination, found.filling, found.lopsided], by_pairs(atoms), rtol=1e-12)
+
+
+def test_of_neighbours_as_near_the_lightest_counts():
+    chain = Atoms("FNF", [[0, 0, 0], [0, 0, 1.0], [0, 0, 2.0]])
+    chain.numbers[[0, 2]] = 9, 35
+    chain.positions[2, 2] = 1 + (covalent_radii[7] + covalent_radii[35]) / (covalent_radii[7] + covalent_radii[9])
+    for order in ([0, 1, 2], [2, 1, 0]):
+        for angle in (0, 17, 71):
+            turned = chain[order]
+            turned.rotate(angle, (1, 2, 3))
+            assert measured(turned)[0].contacts.second[1] == 9
+
+
+def test_tiny_cells():
     tiny, usual = measured(scaled(bulk("Cu"), 1e-3), bulk("Cu"))
     assert tiny.contacts.distances[0] == pytest.approx(1e-3 * usual.contacts.distances[0])
     assert summary(usual) == summary(measured(bulk("Cu"))[0])

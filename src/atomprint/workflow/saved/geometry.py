@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
@@ -12,10 +13,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from atomprint import _core
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties
 from atomprint.layout import symbols_of
-from atomprint.neighbours import find_pairs, find_pairs_of
-from atomprint.ragged import chunks
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
@@ -23,7 +23,6 @@ MIN_STRUCTURES = 5  # to say anything about ranges
 
 _N_NUMBERS = 119  # atomic numbers, 0 for nothing
 _CUTOFF = 6.5  # Å: the largest distance of atoms that are called neighbours, 1.33 of the radii of two caesium atoms
-_RUN = 20_000  # atoms whose pairs are held at once
 _NEAR, _FAR, _BEYOND = 1.15, 1.4, 1.8  # sums of covalent radii: up to where neighbours count, and less and less
 _DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with denser crystals
 _APART = 3.0  # sums of radii: what is farther from everything is called so far
@@ -67,79 +66,29 @@ def geometries(batch: Batch) -> list[Geometry]:
     list of Geometry
         One for each.
     """
-    found: list[Geometry] = []
-    for start, stop in chunks(batch.offsets, _RUN):
-        run = batch[start:stop]
-        volumes = np.abs(np.linalg.det(run.cells)) / run.n_atoms
-        dense = run.pbc.all(axis=1) & (volumes < _DENSE)
-        if not dense.any():
-            found += _measured(run, _CUTOFF)
-            continue
-        for s in range(len(run)):  # within less, since neighbours would be too many
-            cutoff = _CUTOFF * (volumes[s] / _DENSE) ** (1 / 3) if dense[s] else _CUTOFF
-            found += _measured(run[s : s + 1], cutoff)
-    return found
-
-
-def _measured(batch: Batch, cutoff: float) -> list[Geometry]:
-    n = len(batch.numbers)
-    distance, other, neighbours = np.full(n, np.nan), np.zeros(n, dtype=np.int64), np.zeros(n)
-    around = np.ones(n)  # atoms within the cutoff, which count less and less, and the atom itself
-    pull, side = np.full(n, 1e-3), np.zeros((n, 3))
-    for first, second, vectors, distances in _pairs(batch, cutoff):
-        around += np.bincount(first, (1 - (distances / cutoff) ** 2) ** 2, minlength=n)
-        partner = batch.numbers[second]
-        sums = _radii()[batch.numbers[first]] + _radii()[partner]
-        ratios = distances / sums
-        close = ratios < _BEYOND  # all others have no weight below; of an atom without any, the nearest is looked for
-        close |= np.bincount(first, close, minlength=n)[first] == 0
-        first, partner, vectors = first[close], partner[close], vectors[close]
-        distances, sums, ratios = distances[close], sums[close], ratios[close]
-        far = np.minimum(_FAR, cutoff / sums)  # so that nothing jumps where the cutoff is
-        weight = np.clip((far - ratios) / (_FAR - _NEAR), 0, 1)
-        neighbours += np.bincount(first, weight * weight * (3 - 2 * weight), minlength=n)
-        weight = ratios**-6.0 * np.clip((np.minimum(_BEYOND, cutoff / sums) - ratios) / (_BEYOND - _FAR), 0, 1)
-        pull += np.bincount(first, weight, minlength=n)
-        for axis in range(3):
-            side[:, axis] += np.bincount(first, weight * vectors[:, axis] / distances, minlength=n)
-        order = np.lexsort((partner, ratios, first))  # the nearest neighbour of each atom comes first
-        centres, where = np.unique(first[order], return_index=True)
-        own = order[where]
-        distance[centres], other[centres] = distances[own], partner[own]
     volumes = np.abs(np.linalg.det(batch.cells)) / batch.n_atoms
-    lopsided = np.linalg.norm(side, axis=1) / pull
-    sphere = 32 / 105 * np.pi * cutoff**3  # integral of these weights
-    made = []
-    for s, (low, high) in enumerate(pairwise(batch.offsets.tolist())):
-        elements, counts = np.unique(batch.numbers[low:high], return_counts=True)
-        repeats = int(batch.pbc[s].sum())
-        made.append(
-            Geometry(
-                repeats,
-                float(volumes[s]) if repeats == 3 else math.nan,
-                dict(zip(elements.tolist(), (counts / (high - low)).tolist(), strict=True)),
-                Contacts(batch.numbers[low:high].astype(np.int64), other[low:high], distance[low:high]),
-                float(neighbours[low:high].mean()),
-                float(sphere / volumes[s] / around[low:high].mean()) if repeats == 3 else math.nan,
-                float(lopsided[low:high].mean()),
-            )
-        )
-    return made
-
-
-def _pairs(
-    batch: Batch, cutoff: float
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray, FloatArray]]:
-    """Yield pairs as flat indices, vectors and distances, all pairs of an atom together."""
-    n = len(batch.numbers)
-    if n <= _RUN:
-        found = find_pairs(batch, cutoff)
-        starts = batch.offsets[found.structures]
-        yield starts + found.first, starts + found.second, found.vectors, found.distances
-        return
-    for low in range(0, n, _RUN):  # of a single structure
-        found = find_pairs_of(batch, np.arange(low, min(low + _RUN, n)), cutoff)
-        yield low + found.first, found.second, found.vectors, found.distances
+    crystal = batch.pbc.all(axis=1)
+    dense = crystal & (volumes < _DENSE)  # within less, since neighbours would be too many
+    cutoffs = np.where(dense, _CUTOFF * np.cbrt(volumes / _DENSE), _CUTOFF)
+    distances, others, means = _core.surroundings(batch.core(), _radii(), cutoffs, _NEAR, _FAR, _BEYOND)
+    spheres = 32 / 105 * np.pi * cutoffs**3  # integrals of the weights that are summed to what is around
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fillings = np.where(crystal, spheres / volumes / means[:, 1], math.nan)
+    volumes = np.where(crystal, volumes, math.nan)
+    numbers = batch.numbers.astype(np.int64)
+    flat, repeats = numbers.tolist(), batch.pbc.sum(axis=1).tolist()
+    quantities = zip(
+        repeats, volumes.tolist(), means[:, 0].tolist(), fillings.tolist(), means[:, 2].tolist(), strict=True
+    )
+    found = []
+    for (low, high), (n_repeats, volume, coordination, filling, lopsided) in zip(
+        pairwise(batch.offsets.tolist()), quantities, strict=True
+    ):
+        counts = Counter(flat[low:high])
+        shares = {z: counts[z] / (high - low) for z in sorted(counts)}
+        contacts = Contacts(numbers[low:high], others[low:high], distances[low:high])
+        found.append(Geometry(n_repeats, volume, shares, contacts, coordination, filling, lopsided))
+    return found
 
 
 @cache
@@ -202,6 +151,8 @@ class Packing:
         with np.errstate(invalid="ignore"):
             outside = (values < self.lower) | (values > self.upper)
         outside[1] &= not outside[0]  # says no more
+        if not outside.any():
+            return said
         exact, lower, upper = _plain(values), _plain(self.lower), _plain(self.upper)
         for k in np.flatnonzero(outside)[:_SENTENCES].tolist():
             usual = f"usual in the training set: {_number(lower[k])} to {_number(upper[k])}"

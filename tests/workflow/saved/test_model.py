@@ -105,8 +105,8 @@ def atom_values(structures, seed=2):
     return values
 
 
-def round_trip(model, path):
-    return load_model(model.save(path / "model.atomprint"))
+def round_trip(model, path, trusted=()):
+    return load_model(model.save(path / "model.atomprint", trusted=trusted), trusted=trusted)
 
 
 def trained(features, model, problem, **options):
@@ -151,7 +151,8 @@ def test_every_descriptor_makes_the_round_trip(name, tmp_path):
     )
     values = atom_values(structures) if local else None
     model = trained(descriptor, Ridge(), problem_of(structures, values, level="atom" if local else "structure"))
-    loaded = round_trip(model, tmp_path)
+    own = ["helpers.toy_potential.ToyPotential"] if name.startswith("pretrained") else []  # the callable of these
+    loaded = round_trip(model, tmp_path, own)
     assert loaded.feature_names == list(descriptor.get_feature_names_out())
     before, after = model.predict(structures), loaded.predict(structures)
     np.testing.assert_array_equal(after.values, before.values)

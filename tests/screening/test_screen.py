@@ -22,6 +22,7 @@ from atomprint.screening import screen
 from atomprint.screening.page import write_screening
 from atomprint.store import build_store
 from atomprint.store.rows import Reading
+from atomprint.util.objects import make_object
 from atomprint.workflow import PredictionInterval, TrainedModel, assemble, load_model
 
 CELLS = {"NaCl": 5.64, "KCl": 6.29, "MgO": 4.21, "LiF": 4.03, "CaO": 4.81, "NaF": 4.62, "KBr": 6.6, "LiCl": 5.13}
@@ -321,3 +322,52 @@ def test_conditions_on_words_of_files(models, tmp_path):
         tmp_path / "s", tmp_path / "some.extxyz", "SOAP", {"n_max": 2, "l_max": 1}, targets=["space_group"], block=4
     )
     assert screen(models[0], tmp_path / "s", where="space_group == 'Fm-3m'").n_passed == 7
+
+
+SMALL = {"r_cut": 4.0, "n_max": 2, "l_max": 1, "pooling": "mean", "dtype": "float32", "compression": "off"}
+MIXED = {"species_embedding": {"type": "ElementEmbedding", "n_channels": 2}}
+
+
+@pytest.mark.parametrize(
+    ("model", "store", "reused"),
+    [
+        ({}, {}, True),
+        (MIXED, MIXED, True),
+        (MIXED, MIXED | {"species": ["Br", "Ca", "Cl", "F", "I", "K", "Li", "Mg", "Na", "O", "Rb"]}, True),
+        ({}, {"species": ["Br", "Ca", "Cl", "F", "I", "K", "Li", "Mg", "Na", "O", "Rb"]}, False),
+        ({}, {"r_cut": 4.5}, False),
+        ({}, {"dtype": "float64"}, False),
+        (MIXED, {}, False),
+        ({"sparse": True}, {"sparse": True}, True),
+    ],
+)
+def test_features_of_a_store_are_used_where_they_are_those_of_the_model(
+    model, store, reused, candidates, tmp_path, monkeypatch
+):
+    trained = salts((0.97, 1.0, 1.03))
+    y = np.array([atoms.get_volume() for atoms in trained])
+    features = make_object({"type": "SOAP", **SMALL, **model}, "descriptor", 1).fit(trained)
+    pipeline = assemble(features, ExtraTreesRegressor(5, random_state=0)).fit(trained, y)
+    ids = tuple(map(str, range(len(y))))
+    data = Dataset("salts", "Salts", trained, ids, {"v": Target(y, "", "v", "")}, "", "", None)
+    judge = TrainedModel.of(pipeline, Problem.of(data, "v"))
+    known = ["Br", "Ca", "Cl", "F", "K", "Li", "Mg", "Na", "O"]
+    build_store(tmp_path / "s", candidates, "SOAP", {**SMALL, "species": known, **store}, block=7, max_failures=0.1)
+    made, transform = [], SOAP.transform
+
+    def counted(self, X):
+        made.append(len(X))
+        return transform(self, X)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SOAP, "transform", counted)
+        found = screen(judge, tmp_path / "s", top=30)
+    of_file = screen(judge, candidates, top=30)
+    assert (sum(made) <= 3) == reused  # a few are looked at, whether they are the same
+    names = ["v", "v_in_domain", "in_domain", "v_distance"]
+    given = {row["id"]: row for row in of_file.table.select(["id", *names]).to_pylist()}
+    for row in found.table.select(["id", *names, "problem"]).to_pylist():
+        if row["problem"] is None:
+            assert [row[name] for name in names[:3]] == [given[row["id"]][name] for name in names[:3]]
+            assert row["v_distance"] == pytest.approx(given[row["id"]]["v_distance"], rel=1e-9, abs=1e-9)
+    assert next(iter(found.failures)).removeprefix("in the store: ") == next(iter(of_file.failures))

@@ -49,6 +49,8 @@ class Candidates:
         Numbers of atoms.
     columns : mapping of str to sequence
         What is known of them besides: numbers or words, None where it is not.
+    store : FeatureStore or None
+        The store that they are rows of, by their places, with their features.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Candidates:
     formulas: Sequence[str | None]
     n_atoms: Sequence[int | None]
     columns: Mapping[str, Sequence[Any]]
+    store: FeatureStore | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -120,6 +123,7 @@ class StoreSource:
                     formulas,
                     table.column("n_atoms").to_pylist() if has_structures else [None] * len(rows),
                     {name: table.column(name).to_pylist() for name in self.columns},
+                    store,
                 )
         failures = [
             (row["id"], f"{row['failure']}: {row['reason']}")

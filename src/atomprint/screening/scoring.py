@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from atomprint.descriptors.engine.contract import Descriptor
 from atomprint.screening.candidates import Candidates
+from atomprint.store import FeatureStore
 from atomprint.store.describe import in_words
 from atomprint.util.extras import require
 from atomprint.workflow.saved.container import find_model, name_of
@@ -32,6 +34,7 @@ LAST = ("in_domain", "warnings", "problem")
 _WORDS = ("id", "source", "formula", "warnings", "problem")
 _RESERVED = (*FIRST, *LAST, "rank", "front", "improvement", "elements")
 _KNOWN = "_known"
+_TRIED, _FEW_SHARDS = 3, 100  # rows at the beginning of each so-many-th shard
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Jury:
     """All models of a screening."""
 
     judges: Sequence[Judge]
+    _same: dict[tuple[int, int], bool] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, models: Any, trusted: Sequence[str] = ()) -> Self:
@@ -139,7 +143,8 @@ class Jury:
                 why = f"{judge.name!r} is predicted from structures, and this is a formula"
                 problems = [problem or why for problem in problems]
             elif len(candidates.read):
-                found = judge.model.predict(candidates.items, on_error="skip", n_jobs=n_jobs)
+                known = self._known(judge.model, candidates)
+                found = judge.model.predict(candidates.items, on_error="skip", features=known, n_jobs=n_jobs)
                 for failure in found.failures:
                     problems[candidates.read[failure.row]] = f"{failure.step}: {failure.reason}"
                 for at, sentences in zip(candidates.read, found.warnings, strict=True):
@@ -152,6 +157,35 @@ class Jury:
         columns["warnings"] = pa.array(["; ".join(dict.fromkeys(sentences)) for sentences in said], pa.string())
         columns["problem"] = pa.array([problem or None for problem in problems], pa.string())
         return pa.table(columns)
+
+    def _known(self, model: TrainedModel, candidates: Candidates) -> Any:
+        """Return the features of candidates for a model, where they are from a store that has the same; else None."""
+        store = candidates.store
+        if store is None or store.plan.inputs != "structures":
+            return None
+        asked = (id(model), id(store))
+        if asked not in self._same:
+            self._same[asked] = _has_features(store, model)
+        return store.features(np.asarray(candidates.places, dtype=np.intp)) if self._same[asked] else None
+
+
+def _has_features(store: FeatureStore, model: TrainedModel) -> bool:
+    """Return whether a store has the features that a model begins with, to the last bit."""
+    step = model.pipeline[0]
+    if not isinstance(step, Descriptor) or not store.plan.is_of(step):
+        return False
+    # Whatever else there may be, such as another processor: some of them are made again.
+    tried = 0
+    for first in store.offsets[:-1:_FEW_SHARDS].tolist():
+        rows = range(first, min(first + _TRIED, len(store)))
+        try:
+            made, kept = step.transform(store.structures(rows)), store.features(rows)
+        except ValueError:  # an element that the model does not know
+            continue
+        if made.dtype != kept.dtype or abs(made - kept).max() != 0:
+            return False
+        tried += 1
+    return tried > 0
 
 
 def _called(model: TrainedModel, stem: str, digest: str) -> Iterator[Judge]:

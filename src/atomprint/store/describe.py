@@ -24,7 +24,7 @@ from atomprint.store.shard import ShardContent
 from atomprint.structures import Batch, as_batch, attempt, reason_of
 from atomprint.util.extras import require
 
-FORMAT = "2"  # of shards: another one gives them other names
+FORMAT = "3"  # of shards: another one gives them other names
 
 
 class Failed(NamedTuple):

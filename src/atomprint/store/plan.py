@@ -20,6 +20,7 @@ from atomprint.util.objects import class_of, make_object
 from atomprint.util.plain import plain
 from atomprint.util.registry import KNOWN
 from atomprint.util.store import digest_of
+from atomprint.util.validation import check_species
 
 RECORD = "store.json"
 """Name of the file of a store that says what is in it."""
@@ -88,6 +89,25 @@ class Plan:
             return Meanings.of_names(self.names)
         found: Meanings = transformer.get_feature_meanings()
         return found
+
+    def is_of(self, descriptor: Any) -> bool:
+        """Return whether a fitted descriptor makes the features that the store has, of all structures that it takes.
+
+        It must have the same parameters, of which it may have learnt some, and numbers of the same version; where an
+        embedding mixes the elements it may know fewer of them, with the same weights.
+        """
+        own = self.transformer()
+        learnt = {name for name in vars(descriptor) if name.endswith("_") and not name.startswith("_")} - _LEARNT
+        if learnt or type(descriptor) is not type(own) or digest_of(own).hex() != self.digest:
+            return False
+        (species, parameters), (others, given) = map(_settled, (own, descriptor))
+        mixed = getattr(descriptor, "species_embedding", None) is not None
+        if mixed and set(others) < set(species):
+            rows = [species.index(number) for number in others]
+            same = np.array_equal(own._mixing(species)[rows], descriptor._mixing(others))
+            del parameters["species_embedding"], given["species_embedding"]
+            return same and parameters == given
+        return bool(species == others and parameters == given)
 
     def differences(self, other: Plan) -> list[str]:
         """Return in words what another plan has that this one has not, where rows of both would not fit together."""
@@ -275,6 +295,15 @@ def fitted(transformer: Any, items: Any) -> Any:
     if not getattr(transformer, "__sklearn_is_fitted__", lambda: False)():
         transformer.fit(items)
     return transformer
+
+
+def _settled(descriptor: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Return elements, and all other parameters, given or learnt, on which the features of a descriptor depend."""
+    given = descriptor.get_params(deep=False)
+    given |= {name: vars(descriptor)[f"{name}_"] for name in given if f"{name}_" in vars(descriptor)}
+    species = given.pop("species", None)
+    given.pop("n_jobs", None)
+    return () if species is None else check_species(species), _whole(plain(given))
 
 
 def _whole(value: Any) -> Any:

@@ -26,7 +26,6 @@ SHARDS = "shards"
 """Name of the folder of a store that has a folder for each shard."""
 DENSE, SPARSE, ROWS, ABOUT = "features.npy", "features.npz", "rows.parquet", "shard.json"
 _PARTIAL = ".partial-"
-_SPARSE_ARRAYS = {"data": None, "indices": np.int64, "indptr": np.int64}
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,8 @@ class Shard:
 
             path = self.folder / SPARSE
             about = read_npz(path, {"shape": np.int64, "type": np.uint8}, mmap=False)
-            dtype = np.dtype(about["type"].tobytes().decode())
-            found = read_npz(path, _SPARSE_ARRAYS | {"data": dtype}, mmap=True)
+            of_data, of_indices = map(np.dtype, about["type"].tobytes().decode().split())
+            found = read_npz(path, {"data": of_data, "indices": of_indices, "indptr": of_indices}, mmap=True)
             rows, columns = about["shape"].tolist()
             return csr_array((found["data"], found["indices"], found["indptr"]), shape=(rows, columns))
         try:
@@ -295,12 +294,14 @@ def _write_features(folder: Path, features: Any) -> str:
             file.write(rows.reshape(-1).view(np.uint8).data)  # numpy.save says nothing where the disk is full
         return DENSE
     matrix = features.tocsr()
+    # Not all that takes sparse features takes 64 bits.
+    of = np.dtype(np.int32 if max(matrix.nnz, *matrix.shape) < 2**31 else np.int64)
     arrays: dict[str, npt.NDArray[Any]] = {
         "shape": np.array(matrix.shape, dtype=np.int64),
-        "type": np.frombuffer(matrix.dtype.str.encode(), dtype=np.uint8),
+        "type": np.frombuffer(f"{matrix.dtype.str} {of.str}".encode(), dtype=np.uint8),
         "data": np.ascontiguousarray(matrix.data),
-        "indices": np.ascontiguousarray(matrix.indices, dtype=np.int64),
-        "indptr": np.ascontiguousarray(matrix.indptr, dtype=np.int64),
+        "indices": np.ascontiguousarray(matrix.indices, dtype=of),
+        "indptr": np.ascontiguousarray(matrix.indptr, dtype=of),
     }
     write_npz(folder / SPARSE, arrays)
     return SPARSE

@@ -557,6 +557,10 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
         X = as_list(X)
         return self.fit(X, y).transform(X)
 
+    def check(self, X: Structures) -> None:
+        """Raise as :meth:`transform` does if one of a sequence of structures is not usable; nothing is computed."""
+        self._call(as_list(X))
+
     def get_number_of_features(self) -> int:
         """Return the number of features of one row."""
         return self._n_features()

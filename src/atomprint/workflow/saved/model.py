@@ -209,6 +209,7 @@ class TrainedModel:
         structure: str | None = None,
         folder: str | PathLike[str] | None = None,
         on_error: str = "raise",
+        features: Any = None,
         n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Predictions:
@@ -226,6 +227,9 @@ class TrainedModel:
         on_error : {"raise", "skip"}
             What to do with a structure that cannot be read or described, such as one with an element that the
             descriptor does not know: raise an error, or leave its prediction nan and list it under ``failures``.
+        features : array of shape (n_structures, n_features), optional
+            What the descriptor makes of the structures, where a store has it already
+            (:meth:`atomprint.store.Plan.is_of`): it is not made again.
         n_jobs : int, optional
             Number of threads. Default: as the pipeline was set up.
         progress : Progress
@@ -245,12 +249,15 @@ class TrainedModel:
         check_on_error(on_error)
         inputs = read_inputs(structures, needs_structures(self.pipeline), structure=structure, folder=folder)
         pipeline = quickened(self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs))
+        if features is not None and features.shape[0] != len(inputs):
+            raise ValueError(f"features must have a row for each of {len(inputs)} structures, got {features.shape[0]}")
         blocks: list[_Block] = []
         of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
         step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK
 
         def compute(run: Sequence[int]) -> _Block:
-            return self._run(pipeline, inputs.part(run[0], run[-1] + 1), run[0])
+            known = None if features is None else features[run[0] : run[-1] + 1]
+            return self._run(pipeline, inputs.part(run[0], run[-1] + 1), run[0], known)
 
         def failed(structure: int, error: Exception) -> _Block:
             reason = reason_of(error)
@@ -265,13 +272,13 @@ class TrainedModel:
             progress("Predicting", stop, len(inputs))
         return self._gather(inputs, blocks)
 
-    def _run(self, pipeline: Pipeline, items: Any, first: int) -> _Block:
+    def _run(self, pipeline: Pipeline, items: Any, first: int, known: Any = None) -> _Block:
         """Predict structures, all or none of them."""
         for s, item in enumerate(() if isinstance(items, Batch) else items):
             if isinstance(item, Failure):
                 raise StructureError(s, None, item.reason)
         contents = contents_of(items, needs_structures(pipeline), self.domain.seen or ())
-        table, local, n_steps = first_table(pipeline, items)
+        table, local, n_steps = first_table(pipeline, items, known)
         structures, atoms = np.arange(len(contents)), None
         if self.card.level == "atom":
             if local is None or local.atoms is None:

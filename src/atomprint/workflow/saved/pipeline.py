@@ -166,8 +166,17 @@ def assemble(features: Any, model: Any, level: str = "structure") -> Pipeline:
     return Pipeline([*steps, ("model", model)])
 
 
-def first_table(pipeline: Pipeline, items: Any) -> Table:
+def first_table(pipeline: Pipeline, items: Any, known: Any = None) -> Table:
     """Take structures or compositions through the steps of a pipeline, up to the first table of numbers.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The pipeline.
+    items : sequence or Batch
+        Structures or compositions.
+    known : array of shape (n, n_features), optional
+        What the first step, a descriptor, makes of them, where that is known already.
 
     Raises
     ------
@@ -176,7 +185,10 @@ def first_table(pipeline: Pipeline, items: Any) -> Table:
     """
     X, local = items, None
     for n_steps, (_, step) in enumerate(pipeline.steps[:-1], start=1):
-        if step not in (None, "passthrough"):
+        if n_steps == 1 and known is not None:
+            step.check(X)
+            X = known
+        elif step not in (None, "passthrough"):
             X = step.transform(X)
         if isinstance(X, LocalFeatures):
             local = X

@@ -17,6 +17,7 @@ from atomprint.report.html import (
     Section,
     bold,
     captioned,
+    folded,
     join,
     minus,
     paragraph,
@@ -25,6 +26,8 @@ from atomprint.report.html import (
     table,
 )
 from atomprint.report.naming import MAX_ROWS, Notes, colour_of, judged
+
+_MAX_POINTS = 12  # groups in a panel
 
 
 def curve_section(study: Study, id: str) -> Section | None:
@@ -118,9 +121,47 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     if found.coverage_by_class:
         by_class = [(name, notes.cell(metric)) for name, metric in found.coverage_by_class.items()][:MAX_ROWS]
         body.append(table(("class", "share of its samples with the class in the set"), by_class, numeric_from=1))
+    body += _by_group(study)
     pictures = [picture for words, item in kinds for picture in _calibration(study, words, item)]
     body.append(side_by_side(*pictures) if pictures else None)
     return Section(id, "How far to trust a prediction", join(body))
+
+
+def _by_group(study: Study) -> Iterator[Html]:
+    """Yield what intervals hold in each group of samples, and which groups fall short."""
+    found = study.coverage
+    if found is None or not found.tables:
+        return
+    yield paragraph(bold(found.sentence()) if found.short() else found.sentence())
+    shown = {kind: rows for kind, rows in found.tables.items() if kind != "element" and 2 <= len(rows) <= _MAX_POINTS}
+    both = any(row.constant is not None for rows in shown.values() for row in rows)
+    if shown:
+        yield captioned(
+            plots.coverage(shown, colour_of(study, study.best()[1]), found.level, found.least),
+            "Share of true values inside, for groups of samples",
+            f"Groups of 50 or more samples; the dashed line is what is promised on average ({found.level:g}), a group "
+            "in the grey falls short." + (" Hollow: intervals of one width." if both else ""),
+            large=True,
+        )
+    unit = f" ({study.target.unit})" if study.target.unit and study.kind == "regression" else ""
+    width = "mean number of classes" if study.kind == "classification" else f"mean width{unit}"
+    headers = ["group", "samples", "share inside", width]
+    for kind, rows in found.tables.items():
+        one = rows[0].constant is not None
+        cells = [
+            (
+                bold(row.label) if row.coverage < found.least else row.label,
+                f"{row.n:,}",
+                f"{row.coverage:.2f}",
+                format_number(row.mean_width),
+                *([f"{row.constant:.2f}"] if one else []),
+            )
+            for row in rows
+        ]
+        yield folded(
+            f"By {kind} ({len(rows)} groups)",
+            table([*headers, *(["share inside, one width"] if one else [])], cells, numeric_from=1),
+        )
 
 
 def _calibration(study: Study, words: str, item: Uncertainty) -> Iterator[Html]:

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from atomprint.util import sparse
 from atomprint.util.types import Array, FloatArray, Indices, Mask, Samples
 
-MAX_REFERENCES = 3000
+MAX_REFERENCES = 2000
 """Samples with known errors that a new one is compared with, at most."""
 
 SIGNALS = (
@@ -29,7 +28,7 @@ SIGNALS = (
 )
 """What the difficulty of a sample is told by, besides what the model says of it: logarithms of positive numbers."""
 
-_MAX_DIMENSIONS = 30
+_MAX_DIMENSIONS = 16
 _MAX_ENTRIES = 2**23  # of the features that coordinates are learnt from: 64 MiB
 _MAX_DEVIATION = 5.0  # standard deviations: no single feature, such as one that is nearly constant, decides
 _CONSTANT = 1e-9  # of the largest value of a feature, below which its standard deviation is rounding
@@ -41,7 +40,8 @@ _FLOOR = 0.03  # of the mean error: what is smaller is the same
 _PRIOR = 10.0  # samples with an average error that each element is given, and strength of the penalty
 _SHORTEST = 1e-3  # of the size of all coordinates: distances that are shorter are the same
 _TINY = 1e-200  # so that logarithms are finite where all errors are 0
-_ROWS = 512  # samples that are compared at once
+_ROWS = 256  # samples that are compared at once
+_FEW_ROWS = 64  # whose features fit into a cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,9 @@ class Coordinates:
     def transform(self, X: Samples) -> FloatArray:
         """Return coordinates, shape (n_samples, n_dimensions)."""
         found = np.empty((X.shape[0], len(self.components)))
-        for rows in gen_batches(X.shape[0], _ROWS):
-            found[rows] = _standardised(_dense(X[rows]), self.center, self.scale) @ self.components.T
+        directions = self.components.T.astype(np.float64)
+        for rows in gen_batches(X.shape[0], _FEW_ROWS):
+            found[rows] = _standardised(_dense(X[rows]), self.center, self.scale) @ directions
         return found
 
 
@@ -158,11 +159,12 @@ class References:
         n = len(known.guess)
         near, nearer, truth, spread, distance = (np.empty(n) for _ in range(5))
         reference = self.coordinates.astype(np.float64)
-        k = min(_NEAR, len(reference))
+        lengths, k = (reference**2).sum(axis=1), min(_NEAR, len(reference))
         for rows in gen_batches(n, _ROWS):
-            d = cdist(known.coordinates[rows], reference)
-            places = np.argpartition(d, k - 1, axis=1)[:, :k]
-            d = np.take_along_axis(d, places, axis=1)
+            x = known.coordinates[rows]
+            apart = lengths - 2 * x @ reference.T  # squared distances, less what is the same for all
+            places = np.argpartition(apart, k - 1, axis=1)[:, :k]
+            d = np.sqrt(((x[:, None] - reference[places]) ** 2).sum(axis=2))
             order = np.argsort(d, axis=1, kind="stable")
             places, d = np.take_along_axis(places, order, axis=1), np.take_along_axis(d, order, axis=1)
             weights, few = _weights(d), _weights(d[:, :_NEARER])
@@ -300,8 +302,11 @@ def _weights(distances: FloatArray) -> FloatArray:
 
 
 def _standardised(X: FloatArray, center: FloatArray, scale: FloatArray) -> FloatArray:
-    z = np.where(np.isfinite(X), (X - center) / scale, 0.0)
-    return np.clip(z, -_MAX_DEVIATION, _MAX_DEVIATION, out=z)
+    z = X - center
+    with np.errstate(invalid="ignore"):  # infinity by infinity
+        z *= 1 / scale
+    np.clip(z, -_MAX_DEVIATION, _MAX_DEVIATION, out=z)
+    return z if np.isfinite(z.sum()) else np.nan_to_num(z, copy=False, nan=0.0)
 
 
 def _dense(X: Samples) -> FloatArray:

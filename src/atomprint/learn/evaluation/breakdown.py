@@ -135,7 +135,7 @@ def break_down(problem: Problem, indices: npt.ArrayLike, y_pred: npt.ArrayLike) 
     tables["number of elements"] = [row(str(n), n_elements == n) for n in np.unique(n_elements)]
     if problem.dataset.structures is not None:
         sizes = problem.dataset.n_atoms[rows]
-        tables["number of atoms"] = [row(label, chosen) for label, chosen in _bins(sizes)]
+        tables["number of atoms"] = [row(label, chosen) for label, chosen in size_bins(sizes)]
     return Breakdown(tables)
 
 
@@ -181,7 +181,7 @@ def elements_of_atoms(problem: Problem, samples: Indices) -> Mask:
     return found
 
 
-def _bins(sizes: Indices) -> Iterable[tuple[str, Mask]]:
+def size_bins(sizes: Indices) -> Iterable[tuple[str, Mask]]:
     """Yield labels and members of bins: single sizes if they are few, else ranges with about as many members."""
     different = np.unique(sizes)
     if len(different) <= _MANY_SIZES:

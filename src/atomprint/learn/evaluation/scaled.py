@@ -38,6 +38,8 @@ class Scaled(NamedTuple):
         For each part the errors that its intervals are made from, divided by half of the widths that these would have.
     groups : list of ndarray of int, or of None
         For each part the groups of these, if residuals of one group are alike.
+    distances : list of ndarray of float64
+        For each part how far samples are from those that their intervals are made from.
     widths : Widths
         For new samples, predicted by the model fitted to all.
     """
@@ -45,6 +47,7 @@ class Scaled(NamedTuple):
     half: list[FloatArray]
     scores: list[FloatArray]
     groups: list[Indices | None]
+    distances: list[FloatArray]
     widths: Widths
 
 
@@ -128,16 +131,18 @@ def by_difficulty(
             if half.mean() > constant * (1.0 if len(rows) < _MANY else _WIDER):
                 return "intervals by difficulty would be wider on average"
     which = [int(cut[k]) if k < len(evaluation.folds) else -1 for k in range(len(evaluation.parts()))]
-    halves = []
+    halves, distances = [], []
     for k, (_, fold) in zip(which, evaluation.parts(), strict=True):
         part = known(fold.indices, fold.y_pred)
         difficulties, signals = used[k].difficulty.of(part)
         halves.append(difficulties * used[k].factors.of(part, difficulties, signals))
+        distances.append(np.exp(binned(part, difficulties, signals)["distance"]))
     final = used[-1]
     return Scaled(
         halves,
         [used[k].scores for k in which],
         [used[k].groups for k in which],
+        distances,
         Widths(level, space, final.difficulty, final.factors),
     )
 

@@ -94,6 +94,10 @@ class Uncertainty:
         With ``widths`` the same with intervals of one width, to compare with.
     why_constant : str
         Why all intervals are equally wide; empty where they are not, or where that was not asked for.
+    distances : ndarray of float64, shape (n,), or None
+        With ``widths`` how far each sample is from those that its interval was learnt from.
+    guess : ndarray of float64, shape (n,), or None
+        Regression: what intervals are around.
     half_widths : (float, float) or None
         With ``widths`` what 5 % and 95 % of the samples that ``coverage`` is about have at most.
     """
@@ -119,6 +123,8 @@ class Uncertainty:
     constant: Uncertainty | None = None
     why_constant: str = ""
     half_widths: tuple[float, float] | None = None
+    distances: FloatArray | None = None
+    guess: FloatArray | None = None
 
     def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
@@ -227,6 +233,7 @@ def conformal(
         normalised=plain.normalised,
         widths=found.widths,
         constant=replace(plain, normalised=None),
+        distances=np.concatenate(found.distances),
     )
 
 
@@ -340,6 +347,7 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
         parts=np.repeat([part.name for part in parts], [len(part.fold.indices) for part in parts]),
         lower=np.maximum(guess - half, least),
         upper=guess + half,
+        guess=guess,
         sets=None,
         checked_on=checked_on,
         coverage=coverage,

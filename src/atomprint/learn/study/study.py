@@ -11,6 +11,7 @@ import numpy as np
 
 from atomprint.datasets import Dataset, Target
 from atomprint.learn.evaluation.breakdown import Breakdown
+from atomprint.learn.evaluation.coverage import GroupCoverage, coverage_by_group
 from atomprint.learn.evaluation.curve import LearningCurve
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.importance import Importance
@@ -229,6 +230,11 @@ class Study:
             yield CHOSEN, CHOSEN, self.chosen
 
     @cached_property
+    def coverage(self) -> GroupCoverage | None:
+        """How often intervals of ``uncertainty`` hold the truth, group by group; None if there are none."""
+        return None if self.uncertainty is None else coverage_by_group(self.uncertainty, self.problem)
+
+    @cached_property
     def rows(self) -> tuple[ResultRow, ...]:
         """A row for each of :meth:`evaluations`: coverage of its intervals, and times."""
         of_features = {trial.features.key: trial.features.seconds for trial in self.trials}
@@ -326,6 +332,7 @@ class Study:
             "rows": [row.to_dict() for row in self.rows],
             "uncertainty": self.uncertainty and self.uncertainty.to_dict(),
             "breakdown": self.breakdown.to_dict(),
+            "coverage_by_group": self.coverage and self.coverage.to_dict(),
         }
 
 

@@ -2,7 +2,7 @@
 
 from atomprint.report.plots.classes import confusion, discrimination, reliability
 from atomprint.report.plots.data import periodic_table, sizes, target_distribution
-from atomprint.report.plots.explain import breakdown, calibration, importance, widths
+from atomprint.report.plots.explain import breakdown, calibration, coverage, importance, widths
 from atomprint.report.plots.models import comparison, errors_by_prediction, learning_curve, parity, residuals
 from atomprint.report.plots.style import data_uri, looks, svg
 
@@ -11,6 +11,7 @@ __all__ = [
     "calibration",
     "comparison",
     "confusion",
+    "coverage",
     "data_uri",
     "discrimination",
     "errors_by_prediction",

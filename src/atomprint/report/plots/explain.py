@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from atomprint.learn.evaluation.breakdown import BreakdownRow
+    from atomprint.learn.evaluation.coverage import CoverageRow
     from atomprint.learn.evaluation.importance import GroupImportance
 
 _LARGEST = 12  # groups shown
@@ -120,6 +121,42 @@ def calibration(levels: Sequence[float], observed: Sequence[float], colour: str,
         ax.plot(levels, observed, marker="o", ms=4, color=colour)
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
         ax.set(xlabel="nominal level of the interval", ylabel="share of true values in it")
+    return figure
+
+
+def coverage(tables: Mapping[str, Sequence[CoverageRow]], colour: str, level: float, least: float) -> Figure:
+    """Plot the share of true values inside intervals, one panel for each way to group samples.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of CoverageRow
+        The groups by what they are.
+    colour : str
+        Colour of the points; those of intervals of one width are hollow.
+    level, least : float
+        What is promised, and below what a group falls short.
+    """
+    longest = [max(len(style.shorten(row.label)) for row in rows) for rows in tables.values()]
+    sizes = [1.6 + 0.075 * n for n in longest]
+    most = max(len(rows) for rows in tables.values())
+    lowest = min(min(row.coverage, row.coverage if row.constant is None else row.constant)
+                 for rows in tables.values() for row in rows)  # fmt: skip
+    with style.figure(max(sum(sizes) + 0.2, 3.8), 0.2 * most + 0.95) as figure:
+        axes = figure.subplots(1, len(tables), squeeze=False, width_ratios=sizes)[0]
+        for ax, (kind, rows) in zip(axes, tables.items(), strict=True):
+            places = np.arange(len(rows))
+            _rows(ax, [row.label for row in rows], most)
+            ax.axvspan(0, least, color=style.GRID, alpha=0.5, lw=0, zorder=0)
+            ax.axvline(level, color=style.INK, lw=0.9, ls=(0, (4, 3)))
+            known = np.array([row.constant is not None for row in rows])
+            if known.any():
+                ax.plot([row.constant for row in rows if row.constant is not None], places[known], "o", ms=4.5,
+                        mfc="white", mec=style.FAINT, mew=0.9)  # fmt: skip
+            ax.plot([row.coverage for row in rows], places, "o", ms=4.5, color=colour)
+            ax.set_xlim(min(lowest, least) - 0.04, 1.02)
+            ax.xaxis.set_major_locator(style.locator(4))
+            ax.set_title(kind, fontsize=9)
+        figure.supxlabel("share of true values inside", fontsize=9)
     return figure
 
 

@@ -58,3 +58,53 @@ def test_by_name(data, kind):
     assert model.predict(X[900:]).shape == (100,)
     assert isinstance(model[-1], MedianExtraTrees) == (kind == "regression")
     assert model[-1].n_estimators == 20
+
+
+# Twigs ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(monkeypatch):
+    monkeypatch.setattr(forest, "_MANY", 100)
+
+
+def test_trees_with_twigs_are_as_good(data, many):
+    X, y = data
+    model = MedianExtraTrees(60, max_features=0.5, random_state=0).fit(X[:900], y[:900])
+    plain = ExtraTreesRegressor(60, max_features=0.5, random_state=0).fit(X[:900], y[:900])
+    trees = [np.stack([tree.predict(X[900:]) for tree in one.estimators_]) for one in (model, plain)]
+    errors = [np.abs(np.median(one, axis=0) - y[900:]).mean() for one in trees]
+    assert errors[0] == pytest.approx(errors[1], rel=0.1)
+    singles = [np.abs(one - y[900:]).mean() for one in trees]
+    assert singles[0] == pytest.approx(singles[1], rel=0.03)
+    assert [tree.min_samples_split for tree in model.estimators_] == [2] * 60
+    # Grown to the end: each training sample finds its own target, and none is lost.
+    for tree in model.estimators_[:3]:
+        assert_allclose(tree.predict(X[:900]), y[:900], rtol=1e-12)
+        assert tree.tree_.n_node_samples[0] == 900
+        assert_allclose(tree.tree_.value[0, 0, 0], y[:900].mean())
+        assert_allclose(tree.tree_.impurity[0], y[:900].var())
+
+
+def test_twigs_do_not_depend_on_threads_nor_on_the_order_of_samples(data, many):
+    X, y = data
+    model = MedianExtraTrees(8, random_state=0).fit(X, y)
+    order = np.random.default_rng(1).permutation(len(X))
+    for other in (MedianExtraTrees(8, random_state=0, n_jobs=2).fit(X, y),
+                  MedianExtraTrees(8, random_state=0).fit(X[order], y[order])):  # fmt: skip
+        assert_array_equal(other.predict(X + 0.01), model.predict(X + 0.01))
+
+
+def test_equal_samples_share_a_leaf(many):
+    X = np.repeat(np.arange(60.0), 4)[:, None] * [1.0, 2.0, 0.0]
+    y = np.arange(240.0)
+    model = MedianExtraTrees(3, random_state=0).fit(X, y)
+    assert_allclose(model.predict(X), np.repeat(y.reshape(60, 4).mean(axis=1), 4))
+
+
+@pytest.mark.parametrize("options", [{"min_samples_leaf": 2}, {"bootstrap": True}, {"max_depth": 3}])
+def test_other_trees_have_no_twigs(data, many, options):
+    X, y = data
+    model = MedianExtraTrees(3, random_state=0, **options).fit(X, y)
+    assert model.ground_ is None
+    assert_array_equal(MedianExtraTrees(3, random_state=0).fit(X, y, np.ones(len(y))).ground_, None)

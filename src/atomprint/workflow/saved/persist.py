@@ -30,6 +30,7 @@ from atomprint.util.registry import KNOWN, Known, path_of, public
 from atomprint.workflow.saved.bounds import check_booster, check_parts, parts_of
 from atomprint.workflow.saved.container import ModelFileError, check_archive, describe
 from atomprint.workflow.saved.schema import SCHEMA, check_schema, parse
+from atomprint.workflow.saved.trees import TreeMember, put_trees, take_trees
 
 PIPELINE = "pipeline.skops"
 
@@ -152,6 +153,9 @@ def dump_pipeline(pipeline: Pipeline, trusted: Iterable[str] = ()) -> dict[str, 
     places: dict[int, Any] = {}
     try:
         check_parts(pipeline)
+        of_trees, instead = take_trees(parts_of(pipeline))
+        members |= of_trees
+        places |= instead
         for number, found in enumerate(filter(_is_xgboost, parts_of(pipeline))):
             member = None
             if found.__sklearn_is_fitted__():
@@ -212,6 +216,10 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
         raise ModelFileError(f"{PIPELINE} must hold a Pipeline of features and a model, got {type(pipeline).__name__}")
     used = {PIPELINE}
     with _whatever(f"{PIPELINE} cannot be loaded"):
+        places, of_trees = put_trees((part for part in parts_of(pipeline) if isinstance(part, TreeMember)), members)
+        used |= of_trees
+        if places:
+            pipeline = deepcopy(pipeline, places)
         check_parts(pipeline)
         places = {}
         for found in filter(_is_member, parts_of(pipeline)):

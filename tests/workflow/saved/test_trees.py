@@ -1,0 +1,160 @@
+"""Trees in model files: compact arrays, the same predictions to the last bit, and nothing that leads outside."""
+
+import io
+
+import numpy as np
+import pytest
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from atomprint.learn.estimators import forest
+from atomprint.learn.estimators.forest import MedianExtraTrees
+from atomprint.workflow.saved.container import ModelFileError
+from atomprint.workflow.saved.persist import PIPELINE, dump_pipeline, load_pipeline
+
+RNG = np.random.default_rng(0)
+X = np.round(RNG.normal(size=(400, 5)), 1)  # ties
+NEW = RNG.normal(size=(300, 5))
+Y = X[:, 0] + np.round(RNG.normal(size=400), 2)
+LABELS = np.array(["a", "b", "c"])[(Y > 0).astype(int) + (Y > 1)]
+
+
+def saved(model, y=Y, rows=X):
+    pipeline = Pipeline([("features", StandardScaler()), ("model", model)]).fit(rows, y)
+    members = dump_pipeline(pipeline)
+    return pipeline, members, load_pipeline(members)
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Few samples are enough for twigs."""
+    monkeypatch.setattr(forest, "_MANY", 100)
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        (ExtraTreesRegressor(7, random_state=0), Y),
+        (ExtraTreesRegressor(4, min_samples_leaf=3, random_state=0), np.column_stack([Y, X[:, 1]])),
+        (RandomForestRegressor(7, max_leaf_nodes=30, random_state=0), Y),
+        (ExtraTreesClassifier(7, random_state=0), LABELS),
+        (RandomForestClassifier(7, criterion="entropy", class_weight="balanced", random_state=0), LABELS),
+        (RandomForestClassifier(3, max_depth=4, random_state=0), np.column_stack([LABELS, Y > 0])),
+        (DecisionTreeRegressor(random_state=0), Y),
+        (DecisionTreeRegressor(max_depth=1, random_state=0), np.ones(400)),  # a single leaf
+        (BaggingRegressor(DecisionTreeRegressor(), 3, random_state=0), Y),
+        (AdaBoostRegressor(n_estimators=3, random_state=0), Y),
+        (GradientBoostingRegressor(n_estimators=5, random_state=0), Y),
+        (MedianExtraTrees(7, random_state=0), Y),
+    ],
+)
+def test_predictions_are_the_same_to_the_last_bit(model, y):
+    pipeline, members, loaded = saved(model, y)
+    assert np.array_equal(loaded.predict(NEW), pipeline.predict(NEW))
+    again = dump_pipeline(loaded)
+    assert all(again[name] == data for name, data in members.items() if name != PIPELINE)
+    if hasattr(pipeline[-1], "feature_importances_"):
+        importances = pipeline[-1].feature_importances_
+        np.testing.assert_allclose(loaded[-1].feature_importances_, importances, rtol=1e-5, atol=1e-8)
+    assert any(name.startswith("trees") for name in members) != isinstance(model, GradientBoostingRegressor)
+
+
+def test_missing_features_go_where_they_went():
+    rows = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
+    pipeline, _, loaded = saved(RandomForestRegressor(5, random_state=0), rows=rows)
+    new = np.where(RNG.random(NEW.shape) < 0.3, np.nan, NEW)
+    assert np.array_equal(loaded.predict(new), pipeline.predict(new))
+
+
+def test_nodes_are_whole_again():
+    pipeline, _, loaded = saved(ExtraTreesRegressor(3, min_samples_leaf=2, random_state=0))
+    for one, other in zip(pipeline[-1].estimators_, loaded[-1].estimators_, strict=True):
+        before, after = (tree.tree_.__getstate__()["nodes"] for tree in (one, other))
+        for name in ("left_child", "right_child", "feature", "n_node_samples", "weighted_n_node_samples"):
+            np.testing.assert_array_equal(after[name], before[name])
+        np.testing.assert_allclose(after["impurity"], before["impurity"], atol=1e-6)
+        np.testing.assert_allclose(other.tree_.value, one.tree_.value, rtol=1e-12, atol=1e-12)
+        assert (after["threshold"] <= before["threshold"]).all()
+
+
+def test_trees_with_twigs_are_small_and_grow_again_the_same(many):
+    rows, y = RNG.normal(size=(3000, 5)), RNG.normal(size=3000)
+    pipeline, members, loaded = saved(MedianExtraTrees(30, random_state=0), y, rows)
+    assert pipeline[-1].ground_ is not None
+    assert np.array_equal(loaded.predict(NEW), pipeline.predict(NEW))
+    assert dump_pipeline(loaded) == members
+    _, whole, _ = saved(ExtraTreesRegressor(30, random_state=0), y, rows)
+    size = {name: sum(map(len, files.values())) for name, files in (("twigs", members), ("whole", whole))}
+    assert size["twigs"] < size["whole"] / 3
+
+
+def damaged(members, **changes):
+    """Return members with other arrays of trees."""
+    with np.load(io.BytesIO(members["trees-0.npz"])) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays |= {name: change(arrays[name]) for name, change in changes.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return {**members, "trees-0.npz": buffer.getvalue()}
+
+
+@pytest.mark.parametrize("twigs", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"feature": lambda a: np.full_like(a, 5)},
+        {"feature": lambda a: a[1:]},
+        {"is_leaf": lambda a: np.zeros_like(a)},
+        {"is_leaf": lambda a: np.full_like(a, 255)},
+        {"is_leaf": lambda a: a[:1]},
+        {"n_nodes": lambda a: a + 1},
+        {"n_nodes": lambda a: -a},
+        {"n_classes": lambda a: np.zeros_like(a)},
+        {"sizes": lambda a: a * 0},
+        {"threshold": lambda a: np.full_like(a, 255)},
+        {"threshold": lambda a: a[:2]},
+    ],
+)
+def test_trees_that_do_not_fit_together_are_refused(changes, twigs, monkeypatch):
+    if twigs:
+        monkeypatch.setattr(forest, "_MANY", 100)
+    _, members, _ = saved(MedianExtraTrees(2, random_state=0))
+    with pytest.raises(ModelFileError):
+        load_pipeline(damaged(members, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": lambda a: np.full_like(a, 255)},
+        {"rows": lambda a: a[:, :4]},
+        {"copies": lambda a: a[1:]},
+        {"copies": lambda a: a * 0 + 200},
+        {"chance": lambda a: a - 2**40},
+        {"seeds": lambda a: a[:1]},
+    ],
+)
+def test_samples_that_do_not_fit_are_refused(changes, many):
+    _, members, _ = saved(MedianExtraTrees(2, random_state=0))
+    with pytest.raises(ModelFileError):
+        load_pipeline(damaged(members, **changes))
+
+
+def test_members_that_are_missing_or_not_used_are_refused():
+    _, members, _ = saved(ExtraTreesRegressor(2, random_state=0))
+    with pytest.raises(ModelFileError, match=r"there is no member 'trees-0\.npz'"):
+        load_pipeline({PIPELINE: members[PIPELINE]})
+    with pytest.raises(ModelFileError, match="nothing in it uses"):
+        load_pipeline({**members, "trees-1.npz": members["trees-0.npz"]})
+    with pytest.raises(ModelFileError):
+        load_pipeline({**members, "trees-0.npz": b"PK"})

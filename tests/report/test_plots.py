@@ -77,7 +77,15 @@ def test_wild_predictions_are_counted_and_do_not_squeeze_the_others(study):
 
 
 def _rest(fold):
-    return (fold.probabilities, fold.y_std, fold.metrics, fold.chosen, fold.seconds_fit, fold.seconds_predict)
+    return (
+        fold.probabilities,
+        fold.y_std,
+        fold.signs,
+        fold.metrics,
+        fold.chosen,
+        fold.seconds_fit,
+        fold.seconds_predict,
+    )
 
 
 def test_many_points_become_pixels_of_a_density():

@@ -262,6 +262,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
         problem,
         table=None if trial.features.pairwise else trial.features.values,
         uncertainty=study.uncertainty,
+        held_out=trial.evaluations[name].out_of_fold() if trial.evaluations[name].folds else None,
         metrics=metrics,
         recipe=recipe.to_toml(),
         seed=recipe.seed,

@@ -45,7 +45,8 @@ def contents_of(items: Any, structures: bool, known: Container[int] | None = Non
             n_atoms = len(numbers_of(item)) if is_structure(item) and getattr(item, "is_ordered", True) else None
         except (ValueError, TypeError) as error:
             raise StructureError(s, None, reason_of(error)) from error
-        found.append(Content(_numbers(amounts), n_atoms, None, seen.of_composition(amounts)))
+        n_repeats = sum(map(bool, getattr(item, "pbc", ()))) if is_structure(item) else None  # molecules may have none
+        found.append(Content(_numbers(amounts), n_atoms, None, seen.of_composition(amounts), n_repeats))
     return found
 
 

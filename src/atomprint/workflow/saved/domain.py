@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -11,8 +12,11 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.layout import symbols_of
+from atomprint.learn.models.doubt import Signs
 from atomprint.util.plain import finite_or_none
 from atomprint.util.text import counted, share
+from atomprint.util.types import Mask
+from atomprint.workflow.saved.detector import DISTANCE, GEOMETRY, Detector
 from atomprint.workflow.saved.distances import (
     CHANGED,
     N_NEIGHBORS,
@@ -31,6 +35,7 @@ LEVEL = 0.99
 _ROUNDING = 1e-5  # of distances, of which the last coordinate is what is left of large numbers
 _MIN_SAMPLES = 5  # to say anything about distances
 _MAX_NAMED = 10
+_NOTHING: Signs = {}
 
 
 class Content(NamedTuple):
@@ -40,6 +45,7 @@ class Content(NamedTuple):
     n_atoms: int | None  # None for a composition
     geometry: Geometry | None = None
     identity: Identity | None = None
+    n_repeats: int | None = None  # directions in which it repeats, where that is not looked at; None for a formula
 
 
 class Assessment(NamedTuple):
@@ -56,12 +62,16 @@ class Assessment(NamedTuple):
     in_training : ndarray of bool, shape (n,), or None
         Whether its structure or composition is one of the training set, which is in the domain by definition; None if
         that is not known.
+    doubt : ndarray of float64, shape (n,), or None
+        How unusual each is by all signs together, see :class:`~atomprint.workflow.saved.detector.Detector`: above 1 is
+        outside. None if the domain or the model does not know.
     """
 
     in_domain: npt.NDArray[np.bool_]
     distance: FloatArray
     warnings: list[tuple[str, ...]]
     in_training: npt.NDArray[np.bool_] | None
+    doubt: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +94,9 @@ class Domain:
     the rest, are those of new samples of the same origin (only the scales are those of all). What exceeds 99 % of these
     is outside. Features that never varied in the training set count by themselves: in perfect crystals many vanish,
     which they do not once atoms are displaced.
+
+    What the model itself is in doubt about enters by a score that is calibrated on samples held out of fits
+    (:class:`~atomprint.workflow.saved.detector.Detector`): of these, 5 % are outside for one reason or another.
 
     Parameters
     ----------
@@ -111,6 +124,11 @@ class Domain:
     max_changed : int or None
         Number of features that are the same in all training samples but not in a new one, in the sense of
         ``max_outside``; None in files that do not know it.
+    detector : Detector or None
+        The score; None where the model gives no signs of doubt, or none of samples that it had not seen are known.
+    n_repeats : tuple of int or None
+        In how many directions structures of the training set repeat, for models that look at compositions alone; empty
+        if it has formulas, None for other models and in files that do not know it.
 
     References
     ----------
@@ -130,10 +148,18 @@ class Domain:
     packing: Packing | None = None
     seen: Seen | None = None
     max_changed: int | None = None
+    detector: Detector | None = None
+    n_repeats: tuple[int, ...] | None = None
 
     @classmethod
     def fit(
-        cls, X: Any, contents: Collection[Content], groups: npt.ArrayLike | None = None, *, kernel: bool = False
+        cls,
+        X: Any,
+        contents: Collection[Content],
+        groups: npt.ArrayLike | None = None,
+        *,
+        kernel: bool = False,
+        signs: Signs | None = None,
     ) -> Self:
         """Learn the domain from training samples.
 
@@ -148,6 +174,9 @@ class Domain:
             Which samples belong together, such as atoms of one structure: they are left out together.
         kernel : bool
             Whether X is a normalised kernel.
+        signs : dict of str to ndarray of float64, shape (n_samples,), optional
+            What models that had not seen these samples were in doubt about, nan where that is not known. Then
+            ``groups`` must be places among ``contents``.
 
         Returns
         -------
@@ -160,13 +189,23 @@ class Domain:
         """
         if not contents:
             raise ValueError("a training domain needs at least one structure, got none")
-        elements = tuple(sorted(frozenset[int]().union(*(content.elements for content in contents))))
+        contents = list(contents)
+        counts_of = Counter(z for content in contents for z in content.elements)
         sizes = [content.n_atoms for content in contents if content.n_atoms is not None]
-        n_atoms = (min(sizes), max(sizes)) if sizes else None
-        packing = Packing.fit([content.geometry for content in contents if content.geometry is not None])
-        seen = Seen.fit([content.identity for content in contents])
+        geometric = all(content.geometry is not None for content in contents)
+        packed = Packing.fit_and_measure([content.geometry for content in contents if content.geometry is not None])
+        common: dict[str, Any] = {
+            "elements": tuple(sorted(counts_of)),
+            "n_atoms": (min(sizes), max(sizes)) if sizes else None,
+            "kernel": kernel,
+            "packing": packed and packed[0],
+            "seen": Seen.fit([content.identity for content in contents]),
+            "n_repeats": None
+            if packed
+            else tuple(sorted({content.n_repeats for content in contents if content.n_repeats is not None})),
+        }
         if X is None:
-            return cls(elements, n_atoms, 0, float("nan"), 0, np.empty(0), kernel, None, packing, seen)
+            return cls(n_samples=0, threshold=float("nan"), max_outside=0, quantiles=np.empty(0), **common)
         rows = training_rows(X.shape[0], X.shape[1])
         X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
         few = len(np.unique(labels)) < _MIN_SAMPLES
@@ -179,21 +218,39 @@ class Domain:
             X = dense_rows(X)
             space = Space.fit(X)
             distances, counts, changed = left_out(space, X, labels)
+        threshold = float("nan") if few else float(np.quantile(distances, LEVEL, method="higher"))
+        max_outside, max_changed = (int(np.quantile(own, LEVEL, method="higher")) for own in (counts, changed))
+        detector = None
+        if signs and not few:
+            signs = {name: sign[rows] for name, sign in signs.items()} | {DISTANCE: distances}
+            flagged: Mask = np.asarray((distances > threshold) | (counts > max_outside) | (changed > max_changed))
+            alone: Mask = np.array([any(counts_of[z] == 1 for z in content.elements) for content in contents])
+            flagged |= alone[labels]
+            if packed and geometric:
+                packing, values = packed
+                signs[GEOMETRY] = packing.novelty(values)[labels]
+                flagged |= np.asarray(packing.outside(values).any(axis=1))[labels]
+            detector = Detector.fit(signs, flagged)
         return cls(
-            elements,
-            n_atoms,
-            len(rows),
-            float("nan") if few else float(np.quantile(distances, LEVEL, method="higher")),
-            int(np.quantile(counts, LEVEL, method="higher")),
-            np.empty(0) if few else np.quantile(distances, np.linspace(0, 1, 101)),
-            kernel,
-            space,
-            packing,
-            seen,
-            int(np.quantile(changed, LEVEL, method="higher")),
+            n_samples=len(rows),
+            threshold=threshold,
+            max_outside=max_outside,
+            quantiles=np.empty(0) if few else np.quantile(distances, np.linspace(0, 1, 101)),
+            space=space,
+            max_changed=max_changed,
+            detector=detector,
+            **common,
         )
 
-    def assess(self, X: Any, contents: Sequence[Content], structures: Indices, names: Sequence[str] = ()) -> Assessment:
+    def assess(
+        self,
+        X: Any,
+        contents: Sequence[Content],
+        structures: Indices,
+        names: Sequence[str] = (),
+        signs: Signs = _NOTHING,
+        unit: str = "",
+    ) -> Assessment:
         """Compare samples with the training set.
 
         Parameters
@@ -206,6 +263,10 @@ class Domain:
             The structure that each sample is or belongs to.
         names : sequence of str
             Names of the features, for the warnings.
+        signs : dict of str to ndarray of float64, shape (n,)
+            What the model is in doubt about.
+        unit : str
+            Unit of the target, for the warnings.
 
         Returns
         -------
@@ -229,9 +290,21 @@ class Domain:
                 for far in np.flatnonzero(n_changed > self.max_changed).tolist():
                     new_features[far] = self._changed(dense[far], changed[far], names)
         known = np.array([self._is_known(content) for content in contents], dtype=bool)
-        new = [list(self._about_structure(content)) for content in contents]
+        packing = self.packing
+        measured = [
+            None if packing is None or content.geometry is None else packing.measured(content.geometry)
+            for content in contents
+        ]
+        new = [list(self._about_structure(*pair)) for pair in zip(contents, measured, strict=True)]
         sizes = [self._about_size(content) for content in contents]
         in_domain = np.ones(n, dtype=bool)
+        doubt, rarities = None, None
+        if self.detector is not None:
+            signs = {**signs, DISTANCE: distance}
+            if packing is not None and all(values is not None for values in measured):
+                signs[GEOMETRY] = packing.novelty(np.array(measured))[structures]
+            rarities = self.detector.rarities(signs)
+            doubt = None if rarities is None else self.detector.scores(rarities)
         warnings: list[tuple[str, ...]] = []
         for row, s in enumerate(structures.tolist()):
             if known[s]:
@@ -244,21 +317,34 @@ class Domain:
                     f"distance {distance[row]:.3g}, limit {self.threshold:.3g}"
                 )
             outside += [sentence for sentence in (worst[row], new_features[row]) if sentence]
+            if self.detector is not None and rarities is not None and doubt is not None and doubt[row] > 1:
+                outside.append(self.detector.sentence(rarities, signs, row, unit))
             in_domain[row] = not outside
             warnings.append(tuple(outside) + ((sizes[s],) if sizes[s] else ()))
-        return Assessment(in_domain, distance, warnings, None if self.seen is None else known[structures])
+        return Assessment(in_domain, distance, warnings, None if self.seen is None else known[structures], doubt)
 
     def _is_known(self, content: Content) -> bool:
-        return self.seen is not None and content.identity is not None and self.seen.has(content.identity)
+        known = self.seen is not None and content.identity is not None and self.seen.has(content.identity)
+        return known and not self._is_of_another_kind(content)
 
-    def _about_structure(self, content: Content) -> Iterator[str]:
+    def _about_structure(self, content: Content, measured: FloatArray | None) -> Iterator[str]:
         unknown = sorted(content.elements - set(self.elements))
         if unknown:
             named = ", ".join(symbols_of(unknown))
             are = "are" if len(unknown) > 1 else "is"
             yield f"contains {named}, which {are} not in the training set ({self._symbols()})"
-        if self.packing is not None and content.geometry is not None:
-            yield from self.packing.unusual(content.geometry)
+        if self.packing is not None and content.geometry is not None and measured is not None:
+            yield from self.packing.unusual(content.geometry, measured)
+        if self._is_of_another_kind(content):
+            seen = " or ".join(map(str, self.n_repeats or ())) or "materials, by their formulas"
+            n = content.n_repeats
+            what = f"repeats in {n} directions" if n else "a molecule or cluster"
+            yield f"{what}, of which the model sees the composition alone; the training set has {seen}"
+
+    def _is_of_another_kind(self, content: Content) -> bool:
+        """Return whether a model of compositions is asked about a structure that repeats as none of its own does."""
+        usual = self.n_repeats or (3,)  # formulas are those of materials
+        return self.n_repeats is not None and content.n_repeats is not None and content.n_repeats not in usual
 
     def _about_size(self, content: Content) -> str:
         if content.n_atoms is None or self.n_atoms is None or self.n_atoms[0] <= content.n_atoms <= self.n_atoms[1]:
@@ -304,6 +390,7 @@ class Domain:
             "max_outside": self.max_outside,
             "geometry": None if self.packing is None else self.packing.to_dict(),
             "n_recognised": None if self.seen is None else len(self.seen.keys),
+            "doubts": None if self.detector is None else list(self.detector.told()),
         }
 
     def _measure(self) -> str:
@@ -327,6 +414,7 @@ class Domain:
             "threshold": np.array(self.threshold),
             "max_outside": np.array(self.max_outside),
             **({} if self.max_changed is None else {"max_changed": np.array(self.max_changed)}),
+            **({} if self.n_repeats is None else {"n_repeats": np.array(self.n_repeats, dtype=np.int64)}),
             "quantiles": self.quantiles,
             "kernel": np.array(self.kernel),
             **parts,
@@ -359,6 +447,7 @@ class Domain:
                 bool(arrays["kernel"]),
                 **parts,
                 max_changed=int(arrays["max_changed"]) if "max_changed" in arrays else None,
+                n_repeats=tuple(int(n) for n in arrays["n_repeats"]) if "n_repeats" in arrays else None,
             )
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the training domain is not complete: {error}") from error
@@ -372,4 +461,4 @@ class Domain:
         return None if self.space is None else len(self.space.center)
 
 
-_PARTS: Mapping[str, Any] = {"space": Space, "packing": Packing, "seen": Seen}
+_PARTS: Mapping[str, Any] = {"space": Space, "packing": Packing, "seen": Seen, "detector": Detector}

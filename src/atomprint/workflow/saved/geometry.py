@@ -31,6 +31,7 @@ _TAIL = 0.005  # share of the training set that may be beyond each limit: about 
 _ENOUGH = 600  # structures from which on the training set itself shows its tails
 _PRIOR = 0.5  # weight of covalent radii among sizes of elements, in structures
 _SENTENCES = 2
+_FAR_BEYOND = 3.0
 
 
 class Contacts(NamedTuple):
@@ -131,6 +132,20 @@ class Packing:
     @classmethod
     def fit(cls, structures: Sequence[Geometry]) -> Self | None:
         """Learn what is usual; None if there are fewer than 5 structures."""
+        found = cls.fit_and_measure(structures)
+        return None if found is None else found[0]
+
+    @classmethod
+    def fit_and_measure(cls, structures: Sequence[Geometry]) -> tuple[Self, FloatArray] | None:
+        """Learn what is usual, and measure the structures themselves as if each were new.
+
+        Returns
+        -------
+        packing : Packing
+            What is usual.
+        values : ndarray of float64, shape (n_structures, 8)
+            What the structures themselves are measured as, each by sizes that the others give.
+        """
         if len(structures) < MIN_STRUCTURES:
             return None
         volumes, radii = _Sizes.of_volumes(structures), _Sizes.of_distances(structures)
@@ -139,17 +154,34 @@ class Packing:
         )
         limits = [_limits(column[np.isfinite(column)], floor) for column, floor in zip(values.T, _FLOORS, strict=True)]
         lower, upper = np.array(limits).T
-        return cls(np.unique([one.n_repeats for one in structures]), volumes.all, radii.all, lower, upper)
+        return cls(np.unique([one.n_repeats for one in structures]), volumes.all, radii.all, lower, upper), values
 
-    def unusual(self, one: Geometry) -> list[str]:
-        """Return what is unusual about a structure, in sentences, the most telling ones first."""
+    def measured(self, one: Geometry) -> FloatArray:
+        """Return what a structure is measured as, shape (8,)."""
+        return _values(one, self.volumes, self.radii)
+
+    def novelty(self, values: FloatArray) -> FloatArray:
+        """Return how near measures, shape (n, 8), are to a limit, the nearest: 0 in the middle between two, 1 at one.
+
+        What cannot be measured, such as a distance between elements of unknown size, counts as far beyond.
+        """
+        half = np.maximum((self.upper - self.lower) / 2, 1e-12)
+        found = np.abs(values - (self.upper + self.lower) / 2) / half
+        return np.asarray(np.where(np.isnan(half), 0.0, np.nan_to_num(found, nan=_FAR_BEYOND)).max(axis=1))
+
+    def outside(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which measures are beyond limits, of the same shape."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray((values < self.lower) | (values > self.upper))
+
+    def unusual(self, one: Geometry, values: FloatArray | None = None) -> list[str]:
+        """Return what is unusual about a structure, in sentences, the most telling ones first; measures, if at hand."""
+        values = self.measured(one) if values is None else values
         said = []
         if one.n_repeats not in self.n_repeats:
             seen = " or ".join(map(str, self.n_repeats.tolist()))
             said.append(f"repeats in {one.n_repeats} directions, structures of the training set in {seen}")
-        values = _values(one, self.volumes, self.radii)
-        with np.errstate(invalid="ignore"):
-            outside = (values < self.lower) | (values > self.upper)
+        outside = self.outside(values)
         outside[1] &= not outside[0]  # says no more
         if not outside.any():
             return said

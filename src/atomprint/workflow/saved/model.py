@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.descriptors import Descriptor
 from atomprint.learn.estimators.widths import Widths
+from atomprint.learn.models.doubt import Signs, predict_with_doubt
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
@@ -44,6 +45,9 @@ from atomprint.workflow.saved.pipeline import (
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
 from atomprint.workflow.saved.schema import load_npz
+
+if TYPE_CHECKING:
+    from atomprint.learn.evaluation.evaluate import OutOfFold
 
 """Called with the number of structures that are done, and the number of all."""
 
@@ -114,6 +118,7 @@ class TrainedModel:
         *,
         table: Any = None,
         uncertainty: Any = None,
+        held_out: OutOfFold | None = None,
         metrics: Mapping[str, Any] | None = None,
         recipe: str = "",
         seed: int | None = None,
@@ -135,6 +140,9 @@ class TrainedModel:
             up to 5000 training samples are computed.
         uncertainty : Uncertainty, optional
             Of the study.
+        held_out : OutOfFold, optional
+            What models of the same kind said of the samples when they had not seen them: by this, the model's own signs
+            of doubt are calibrated.
         metrics, recipe, seed, created, notes
             See :class:`~atomprint.workflow.Card`.
 
@@ -195,8 +203,9 @@ class TrainedModel:
                 for start in range(0, len(structures), _CHUNK)
                 for content in contents_of(_pick(items, structures[start : start + _CHUNK]), is_geometric)
             ],
-            problem.structures[some],
+            np.searchsorted(structures, problem.structures[some]),
             kernel=kernel is not None,
+            signs=None if held_out is None else _signs(held_out, pipeline[n_steps:], values[:1], some),
         )
         return cls(pipeline, card, domain, n_steps, widths=widths)
 
@@ -289,23 +298,26 @@ class TrainedModel:
             structures, atoms = np.repeat(structures, counts), np.asarray(local.atoms)
         if table.shape[0] != len(structures):
             raise ValueError(f"pipeline: features must have {len(structures)} rows, got {table.shape[0]}")
-        values, probabilities = self._evaluate(pipeline[n_steps:], table)
+        values, probabilities, signs = self._evaluate(pipeline[n_steps:], table)
         if not np.isfinite(values).all():
             worst = structures[np.argmin(np.isfinite(values))]
             raise StructureError(worst, None, "the prediction is not a finite number")
-        assessment = self.domain.assess(table, contents, structures, self.feature_names)
+        assessment = self.domain.assess(table, contents, structures, self.feature_names, signs, self.card.unit)
         half = None
         if self.widths is not None:
             half = self.widths.half_widths(table, values, _elements(contents, local, atoms is not None))
         return _Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
-    def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None]:
-        """Return numbers, or indices of classes and probabilities."""
-        given = np.asarray(model.predict(table))
+    def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None, Signs]:
+        """Return numbers and what the model is in doubt about, or indices of classes and probabilities."""
+        if self.domain.detector is not None:
+            given, signs = predict_with_doubt(model, table)
+        else:
+            given, signs = np.asarray(model.predict(table)), {}
         if given.shape == (table.shape[0], 1):
             given = given[:, 0]
         if not self.card.classes:
-            return np.asarray(given, dtype=np.float64), None
+            return np.asarray(given, dtype=np.float64), None, signs
         columns = self._class_indices
         order = dict(zip(model.classes_.tolist(), columns, strict=True))
         values = np.array([order[label] for label in given.tolist()], dtype=np.float64)
@@ -314,7 +326,7 @@ class TrainedModel:
             found = model.predict_proba(table)
             probabilities = np.zeros((len(values), len(self.card.classes)))
             probabilities[:, columns] = found
-        return values, probabilities
+        return values, probabilities, signs
 
     def _try_out(self) -> None:
         """Predict something, so that parts that do not fit together show before they are relied on."""
@@ -374,6 +386,14 @@ class TrainedModel:
             sets=sets,
             in_domain=np.concatenate([block.assessment.in_domain for block in blocks]),
             distance=np.concatenate([block.assessment.distance for block in blocks]),
+            doubt=None
+            if self.domain.detector is None
+            else np.concatenate(
+                [
+                    np.full(len(block.values), np.nan) if block.assessment.doubt is None else block.assessment.doubt
+                    for block in blocks
+                ]
+            ),
             warnings=tuple(sentences for block in blocks for sentences in block.assessment.warnings),
             in_training=None
             if self.domain.seen is None
@@ -602,6 +622,18 @@ def _elements(contents: Sequence[Content], local: Any, of_atoms: bool) -> npt.ND
 
 def _pick(items: Any, rows: Indices) -> Any:
     return items.pick(np.asarray(rows, dtype=np.int64)) if isinstance(items, Batch) else [items[int(i)] for i in rows]
+
+
+def _signs(held_out: OutOfFold, model: Any, one: Any, samples: Indices) -> Signs:
+    """Return what was in doubt about samples when they were held out, nan elsewhere, as far as the model tells it."""
+    found = {}
+    for name in predict_with_doubt(model, one).signs if held_out.signs else ():
+        if name in held_out.signs:
+            last = max(samples.max(), held_out.indices.max()) + 1
+            counts = np.bincount(held_out.indices, minlength=last)[samples]
+            totals = np.bincount(held_out.indices, held_out.signs[name], minlength=last)[samples]
+            found[name] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+    return found
 
 
 def _training_table(pipeline: Pipeline, problem: Problem, items: Any, samples: Indices) -> tuple[Any, int]:

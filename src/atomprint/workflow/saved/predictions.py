@@ -61,6 +61,10 @@ class Predictions:
     in_training : ndarray of bool, shape (n,), or None
         Whether the model was fitted to this structure or composition: then it says what it remembers, and intervals,
         which are for new samples, mean little. None for files of models that do not know their training set.
+    doubt : ndarray of float64, shape (n,), or None
+        How unusual the sample is by all signs together, the model's own (trees or members that disagree, the variance
+        of its process) and those of features and geometry: above 1, which 5 % of new samples like those of the training
+        exceed, it is outside the domain. nan where there is no prediction; None for models that do not know.
     """
 
     target: str
@@ -82,6 +86,7 @@ class Predictions:
     failures: tuple[Failure, ...] = ()
     at_least: float | None = None
     in_training: npt.NDArray[np.bool_] | None = None
+    doubt: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -141,8 +146,8 @@ class Predictions:
         -------
         pandas.DataFrame
             Columns ``id``, the name of the target (numbers or names of classes), ``lower`` and ``upper``,
-            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance``, ``in_training`` and
-            ``warnings``; for atoms ``structure`` and ``atom`` too.
+            ``p(<class>)`` and ``set``, as far as the model has them, ``in_domain``, ``distance``, ``doubt``,
+            ``in_training`` and ``warnings``; for atoms ``structure`` and ``atom`` too.
 
         Raises
         ------
@@ -163,6 +168,8 @@ class Predictions:
         if self.sets is not None:
             columns["set"] = [", ".join(self._set(i)) for i in range(len(self))]
         columns |= {"in_domain": self.in_domain, "distance": self.distance}
+        if self.doubt is not None:
+            columns["doubt"] = self.doubt
         if self.in_training is not None:
             columns["in_training"] = self.in_training
         columns["warnings"] = ["; ".join(sentences) for sentences in self.warnings]
@@ -186,9 +193,12 @@ class Predictions:
         if self.sets is not None:
             row["set"] = self._set(i)
         row |= {"in_domain": bool(self.in_domain[i]), "distance": finite_or_none(self.distance[i])}
+        if self.doubt is not None:
+            row["doubt"] = finite_or_none(self.doubt[i])
         if self.in_training is not None:
             row["in_training"] = bool(self.in_training[i])
         return row | {"warnings": list(self.warnings[i])}
 
 
-_COLUMNS = ("id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "in_training", "warnings")
+_COLUMNS = {"id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "doubt", "in_training"}
+_COLUMNS |= {"warnings"}

@@ -1,0 +1,354 @@
+"""How well a model finds the predictions that it is wrong about, where samples are of another kind than those it knows.
+
+    python benchmarks/domain_shifts.py --data ../shared/data [--datasets mp_20 qm7] [--models auto trees] [--signs]
+
+Of each data set some kind is left out of the training (an element, a lattice, the dense or the large, the hot, the
+later ones); models see 1000 of the others, are calibrated by three folds within these, and are asked about others of
+the same kind and about those left out. A detector is good if it tells which errors exceed the interval that holds 90 %
+of the errors of the folds: its AUC is that over both kinds together, and over those left out alone. Beside it stand the
+share that is called outside the domain (of the same kind: false alarms), and the mean errors of those left out that are
+inside and outside, in units of the error of the same kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from ase.io import read
+from sklearn.metrics import roc_auc_score
+
+from atomprint.datasets import Dataset, Target, load, read_dataset
+from atomprint.learn import Problem, Split, evaluate, make_model
+from atomprint.workflow import TrainedModel, assemble
+from atomprint.workflow.recipes.auto import auto_recipe
+from atomprint.workflow.recipes.features import build_features, read_features
+from atomprint.workflow.runs.describe import compute_features
+
+N_TRAIN, N_SAME, N_SHIFTED, N_FOLDS = 1000, 500, 300, 3
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "auto": {},
+    "trees": {"type": "extra_trees", "n_estimators": 150},
+    "kernel ridge": {"type": "kernel_ridge"},
+    "network": {"type": "resnet", "width": 128, "n_epochs": 100},
+}
+
+
+class Shift(NamedTuple):
+    """A kind of samples to leave out."""
+
+    name: str
+    left_out: np.ndarray  # of bool, one for each sample
+
+
+# Data sets and shifts -------------------------------------------------------------------------------------------------
+
+
+def _has(dataset: Dataset, *symbols: str) -> np.ndarray:
+    return dataset.contains[:, [atomic_numbers[symbol] for symbol in symbols]].any(axis=1)
+
+
+def _above(values: np.ndarray, share: float) -> np.ndarray:
+    return np.asarray(values > np.quantile(values, 1 - share))
+
+
+def _volumes(dataset: Dataset) -> np.ndarray:
+    return np.array([abs(np.linalg.det(atoms.cell)) / len(atoms) for atoms in dataset.structures])
+
+
+def _crystals(dataset: Dataset) -> Iterator[Shift]:
+    volumes = _volumes(dataset)
+    yield Shift("dense tenth", _above(-volumes, 0.1))
+    yield Shift("loose tenth", _above(volumes, 0.1))
+
+
+def perovskites(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return formation energies of perovskites: elements and volumes."""
+    dataset = load("matbench_perovskites", path=folder / "matbench/matbench_perovskites.json.gz")
+    dataset = dataset.take(np.random.default_rng(1).permutation(len(dataset))[:6000])
+    elements = [("N",), ("Ti",), ("K", "Rb", "Cs")]
+    named = [Shift(f"element {', '.join(symbols)}", _has(dataset, *symbols)) for symbols in elements]
+    return dataset, [*named, *_crystals(dataset)]
+
+
+def _materials_project(folder: Path, target: str) -> tuple[Dataset, list[Shift]]:
+    dataset = read_dataset(
+        folder / "mp/mp_20_biternary_test.csv.gz", structure="cif", targets=target, groups=("spacegroup.number",)
+    )
+    space_groups = dataset.groups["spacegroup.number"].astype(float).astype(int)
+    numbers = np.array([int(name.split("-")[-1]) if "-" in name else int(name) for name in dataset.ids])
+    return dataset, [
+        Shift("lattice: space group 225", space_groups == 225),
+        Shift("lattice: space groups 1 to 15", space_groups <= 15),
+        Shift("element O", _has(dataset, "O")),
+        Shift("element S", _has(dataset, "S")),
+        Shift("more than 14 atoms", dataset.n_atoms > 14),
+        Shift("later tenth", _above(numbers, 0.1)),
+        *_crystals(dataset),
+    ]
+
+
+def energies(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return formation energies of the Materials Project: lattices, elements, size, volumes, order of ids."""
+    return _materials_project(folder, "formation_energy_per_atom")
+
+
+def gaps(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return band gaps of the same."""
+    return _materials_project(folder, "band_gap")
+
+
+def larger(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return formation energies of crystals of up to 52 atoms: the large, the last years, the halides."""
+    dataset = read_dataset(
+        folder / "mp/mpts_52_val.csv.gz", structure="cif", targets="formation_energy_per_atom", groups=("year",)
+    )
+    years = dataset.groups["year"].astype(float)
+    return dataset, [
+        Shift("more than 20 atoms", dataset.n_atoms > 20),
+        Shift("last years", years >= np.quantile(years, 0.8)),
+        Shift("halides", _has(dataset, "F", "Cl", "Br", "I")),
+    ]
+
+
+def qm7(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return energies of molecules: the larger ones, elements, the unsaturated."""
+    dataset = read_dataset(folder / "qm7/qm7_xyz.tar.xz", table=folder / "qm7/hof_qm7.txt", targets="1")
+    heavy = np.array([np.count_nonzero(atoms.numbers > 1) for atoms in dataset.structures])
+    return dataset, [
+        Shift("7 heavy atoms", heavy == 7),
+        Shift("element S", _has(dataset, "S")),
+        Shift("element O", _has(dataset, "O")),
+        Shift("fewer H than heavy atoms", dataset.n_atoms - heavy < heavy),
+    ]
+
+
+def measured_gaps(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return measured band gaps of compositions: elements, and compositions of more of them."""
+    dataset = load("matbench_expt_gap", path=folder / "matbench/matbench_expt_gap.json.gz")
+    n_elements = dataset.contains.sum(axis=1)
+    return dataset, [
+        Shift("element O", _has(dataset, "O")),
+        Shift("element Se", _has(dataset, "Se")),
+        Shift("halides", _has(dataset, "F", "Cl", "Br", "I")),
+        Shift("four and more elements", n_elements > 3),
+    ]
+
+
+def oqmd(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return formation energies of compounds ABX3: elements, volumes, order of ids."""
+    dataset = read_dataset(
+        folder / "oqmd_abx3/OQMD_cif.tar.xz", table=folder / "oqmd_abx3/oqmd_fm.csv", targets="formation_energy"
+    )
+    dataset = dataset.take(np.flatnonzero(dataset.targets["formation_energy"].values < 5))
+    numbers = np.array([int("".join(filter(str.isdigit, name))) for name in dataset.ids])
+    named = [Shift(f"element {symbol}", _has(dataset, symbol)) for symbol in ("O", "F", "Se")]
+    return dataset, [*named, Shift("later tenth", _above(numbers, 0.1)), *_crystals(dataset)]
+
+
+def _calculations(folder: Path, name: str, kinds: Mapping[str, Callable[[str], bool]]) -> tuple[Dataset, list[Shift]]:
+    """Return energies of cells with displaced atoms; the hot are those with the largest forces."""
+    found: list[Any] = []
+    for part in ("train", "test"):
+        with lzma.open(folder / f"potentials/{name}_{part}.extxyz.xz", "rt") as file:
+            found += read(file, index=":", format="extxyz")
+    values = [
+        atoms.info["REF_energy"] if "REF_energy" in atoms.info else atoms.get_potential_energy() for atoms in found
+    ]
+    forces = [atoms.arrays["REF_forces" if "REF_forces" in atoms.arrays else "force"] for atoms in found]
+    plain = [Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True) for atoms in found]
+    energy = Target(np.array(values) / [len(atoms) for atoms in found], "eV/atom", "Energy", "")
+    dataset = Dataset(name, name, plain, tuple(map(str, range(len(found)))), {"energy": energy}, "", "")
+    volumes, mean_forces = _volumes(dataset), np.array([np.linalg.norm(own, axis=1).mean() for own in forces])
+    labels = [str(atoms.info.get("config_type", "")) for atoms in found]
+    return dataset, [
+        Shift("hot: largest forces", _above(mean_forces, 0.25)),
+        Shift("strained: largest and smallest volumes", _above(np.abs(volumes - np.median(volumes)), 0.15)),
+        *(Shift(kind, np.array([is_of(label) for label in labels])) for kind, is_of in kinds.items()),
+    ]
+
+
+def silicon(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return energies per atom of silicon, about 240 cells: temperature and strain."""
+    return _calculations(folder, "zuo2020_Si", {})
+
+
+def indium_phosphide(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return energies per atom of InP: temperature, strain, and defects in strained cells."""
+    return _calculations(
+        folder, "inp2020", {"vacancies": lambda label: "v" in label.lower(), "sheared": lambda label: label == "Shear"}
+    )
+
+
+DATASETS: Mapping[str, Callable[[Path], tuple[Dataset, list[Shift]]]] = {
+    "perovskites": perovskites,
+    "mp_20": energies,
+    "mp_20 gaps": gaps,
+    "mpts_52": larger,
+    "qm7": qm7,
+    "expt_gap": measured_gaps,
+    "oqmd_abx3": oqmd,
+    "Si": silicon,
+    "InP": indium_phosphide,
+}
+
+
+# Models and detectors -------------------------------------------------------------------------------------------------
+
+
+class Drawn(NamedTuple):
+    """Places of the samples of one shift, among those that have features."""
+
+    train: np.ndarray
+    same: np.ndarray
+    shifted: np.ndarray
+
+
+def drawn(shift: Shift, of_sample: np.ndarray, sizes: tuple[int, int, int]) -> Drawn:
+    """Draw samples to fit, others of the same kind, and some of those left out."""
+    left_out, order = shift.left_out[of_sample], np.random.default_rng(0).permutation(len(of_sample))
+    inside, outside = order[~left_out[order]], order[left_out[order]]
+    n = min(sizes[0], 2 * len(inside) // 3)
+    return Drawn(inside[:n], inside[n : n + sizes[1]], outside[: sizes[2]])
+
+
+def model_of(name: str, dataset: Dataset, target: str) -> Any:
+    """Return a model that is not fitted: one of auto's, whose members count the same, or one of them alone."""
+    recipe = auto_recipe(dataset, target)
+    ((kind, options),) = recipe.models.items()
+    if name == "auto":
+        options = {**options, "combine": "mean"} if kind == "ensemble" else options
+        return make_model(kind, "regression", random_state=0, **options)
+    members = options.get("members", [{"type": kind, **options}])
+    given = dict(MODELS[name])
+    own = next((dict(member) for member in members if member["type"] == given["type"]), {})
+    if given["type"] == "resnet":
+        own = {key: value for member in members for key, value in member.items() if key == "blocks" and name != "auto"}
+        own = own if len(recipe.features) > 2 else {}
+    options = own | given
+    return make_model(options.pop("type"), "regression", random_state=0, **options)
+
+
+def judged(
+    model: Any, transformer: Any, problem: Problem, features: Any, some: Drawn
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float]:
+    """Return scores of detectors for others of the same kind and those left out, flags, errors and the usual one."""
+    folds = np.arange(len(some.train)) % N_FOLDS
+    parts = tuple((some.train[folds != k], some.train[folds == k]) for k in range(N_FOLDS))
+    asked = np.concatenate([some.same, some.shifted])
+    split = Split(some.train, asked, parts, 0)
+    evaluation = evaluate(model, features, problem, split)
+    held = evaluation.out_of_fold()
+    usual = float(np.quantile(np.abs(held.y_pred - problem.y[held.indices]), 0.9))
+    saved = TrainedModel.of(
+        assemble(transformer, evaluation.estimator), problem, some.train, table=features.values, held_out=held
+    )
+    dataset = problem.dataset
+    items = dataset.compositions if dataset.structures is None else dataset.structures
+    found = saved.predict([items[int(problem.structures[row])] for row in asked])
+    test = evaluation.test
+    assert test is not None
+    scores = {"distance": found.distance, **({} if found.doubt is None else {"doubt": found.doubt}), **test.signs}
+    return scores, ~found.in_domain, np.abs(found.values - problem.y[asked]), usual
+
+
+def area(label: np.ndarray, score: np.ndarray) -> float:
+    """Return the AUC, nan where all are of one class."""
+    return float(roc_auc_score(label, score)) if 0 < label.sum() < len(label) else float("nan")
+
+
+class Row(NamedTuple):
+    """Figures of one shift and model."""
+
+    shift: str
+    model: str
+    error: float  # of the same kind
+    shifted: float  # of those left out, in units of it
+    beyond: float  # share of these that exceed the usual interval
+    areas: Mapping[str, tuple[float, float]]  # AUC of each detector over all, and over those left out
+    false_alarms: float
+    flagged: float
+    inside: float  # mean error of those left out that are called inside, in the same units
+    outside: float
+    seconds: float
+
+
+def rows_of(dataset: Dataset, shifts: list[Shift], models: list[str], sizes: tuple[int, int, int]) -> Iterator[Row]:
+    """Yield the figures of all shifts and models of a data set."""
+    target = next(iter(dataset.targets))
+    of_sample = Problem.of(dataset, target).structures
+    draws = {shift.name: drawn(shift, of_sample, sizes) for shift in shifts}
+    used = np.unique(np.concatenate([np.concatenate(draw) for draw in draws.values()]))
+    part = dataset.take(of_sample[used])
+    problem = Problem.of(part, target)
+    sections = read_features(auto_recipe(part, target).features)
+    sections = {key: section.suited_to(part) for key, section in sections.items()}
+    features, transformer = compute_features(build_features(sections, part, "structure", 1)[-1], problem)
+    for name, draw in draws.items():
+        some = Drawn(*(np.searchsorted(used, rows) for rows in draw))
+        for model in models:
+            start = process_time()
+            scores, flags, errors, usual = judged(model_of(model, part, target), transformer, problem, features, some)
+            n, beyond = len(some.same), errors > usual
+            same = float(errors[:n].mean())
+            mean = {flag: errors[n:][flags[n:] == flag] for flag in (False, True)}
+            yield Row(
+                name,
+                model,
+                same,
+                float(errors[n:].mean()) / same,
+                float(beyond[n:].mean()),
+                {key: (area(beyond, score), area(beyond[n:], score[n:])) for key, score in scores.items()},
+                float(flags[:n].mean()),
+                float(flags[n:].mean()),
+                float(mean[False].mean()) / same if len(mean[False]) else float("nan"),
+                float(mean[True].mean()) / same if len(mean[True]) else float("nan"),
+                process_time() - start,
+            )
+
+
+def _cell(pair: tuple[float, float] | None) -> str:
+    if pair is None:
+        return "–"
+    return " / ".join("–" if np.isnan(value) else f"{value:.2f}" for value in pair)
+
+
+def main() -> None:
+    """Print a table for each data set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
+    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=list(DATASETS))
+    parser.add_argument("--models", nargs="+", default=["auto"], choices=list(MODELS))
+    parser.add_argument("--shifts", nargs="+", help="names of shifts; default: all")
+    parser.add_argument("--size", type=int, default=N_TRAIN, help="training samples")
+    parser.add_argument("--signs", action="store_true", help="AUC of each sign that a model gives, too")
+    options = parser.parse_args()
+    for name in options.datasets:
+        dataset, shifts = DATASETS[name](options.data)
+        shifts = [shift for shift in shifts if not options.shifts or shift.name in options.shifts]
+        if not shifts:
+            continue
+        print(f"\n| {name} | model | error left out | beyond the interval, % | AUC distance | AUC doubt | ", end="")
+        print("false alarms, % | outside, % | error inside | error outside | signs |")
+        print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")
+        for row in rows_of(dataset, shifts, options.models, (options.size, N_SAME, N_SHIFTED)):
+            signs = {key: pair for key, pair in row.areas.items() if key not in ("distance", "doubt")}
+            told = ", ".join(f"{key} {_cell(pair)}" for key, pair in signs.items()) if options.signs else ""
+            print(
+                f"| {row.shift} | {row.model} | {row.shifted:.1f} | {100 * row.beyond:.0f} | "
+                f"{_cell(row.areas.get('distance'))} | {_cell(row.areas.get('doubt'))} | "
+                f"{100 * row.false_alarms:.0f} | {100 * row.flagged:.0f} | {row.inside:.1f} | "
+                f"{row.outside:.1f} | {told} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What a model is in doubt about is part of its training domain, calibrated on samples held out of fits."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from atomprint.datasets import Dataset, Target
+from atomprint.descriptors import ElementProperty
+from atomprint.learn import Problem, evaluate, make_model, make_split
+from atomprint.learn.task.features import Features
+from atomprint.workflow import TrainedModel, assemble, load_model
+from atomprint.workflow.saved.detector import DISTANCE, GEOMETRY, Detector
+
+
+def drawn(n, rng, shift=0.0):
+    """Return signs that grow together, and what is flagged by itself."""
+    common = rng.normal(size=n) + shift
+    signs = {
+        name: np.exp(0.5 * common + 0.5 * rng.normal(size=n))
+        for name in ("trees of forest", "members", DISTANCE, GEOMETRY)
+    }
+    return signs, rng.random(n) < 0.02
+
+
+@pytest.mark.parametrize("n", [40, 100, 1000])
+def test_one_of_twenty_samples_of_the_same_kind_is_unusual(n):
+    shares, rng = [], np.random.default_rng(0)
+    for _ in range(60):
+        detector = Detector.fit(*drawn(n, rng))
+        signs, flagged = drawn(500, rng)
+        shares.append(np.mean((detector.scores(detector.rarities(signs)) > 1) | flagged))
+    assert 0.04 < np.mean(shares) < 0.065
+
+
+def test_more_of_a_sign_is_never_less_unusual():
+    rng = np.random.default_rng(1)
+    detector = Detector.fit(*drawn(200, rng))
+    signs, _ = drawn(400, rng)
+    signs["members"] = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, 399)])
+    rarities = detector.rarities(signs)
+    assert (np.diff(rarities[:, 1]) >= 0).all()
+    assert np.isfinite(rarities).all()
+    far = detector.scores(detector.rarities(drawn(100, rng, shift=4)[0]))
+    assert np.mean(far > 1) > 0.7
+    assert detector.rarities({DISTANCE: np.ones(3)}) is None
+
+
+def test_signs_that_say_nothing():
+    rng = np.random.default_rng(2)
+    signs, flagged = drawn(100, rng)
+    assert Detector.fit({DISTANCE: signs[DISTANCE]}, flagged) is None  # known besides: it has a limit of its own
+    assert Detector.fit({name: sign[:10] for name, sign in signs.items()}, flagged[:10]) is None
+    signs["members"] = np.where(rng.random(100) < 0.9, np.nan, 1.0)
+    assert Detector.fit(signs, flagged) is None
+    signs["members"] = np.zeros(100)
+    detector = Detector.fit(signs, flagged)
+    assert np.isfinite(detector.scores(detector.rarities(signs))).all()
+    with pytest.raises(ValueError, match="wrong shapes"):
+        Detector.from_arrays(vars(detector) | {"shapes": np.ones(2)})
+
+
+def problem_of(formulas, y, structures=None):
+    target = Target(np.asarray(y, dtype=float), "eV", "Gap", "")
+    given = {"compositions": formulas} if structures is None else {}
+    return Problem.of(
+        Dataset("d", "D", structures, tuple(map(str, range(len(y)))), {"gap": target}, "", "", **given), "gap"
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return a model of compositions of alkali halides and their alloys."""
+    rng = np.random.default_rng(0)
+    formulas = []
+    for a in ("Li", "Na", "K", "Rb", "Mg", "Ca"):
+        for x in ("F", "Cl", "Br", "O", "S"):
+            for share in rng.uniform(0.1, 0.9, 4):
+                formulas.append(f"{a}{share:.3f}{x}{1 - share:.3f}")
+    transformer = ElementProperty(["mass", "electronegativity", "covalent_radius"])
+    table = transformer.fit_transform(formulas)
+    y = table[:, 0] / 10 + rng.normal(0, 0.1, len(table))
+    problem = problem_of(tuple(formulas), y)
+    model = make_model("extra_trees", "regression", random_state=0, n_estimators=30)
+    split = make_split(problem, test_size=0, n_folds=3, seed=0)
+    evaluation = evaluate(
+        model, Features("f", "F", "", table, list(transformer.get_feature_names_out()), 0.0, {}), problem, split
+    )
+    assert set(evaluation.out_of_fold().signs) == {"trees"}
+    made = TrainedModel.of(
+        assemble(transformer, evaluation.estimator), problem, table=table, held_out=evaluation.out_of_fold()
+    )
+    return made, made.save(tmp_path_factory.mktemp("models") / "m.atomprint")
+
+
+def test_doubts_are_saved_and_told(saved):
+    made, path = saved
+    model = load_model(path)
+    asked = ["Li0.41F0.59", "K0.3S0.7", "Cs0.5I0.5"]
+    found = model.predict(asked)
+    np.testing.assert_array_equal(found.doubt, made.predict(asked).doubt)
+    np.testing.assert_array_equal(found.values, made.pipeline.predict(asked))
+    assert (found.doubt > 0).all()
+    assert found.in_domain.tolist()[2] is False
+    assert model.info()["domain"]["doubts"] == ["trees", "distance"]
+    assert [row["doubt"] for row in found.to_dict()["rows"]] == found.doubt.tolist()
+    assert found.to_pandas()["doubt"].tolist() == found.doubt.tolist()
+    detector = model.domain.detector
+    limit = detector.quantiles[0, -1] * 20
+    rarities = detector.rarities({"trees": np.array([limit]), DISTANCE: np.zeros(1)})
+    assert detector.scores(rarities)[0] > 1
+    said = detector.sentence(rarities, {"trees": np.array([limit]), DISTANCE: np.zeros(1)}, 0, "eV")
+    assert said.startswith(f"the trees of the model disagree: {limit:.3g} eV, usual up to ")
+    failed = model.predict([*asked, Atoms()], on_error="skip")
+    assert np.isnan(failed.doubt[3])
+
+
+def test_models_of_formulas_do_not_know_molecules(saved):
+    model = load_model(saved[1])
+    crystal, molecular = bulk("LiF", "rocksalt", a=4.1), molecule("LiF")
+    found = model.predict([crystal, molecular, "LiF"])
+    assert found.in_domain.tolist() == [True, False, True]
+    assert found.warnings[1][0].startswith("a molecule or cluster, of which the model sees the composition alone")
+    assert found.values[0] == found.values[1]
+    molecules = [molecule(name) for name in ("H2O", "CH4", "NH3", "C2H6", "C2H4", "CO2", "CO", "N2O")]
+    y = np.arange(8.0)
+    problem = problem_of(None, y, molecules)
+    features = ElementProperty(["mass", "electronegativity"])
+    fitted = make_model("ridge").fit(features.fit_transform(molecules), y)
+    knowing = TrainedModel.of(assemble(features, fitted), problem)
+    strange = bulk("CO", "rocksalt", a=4.0)
+    found = knowing.predict([molecule("CH3OH"), strange])
+    assert not any("composition alone" in sentence for sentence in found.warnings[0])
+    assert "repeats in 3 directions, of which the model sees the composition alone" in found.warnings[1][0]

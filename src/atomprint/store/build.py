@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -153,6 +153,8 @@ def build_store(
     """
     check_real("max_failures", max_failures, at_least=0, at_most=1)
     n_jobs = check_n_jobs(n_jobs)
+    if isinstance(executor, str) and not executor.startswith(SCHEME):
+        check_choice("executor", executor, ("threads", "processes", f"{SCHEME}ADDRESS"))
     if array is not None and not (isinstance(array, tuple) and len(array) == 2 and 0 <= array[0] <= array[1] > 0):
         raise ValueError(f"array must be (i, n) with i in 0..n, got {array!r}")
     store = Path(path)
@@ -169,18 +171,22 @@ def build_store(
     given = dict(parameters or {})
     if species is not None:
         given["species"] = list(species)
-    plan = plan_store(
-        store, places, reading, descriptor, given, allow_close=allow_close, block=block, progress=progress
-    )
-    sweep(store)
     count = _Count(max_failures)
-    if array is not None and array[0] == 0:
-        for place in places:
-            if isinstance(place, str):  # a server, whose pages are then there for all jobs
-                deque(reading.open(place, store / PAGES, progress).rows, 0)
-        return count.built(0)
     met: dict[str, set[str]] = {}
-    with _executor(executor, store, plan, n_jobs) as workers:
+    with ExitStack() as stack:
+        settle: Callable[..., Plan] = settled
+        if executor == "processes":  # one of them makes the plan: what describes is not loaded here, too
+            executor = stack.enter_context(closing(Processes(store, n_jobs)))
+            settle = executor.settled
+        kept: dict[str, Any] = {"allow_close": allow_close, "block": block, "settle": settle, "progress": progress}
+        plan = plan_store(store, places, reading, descriptor, given, **kept)
+        sweep(store)
+        if array is not None and array[0] == 0:
+            for place in places:
+                if isinstance(place, str):  # a server, whose pages are then there for all jobs
+                    deque(reading.open(place, store / PAGES, progress).rows, 0)
+            return count.built(0)
+        workers = stack.enter_context(_executor(executor, store, plan, n_jobs))
         todo = _blocks(store, plan, places, reading, array, met)
         for done, was_there in in_order(partial(_carry_out, store, workers), todo, workers.n_at_once):
             count.add(done, was_there)
@@ -204,16 +210,17 @@ def plan_store(
     *,
     allow_close: bool = False,
     block: int | None = None,
+    settle: Callable[..., Plan] = settled,
     progress: Progress = silent,
 ) -> Plan:
-    """Return the plan of a store, which is made if it is not there; see :func:`build_store`."""
+    """Return the plan of a store, which is made by ``settle`` if it is not there; see :func:`build_store`."""
     if (store / RECORD).is_file():
         plan = Plan.read(store)
-        _check_same(store, plan, descriptor, given, allow_close, block)
+        _check_same(store, plan, descriptor, given, allow_close, block, settle)
         return plan
     name = descriptor or "SOAP"
     traits = _traits(store, places, reading, needs(name, given), progress)
-    plan = settled(name, given, traits, allow_close=allow_close, block=block)
+    plan = settle(name, given, traits, allow_close=allow_close, block=block)
     store.mkdir(parents=True, exist_ok=True)
     if not put_file(store, RECORD, plan.text()):  # somebody else was faster
         other = Plan.read(store)
@@ -224,7 +231,13 @@ def plan_store(
 
 
 def _check_same(
-    store: Path, plan: Plan, descriptor: str | None, given: Mapping[str, Any], allow_close: bool, block: int | None
+    store: Path,
+    plan: Plan,
+    descriptor: str | None,
+    given: Mapping[str, Any],
+    allow_close: bool,
+    block: int | None,
+    settle: Callable[..., Plan],
 ) -> None:
     """Raise if a store does not have the parameters that are given."""
     if descriptor not in (None, plan.descriptor):
@@ -232,7 +245,7 @@ def _check_same(
     else:
         traits = Traits(plan.species, None, 0, plan.inputs == "structures")
         kept = {**plan.parameters, **given}
-        now = settled(plan.descriptor, kept, traits, allow_close=allow_close, block=plan.block)
+        now = settle(plan.descriptor, kept, traits, allow_close=allow_close, block=plan.block)
         found = plan.differences(now)
     if block not in (None, plan.block):
         found.append(f"block is {plan.block}, not {block}")
@@ -318,13 +331,8 @@ def _executor(given: str | Executor, store: Path, plan: Plan, n_jobs: int) -> It
     elif given == "threads":
         yield Threads(store, plan, n_jobs)
     else:
-        if not given.startswith(SCHEME):
-            check_choice("executor", given, ("threads", "processes", f"{SCHEME}ADDRESS"))
-        others = Dask(store, given.removeprefix(SCHEME)) if given.startswith(SCHEME) else Processes(store, n_jobs)
-        try:
+        with closing(Dask(store, given.removeprefix(SCHEME))) as others:
             yield others
-        finally:
-            others.close()
 
 
 class _Count:

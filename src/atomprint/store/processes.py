@@ -8,14 +8,16 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import atomprint
+from atomprint.store.plan import Plan, settled
 from atomprint.store.rows import StoreRow
 from atomprint.store.shard import Shard
 from atomprint.store.work import Task
@@ -88,6 +90,10 @@ class Processes(Poisoned):
 
     def ask(self, task: Task) -> Shard | None:
         """Have a task carried out by a process that is idle."""
+        shard: Shard | None = self._ask(task)
+        return shard
+
+    def _ask(self, task: Task | Callable[[], Any]) -> Any:
         worker = self._idle.get()
         try:
             if worker is None:
@@ -102,6 +108,14 @@ class Processes(Poisoned):
             raise
         finally:
             self._idle.put(worker)
+
+    def settled(self, *arguments: Any, **options: Any) -> Plan:
+        """Return what :func:`~atomprint.store.plan.settled` does, in one of the processes."""
+        for _ in range(3):  # once or twice may be an accident
+            with suppress(WorkerDiedError):
+                plan: Plan = self._ask(partial(settled, *arguments, **options))
+                return plan
+        raise RuntimeError("processes die when they make the descriptor ready (--threads shows more)")
 
     def close(self) -> None:
         """End all processes."""
@@ -124,7 +138,7 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": path},
         )
 
-    def ask(self, task: Task) -> Any:
+    def ask(self, task: Task | Callable[[], Any]) -> Any:
         """Return the answer of the process, or raise what it has raised."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None

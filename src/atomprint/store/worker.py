@@ -23,15 +23,20 @@ def main() -> None:
     Thread(target=_listen, args=(tasks,), daemon=True).start()
 
     from atomprint.store.plan import Plan
-    from atomprint.store.work import carry_out
+    from atomprint.store.work import Task, carry_out
 
     store = Path(sys.argv[1])
-    plan = Plan.read(store)
-    transformer = plan.transformer()
+    made: tuple[Plan, Any] | None = None  # with its transformer: there may be none before the first block
     while True:
         task = tasks.get()
         try:
-            answer: Any = carry_out(store, plan, transformer, task)
+            if isinstance(task, Task):
+                if made is None:
+                    plan = Plan.read(store)
+                    made = plan, plan.transformer()
+                answer: Any = carry_out(store, *made, task)
+            else:
+                answer = task()
         except Exception as error:
             answer = _as_it_can_be_sent(error)
         pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)

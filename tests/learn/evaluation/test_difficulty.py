@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
 from atomprint.datasets import Dataset, Target
-from atomprint.learn import Problem, conformal, evaluate, make_split
+from atomprint.learn import Problem, conformal, evaluate, make_model, make_split
 from atomprint.learn.estimators.difficulty import SIGNALS, Coordinates, Difficulty, Known
 from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.evaluation.scaled import elements_of
@@ -63,7 +63,7 @@ def test_intervals_are_wide_where_errors_are_large_and_narrower_on_average():
     assert same.widths is None
     # What new samples get is what the test part got.
     row = split.test[:5]
-    half = found.widths.half_widths(X[row], same.upper[test][:5] - same.half_width.value, elements_of(problem, row))
+    half = found.widths.half_widths(X[row], same.upper[test][:5] - same.half_width.value, elements_of(problem, row), {})
     assert 2 * half == pytest.approx(width[:5])
 
 
@@ -178,7 +178,7 @@ def test_widths_survive_a_file_and_damaged_ones_are_refused():
     with np.load(buffer, allow_pickle=False) as read:
         again = Widths.from_arrays(dict(read))
     rows = np.arange(20)
-    given = (X[:20], y[:20], elements_of(problem, rows))
+    given = (X[:20], y[:20], elements_of(problem, rows), {})
     np.testing.assert_array_equal(again.half_widths(*given), found.widths.half_widths(*given))
     assert again.level == 0.9
     for name in arrays:
@@ -195,10 +195,10 @@ def test_one_sample_is_told_as_among_many_and_far_ones_stay_bounded():
     X, y = loud_and_quiet(500)
     found, problem, _ = judged(X, y, test_size=0)
     elements = elements_of(problem, np.arange(500))
-    together = found.widths.half_widths(X, y, elements)
-    alone = np.concatenate([found.widths.half_widths(X[[i]], y[[i]], elements[[i]]) for i in range(5)])
+    together = found.widths.half_widths(X, y, elements, {})
+    alone = np.concatenate([found.widths.half_widths(X[[i]], y[[i]], elements[[i]], {}) for i in range(5)])
     assert alone == pytest.approx(together[:5], rel=1e-9)
-    far = found.widths.half_widths(1e9 * np.ones((1, 4)), np.array([1e12]), np.zeros((1, 119), dtype=bool))
+    far = found.widths.half_widths(1e9 * np.ones((1, 4)), np.array([1e12]), np.zeros((1, 119), dtype=bool), {})
     assert np.isfinite(far).all()
     assert far[0] > np.median(together)
 
@@ -212,3 +212,17 @@ def test_the_model_may_say_how_unsure_it_is():
     held = Difficulty.fit(known, errors, rng.normal(size=n), np.arange(n) % 5, np.arange(n))
     assert held.signals.shape == (n, len(SIGNALS) + 1)
     assert np.corrcoef(np.log(held.difficulties), np.log(doubt[:, 0]))[0, 1] > 0.9
+    # What is not known says nothing.
+    some = known.take(np.arange(50))
+    without, _ = held.difficulty.of(some._replace(doubt=np.full((50, 1), np.nan)))
+    assert np.ptp(np.log(without)) < 0.5 * np.ptp(np.log(held.difficulty.of(some)[0]))
+
+
+def test_signs_of_doubt_of_a_forest_enter():
+    X, y = loud_and_quiet(400)
+    model = make_model("random_forest", n_estimators=20, random_state=0)
+    found, problem, _ = judged(X, y, model, test_size=0)
+    assert found.widths.doubts == ("trees",)
+    given = (X[:9], y[:9], elements_of(problem, np.arange(9)))
+    sure, unsure = (found.widths.half_widths(*given, {"trees": np.full(9, std)}) for std in (0.01, 2.0))
+    assert (sure < unsure).all()

@@ -99,8 +99,8 @@ class Known(NamedTuple):
     elements : ndarray of bool, shape (n, 119)
         Which elements there are in each; for an atom its own.
     doubt : ndarray of float64, shape (n, n_doubts)
-        What the model itself says of how sure it is, such as the spread between its members: numbers that are not
-        negative, in any unit.
+        The model's own signs of doubt (:func:`~atomprint.learn.models.doubt.predict_with_doubt`): numbers that are not
+        negative, in any unit; nan where one is not known.
     """
 
     coordinates: FloatArray
@@ -291,6 +291,7 @@ class Difficulty:
 
     def _of_signals(self, signals: FloatArray) -> FloatArray:
         z = (np.clip(signals, self.lower, self.upper) - self.center) / self.scale
+        z = np.where(np.isnan(z), 0.0, z)  # what is not known says nothing
         return np.asarray(np.exp(self.intercept + np.clip(z @ self.weights, -40, 40)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -49,6 +49,15 @@ def binned(known: Known, difficulties: FloatArray, signals: FloatArray) -> dict[
     return dict(zip(BINS, (known.guess, difficulties, distance), strict=True))
 
 
+def stacked(signs: Mapping[str, FloatArray], names: Sequence[str], n: int) -> FloatArray:
+    """Return signs of doubt as columns, shape (n, n_names); nan where there is none of a name."""
+    found = np.full((n, len(names)), np.nan)
+    for column, name in zip(found.T, names, strict=True):
+        if name in signs:
+            column[:] = signs[name]
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Widths:
     """Half of the width of the interval around a new prediction, from the features that the model is given.
@@ -63,24 +72,22 @@ class Widths:
         In these coordinates.
     factors : Factors
         By what it is multiplied.
+    doubts : tuple of str
+        The model's own signs of doubt that enter, see :func:`~atomprint.learn.models.doubt.predict_with_doubt`.
     """
 
     level: float
     coordinates: Coordinates
     difficulty: Difficulty
     factors: Factors
+    doubts: tuple[str, ...] = ()
 
     @property
     def n_features(self) -> int:
         """Number of features."""
         return len(self.coordinates.center)
 
-    @property
-    def n_doubts(self) -> int:
-        """Number of things that the model says of how sure it is."""
-        return len(self.difficulty.references.least_doubt)
-
-    def half_widths(self, X: Samples, guess: FloatArray, elements: Mask, doubt: FloatArray | None = None) -> FloatArray:
+    def half_widths(self, X: Samples, guess: FloatArray, elements: Mask, signs: Mapping[str, FloatArray]) -> FloatArray:
         """Return half of the width of the interval of each sample.
 
         Parameters
@@ -91,11 +98,11 @@ class Widths:
             Predictions.
         elements : ndarray of bool, shape (n, 119)
             Which elements there are in each; for an atom its own.
-        doubt : ndarray of float64, shape (n, n_doubts), optional
-            What the model itself says of how sure it is, if it did when this was fitted.
+        signs : mapping of str to ndarray of float64, shape (n,)
+            The model's own signs of doubt. One of :attr:`doubts` that is not there, such as that of a member of an
+            ensemble that came to weigh nothing, is taken to be as usual.
         """
-        doubt = np.empty((len(guess), 0)) if doubt is None else doubt
-        known = Known(self.coordinates.transform(X), guess, elements, doubt)
+        known = Known(self.coordinates.transform(X), guess, elements, stacked(signs, self.doubts, len(guess)))
         difficulties, signals = self.difficulty.of(known)
         return difficulties * self.factors.of(known, difficulties, signals)
 
@@ -105,6 +112,7 @@ class Widths:
         found = {"level": self.level, **{name: own[name] for name in own if name != "references"}}
         found |= {f"references_{name}": value for name, value in vars(self.difficulty.references).items()}
         found |= {f"coordinates_{name}": value for name, value in vars(self.coordinates).items()}
+        found["doubts"] = np.array(self.doubts, dtype=np.str_)
         found |= {"everywhere": self.factors.everywhere, "of_elements": self.factors.of_elements}
         for name in self.factors.edges:
             found |= {f"edges_{name}": self.factors.edges[name], f"bins_{name}": self.factors.of_bins[name]}
@@ -129,14 +137,15 @@ class Widths:
             )
             of_elements = np.asarray(arrays["of_elements"], dtype=np.float64)
             factors = Factors(float(arrays["everywhere"]), edges, bins, of_elements)
-            made = cls(float(arrays["level"]), coordinates, difficulty, factors)
+            doubts = tuple(str(name) for name in np.atleast_1d(arrays["doubts"]))
+            made = cls(float(arrays["level"]), coordinates, difficulty, factors, doubts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the widths of intervals are not complete: {error}") from error
         made._check()
         return made
 
     def _check(self) -> None:
-        n, k, p = self.n_features, len(self.coordinates.components), len(SIGNALS) + self.n_doubts
+        n, k, p = self.n_features, len(self.coordinates.components), len(SIGNALS) + len(self.doubts)
         own, factors = self.difficulty, self.factors
         references = own.references
         m = len(references.errors)
@@ -145,6 +154,7 @@ class Widths:
             (self.coordinates.components, (k, n)),
             (references.coordinates, (m, k)),
             (references.truth, (m,)),
+            (references.least_doubt, (len(self.doubts),)),
             (references.at_knots, references.knots.shape),
             (references.of_elements, factors.of_elements.shape),
             *((part, (p,)) for part in (own.center, own.scale, own.lower, own.upper, own.weights)),

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from atomprint.learn.estimators.difficulty import Coordinates, Difficulty, Held, Known
-from atomprint.learn.estimators.widths import BINS, Factors, Widths, binned
+from atomprint.learn.estimators.widths import BINS, Factors, Widths, binned, stacked
 from atomprint.learn.evaluation.breakdown import elements_of_atoms
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.quantile import conformal_quantile
+from atomprint.learn.models.doubt import Signs
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import Metric
@@ -103,12 +104,13 @@ def by_difficulty(
     cut = np.arange(len(evaluation.folds)) % _MOST_FOLDS
     folds = cut[found.folds]
 
-    def known(samples: Indices, guess: FloatArray) -> Known:
-        return Known(
-            space.transform(features.values[samples]), guess, elements_of(problem, samples), np.empty((len(samples), 0))
-        )
+    doubts = tuple(found.signs)
 
-    everything, truth = known(found.indices, found.y_pred), problem.y[found.indices]
+    def known(samples: Indices, guess: FloatArray, signs: Signs) -> Known:
+        coordinates = space.transform(features.values[samples])
+        return Known(coordinates, guess, elements_of(problem, samples), stacked(signs, doubts, len(samples)))
+
+    everything, truth = known(found.indices, found.y_pred, found.signs), problem.y[found.indices]
     errors = np.abs(found.y_pred - truth)
     used: dict[int, _Calibrated] = {}
     for k in [*np.unique(folds).tolist(), -1]:
@@ -133,7 +135,7 @@ def by_difficulty(
     which = [int(cut[k]) if k < len(evaluation.folds) else -1 for k in range(len(evaluation.parts()))]
     halves, distances = [], []
     for k, (_, fold) in zip(which, evaluation.parts(), strict=True):
-        part = known(fold.indices, fold.y_pred)
+        part = known(fold.indices, fold.y_pred, fold.signs)
         difficulties, signals = used[k].difficulty.of(part)
         halves.append(difficulties * used[k].factors.of(part, difficulties, signals))
         distances.append(np.exp(binned(part, difficulties, signals)["distance"]))
@@ -143,7 +145,7 @@ def by_difficulty(
         [used[k].scores for k in which],
         [used[k].groups for k in which],
         distances,
-        Widths(level, space, final.difficulty, final.factors),
+        Widths(level, space, final.difficulty, final.factors, doubts),
     )
 
 

@@ -305,12 +305,13 @@ class TrainedModel:
         assessment = self.domain.assess(table, contents, structures, self.feature_names, signs, self.card.unit)
         half = None
         if self.widths is not None:
-            half = self.widths.half_widths(table, values, _elements(contents, local, atoms is not None))
+            elements = _elements(contents, local, atoms is not None)
+            half = self.widths.half_widths(table, values, elements, signs)
         return _Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None, Signs]:
         """Return numbers and what the model is in doubt about, or indices of classes and probabilities."""
-        if self.domain.detector is not None:
+        if self.domain.detector is not None or (self.widths is not None and self.widths.doubts):
             given, signs = predict_with_doubt(model, table)
         else:
             given, signs = np.asarray(model.predict(table)), {}

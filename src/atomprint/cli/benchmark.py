@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import GOES_ON, Force, Jobs, Set, console, messages, progress_bar, styled, table
+from atomprint.cli.console import GOES_ON, Force, Jobs, Pretrained, Set, console, messages, progress_bar, styled, table
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def benchmark(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
     force: Force = False,
+    pretrained: Pretrained = None,
     jobs: Jobs = None,
     changes: Set = None,
 ) -> None:
@@ -44,6 +45,8 @@ def benchmark(
         else:
             given = Recipe.read(recipe, changes or ())
         given = replace(given, output=str(output or f"atomprint-{task}"))
+        if pretrained:
+            given = replace(given, pretrained=tuple(pretrained))
         if jobs is not None:
             given = replace(given, n_jobs=jobs)
         with WholeFolder(given.output, force=force, own=FILES) as folder, progress_bar() as progress:

@@ -65,6 +65,13 @@ Trust = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the results of an old run in the folder.")]
+Pretrained = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pretrained",
+        help='Add embeddings of a pretrained potential, such as "sevennet-0"; may be repeated.',
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="ENTRY=VALUE", help="Replace an entry, such as models.ridge.alpha=0.1."),

@@ -19,6 +19,7 @@ from atomprint.cli.console import (
     Folder,
     Force,
     Jobs,
+    Pretrained,
     Set,
     Structure,
     console,
@@ -45,6 +46,7 @@ def init(
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
     structure: Structure = None,
     folder: Folder = None,
+    pretrained: Pretrained = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the recipe.")] = RECIPE,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
@@ -56,7 +58,14 @@ def init(
             raise FileExistsError(f"{output} is there already; --force replaces it")
         from atomprint.util.files import write_atomically
 
-        text, notes = recipe_for(data, target, relative_to=output.parent, structure=structure, folder=folder)
+        text, notes = recipe_for(
+            data,
+            target,
+            relative_to=output.parent,
+            structure=structure,
+            folder=folder,
+            pretrained=tuple(pretrained or ()),
+        )
         write_atomically(output, text)
         for note in notes:
             console.print(note)
@@ -72,6 +81,7 @@ def train(
     target: Annotated[str | None, typer.Option("--target", "-t", help="Column or key to predict.")] = None,
     structure: Structure = None,
     folder: Folder = None,
+    pretrained: Pretrained = None,
     force: Force = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
     jobs: Jobs = None,
@@ -93,6 +103,7 @@ def train(
                 console.print(note)
             given = Recipe.of(described, changes or ())
         options: dict[str, Any] = {"output": output and str(output), "seed": seed, "n_jobs": jobs}
+        options["pretrained"] = tuple(pretrained) if pretrained else None
         given = replace(given, **{name: value for name, value in options.items() if value is not None})
         if target is not None:
             given = replace(given, data=replace(given.data, target=target))

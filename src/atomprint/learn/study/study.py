@@ -200,6 +200,7 @@ class Study:
         """Return, in words, what limits how far these results can be trusted."""
         models = [(name, e) for trial in self.trials for name, e in trial.evaluations.items()]
         return [
+            *dict.fromkeys(note for trial in self.trials for note in trial.features.notes),
             *caveats.of_targets(self.problem),
             *caveats.of_size(self.problem, self.split),
             *caveats.of_choice(self.split, self.choice, len(models)),

@@ -40,6 +40,8 @@ class Features:
         fitted.
     meanings : Meanings, optional
         What the features are about (:func:`meanings_of`), for the importance of groups. Default: their names alone.
+    notes : sequence of str
+        What whoever trusts a model of them must know, such as what they have seen in a training before.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Features:
     pairwise: bool = False
     blocks: Blocks = field(default_factory=dict)
     meanings: Meanings | None = None
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         shape = getattr(self.values, "shape", None)

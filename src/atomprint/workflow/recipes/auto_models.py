@@ -14,8 +14,8 @@ from atomprint.workflow.recipes.data_traits import Form
 Tables = dict[str, dict[str, Any]]
 
 SMALL, LARGE = 500, 20_000  # samples
-_ENOUGH_FOR_NETWORKS = 2000
-_FOR_NETWORKS = ("jax", "optax")
+ENOUGH_FOR_NETWORKS = 2000
+FOR_NETWORKS = ("jax", "optax")
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
 _INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
 _OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
@@ -81,8 +81,8 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
         members.insert(0, {"type": "kernel_ridge", **described.kernel_ridge})
         told.insert(0, "kernel ridge, which interpolates smoothly")
     hint = ""
-    if n >= _ENOUGH_FOR_NETWORKS:
-        if installed(*_FOR_NETWORKS):
+    if n >= ENOUGH_FOR_NETWORKS:
+        if installed(*FOR_NETWORKS):
             members.append({"type": "resnet", **({"blocks": trees["blocks"]} if "blocks" in trees else {})})
             told.append("a residual network, which learns what makes samples alike")
         else:
@@ -91,7 +91,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
         return {"extra_trees": trees}, (
             "Randomised trees predict medians, which errors of single samples and polymorphs do not sway." + hint
         )
-    n_folds = next(n_folds for limit, n_folds in _INNER_FOLDS if n <= limit)
+    n_folds = inner_folds(n)
     where = "a fifth of the training part is" if n_folds == 1 else "samples are"
     why = (
         f"These make different errors, and their weighted mean is taken: {', and '.join(told)}. To find the weights, "
@@ -100,3 +100,8 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
     if n > LARGE and not compositions:
         why += f" With more than {LARGE:,} samples, a random part of them carries weights in kernel ridge."
     return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": 0.2}}, why + hint
+
+
+def inner_folds(n: int) -> int:
+    """Return by how many inner folds members of an ensemble are weighted for so many samples; 1 holds out a part."""
+    return next(n_folds for limit, n_folds in _INNER_FOLDS if n <= limit)

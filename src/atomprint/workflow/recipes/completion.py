@@ -15,6 +15,7 @@ from atomprint.learn.task.problem import Problem
 from atomprint.workflow.recipes.auto import auto_recipe
 from atomprint.workflow.recipes.features import DescriptorSection, named_classes, read_features
 from atomprint.workflow.recipes.models import read_models
+from atomprint.workflow.recipes.pretrained import with_embeddings
 from atomprint.workflow.recipes.recipe import Recipe
 
 Reasons = dict[str, tuple[str, ...]]
@@ -37,8 +38,19 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     recipe, why = _filled_in(recipe, dataset, target)
     if recipe.data.path is not None and (sentence := labels_sentence(dataset.labels, recipe.data.path)):
         why = why | {"data": (*why.get("data", ()), sentence)}
+    if recipe.pretrained:
+        recipe, told = _with_embeddings(recipe, dataset, target)
+        why = why | {"models": (*why.get("models", ()), told)}
     features = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
     return replace(recipe, features=features, data=replace(recipe.data, target=target)), why
+
+
+def _with_embeddings(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, str]:
+    """Return a complete recipe with the embeddings that it asks for among its features and models, and why so."""
+    tables = recipe.to_dict()
+    problem = Problem.of(dataset, target)
+    features, models, told = with_embeddings(tables["features"], tables["models"], recipe.pretrained, dataset, problem)
+    return replace(recipe, features=read_features(features), models=read_models(models), pretrained=()), told
 
 
 def _check_turns(recipe: Recipe, dataset: Dataset, target: str) -> None:

@@ -18,6 +18,7 @@ from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.features import FeatureSet, build_features, joined_parts
 from atomprint.workflow.recipes.models import build_models
 from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.saved.pretrained import check_benchmark, seen_in_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,11 @@ class Plan:
         """
         dataset = recipe.data.load(recipe.seed)
         full, why = complete(recipe, dataset)
-        return cls.on(full, dataset, tuple(sentence for sentences in why.values() for sentence in sentences))
+        plan = cls.on(full, dataset, tuple(sentence for sentences in why.values() for sentence in sentences))
+        transformers = [given.transformer for given in plan.features]
+        if full.split.method == "official" and full.data.name is not None:
+            check_benchmark(transformers, full.data.name, plan.problem)
+        return replace(plan, reasons=(*plan.reasons, *seen_in_training(transformers, plan.problem)))
 
     @classmethod
     def on(cls, recipe: Recipe, dataset: Dataset, reasons: tuple[str, ...] = ()) -> Self:

@@ -95,6 +95,10 @@ class Recipe:
         ``models = "auto"``): chosen by the form of the data.
     title, question : str
         Heading of the report, and what is asked of the models.
+    pretrained : tuple of str
+        Weights of pretrained potentials, such as ``"sevennet-0"``, whose embeddings are added to the features, and
+        models that see them to the models; see :class:`~atomprint.descriptors.PretrainedEmbedding`. A recipe that was
+        carried out names them among its features instead.
     seed : int
         Seed of everything that is random.
     n_jobs : int
@@ -111,6 +115,7 @@ class Recipe:
     evaluation: EvaluationSection = EvaluationSection()
     title: str = ""
     question: str = ""
+    pretrained: tuple[str, ...] = ()
     seed: int = 0
     n_jobs: int = -1
     output: str = "atomprint-run"
@@ -239,6 +244,7 @@ class Recipe:
         result: dict[str, Any] = as_toml(
             {
                 **{name: getattr(self, name) for name in ("title", "question", "seed", "n_jobs", "output")},
+                "pretrained": list(self.pretrained) or None,
                 **{name: asdict(getattr(self, name)) for name in ("data", "split")},
                 "search": {name: getattr(self.search, name) for name in _OF_SEARCH},
                 "evaluation": asdict(self.evaluation),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tomlkit
 
+from atomprint.descriptors import PretrainedEmbedding
 from atomprint.learn.task.problem import Problem
 from atomprint.learn.task.wild import wild_sentence
 from atomprint.util.text import counted
@@ -16,6 +17,7 @@ from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.own_data import DescribedData, describe_data
 from atomprint.workflow.recipes.recipe import Recipe
 from atomprint.workflow.recipes.sections import as_toml, comment, toml_text
+from atomprint.workflow.saved.pretrained import seen_in_training
 
 _HEAD = """\
 # A recipe for atomprint train: everything that a run depends on. Lines that begin with # are choices and reasons.
@@ -88,6 +90,7 @@ def recipe_for(
     relative_to: Path,
     structure: str | None = None,
     folder: Path | None = None,
+    pretrained: tuple[str, ...] = (),
 ) -> tuple[str, list[str]]:
     """Return the text of a recipe chosen by the form of data, with the reasons as comments, and notes for the user.
 
@@ -101,6 +104,8 @@ def recipe_for(
         Folder of the recipe, to which its paths are relative.
     structure, folder : optional
         See :func:`~atomprint.workflow.recipes.own_data.describe_data`.
+    pretrained : tuple of str
+        As of a :class:`Recipe`.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def recipe_for(
     else:
         described = describe_data(data, target, structure=structure, folder=folder)
     section, notes = described.section, list(described.notes)
-    recipe = Recipe(replace(section, on_error="skip"))
+    recipe = Recipe(replace(section, on_error="skip"), pretrained=pretrained)
     dataset = recipe.data.load()
     recipe, why = complete(recipe, dataset)
     section = replace(section, target=recipe.data.target)
@@ -125,7 +130,9 @@ def recipe_for(
         )
     notes += dataset.notes
     notes += why["data"]
-    wild = wild_sentence(Problem.of(dataset, str(section.target)))
+    problem = Problem.of(dataset, str(section.target))
+    notes += seen_in_training([PretrainedEmbedding(name) for name in pretrained], problem)
+    wild = wild_sentence(problem)
     notes += [f"Warning: {wild}"] if wild else []
     evaluation, tables = recipe.evaluation, recipe.to_dict()
     parts = [

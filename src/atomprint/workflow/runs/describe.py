@@ -19,6 +19,7 @@ from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress
 from atomprint.workflow.recipes.features import FeatureSet, joined_parts
+from atomprint.workflow.saved.pretrained import seen_in_training
 
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
 
@@ -100,6 +101,7 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
             pairwise=given.pairwise,
             blocks=_blocks(transformer),
             meanings=known,
+            notes=seen_in_training(transformer, problem),
         ),
         transformer,
     )

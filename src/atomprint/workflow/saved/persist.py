@@ -29,6 +29,7 @@ from atomprint.util.extras import require
 from atomprint.util.registry import KNOWN, Known, path_of, public
 from atomprint.workflow.saved.bounds import check_booster, check_parts, parts_of
 from atomprint.workflow.saved.container import ModelFileError, check_archive, describe
+from atomprint.workflow.saved.pretrained import check_trusted
 from atomprint.workflow.saved.schema import SCHEMA, check_schema, parse
 from atomprint.workflow.saved.trees import TreeMember, put_trees, take_trees
 
@@ -199,6 +200,7 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
 
     if PIPELINE not in members:
         raise ModelFileError(f"there is no {PIPELINE} in the file")
+    trusted = {*trusted}
     with _whatever(f"{PIPELINE} cannot be read"):
         data, own = _private(members[PIPELINE])
         unknown = check_schema(data, {*own, *_known(), *trusted})
@@ -221,6 +223,7 @@ def load_pipeline(members: Mapping[str, bytes], trusted: Iterable[str] = ()) -> 
         if places:
             pipeline = deepcopy(pipeline, places)
         check_parts(pipeline)
+        check_trusted(pipeline, trusted)
         places = {}
         for found in filter(_is_member, parts_of(pipeline)):
             places[id(found)] = _restore(found, members)

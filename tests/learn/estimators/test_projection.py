@@ -9,8 +9,9 @@ from sklearn.decomposition import PCA
 from sklearn.gaussian_process.kernels import Matern
 
 from atomprint.learn import make_model
-from atomprint.learn.estimators.projection import Projection
+from atomprint.learn.estimators.projection import ProjectBlocks, Projection
 from atomprint.learn.estimators.similarity import KERNELS
+from atomprint.learn.task.blocks import with_blocks
 from atomprint.workflow import Recipe, load_model, train
 
 
@@ -136,3 +137,35 @@ def test_bad_weights_of_joined_features(tmp_path, weights, error, message):
     file.write_text(RECIPE.format(path="x.csv").replace("{ roles = 0.01 }", weights), encoding="utf-8")
     with pytest.raises(error, match=message):
         Recipe.read(file)
+
+
+def test_components_of_some_blocks_stand_after_the_other_features():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 12)) * np.arange(1, 13)
+    blocks = {"a": (0, 2), "b": (2, 9), "c": (9, 12)}
+    made = ProjectBlocks(["b"], n_components=3, blocks=blocks).fit(X)
+    found = made.transform(X)
+    assert found.shape == (30, 8)
+    assert len(made.get_feature_names_out()) == 8
+    np.testing.assert_array_equal(found[:, :5], X[:, [0, 1, 9, 10, 11]])
+    np.testing.assert_allclose(found[:, 5:], Projection(3, 0.5).fit_transform(X[:, 2:9]))
+    np.testing.assert_allclose(found[:, 5:].std(axis=0), 1)
+    both = ProjectBlocks(["b", "a"], n_components=1, blocks=blocks).fit_transform(X)
+    assert both.shape == (30, 3 + 2)
+    with pytest.raises(ValueError, match="blocks must be among those of the features, got 'd'"):
+        ProjectBlocks(["d"], blocks=blocks).fit(X)
+
+
+def test_a_model_sees_components_of_blocks():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 12))
+    y = X[:, 0] + X[:, 3]
+    model = make_model("ridge", projection={"blocks": ["b"], "n_components": 2})
+    assert [name for name, _ in model.steps] == ["clean", "impute", "project", "scale", "model"]
+    fitted = with_blocks(model, {"a": (0, 2), "b": (2, 12)}).fit(X, y)
+    assert fitted[-1].n_features_in_ == 4
+    assert fitted.predict(X).shape == (60,)
+    with pytest.raises(ValueError, match="projection: blocks are not for 'extra_trees'"):
+        make_model("extra_trees", projection={"blocks": ["b"]})
+    with pytest.raises(ValueError, match="parameters must be among blocks, n_components, names, whiten, got 'n'"):
+        make_model("ridge", projection={"blocks": ["b"], "n": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks, check_known, check_names
 from atomprint.util.registry import public
 from atomprint.util.types import Array, FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer, check_real
@@ -100,6 +102,87 @@ class Projection(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return np.asarray(
             validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=2 if reset else 1)
         )
+
+
+@public("ProjectBlocks", version=1)
+class ProjectBlocks(TakesBlocks, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Leading principal components of each of some blocks of joined features, after the other features as they are.
+
+    For models that are to see the few features of some blocks one by one, but of thousands in another, such as
+    covariances, only how samples differ in them. Features of such a block are not scaled first: those that vary little
+    count for little.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the blocks.
+    n_components, whiten
+        As for :class:`Projection`, of each block. By default components weigh the same.
+    blocks : mapping of str to (int, int), optional
+        First and one-past-last column of each block. Default: those of the features, which
+        :func:`~atomprint.learn.evaluate` sees to.
+
+    Attributes
+    ----------
+    projections_ : list of Projection
+        Of each block, in the order of the names.
+    columns_ : list of (int, int)
+        Where they are.
+    kept_ : ndarray of bool, shape (n_features,)
+        Which features stay as they are.
+    n_features_in_ : int
+        Number of features.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, if the features have no such block.
+    """
+
+    def __init__(
+        self, names: Sequence[str], n_components: int = 300, whiten: float = 0.5, blocks: Blocks | None = None
+    ) -> None:
+        self.names = names
+        self.n_components = n_components
+        self.whiten = whiten
+        self.blocks = blocks
+
+    def fit(self, X: Samples, y: Targets = None) -> Self:
+        """Find the components.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Joined features.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        names = check_names("projection: blocks", self.names)
+        X = np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2))
+        known = {} if self.blocks is None else check_blocks(self.blocks, X.shape[1])
+        check_known(names, known)
+        self.columns_ = [known[name] for name in names]
+        self.kept_ = np.ones(X.shape[1], dtype=bool)
+        self.projections_ = []
+        for start, stop in self.columns_:
+            self.kept_[start:stop] = False
+            self.projections_.append(Projection(self.n_components, self.whiten).fit(X[:, start:stop]))
+        return self
+
+    def transform(self, X: Samples) -> Array:
+        """Return the other features and the components, shape (n_samples, n_features_out)."""
+        check_is_fitted(self)
+        X = np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        pairs = zip(self.projections_, self.columns_, strict=True)
+        components = [projection.transform(X[:, slice(*own)]) for projection, own in pairs]
+        return np.concatenate([X[:, self.kept_], *components], axis=1)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.kept_.sum()) + sum(projection.n_components_ for projection in self.projections_)
 
 
 def _principal(X: Array, mean: Array, n_components: int) -> tuple[FloatArray, FloatArray]:

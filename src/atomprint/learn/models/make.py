@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.levels import Levels
-from atomprint.learn.estimators.projection import Projection
+from atomprint.learn.estimators.projection import ProjectBlocks, Projection
 from atomprint.learn.estimators.selection import SelectFeatures
 from atomprint.learn.models.catalogue import (
     CLASSIFIER_SPACES,
@@ -79,8 +79,10 @@ def make_model(
     pairwise : bool
         Whether the model is given a kernel between samples instead of features.
     projection : mapping, optional
-        Parameters of a :class:`Projection`, such as ``{"n_components": 500}``: the model is
-        then given the principal components of the features. Not for models given a kernel or by import path.
+        Parameters of a :class:`Projection`, such as ``{"n_components": 500}``: the model is then given the principal
+        components of the features; with ``"blocks"``, names of blocks of joined features, those of each of these
+        blocks, not scaled before, beside the other features (:class:`ProjectBlocks`). Not for models given a kernel or
+        by import path.
     selection : mapping, optional
         Parameters of a :class:`~atomprint.learn.estimators.selection.SelectFeatures`, such as
         ``{"n_features": 300, "method": "fps"}``: the model is then given these features alone. As for ``projection``.
@@ -196,15 +198,21 @@ def _steps_before(
 ) -> list[tuple[str, Estimator]]:
     """Return what features go through before a model of atomprint sees them."""
     steps: list[tuple[str, Estimator]] = []
+    of_blocks = isinstance(projection, Mapping) and "blocks" in projection
+    if of_blocks and not spec.imputed:
+        raise ValueError(f"projection: blocks are not for {name!r}, which does with features that are missing")
     if spec.cleaned:  # in place: kernels know features by the columns of their blocks
         steps.append(("clean", DropNoise(keep=True)))
     if spec.imputed:
         steps.append(("impute", SimpleImputer(keep_empty_features=True)))
+        if of_blocks and isinstance(projection, Mapping):
+            given = {"names" if key == "blocks" else key: value for key, value in projection.items()}
+            steps.append(("project", _step(name, "projection", ProjectBlocks, given)))
         if spec.scaled:  # in place: the imputer has made a copy
             steps.append(("scale", StandardScaler(copy=False)))
     if selection is not None:
         steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
-    if projection is not None:
+    if projection is not None and not of_blocks:
         steps.append(("project", _step(name, "projection", Projection, projection)))
     if spec.binned:
         steps.append(("levels", Levels()))
@@ -256,9 +264,9 @@ def _with_seeds(name: str, model: Estimator, n_seeds: int, random_state: int | N
 
 def _step(name: str, what: str, made: type[Any], given: Any) -> Estimator:
     if not isinstance(given, Mapping):
-        example = next(iter(made().get_params()))
+        example = made._get_param_names()[0]
         raise TypeError(f"{what} must be a table of parameters such as {example}, got {given!r}")
-    _check_parameters(f"{name}, {what}", given, made().get_params())
+    _check_parameters(f"{name}, {what}", given, made._get_param_names())
     return made(**given)
 
 

@@ -248,7 +248,11 @@ def test_single_precision_is_near_double():
 
 def test_with_a_weighting_second_derivatives_are_continuous_at_the_cutoff():
     stiffness = []
-    for fading in ({}, {"weighting": {"function": "poly", "r0": 3.5, "m": 2}, "cutoff_width": None}):
+    for fading in (
+        {},
+        {"weighting": {"function": "poly", "r0": 3.5, "m": 2}, "cutoff_width": None},
+        {"weighting": {"function": "poly", "r0": 3.5, "m": 0.5}},
+    ):
         term = prepared(4.0, 20, **fading)
         predictor = term.predictor(np.random.default_rng(1).normal(size=term.n_functions))
         slopes = []
@@ -257,12 +261,19 @@ def test_with_a_weighting_second_derivatives_are_continuous_at_the_cutoff():
             slopes.append(predictor.evaluate(as_batch([atoms], periodic=False))[1][0, 2])
         stiffness.append(abs(slopes[1] - slopes[0]))
     assert stiffness[1] < 1e-3 * stiffness[0]
+    assert stiffness[2] < 1e-2 * stiffness[0]
 
 
 def test_the_cutoff_follows_from_the_density():
     silicon, copper = bulk("Si", cubic=True), bulk("Cu", cubic=True)
     assert typical_cutoff(as_batch([silicon])) > typical_cutoff(as_batch([copper])) > 4.0
     assert typical_cutoff(as_batch([molecule("CH3CH2OH")], periodic=False)) == 4.5
+    lone, pair = Atoms("H"), Atoms("Ar2", [[0, 0, 0], [3.8, 0, 0]])
+    assert typical_cutoff(as_batch([lone], periodic=False)) == 4.5
+    assert typical_cutoff(as_batch([lone, lone, pair], periodic=False)) == 7.0
+    other = molecule("H2O")
+    other.translate((3, 0, 0))
+    assert typical_cutoff(as_batch([molecule("H2O") + other], periodic=False)) == 7.0
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class LinearACE(Potential):
         About how many functions there are: 400, 1500 or 3000 in all, or 1200, 3600 or 6000 where no structure repeats
         (molecules), shared out among the species (up to six); or this number for each species. More take longer.
     r_cut : float, optional
-        Cutoff in Å. Default: such that about 30 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules.
+        Cutoff in Å. Default: such that about 30 neighbours are within it, from 3.5 to 6.5 Å; 4.5 Å for molecules, 7 Å
+        for groups of molecules or of atoms without bonds.
     ace : ACE, optional
         The functions, in place of ``size`` and ``r_cut``: without pooling, for all atoms. What it says of species and
         of ``inner`` is not used: species are those of the training structures, and below their distances it is switched

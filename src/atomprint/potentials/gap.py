@@ -63,15 +63,16 @@ class SparseGP(Potential):
     ----------
     r_cut : float, optional
         Cutoff in Å. Default: such that about 35 neighbours are within it, 26 of several species, from 3.5 to 6.5 Å;
-        4.5 Å for molecules.
+        4.5 Å for molecules, 7 Å for groups of molecules or of atoms without bonds.
     soap : SOAP, optional
         The power spectrum, in place of ``r_cut``: of all atoms, without pooling or averages, with ``cutoff_width``.
         Default: ``SOAP(r_cut, n_max=8, l_max=6, sigma=0.5, cutoff_width=0.65 * r_cut)``, of several species with
         ``n_max=6, l_max=5``, which by cross-validation on InP and ethanol is as good at half of the time, and of more
         than three with ``compression="mu1nu1"``.
-        The cosine of ``cutoff_width`` leaves a step in the second derivative at the cutoff; with
-        ``weighting={"function": "poly", "r0": r_cut, "m": 2}`` in its place energies have three continuous derivatives,
-        but far neighbours count less.
+        The cosine of ``cutoff_width`` leaves a step in the second derivative at the cutoff. With
+        ``weighting={"function": "poly", "r0": r_cut, "m": 0.5}`` besides there is none, at the same cost: errors of
+        energies then were 6 to 17 % larger by cross-validation on Si, Li and Cu, those of forces between 2 % smaller
+        and 8 % larger. With ``m`` of 2 in place of the cosine, energies have three continuous derivatives.
     zeta : float
         Exponent of the kernel, at least 1. With 1 and 2 predictions take no more time where there are more points.
     n_sparse : int, optional
@@ -175,7 +176,7 @@ _PLAIN = {"average": "off", "pooling": None, "centers": None, "sparse": False, "
 def _fades(soap: SOAP) -> bool:
     """Return whether a weighting takes neighbours to zero within the cutoff."""
     weighting = soap.weighting or {}
-    return weighting.get("function") == "poly" and weighting["r0"] <= soap._reach() and weighting["m"] >= 2
+    return weighting.get("function") == "poly" and weighting["r0"] <= soap._reach() and weighting["m"] >= 1
 
 
 @dataclass(frozen=True)

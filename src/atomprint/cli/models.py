@@ -299,7 +299,7 @@ def _interval(card: Card, unit: str) -> str:
     held = "" if interval.coverage is None else f", which held {100 * interval.coverage:.0f} % of samples set aside"
     if interval.half_width is None:
         return f"sets of classes for {100 * interval.level:g} %{held}"
-    end = "" if card.at_least is None else f", not below {card.at_least:g}"
+    end = "" if card.limit is None else f", not below {card.limit.value:g}: {card.limit.why}"
     width = f"± {interval.half_width:.3g}{unit}"
     if interval.half_widths is not None:
         low, high = interval.half_widths

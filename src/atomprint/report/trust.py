@@ -116,6 +116,9 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
                 f"{found.level:g}."
             )
         )
+    if study.problem.limit is not None:
+        limit = study.problem.limit
+        body.append(paragraph(f"Predictions and intervals end at {limit.value:g}{unit}: {limit.why}.", class_="note"))
     if found.why_constant:
         body.append(paragraph(f"All intervals are equally wide: {found.why_constant}.", class_="note"))
     if found.coverage_by_class:

@@ -1,8 +1,9 @@
 """What is known of a target before any model."""
 
+import numpy as np
 import pytest
 
-from atomprint.learn.task.problem import least_possible
+from atomprint.learn.task.problem import lower_limit, share_at_lowest
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,18 @@ from atomprint.learn.task.problem import least_possible
     ],
 )
 def test_a_target_that_is_never_negative_is_known(name, smallest, least):
-    assert least_possible((name,), smallest) == least
+    found = lower_limit((name,), smallest)
+    assert (None if found is None else found.value) == least
+
+
+def test_a_single_value_of_zero_is_no_end():
+    y = np.array([0.0, 0.3, 1.2, 0.7])  # such as energies relative to the lowest
+    assert share_at_lowest(y) == 0
+    assert lower_limit(("energy",), 0.0, share_at_lowest(y)) is None
+    assert lower_limit(("energy_above_hull",), 0.0, share_at_lowest(y)).why.startswith("by its name (hull) it is")
+    many = np.array([0.0, 0.0, 1.2, 0.7])
+    assert (
+        lower_limit(("x",), 0.0, share_at_lowest(many)).why == "no training value is negative, and 50 % are exactly 0"
+    )
+    assert lower_limit(("gap",), -0.1, 0.0) is None
+    assert lower_limit(("anything",), 0.0).value == 0  # of a file that does not know how many

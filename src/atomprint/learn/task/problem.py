@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,17 +32,57 @@ _OF_ANY_SIGN = re.compile(
 )
 
 
-def least_possible(names: Iterable[str], smallest: float) -> float | None:
-    """Return what a target cannot be less than, as far as its names and its smallest training value tell.
+_MASS = 0.01  # share of training values from which on they are many
 
-    That is 0 for a quantity that is never negative, such as a band gap, a volume or a modulus, and for one whose
-    smallest value is exactly 0: the end of what there is, such as the energy above the hull. None if a training value
-    is negative, or nothing is known.
+
+class LowerLimit(NamedTuple):
+    """What a target cannot be less than.
+
+    Parameters
+    ----------
+    value : float
+        Such as 0 for a band gap.
+    why : str
+        How that was decided, in words.
+    """
+
+    value: float
+    why: str
+
+
+def lower_limit(names: Iterable[str], smallest: float, share: float | None = None) -> LowerLimit | None:
+    """Return what a target cannot be less than, as far as its names and its training values tell.
+
+    That is 0 for a quantity that is never negative by its name, such as a band gap, a volume or a modulus, and where
+    many training values are exactly 0 and none is less: the end of what there is, such as the energy above the hull. A
+    single 0 is no such end: energies may be relative to the lowest of the training set, and new ones lower. None if a
+    training value is negative, or nothing is known.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What the target is called.
+    smallest : float
+        Its smallest training value.
+    share : float, optional
+        Share of the training values that are the smallest one, see :func:`share_at_lowest`. Default: not known, as in
+        older files, and taken to be large.
     """
     words = [" ".join(re.split(r"[\W_]+", name)).strip().lower() for name in names]
     if smallest < 0 or any(map(_OF_ANY_SIGN.search, words)):
         return None
-    return 0.0 if smallest == 0 or any(map(_NEVER_NEGATIVE.search, words)) else None
+    if found := next(filter(None, map(_NEVER_NEGATIVE.search, words)), None):
+        return LowerLimit(0.0, f"by its name ({found[0]}) it is never negative, and no training value is")
+    if smallest == 0 and (share is None or share >= _MASS):
+        many = "the smallest is" if share is None else f"{100 * share:.0f} % are"
+        return LowerLimit(0.0, f"no training value is negative, and {many} exactly 0")
+    return None
+
+
+def share_at_lowest(y: FloatArray) -> float:
+    """Return the share of values that are the smallest one; 0 if that is a single one."""
+    n = int(np.count_nonzero(y == y.min()))
+    return n / len(y) if n > 1 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +150,15 @@ class Problem:
 
     @property
     def at_least(self) -> float | None:
-        """What the target cannot be less than, see :func:`least_possible`; None if nothing is known."""
+        """What the target cannot be less than, see :func:`lower_limit`; None if nothing is known."""
+        return None if self.limit is None else self.limit.value
+
+    @cached_property
+    def limit(self) -> LowerLimit | None:
+        """What the target cannot be less than, and why; None if nothing is known."""
         if self.kind != "regression":
             return None
-        return least_possible((self.target_name, self.target.title), float(self.y.min()))
+        return lower_limit((self.target_name, self.target.title), float(self.y.min()), share_at_lowest(self.y))
 
     @property
     def title(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
-from atomprint.learn.task.problem import least_possible
+from atomprint.learn.task.problem import LowerLimit, lower_limit
 from atomprint.util.plain import plain
 from atomprint.util.validation import check_choice, check_real
 from atomprint.workflow.saved.container import ModelFileError, describe
@@ -112,6 +112,9 @@ class Training:
         Smallest and largest value of the target, for numbers.
     counts : mapping of str to int
         Number of samples of each class.
+    share_at_lowest : float or None
+        For numbers the share of the samples that have the smallest value; 0 if it is a single one, None in files of
+        earlier versions.
     """
 
     dataset: str
@@ -121,6 +124,7 @@ class Training:
     ids_sha256: str
     target_range: tuple[float, float] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    share_at_lowest: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +183,16 @@ class Card:
 
     @property
     def at_least(self) -> float | None:
-        """What the target cannot be less than, see :func:`~atomprint.learn.task.problem.least_possible`."""
+        """What the target cannot be less than; None if nothing is known."""
+        return None if self.limit is None else self.limit.value
+
+    @property
+    def limit(self) -> LowerLimit | None:
+        """What the target cannot be less than, and why, see :func:`~atomprint.learn.task.problem.lower_limit`."""
         seen = self.training.target_range
-        return None if self.classes or seen is None else least_possible((self.target, self.title), seen[0])
+        if self.classes or seen is None:
+            return None
+        return lower_limit((self.target, self.title), seen[0], self.training.share_at_lowest)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card in types of JSON."""
@@ -209,6 +220,8 @@ class Card:
             if seen is not None:
                 low, high = (check_real("target_range", value) for value in seen)
                 training = training | {"target_range": (low, high)}
+            if training.get("share_at_lowest") is not None:
+                check_real("share_at_lowest", training["share_at_lowest"], at_least=0)
             for name in ("classes", "notes"):
                 own[name] = tuple(own[name])
                 if not all(isinstance(item, str) for item in own[name]):

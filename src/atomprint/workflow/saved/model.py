@@ -21,7 +21,7 @@ from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.descriptors import Descriptor
 from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.models.doubt import Signs, predict_with_doubt
-from atomprint.learn.task.problem import Problem
+from atomprint.learn.task.problem import Problem, share_at_lowest
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
@@ -187,6 +187,7 @@ class TrainedModel:
                 digest(ids[i] for i in chosen),
                 None if target.classes else (float(y.min()), float(y.max())),
                 {name: int((y == i).sum()) for i, name in enumerate(target.classes)},
+                None if target.classes else share_at_lowest(y),
             ),
             interval=PredictionInterval.of(uncertainty),
             metrics=metrics or {},

@@ -186,11 +186,13 @@ def _read_basis(folder: Path) -> Basis:
 def _write(folder: Path, store: OpenStore, scaling: str, progress: Progress) -> None:
     """Write all files of an index."""
     basis, known = _taken_over(store, scaling)
-    out = np.lib.format.open_memmap(
-        folder / _COMPONENTS, mode="w+", dtype=np.float32, shape=(len(store), len(basis.axes) + 1), version=(1, 0)
-    )
-    _fill(out, store, basis, known, progress)
-    out.flush()
+    with (folder / _COMPONENTS).open(
+        "wb"
+    ) as file:  # no memory map: on a full disk that would be the end of the process
+        head = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": (len(store), len(basis.axes) + 1)}
+        np.lib.format.write_array_header_1_0(file, head)
+        for part in _parts(store, basis, known, progress):
+            file.write(part.reshape(-1).view(np.uint8).data)
     weights = np.empty(0) if basis.metric.weights is None else basis.metric.weights
     write_npz(folder / _BASIS, {"mean": basis.mean, "axes": basis.axes, "weights": weights})
     about = {
@@ -207,20 +209,20 @@ def _write(folder: Path, store: OpenStore, scaling: str, progress: Progress) -> 
 
 def _in_memory(store: OpenStore, scaling: str, progress: Progress) -> SearchIndex:
     basis, known = _taken_over(store, scaling)
-    out = np.empty((len(store), len(basis.axes) + 1), dtype=np.float32)
-    _fill(out, store, basis, known, progress)
+    out = np.concatenate([*_parts(store, basis, known, progress)])
     return SearchIndex(basis, out, _squares(out))
 
 
-def _fill(out: Array, store: OpenStore, basis: Basis, known: dict[str, Array], progress: Progress) -> None:
+def _parts(store: OpenStore, basis: Basis, known: dict[str, Array], progress: Progress) -> Iterator[Array]:
+    """Yield the components of all rows, in their order."""
     for shard, first, last in zip(store.shards, store.offsets[:-1].tolist(), store.offsets[1:].tolist(), strict=True):
         progress("Indexing", first, len(store))
         if shard.name in known:
-            out[first:last] = known[shard.name]
+            yield np.ascontiguousarray(known[shard.name], dtype=np.float32)
             continue
         for start in range(first, last, 1024):
             rows = range(start, min(last, start + 1024))
-            out[rows.start : rows.stop] = basis.project(store.features(rows))
+            yield np.ascontiguousarray(basis.project(store.features(rows)), dtype=np.float32)
     progress("Indexing", len(store), len(store))
 
 

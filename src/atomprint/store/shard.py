@@ -209,8 +209,11 @@ def put_file(store: Path, name: str, text: str) -> bool:
     """Write a file of a store, complete before it gets its name, unless it is there; return whether it was not."""
     with work_folder(store) as work:
         path = work / "new"
-        path.write_text(text, encoding="utf-8")
-        sync(path)
+        try:
+            path.write_text(text, encoding="utf-8")
+            sync(path)
+        except OSError as error:  # which tells no name
+            raise OSError(error.errno, error.strerror, str(store / name)) from error
         (store / name).parent.mkdir(exist_ok=True)
         try:
             os.link(path, store / name)

@@ -116,13 +116,13 @@ def test_small_data_have_one_width_and_say_so():
     X, y = loud_and_quiet(50)
     found, *_ = judged(X, y, test_size=0)
     assert found.widths is None
-    assert found.why_constant == "widths by difficulty need 60 held-out errors, got 50"
+    assert found.why_constant == "widths by difficulty need 150 held-out errors, got 50"
     assert np.ptp(found.upper - found.lower) < 0.5 * (found.upper - found.lower).max()
     found, *_ = judged(X, y, test_size=0.2, n_folds=0)
     assert found.why_constant == "there is no cross-validation"
     # Where all samples are alike, a few of them do not make it look otherwise.
     rng = np.random.default_rng(0)
-    found, *_ = judged(rng.normal(size=(150, 3)), rng.normal(size=150), Zero(), test_size=0)
+    found, *_ = judged(rng.normal(size=(200, 3)), rng.normal(size=200), Zero(), test_size=0)
     assert found.widths is None or found.mean_width.value < 1.1 * found.constant.mean_width.value
     found, *_ = judged(
         X[:0].tolist() + [[0.0]] * 90, np.zeros(90), Zero(), problem=problem_of(np.zeros(90)), test_size=0
@@ -131,8 +131,8 @@ def test_small_data_have_one_width_and_say_so():
 
 
 def test_errors_that_are_all_nothing():
-    X, _ = loud_and_quiet(100)
-    found, *_ = judged(X, np.zeros(100), Zero(), test_size=0)
+    X, _ = loud_and_quiet(200)
+    found, *_ = judged(X, np.zeros(200), Zero(), test_size=0)
     assert found.why_constant == "all held-out errors are 0"
     assert found.coverage.value == 1
 

@@ -88,7 +88,7 @@ def test_kernels_and_atoms(kind, tmp_path):
     from atomprint.descriptors import SOAP
 
     rng = np.random.default_rng(0)
-    n = 300 if kind == "kernel" else 40
+    n = 300 if kind == "kernel" else 80
     lengths = rng.uniform(0.9, 1.4, n)
     structures = [Atoms("OH2", [[0, 0, 0], [d, 0, 0], [0, 1, 0]]) for d in lengths]
     soap = SOAP(species=["H", "O"], r_cut=3.0, n_max=2, l_max=1)

@@ -138,7 +138,7 @@ def _beside(models: dict[str, Table], members: dict[str, Table], n: int, kind: s
         return {**models, **members}
     ((key, table),) = models.items()
     own = table["members"] if table.get("type", key) == "ensemble" else [{"type": key, **table}]
-    options = {name: value for name, value in table.items() if name not in ("members", "type", "title")}
-    if table.get("type", key) != "ensemble":
-        options = {"combine": "weights", "n_folds": inner_folds(n), "holdout": 0.2}
+    options = {"combine": "weights", "n_folds": inner_folds(n), "holdout": 0.2}
+    if table.get("combine") == "weights":
+        options |= {name: table[name] for name in ("n_folds", "holdout") if name in table}
     return {"ensemble": {"members": [*own, *({"name": name, **found} for name, found in members.items())], **options}}

@@ -114,7 +114,7 @@ def _seeing(key: str, table: Mapping[str, Any], old: Sequence[str]) -> Table:
 def _members(problem: Problem, new: list[str], seen: list[str]) -> tuple[dict[str, Table], str]:
     """Return models that see embeddings, and why these."""
     n = len(problem)
-    network: Table = {"type": "resnet", "blocks": seen}
+    network: Table = {"type": "resnet", "blocks": seen, "n_seeds": 2}
     if not installed(*FOR_NETWORKS):
         network = {"type": "mlp", "blocks": seen, "n_seeds": 3}
     if problem.kind == "classification":

@@ -68,6 +68,16 @@ def test_labels_that_one_fit_predicts_belong_together(made):
     assert said(made, left_out=Found(energies, forces, stresses), by_forces=wrong) == []
 
 
+def test_other_units_that_many_functions_follow_in_part_are_told(made):
+    _, energies, forces, stresses, _ = made
+    rng = np.random.default_rng(4)
+    far = Found(noisy(rng, 23.06 * energies, 4.0), noisy(rng, forces, 0.4), stresses)  # 0.8 of both is explained
+    (sentence,) = said(made, of_energy=23.06, left_out=far)
+    assert "as of energies in kcal/mol and forces in eV/Å" in sentence
+    near = Found(noisy(rng, energies, 0.2), noisy(rng, forces, 0.4), stresses)
+    assert said(made, left_out=near) == []
+
+
 @pytest.mark.parametrize(("of_stress", "words"), [(-1, "opposite signs"), (160.2, "stresses in GPa")])
 def test_stresses_that_a_fit_to_all_follows_are_told_where_the_rest_says_them(made, of_stress, words):
     structures, energies, forces, stresses, _ = made

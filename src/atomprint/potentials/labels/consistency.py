@@ -14,6 +14,7 @@ from atomprint.util.types import FloatArray
 
 _ENOUGH = 6  # structures
 _FINE, _POOR = 0.7, 0.5  # shares of the variance of left-out labels that are explained
+_GOOD = 0.95  # such a share where forces say another scale of energies, which many functions follow in part
 _KIND = {name: kind for kind, name in PLURAL.items()}
 _CLEAR = 0.85  # correlation between what is labelled and what forces say, from which on a scale means something
 _CLEARER = 0.97  # so much for scales that a poor fit may have as well
@@ -62,7 +63,8 @@ def inconsistencies(
 ) -> list[str]:
     """Return in sentences which labels have another unit or sign than the others.
 
-    Labels that a fit to all of them predicts well belong together. Where it does not, their scale is looked at: beside
+    Labels that a fit to all of them predicts well belong together. Where it does not, or only so so while the fit to
+    forces alone says another scale of energies, their scale is looked at: beside
     what a fit to the forces alone says, and beside what the fit to all of them says. Stresses are looked at in any
     case, as a fit of many functions follows wrong ones, too: beside what energies and forces say, where these say it.
 
@@ -96,7 +98,7 @@ def inconsistencies(
     if not _is_odd(alone) and _is_odd(of_stress := _scale_of_stresses(labels, without_stresses)):
         return [_sentence("stresses", of_stress, _STRESSES, labels)]
     shares = {what: _explained(expected, labelled) for what, (expected, labelled, _) in kinds.items()}
-    if not shares or min(shares.values()) > _FINE:
+    if not shares or min(shares.values()) > (_GOOD if _is_odd(alone) else _FINE):
         return []
     # Values of one structure go together: these are as many as structures. A poor fit has any scale.
     by_all = {what: _scale(*values[:2], len(labels), _CLEARER) for what, values in kinds.items()}

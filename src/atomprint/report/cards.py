@@ -96,6 +96,8 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
             f"Intervals at the level {found.level:g} held the truth for a share of {found.coverage} of the samples "
             f"they were checked on ({found.checked_on}). {sentence(found.assumptions)}"
         )
+        if study.coverage is not None and study.coverage.n_groups:
+            caveats.append(study.coverage.sentence())
     return ReportCard(
         f"Model card: {study.title}",
         {

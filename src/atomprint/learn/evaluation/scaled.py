@@ -106,9 +106,10 @@ def by_difficulty(
 
     doubts = tuple(found.signs)
 
+    coordinates = space.transform(features.values)
+
     def known(samples: Indices, guess: FloatArray, signs: Signs) -> Known:
-        coordinates = space.transform(features.values[samples])
-        return Known(coordinates, guess, elements_of(problem, samples), stacked(signs, doubts, len(samples)))
+        return Known(coordinates[samples], guess, elements_of(problem, samples), stacked(signs, doubts, len(samples)))
 
     everything, truth = known(found.indices, found.y_pred, found.signs), problem.y[found.indices]
     errors = np.abs(found.y_pred - truth)

@@ -317,7 +317,7 @@ def test_what_is_given_stays():
     assert recipe.to_dict()["models"] == {"ridge": {}}
     assert recipe.evaluation.n_repeats == 3
     assert recipe.evaluation.learning_curve is True
-    assert set(why) == {"data", "features", "evaluation"}
+    assert set(why) == {"data", "split", "features", "evaluation"}
     table = {"data": {"path": "unused"}, "features": {"c": {"type": "ElementProperty"}}, "models": "auto"}
     recipe, why = complete(Recipe.from_dict(table), given)
     assert recipe.models["ensemble"].parameters["members"] == ["kernel_ridge", "extra_trees"]

@@ -17,10 +17,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
+from atomprint.learn import make_model
 from atomprint.learn.estimators import forest
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.workflow.saved.container import ModelFileError
 from atomprint.workflow.saved.persist import PIPELINE, dump_pipeline, load_pipeline
+from atomprint.workflow.saved.pipeline import assemble, with_n_jobs
 
 RNG = np.random.default_rng(0)
 X = np.round(RNG.normal(size=(400, 5)), 1)  # ties
@@ -158,3 +160,28 @@ def test_members_that_are_missing_or_not_used_are_refused():
         load_pipeline({**members, "trees-1.npz": members["trees-0.npz"]})
     with pytest.raises(ModelFileError):
         load_pipeline({**members, "trees-0.npz": b"PK"})
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("random_forest", {"n_estimators": 5}),
+        ("extra_trees", {"n_estimators": 5}),
+        ("decision_tree", {}),
+        ("k_neighbors", {}),
+        ("ridge", {}),
+        ("hist_gradient_boosting", {"max_iter": 3}),
+        ("xgboost", {"n_estimators": 3}),
+    ],
+)
+def test_files_do_not_depend_on_the_number_of_threads(name, options, kind):
+    if name == "xgboost":
+        pytest.importorskip("xgboost")
+    y = Y if kind == "regression" else (Y > 0).astype(int)
+    files = []
+    for n_jobs in (1, 2):
+        model = make_model(name, kind, random_state=0, n_jobs=n_jobs, **options)
+        pipeline = Pipeline([("features", StandardScaler()), ("model", model)])
+        files.append(dump_pipeline(with_n_jobs(assemble(pipeline[0].fit(X), pipeline.fit(X, y)[1]), 1)))
+    assert files[0] == files[1]

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from atomprint.datasets import Dataset
 from atomprint.formats.components import vector_in_name
 from atomprint.formats.labels import labels_sentence
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.models.catalogue import MODELS
+from atomprint.learn.splits.split import SplitSettings
 from atomprint.learn.task.problem import Problem
 from atomprint.workflow.recipes.auto import auto_recipe
 from atomprint.workflow.recipes.features import DescriptorSection, named_classes, read_features
@@ -20,13 +23,17 @@ from atomprint.workflow.recipes.recipe import Recipe
 
 Reasons = dict[str, tuple[str, ...]]
 
+_SO_FEW = 7  # samples, of which a test part would leave too few for the folds
+_RARE = 4  # samples of a class: with fewer an inner fold, in a fold, would have none to fit
+_FEW = 30  # samples, up to which a test part would be decided by single ones
+
 
 def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     """Fill in what a recipe leaves to the data, and return it with the reasons by section.
 
-    Only what is missing is filled in: the target, features, models, figures of ``[evaluation]`` that were left out, and
-    whether descriptors see periodic images. If features are to be chosen, targets of the split's training parts are
-    looked at, each by itself, and no others.
+    Only what is missing is filled in: the target, features, models, figures of ``[evaluation]`` that were left out,
+    whether descriptors see periodic images, and for few samples how they are divided, where the split is the default.
+    If features are to be chosen, targets of the split's training parts are looked at, each by itself, and no others.
 
     Raises
     ------
@@ -35,7 +42,9 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     """
     target = recipe.data.target_of(dataset)
     _check_turns(recipe, dataset, target)
+    recipe, divided = _divided(recipe, dataset, target)
     recipe, why = _filled_in(recipe, dataset, target)
+    why = {**divided, **why}
     if recipe.data.path is not None and (sentence := labels_sentence(dataset.labels, recipe.data.path)):
         why = why | {"data": (*why.get("data", ()), sentence)}
     if recipe.pretrained:
@@ -51,6 +60,35 @@ def _with_embeddings(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Rec
     problem = Problem.of(dataset, target)
     features, models, told = with_embeddings(tables["features"], tables["models"], recipe.pretrained, dataset, problem)
     return replace(recipe, features=read_features(features), models=read_models(models), pretrained=()), told
+
+
+def _divided(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Reasons]:
+    """Give few samples folds alone, no more than suit them, unless the split was asked for."""
+    problem, default = Problem.of(dataset, target), SplitSettings()
+    few = _SO_FEW if recipe.features and recipe.models else _FEW
+    if recipe.split != default or not 2 <= len(problem) <= few:
+        return recipe, {}
+    method, most, what = "random", len(problem), "samples"
+    if problem.kind == "classification" and (rarest := _rarest(problem)) >= 2:
+        method, most, what = "stratified", rarest, "samples of the rarest class"
+    folds = min(default.n_folds, most)
+    fewer = f", {folds} of them as there are {most} {what}" if folds < default.n_folds else ""
+    why = f"With {len(problem)} samples there is no test part, which single ones would decide: folds judge{fewer}."
+    return replace(recipe, split=SplitSettings(method, 0, folds)), {"split": (why,)}
+
+
+def _rarest(problem: Problem) -> int:
+    """Return the number of samples of the rarest class that there is."""
+    counts = np.bincount(problem.y.astype(np.intp))
+    return int(counts[counts > 0].min())
+
+
+def _few_of_a_class(problem: Problem, models: Mapping[str, Any]) -> int:
+    """Return the number of samples of the rarest class if it is too small for models to be compared; else 0."""
+    if problem.kind != "classification" or len(models) < 2 or "extra_trees" not in models:
+        return 0
+    rarest = _rarest(problem)
+    return rarest if rarest < _RARE else 0
 
 
 def _check_turns(recipe: Recipe, dataset: Dataset, target: str) -> None:
@@ -80,6 +118,11 @@ def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, R
     chosen = auto_recipe(dataset, target, recipe.seed, parts=parts)
     why = dict(chosen.why)
     models = chosen.models
+    if few := _few_of_a_class(Problem.of(dataset, target), models):
+        models = {"extra_trees": models["extra_trees"]}
+        why["models"] = (
+            f"Randomised trees alone, as the rarest class has {few} samples: too few to compare models by.",
+        )
     if recipe.search.method != "none":
         del why["search"]
     if recipe.features:

@@ -124,6 +124,7 @@ class Row(BaseModel):
     set: list[str] | None = None
     in_domain: bool
     distance: float | None
+    doubt: Annotated[float | None, Field(description="How unusual it is by all signs; above 1 it is outside.")] = None
     in_training: bool | None = None
     warnings: list[str]
     in_words: str

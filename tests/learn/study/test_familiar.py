@@ -36,7 +36,7 @@ def measured(known, new, *, n=60, copies=2, groups=None, kind="regression", n_fo
         scale = np.where(of_known, known, 0 if new is None else new)
         guess = problem.y[test] + scale * (0.5 + rng.random(len(test)))
     metrics = compute_metrics(problem.kind, problem.y[test], guess, None, classes)
-    evaluation = Evaluation(problem.kind, (), Fold(test, guess, None, None, metrics, {}, 0.0, 0.0), None)
+    evaluation = Evaluation(problem.kind, (), Fold(test, guess, None, None, {}, metrics, {}, 0.0, 0.0), None)
     return problem, measure_familiarity(problem, split, find_leakage(problem, split), evaluation), evaluation
 
 

@@ -16,6 +16,7 @@ from atomprint.util.types import FloatArray, Indices
 
 MAX_KNOWN = 1500  # samples whose kernel is decomposed, drawn at random from more
 _N_DIRECTIONS = 200
+_SMALL_NOISE = 1e-5
 _MAX_NEAR = 1000  # samples that distances in a layer are measured to
 _N_COORDINATES = 32
 _N_NEIGHBORS = 5
@@ -35,8 +36,9 @@ class ProcessSpread:
     ----------
     known : ndarray of int
         Places of the training samples that are compared with, at most 1500 of them.
-    directions : ndarray of float32, shape (n_known, n_directions)
-        Eigenvectors, each divided by :math:`\sqrt{\lambda + \alpha}`.
+    directions : ndarray of float32 or float64, shape (n_known, n_directions)
+        Eigenvectors, each divided by :math:`\sqrt{\lambda + \alpha}`; in double precision where the variance of known
+        samples is less than the rounding of single precision.
     noise : float
         :math:`\alpha`.
     amplitude : float
@@ -48,7 +50,7 @@ class ProcessSpread:
     """
 
     known: Indices
-    directions: npt.NDArray[np.float32]
+    directions: npt.NDArray[Any]
     noise: float
     amplitude: float
 
@@ -72,7 +74,8 @@ class ProcessSpread:
         values, vectors = eigh(matrix, subset_by_index=[first, n - 1], overwrite_a=True, check_finite=False)
         directions = vectors / np.sqrt(np.maximum(values, 0) + noise)
         explained = float(((targets @ directions) ** 2).sum())  # of the targets, by these directions
-        return cls(known, directions.astype(np.float32), noise, float(np.sqrt(explained / n)))
+        precise = np.float64 if noise < _SMALL_NOISE else np.float32
+        return cls(known, directions.astype(precise), noise, float(np.sqrt(explained / n)))
 
     def std(self, kernel: FloatArray) -> FloatArray:
         """Return the standard deviation for rows of the kernel between new samples and all of the fit."""

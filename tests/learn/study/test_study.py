@@ -10,6 +10,7 @@ from sklearn.linear_model import RidgeClassifier
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors.composition.element_property import ElementProperty
 from atomprint.learn import Features, FitError, Problem, conformal, make_model, make_split, meanings_of, run_study
+from atomprint.learn.study import caveats
 from atomprint.learn.study.run import count_steps
 from atomprint.util.plain import plain
 
@@ -234,6 +235,33 @@ def test_caveats_name_elements_that_models_had_not_seen():
     X = np.arange(1200.0)[:, None]
     study = run_study(problem, [features_of(X)], models, make_split(problem), n_repeats=0, curve=False)
     assert study.caveats() == study.leakage.sentences()
+
+
+def test_caveats_tell_where_predictions_change_with_the_seed():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 4))
+    target = Target(X[:, 0] + X[:, 1] ** 2 + 0.1 * rng.normal(size=150), "eV", "Gap", "")
+    dataset = Dataset(
+        "d", "D", None, tuple(map(str, range(150))), {"gap": target}, "", "", compositions=("NaCl",) * 150
+    )
+    problem = Problem.of(dataset, "gap")
+
+    members = [{"type": "kernel_ridge"}, {"type": "extra_trees", "n_estimators": 20}]
+    models = {"e": make_model("ensemble", random_state=0, members=members, combine="mean")}
+    split = make_split(problem, test_size=0.2, n_folds=4, seed=0)
+    study = run_study(problem, [features_of(X)], models, split, curve=False, n_repeats=1)
+    assert not any("seed" in sentence for sentence in study.caveats())
+    folds = study.chosen.folds
+    assert all(fold.of_test.shape == (30,) for fold in folds)
+    apart = [replace(fold, of_test=fold.of_test + k) for k, fold in enumerate(folds)]
+    (said,) = caveats.of_extrapolation(problem, replace(study.chosen, folds=tuple(apart)))
+    assert said.startswith("The test part is of another kind, and predictions there depend on chance: the 4 models of")
+    assert " eV about it, while their error" in said
+    signs = {name: 5 * sign for name, sign in study.chosen.test.signs.items()}
+    evaluation = replace(study.chosen, test=replace(study.chosen.test, signs=signs))
+    (said,) = caveats.of_extrapolation(problem, evaluation)
+    assert said.startswith("In the test part the members of the model disagree by ")
+    assert said.endswith("predictions of such samples change with the seed.")
 
 
 def test_kernels_go_to_models_that_take_them():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ from atomprint.util.progress import Progress, silent
 from atomprint.util.store import NOTHING_KEPT, Kept, Store
 from atomprint.util.types import Array, Estimator, FloatArray, Indices, JsonObject
 from atomprint.util.validation import check_n_jobs
+
+_MAX_ALSO = 1000  # samples of the test part
 
 
 class FitError(RuntimeError):
@@ -57,6 +59,9 @@ class Fold:
         Hyperparameters chosen within the samples of the fit, if any.
     seconds_fit, seconds_predict : float
         Time to fit and to predict.
+    of_test : ndarray of float64
+        What the model of a fold says of samples of the test part, of up to 1000 drawn at random, the same for all
+        folds; empty if that was not asked for, without a test part, and for classes.
     """
 
     indices: Indices
@@ -68,6 +73,7 @@ class Fold:
     chosen: dict[str, Any]
     seconds_fit: float
     seconds_predict: float
+    of_test: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def to_dict(self) -> JsonObject:
         """Return figures, choices and times in plain types, for JSON."""
@@ -208,6 +214,7 @@ def evaluate(
     name: str = "",
     keep_fold_estimators: bool = False,
     refit: bool = True,
+    compare_folds: bool = False,
     store: Store = NOTHING_KEPT,
 ) -> Evaluation:
     """Fit and test a model, fold by fold and then on the test part.
@@ -234,6 +241,8 @@ def evaluate(
         Whether to keep the models of the folds.
     refit : bool
         Whether to fit the model to the whole training part where there is no test part to need it.
+    compare_folds : bool
+        Whether to ask the models of the folds about the test part, too (``Fold.of_test``).
     store : Store
         Where results of fits are kept. Models are not: where a result was found, there is None for the model, see
         :func:`with_models`.
@@ -260,6 +269,7 @@ def evaluate(
         fits.append(("training part", split.train, split.test))
     n_threads = check_n_jobs(n_jobs)
     share = cores_for_each(n_threads, len(fits))
+    also = _some_of_test(split) if compare_folds and problem.kind == "regression" else split.test[:0]
     results = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
         delayed(_fit_and_predict)(
             estimator,
@@ -268,6 +278,7 @@ def evaluate(
             split,
             train,
             test,
+            also if k < len(split.folds) else split.test[:0],
             f"{label}, {part}",
             keep_fold_estimators or k == len(split.folds),
             share,
@@ -288,6 +299,13 @@ def evaluate(
         tuple(split.fold_names),
         tuple(model for _, model in folds) if keep_fold_estimators else (),
     )
+
+
+def _some_of_test(split: Split) -> Indices:
+    """Return the samples of the test part that the models of the folds are asked about, too."""
+    if len(split.test) <= _MAX_ALSO:
+        return split.test
+    return np.sort(np.random.default_rng(split.seed).choice(split.test, _MAX_ALSO, replace=False))
 
 
 def cores_for_each(n_threads: int, n_fits: int) -> int:
@@ -424,6 +442,7 @@ def _fit_and_predict(
     split: Split,
     train: Indices,
     test: Indices,
+    also: Indices,
     label: str,
     keep: bool,
     n_threads: int,
@@ -441,6 +460,7 @@ def _fit_and_predict(
                 return {}
             given = predict(model, features, problem, train, test, label)
             end = perf_counter()
+            of_test = predict(model, features, problem, train, also, label).values if len(also) else np.empty(0)
         return {
             "guess": given.values,
             "probabilities": given.probabilities,
@@ -448,17 +468,21 @@ def _fit_and_predict(
             "names": list(given.signs),
             "signs": np.array(list(given.signs.values())),
             "chosen": chosen_parameters(model),
+            "of_test": of_test,
             "seconds": (fitted - start, end - fitted),
         }
 
     if len(test) == 0:
         make()
         return None, model
-    found = store.result("fit", made_from(estimator, features, problem, split, [(train, test)]), make)
+    parts = [(train, test), (train, also)] if len(also) else [(train, test)]
+    found = store.result("fit", made_from(estimator, features, problem, split, parts), make)
     guess, probabilities = found["guess"], found["probabilities"]
     metrics = compute_metrics(problem.kind, problem.y[test], guess, probabilities, problem.target.classes)
     signs = dict(zip(found["names"], found["signs"], strict=True))
-    fold = Fold(test, guess, probabilities, found["std"], signs, metrics, found["chosen"], *found["seconds"])
+    seconds = tuple(found["seconds"])
+    fold = Fold(test, guess, probabilities, found["std"], signs, metrics, found["chosen"], seconds[0], seconds[1])
+    fold = replace(fold, of_test=found["of_test"])
     return fold, model if keep else None
 
 

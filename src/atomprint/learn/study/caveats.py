@@ -10,6 +10,7 @@ from atomprint.formats.components import vector_in_name
 from atomprint.layout import symbols_of
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import Choice
+from atomprint.learn.models.doubt import MEMBERS, SEEDS
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.problem import Problem
 from atomprint.learn.task.wild import wild_sentence
@@ -17,6 +18,8 @@ from atomprint.util.types import Indices, Mask
 
 _FEW = 1000  # samples
 _RARE = 5  # structures
+_CHANGES = 0.9  # of the error of the folds, by which models of the folds differ about samples of another kind
+_DISAGREE = 2.0  # times as much as usual
 
 
 def of_targets(problem: Problem) -> Iterator[str]:
@@ -100,6 +103,38 @@ def of_elements(problem: Problem, split: Split) -> Iterator[str]:
             + ", ".join(f"{symbol} ({counts[z]})" for symbol, z in zip(symbols_of(rare.tolist()), rare, strict=True))
             + f" occur in fewer than {_RARE} training structures (number in parentheses); expect large errors there."
         )
+
+
+def of_extrapolation(problem: Problem, evaluation: Evaluation) -> Iterator[str]:
+    """Say where predictions change with the samples that were fitted, or between seeds and members of a model."""
+    if problem.kind != "regression" or not evaluation.folds:
+        return
+    unit = f" {problem.target.unit}" if problem.target.unit else ""
+    found = evaluation.out_of_fold()
+    error = float(np.mean(np.abs(found.y_pred - problem.y[found.indices])))
+    answers = [fold.of_test for fold in evaluation.folds]
+    if evaluation.test is not None and len(answers) > 1 and len(answers[0]):
+        apart = float(np.std(answers, axis=0).mean())
+        if apart > _CHANGES * error:
+            yield (
+                f"The test part is of another kind, and predictions there depend on chance: the {len(answers)} models "
+                f"of the folds, each fitted to a part of the training samples, differ by {apart:.3g}{unit} about it, "
+                f"while their error on held-out training samples is {error:.3g}{unit}. Another seed or a few samples "
+                "more can change the figures of the test part by as much: try several seeds before believing one."
+            )
+            return
+    for name, kept in ((MEMBERS, "the members of the model"), (SEEDS, "the model's own seeds")):
+        if name not in found.signs:
+            continue
+        usual = float(np.median(found.signs[name]))
+        for part, fold in evaluation.parts():
+            now = float(np.median(fold.signs.get(name, np.zeros(1))))
+            if usual > 0 and now > _DISAGREE * usual:
+                yield (
+                    f"In {'the test part' if part == 'test' else part} {kept} disagree by "
+                    f"{now:.3g}{unit}, {now / usual:.1f} times as much as usual: its samples are of another kind, and "
+                    "predictions of such samples change with the seed."
+                )
 
 
 def of_probabilities(

@@ -203,6 +203,7 @@ def _tested(
             name=f"features {given.key!r}, model {name!r}",
             keep_fold_estimators=len(split.test) == 0,
             refit=False,
+            compare_folds=True,
             store=store,
         )
         if choice is None:

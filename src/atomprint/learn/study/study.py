@@ -206,6 +206,7 @@ class Study:
             *caveats.of_choice(self.split, self.choice, len(models)),
             *caveats.of_elements(self.problem, self.split),
             *self.leakage_in_words(),
+            *caveats.of_extrapolation(self.problem, self.chosen),
             *caveats.of_probabilities(self.problem, self.split, models, self.models),
         ]
 

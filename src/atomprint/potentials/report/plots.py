@@ -25,7 +25,7 @@ def parity(comparison: Comparison) -> Figure:
     types = np.array(comparison.labels.config_types)
     kinds = sorted(comparison.kinds[:_SHOWN])  # so that plots of several sets have the same colours
     rest = comparison.kinds[_SHOWN:]
-    with style.figure(2.75 * len(shown) + 0.25, 2.85 + (0.35 if kinds else 0)) as figure:
+    with style.figure(2.75 * len(shown) + 0.25, 3.0 + (0.35 if kinds else 0)) as figure:
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, quantity in zip(axes, shown, strict=True):
             values = comparison.values[quantity.name]
@@ -47,7 +47,7 @@ def parity(comparison: Comparison) -> Figure:
                 ax.text(0.98, 0.03, f"{n_out:,} outside", transform=ax.transAxes, ha="right", fontsize=8,
                         color=style.FAINT)  # fmt: skip
             figures = comparison.figures()[quantity.name]
-            ax.set_title(f"{quantity.title}: MAE {_short(figures.mae)}, RMSE {_short(figures.rmse)}", fontsize=8.5)
+            ax.set_title(f"{quantity.title}\nMAE {_short(figures.mae)}, RMSE {_short(figures.rmse)}", fontsize=8.5)
             ax.set_xlabel(style.with_unit("known", quantity.unit))
             ax.set_ylabel(style.with_unit("predicted", quantity.unit))
             ax.xaxis.set_major_locator(style.locator(4))

@@ -130,6 +130,18 @@ def test_relaxed_structures_are_at_rest(place, tmp_path):
     fixed = tmp_path / "fixed.cif"
     run("relax", place / "start.cif", "-m", place / "out", "-o", fixed, "--fixed-cell")
     assert read(fixed).cell.lengths()[0] == pytest.approx(3.7)
+    assert "without stresses" not in said
+
+
+def test_cells_by_a_potential_that_knows_no_stress_are_told(place, tmp_path):
+    potential = load_potential(place / "out" / "potential.npz")
+    potential.model_.summary["labels"]["stress"] = 0
+    potential.save(tmp_path / "few.npz")
+    few = ("-m", tmp_path / "few.npz", "-o", tmp_path / "out.extxyz", "--force")
+    words = "fitted to data without stresses: cells and pressures are not to be relied upon"
+    assert words in run("relax", place / "start.cif", *few)
+    assert words not in run("relax", place / "start.cif", *few, "--fixed-cell")
+    assert words in run("md", place / "start.cif", *few, "--steps", 1, "--ensemble", "npt-berendsen")
 
 
 def test_dynamics_go_on_from_where_they_ended(place, tmp_path):

@@ -15,6 +15,7 @@ from atomprint.cli.potential.shared import (
     check_place,
     check_species_of,
     load,
+    on_cells,
     say,
     told,
     write_structures,
@@ -78,6 +79,8 @@ def relax(
                 rows.append((name, *numbers, volume, f"{found.n_steps}"))
                 relaxed.append(own)
         write_structures(place, relaxed)
+        if cell and any(own.pbc.any() for own in relaxed):
+            said += on_cells(potential)
         heads = ("", "energy\neV", "gained\neV", "expected error\nmeV/atom", "volume\nÅ^3/atom", "steps")
         console.print(table(heads, rows, 1, one_line=True))
         say((), list(dict.fromkeys(said)))
@@ -159,6 +162,8 @@ def md(
         ]
         if (grade := max(moment.grade for moment in moments)) > 1:
             said.append(f"the run went beyond the training data (grade up to {grade:.2g}): expect larger errors there.")
+        if ensemble.startswith("npt"):
+            said += on_cells(potential)
         heads = ("step", "time\nps", "temperature\nK", "potential energy\neV/atom", "total energy\neV/atom", "grade")
         console.print(table(heads, rows, 0))
         say((), list(dict.fromkeys(said)))

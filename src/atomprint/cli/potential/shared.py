@@ -56,6 +56,13 @@ def told() -> Iterator[list[str]]:
     said += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
 
 
+def on_cells(potential: Potential) -> list[str]:
+    """Return in a sentence that cells are not known well, where a potential was fitted without stresses."""
+    if potential.model_.summary.get("labels", {}).get("stress", 0):
+        return []
+    return ["The potential was fitted to data without stresses: cells and pressures are not to be relied upon."]
+
+
 def check_place(place: Path, force: bool) -> None:
     """Raise, before any work, if a file is there already, or its folder is not."""
     if place.exists() and not force:

@@ -22,7 +22,7 @@ import numpy as np
 from atomprint.learn import Features, Problem, Split, conformal, evaluate
 from atomprint.learn.evaluation.coverage import CoverageRow, GroupCoverage, coverage_by_group
 from atomprint.learn.evaluation.evaluate import Evaluation
-from atomprint.learn.evaluation.uncertainty import Uncertainty
+from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.workflow import Recipe
 from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.plan import Plan

@@ -9,8 +9,8 @@ from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import LearningCurve
 from atomprint.learn.evaluation.evaluate import Evaluation, Fold
 from atomprint.learn.evaluation.importance import GroupImportance, Importance
+from atomprint.learn.evaluation.intervals import Calibration, Uncertainty
 from atomprint.learn.evaluation.nested_choice import Choice
-from atomprint.learn.evaluation.uncertainty import Calibration, Uncertainty
 from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study.study import Study, Trial, needs_choice

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from atomprint.learn.evaluation.evaluate import Evaluation, FitError, Fold, evaluate
     from atomprint.learn.evaluation.feature_groups import feature_groups
     from atomprint.learn.evaluation.importance import Importance, group_importance, top_features
+    from atomprint.learn.evaluation.intervals import Uncertainty
     from atomprint.learn.evaluation.nested_choice import Choice
-    from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
+    from atomprint.learn.evaluation.uncertainty import conformal
     from atomprint.learn.models.catalogue import MODELS
     from atomprint.learn.models.make import make_model
     from atomprint.learn.models.search import Interval, Search

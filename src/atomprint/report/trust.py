@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from atomprint.learn.evaluation.uncertainty import Uncertainty
+from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.learn.task.problem import lower

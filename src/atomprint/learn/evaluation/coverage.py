@@ -9,8 +9,8 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from atomprint.learn.evaluation.breakdown import size_bins
+from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.learn.evaluation.scaled import elements_of
-from atomprint.learn.evaluation.uncertainty import Uncertainty
 from atomprint.learn.splits.groups import group_labels
 from atomprint.learn.task.metrics import format_number
 from atomprint.learn.task.problem import Problem

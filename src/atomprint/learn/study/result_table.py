@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomprint.learn.evaluation.evaluate import Evaluation
-from atomprint.learn.evaluation.uncertainty import Uncertainty
+from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.types import JsonObject

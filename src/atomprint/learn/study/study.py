@@ -15,8 +15,9 @@ from atomprint.learn.evaluation.coverage import GroupCoverage, coverage_by_group
 from atomprint.learn.evaluation.curve import LearningCurve
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.importance import Importance
+from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE, Choice
-from atomprint.learn.evaluation.uncertainty import Uncertainty, conformal
+from atomprint.learn.evaluation.uncertainty import conformal
 from atomprint.learn.splits.leakage import Leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study import caveats

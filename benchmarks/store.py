@@ -159,10 +159,10 @@ def resident(pid: int) -> float:
 
 
 def kills(folder: Path, count: int, n: int) -> None:
-    """Kill builds at random moments, and compare what comes of it with an undisturbed store."""
+    """Kill builds at random moments, most of them while they write, and compare the stores with an undisturbed one."""
     source = folder / "k.csv"
     write_source(source, n)
-    more = ("--block", "64")
+    more = ("--block", "16")
     begin = time.monotonic()
     built(folder / "whole", source, *more)
     whole = time.monotonic() - begin
@@ -179,10 +179,14 @@ def kills(folder: Path, count: int, n: int) -> None:
                 process.wait(whole * (0.3 + 0.6 * rng.random()))
                 break
             except subprocess.TimeoutExpired:
+                if rng.random() < 0.9:
+                    await_write(folder / "s", process)
+                if process.poll() is not None:
+                    break
                 victims = family(process.pid)
                 victim = rng.choice(victims) if len(victims) > 1 and rng.random() < 0.3 else process.pid
-                within += any((folder / "s").glob(".partial-*/*"))
                 os.kill(victim, 9)
+                within += any((folder / "s").glob(".partial-*/shard/*"))  # what a write has left behind
                 done += 1
                 if victim == process.pid:
                     process.wait()
@@ -192,10 +196,19 @@ def kills(folder: Path, count: int, n: int) -> None:
         built(folder / "s", source, *more)
         if files(folder / "s") != expected:
             raise SystemExit(f"after {done} kills the store is not that of an undisturbed run")
+        print(f"{stores} stores, {done} kills, {within} within a write", file=sys.stderr, flush=True)
     print(
         f"{done} kills (-9) of {stores} builds, {within} of them within a write: every store is that of an undisturbed "
         f"run, byte for byte ({len(expected)} files)"
     )
+
+
+def await_write(store: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a build is about to write a shard, or has come to its end; a second at most."""
+    until = time.monotonic() + 1
+    while time.monotonic() < until and process.poll() is None:
+        if any(store.glob(".partial-*/shard/*")):
+            return
 
 
 def million(folder: Path, n: int) -> None:

@@ -56,7 +56,7 @@ def test_killed_wherever_it_touches_the_disk(step, undisturbed, tmp_path):
         build_store(store, source, "SOAP", SMALL, block=4)
         assert files(store) == expected
         number += step
-    assert len(ends) > 60 // step
+    assert len(ends) > 90 // step
 
 
 def test_killed_at_random_moments_again_and_again(undisturbed, tmp_path):

@@ -327,3 +327,18 @@ def test_band_gaps_of_real_compounds_are_predicted_far_better_than_by_chance():
     for evaluation in study.trials[0].evaluations.values():
         assert evaluation.cross_validation["mae"].mean.value < 0.75 * baseline
     assert study.uncertainty.coverage.value == pytest.approx(0.9, abs=0.1)
+
+
+@pytest.mark.parametrize(("scales", "told"), [([0.01, 0.02, 0.03], True), ([0.01, 1.0, 3.0, 10.0, 1e6], False)])
+def test_ends_of_what_was_tried_are_told(scales, told):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(60, 2))
+    target = Target(X.sum(axis=1), "", "Y", "")
+    formulas = [f"Fe{k + 1}O" for k in range(60)]
+    problem = Problem.of(Dataset("d", "D", None, tuple(map(str, range(60))), {"y": target}, "", "", formulas), "y")
+    model = make_model("kernel_ridge", kernels=["rbf"], length_scales=scales, alphas=[1e-9, 1e-4, 1e3])
+    split = make_split(problem, test_size=0, n_folds=3)
+    study = run_study(problem, [features_of(X)], {"kernel_ridge": model}, split, n_repeats=0, curve=False)
+    said = [one for one in study.caveats() if "is an end of what was tried" in one]
+    assert any(one.startswith("length scale = 0.03 is an end of what was tried (0.01 to 0.03)") for one in said) == told
+    assert not any(one.startswith("length scale") for one in said) or told

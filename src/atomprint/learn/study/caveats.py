@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -159,3 +160,50 @@ def of_probabilities(
     few = [f"{name} ({n})" for name, n in zip(problem.target.classes, counts, strict=True) if n < 2 * _RARE]
     if few:
         yield f"Rare classes: {', '.join(few)}, with fewer than {2 * _RARE} training samples (number in parentheses)."
+
+
+def of_edges(evaluation: Evaluation, parameters: Mapping[str, Any], model: str) -> Iterator[str]:
+    """Say which hyperparameters were mostly chosen at an end of what was tried; next to no regularisation is no end.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The result to judge by.
+    parameters : mapping of str to dict
+        Parameters of the models by their keys, in plain types.
+    model : str
+        Key of the model, where folds do not name their own.
+    """
+    at_end: dict[tuple[str, float, float, float], int] = {}
+    parts = evaluation.parts()
+    for _, fold in parts:
+        tried = dict(_tried(parameters.get(fold.chosen.get("model", model), {})))
+        for key, value in fold.chosen.items():
+            ends = tried.get(key.partition(" of ")[0])
+            if not ends or not isinstance(value, int | float | np.number):
+                continue
+            if float(value) == ends[1] or (float(value) == ends[0] and not key.startswith("alpha")):
+                place = (key, float(value), *ends)
+                at_end[place] = at_end.get(place, 0) + 1
+    for (key, value, low, high), count in at_end.items():
+        if 2 * count > len(parts):
+            yield (
+                f"{key.replace('_', ' ')} = {value:g} is an end of what was tried ({low:g} to {high:g}), chosen for "
+                f"{count} of {len(parts)} parts: a value beyond may do better."
+            )
+
+
+def _tried(parameters: Any) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Yield the ends of the lists of numbers that hyperparameters are chosen from, by what these are called."""
+    if not isinstance(parameters, Mapping):
+        return
+    for key, values in parameters.items():
+        if isinstance(values, list | tuple):
+            numbers = [float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+            if len(numbers) == len(values) and len(set(numbers)) > 2:
+                yield key.rpartition("__")[2].removesuffix("s"), (min(numbers), max(numbers))
+            else:
+                for one in values:
+                    yield from _tried(one[1] if isinstance(one, list | tuple) and len(one) == 2 else one)
+        else:
+            yield from _tried(values)

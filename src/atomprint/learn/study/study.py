@@ -205,6 +205,7 @@ class Study:
             *caveats.of_targets(self.problem),
             *caveats.of_size(self.problem, self.split),
             *caveats.of_choice(self.split, self.choice, len(models)),
+            *caveats.of_edges(self.chosen, self.parameters, self.best()[1]),
             *caveats.of_elements(self.problem, self.split),
             *self.leakage_in_words(),
             *caveats.of_extrapolation(self.problem, self.chosen),

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from sklearn.pipeline import make_pipeline
 
 from atomprint.datasets import Dataset, Target
-from atomprint.descriptors import ElementProperty
+from atomprint.descriptors import SOAP, ElementProperty
+from atomprint.kernels import AverageKernel
 from atomprint.learn import Problem, evaluate, make_model, make_split
 from atomprint.learn.task.features import Features
 from atomprint.workflow import TrainedModel, assemble, load_model
@@ -132,3 +134,23 @@ def test_models_of_formulas_do_not_know_molecules(saved):
     found = knowing.predict([molecule("CH3OH"), strange])
     assert not any("composition alone" in sentence for sentence in found.warnings[0])
     assert "repeats in 3 directions, of which the model sees the composition alone" in found.warnings[1][0]
+
+
+def test_kernels_between_structures_have_a_process():
+    rng = np.random.default_rng(0)
+    structures = []
+    for k in range(48):
+        structures.append(molecule(("H2O", "CH3OH", "CH4", "C2H6")[k % 4]))
+        structures[-1].rattle(0.05, seed=k)
+    y = np.array([len(atoms) for atoms in structures]) + rng.normal(0, 0.1, 48)
+    problem = problem_of(None, y, structures)
+    soap = SOAP(species=["H", "C", "O"], r_cut=3, n_max=2, l_max=1, periodic=False)
+    features = make_pipeline(soap, AverageKernel())
+    kernel = Features("k", "K", "", features.fit_transform(structures), [], 0.0, {}, True)
+    ridge = make_model("kernel_ridge", "regression", pairwise=True, random_state=0)
+    evaluation = evaluate(ridge, kernel, problem, make_split(problem, test_size=0, n_folds=3, seed=0))
+    held_out = evaluation.out_of_fold()
+    model = TrainedModel.of(assemble(features, evaluation.estimator), problem, held_out=held_out)
+    assert model.domain.detector.names.tolist() == ["process", DISTANCE, GEOMETRY]
+    found = model.predict([molecule("H2O"), molecule("CH3CH2OH")])
+    assert found.doubt[0] < 1 < found.doubt[1]

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from functools import partial
+from importlib.util import find_spec
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_bad_page_is_a_row_that_failed_and_is_mended_later(fault, reason, serv
 
 
 def test_a_server_that_goes_round_in_a_circle_and_other_mistakes_are_told(server, tmp_path):
-    with pytest.raises(ValueError, match=r"one of alexandria, .* or an address"):
+    with pytest.raises(ValueError, match=r"one of aflow, alexandria, .* or an address"):
         Query("nowhere")
     assert Query("OQMD").base == "https://oqmd.org/optimade/v1"
     assert Query("https://x.org/v1/").base == "https://x.org/v1"
@@ -146,8 +147,62 @@ def test_a_server_that_goes_round_in_a_circle_and_other_mistakes_are_told(server
         build(tmp_path / "s", "optimade:https://x.org")
 
 
-def test_the_client_of_the_materials_project_needs_a_key(tmp_path, monkeypatch):
-    asked = {}
+def odd(**changed):
+    made = entry(0, bulk("NaCl", "rocksalt", 5.6))["attributes"] | changed
+    return {"type": "structures", "attributes": {name: value for name, value in made.items() if value != "none"}}
+
+
+SODIUM, CHLORINE = ({"name": s, "chemical_symbols": [s], "concentration": [1.0]} for s in ("Na", "Cl"))
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (odd(), None),
+        (odd(structure_features="none", dimension_types=None, species=None, assemblies=None), None),
+        (odd(species=[{**SODIUM, "mass": [22.99], "attached": None, "original_name": "Na1"}, CHLORINE]), None),
+        (odd(species=[{**SODIUM, "name": "Na_pv"}, CHLORINE], species_at_sites=["Na_pv", "Cl"]), None),
+        (odd(lattice_vectors=[[4, 0, 0], [0, 4, 0], [None] * 3], dimension_types=[1, 1, 0]), None),
+        (odd(cartesian_site_positions="none"), "gives no cartesian_site_positions of it"),
+        (odd(cartesian_site_positions=None, species_at_sites=None), "and no species_at_sites of it"),
+        (odd(cartesian_site_positions=[[0, 0, 0], [None] * 3]), "must be finite"),
+        (odd(cartesian_site_positions=[[0, 0, 0]]), "must be 2 rows of three numbers"),
+        (odd(structure_features=["disorder"]), "not one set of atoms"),
+        (odd(structure_features=["implicit_atoms"]), "not one set of atoms"),
+        (
+            odd(species=[{**SODIUM, "chemical_symbols": ["Na", "vacancy"], "concentration": [0.9, 0.1]}, CHLORINE]),
+            "disord",
+        ),
+        (odd(species=[{**SODIUM, "attached": ["H"], "nattached": [3]}, CHLORINE]), "attached"),
+        (odd(species=[{**SODIUM, "chemical_symbols": ["X"]}, CHLORINE]), "place-holder"),
+        ({"type": "structures", "attributes": None}, "gives no cartesian_site_positions"),
+        ({"type": "structures"}, "gives no cartesian_site_positions"),
+        (None, "must be a mapping"),
+    ],
+)
+def test_odd_entries_are_read_or_say_what_they_lack(record, said, server, tmp_path):
+    if record is not None:
+        record["id"] = "odd"
+    server.entries[4] = record
+    given = {**SMALL, "periodic": True, "species": ["Na", "Cl", *{s for a in crystals(10) for s in a.symbols}]}
+    built = build_store(tmp_path / "s", "optimade:https://x.org", "SOAP", given, max_failures=1)
+    store = FeatureStore.open(tmp_path / "s")
+    if said is None:
+        assert "odd" in store.ids
+        return
+    assert built.n_rows == 9
+    (failed,) = store.failures().to_pylist()
+    assert said in failed["reason"]
+    assert failed["id"] == ("odd" if record else "optimade:https://x.org:4")
+
+
+SOURCE = 'mp-api:elements=["Na", "Cl"]&energy_above_hull=[0, 0.05]&band_gap=[1, inf]'
+
+
+@pytest.fixture
+def client(monkeypatch):
+    """Put in place of mp-api what says how it was asked; its documents are as its version 0.46 gives them."""
+    asked = []
 
     class Structure:
         def as_dict(self):
@@ -160,8 +215,8 @@ def test_the_client_of_the_materials_project_needs_a_key(tmp_path, monkeypatch):
                     "lattice": {"matrix": nacl.cell.tolist()}, "sites": sites}  # fmt: skip
 
     class MPRester:
-        def __init__(self, key):
-            asked["key"] = key
+        def __init__(self, key, mute_progress_bars=False):
+            assert key == "secret"
             self.materials = types.SimpleNamespace(summary=self)
 
         def __enter__(self):
@@ -170,29 +225,99 @@ def test_the_client_of_the_materials_project_needs_a_key(tmp_path, monkeypatch):
         def __exit__(self, *error):
             pass
 
-        def search(self, **given):
-            asked.update(given)
+        def search(self, band_gap=None, elements=None, energy_above_hull=None, fields=None, _page=None, **kwargs):
+            asked.append({"band_gap": band_gap, "elements": elements, "energy_above_hull": energy_above_hull})
+            if elements == "no":
+                raise RuntimeError("\x1b[31mREST query\x1b[39m returned with error status code 500")
             made = types.SimpleNamespace(material_id="mp-1", structure=Structure(), band_gap=5.0, is_metal=False)
-            return [made]
+            return [made, made]
 
-    client = types.ModuleType("mp_api.client")
-    client.MPRester = MPRester
+    module = types.ModuleType("mp_api.client")
+    module.MPRester = MPRester
     monkeypatch.setitem(sys.modules, "mp_api", types.ModuleType("mp_api"))
-    monkeypatch.setitem(sys.modules, "mp_api.client", client)
-    monkeypatch.delenv("MP_API_KEY", raising=False)
-    source = 'mp-api:elements=["Na", "Cl"]&energy_above_hull=[0, 0.05]'
-    with pytest.raises(ValueError, match="MP_API_KEY"):
-        build(tmp_path / "s", source)
+    monkeypatch.setitem(sys.modules, "mp_api.client", module)
     monkeypatch.setenv("MP_API_KEY", "secret")
-    with pytest.raises(ValueError, match="must have a value"):  # which would be no condition at all
-        build(tmp_path / "s", "mp-api:elements=[]")
-    assert build(tmp_path / "s", source).n_rows == 1
-    assert asked["elements"] == ["Na", "Cl"]
-    assert asked["energy_above_hull"] == (0, 0.05)
+    return asked
+
+
+def test_the_client_of_the_materials_project_is_asked_once(client, tmp_path):
+    for _ in range(2):
+        assert build(tmp_path / "s", SOURCE).n_rows == 1
+    assert client == [{"elements": ["Na", "Cl"], "energy_above_hull": (0, 0.05), "band_gap": (1, None)}]
     assert FeatureStore.open(tmp_path / "s").table(["id", "band_gap", "is_metal"]).to_pylist() == [
         {"id": "mp-1", "band_gap": 5.0, "is_metal": 0.0}
     ]
     assert not any(b"secret" in text for text in files(tmp_path / "s").values())
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("mp-api:band_gaps=[1, 2]", "there is no condition 'band_gaps': did you mean 'band_gap'"),
+        ("mp-api:_page=3", "there is no condition"),
+        ("mp-api:band_gap=[1, null]", "must look like"),
+        ("mp-api:band_gap", "must look like"),
+        ("mp-api:band_gap=[]", "must have a value"),
+        ("mp-api:", "needs a condition"),
+        ("mp-api:elements=no", "cannot be asked: REST query returned with error status code 500"),
+    ],
+)
+def test_what_the_materials_project_cannot_be_asked_is_told(source, said, client, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        build(tmp_path / "s", source)
+    assert not (tmp_path / "s" / "store.json").exists()
+
+
+def test_a_key_is_needed(client, tmp_path, monkeypatch):
+    monkeypatch.delenv("MP_API_KEY")
+    with pytest.raises(ValueError, match="MP_API_KEY"):
+        build(tmp_path / "s", SOURCE)
+
+
+def test_the_real_client_takes_what_it_is_given(tmp_path, monkeypatch):
+    """With the package itself, if it is installed, against a server on this machine."""
+    if find_spec("mp_api") is None:
+        pytest.skip("mp-api is not installed")
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    from pymatgen.core import Lattice, Structure
+
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    documents = [{"material_id": "mp-22862", "structure": salt.as_dict(), "band_gap": 5.0, "is_stable": True}]
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((urlsplit(self.path).path, dict(parse_qsl(urlsplit(self.path).query))))
+            made = {"data": documents, "meta": {"total_doc": len(documents)}}
+            if "heartbeat" in self.path:
+                made = {"db_version": "2026.1", "version": "1000", "access_controlled_batch_ids": []}
+            body = json.dumps(made).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *about):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MP_API_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setenv("MP_API_KEY", 32 * "a")
+        assert build(tmp_path / "s", SOURCE).n_rows == 1
+        server.shutdown()
+    query = next(query for path, query in asked if path.endswith("/materials/summary/"))
+    assert {name: query[name] for name in ("elements", "energy_above_hull_max", "band_gap_min")} == {
+        "elements": "Na,Cl",
+        "energy_above_hull_max": "0.05",
+        "band_gap_min": "1",
+    }
+    assert "band_gap_max" not in query
+    assert FeatureStore.open(tmp_path / "s").table(["id", "band_gap"]).to_pylist() == [
+        {"id": "mp-22862", "band_gap": 5}
+    ]
 
 
 def test_rows_that_a_file_has_no_more_are_told_and_removed_if_asked(tmp_path):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from atomprint.formats.json_files import row_of_record
@@ -18,19 +18,26 @@ from atomprint.util.files import write_atomically
 from atomprint.util.progress import Progress, silent
 
 PROVIDERS: Mapping[str, str] = {
-    "alexandria": "https://alexandria.icams.rub.de/pbe",
     "aflow": "https://aflow.org/API/optimade",
+    "alexandria": "https://alexandria.icams.rub.de/pbe",
+    "alexandria-pbesol": "https://alexandria.icams.rub.de/pbesol",
+    "cmr": "https://cmr-optimade.fysik.dtu.dk",
     "cod": "https://www.crystallography.net/cod/optimade",
+    "gnome": "https://optimade-gnome.odbx.science",
     "jarvis": "https://jarvis.nist.gov/optimade/jarvisdft",
-    "mcloud": "https://optimade.materialscloud.org/main/mc3d-pbesol-v1",
+    "mc2d": "https://optimade.materialscloud.org/main/mc2d",
+    "mc3d": "https://optimade.materialscloud.org/main/mc3d-pbesol-v2",
     "mp": "https://optimade.materialsproject.org",
+    "mpdd": "http://mpddoptimade.phaseslab.org",
+    "mpds": "https://api.mpds.io",
     "nomad": "https://nomad-lab.eu/prod/v1/api/optimade",
     "odbx": "https://optimade.odbx.science",
     "omdb": "https://optimade.openmaterialsdb.se",
     "oqmd": "https://oqmd.org/optimade",
     "tcod": "https://www.crystallography.net/tcod/optimade",
+    "twodmatpedia": "http://optimade.2dmatpedia.org",
 }
-"""Servers by short names; https://providers.optimade.org lists all."""
+"""Servers by short names, as https://providers.optimade.org, which lists all, had them in 2026."""
 
 SCHEME = "optimade:"
 """What a source begins with that is a server: ``optimade:mp`` or ``optimade:https://…``."""
@@ -111,8 +118,16 @@ Get = Callable[[str, float], tuple[int, Mapping[str, str], bytes]]
 """Given an address and a time, return status, heads and content of an answer, or raise ``OSError``."""
 
 
-def fetch(query: Query, folder: Path, *, get: Get | None = None, progress: Progress = silent) -> Iterator[Path]:
-    """Yield files with the pages of a query, fetched unless they are there already.
+class Page(NamedTuple):
+    """A page: the structures on it, or why it cannot be had."""
+
+    number: int
+    entries: list[Any]
+    failure: str | None = None
+
+
+def fetch(query: Query, folder: Path, *, get: Get | None = None, progress: Progress = silent) -> Iterator[Page]:
+    """Yield the pages of a query, fetched unless they are in a folder already.
 
     A page that cannot be had after five tries is a file with the reason; where the next page begins is then found from
     how many structures a page has, if the server counts pages by offsets or numbers, and is asked for again by the next
@@ -158,13 +173,13 @@ def fetch(query: Query, folder: Path, *, get: Get | None = None, progress: Progr
                 if following is None or bad_in_a_row > 3 or number == 0:
                     raise PageError(f"{query.name}: page {number} cannot be had: {error}") from error
                 write_atomically(path.with_suffix(".failed"), f"{error}\n")
-                yield path.with_suffix(".failed")
+                yield Page(number, [], str(error))
                 address, number = following, number + 1
                 continue
         path.with_suffix(".failed").unlink(missing_ok=True)
         done += len(page["data"])
         total = _count(page) or total
-        yield path
+        yield Page(number, page["data"])
         address, number = _next(page, address), number + 1
     progress("Fetching structures", done, done)
 
@@ -263,10 +278,17 @@ def _get(address: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
 
 def rows_of(query: Query, folder: Path, *, get: Get | None = None, progress: Progress = silent) -> Iterator[Row]:
     """Yield the structures of a query as rows; a page that cannot be had is a row that failed."""
-    for path in fetch(query, folder, get=get, progress=progress):
-        if path.suffix == ".failed":
-            reason = path.read_text(encoding="utf-8").strip()
-            yield Row(id=f"page {int(path.name[:6])}", problem=("page", reason))
-        else:
-            page = json.loads(path.read_text(encoding="utf-8"))
-            yield from map(row_of_record, page["data"])
+    for page in fetch(query, folder, get=get, progress=progress):
+        if page.failure is not None:
+            yield Row(id=f"page {page.number}", problem=("page", page.failure))
+        yield from map(_row, page.entries)
+
+
+def _row(entry: Any) -> Row:
+    """Return an entry as a row; servers may leave the structure out, or everything."""
+    if isinstance(entry, Mapping) and isinstance(found := entry.get("attributes") or {}, Mapping):
+        missing = [name for name in ("cartesian_site_positions", "species_at_sites") if found.get(name) is None]
+        if missing:
+            reason = f"the server gives no {' and no '.join(missing)} of it"
+            return Row(id=str(entry.get("id") or ""), problem=("read", reason))
+    return row_of_record(entry)

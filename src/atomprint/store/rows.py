@@ -165,13 +165,10 @@ class Reading:
         return self._rows(found, place.name or place.absolute().name, place.parent, column)
 
     def _remote(self, place: str, pages: Path, progress: Progress) -> RowSource:
-        if place.startswith(mp_api.SCHEME):
-            name, rows = place, mp_api.rows_of(place)
-        else:
-            query = optimade.Query(place, filter=self.filter)
-            name = query.name
-            kept = pages / hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-            rows = optimade.rows_of(query, kept, progress=progress)
+        query = None if place.startswith(mp_api.SCHEME) else optimade.Query(place, filter=self.filter)
+        name = place if query is None else query.name
+        kept = pages / hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+        rows = mp_api.rows_of(place, kept) if query is None else optimade.rows_of(query, kept, progress=progress)
         found = Source(rows if self.limit is None else islice(rows, self.limit), "key")
         if not found.first:
             raise ValueError(f"{name} has no structures")

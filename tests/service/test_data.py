@@ -51,6 +51,24 @@ def test_similar_materials_come_nearest_first_and_say_what_differs(known, salt):
     assert known.app.state.desk.known.reload() is None
 
 
+def test_a_store_that_grew_is_opened_anew(make, tmp_path, salt):
+    pytest.importorskip("pyarrow")
+    from atomprint.store import build_store
+
+    write(tmp_path / "a.xyz", bulk("NaCl", "rocksalt", 5.6), format="extxyz")
+    given = {"r_cut": 4.0, "n_max": 2, "l_max": 1}
+    build_store(tmp_path / "s", tmp_path / "a.xyz", "SOAP", given)
+    with make(store=tmp_path / "s") as client:
+        look = client.app.state.desk.known.look
+        write(tmp_path / "b.xyz", bulk("NaCl", "rocksalt", 5.7), format="extxyz")
+        build_store(tmp_path / "s", tmp_path / "b.xyz")
+        look()  # more may come
+        assert client.get("/v1/store").json()["rows"] == 1
+        look()
+        assert client.get("/v1/store").json()["rows"] == 2
+        assert len(asked(client, salt)["neighbours"]) == 2
+
+
 def test_what_cannot_be_sought_is_said(known, salt):
     assert "a formula is not enough" in asked(known, "NaCl", 422)["detail"]
     assert "which the store does not know" in asked(known, salt.replace("Na 0", "Ag 0"), 422)["detail"]

@@ -115,8 +115,8 @@ def _lifespan(desk: Desk, settings: Settings) -> Any:
         async def reload(*, all_of_them: bool) -> None:
             with suppress(RuntimeError):  # of a loop that is closed already
                 await loop.run_in_executor(None, lambda: desk.shelf.reload(all_of_them=all_of_them))
-                if all_of_them and desk.known is not None:
-                    await loop.run_in_executor(None, desk.known.reload)
+                if desk.known is not None:
+                    await loop.run_in_executor(None, desk.known.reload if all_of_them else desk.known.look)
 
         async def watch() -> None:
             while True:

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from atomprint.service.problems import Problem
 from atomprint.store import FeatureStore
+from atomprint.store.shard import SHARDS
 from atomprint.util.plain import plain
 from atomprint.util.text import in_words
 
@@ -35,7 +36,23 @@ class Known:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = Lock()  # a search leaves things in the store for the next
+        self._stamp = self._seen = self._now()
         self._store = self._opened()
+
+    def _now(self) -> int:
+        """Return when shards were added or removed the last time."""
+        try:
+            return (self.folder / SHARDS).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def look(self) -> None:
+        """Open the store anew if it has changed, and has not changed since the last look: a build is then done."""
+        now, before = self._now(), self._seen
+        self._seen = now
+        if now == before and now != self._stamp:
+            self._stamp = now
+            self.reload()
 
     def _opened(self) -> FeatureStore:
         store = FeatureStore.open(self.folder)

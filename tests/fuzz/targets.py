@@ -353,22 +353,24 @@ def _model(rng: Rng) -> bytes:
         if kind == 2:
             files["schema.json"] = json.dumps(mutate.value(rng, json.loads(files["schema.json"]))).encode()
         else:
-            name = pick(rng, sorted(name for name in files if name.endswith(".npy")))
-            files[name] = _array(rng, files[name]) if kind == 3 else mutate.data(rng, files[name])
+            arrays = sorted(name for name in files if name.endswith(".npy"))
+            name = pick(rng, arrays or sorted(files))  # those of trees are in a member of their own
+            files[name] = _array(rng, files[name]) if arrays and kind == 3 else mutate.data(rng, files[name])
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             for name, content in files.items():
                 archive.writestr(name, content)
         members["pipeline.skops"] = buffer.getvalue()
     else:
-        arrays = dict(np.load(io.BytesIO(members["domain.npz"])))
-        name = pick(rng, sorted(arrays))
+        member = pick(rng, sorted(name for name in members if name.endswith(".npz")))
+        found = dict(np.load(io.BytesIO(members[member])))
+        name = pick(rng, sorted(found))
         buffer = io.BytesIO()
-        np.save(buffer, arrays[name])
-        arrays[name] = np.load(io.BytesIO(_array(rng, buffer.getvalue())))
+        np.save(buffer, found[name])
+        found[name] = np.load(io.BytesIO(_array(rng, buffer.getvalue())))
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        members["domain.npz"] = buffer.getvalue()
+        np.savez(buffer, **found)
+        members[member] = buffer.getvalue()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.atomprint"
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -130,21 +130,12 @@ _SEVENNET_0 = Weights(
     licence="MIT",
     fingerprint=(0.335134, 0.619935, 1.13101, 2.39557, 3.21495, 4.24249),
 )
-_SEVENNET_L3I5 = Weights(
+_SEVENNET_L3I5 = replace(
+    _SEVENNET_0,
     name="sevennet-l3i5",
     title="SevenNet-l3i5",
-    package="sevenn",
-    extra="sevennet",
     file="pretrained_potentials/SevenNet_l3i5/checkpoint_l3i5.pth",
-    tested="sevenn 0.13.0",
     sha256="a7ff190d41efe5b8317a03d20a468e4036a1a3e64e0b14fdbab64ac3f4bfc09d",
-    layers=_OF_FIVE,
-    cutoff=5.0,
-    elements=_MPTRJ,
-    trained_on=_TRAINED_ON,
-    seen=("energy", "forces", "stress"),
-    source="Y. Park, J. Kim, S. Hwang, S. Han, J. Chem. Theory Comput. 20, 4857 (2024)",
-    licence="MIT",
     fingerprint=(0.298928, 0.585027, 1.03036, 2.29153, 4.83961, 4.18011),
 )
 _CHGNET = Weights(

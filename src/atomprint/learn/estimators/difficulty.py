@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from atomprint.util import sparse
+from atomprint.util.draw import some_of
 from atomprint.util.types import Array, FloatArray, Indices, Mask, Samples
 
 MAX_REFERENCES = 2000
@@ -65,7 +66,7 @@ class Coordinates:
         """Learn from features of samples, all or some rows, nan where one is not known; of many some are drawn."""
         rows = np.arange(X.shape[0]) if rows is None else rows
         size = min(len(rows), max(500, min(MAX_REFERENCES, _MAX_ENTRIES // max(X.shape[1], 1))))
-        X = _dense(X[np.sort(np.random.default_rng(0).choice(rows, size, replace=False))])
+        X = _dense(X[np.sort(rows[some_of(len(rows), size)])])
         known = np.isfinite(X)
         counts = np.maximum(known.sum(axis=0), 1)
         center = np.where(known, X, 0.0).sum(axis=0) / counts
@@ -130,9 +131,7 @@ class References:
     def of(cls, known: Known, errors: FloatArray, truth: FloatArray) -> Self:
         """Keep what a new sample is compared with."""
         n = len(errors)
-        rows = np.arange(n)
-        if n > MAX_REFERENCES:
-            rows = np.sort(np.random.default_rng(0).choice(n, MAX_REFERENCES, replace=False))
+        rows = some_of(n, MAX_REFERENCES)
         mean = float(errors.mean())
         order = np.argsort(known.guess, kind="stable")
         sums, width = np.concatenate([[0.0], np.cumsum(errors[order])]), max(1, min(_ALIKE, n // 4))
@@ -311,4 +310,4 @@ def _standardised(X: FloatArray, center: FloatArray, scale: FloatArray) -> Float
 
 
 def _dense(X: Samples) -> FloatArray:
-    return np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
+    return np.asarray(sparse.dense(X), dtype=np.float64)

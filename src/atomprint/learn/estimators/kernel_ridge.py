@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from atomprint.learn.estimators.novelty import MAX_KNOWN, ProcessSpread, some_of
+from atomprint.learn.estimators.novelty import MAX_KNOWN, ProcessSpread
 from atomprint.learn.estimators.relevance import Choices, Relevance, choose_relevance
 from atomprint.learn.estimators.similarity import (
     candidates,
@@ -24,6 +24,7 @@ from atomprint.learn.estimators.similarity import (
     validated,
 )
 from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks
+from atomprint.util.draw import some_of
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Samples, Targets

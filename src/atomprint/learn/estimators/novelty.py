@@ -11,6 +11,7 @@ from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 from sklearn.utils import gen_batches
 
+from atomprint.util.draw import some_of
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Indices
 
@@ -126,13 +127,6 @@ class NearestInLayer:
             apart = cdist(coordinates[rows], self.reference)
             found[rows] = np.partition(apart, k - 1, axis=1)[:, :k].mean(axis=1)
         return found
-
-
-def some_of(n: int, size: int, seed: int = 0) -> Indices:
-    """Return ``size`` of n places in ascending order, drawn at random, or all of them if there are no more."""
-    if n <= size:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
 
 
 def near_rows(n: int) -> Indices:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
+from atomprint.util.draw import some_of
 from atomprint.util.registry import public
 from atomprint.util.types import Estimator, FloatArray, Indices, Samples, Targets
 from atomprint.util.validation import check_choice, check_real
@@ -177,9 +178,7 @@ def part_of(X: Samples, rows: Indices | slice, pairwise: bool) -> Samples:
 
 def subset(n: int, size: int, random_state: Any) -> Indices | slice:
     """Return ``size`` random samples of ``n`` in ascending order, or all of them if there are no more."""
-    if n <= size:
-        return slice(None)
-    return np.sort(np.random.default_rng(random_state).choice(n, size, replace=False))
+    return slice(None) if n <= size else some_of(n, size, random_state)  # a slice copies nothing
 
 
 def factorise(matrix: FloatArray) -> tuple[FloatArray, bool]:

@@ -21,6 +21,7 @@ from atomprint.learn.task.blocks import with_blocks
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, Metrics, Spread, compute_metrics, spread
 from atomprint.learn.task.problem import Problem
+from atomprint.util.draw import some_of
 from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
@@ -303,9 +304,7 @@ def evaluate(
 
 def _some_of_test(split: Split) -> Indices:
     """Return the samples of the test part that the models of the folds are asked about, too."""
-    if len(split.test) <= _MAX_ALSO:
-        return split.test
-    return np.sort(np.random.default_rng(split.seed).choice(split.test, _MAX_ALSO, replace=False))
+    return np.sort(split.test[some_of(len(split.test), _MAX_ALSO, split.seed)])
 
 
 def cores_for_each(n_threads: int, n_fits: int) -> int:

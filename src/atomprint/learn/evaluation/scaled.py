@@ -16,6 +16,7 @@ from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import Metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.draw import some_of
 from atomprint.util.types import FloatArray, Indices, Mask
 
 _FEWEST = 150  # errors: of fewer too little is learnt, and intervals hold less than they should
@@ -116,7 +117,8 @@ def by_difficulty(
     used: dict[int, _Calibrated] = {}
     for k in [*np.unique(folds).tolist(), -1]:
         mine = found.indices[folds == k]
-        rows = _some(np.flatnonzero(~np.isin(found.indices, mine)))
+        rows = np.flatnonzero(~np.isin(found.indices, mine))
+        rows = rows[some_of(len(rows), _MOST)]
         if len(rows) < _FEWEST // 2 or len(np.unique(folds[rows])) < 2:
             return f"widths by difficulty need {_FEWEST // 2} errors in two folds beside each, got {len(rows)}"
         if not errors[rows].any():
@@ -155,12 +157,6 @@ class _Calibrated(NamedTuple):
     factors: Factors
     scores: FloatArray
     groups: Indices | None
-
-
-def _some(rows: Indices) -> Indices:
-    if len(rows) <= _MOST:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, _MOST, replace=False))
 
 
 def _factors(held: Held, known: Known, errors: FloatArray, level: float, groups: Indices | None) -> Factors | Metric:

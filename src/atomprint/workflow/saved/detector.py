@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.learn.models.doubt import LAYER, MEMBERS, PROCESS, SEEDS, TREES, Signs
-
-FloatArray = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from atomprint.util.types import FloatArray, Mask
 
 FALSE_ALARMS = 0.05
 DISTANCE, GEOMETRY = "distance", "geometry"

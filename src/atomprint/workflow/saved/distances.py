@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from atomprint.learn.task.noise import noise_floor
+from atomprint.util.draw import some_of
 
 FloatArray = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -123,10 +124,7 @@ class Space:
 
 def training_rows(n: int, n_features: int) -> Indices:
     """Return the samples, in ascending order, that distances are learnt from: all of them, or some drawn at random."""
-    size = min(MAX_ROWS, max(500, _MAX_ENTRIES // max(n_features, 1)))
-    if n <= size:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, size, replace=False))
+    return some_of(n, min(MAX_ROWS, max(500, _MAX_ENTRIES // max(n_features, 1))))
 
 
 def _noise(X: FloatArray) -> FloatArray:

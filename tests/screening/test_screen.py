@@ -17,7 +17,8 @@ from sklearn.ensemble import ExtraTreesRegressor
 from atomprint.cli.app import app
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import SOAP, ElementProperty
-from atomprint.learn import Problem
+from atomprint.learn import Problem, evaluate, make_model, make_split
+from atomprint.learn.task.features import Features
 from atomprint.screening import screen
 from atomprint.screening.page import write_screening
 from atomprint.store import build_store
@@ -105,6 +106,40 @@ def test_training_samples_can_be_left_out(models, tmp_path):
     write(tmp_path / "some.extxyz", salts((1.0, 1.011)))
     assert screen(models[0], tmp_path / "some.extxyz").n_passed == 16
     assert screen(models[0], tmp_path / "some.extxyz", new=True).n_passed == 8
+
+
+@pytest.fixture(scope="module")
+def doubting(tmp_path_factory):
+    """Return the file of a model that tells its doubt: trees that were held out in three folds."""
+    atoms = salts(np.linspace(0.96, 1.04, 8))
+    volumes = np.array([one.get_volume() for one in atoms])
+    targets = {"volume": Target(volumes, "Å^3", "volume", "")}
+    problem = Problem.of(Dataset("salts", "Salts", atoms, tuple(map(str, range(64))), targets, "", ""), "volume")
+    split = make_split(problem, n_folds=3, test_size=0.0)
+    soap = SOAP(r_cut=4.0, n_max=2, l_max=1, periodic=True, average="inner").fit(atoms)
+    features = Features("soap", "SOAP", "", soap.transform(atoms), soap.get_feature_names_out().tolist(), 0.0, {})
+    found = evaluate(make_model("extra_trees", "regression", n_estimators=20, random_state=0), features, problem, split)
+    made = TrainedModel.of(assemble(soap, found.estimator), problem, held_out=found.out_of_fold())
+    return made.save(tmp_path_factory.mktemp("doubting") / "volume.atomprint")
+
+
+def test_doubts_are_those_of_predictions_and_of_the_service(doubting, models, candidates):
+    expected = load_model(doubting).predict(candidates, on_error="skip")
+    found = screen([doubting, models[1]], candidates, top=30)
+    doubts = dict(zip(found.table["place"].to_pylist(), found.table["volume_doubt"].to_pylist(), strict=True))
+    np.testing.assert_allclose([np.nan if doubts[k] is None else doubts[k] for k in range(25)], expected.doubt)
+    assert found.table["doubt"].equals(found.table["volume_doubt"])  # the other model tells none
+    assert "mass_doubt" not in found.table.column_names
+    limit = float(np.nanmedian(expected.doubt))
+    few = screen(doubting, candidates, top=30, max_doubt=limit)
+    assert sorted(few.best["place"].to_pylist()) == np.flatnonzero(expected.doubt <= limit).tolist()
+    assert 0 < few.n_passed < 24
+    far = screen(doubting, candidates, select="uncertainty", top=24).best["doubt"].to_pylist()
+    assert far == sorted(far, reverse=True)
+    with pytest.raises(ValueError, match="max_doubt: the model of 'mass' tells no doubt"):
+        screen([doubting, models[1]], candidates, max_doubt=1)
+    with pytest.raises(ValueError, match="max_doubt must be > 0, got 0"):
+        screen(doubting, candidates, max_doubt=0)
 
 
 def test_what_to_compute_next(models, candidates):

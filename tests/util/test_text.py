@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from atomprint.util.text import cell, counted, csv_text, in_words, kind_in_words, share, visible
+from atomprint.util.text import cell, counted, csv_text, in_words, kind_in_words, share, visible, with_unit
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,18 @@ def test_numbers_of_things_in_words():
         "1 of 3 rows is",
         "2 of 3 rows are",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "unit", "expected"),
+    [
+        ("gap", "eV", "gap (eV)"),
+        ("gap", "", "gap"),
+        ("gap (eV)", "eV", "gap (eV)"),
+        ("gap [eV]", "eV", "gap [eV]"),
+        ("gap (HSE)", "eV", "gap (HSE) (eV)"),
+        ("in eV", "eV", "in eV (eV)"),
+    ],
+)
+def test_a_unit_is_given_once(words, unit, expected):
+    assert with_unit(words, unit) == expected

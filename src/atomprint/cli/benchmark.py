@@ -10,6 +10,7 @@ import typer
 
 from atomprint.cli.console import GOES_ON, Force, Jobs, Pretrained, Set, console, messages, progress_bar, styled, table
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
+from atomprint.util.text import with_unit
 
 if TYPE_CHECKING:
     from atomprint.learn.study.study import Study
@@ -67,7 +68,12 @@ def show_comparison(study: Study, task: str, *, shipped: bool = True) -> None:
     from atomprint.workflow.runs.matbench import comparison, standing
 
     classify = study.problem.kind == "classification"
-    headers = ["model", "from", "balanced\naccuracy" if classify else f"MAE ({study.problem.target.unit})", "fold 1"]
+    headers = [
+        "model",
+        "from",
+        "balanced\naccuracy" if classify else with_unit("MAE", study.problem.target.unit),
+        "fold 1",
+    ]
     if classify:  # what leaderboards call rocauc is of predicted classes, and so the balanced accuracy
         headers += ["leader-\nboard’s\n“rocauc”", "true\nROC-\nAUC"]
     rows, sources = [], []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import Folder, Jobs, Structure, Trust, console, messages, progress_bar, styled, table
-from atomprint.util.text import counted, csv_text, share, shown
+from atomprint.util.text import counted, csv_text, share, shown, with_unit
 
 if TYPE_CHECKING:
     from atomprint.workflow.saved.card import Card
@@ -129,7 +129,7 @@ def _show(found: Predictions, most: int) -> None:
     headers = list(dict.fromkeys(name for row in rows for name in row))
     console.print(
         table(
-            [f"{name} ({found.unit})" if name == found.target and found.unit else name for name in headers],
+            [with_unit(name, found.unit * (name == found.target)) for name in headers],
             [[shown(row.get(name)) for name in headers] for row in rows[:most]],
         )
     )
@@ -200,7 +200,7 @@ def evaluate(
             headers.append(f"{result.n - result.n_seen} not in training")
             columns.append(result.unseen)
         rows = [
-            (specs[name].title + (f" ({unit})" if unit and specs[name].in_unit else ""), *(c[name] for c in columns))
+            (with_unit(specs[name].title, unit * specs[name].in_unit), *(c[name] for c in columns))
             for name in result.metrics.values
         ]
         console.print(table(headers, rows, 1))

@@ -31,6 +31,10 @@ def screen(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     in_domain: Annotated[bool, typer.Option("--in-domain", help="Only what is like the training samples.")] = False,
+    max_doubt: Annotated[
+        float | None,
+        typer.Option("--max-doubt", help="Only what no model is more in doubt about; 1 ends the domain."),
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Only what no model was trained with.")] = False,
     cautious: Annotated[bool, typer.Option("--cautious", help="Rank by the worse ends of intervals.")] = False,
     select: Annotated[
@@ -61,6 +65,7 @@ def screen(
                 by=by or None,
                 top=top,
                 in_domain=in_domain,
+                max_doubt=max_doubt,
                 new=new,
                 cautious=cautious,
                 select=select,
@@ -79,6 +84,7 @@ def screen(
                 "candidates": sources,
                 "where": where,
                 "in the domain of all models": in_domain,
+                "doubt at most": max_doubt,
                 "not trained with": new,
                 "by the worse ends of intervals": cautious,
                 "to compute next, by": select,

@@ -22,6 +22,7 @@ from atomprint.formats.labels import FoundLabel
 from atomprint.util.extras import require
 from atomprint.util.items import items_of
 from atomprint.util.lazy import pick_items
+from atomprint.util.text import with_unit
 from atomprint.util.types import Array, Indices, Items, Mask
 from atomprint.util.validation import check_choice, check_integer, check_real
 
@@ -299,7 +300,7 @@ class Dataset:
         part = self[: check_integer("n", n, 0)]
         sizes = [] if part.structures is None else [part.n_atoms.astype(str).tolist()]
         headers = ["id", "formula", *["atoms"] * len(sizes)]
-        headers += [f"{name} ({target.unit})" if target.unit else name for name, target in part.targets.items()]
+        headers += [with_unit(name, target.unit) for name, target in part.targets.items()]
         headers += list(part.groups)
         columns = [list(part.ids), list(part.formulas), *sizes]
         columns += [[shown(target.label(i)) for i in range(len(part))] for target in part.targets.values()]

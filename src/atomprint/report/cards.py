@@ -23,6 +23,7 @@ from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
 from atomprint.report.naming import as_shown, best_title
 from atomprint.util.estimators import unwrap
+from atomprint.util.text import with_unit
 from atomprint.util.types import Estimator
 
 
@@ -125,7 +126,7 @@ def dataset_card(study: Study) -> ReportCard:
     dataset, problem = study.dataset, study.problem
     what = "compositions" if dataset.structures is None else "structures"
     targets = [
-        f"{t.title}{f' ({t.unit})' if t.unit else ''}, known for {len(t.known):,} of {len(dataset):,}: {t.definition}"
+        f"{with_unit(t.title, t.unit)}, known for {len(t.known):,} of {len(dataset):,}: {t.definition}"
         for t in dataset.targets.values()
     ]
     n_known = len(np.unique(problem.structures))

@@ -29,7 +29,7 @@ from atomprint.report.html import (
 )
 from atomprint.report.naming import MAX_ROWS
 from atomprint.structures import Batch
-from atomprint.util.text import counted
+from atomprint.util.text import counted, with_unit
 from atomprint.util.types import Indices
 
 _MAX_SIZES = 5000  # structures that are read to see how large they are
@@ -67,7 +67,7 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
     top = ", ".join(f"{symbol} ({n:,})" for symbol, n in list(known.elements.items())[:8])
     body: list[Markup] = [
         paragraph(dataset.description),
-        paragraph(tag("b", target.title), f" ({target.unit})" if target.unit else "", f". {target.definition}"),
+        paragraph(tag("b", with_unit(target.title, target.unit)), f". {target.definition}"),
         paragraph(
             "Source: ", dataset.source, f" Licence: {dataset.licence}." if dataset.licence else None, class_="source"
         ),

@@ -32,7 +32,7 @@ from atomprint.report.html import (
     tag,
 )
 from atomprint.report.naming import best_title, colour_of, trial_title
-from atomprint.report.plots.style import with_unit
+from atomprint.util.text import with_unit
 from atomprint.util.types import Indices, Structure
 
 _BARS = 14  # groups in one plot

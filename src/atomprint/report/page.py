@@ -30,6 +30,7 @@ from atomprint.report.predictions import predictions_section
 from atomprint.report.quality import models_section, quality_section, verdict
 from atomprint.report.style import PAGE, STYLE
 from atomprint.report.trust import curve_section, uncertainty_section
+from atomprint.util.text import with_unit
 
 
 def page(
@@ -77,7 +78,7 @@ def _summary(studies: Sequence[Study]) -> Html:
             (
                 tag("a", study.title, href=f"#study-{number}"),
                 best_title(study),
-                spec.title + (f" ({study.target.unit})" if spec.in_unit and study.target.unit else ""),
+                with_unit(spec.title, study.target.unit * spec.in_unit),
                 f"{len(study.problem):,}",
                 figure_of_merit(base),
                 figure_of_merit(evaluation.cross_validation[name]) if evaluation.folds else "–",

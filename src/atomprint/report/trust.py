@@ -26,6 +26,7 @@ from atomprint.report.html import (
     table,
 )
 from atomprint.report.naming import MAX_ROWS, Notes, colour_of, judged
+from atomprint.util.text import with_unit
 
 _MAX_POINTS = 12  # groups in a panel
 
@@ -96,7 +97,7 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     for words, item in kinds:
         rows.append((words, notes.cell(item.coverage), notes.cell(item.mean_width)))
     sets = study.kind == "classification"
-    width = "mean number of classes in the set" if sets else f"mean width{f' ({target.unit})' if target.unit else ''}"
+    width = "mean number of classes in the set" if sets else with_unit("mean width", target.unit)
     things = "sets of classes" if sets else "intervals"
     body: list[Markup] = [
         paragraph(f"{sentence(found.method)} {sentence(found.assumptions)}"),
@@ -146,8 +147,7 @@ def _by_group(study: Study) -> Iterator[Html]:
             "in the grey falls short." + (" Hollow: intervals of one width." if both else ""),
             large=True,
         )
-    unit = f" ({study.target.unit})" if study.target.unit and study.kind == "regression" else ""
-    width = "mean number of classes" if study.kind == "classification" else f"mean width{unit}"
+    width = "mean number of classes" if study.kind == "classification" else with_unit("mean width", study.target.unit)
     headers = ["group", "samples", "share inside", width]
     for kind, rows in found.tables.items():
         one = rows[0].constant is not None

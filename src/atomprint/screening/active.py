@@ -41,7 +41,12 @@ def expected_improvement(judge: Judge, columns: Mapping[str, Any], largest: bool
 
 
 def unknown(judges: Any, columns: Mapping[str, Any]) -> FloatArray:
-    """Return how far rows are from what models were trained with: the largest of the distances to their training."""
+    """Return how little models know of rows: the largest of their doubts, or of the distances to their training.
+
+    Distances are taken where one of the models tells no doubt.
+    """
+    if all(f"{judge.name}_doubt" in columns for judge in judges):
+        return np.nan_to_num(_floats(columns["doubt"]), nan=-np.inf)
     found = [_floats(columns[f"{judge.name}_distance"]) for judge in judges]
     return np.max(np.nan_to_num(found, nan=-np.inf), axis=0)
 

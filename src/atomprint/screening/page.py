@@ -17,7 +17,7 @@ from atomprint.screening.run import Screening
 from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.plain import plain
-from atomprint.util.text import counted, csv_text, shown
+from atomprint.util.text import counted, csv_text, shown, with_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ _SHOWN = 50  # rows of the table on the page
 _DRAWN = 12
 _POINTS = 4000  # candidates that a picture shows
 _HIDDEN = ("source", "place", "problem")
-_OF_EACH = ("_in_domain", "_distance", "_in_training")  # of models: what all of them say is enough on a page
+_OF_EACH = ("_in_domain", "_distance", "_doubt", "_in_training")  # of models: what all of them say is enough on a page
 
 
 def write_screening(found: Screening, folder: Path, title: str, settings: Mapping[str, Any]) -> dict[str, Path]:
@@ -122,6 +122,8 @@ def _asked(found: Screening, settings: Mapping[str, Any]) -> Html:
 def _best(found: Screening) -> Html:
     details = {f"{name}{end}" for name in found.units for end in _OF_EACH}
     names = [name for name in found.best.column_names if name not in _HIDDEN and name not in details]
+    if found.best.column("doubt").null_count == len(found):
+        names.remove("doubt")
     rows = found.best.slice(0, _SHOWN).select(names).to_pylist()
     cells = [[_cell(row[name]) for name in names] for row in rows]
     parts = []
@@ -144,7 +146,7 @@ def _best(found: Screening) -> Html:
 
 
 def _titled(found: Screening, name: str) -> str:
-    return style.with_unit(name, found.units.get(name, ""))
+    return with_unit(name, found.units.get(name, ""))
 
 
 def _caption(found: Screening, row: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from atomprint.util.extras import require
 from atomprint.util.files import written_atomically
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import FloatArray, Indices, PathOrStr
-from atomprint.util.validation import check_bool, check_choice, check_integer, meant
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_real, meant
 from atomprint.workflow.saved.pipeline import first_table
 
 _POOL = 10  # times as many candidates as are asked for, among which diverse ones are chosen
@@ -84,6 +84,7 @@ def screen(
     by: str | Sequence[str] | None = None,
     top: int = 100,
     in_domain: bool = False,
+    max_doubt: float | None = None,
     new: bool = False,
     cautious: bool = False,
     select: str | None = None,
@@ -118,13 +119,16 @@ def screen(
         How many.
     in_domain : bool
         Only candidates that are like the training samples of all models.
+    max_doubt : float, optional
+        Only candidates that no model is more in doubt about: above 1, which one new sample in twenty exceeds, is
+        outside the domain.
     new : bool
         Only candidates that no model was trained with.
     cautious : bool
         Rank by the worse ends of intervals.
     select : {"improvement", "uncertainty", "diversity"}, optional
         What to compute next, instead of the best: of the ten times as many candidates with the largest expected
-        improvement on all training samples, or the largest distance from these, or the best ones, those that differ
+        improvement on all training samples, or the largest doubt, or the best ones, those that differ
         most from each other in the features of the first model.
     folder : path, optional
         Where tables are kept, so that a screening that was stopped goes on; models must be files then.
@@ -152,10 +156,15 @@ def screen(
     check_integer("top", top, 1)
     for name, value in {"in_domain": in_domain, "new": new, "cautious": cautious}.items():
         check_bool(name, value)
+    if max_doubt is not None:
+        check_real("max_doubt", max_doubt, above=0)
     if select is not None:
         check_choice("select", select, SELECTIONS)
     condition = None if where is None else Condition.read(where)
     jury = Jury.of(models, trusted)
+    silent_judges = [judge.name for judge in jury.judges if judge.model.domain.detector is None]
+    if max_doubt is not None and silent_judges:
+        raise ValueError(f"max_doubt: the model of {silent_judges[0]!r} tells no doubt")
     pages = None if folder is None else Path(folder) / PAGES
     reading = Reading(structure=structure, formula=formula, id=id, limit=limit, pages=pages, words=True)
     keep = None
@@ -190,6 +199,8 @@ def screen(
     if condition is not None:
         passed &= condition.of(columns, len(passed))
     passed &= inside | (not in_domain)
+    if max_doubt is not None:
+        passed &= columns["doubt"] <= max_doubt
     if new:
         for judge in jury.judges:
             passed &= columns[f"{judge.name}_in_training"] != True  # noqa: E712  # None is not known

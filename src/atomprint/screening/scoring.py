@@ -26,11 +26,15 @@ from atomprint.workflow.saved.pipeline import needs_structures
 if TYPE_CHECKING:
     from atomprint.workflow.saved.predictions import Predictions
 
-FORMAT = "2"  # of tables: another one gives them other names
+FORMAT = "3"  # of tables: another one gives them other names
 FIRST = ("id", "source", "place", "formula", "n_atoms")
 """Columns that all tables begin with."""
-LAST = ("in_domain", "warnings", "problem")
-"""Columns that all tables end with: in the domain of all models, what is unusual, why there is no prediction."""
+LAST = ("doubt", "in_domain", "warnings", "problem")
+"""Columns that all tables end with.
+
+The largest doubt of models that tell one, whether a row is in the domain of all, what is unusual, and why there is no
+prediction.
+"""
 _WORDS = ("id", "source", "formula", "warnings", "problem")
 _RESERVED = (*FIRST, *LAST, "rank", "front", "improvement", "elements")
 _KNOWN = "_known"
@@ -117,8 +121,9 @@ class Jury:
 
         Its columns are id, source, place, formula and number of atoms; what is known besides; for each model its
         prediction, named after the target, and ``<target>_lower``, ``_upper``, ``_in_domain``, ``_distance``,
-        ``_in_training``, or ``<target>_p(<class>)`` for classes; whether a row is in the domain of all models; what is
-        unusual; and why a row has no prediction.
+        ``_doubt`` (of models that tell it), ``_in_training``, or ``<target>_p(<class>)`` for classes; the largest of
+        their doubts, and whether a row is in the domain of all models; what is unusual; and why a row has no
+        prediction.
         """
         pa = require("pyarrow", "data", "screening")
         n = len(candidates)
@@ -135,7 +140,7 @@ class Jury:
             own = in_words(values) if of == pa.string() else list(values)
             columns[self.called(name)] = pa.array(own, of if known else pa.null())
         problems = [candidates.problems.get(at, "") for at in range(n)]
-        inside = np.ones(n, dtype=np.bool_)
+        inside, doubt = np.ones(n, dtype=np.bool_), np.full(n, np.nan)
         said: list[list[str]] = [[] for _ in range(n)]
         for judge in self.judges:
             found = None
@@ -153,6 +158,9 @@ class Jury:
                 columns[name] = pa.array(_spread(values, () if found is None else candidates.read, n), values.type)
                 if name == f"{judge.name}_in_domain":
                     inside &= np.array([bool(value) for value in columns[name].to_pylist()])
+                elif name == f"{judge.name}_doubt":
+                    doubt = np.fmax(doubt, columns[name].to_numpy(zero_copy_only=False))
+        columns["doubt"] = _numbers(doubt)
         columns["in_domain"] = pa.array(inside & np.array([not problem for problem in problems], dtype=np.bool_))
         columns["warnings"] = pa.array(["; ".join(dict.fromkeys(sentences)) for sentences in said], pa.string())
         columns["problem"] = pa.array([problem or None for problem in problems], pa.string())
@@ -216,6 +224,8 @@ def _columns(judge: Judge, found: Predictions | None) -> Mapping[str, Any]:
             made[f"{name}_upper"] = _numbers(none if found is None else found.upper)
     made[f"{name}_in_domain"] = pa.array([] if found is None else found.in_domain.tolist(), pa.bool_())
     made[f"{name}_distance"] = _numbers(none if found is None else found.distance)
+    if judge.model.domain.detector is not None:
+        made[f"{name}_doubt"] = _numbers(none if found is None else found.doubt)
     seen = none if found is None or found.in_training is None else found.in_training
     made[f"{name}_in_training"] = pa.array(
         seen.tolist() if len(seen) or found is None else [None] * len(found), pa.bool_()

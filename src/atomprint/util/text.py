@@ -50,6 +50,12 @@ def share(n: int, n_all: int, one: str) -> str:
     return f"{n:,} of {counted(n_all, one)} {'is' if n == 1 else 'are'}"
 
 
+def with_unit(words: str, unit: str) -> str:
+    """Return the name of a quantity with its unit, unless it has that already, as columns of tables often do."""
+    given = any(words.endswith(f"{left}{unit}{right}") for left, right in ("()", "[]")) if unit else True
+    return words if given else f"{words} ({unit})"
+
+
 def visible(text: str) -> str:
     r"""Return text in which characters that would steer a terminal are written out, such as ``\x1b``."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), text)

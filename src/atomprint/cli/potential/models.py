@@ -22,7 +22,7 @@ from atomprint.cli.potential.shared import (
     told,
     write_structures,
 )
-from atomprint.util.text import counted
+from atomprint.util.text import counted, with_unit
 from atomprint.util.validation import check_choice, meant
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _show(comparisons: Sequence[Comparison]) -> None:
         for quantity in QUANTITIES:
             if (found := comparison.figures().get(quantity.name)) is not None:
                 numbers = (f"{value:.3g}" for value in (found.mae, found.rmse, found.largest))
-                rows.append((comparison.title, f"{quantity.title} ({quantity.unit})", *numbers, f"{found.n:,}"))
+                rows.append((comparison.title, with_unit(quantity.title, quantity.unit), *numbers, f"{found.n:,}"))
     console.print(table(("", "", "MAE", "RMSE", "largest", "values"), rows, 2))
 
 

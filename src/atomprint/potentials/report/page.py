@@ -23,7 +23,7 @@ from atomprint.report.style import PAGE, STYLE
 from atomprint.util.environment import versions
 from atomprint.util.files import write_together
 from atomprint.util.plain import plain
-from atomprint.util.text import counted
+from atomprint.util.text import counted, with_unit
 from atomprint.util.types import FloatArray, JsonObject, PathOrStr
 
 if TYPE_CHECKING:
@@ -436,7 +436,7 @@ def error_table(comparisons: Sequence[Comparison]) -> Html:
     for comparison in comparisons:
         for quantity in QUANTITIES:
             if (found := comparison.figures().get(quantity.name)) is not None:
-                rows.append((comparison.title, f"{quantity.title} ({quantity.unit})", *_cells(found)))
+                rows.append((comparison.title, with_unit(quantity.title, quantity.unit), *_cells(found)))
     return table(("", "quantity", "MAE", "RMSE", "largest", "values"), rows, numeric_from=2)
 
 
@@ -454,7 +454,7 @@ def _groups_table(groups: Mapping[str, Mapping[str, Figures]]) -> Html:
             row += ["–", "–"] if own is None else [figure(own.mae), figure(own.rmse)]
         rows.append(row)
     headers = ["type", *(head for _ in shown for head in ("MAE", "RMSE"))]
-    spans = [("", 1), *((f"{quantity.title} ({quantity.unit})", 2) for quantity in shown)]
+    spans = [("", 1), *((with_unit(quantity.title, quantity.unit), 2) for quantity in shown)]
     return table(headers, rows, numeric_from=1, spans=spans)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from atomprint.potentials.report.comparison import QUANTITIES, Comparison
 from atomprint.potentials.report.curves import DimerCurve, VolumeCurve
 from atomprint.report.plots import style
+from atomprint.util.text import with_unit
 from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def parity(comparison: Comparison) -> Figure:
                         color=style.FAINT)  # fmt: skip
             figures = comparison.figures()[quantity.name]
             ax.set_title(f"{quantity.title}\nMAE {_short(figures.mae)}, RMSE {_short(figures.rmse)}", fontsize=8.5)
-            ax.set_xlabel(style.with_unit("known", quantity.unit))
-            ax.set_ylabel(style.with_unit("predicted", quantity.unit))
+            ax.set_xlabel(with_unit("known", quantity.unit))
+            ax.set_ylabel(with_unit("predicted", quantity.unit))
             ax.xaxis.set_major_locator(style.locator(4))
             ax.yaxis.set_major_locator(style.locator(4))
         if kinds:
@@ -100,7 +101,7 @@ def errors(groups: dict[str, dict[str, Any]], comparison: Comparison) -> Figure:
                     if start - 0.02 * reach < whole < start + 0.045 * reach * len(text):  # the line of all is there
                         start = whole + 0.025 * reach
                     ax.text(start, place, text, va="center", fontsize=7, color=style.FAINT)
-            ax.set_xlabel(style.with_unit(f"{quantity.title}, RMSE", quantity.unit))
+            ax.set_xlabel(with_unit(f"{quantity.title}, RMSE", quantity.unit))
             ax.xaxis.set_major_locator(style.locator(4))
             ax.spines["left"].set_visible(False)
             ax.tick_params(axis="y", length=0)
@@ -132,7 +133,7 @@ def learning_curve(sizes: Sequence[int], curves: dict[str, Sequence[float]]) -> 
             _round_ticks(ax.yaxis, low, high)
             ax.grid(axis="y")
             ax.set_xlabel("structures fitted to")
-            ax.set_ylabel(style.with_unit(f"{quantity.title}, RMSE", quantity.unit))
+            ax.set_ylabel(with_unit(f"{quantity.title}, RMSE", quantity.unit))
     return figure
 
 

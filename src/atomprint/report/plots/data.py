@@ -10,6 +10,7 @@ from ase.data import atomic_numbers
 
 from atomprint.learn.task.metrics import format_number
 from atomprint.report.plots import style
+from atomprint.util.text import with_unit
 from atomprint.util.types import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
             ax.hist(shown, bins=style.n_bins(len(y)), range=(low, high), **options)
             beyond = int(np.count_nonzero((y < low) | (y > high)))
             note = f"\n{beyond:,} beyond the ends are in the outer bars" if beyond else ""
-            ax.set_xlabel(style.with_unit(target.title, target.unit) + note)
+            ax.set_xlabel(with_unit(target.title, target.unit) + note)
             ax.set_ylabel(f"number of {what}")
             ax.xaxis.set_major_locator(style.locator())
             ax.yaxis.set_major_locator(style.locator(4))

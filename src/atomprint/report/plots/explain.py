@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atomprint.report.plots import style
+from atomprint.util.text import with_unit
 from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ def widths(half_widths: FloatArray, errors: FloatArray, unit: str, colour: str) 
             style.density(ax, half_widths, errors)
         else:
             ax.scatter(half_widths, errors, s=10, color=colour, alpha=0.6, lw=0, rasterized=len(errors) > 400)
-        ax.set_xlabel(style.with_unit("half-width of the interval", unit))
-        ax.set_ylabel(style.with_unit("absolute error", unit))
+        ax.set_xlabel(with_unit("half-width of the interval", unit))
+        ax.set_ylabel(with_unit("absolute error", unit))
         ax.xaxis.set_major_locator(style.locator())
         ax.yaxis.set_major_locator(style.locator())
     return figure

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
 from atomprint.report.plots import style
+from atomprint.util.text import with_unit
 from atomprint.util.types import FloatArray, Indices, Targets
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def comparison(study: Study) -> Figure:
             ax.axhline(place, color=style.GRID, lw=0.7)
         _limits(ax, np.array(seen), spec.larger_is_better, reference)
         folds = ", mean ± spread over folds" if study.split.folds else ""
-        label = style.with_unit(_words(study.problem.kind, name), study.problem.target.unit * spec.in_unit)
+        label = with_unit(_words(study.problem.kind, name), study.problem.target.unit * spec.in_unit)
         ax.set_xlabel(label + folds)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
@@ -129,7 +130,7 @@ def parity(
             ax.axline((limits[0], limits[0]), slope=1, color=style.FAINT, lw=0.8, zorder=1)
             title = textwrap.fill(titles.get(name, name), 20, max_lines=2, placeholder="…")
             ax.set_title(title, color=looks[name].colour)
-            ax.set_xlabel(style.with_unit("true", unit))
+            ax.set_xlabel(with_unit("true", unit))
             ax.xaxis.set_major_locator(style.locator())
             ax.yaxis.set_major_locator(style.locator())
             _parity_panel(ax, y, parts[name], looks[name])
@@ -138,7 +139,7 @@ def parity(
         for ax in axes[max(0, len(names) - columns) : len(names)]:
             ax.tick_params(labelbottom=True)  # where the panel below has been removed
         for ax in axes[: len(names) : columns]:
-            ax.set_ylabel(style.with_unit("predicted", unit))
+            ax.set_ylabel(with_unit("predicted", unit))
     return figure
 
 
@@ -169,7 +170,7 @@ def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str
         words = f"median {format_number(middle, like=reach)}".replace("-", "−")
         ax.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
         ends = f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""
-        ax.set_xlabel(style.with_unit("predicted − true", target.unit) + ends)
+        ax.set_xlabel(with_unit("predicted − true", target.unit) + ends)
         ax.set_ylabel("number of predictions")
         ax.set_title("errors, folds and test together" if len(held_out) > 1 else f"errors, {next(iter(held_out))}")
         ax.legend(loc="upper right", borderaxespad=0.1)
@@ -195,8 +196,8 @@ def errors_by_prediction(y: FloatArray, evaluation: Evaluation, target: Target, 
                 _points(ax, predicted, (predicted - true).clip(-reach, reach), style.Look(colour, "o"), name)
             if len(held_out) > 1:
                 ax.legend(loc="upper left", borderaxespad=0.1)
-        ax.set_xlabel(style.with_unit("predicted", target.unit))
-        ax.set_ylabel(style.with_unit("predicted − true", target.unit))
+        ax.set_xlabel(with_unit("predicted", target.unit))
+        ax.set_ylabel(with_unit("predicted − true", target.unit))
         ax.set_title("errors against predictions")
         ax.xaxis.set_major_locator(style.locator())
     return figure
@@ -238,7 +239,7 @@ def learning_curve(curve: LearningCurve, kind: str, unit: str, colour: str, base
         ax.grid(axis="y")
         ax.yaxis.set_major_locator(style.locator())
         ax.set_xlabel("number of training samples")
-        ax.set_ylabel(style.with_unit(spec.title, unit * spec.in_unit))
+        ax.set_ylabel(with_unit(spec.title, unit * spec.in_unit))
         figure.legend(loc="outside lower center", ncols=3)
     return figure
 

@@ -138,11 +138,6 @@ def number(metric: Metric) -> float:
     return np.nan if metric.value is None else metric.value
 
 
-def with_unit(words: str, unit: str) -> str:
-    """Return the label of an axis."""
-    return f"{words} ({unit})" if unit else words
-
-
 def shorten(text: str, length: int = 32) -> str:
     """Return a text that fits beside an axis."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

@@ -113,7 +113,7 @@ def test_faults_of_our_own_are_one_line(tmp_path, monkeypatch):
     def fault(*_args, **_options):
         raise KeyError("\x1b[31mx")
 
-    monkeypatch.setattr("atomprint.workflow.saved.model.load_model", fault)
+    monkeypatch.setattr("atomprint.workflow.saved.load.load_model", fault)
     (tmp_path / "m.atomprint").write_text("x")
     said = run("info", tmp_path / "m.atomprint", code=70)
     assert said.startswith("atomprint: a fault of atomprint itself, please report it: KeyError: ")

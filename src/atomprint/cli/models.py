@@ -53,7 +53,7 @@ def predict(
     with messages():
         from atomprint.util.files import write_atomically
         from atomprint.workflow.saved.container import find_model
-        from atomprint.workflow.saved.model import load_model
+        from atomprint.workflow.saved.load import load_model
 
         loaded = load_model(find_model(model), trusted=trust or ())
         with progress_bar(patience=1.0) as progress:
@@ -177,7 +177,7 @@ def evaluate(
         from atomprint.workflow.recipes.data import DataSection
         from atomprint.workflow.saved.container import find_model
         from atomprint.workflow.saved.evaluate import evaluate_model
-        from atomprint.workflow.saved.model import load_model
+        from atomprint.workflow.saved.load import load_model
 
         loaded = load_model(find_model(model), trusted=trust or ())
         section = DataSection(
@@ -226,7 +226,7 @@ def info(
     """Show what a saved model predicts, what it was trained on, and how good it is, in ten lines."""
     with messages():
         from atomprint.workflow.saved.container import find_model
-        from atomprint.workflow.saved.model import load_model
+        from atomprint.workflow.saved.load import load_model
 
         loaded = load_model(find_model(model), trusted=trust or ())
         if everything:

@@ -20,7 +20,8 @@ from atomprint.store import FeatureStore
 from atomprint.store.describe import in_words
 from atomprint.util.extras import require
 from atomprint.workflow.saved.container import find_model, name_of
-from atomprint.workflow.saved.model import TrainedModel, load_model
+from atomprint.workflow.saved.load import load_model
+from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import needs_structures
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from atomprint.service.because import groups_of
 from atomprint.util.text import in_words
 from atomprint.workflow.saved.container import find_model, name_of
 from atomprint.workflow.saved.forests import quickened
-from atomprint.workflow.saved.model import TrainedModel, load_model
+from atomprint.workflow.saved.load import load_model
+from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import needs_structures, with_n_jobs
 
 _log = logging.getLogger("atomprint.service")

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from atomprint.workflow.saved.card import Card, PredictionInterval, Training, VersionWarning
     from atomprint.workflow.saved.container import ModelFileError
     from atomprint.workflow.saved.domain import Domain
-    from atomprint.workflow.saved.model import TrainedModel, load_model
+    from atomprint.workflow.saved.load import load_model
+    from atomprint.workflow.saved.model import TrainedModel
     from atomprint.workflow.saved.pipeline import AtomRows, LocalUnion, assemble
     from atomprint.workflow.saved.predictions import Predictions
 

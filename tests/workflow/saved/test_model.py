@@ -71,8 +71,9 @@ from atomprint.workflow import (
 )
 from atomprint.workflow.saved import container as container_module
 from atomprint.workflow.saved import persist
+from atomprint.workflow.saved.assess import assess
 from atomprint.workflow.saved.container import read_container, write_container
-from atomprint.workflow.saved.domain import Content
+from atomprint.workflow.saved.contents import Content
 
 SMALL = {"r_cut": 3.0, "n_max": 2, "l_max": 1}
 
@@ -722,15 +723,15 @@ def test_samples_of_the_same_origin_are_inside_and_others_are_not():
             return rng.normal(size=(n, len(mix))) @ mix + 0.05 * rng.normal(size=(n, mix.shape[1]))
 
         domain = Domain.fit(draw(400), content)
-        new = domain.assess(draw(2000), content, np.zeros(2000, dtype=int))
+        new = assess(domain, draw(2000), content, np.zeros(2000, dtype=int))
         # 99 % by distance, and 99 % by ranges.
         assert 0.95 < new.in_domain.mean() < 0.998
-        far = domain.assess(10 * draw(50) + 20, content, np.zeros(50, dtype=int))
+        far = assess(domain, 10 * draw(50) + 20, content, np.zeros(50, dtype=int))
         assert not far.in_domain.any()
         # In a direction in which the training set hardly varies.
         if n_features > len(mix):
             beside = draw(50) + 8 * rng.normal(size=(50, n_features))
-            assert not domain.assess(beside, content, np.zeros(50, dtype=int)).in_domain.any()
+            assert not assess(domain, beside, content, np.zeros(50, dtype=int)).in_domain.any()
 
 
 def content_of(*symbols, n_atoms=3):
@@ -741,7 +742,7 @@ def test_distances_against_brute_force():
     rng = np.random.default_rng(3)
     X, new = rng.normal(size=(30, 4)) * [1, 10, 100, 0.1], rng.normal(size=(6, 4)) * [1, 10, 100, 0.1]
     content = [content_of("H")]
-    found = Domain.fit(X, content).assess(new, content, np.zeros(6, dtype=int)).distance
+    found = assess(Domain.fit(X, content), new, content, np.zeros(6, dtype=int)).distance
     difference = (new[:, None] - X[None]) / X.std(axis=0)
     expected = np.sort(np.sqrt((difference**2).sum(axis=2)), axis=1)[:, :5].mean(axis=1)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
@@ -791,12 +792,12 @@ def test_features_that_never_varied():
     content = [content_of("H")]
     domain = Domain.fit(X, content)
     new = np.array([[0.5, 1.0, 1.0], [0.5, 1.0 + 1e-13, 1.0], [0.5, 2.0, 1.0]])
-    found = domain.assess(new, content, np.zeros(3, dtype=int), ["a", "b", "c"])
+    found = assess(domain, new, content, np.zeros(3, dtype=int), ["a", "b", "c"])
     assert found.in_domain.tolist() == [True, True, False]
     assert found.warnings[2][0].startswith("farther from the training set")
     same = Domain.fit(np.ones((20, 80)), content)
-    assert same.assess(np.ones((1, 80)), content, np.zeros(1, dtype=int)).in_domain.all()
-    assert not same.assess(np.full((1, 80), 1.1), content, np.zeros(1, dtype=int)).in_domain.any()
+    assert assess(same, np.ones((1, 80)), content, np.zeros(1, dtype=int)).in_domain.all()
+    assert not assess(same, np.full((1, 80), 1.1), content, np.zeros(1, dtype=int)).in_domain.any()
 
 
 def test_missing_features_and_few_samples():
@@ -805,11 +806,11 @@ def test_missing_features_and_few_samples():
     X[::3, 1] = np.nan
     X[:, 2] = np.nan
     content = [content_of("H")]
-    found = Domain.fit(X, content).assess(X, content, np.zeros(30, dtype=int))
+    found = assess(Domain.fit(X, content), X, content, np.zeros(30, dtype=int))
     assert np.isfinite(found.distance).all()
     assert found.in_domain.all()
     few = Domain.fit(X[:3], content)
-    assert np.isnan(few.assess(X, content, np.zeros(30, dtype=int)).distance).all()
+    assert np.isnan(assess(few, X, content, np.zeros(30, dtype=int)).distance).all()
     assert few.to_dict()["threshold"] is None
     again = Domain.from_arrays(few.to_arrays())
     assert again.space is None

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from atomprint.chemistry.contents import amounts_of, each_counted, numbers_of
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
 from atomprint.structures import Batch, StructureError, as_batch, is_structure, reason_of
 from atomprint.workflow.saved import seen
-from atomprint.workflow.saved.domain import Content
-from atomprint.workflow.saved.geometry import geometries
+from atomprint.workflow.saved.geometry import Geometry, geometries
+from atomprint.workflow.saved.seen import Identity
+
+
+class Content(NamedTuple):
+    """What a structure or a composition consists of."""
+
+    elements: frozenset[int]
+    n_atoms: int | None  # None for a composition
+    geometry: Geometry | None = None
+    identity: Identity | None = None
+    n_repeats: int | None = None  # directions in which it repeats, where that is not looked at; None for a formula
 
 
 def contents_of(items: Any, structures: bool, known: Container[int] | None = None) -> list[Content]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,64 +14,23 @@ from ase.data import chemical_symbols
 from atomprint.layout import symbols_of
 from atomprint.learn.models.doubt import Signs
 from atomprint.util.plain import finite_or_none
-from atomprint.util.text import counted, share
 from atomprint.util.types import Mask
+from atomprint.workflow.saved.contents import Content
 from atomprint.workflow.saved.detector import DISTANCE, GEOMETRY, Detector
 from atomprint.workflow.saved.distances import (
-    CHANGED,
     N_NEIGHBORS,
     FloatArray,
-    Indices,
     Space,
     dense_rows,
     kernel_distances,
     left_out,
     training_rows,
 )
-from atomprint.workflow.saved.geometry import Geometry, Packing
-from atomprint.workflow.saved.seen import Identity, Seen
+from atomprint.workflow.saved.geometry import Packing
+from atomprint.workflow.saved.seen import Seen
 
 LEVEL = 0.99
-_ROUNDING = 1e-5  # of distances, of which the last coordinate is what is left of large numbers
 _MIN_SAMPLES = 5  # to say anything about distances
-_MAX_NAMED = 10
-_NOTHING: Signs = {}
-
-
-class Content(NamedTuple):
-    """What a structure or a composition consists of."""
-
-    elements: frozenset[int]
-    n_atoms: int | None  # None for a composition
-    geometry: Geometry | None = None
-    identity: Identity | None = None
-    n_repeats: int | None = None  # directions in which it repeats, where that is not looked at; None for a formula
-
-
-class Assessment(NamedTuple):
-    """Whether samples are like those of the training.
-
-    Parameters
-    ----------
-    in_domain : ndarray of bool, shape (n,)
-        Whether elements, geometry, distance and features are those of the training.
-    distance : ndarray of float64, shape (n,)
-        Distance to the training set; nan where it is not known.
-    warnings : list of tuple of str
-        What is unusual about each sample, in sentences.
-    in_training : ndarray of bool, shape (n,), or None
-        Whether its structure or composition is one of the training set, which is in the domain by definition; None if
-        that is not known.
-    doubt : ndarray of float64, shape (n,), or None
-        How unusual each is by all signs together, see :class:`~atomprint.workflow.saved.detector.Detector`: above 1 is
-        outside. None if the domain or the model does not know.
-    """
-
-    in_domain: npt.NDArray[np.bool_]
-    distance: FloatArray
-    warnings: list[tuple[str, ...]]
-    in_training: npt.NDArray[np.bool_] | None
-    doubt: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,142 +200,6 @@ class Domain:
             detector=detector,
             **common,
         )
-
-    def assess(
-        self,
-        X: Any,
-        contents: Sequence[Content],
-        structures: Indices,
-        names: Sequence[str] = (),
-        signs: Signs = _NOTHING,
-        unit: str = "",
-    ) -> Assessment:
-        """Compare samples with the training set.
-
-        Parameters
-        ----------
-        X : array or sparse array of shape (n, n_features)
-            As for :meth:`fit`.
-        contents : sequence of Content
-            What structures consist of.
-        structures : ndarray of int, shape (n,)
-            The structure that each sample is or belongs to.
-        names : sequence of str
-            Names of the features, for the warnings.
-        signs : dict of str to ndarray of float64, shape (n,)
-            What the model is in doubt about.
-        unit : str
-            Unit of the target, for the warnings.
-
-        Returns
-        -------
-        Assessment
-        """
-        n = len(structures)
-        distance, n_outside = np.full(n, np.nan), np.zeros(n, dtype=np.intp)
-        worst, new_features = [""] * n, [""] * n
-        if self.kernel and np.isfinite(self.threshold):
-            distance = kernel_distances(dense_rows(X))
-        elif self.space is not None:
-            dense = dense_rows(X)
-            distance = self.space.distances(dense)
-            beyond = self.space.outside(dense)
-            n_outside = (beyond > 0).sum(axis=1)
-            for far in np.flatnonzero(n_outside > self.max_outside).tolist():
-                worst[far] = self._worst(dense[far], beyond[far], names)
-            if self.max_changed is not None:
-                changed = np.where(self.space.constant, beyond, 0.0)
-                n_changed = (changed > CHANGED).sum(axis=1)
-                for far in np.flatnonzero(n_changed > self.max_changed).tolist():
-                    new_features[far] = self._changed(dense[far], changed[far], names)
-        known = np.array([self._is_known(content) for content in contents], dtype=bool)
-        packing = self.packing
-        measured = [
-            None if packing is None or content.geometry is None else packing.measured(content.geometry)
-            for content in contents
-        ]
-        new = [list(self._about_structure(*pair)) for pair in zip(contents, measured, strict=True)]
-        sizes = [self._about_size(content) for content in contents]
-        in_domain = np.ones(n, dtype=bool)
-        doubt, rarities = None, None
-        if self.detector is not None:
-            signs = {**signs, DISTANCE: distance}
-            if packing is not None and all(values is not None for values in measured):
-                signs[GEOMETRY] = packing.novelty(np.array(measured))[structures]
-            rarities = self.detector.rarities(signs)
-            doubt = None if rarities is None else self.detector.scores(rarities)
-        warnings: list[tuple[str, ...]] = []
-        for row, s in enumerate(structures.tolist()):
-            if known[s]:
-                warnings.append(())
-                continue
-            outside = list(new[s])
-            if distance[row] > self.threshold + _ROUNDING * (1 + self.threshold):
-                outside.append(
-                    f"farther from the training set than {LEVEL:.0%} of its own samples are from the rest of it: "
-                    f"distance {distance[row]:.3g}, limit {self.threshold:.3g}"
-                )
-            outside += [sentence for sentence in (worst[row], new_features[row]) if sentence]
-            if self.detector is not None and rarities is not None and doubt is not None and doubt[row] > 1:
-                outside.append(self.detector.sentence(rarities, signs, row, unit))
-            in_domain[row] = not outside
-            warnings.append(tuple(outside) + ((sizes[s],) if sizes[s] else ()))
-        return Assessment(in_domain, distance, warnings, None if self.seen is None else known[structures], doubt)
-
-    def _is_known(self, content: Content) -> bool:
-        known = self.seen is not None and content.identity is not None and self.seen.has(content.identity)
-        return known and not self._is_of_another_kind(content)
-
-    def _about_structure(self, content: Content, measured: FloatArray | None) -> Iterator[str]:
-        unknown = sorted(content.elements - set(self.elements))
-        if unknown:
-            named = ", ".join(symbols_of(unknown))
-            are = "are" if len(unknown) > 1 else "is"
-            yield f"contains {named}, which {are} not in the training set ({self._symbols()})"
-        if self.packing is not None and content.geometry is not None and measured is not None:
-            yield from self.packing.unusual(content.geometry, measured)
-        if self._is_of_another_kind(content):
-            seen = " or ".join(map(str, self.n_repeats or ())) or "materials, by their formulas"
-            n = content.n_repeats
-            what = f"repeats in {n} directions" if n else "a molecule or cluster"
-            yield f"{what}, of which the model sees the composition alone; the training set has {seen}"
-
-    def _is_of_another_kind(self, content: Content) -> bool:
-        """Return whether a model of compositions is asked about a structure that repeats as none of its own does."""
-        usual = self.n_repeats or (3,)  # formulas are those of materials
-        return self.n_repeats is not None and content.n_repeats is not None and content.n_repeats not in usual
-
-    def _about_size(self, content: Content) -> str:
-        if content.n_atoms is None or self.n_atoms is None or self.n_atoms[0] <= content.n_atoms <= self.n_atoms[1]:
-            return ""
-        low, high = self.n_atoms
-        seen = f"{low}" if low == high else f"{low} to {high}"
-        return f"has {counted(content.n_atoms, 'atom')}; structures of the training set have {seen}"
-
-    def _worst(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
-        assert self.space is not None
-        worst = int(np.argmax(beyond))
-        name, n = names[worst] if len(names) else f"feature {worst}", int((beyond > 0).sum())
-        return (
-            f"{share(n, len(beyond), 'feature')} outside the ranges of the training set "
-            f"(usual: up to {self.max_outside}), most of all {name}: {x[worst]:.3g}, "
-            f"range {self.space.lower[worst]:.3g} to {self.space.upper[worst]:.3g}"
-        )
-
-    def _changed(self, x: FloatArray, beyond: FloatArray, names: Sequence[str]) -> str:
-        assert self.space is not None
-        worst = int(np.argmax(beyond))
-        name, n = names[worst] if len(names) else f"feature {worst}", int((beyond > CHANGED).sum())
-        which = f"{counted(n, 'feature')} that never {'varies' if n == 1 else 'vary'}"
-        return (
-            f"{which} in the training set {'is' if n == 1 else 'are'} different (usual: "
-            f"up to {self.max_changed}), most of all {name}: {x[worst]:.3g}, not {self.space.lower[worst]:.3g}"
-        )
-
-    def _symbols(self) -> str:
-        symbols = symbols_of(self.elements)
-        rest = len(symbols) - _MAX_NAMED
-        return ", ".join(symbols[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the domain without arrays, for people, in types of JSON."""

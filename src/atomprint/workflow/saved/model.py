@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +18,23 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
-from atomprint.descriptors import Descriptor
 from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.models.doubt import Signs, predict_with_doubt
 from atomprint.learn.task.problem import Problem, share_at_lowest
-from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
-from atomprint.workflow.saved.bounds import parts_of
-from atomprint.workflow.saved.card import Card, PredictionInterval, Training, check_versions, digest, installed_versions
-from atomprint.workflow.saved.container import ModelFileError, describe, read_container, write_container
-from atomprint.workflow.saved.contents import contents_of
+from atomprint.workflow.saved.assess import assess
+from atomprint.workflow.saved.blocks import Block, failed, gathered
+from atomprint.workflow.saved.card import Card, PredictionInterval, Training, digest, installed_versions
+from atomprint.workflow.saved.container import write_container
+from atomprint.workflow.saved.contents import Content, contents_of
 from atomprint.workflow.saved.distances import training_rows
-from atomprint.workflow.saved.domain import Assessment, Content, Domain
+from atomprint.workflow.saved.domain import Domain
 from atomprint.workflow.saved.forests import quickened
-from atomprint.workflow.saved.inputs import Inputs, read_inputs
-from atomprint.workflow.saved.persist import dump_pipeline, load_pipeline, uses_xgboost
+from atomprint.workflow.saved.inputs import read_inputs
+from atomprint.workflow.saved.persist import dump_pipeline, uses_xgboost
 from atomprint.workflow.saved.pipeline import (
     first_table,
     kernel_of,
@@ -44,19 +43,16 @@ from atomprint.workflow.saved.pipeline import (
     with_n_jobs,
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
-from atomprint.workflow.saved.schema import load_npz
+from atomprint.workflow.saved.trained import pick, signs_of, training_table
 
 if TYPE_CHECKING:
     from atomprint.learn.evaluation.evaluate import OutOfFold
 
-"""Called with the number of structures that are done, and the number of all."""
-
-_DOMAIN = "domain.npz"
-_WIDTHS = "widths.npz"
+DOMAIN = "domain.npz"
+WIDTHS = "widths.npz"
 # Structures whose features are held at once; fewer where those of all their atoms are.
 _CHUNK = 256
 _CHUNK_OF_ATOMS = 32
-_MOST_FEATURES = 2**26  # where a file names none: 512 MiB for a structure
 
 
 class TrainedModel:
@@ -165,7 +161,7 @@ class TrainedModel:
         items = dataset.compositions if dataset.structures is None else dataset.structures
         width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
         some = chosen[training_rows(len(chosen), width)]
-        values, n_steps = _training_table(pipeline, problem, items, some if table is None else some[:1])
+        values, n_steps = training_table(pipeline, problem, items, some if table is None else some[:1])
         kernel = kernel_of(pipeline, n_steps)
         if table is not None:
             values = table[some] if kernel is None else table[np.ix_(some, chosen)]
@@ -202,11 +198,11 @@ class TrainedModel:
             [
                 content
                 for start in range(0, len(structures), _CHUNK)
-                for content in contents_of(_pick(items, structures[start : start + _CHUNK]), is_geometric)
+                for content in contents_of(pick(items, structures[start : start + _CHUNK]), is_geometric)
             ],
             np.searchsorted(structures, problem.structures[some]),
             kernel=kernel is not None,
-            signs=None if held_out is None else _signs(held_out, pipeline[n_steps:], values[:1], some),
+            signs=None if held_out is None else signs_of(held_out, pipeline[n_steps:], values[:1], some),
         )
         return cls(pipeline, card, domain, n_steps, widths=widths)
 
@@ -261,28 +257,28 @@ class TrainedModel:
         pipeline = quickened(self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs))
         if features is not None and features.shape[0] != len(inputs):
             raise ValueError(f"features must have a row for each of {len(inputs)} structures, got {features.shape[0]}")
-        blocks: list[_Block] = []
+        blocks: list[Block] = []
         of_atoms = self.n_steps > 1 or kernel_of(pipeline, self.n_steps) is not None
         step = _CHUNK_OF_ATOMS if of_atoms else _CHUNK
 
-        def compute(run: Sequence[int]) -> _Block:
+        def compute(run: Sequence[int]) -> Block:
             known = None if features is None else features[run[0] : run[-1] + 1]
             return self._run(pipeline, inputs.part(run[0], run[-1] + 1), run[0], known)
 
-        def failed(structure: int, error: Exception) -> _Block:
+        def reported(structure: int, error: Exception) -> Block:
             reason = reason_of(error)
             if on_error == "raise":
                 which = f"structure {structure} ({inputs.ids[structure]!r})"
                 raise ValueError(f"{which} cannot be predicted: {reason}") from error
-            return _failed(structure, reason, len(self.card.classes))
+            return failed(structure, reason, len(self.card.classes))
 
         for start in range(0, len(inputs), step):
             stop = min(start + step, len(inputs))
-            blocks += attempt(range(start, stop), compute, failed)
+            blocks += attempt(range(start, stop), compute, reported)
             progress("Predicting", stop, len(inputs))
-        return self._gather(inputs, blocks)
+        return gathered(blocks, inputs, self.card, self.domain)
 
-    def _run(self, pipeline: Pipeline, items: Any, first: int, known: Any = None) -> _Block:
+    def _run(self, pipeline: Pipeline, items: Any, first: int, known: Any = None) -> Block:
         """Predict structures, all or none of them."""
         for s, item in enumerate(() if isinstance(items, Batch) else items):
             if isinstance(item, Failure):
@@ -303,12 +299,12 @@ class TrainedModel:
         if not np.isfinite(values).all():
             worst = structures[np.argmin(np.isfinite(values))]
             raise StructureError(worst, None, "the prediction is not a finite number")
-        assessment = self.domain.assess(table, contents, structures, self.feature_names, signs, self.card.unit)
+        assessment = assess(self.domain, table, contents, structures, self.feature_names, signs, self.card.unit)
         half = None
         if self.widths is not None:
             elements = _elements(contents, local, atoms is not None)
             half = self.widths.half_widths(table, values, elements, signs)
-        return _Block(first + structures, atoms, values, probabilities, assessment, "", half)
+        return Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None, Signs]:
         """Return numbers and what the model is in doubt about, or indices of classes and probabilities."""
@@ -330,83 +326,12 @@ class TrainedModel:
             probabilities[:, columns] = found
         return values, probabilities, signs
 
-    def _try_out(self) -> None:
+    def try_out(self) -> None:
         """Predict something, so that parts that do not fit together show before they are relied on."""
         n = int(getattr(self.pipeline[self.n_steps], "n_features_in_", self.n_features))
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # the numbers mean nothing
             self._evaluate(self.pipeline[self.n_steps :], np.zeros((1, n)))
-
-    def _gather(self, inputs: Inputs, blocks: list[_Block]) -> Predictions:
-        card, interval = self.card, self.card.interval
-        structures = np.concatenate([block.structures for block in blocks])
-        values = np.concatenate([block.values for block in blocks])
-        lowest = -np.inf if card.at_least is None else card.at_least
-        clipped = bool((values < lowest).any())
-        values = np.maximum(values, lowest)
-        names = [inputs.ids[s] for s in structures]
-        atoms = None
-        if card.level == "atom":
-            none = [np.full(len(block.values), -1) if block.atoms is None else block.atoms for block in blocks]
-            atoms = np.concatenate(none)
-            names = [name if atom < 0 else f"{name}/{atom}" for name, atom in zip(names, atoms, strict=True)]
-        probabilities = sets = lower = upper = None
-        known = [block.probabilities for block in blocks if not block.failure]
-        if card.classes and (not known or known[0] is not None):
-            probabilities = np.concatenate(
-                [
-                    np.full((len(block.values), len(card.classes)), np.nan)
-                    if block.probabilities is None
-                    else block.probabilities
-                    for block in blocks
-                ]
-            )
-        if interval is not None and interval.half_width is not None and not card.classes:
-            same = interval.half_width
-            half = np.concatenate(
-                [np.full(len(block.values), same) if block.half is None else block.half for block in blocks]
-            )
-            lower, upper = np.maximum(values - half, lowest), values + half
-            clipped = clipped or bool((lower == lowest).any())
-        if interval is not None and probabilities is not None:
-            least = np.array([interval.thresholds.get(name, -np.inf) for name in card.classes])
-            sets = (probabilities >= least) & np.isfinite(values)[:, None]
-        with_interval = lower is not None or sets is not None
-        return Predictions(
-            target=card.target,
-            title=card.title,
-            unit=card.unit,
-            classes=card.classes,
-            ids=tuple(names),
-            structures=structures,
-            atoms=atoms,
-            values=values,
-            lower=lower,
-            upper=upper,
-            level=interval.level if interval is not None and with_interval else None,
-            probabilities=probabilities,
-            sets=sets,
-            in_domain=np.concatenate([block.assessment.in_domain for block in blocks]),
-            distance=np.concatenate([block.assessment.distance for block in blocks]),
-            doubt=None
-            if self.domain.detector is None
-            else np.concatenate(
-                [
-                    np.full(len(block.values), np.nan) if block.assessment.doubt is None else block.assessment.doubt
-                    for block in blocks
-                ]
-            ),
-            warnings=tuple(sentences for block in blocks for sentences in block.assessment.warnings),
-            in_training=None
-            if self.domain.seen is None
-            else np.concatenate([block.assessment.in_training for block in blocks]),
-            at_least=lowest if clipped else None,
-            failures=tuple(
-                Failure(int(block.structures[0]), inputs.ids[int(block.structures[0])], "features", block.failure)
-                for block in blocks
-                if block.failure
-            ),
-        )
 
     # What there is to know --------------------------------------------------------------------------------------
 
@@ -498,7 +423,7 @@ class TrainedModel:
         """
         where = Path(path)
         members = dump_pipeline(self.pipeline, trusted)
-        for member, part in ((_DOMAIN, self.domain), (_WIDTHS, self.widths)):
+        for member, part in ((DOMAIN, self.domain), (WIDTHS, self.widths)):
             if part is not None:
                 buffer = io.BytesIO()
                 np.savez_compressed(buffer, **part.to_arrays())  # type: ignore[arg-type]
@@ -513,103 +438,6 @@ def _check_steps(pipeline: Any) -> None:
         raise TypeError(f"pipeline must be a Pipeline of features and a model, got {pipeline!r}")
 
 
-class _Block(NamedTuple):
-    """Rows that were predicted together."""
-
-    structures: Indices
-    atoms: Indices | None
-    values: FloatArray
-    probabilities: FloatArray | None
-    assessment: Assessment
-    failure: str
-    half: FloatArray | None = None  # of the width of each interval
-
-
-def _failed(structure: int, reason: str, n_classes: int) -> _Block:
-    nan = np.full(1, np.nan)
-    no = np.zeros(1, dtype=bool)
-    assessment = Assessment(no, nan, [(f"not predicted: {reason}",)], no)
-    return _Block(np.array([structure]), None, nan, None, assessment, reason)
-
-
-def load_model(path: str | PathLike[str], *, trusted: Iterable[str] = ()) -> TrainedModel:
-    """Load a model that :meth:`TrainedModel.save` wrote.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        The file.
-    trusted : iterable of str
-        Types of other packages that it may hold. Name only those that you know: what they do when they are loaded
-        and used is theirs.
-
-    Returns
-    -------
-    TrainedModel
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ModelFileError
-        If it is not a saved model, is damaged or was changed, holds types that are not trusted, was written by an
-        incompatible version, or its parts do not fit together.
-    ImportError
-        If XGBoost is needed and not installed.
-
-    Warns
-    -----
-    VersionWarning
-        If the minor versions of scikit-learn or XGBoost are others than when it was saved.
-
-    Notes
-    -----
-    Checksums find damage, and the list of types keeps files from running code when they are loaded. Neither says who
-    made a file: someone who can change one can also change its checksums.
-    """
-    where = Path(path)
-    given, members = read_container(where)
-    versions, features = given.get("versions"), given.get("features")
-    if not isinstance(versions, dict) or not isinstance(features, dict) or _DOMAIN not in members:
-        raise ModelFileError(f"{str(where)!r} is not complete: it needs versions, features and {_DOMAIN}")
-    check_versions(versions, str(where))
-    card = Card.from_dict(given)
-    try:
-        domain = Domain.from_arrays(load_npz(members.pop(_DOMAIN)))
-        widths = Widths.from_arrays(load_npz(members.pop(_WIDTHS))) if _WIDTHS in members else None
-        pipeline = load_pipeline(members, trusted)
-        _check_width(pipeline, features)
-        model = TrainedModel(pipeline, card, domain, features.get("n_steps", 1), versions, widths)
-        names, n_features = model.feature_names, model.n_features
-        if features.get("names") != names or features.get("n") != n_features:
-            raise ModelFileError(
-                f"the card names {features.get('n')} features, the pipeline makes {n_features}"
-                + _first_difference(features.get("names"), names)
-            )
-        model._try_out()
-    except ImportError:
-        raise
-    except Exception as error:  # whatever parts do that do not fit together
-        raise ModelFileError(f"{str(where)!r}: {describe(error)}") from error
-    return model
-
-
-def _check_width(pipeline: Pipeline, features: Mapping[str, Any]) -> None:
-    """Raise if a descriptor has more features than the card names, before memory is asked for them."""
-    names = features.get("names")
-    most = len(names) if isinstance(names, list) and names else _MOST_FEATURES
-    for part in parts_of(pipeline.steps):
-        if isinstance(part, Descriptor) and (n := part.get_number_of_features()) > most:
-            raise ModelFileError(f"the card names {most} features, {type(part).__name__} makes {n}")
-
-
-def _first_difference(listed: Any, made: list[str]) -> str:
-    for i, (one, other) in enumerate(zip(listed if isinstance(listed, list) else (), made, strict=False)):
-        if one != other:
-            return f"; feature {i} is {one!r} there and {other!r} here"
-    return ""
-
-
 def _elements(contents: Sequence[Content], local: Any, of_atoms: bool) -> npt.NDArray[np.bool_]:
     """Return which elements each structure has, or which each of its centres is."""
     if of_atoms:
@@ -620,37 +448,3 @@ def _elements(contents: Sequence[Content], local: Any, of_atoms: bool) -> npt.ND
     for own, row in zip(found, rows, strict=True):
         own[row] = True
     return found
-
-
-def _pick(items: Any, rows: Indices) -> Any:
-    return items.pick(np.asarray(rows, dtype=np.int64)) if isinstance(items, Batch) else [items[int(i)] for i in rows]
-
-
-def _signs(held_out: OutOfFold, model: Any, one: Any, samples: Indices) -> Signs:
-    """Return what was in doubt about samples when they were held out, nan elsewhere, as far as the model tells it."""
-    found = {}
-    for name in predict_with_doubt(model, one).signs if held_out.signs else ():
-        if name in held_out.signs:
-            last = max(samples.max(), held_out.indices.max()) + 1
-            counts = np.bincount(held_out.indices, minlength=last)[samples]
-            totals = np.bincount(held_out.indices, held_out.signs[name], minlength=last)[samples]
-            found[name] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
-    return found
-
-
-def _training_table(pipeline: Pipeline, problem: Problem, items: Any, samples: Indices) -> tuple[Any, int]:
-    """Return the features of training samples, and after how many steps they are there."""
-    structures, of_sample = np.unique(problem.structures[samples], return_inverse=True)
-    table, local, n_steps = first_table(pipeline, _pick(items, structures))
-    if problem.atoms is None:
-        return table[of_sample], n_steps
-    if local is None or local.atoms is None:
-        raise TypeError("pipeline: a model of atoms must begin with a descriptor that gives LocalFeatures")
-    centre = {
-        (int(s), int(atom)): row for row, (s, atom) in enumerate(zip(owners(local.offsets), local.atoms, strict=True))
-    }
-    try:
-        rows = [centre[int(s), int(atom)] for s, atom in zip(of_sample, problem.atoms[samples], strict=True)]
-    except KeyError as error:
-        raise ValueError(f"pipeline: atom {error.args[0][1]} of a training structure is not a centre") from error
-    return table[rows], n_steps

@@ -238,7 +238,8 @@ def networks(request, monkeypatch):
     ("n", "models"),
     [
         (200, ["kernel_ridge", "extra_trees"]),
-        (5000, ["kernel_ridge"]),
+        (500, ["kernel_ridge", "resnet"]),
+        (5000, ["kernel_ridge", "resnet"]),
         (50_000, ["kernel_ridge", "extra_trees", "resnet"]),
     ],
 )
@@ -250,8 +251,8 @@ def test_models_depend_on_the_number_of_samples(n, models, networks):
 @pytest.mark.parametrize(
     ("n", "models"),
     [
-        (1999, ["kernel_ridge", "extra_trees"]),
-        (2000, ["kernel_ridge", "extra_trees", "resnet"]),
+        (499, ["kernel_ridge", "extra_trees"]),
+        (500, ["kernel_ridge", "extra_trees", "resnet"]),
         (20_000, ["kernel_ridge", "extra_trees", "resnet"]),
         (20_001, ["extra_trees", "resnet"]),
     ],
@@ -259,24 +260,31 @@ def test_models_depend_on_the_number_of_samples(n, models, networks):
 def test_models_of_compositions_depend_on_the_number_of_samples(n, models, networks):
     chosen = auto.recipe_for_form(form(inputs="compositions", n_samples=n, n_structures=0))
     assert members(chosen.models) == [model for model in models if networks or model != "resnet"]
-    assert any("a residual network, which learns" in reason for reason in chosen.reasons) == (networks and n >= 2000)
-    assert any("pip install 'atomprint[neural]'" in reason for reason in chosen.reasons) == (not networks and n >= 2000)
+    assert any("a residual network, which learns" in reason for reason in chosen.reasons) == (networks and n >= 500)
+    assert any("pip install 'atomprint[neural]'" in reason for reason in chosen.reasons) == (not networks and n >= 500)
 
 
-def test_networks_and_trees_see_the_same_blocks_of_crystals(networks):
+def test_networks_see_of_many_features_how_samples_differ_most(networks):
     many = tuple(Atoms(numbers=range(1, 81)).symbols)
-    chosen = auto.recipe_for_form(form(n_samples=5000, n_structures=5000, elements=many)).models["ensemble"]["members"]
-    blocks = {entry["type"]: entry["blocks"] for entry in chosen}
-    assert blocks["extra_trees"] == ["properties", "composition", "charges", "sites"]
-    assert "roles" in blocks["kernel_ridge"]
-    assert blocks.get("resnet", blocks["extra_trees"]) == blocks["extra_trees"]
+    chosen = auto.recipe_for_form(form(n_samples=6000, n_structures=6000, elements=many)).models["ensemble"]["members"]
+    found = {entry["type"]: entry for entry in chosen}
+    assert found["extra_trees"]["blocks"] == ["properties", "composition", "charges", "sites"]
+    assert "roles" in found["kernel_ridge"]["blocks"]
+    assert ("resnet" in found) == networks
+    if networks:
+        assert found["resnet"] == {"type": "resnet", "projection": {"blocks": ["roles"], "n_components": 200}}
+        few = auto.recipe_for_form(form(n_samples=1500, n_structures=1500)).models["ensemble"]["members"][-1]
+        assert few["projection"] == {"whiten": 0.5, "n_components": 50}
+        assert few["width"] < 512
+        large = auto.recipe_for_form(form(n_samples=10**6, n_structures=10**6, elements=many))
+        assert "projection" not in large.models["ensemble"]["members"][-1]
 
 
 def test_weights_of_few_samples_come_from_several_folds():
     forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1500, 4000)]
     chosen = [auto.recipe_for_form(given) for given in forms]
-    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 3, 1]
-    assert any("a fifth of the training part is held out" in reason for reason in chosen[-1].reasons)
+    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 1, 1]
+    assert any("a quarter of the training part is held out" in reason for reason in chosen[-1].reasons)
 
 
 def test_models_of_classes_depend_on_the_number_of_samples():

@@ -32,8 +32,9 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         own.
     combine : {"weights", "mean", "median", "best"}
         Weighted mean with the weights, not negative and with the sum 1, whose mean absolute error over the inner folds
-        is smallest (:func:`absolute_error_weights`); mean or median of all, which need no
-        inner folds; or only the member with the smallest mean absolute error over them.
+        is smallest (:func:`absolute_error_weights`), averaged over halves of these samples (:func:`calm_weights`);
+        members that hardly help have none. Mean or median of all, which need no inner folds; or only the member with
+        the smallest mean absolute error over them.
     n_folds : int
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.
@@ -155,8 +156,8 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         make folds of their own.
     combine : {"weights", "mean", "best"}
         Weighted mean of probabilities with the weights, not negative and with the sum 1, that make the classes of
-        samples in the inner folds most likely (:func:`likelihood_weights`); mean of all, which
-        needs no inner folds; or only the member with the largest balanced accuracy over them.
+        samples in the inner folds most likely (:func:`likelihood_weights`), averaged as there; mean of all, which needs
+        no inner folds; or only the member with the largest balanced accuracy over them.
     n_folds : int
         Inner folds; 1 for a single part held out, which is cheap for large data. All members that count are fitted to
         all samples afterwards.

@@ -14,6 +14,7 @@ from sklearn.utils import Tags, _safe_indexing, assert_all_finite, column_or_1d,
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from atomprint.learn.estimators.ensemble_weights import calm_weights
 from atomprint.util.types import Array, Estimator, FloatArray, Indices, Samples, Targets
 from atomprint.util.validation import check_choice, check_integer, check_real
 
@@ -90,7 +91,9 @@ class Ensemble(_BaseComposition):
             if self.combine == "best":
                 weights = np.eye(len(names))[int(np.argmax(scores))]
             elif self.combine == "weights":
-                weights = self._best_weights(guesses, truth)
+                weights = calm_weights(
+                    lambda rows: self._best_weights(guesses[:, rows], truth[rows]), len(truth), self.random_state
+                )
             self._learn_combination(np.tensordot(weights, guesses, 1), truth)
         self.weights_ = dict(zip(names, map(float, weights), strict=True))
         self.members_ = {name: self._fitted(name, member, X, y) for name, member in self.members if self.weights_[name]}

@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linprog
 from sklearn.metrics import roc_curve
+from sklearn.utils import check_random_state
 
-from atomprint.util.types import FloatArray, Mask
+from atomprint.util.types import FloatArray, Indices, Mask
 
-_NEGLIGIBLE = 0.01  # a smaller weight is not worth a fit
+_NEGLIGIBLE = 0.05  # a smaller weight is not worth a fit
+_N_HALVES = 20
+_MAX_HALF = 5000  # samples
 _TINY = 1e-12  # in place of a probability of 0, whose logarithm is not finite
 _GAP = 1e-5  # of the mean log-likelihood, in nats
 _MAX_STEPS = 2000
+
+
+def calm_weights(best: Callable[[Indices], FloatArray], n: int, random_state: Any = None) -> FloatArray:
+    """Return the mean of the weights that are best on random halves of the samples, without the negligible ones.
+
+    The best weights on few samples are those of chance: all for one model, or something for one that harms. Halves that
+    contradict each other average to weights between theirs, so that models that are equally good share, and one that
+    helps on few halves is left out. This is subagging [1]_ of the weights; the models are fitted once.
+
+    Parameters
+    ----------
+    best : callable
+        Takes places of samples, and returns weights that are not negative and sum to 1.
+    n : int
+        Number of samples.
+    random_state : int or RandomState, optional
+        Seed of the halves, of up to 5000 samples.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_models,)
+        Not negative, with the sum 1; weights below 0.05 are 0.
+
+    References
+    ----------
+    .. [1] P. Bühlmann, B. Yu, "Analyzing bagging", Ann. Stat. 30, 927 (2002).
+    """
+    random, size = check_random_state(random_state), min(max(1, n // 2), _MAX_HALF)
+    halves = [np.sort(random.permutation(n)[:size]) for _ in range(_N_HALVES)]
+    mean = np.mean([best(half) for half in halves], axis=0)
+    kept = np.where(mean >= min(_NEGLIGIBLE, mean.max()), mean, 0.0)
+    return np.asarray(kept / kept.sum())
 
 
 def absolute_error_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:
@@ -32,7 +70,7 @@ def absolute_error_weights(predictions: FloatArray, y: FloatArray) -> FloatArray
     Returns
     -------
     ndarray of float64, shape (n_models,)
-        Not negative, with the sum 1; weights below 0.01 are 0.
+        Not negative, with the sum 1.
 
     References
     ----------
@@ -53,7 +91,8 @@ def absolute_error_weights(predictions: FloatArray, y: FloatArray) -> FloatArray
     )
     if not found.success:
         raise RuntimeError(f"weights of models could not be found: {found.message}")
-    return _without_the_negligible(-np.asarray(found.ineqlin.marginals))
+    weights = np.maximum(-np.asarray(found.ineqlin.marginals), 0)
+    return np.asarray(weights / weights.sum())
 
 
 def likelihood_weights(probabilities: FloatArray) -> FloatArray:
@@ -71,7 +110,7 @@ def likelihood_weights(probabilities: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (n_models,)
-        Not negative, with the sum 1; weights below 0.01 are 0.
+        Not negative, with the sum 1.
 
     References
     ----------
@@ -85,7 +124,7 @@ def likelihood_weights(probabilities: FloatArray) -> FloatArray:
         if gains.max() - 1 < _GAP:
             break
         weights *= gains
-    return _without_the_negligible(weights)
+    return weights
 
 
 def balanced_threshold(probabilities: FloatArray, positive: Mask) -> tuple[float, float]:
@@ -111,9 +150,3 @@ def balanced_threshold(probabilities: FloatArray, positive: Mask) -> tuple[float
     best = 1 + int(np.argmax(accuracy[1:-1])) if len(accuracy) > 2 else 1
     below = scores[best + 1] if best + 1 < len(scores) else 0.0
     return float((scores[best] + below) / 2), float(accuracy[best])
-
-
-def _without_the_negligible(weights: FloatArray) -> FloatArray:
-    """Return weights of which the smallest are 0 and the others sum to 1."""
-    kept = np.where(weights >= min(_NEGLIGIBLE, weights.max()), weights, 0.0)
-    return np.asarray(kept / kept.sum())

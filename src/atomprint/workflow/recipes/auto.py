@@ -194,7 +194,7 @@ def _many_elements(form: Form) -> Described:
         "n_search": 3000,
     }
     # Trees look at every feature at every split: they are not given the many of "roles".
-    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]})
+    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]}, "roles" if roles else None)
 
 
 def _averaged(form: Form) -> Described:
@@ -207,7 +207,7 @@ def _averaged(form: Form) -> Described:
     )
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return Described(features, f"{why}.", soap=True)
+    return Described(features, f"{why}.", many="", soap=True)
 
 
 def _extensive(form: Form) -> Described:
@@ -236,14 +236,14 @@ def _extensive(form: Form) -> Described:
         "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
         "n_search": 2000,
     }
-    return Described(features, why, kernel_ridge, soap=True)
+    return Described(features, why, kernel_ridge, many="", soap=True)
 
 
 def _atoms(form: Form) -> Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return Described({"soap": _soap(form, n_max, l_max)}, why, soap=True)
+    return Described({"soap": _soap(form, n_max, l_max)}, why, many="", soap=True)
 
 
 def _channels(form: Form) -> int:

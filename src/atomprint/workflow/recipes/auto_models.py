@@ -14,12 +14,16 @@ from atomprint.workflow.recipes.data_traits import Form
 Tables = dict[str, dict[str, Any]]
 
 SMALL, LARGE = 500, 20_000  # samples
-ENOUGH_FOR_NETWORKS = 2000
+ENOUGH_FOR_NETWORKS = SMALL
 FOR_NETWORKS = ("jax", "optax")
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
-_INNER_FOLDS = ((SMALL, 5), (2000, 3), (np.inf, 1))
+_INNER_FOLDS = ((SMALL, 5), (np.inf, 1))
+HOLDOUT = 0.25
 _OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
 _OF_LARGE = {"n_estimators": 100, "min_samples_leaf": 2}
+_NARROW, _WIDE = 256, 4000  # units of a layer for no more than so many samples
+_PER_COMPONENT = 30  # samples for each component that a network is given of many features
+_COMPONENTS = (30, 300)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Described:
         Why they are chosen.
     kernel_ridge, trees : mapping of str to object
         Parameters of these models, if they are used.
+    many : str or None
+        The block of features that are too many for a network, which sees their principal components; "" if all are.
     soap : bool
         Whether features are those of SOAP.
     """
@@ -42,6 +48,7 @@ class Described:
     why: str
     kernel_ridge: Mapping[str, Any] = field(default_factory=dict)
     trees: Mapping[str, Any] = field(default_factory=dict)
+    many: str | None = None
     soap: bool = False
 
 
@@ -71,35 +78,56 @@ def _classifiers(n: int, trees: dict[str, Any]) -> tuple[Tables, str]:
 
 def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tuple[Tables, str]:
     n, compositions = form.n_samples, form.inputs in ("compositions", "mixed")
-    if described.soap and SMALL <= n <= LARGE:
-        return {"kernel_ridge": dict(described.kernel_ridge)}, (
-            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
-        )
-    members: list[dict[str, Any]] = [{"type": "extra_trees", **trees}]
-    told = ["randomised trees, which predict medians and suit targets with two peaks, such as band gaps"]
+    members: list[dict[str, Any]] = []
+    told: list[str] = []
     if n <= LARGE or not compositions:
-        members.insert(0, {"type": "kernel_ridge", **described.kernel_ridge})
-        told.insert(0, "kernel ridge, which interpolates smoothly")
+        members.append({"type": "kernel_ridge", **described.kernel_ridge})
+        told.append("kernel ridge, which interpolates smoothly")
+    if not described.soap or not SMALL <= n <= LARGE:
+        members.append({"type": "extra_trees", **trees})
+        told.append("randomised trees, which predict medians and suit targets with two peaks, such as band gaps")
     hint = ""
     if n >= ENOUGH_FOR_NETWORKS:
         if installed(*FOR_NETWORKS):
-            members.append({"type": "resnet", **({"blocks": trees["blocks"]} if "blocks" in trees else {})})
+            members.append(network(n, described.many))
             told.append("a residual network, which learns what makes samples alike")
         else:
-            hint = f" A residual network would do better still: {how_to_install('neural')}."
+            hint = (
+                f" A residual network, which mostly makes predictions better, is left out: {how_to_install('neural')}."
+            )
     if len(members) == 1:
-        return {"extra_trees": trees}, (
-            "Randomised trees predict medians, which errors of single samples and polymorphs do not sway." + hint
-        )
+        (member,) = members
+        return {member.pop("type"): member}, (
+            f"Kernel ridge suits structures best up to {LARGE:,} samples, all of which carry weights."
+            if described.soap
+            else "Randomised trees predict medians, which errors of single samples and polymorphs do not sway."
+        ) + hint
     n_folds = inner_folds(n)
-    where = "a fifth of the training part is" if n_folds == 1 else "samples are"
+    where = "a quarter of the training part is" if n_folds == 1 else "samples are"
     why = (
         f"These make different errors, and their weighted mean is taken: {', and '.join(told)}. To find the weights, "
-        f"{where} held out of fits within the training part."
+        f"{where} held out of fits within the training part; what does not help there is left out."
     )
     if n > LARGE and not compositions:
         why += f" With more than {LARGE:,} samples, a random part of them carries weights in kernel ridge."
-    return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": 0.2}}, why + hint
+    return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": HOLDOUT}}, why + hint
+
+
+def network(n: int, many: str | None) -> dict[str, Any]:
+    """Return a residual network for so many samples, which sees of many features how samples differ most.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples.
+    many : str or None
+        See :class:`Described`.
+    """
+    entry: dict[str, Any] = {"type": "resnet"}
+    if many is not None:
+        n_components = int(np.clip(n // _PER_COMPONENT, *_COMPONENTS))
+        entry["projection"] = {**({"blocks": [many]} if many else {"whiten": 0.5}), "n_components": n_components}
+    return entry | ({"width": _NARROW} if n <= _WIDE else {})
 
 
 def inner_folds(n: int) -> int:

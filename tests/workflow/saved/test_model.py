@@ -48,10 +48,11 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeRegressor
 
 from atomprint.datasets import Dataset, Target
-from atomprint.descriptors import ACSF, SOAP, ElementProperty, LearnedEmbedding
+from atomprint.descriptors import ACSF, SOAP, CompositionChannels, ElementProperty, LearnedEmbedding
 from atomprint.kernels import AverageKernel, REMatchKernel
 from atomprint.learn import EnsembleRegressor
 from atomprint.learn.models import make as learn_models
+from atomprint.learn.task.blocks import with_blocks
 from atomprint.learn.task.problem import Problem
 from atomprint.pooling import CenterSampler, Pooling
 from atomprint.structures import as_batch
@@ -289,6 +290,15 @@ def test_all_kinds_of_classifiers_make_the_round_trip(name, structures, tmp_path
     else:
         np.testing.assert_array_equal(after.probabilities, before.probabilities)
         np.testing.assert_allclose(after.probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_learnt_channels_of_the_elements_make_the_round_trip(structures, problem, tmp_path):
+    pytest.importorskip("jax")
+    features = CompositionChannels().fit(structures)
+    network = learn_models.make_model("resnet", random_state=0, width=4, n_epochs=2, elements="all", n_channels=3)
+    model = trained(features, with_blocks(network, {"all": (0, features.get_number_of_features())}), problem)
+    loaded = round_trip(model, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(structures).values, model.predict(structures).values)
 
 
 def named_models():

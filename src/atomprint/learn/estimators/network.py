@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from itertools import pairwise
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -16,26 +12,28 @@ from sklearn.utils import Tags, check_random_state, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from atomprint.learn.estimators.element_channels import Layers, Parts, first_channels, parts_of, with_strangers
+from atomprint.learn.estimators.network_training import (
+    Inputs,
+    Weights,
+    first_layers,
+    last_units,
+    learning_rates,
+    trainer,
+)
 from atomprint.learn.estimators.novelty import NearestInLayer, near_rows
-from atomprint.util.extras import require
+from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks, check_known
 from atomprint.util.registry import public
 from atomprint.util.types import Array, FloatArray, Samples, Targets
 from atomprint.util.validation import check_choice, check_integer, check_real
 
-Layers = list[npt.NDArray[np.float32]]  # weights and biases in turn, from the input to the output
-
 _LOSSES = ("absolute_error", "squared_error")
 _MIN_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 6000, 30, 200
-_WARM_UP = 0.1  # share of the steps in which the learning rate grows
 _MEMORY = 0.04  # share of the steps over which weights are averaged
-_MAX_NORM = 1.0  # of the gradient
 _ROWS = 4096  # predicted at once
 
-Jax: TypeAlias = Any
-"""Arrays of JAX or of NumPy, or lists and states of them."""
 
-
-class _ResidualNetwork(BaseEstimator):
+class _ResidualNetwork(TakesBlocks, BaseEstimator):
     """What networks for numbers and for classes have in common."""
 
     def __init__(
@@ -49,7 +47,10 @@ class _ResidualNetwork(BaseEstimator):
         batch_size: int = 256,
         n_epochs: int | None = None,
         limit: float = 4.0,
+        elements: str | None = None,
+        n_channels: int = 64,
         random_state: int | np.random.RandomState | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         self.width = width
         self.n_layers = n_layers
@@ -59,7 +60,10 @@ class _ResidualNetwork(BaseEstimator):
         self.batch_size = batch_size
         self.n_epochs = n_epochs
         self.limit = limit
+        self.elements = elements
+        self.n_channels = n_channels
         self.random_state = random_state
+        self.blocks = blocks
 
     def _train(self, X: Samples, targets: Array, n_outputs: int, loss: str) -> None:
         width, n_layers = check_integer("width", self.width, 1), check_integer("n_layers", self.n_layers, 1)
@@ -75,35 +79,73 @@ class _ResidualNetwork(BaseEstimator):
             n_epochs = int(np.clip(_MIN_STEPS // n_batches, _MIN_EPOCHS, _MAX_EPOCHS))
         else:
             n_epochs = check_integer("n_epochs", self.n_epochs, 1)
-        self.scales_ = np.maximum(1, _largest(X) / limit).astype(np.float32)
+        start, stop = self._place_of_shares(X.shape[1])
+        self.shares_ = (start, stop)
+        features, amounts = self._separate(X)
+        self.scales_ = np.maximum(1, _largest(features) / limit).astype(np.float32)
         random = check_random_state(self.random_state)
-        layers = _first_layers(random, [X.shape[1], *[width] * n_layers, n_outputs])
-        begin, step = _trainer(loss, dropout, weight_decay)
-        state = begin(layers, int(random.randint(2**31)))
-        rates = iter(_learning_rates(n_epochs * n_batches, learning_rate))
+        channels: Layers = []
+        parts: Parts | None = None
+        n_inputs = features.shape[1]
+        if amounts is not None:
+            n_channels = check_integer("n_channels", self.n_channels, 1)
+            _check_amounts(self.elements, amounts)
+            channels, parts = first_channels(random, stop - start, n_channels), parts_of(amounts)
+            n_inputs += 2 * n_channels
+        layers = first_layers(random, [n_inputs, *[width] * n_layers, n_outputs])
+        begin, step = trainer(loss, dropout, weight_decay)
+        state = begin(Weights(layers, channels), int(random.randint(2**31)))
+        rates = iter(learning_rates(n_epochs * n_batches, learning_rate))
         renewed = 1 / max(1.0, _MEMORY * n_epochs * n_batches)
         for _ in range(n_epochs):
             order = random.permutation(X.shape[0])
             for first in range(0, n_batches * batch, batch):
                 rows = order[first : first + batch]
-                state = step(state, self._inputs(X[rows]), targets[rows], next(rates), renewed)
-        self.layers_: Layers = [np.asarray(part) for part in state.averages]
-        if not all(np.isfinite(part).all() for part in self.layers_):
+                inputs = Inputs(self._limited(features[rows]), None if parts is None else parts.of(rows))
+                state = step(state, inputs, targets[rows], next(rates), renewed)
+        self.layers_: Layers = [np.asarray(part) for part in state.averages.layers]
+        self.channels_: Layers = [np.asarray(part) for part in state.averages.channels]
+        if amounts is not None:
+            self.channels_ = with_strangers(self.channels_, amounts)
+        if not all(np.isfinite(part).all() for part in [*self.layers_, *self.channels_]):
             raise ValueError(f"learning_rate must be smaller: training diverged with {self.learning_rate:g}")
         self.n_epochs_ = n_epochs
-        self.near_ = NearestInLayer.fit(_last_units(self.layers_, self._inputs(X[near_rows(X.shape[0])]), expit))
+        near = self._inputs(X[near_rows(X.shape[0])])
+        self.near_ = NearestInLayer.fit(last_units(Weights(self.layers_, self.channels_), near, expit))
 
-    def _inputs(self, X: Samples) -> Array:
-        return np.clip((X.toarray() if issparse(X) else X) / self.scales_, -self.limit, self.limit)
+    def _place_of_shares(self, n_features: int) -> tuple[int, int]:
+        """Return first and one-past-last column of the block that tells how much of each element there is."""
+        if self.elements is None:
+            return 0, 0
+        known = {} if self.blocks is None else check_blocks(self.blocks, n_features)
+        check_known([self.elements], known)
+        return known[self.elements]
+
+    def _separate(self, X: Samples) -> tuple[Samples, Array | None]:
+        """Return features, and amounts of the elements if the network learns channels of these."""
+        start, stop = getattr(self, "shares_", (0, 0))  # not in files of an earlier version
+        if start == stop:
+            return X, None
+        X = X.toarray() if issparse(X) else X
+        return np.delete(X, np.s_[start:stop], axis=1), X[:, start:stop]
+
+    def _limited(self, features: Samples) -> Array:
+        dense = features.toarray() if issparse(features) else features
+        return np.clip(dense / self.scales_, -self.limit, self.limit)
+
+    def _inputs(self, X: Samples) -> Inputs:
+        features, amounts = self._separate(X)
+        return Inputs(self._limited(features), None if amounts is None else parts_of(amounts))
 
     def _outputs(self, X: Samples, distances: FloatArray | None = None) -> FloatArray:
         """Return what the last layer gives, and fill in distances to training samples, if they are asked for."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         layers = [part.astype(X.dtype) for part in self.layers_]
+        channels = [part.astype(X.dtype) for part in getattr(self, "channels_", [])]
         outputs = np.empty((X.shape[0], layers[-1].shape[0]))
         for rows in gen_batches(X.shape[0], _ROWS):
-            units = _last_units(layers, self._inputs(X[rows]), expit)
+            units = last_units(Weights(layers, channels), self._inputs(X[rows]), expit)
             outputs[rows] = units @ layers[-2] + layers[-1]
             if distances is not None:
                 distances[rows] = self.near_.distances(units)
@@ -146,17 +188,33 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
     limit : float
         Features that reach farther from 0 than this are scaled down to it, such as shares of elements that are rare;
         those of new samples are cut there.
+    elements : str, optional
+        Name of the block of joined features that holds how much there is of each element, one in each column, not
+        scaled (:func:`~atomprint.learn.make_model` sees to that). Channels of the elements are learnt then
+        (:func:`~atomprint.learn.estimators.element_channels.pooled`), which act on each other through their mean over
+        the composition, and their mean and sum stand in for the block, whatever the order of the elements, as in [4]_.
+        Default: nothing is known of elements.
+    n_channels : int
+        Channels of each element.
     loss : {"absolute_error", "squared_error"}
         What is minimised.
     random_state : int or RandomState, optional
         Seed of the first weights, the order of samples and the dropout.
+    blocks : mapping of str to (int, int), optional
+        First and one-past-last column of each block. Default: those of the features, which
+        :func:`~atomprint.learn.evaluate` sees to.
 
     Attributes
     ----------
     layers_ : list of ndarray of float32
         Weights of shape (n_inputs, n_outputs) and biases of shape (n_outputs,) of each layer in turn.
+    channels_ : list of ndarray of float32
+        Learnt channels of the elements, shape (n_elements + 1, n_channels), and weights of what is made of them;
+        empty without ``elements``. Elements that no sample had have the mean of the others.
+    shares_ : tuple of int
+        First and one-past-last column of the block of the elements; equal where there is none.
     scales_ : ndarray of float32, shape (n_features,)
-        What features are divided by.
+        What features are divided by, without those of the elements.
     n_epochs_ : int
         How often each sample was seen.
     near_ : NearestInLayer
@@ -178,6 +236,7 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
     .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR (2019).
     .. [3] L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning rates",
        arXiv:1708.07120 (2017).
+    .. [4] M. Zaheer, S. Kottur, S. Ravanbakhsh, B. Poczos, R. Salakhutdinov, A. Smola, "Deep sets", NIPS (2017).
     """
 
     def __init__(
@@ -191,8 +250,11 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
         batch_size: int = 256,
         n_epochs: int | None = None,
         limit: float = 4.0,
+        elements: str | None = None,
+        n_channels: int = 64,
         loss: str = "absolute_error",
         random_state: int | np.random.RandomState | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         super().__init__(
             width,
@@ -203,7 +265,10 @@ class ResidualNetworkRegressor(RegressorMixin, _ResidualNetwork):
             batch_size=batch_size,
             n_epochs=n_epochs,
             limit=limit,
+            elements=elements,
+            n_channels=n_channels,
             random_state=random_state,
+            blocks=blocks,
         )
         self.loss = loss
 
@@ -266,14 +331,16 @@ class ResidualNetworkClassifier(ClassifierMixin, _ResidualNetwork):
 
     Parameters
     ----------
-    width, n_layers, dropout, learning_rate, weight_decay, batch_size, n_epochs, limit, random_state
+    width, n_layers, dropout, learning_rate, weight_decay, batch_size, n_epochs, limit
+        As there.
+    elements, n_channels, random_state, blocks
         As there.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
         The classes.
-    layers_, scales_, n_epochs_, near_, n_features_in_
+    layers_, channels_, shares_, scales_, n_epochs_, near_, n_features_in_
         As there.
 
     Raises
@@ -317,75 +384,14 @@ def _largest(X: Samples) -> Array:
     return found.toarray().ravel() if issparse(found) else found
 
 
-def _first_layers(random: np.random.RandomState, widths: list[int]) -> Layers:
-    """Return random weights that keep the size of what passes through them, and biases of 0."""
-    layers: Layers = []
-    for number, (n_inputs, n_outputs) in enumerate(pairwise(widths)):
-        scale = np.sqrt((1 if number == len(widths) - 2 else 2) / n_inputs)
-        layers.append((scale * random.standard_normal((n_inputs, n_outputs))).astype(np.float32))
-        layers.append(np.zeros(n_outputs, dtype=np.float32))
-    return layers
-
-
-def _last_units(layers: Jax, inputs: Jax, sigmoid: Callable[..., Any], drop: Callable[..., Any] | None = None) -> Jax:
-    """Return what the last layer is given, for inputs, both NumPy's or both JAX's."""
-    hidden: Jax = None
-    for number in range(0, len(layers) - 2, 2):
-        z = (inputs if hidden is None else hidden) @ layers[number] + layers[number + 1]
-        new = z * sigmoid(z)
-        if drop is not None:
-            new = drop(new, number)
-        hidden = new if hidden is None else hidden + new
-    return hidden
-
-
-class _State(NamedTuple):
-    """What changes from step to step of the training."""
-
-    layers: Jax
-    averages: Jax
-    optimiser: Jax
-    key: Jax
-
-
-def _learning_rates(n_steps: int, largest: float) -> npt.NDArray[np.float32]:
-    """Return the learning rate of each step, which grows from a 25th of the largest and falls to 0, along cosines."""
-    place = (np.arange(n_steps) + 0.5) / n_steps
-    up = (1 - np.cos(np.pi * place / _WARM_UP)) / 2
-    down = (1 + np.cos(np.pi * (place - _WARM_UP) / (1 - _WARM_UP))) / 2
-    return (largest * np.where(place < _WARM_UP, 0.04 + 0.96 * up, down)).astype(np.float32)
-
-
-@lru_cache(maxsize=8)  # what is compiled for one fit serves the next
-def _trainer(loss: str, dropout: float, weight_decay: float) -> tuple[Callable[..., _State], Callable[..., _State]]:
-    """Return what makes the first state of a training, and what makes the next one from it and some samples."""
-    jax, optax = require("jax", "neural"), require("optax", "neural")
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(_MAX_NORM), optax.scale_by_adam(), optax.add_decayed_weights(weight_decay)
-    )
-
-    def mean_loss(layers: Jax, inputs: Jax, targets: Jax, key: Jax) -> Jax:
-        def drop(hidden: Jax, number: int) -> Jax:
-            stays = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, hidden.shape)
-            return hidden * stays / (1 - dropout)
-
-        outputs = _last_units(layers, inputs, jax.nn.sigmoid, drop if dropout else None) @ layers[-2] + layers[-1]
-        if loss == "likelihood":
-            return optax.softmax_cross_entropy_with_integer_labels(outputs, targets).mean()
-        errors = outputs - targets
-        return (abs(errors) if loss == "absolute_error" else errors**2).mean()
-
-    def begin(layers: Layers, seed: int) -> _State:
-        layers = [jax.numpy.asarray(part) for part in layers]
-        return _State(layers, layers, optimiser.init(layers), jax.random.key(seed))
-
-    @jax.jit
-    def step(state: _State, inputs: Jax, targets: Jax, rate: Jax, renewed: Jax) -> _State:
-        key, now = jax.random.split(state.key)
-        gradient = jax.grad(mean_loss)(state.layers, inputs, targets, now)
-        changes, optimiser_state = optimiser.update(gradient, state.optimiser, state.layers)
-        layers = jax.tree.map(lambda old, change: old - rate * change, state.layers, changes)
-        averages = jax.tree.map(lambda old, new: old + renewed * (new - old), state.averages, layers)
-        return _State(layers, averages, optimiser_state, key)
-
-    return begin, step
+def _check_amounts(name: str | None, amounts: Array) -> None:
+    """Raise ValueError unless amounts of elements are not negative, and each sample has some."""
+    if (amounts < 0).any():
+        row, column = (int(i) for i in np.argwhere(amounts < 0)[0])
+        raise ValueError(
+            f"elements: {name!r} must hold how much there is of each element, none negative, got "
+            f"{amounts[row, column]:g} for sample {row}"
+        )
+    nothing = np.flatnonzero(~(amounts > 0).any(axis=1))
+    if len(nothing):
+        raise ValueError(f"elements: {name!r} must hold some element of each sample, got none for sample {nothing[0]}")

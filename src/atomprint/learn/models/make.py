@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
+from atomprint.learn.estimators.except_blocks import ExceptBlocks
 from atomprint.learn.estimators.levels import Levels
 from atomprint.learn.estimators.projection import ProjectBlocks, Projection
 from atomprint.learn.estimators.selection import SelectFeatures
@@ -134,7 +135,14 @@ def make_model(
             model = _with_seeds(name, model, n_seeds, random_state, pairwise)
         model = _with_targets(spec, model, kind, random_state)
         if not pairwise:
-            steps += _steps_before(name, spec, selection, projection)
+            before = _steps_before(name, spec, selection, projection)
+            elements = parameters.get("elements")
+            if elements is not None:  # how much there is of each is no feature to be scaled
+                if selection is not None or projection is not None:
+                    what = "projection" if selection is None else "selection"
+                    raise ValueError(f"{what} is not for {name!r} with elements, got elements = {elements!r}")
+                before = [("others", ExceptBlocks([elements], Pipeline(before)))]
+            steps += before
     else:
         for what, entry in (("projection", projection), ("selection", selection), ("n_seeds", n_seeds)):
             if entry not in (None, 1):

@@ -9,6 +9,7 @@ from typing import Self
 from sklearn.base import BaseEstimator
 
 from atomprint.datasets import Dataset
+from atomprint.learn.estimators.except_blocks import ExceptBlocks
 from atomprint.learn.estimators.projection import ProjectBlocks
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study.run import count_steps, takes_kernel
@@ -105,7 +106,7 @@ def _check_blocks(models: Mapping[str, BaseEstimator], features: Sequence[Featur
     """Raise if a model is to see a block that some of the features do not have."""
     for key, model in models.items():
         for step in model.get_params().values():
-            for given in features if isinstance(step, SelectBlocks | ProjectBlocks) else ():
+            for given in features if isinstance(step, SelectBlocks | ProjectBlocks | ExceptBlocks) else ():
                 try:
                     check_known(step.names, joined_parts(given.transformer))
                 except ValueError as error:

@@ -31,6 +31,7 @@ ROOMS = [
     "atomprint.sampling",
     "atomprint.descriptors.engine",
     "atomprint.descriptors",
+    "atomprint.trajectories",
     "atomprint.kernels",
     "atomprint.similarity",
     "atomprint.datasets.target",
@@ -98,7 +99,7 @@ PUBLIC = [
     "service",
     "similarity",
 ]
-PUBLIC += ["store", "structures", "testing", "workflow"]
+PUBLIC += ["store", "structures", "testing", "trajectories", "workflow"]
 LEARNING = {"joblib", "pandas", "pyarrow", "rich", "scipy", "sklearn", "threadpoolctl"}  # some of them by scikit-learn
 MAY_IMPORT = {
     "import " + ", ".join(f"atomprint.{name}" for name in PUBLIC): set(),
@@ -188,7 +189,7 @@ def test_contributing_draws_what_there_is():
         assert any((place / name).is_file() for place in places), name
 
 
-@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "store", "workflow"])
+@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "store", "trajectories", "workflow"])
 def test_names_that_are_imported_when_asked_for_are_listed(package):
     found = importlib.import_module(f"atomprint.{package}")
     assert set(found.__all__) <= set(dir(found))

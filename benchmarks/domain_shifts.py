@@ -1,11 +1,12 @@
 """How well a model finds the predictions that it is wrong about, where samples are of another kind than those it knows.
 
-    python benchmarks/domain_shifts.py --data ../shared/data [--datasets mp_20 qm7] [--models auto trees] [--signs]
+    python benchmarks/domain_shifts.py --data ../shared/data [--datasets mp_20 qm7] [--models auto ridge] [--signs]
 
 Of each data set some kind is left out of the training (an element, a lattice, the dense or the large, the hot, the
 later ones); models see 1000 of the others, are calibrated by three folds within these, and are asked about others of
 the same kind and about those left out. A detector is good if it tells which errors exceed the interval that holds 90 %
-of the errors of the folds: its AUC is that over both kinds together, and over those left out alone. Beside it stand the
+of the errors of the folds, or for classes which predictions are wrong: its AUC is that over both kinds together, and
+over those left out alone. Beside it stand the
 share that is called outside the domain (of the same kind: false alarms), and the mean errors of those left out that are
 inside and outside, in units of the error of the same kind.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import lzma
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
@@ -38,7 +40,10 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "trees": {"type": "extra_trees", "n_estimators": 150},
     "kernel ridge": {"type": "kernel_ridge"},
     "network": {"type": "resnet", "width": 128, "n_epochs": 100},
+    "ridge": {"type": "ridge"},
+    "boosting": {"type": "hist_gradient_boosting"},
 }
+_LATTICES = (225, 221, 62, 139, 194)
 
 
 class Shift(NamedTuple):
@@ -85,7 +90,7 @@ def _materials_project(folder: Path, target: str) -> tuple[Dataset, list[Shift]]
     space_groups = dataset.groups["spacegroup.number"].astype(float).astype(int)
     numbers = np.array([int(name.split("-")[-1]) if "-" in name else int(name) for name in dataset.ids])
     return dataset, [
-        Shift("lattice: space group 225", space_groups == 225),
+        *(Shift(f"lattice: space group {number}", space_groups == number) for number in _LATTICES),
         Shift("lattice: space groups 1 to 15", space_groups <= 15),
         Shift("element O", _has(dataset, "O")),
         Shift("element S", _has(dataset, "S")),
@@ -103,6 +108,14 @@ def energies(folder: Path) -> tuple[Dataset, list[Shift]]:
 def gaps(folder: Path) -> tuple[Dataset, list[Shift]]:
     """Return band gaps of the same."""
     return _materials_project(folder, "band_gap")
+
+
+def metals(folder: Path) -> tuple[Dataset, list[Shift]]:
+    """Return whether crystals of the Materials Project are metals, by the same shifts."""
+    dataset, shifts = _materials_project(folder, "band_gap")
+    gap = dataset.targets["band_gap"]
+    metal = Target((gap.values == 0).astype(int), "", "Metal", "Whether there is no gap.", classes=("gap", "metal"))
+    return replace(dataset, targets={"metal": metal}), shifts
 
 
 def larger(folder: Path) -> tuple[Dataset, list[Shift]]:
@@ -191,6 +204,7 @@ DATASETS: Mapping[str, Callable[[Path], tuple[Dataset, list[Shift]]]] = {
     "perovskites": perovskites,
     "mp_20": energies,
     "mp_20 gaps": gaps,
+    "mp_20 metals": metals,
     "mpts_52": larger,
     "qm7": qm7,
     "expt_gap": measured_gaps,
@@ -219,13 +233,13 @@ def drawn(shift: Shift, of_sample: np.ndarray, sizes: tuple[int, int, int]) -> D
     return Drawn(inside[:n], inside[n : n + sizes[1]], outside[: sizes[2]])
 
 
-def model_of(name: str, dataset: Dataset, target: str) -> Any:
+def model_of(name: str, dataset: Dataset, target: str, task: str) -> Any:
     """Return a model that is not fitted: one of auto's, whose members count the same, or one of them alone."""
     recipe = auto_recipe(dataset, target)
     ((kind, options),) = recipe.models.items()
     if name == "auto":
         options = {**options, "combine": "mean"} if kind == "ensemble" else options
-        return make_model(kind, "regression", random_state=0, **options)
+        return make_model(kind, task, random_state=0, **options)
     members = options.get("members", [{"type": kind, **options}])
     given = dict(MODELS[name])
     own = next((dict(member) for member in members if member["type"] == given["type"]), {})
@@ -233,7 +247,7 @@ def model_of(name: str, dataset: Dataset, target: str) -> Any:
         own = {key: value for member in members for key, value in member.items() if key == "blocks" and name != "auto"}
         own = own if len(recipe.features) > 2 else {}
     options = own | given
-    return make_model(options.pop("type"), "regression", random_state=0, **options)
+    return make_model(options.pop("type"), task, random_state=0, **options)
 
 
 def judged(
@@ -246,7 +260,8 @@ def judged(
     split = Split(some.train, asked, parts, 0)
     evaluation = evaluate(model, features, problem, split)
     held = evaluation.out_of_fold()
-    usual = float(np.quantile(np.abs(held.y_pred - problem.y[held.indices]), 0.9))
+    classes = problem.kind == "classification"
+    usual = 0.5 if classes else float(np.quantile(np.abs(held.y_pred - problem.y[held.indices]), 0.9))
     saved = TrainedModel.of(
         assemble(transformer, evaluation.estimator), problem, some.train, table=features.values, held_out=held
     )
@@ -256,7 +271,8 @@ def judged(
     test = evaluation.test
     assert test is not None
     scores = {"distance": found.distance, **({} if found.doubt is None else {"doubt": found.doubt}), **test.signs}
-    return scores, ~found.in_domain, np.abs(found.values - problem.y[asked]), usual
+    errors = np.abs(found.values - problem.y[asked])
+    return scores, ~found.in_domain, np.minimum(errors, 1.0) if classes else errors, usual
 
 
 def area(label: np.ndarray, score: np.ndarray) -> float:
@@ -295,7 +311,9 @@ def rows_of(dataset: Dataset, shifts: list[Shift], models: list[str], sizes: tup
         some = Drawn(*(np.searchsorted(used, rows) for rows in draw))
         for model in models:
             start = process_time()
-            scores, flags, errors, usual = judged(model_of(model, part, target), transformer, problem, features, some)
+            scores, flags, errors, usual = judged(
+                model_of(model, part, target, problem.kind), transformer, problem, features, some
+            )
             n, beyond = len(some.same), errors > usual
             same = float(errors[:n].mean())
             mean = {flag: errors[n:][flags[n:] == flag] for flag in (False, True)}

@@ -222,7 +222,7 @@ def test_signs_of_doubt_of_a_forest_enter():
     X, y = loud_and_quiet(400)
     model = make_model("random_forest", n_estimators=20, random_state=0)
     found, problem, _ = judged(X, y, model, test_size=0)
-    assert found.widths.doubts == ("trees",)
+    assert found.widths.expected.doubts == ("trees",)
     given = (X[:9], y[:9], elements_of(problem, np.arange(9)))
     sure, unsure = (found.widths.half_widths(*given, {"trees": np.full(9, std)}) for std in (0.01, 2.0))
     assert (sure < unsure).all()

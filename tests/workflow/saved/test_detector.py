@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from sklearn.linear_model import GammaRegressor
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from atomprint.datasets import Dataset, Target
@@ -12,17 +14,17 @@ from atomprint.kernels import AverageKernel
 from atomprint.learn import Problem, evaluate, make_model, make_split
 from atomprint.learn.task.features import Features
 from atomprint.workflow import TrainedModel, assemble, load_model
-from atomprint.workflow.saved.detector import DISTANCE, GEOMETRY, Detector
+from atomprint.workflow.saved.detector import DISTANCE, ERRORS, GEOMETRY, Detector
 
 
 def drawn(n, rng, shift=0.0):
-    """Return signs that grow together, and what is flagged by itself."""
+    """Return signs that grow together, what is flagged by itself, and errors that grow with the signs."""
     common = rng.normal(size=n) + shift
     signs = {
         name: np.exp(0.5 * common + 0.5 * rng.normal(size=n))
         for name in ("trees of forest", "members", DISTANCE, GEOMETRY)
     }
-    return signs, rng.random(n) < 0.02
+    return signs, rng.random(n) < 0.02, np.exp(common) * rng.exponential(size=n)
 
 
 @pytest.mark.parametrize("n", [40, 100, 1000])
@@ -30,7 +32,7 @@ def test_one_of_twenty_samples_of_the_same_kind_is_unusual(n):
     shares, rng = [], np.random.default_rng(0)
     for _ in range(60):
         detector = Detector.fit(*drawn(n, rng))
-        signs, flagged = drawn(500, rng)
+        signs, flagged, _ = drawn(500, rng)
         shares.append(np.mean((detector.scores(detector.rarities(signs)) > 1) | flagged))
     assert 0.04 < np.mean(shares) < 0.065
 
@@ -38,7 +40,7 @@ def test_one_of_twenty_samples_of_the_same_kind_is_unusual(n):
 def test_more_of_a_sign_is_never_less_unusual():
     rng = np.random.default_rng(1)
     detector = Detector.fit(*drawn(200, rng))
-    signs, _ = drawn(400, rng)
+    signs, _, _ = drawn(400, rng)
     signs["members"] = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, 399)])
     rarities = detector.rarities(signs)
     assert (np.diff(rarities[:, 1]) >= 0).all()
@@ -50,16 +52,37 @@ def test_more_of_a_sign_is_never_less_unusual():
 
 def test_signs_that_say_nothing():
     rng = np.random.default_rng(2)
-    signs, flagged = drawn(100, rng)
-    assert Detector.fit({DISTANCE: signs[DISTANCE]}, flagged) is None  # known besides: it has a limit of its own
-    assert Detector.fit({name: sign[:10] for name, sign in signs.items()}, flagged[:10]) is None
+    signs, flagged, errors = drawn(100, rng)
+    assert (
+        Detector.fit({DISTANCE: signs[DISTANCE]}, flagged, errors) is None
+    )  # known besides: it has a limit of its own
+    assert Detector.fit({name: sign[:10] for name, sign in signs.items()}, flagged[:10], errors[:10]) is None
+    assert Detector.fit(signs, flagged, np.where(rng.random(100) < 0.9, np.nan, errors)) is None
     signs["members"] = np.where(rng.random(100) < 0.9, np.nan, 1.0)
-    assert Detector.fit(signs, flagged) is None
+    assert Detector.fit(signs, flagged, errors) is None
     signs["members"] = np.zeros(100)
-    detector = Detector.fit(signs, flagged)
+    detector = Detector.fit(signs, flagged, errors)
+    assert np.isfinite(detector.scores(detector.rarities(signs))).all()
+    detector = Detector.fit(signs, flagged, np.zeros(100))  # nothing is wrong: all count the same
+    assert len(set(detector.weights)) == 1
     assert np.isfinite(detector.scores(detector.rarities(signs))).all()
     with pytest.raises(ValueError, match="wrong shapes"):
+        Detector.from_arrays(vars(detector) | {"weights": np.ones(2)})
+    with pytest.raises(ValueError, match="wrong shapes"):
         Detector.from_arrays(vars(detector) | {"shapes": np.ones(2)})
+
+
+def test_weights_are_those_of_what_errors_grow_with():
+    """An independent fit of the same likelihood, without bounds, by scikit-learn: where all is positive they agree."""
+    rng, n = np.random.default_rng(3), 4000
+    signs = {name: rng.exponential(size=n) for name in ("trees", "members", ERRORS)}
+    rarity = {name: -np.log(1 - np.argsort(np.argsort(sign)) / n) for name, sign in signs.items()}
+    errors = np.exp(0.6 * rarity["trees"] + 0.2 * rarity[ERRORS] - 0.3 * rarity["members"]) * rng.exponential(size=n)
+    weights = Detector.fit(signs, np.zeros(n, dtype=bool), errors).weights
+    assert weights[1] == 0  # it would have to be negative
+    table = np.column_stack([rarity["trees"], rarity[ERRORS]])
+    expected = GammaRegressor(alpha=0.0, tol=1e-8).fit(table, errors / errors.mean() + 0.03).coef_
+    np.testing.assert_allclose(weights[[0, 2]], expected, atol=0.03)
 
 
 def problem_of(formulas, y, structures=None):
@@ -108,10 +131,11 @@ def test_doubts_are_saved_and_told(saved):
     assert [row["doubt"] for row in found.to_dict()["rows"]] == found.doubt.tolist()
     assert found.to_pandas()["doubt"].tolist() == found.doubt.tolist()
     detector = model.domain.detector
-    limit = detector.quantiles[0, -1] * 20
-    rarities = detector.rarities({"trees": np.array([limit]), DISTANCE: np.zeros(1)})
+    limit = detector.quantiles[0, -1] * 1e3
+    signs = {"trees": np.array([limit]), DISTANCE: np.zeros(1)}
+    rarities = detector.rarities(signs)
     assert detector.scores(rarities)[0] > 1
-    said = detector.sentence(rarities, {"trees": np.array([limit]), DISTANCE: np.zeros(1)}, 0, "eV")
+    said = detector.sentence(rarities, signs, 0, "eV")
     assert said.startswith(f"the trees of the model disagree: {limit:.3g} eV, usual up to ")
     failed = model.predict([*asked, Atoms()], on_error="skip")
     assert np.isnan(failed.doubt[3])
@@ -154,3 +178,59 @@ def test_kernels_between_structures_have_a_process():
     assert model.domain.detector.names.tolist() == ["process", DISTANCE, GEOMETRY]
     found = model.predict([molecule("H2O"), molecule("CH3CH2OH")])
     assert found.doubt[0] < 1 < found.doubt[1]
+
+
+def halides(n, rng):
+    """Return formulas, of which those with fluorine are noisy, and values."""
+    cations, anions = ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr"), ("F", "Cl", "Br", "O", "S")
+    drawn = [(rng.choice(cations), rng.choice(anions), rng.uniform(0.1, 0.9)) for _ in range(n)]
+    formulas = tuple(f"{a}{x:.4f}{b}{1 - x:.4f}" for a, b, x in drawn)
+    noise = np.where([b == "F" for _, b, _ in drawn], 1.0, 0.05)
+    return formulas, noise * rng.normal(size=n)
+
+
+def fitted_to(problem, formulas, model):
+    transformer = ElementProperty(["mass", "electronegativity", "covalent_radius"], ["mean", "range"])
+    table = transformer.fit_transform(formulas)
+    features = Features("f", "F", "", table, list(transformer.get_feature_names_out()), 0.0, {})
+    evaluation = evaluate(model, features, problem, make_split(problem, test_size=0, n_folds=5, seed=0))
+    pipeline = assemble(transformer, evaluation.estimator)
+    return TrainedModel.of(pipeline, problem, table=table, held_out=evaluation.out_of_fold())
+
+
+@pytest.mark.parametrize("name", ["ridge", "hist_gradient_boosting"])
+def test_models_without_doubts_of_their_own_know_where_they_were_wrong(name, tmp_path):
+    rng = np.random.default_rng(0)
+    formulas, y = halides(400, rng)
+    made = fitted_to(problem_of(formulas, y), formulas, make_model(name, "regression", random_state=0))
+    assert made.domain.to_dict()["doubts"] == [ERRORS, DISTANCE]
+    model = load_model(made.save(tmp_path / "m.atomprint"))
+    new, truth = halides(400, rng)
+    found = model.predict(new)
+    np.testing.assert_array_equal(found.doubt, made.predict(new).doubt)
+    errors = np.abs(found.values - truth)
+    assert roc_auc_score(errors > np.quantile(np.abs(y), 0.9), found.doubt) > 0.75
+    assert np.mean(~found.in_domain) < 0.1
+    far = model.domain.detector
+    signs = {ERRORS: np.array([1e6]), DISTANCE: np.zeros(1)}
+    said = far.sentence(far.rarities(signs), signs, 0, "eV")
+    assert said.startswith(
+        "the model was wrong on training samples like it, by the error that is to be expected: 1e+06"
+    )
+
+
+def test_classifiers_are_in_doubt_where_other_classes_are_likely(tmp_path):
+    rng = np.random.default_rng(1)
+    formulas, noise = halides(500, rng)
+    charge = np.array(["K" in f or "Rb" in f or "Na" in f for f in formulas])
+    truth = (charge ^ (np.abs(noise) > 0.8)).astype(float)
+    target = Target(truth[:300], "", "Heavy", "", classes=("no", "yes"))
+    data = Dataset("d", "D", None, tuple(map(str, range(300))), {"heavy": target}, "", "", compositions=formulas[:300])
+    forest = make_model("random_forest", "classification", random_state=0, n_estimators=50)
+    made = fitted_to(Problem.of(data, "heavy"), formulas[:300], forest)
+    assert made.domain.to_dict()["doubts"] == ["classes", DISTANCE]
+    model = load_model(made.save(tmp_path / "m.atomprint"))
+    found = model.predict(formulas[300:])
+    np.testing.assert_array_equal(found.doubt, made.predict(formulas[300:]).doubt)
+    assert roc_auc_score(found.values != truth[300:], found.doubt) > 0.65
+    assert np.mean(~found.in_domain) < 0.1

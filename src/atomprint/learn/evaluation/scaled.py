@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from atomprint.learn.estimators.difficulty import Coordinates, Difficulty, Held, Known
-from atomprint.learn.estimators.widths import BINS, Factors, Widths, binned, stacked
+from atomprint.learn.estimators.expected import Expected, stacked
+from atomprint.learn.estimators.widths import BINS, Factors, Widths, binned
 from atomprint.learn.evaluation.breakdown import elements_of_atoms
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.quantile import conformal_quantile
@@ -148,7 +149,7 @@ def by_difficulty(
         [used[k].scores for k in which],
         [used[k].groups for k in which],
         distances,
-        Widths(level, space, final.difficulty, final.factors, doubts),
+        Widths(level, Expected(space, final.difficulty, doubts), final.factors),
     )
 
 

@@ -249,7 +249,7 @@ class Study:
             spent = of_features.get(features, 0.0)
             if result and self.choice is not None:
                 spent, seconds = sum(of_features.values()), seconds + self.choice.seconds
-            bounds = self._bounds(evaluation)
+            bounds = self._bounds(features, evaluation)
             coverage, by_part = Metric(None, "it was not asked for"), {}
             if bounds is not None:
                 coverage, by_part = bounds.coverage, coverage_of_parts(bounds, self.problem)
@@ -257,11 +257,12 @@ class Study:
             rows.append(ResultRow(features, model, evaluation, role, coverage, by_part, spent, seconds))
         return tuple(rows)
 
-    def _bounds(self, evaluation: Evaluation) -> Uncertainty | None:
+    def _bounds(self, features: str, evaluation: Evaluation) -> Uncertainty | None:
         """Return the uncertainty of one of the results, at the level of that of ``chosen``."""
         if self.uncertainty is None or evaluation is self.chosen:
             return self.uncertainty
-        return conformal(evaluation, self.problem, self.split, self.uncertainty.level)
+        table = next((trial.features for trial in self.trials if trial.features.key == features), None)
+        return conformal(evaluation, self.problem, self.split, self.uncertainty.level, table)
 
     def titles_of(self, features: str, model: str) -> tuple[str, str]:
         """Return the titles of keys that :meth:`evaluations` gives; those of the features are empty if it has none."""
@@ -282,7 +283,7 @@ class Study:
             ``probability <class>`` and ``set``, the names in the conformal set separated by "|", or None.
         """
         for features, model, evaluation in self.evaluations():
-            yield from prediction_rows(self.problem, features, model, evaluation, self._bounds(evaluation))
+            yield from prediction_rows(self.problem, features, model, evaluation, self._bounds(features, evaluation))
 
     def to_dict(self) -> JsonObject:
         """Return all results in plain types, for JSON; there is no nan in them.

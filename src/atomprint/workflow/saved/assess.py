@@ -69,7 +69,7 @@ def assess(
     names : sequence of str
         Names of the features, for the warnings.
     signs : dict of str to ndarray of float64, shape (n,)
-        What the model is in doubt about.
+        What the model is in doubt about, and under ``ERRORS`` the errors that are to be expected.
     unit : str
         Unit of the target, for the warnings.
 

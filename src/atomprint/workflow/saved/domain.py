@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ase.data import chemical_symbols
 
 from atomprint.layout import symbols_of
-from atomprint.learn.models.doubt import Signs
+from atomprint.learn.estimators.expected import Expected
 from atomprint.util.plain import finite_or_none
 from atomprint.util.types import Mask
 from atomprint.workflow.saved.contents import Content
@@ -28,6 +28,7 @@ from atomprint.workflow.saved.distances import (
 )
 from atomprint.workflow.saved.geometry import Packing
 from atomprint.workflow.saved.seen import Seen
+from atomprint.workflow.saved.trained import Held
 
 LEVEL = 0.99
 _MIN_SAMPLES = 5  # to say anything about distances
@@ -84,10 +85,13 @@ class Domain:
         Number of features that are the same in all training samples but not in a new one, in the sense of
         ``max_outside``; None in files that do not know it.
     detector : Detector or None
-        The score; None where the model gives no signs of doubt, or none of samples that it had not seen are known.
+        The score; None where no predictions of samples that a model had not seen are known.
     n_repeats : tuple of int or None
         In how many directions structures of the training set repeat, for models that look at compositions alone; empty
         if it has formulas, None for other models and in files that do not know it.
+    experience : Expected or None
+        By which the error that is to be expected of a sample is a sign of doubt, for models that have none of their
+        own; else None.
 
     References
     ----------
@@ -109,6 +113,7 @@ class Domain:
     max_changed: int | None = None
     detector: Detector | None = None
     n_repeats: tuple[int, ...] | None = None
+    experience: Expected | None = None
 
     @classmethod
     def fit(
@@ -118,7 +123,7 @@ class Domain:
         groups: npt.ArrayLike | None = None,
         *,
         kernel: bool = False,
-        signs: Signs | None = None,
+        held: Held | None = None,
     ) -> Self:
         """Learn the domain from training samples.
 
@@ -133,9 +138,8 @@ class Domain:
             Which samples belong together, such as atoms of one structure: they are left out together.
         kernel : bool
             Whether X is a normalised kernel.
-        signs : dict of str to ndarray of float64, shape (n_samples,), optional
-            What models that had not seen these samples were in doubt about, nan where that is not known. Then
-            ``groups`` must be places among ``contents``.
+        held : Held, optional
+            What models that had not seen these samples said of them. Then ``groups`` must be places among ``contents``.
 
         Returns
         -------
@@ -180,8 +184,8 @@ class Domain:
         threshold = float("nan") if few else float(np.quantile(distances, LEVEL, method="higher"))
         max_outside, max_changed = (int(np.quantile(own, LEVEL, method="higher")) for own in (counts, changed))
         detector = None
-        if signs and not few:
-            signs = {name: sign[rows] for name, sign in signs.items()} | {DISTANCE: distances}
+        if held is not None and not few:
+            signs = {name: sign[rows] for name, sign in held.signs.items()} | {DISTANCE: distances}
             flagged: Mask = np.asarray((distances > threshold) | (counts > max_outside) | (changed > max_changed))
             alone: Mask = np.array([any(counts_of[z] == 1 for z in content.elements) for content in contents])
             flagged |= alone[labels]
@@ -189,7 +193,7 @@ class Domain:
                 packing, values = packed
                 signs[GEOMETRY] = packing.novelty(values)[labels]
                 flagged |= np.asarray(packing.outside(values).any(axis=1))[labels]
-            detector = Detector.fit(signs, flagged)
+            detector = Detector.fit(signs, flagged, held.errors[rows])
         return cls(
             n_samples=len(rows),
             threshold=threshold,
@@ -198,6 +202,7 @@ class Domain:
             space=space,
             max_changed=max_changed,
             detector=detector,
+            experience=None if held is None or detector is None else held.experience,
             **common,
         )
 
@@ -228,7 +233,7 @@ class Domain:
             f"{name}_{key}": value
             for name in _PARTS
             if (part := getattr(self, name)) is not None
-            for key, value in vars(part).items()
+            for key, value in (part.to_arrays() if isinstance(part, Expected) else vars(part)).items()
         }
         return {
             "elements": np.array(self.elements, dtype=np.int64),
@@ -259,6 +264,7 @@ class Domain:
                 name: kind.from_arrays(own)
                 for name, kind in _PARTS.items()
                 if (own := {key.removeprefix(f"{name}_"): arrays[key] for key in arrays if key.startswith(f"{name}_")})
+                and not (name == "detector" and "weights" not in own)  # of a version before the first
             }
             made = cls(
                 elements,
@@ -284,4 +290,10 @@ class Domain:
         return None if self.space is None else len(self.space.center)
 
 
-_PARTS: Mapping[str, Any] = {"space": Space, "packing": Packing, "seen": Seen, "detector": Detector}
+_PARTS: Mapping[str, Any] = {
+    "space": Space,
+    "packing": Packing,
+    "seen": Seen,
+    "detector": Detector,
+    "experience": Expected,
+}

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.estimators.widths import Widths
-from atomprint.learn.models.doubt import Signs, predict_with_doubt
+from atomprint.learn.models.doubt import CLASSES, Signs, predict_with_doubt
 from atomprint.learn.task.problem import Problem, share_at_lowest
 from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
@@ -30,6 +30,7 @@ from atomprint.workflow.saved.blocks import Block, failed, gathered
 from atomprint.workflow.saved.card import Card, PredictionInterval, Training, digest, installed_versions
 from atomprint.workflow.saved.container import write_container
 from atomprint.workflow.saved.contents import Content, contents_of
+from atomprint.workflow.saved.detector import ERRORS
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Domain
 from atomprint.workflow.saved.forests import quickened
@@ -43,7 +44,7 @@ from atomprint.workflow.saved.pipeline import (
     with_n_jobs,
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
-from atomprint.workflow.saved.trained import pick, signs_of, training_table
+from atomprint.workflow.saved.trained import held_of, pick, training_table
 
 if TYPE_CHECKING:
     from atomprint.learn.evaluation.evaluate import OutOfFold
@@ -166,7 +167,9 @@ class TrainedModel:
         if table is not None:
             values = table[some] if kernel is None else table[np.ix_(some, chosen)]
         widths = getattr(uncertainty, "widths", None)
-        if widths is not None and widths.n_features != values.shape[1]:  # of other features than those of this model
+        if (
+            widths is not None and widths.expected.n_features != values.shape[1]
+        ):  # of other features than those of this model
             uncertainty, widths = uncertainty.constant, None
         card = Card(
             target=problem.target_name,
@@ -202,7 +205,7 @@ class TrainedModel:
             ],
             np.searchsorted(structures, problem.structures[some]),
             kernel=kernel is not None,
-            signs=None if held_out is None else signs_of(held_out, pipeline[n_steps:], values[:1], some),
+            held=None if held_out is None else held_of(held_out, pipeline[n_steps:], values, problem, some),
         )
         return cls(pipeline, card, domain, n_steps, widths=widths)
 
@@ -299,16 +302,19 @@ class TrainedModel:
         if not np.isfinite(values).all():
             worst = structures[np.argmin(np.isfinite(values))]
             raise StructureError(worst, None, "the prediction is not a finite number")
+        elements = _elements(contents, local, atoms is not None)
+        if self.domain.experience is not None:
+            guess = 1 - signs.get(CLASSES, np.zeros(len(values))) if self.card.classes else values
+            signs = {**signs, ERRORS: self.domain.experience.errors(table, guess, elements)}
         assessment = assess(self.domain, table, contents, structures, self.feature_names, signs, self.card.unit)
         half = None
         if self.widths is not None:
-            elements = _elements(contents, local, atoms is not None)
             half = self.widths.half_widths(table, values, elements, signs)
         return Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None, Signs]:
         """Return numbers and what the model is in doubt about, or indices of classes and probabilities."""
-        if self.domain.detector is not None or (self.widths is not None and self.widths.doubts):
+        if self.domain.detector is not None or (self.widths is not None and self.widths.expected.doubts):
             given, signs = predict_with_doubt(model, table)
         else:
             given, signs = np.asarray(model.predict(table)), {}
@@ -324,6 +330,7 @@ class TrainedModel:
             found = model.predict_proba(table)
             probabilities = np.zeros((len(values), len(self.card.classes)))
             probabilities[:, columns] = found
+            signs = {CLASSES: 1 - probabilities[np.arange(len(values)), values.astype(np.intp)]}
         return values, probabilities, signs
 
     def try_out(self) -> None:
@@ -384,9 +391,14 @@ class TrainedModel:
             raise ValueError(f"pipeline: it makes {n} features, its model was fitted to {fitted_to}")
         if n and self.domain.n_features not in (None, n):
             raise ValueError(f"domain: it has {self.domain.n_features} features, the pipeline {n}")
-        if self.widths is not None and self.widths.n_features != (n or fitted_to):
+        experience = self.domain.experience
+        if experience is not None and experience.n_features != (n or fitted_to):
             raise ValueError(
-                f"widths: they are for {self.widths.n_features} features, the pipeline has {n or fitted_to}"
+                f"domain: it knows errors by {experience.n_features} features, the pipeline has {n or fitted_to}"
+            )
+        if self.widths is not None and self.widths.expected.n_features != (n or fitted_to):
+            raise ValueError(
+                f"widths: they are for {self.widths.expected.n_features} features, the pipeline has {n or fitted_to}"
             )
 
     # Files ------------------------------------------------------------------------------------------------------

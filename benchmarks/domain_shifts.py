@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import lzma
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -40,6 +40,11 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "trees": {"type": "extra_trees", "n_estimators": 150},
     "kernel ridge": {"type": "kernel_ridge"},
     "network": {"type": "resnet", "width": 128, "n_epochs": 100},
+    "two": {
+        "type": "ensemble",
+        "combine": "mean",
+        "members": [{"type": "extra_trees", "n_estimators": 150, "max_features": 0.3}, "kernel_ridge"],
+    },
     "ridge": {"type": "ridge"},
     "boosting": {"type": "hist_gradient_boosting"},
 }
@@ -235,6 +240,9 @@ def drawn(shift: Shift, of_sample: np.ndarray, sizes: tuple[int, int, int]) -> D
 
 def model_of(name: str, dataset: Dataset, target: str, task: str) -> Any:
     """Return a model that is not fitted: one of auto's, whose members count the same, or one of them alone."""
+    if name == "two":
+        given = dict(MODELS[name])
+        return make_model(given.pop("type"), task, random_state=0, **given)
     recipe = auto_recipe(dataset, target)
     ((kind, options),) = recipe.models.items()
     if name == "auto":
@@ -296,7 +304,22 @@ class Row(NamedTuple):
     seconds: float
 
 
-def rows_of(dataset: Dataset, shifts: list[Shift], models: list[str], sizes: tuple[int, int, int]) -> Iterator[Row]:
+def sections_of(dataset: Dataset, target: str, without: Collection[str]) -> Mapping[str, Any]:
+    """Return the features of auto, but for some blocks."""
+    given = {key: dict(section) for key, section in auto_recipe(dataset, target).features.items() if key not in without}
+    for section in given.values():
+        if "join" in section:
+            section["join"] = [key for key in section["join"] if key not in without]
+    return {key: section.suited_to(dataset) for key, section in read_features(given).items()}
+
+
+def rows_of(
+    dataset: Dataset,
+    shifts: list[Shift],
+    models: list[str],
+    sizes: tuple[int, int, int],
+    without: Collection[str] = (),
+) -> Iterator[Row]:
     """Yield the figures of all shifts and models of a data set."""
     target = next(iter(dataset.targets))
     of_sample = Problem.of(dataset, target).structures
@@ -304,8 +327,7 @@ def rows_of(dataset: Dataset, shifts: list[Shift], models: list[str], sizes: tup
     used = np.unique(np.concatenate([np.concatenate(draw) for draw in draws.values()]))
     part = dataset.take(of_sample[used])
     problem = Problem.of(part, target)
-    sections = read_features(auto_recipe(part, target).features)
-    sections = {key: section.suited_to(part) for key, section in sections.items()}
+    sections = sections_of(part, target, without)
     features, transformer = compute_features(build_features(sections, part, "structure", 1)[-1], problem)
     for name, draw in draws.items():
         some = Drawn(*(np.searchsorted(used, rows) for rows in draw))
@@ -346,6 +368,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["auto"], choices=list(MODELS))
     parser.add_argument("--shifts", nargs="+", help="names of shifts; default: all")
     parser.add_argument("--size", type=int, default=N_TRAIN, help="training samples")
+    parser.add_argument("--without", nargs="+", default=[], help="blocks of features to leave out, such as roles")
     parser.add_argument("--signs", action="store_true", help="AUC of each sign that a model gives, too")
     options = parser.parse_args()
     for name in options.datasets:
@@ -356,7 +379,7 @@ def main() -> None:
         print(f"\n| {name} | model | error left out | beyond the interval, % | AUC distance | AUC doubt | ", end="")
         print("false alarms, % | outside, % | error inside | error outside | signs |")
         print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")
-        for row in rows_of(dataset, shifts, options.models, (options.size, N_SAME, N_SHIFTED)):
+        for row in rows_of(dataset, shifts, options.models, (options.size, N_SAME, N_SHIFTED), options.without):
             signs = {key: pair for key, pair in row.areas.items() if key not in ("distance", "doubt")}
             told = ", ".join(f"{key} {_cell(pair)}" for key, pair in signs.items()) if options.signs else ""
             print(

@@ -93,6 +93,14 @@ def test_conditions_objectives_and_domains(models, candidates):
     assert [row["front"] for row in rows] == sorted(row["front"] for row in rows)
 
 
+@pytest.mark.parametrize("where", ["in_domain and not volume_in_training", "volume_in_domain == True and volume < 1e9"])
+def test_columns_of_yes_and_no_are_conditions_by_themselves(models, candidates, where):
+    found = screen(models[0], candidates, where=where, top=30)
+    assert found.n_passed == screen(models[0], candidates, in_domain=True, new="not" in where, top=30).n_passed > 0
+    with pytest.raises(ValueError, match="'volume' alone, which is not yes or no: compare it"):
+        screen(models[0], candidates, where="in_domain and volume")
+
+
 def test_a_store_gives_what_its_file_gives(models, candidates, tmp_path):
     build_store(tmp_path / "store", candidates, "SOAP", {"n_max": 2, "l_max": 1, "r_cut": 4.0}, block=7)
     of_file, of_store = (screen(models[0], source, top=30) for source in (candidates, tmp_path / "store"))

@@ -9,6 +9,8 @@ COLUMNS = {
     "gap": np.array([1.0, 3.0, np.nan, 2.0]),
     "phase": np.array(["a", "b", "b", None], dtype=object),
     "formula": np.array(["ClNa", "MgO", "O2Ti", None], dtype=object),
+    "seen": np.array([True, False, None, True], dtype=object),
+    "metal": np.array([True, True, False, False]),
     "nothing": np.array([None, None, None, None], dtype=object),
 }
 
@@ -30,7 +32,20 @@ COLUMNS = {
         ("nothing > 1", []),
         ("not nothing > 1", []),
         ("nothing != 'x'", []),
+        ("seen", [0, 3]),
+        ("not seen", [1]),
+        ("seen == False", [1]),
+        ("metal and not seen", [1]),
+        ("not (metal and seen)", [1, 2, 3]),
+        ("nothing", []),
+        ("not nothing", []),
     ],
 )
 def test_what_is_not_known_fulfils_neither_a_condition_nor_its_opposite(condition, rows):
     assert np.flatnonzero(Condition.read(condition).of(COLUMNS, 4)).tolist() == rows
+
+
+@pytest.mark.parametrize("name", ["gap", "phase", "formula"])
+def test_only_what_is_yes_or_no_stands_alone(name):
+    with pytest.raises(ValueError, match=f"has '{name}' alone, which is not yes or no: compare it"):
+        Condition.read(f"metal and {name}").of(COLUMNS, 4)

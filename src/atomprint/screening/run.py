@@ -282,9 +282,10 @@ def _check(
             if name not in own:
                 has = ", ".join(map(repr, source.columns)) or "nothing besides structures"
                 raise ValueError(f"{what}: {source.name} has no {name!r}, as others have; it has {has}")
-    some = {
-        name: np.array([""] if words else [np.nan], dtype=object if words else None) for name, words in worded.items()
+    some: dict[str, Any] = {
+        name: np.array([""], dtype=object) if words else np.nan * np.ones(1) for name, words in worded.items()
     }
+    some |= {name: np.zeros(1, dtype=np.bool_) for name in jury.answers}
     _costs(jury, some, objectives, cautious, select)
     if condition is not None:
         condition.of(some, 1)

@@ -112,6 +112,13 @@ class Jury:
             own |= {name: values.type == pa.string() for name, values in _columns(judge, None).items()}
         return own
 
+    @cached_property
+    def answers(self) -> frozenset[str]:
+        """Those of the columns that are yes or no."""
+        pa = require("pyarrow", "data", "screening")
+        columns = [column for judge in self.judges for column in _columns(judge, None).items()]
+        return frozenset({"in_domain", *(name for name, values in columns if values.type == pa.bool_())})
+
     def called(self, name: str) -> str:
         """Return what a column of a source is called in :meth:`table`: no two come to the same name."""
         clashes = re.sub(f"({_KNOWN})+$", "", name) in (*self.columns, *_RESERVED)

@@ -95,6 +95,12 @@ def _masks(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], n: int, text
         return _all(
             [_compared(op, *pair, columns, n, text) for op, pair in zip(node.ops, pairwise(sides), strict=True)]
         )
+    if isinstance(node, ast.Name) and node.id != ELEMENTS:
+        column = columns[node.id]
+        nothing = column.dtype.kind == "O" and all(item is None for item in column)
+        if n and not nothing and not _is_of_answers(column):
+            raise ValueError(f"condition {text!r} has {node.id!r} alone, which is not yes or no: compare it")
+        return np.asarray(column == True), np.asarray(column == False)  # noqa: E712  # None is neither
     raise ValueError(f"condition {text!r} has {ast.unparse(node)!r} in it; {_SHAPE}")
 
 
@@ -187,7 +193,7 @@ def elements_of(formula: str | None) -> frozenset[str]:
 def _values(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], text: str) -> Any:
     if isinstance(node, ast.Name) and node.id != ELEMENTS:
         column = columns[node.id]
-        return column.astype(np.float64) if column.dtype.kind in "iufb" else column
+        return column.astype(np.float64) if column.dtype.kind in "iufb" or _is_of_answers(column) else column
     if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
         return node.value if isinstance(node.value, str) else float(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
@@ -198,6 +204,14 @@ def _values(node: ast.expr, columns: Mapping[str, npt.NDArray[Any]], text: str) 
 def _formula(value: Any) -> Any:
     """Return a formula as the store has it."""
     return reduced_formula(value) if isinstance(value, str) else value
+
+
+def _is_of_answers(column: npt.NDArray[Any]) -> bool:
+    """Return whether a column has yes and no, and perhaps nothing known; numbers and words have not."""
+    if column.dtype.kind == "b":
+        return True
+    known = [item for item in column if item is not None] if column.dtype.kind == "O" else []
+    return bool(known) and all(isinstance(item, bool | np.bool_) for item in known)
 
 
 def _has_words(value: Any) -> bool:

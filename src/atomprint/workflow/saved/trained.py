@@ -9,7 +9,6 @@ from sklearn.pipeline import Pipeline
 
 from atomprint.learn.estimators.difficulty import Coordinates, Difficulty, Known
 from atomprint.learn.estimators.expected import Expected
-from atomprint.learn.evaluation.scaled import elements_of
 from atomprint.learn.models.doubt import CLASSES, Signs, predict_with_doubt
 from atomprint.learn.task.problem import Problem
 from atomprint.ragged import owners
@@ -66,6 +65,8 @@ def held_of(held_out: OutOfFold, model: Any, table: Any, problem: Problem, sampl
     samples : ndarray of int, shape (n,)
         The samples.
     """
+    from atomprint.learn.evaluation.scaled import elements_of  # which predictions do without
+
     place = np.full(len(problem), -1)
     place[samples] = np.arange(len(samples))
     mine = place[held_out.indices] >= 0

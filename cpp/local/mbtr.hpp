@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/aligned.hpp"
+#include "core/broadening.hpp"
 #include "kernels/kernels.hpp"
 #include "local/local.hpp"
 
@@ -47,7 +47,7 @@ struct MbtrColumns {
 class Mbtr {
 public:
     explicit Mbtr(const MbtrParameters& parameters);
-    Mbtr(const Mbtr&) = delete; // the table points into it
+    Mbtr(const Mbtr&) = delete; // `table_` is part of it
     Mbtr& operator=(const Mbtr&) = delete;
 
     std::size_t n_slots() const; // combinations of species
@@ -76,8 +76,8 @@ private:
     std::vector<std::size_t> touched_slots(std::int32_t kind) const;
 
     MbtrParameters p_;
-    AlignedVector<double> coefficients_;
-    BroadeningTable table_;
+    Broadening broadening_;
+    const BroadeningTable& table_;
     TripleRule rule_;
 
     friend struct MbtrWorker;

@@ -14,6 +14,7 @@ from atomprint.descriptors import (
     Descriptor,
     EwaldSumMatrix,
     NeighbourStatistics,
+    PowderDiffraction,
     PretrainedEmbedding,
     SineMatrix,
     ValleOganov,
@@ -83,6 +84,10 @@ REGISTRY: dict[str, Descriptor] = {
     "lmbtr-pooled": LMBTR(**DISTANCES, species=SPECIES, periodic=True, pooling=("mean", "std")),
     "neighbours": NeighbourStatistics(species=SMALL["species"], r_cut=2.0),
     "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
+    "diffraction": PowderDiffraction(two_theta=(12, 60), n=25, fwhm=5.0),
+    "diffraction-neutron": PowderDiffraction(
+        "neutron", 1.8, (15, 80), 21, 8.0, debye_waller={"Na": 1.5}, normalization="none"
+    ),
     "pretrained": PretrainedEmbedding(ToyPotential(SPECIES), dtype="float64"),
     "pretrained-pooled": PretrainedEmbedding(
         ToyPotential(SPECIES), ["layer 2", "energy"], pooling="mean", dtype="float64"
@@ -90,6 +95,8 @@ REGISTRY: dict[str, Descriptor] = {
 }
 NEEDS_CELL = {
     "ace-mixed",
+    "diffraction",
+    "diffraction-neutron",
     "neighbours-periodic",
     "sine",
     "ewald",

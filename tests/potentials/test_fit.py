@@ -28,6 +28,7 @@ from atomprint.descriptors import (
     EwaldSumMatrix,
     LearnedEmbedding,
     NeighbourStatistics,
+    PowderDiffraction,
     SineMatrix,
 )
 from atomprint.potentials import (
@@ -538,7 +539,8 @@ def test_descriptors_that_are_no_sums_over_atoms_are_refused(given, message):
     grid = {"geometry": {"function": "distance"}, "grid": {"min": 0.5, "max": 2.5, "n": 20, "sigma": 0.1}}
     with pytest.raises(ValueError, match="descriptor must have normalization='none'"):
         LinearPotential(MBTR(**grid, normalization="n_atoms"))
-    for descriptor in (CoulombMatrix(), SineMatrix(), EwaldSumMatrix(), NeighbourStatistics(r_cut=4.0)):
+    matrices = CoulombMatrix(), SineMatrix(), EwaldSumMatrix()
+    for descriptor in (*matrices, NeighbourStatistics(r_cut=4.0), PowderDiffraction()):
         with pytest.raises(ValueError, match=f"a sum over all atoms, .* got {type(descriptor).__name__}"):
             LinearPotential(descriptor)
 

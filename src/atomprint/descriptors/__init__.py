@@ -17,6 +17,7 @@ from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
+from atomprint.descriptors.structural.diffraction import PowderDiffraction
 
 __all__ = [
     "ACE",
@@ -39,6 +40,7 @@ __all__ = [
     "OxidationStates",
     "PairBlock",
     "PairJacobian",
+    "PowderDiffraction",
     "PretrainedEmbedding",
     "SineMatrix",
     "ValleOganov",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from atomprint import _core
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor, Features
+from atomprint.descriptors.engine.crystals import OfCrystals
 from atomprint.descriptors.engine.evaluator import Evaluator
 from atomprint.formats.components import check_names
 from atomprint.layout import Axis, Block, Layout
-from atomprint.structures import Batch, FloatArray, StructureError, Structures, Warn, checked, read_checked, warn_user
+from atomprint.structures import Batch, FloatArray, StructureError, Structures
 from atomprint.util.memo import memo_of
 from atomprint.util.registry import public
 from atomprint.util.sparse import issparse
@@ -55,6 +56,7 @@ class _MatrixDescriptor(Descriptor):
     """What the three matrix descriptors share: padding, permutation, names and shapes."""
 
     _kind: ClassVar[_core.MatrixKind]
+    _adds_up = False
 
     def __init__(
         self,
@@ -300,18 +302,8 @@ class CoulombMatrix(_MatrixDescriptor):
     _kind = _core.MatrixKind.coulomb
 
 
-class _CrystalMatrix(_MatrixDescriptor):
-    """A matrix descriptor for which the cell repeats along all three vectors, whatever ``pbc`` says."""
-
-    def _periodic(self) -> bool:
-        return True
-
-    def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
-        batch, _ = read_checked(structures, self._periodic(), warn, n_threads)
-        if batch.pbc.all():
-            return batch
-        # Checked again, as atoms that do not coincide in a molecule may do so in a crystal.
-        return checked(replace(batch, pbc=np.ones_like(batch.pbc)), True, n_threads=n_threads)
+class _CrystalMatrix(OfCrystals, _MatrixDescriptor):
+    """A matrix descriptor of crystals."""
 
 
 @public("SineMatrix", version=2, in_recipes=True)

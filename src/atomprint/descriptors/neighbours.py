@@ -76,6 +76,8 @@ class NeighbourStatistics(Descriptor):
     NeighbourStatistics bond length mean 2.82
     """
 
+    _adds_up = False
+
     def __init__(
         self,
         r_cut: float = 3.0,

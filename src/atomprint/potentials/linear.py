@@ -9,11 +9,7 @@ import numpy as np
 
 from atomprint.descriptors import (
     ACE,
-    CoulombMatrix,
     Descriptor,
-    EwaldSumMatrix,
-    NeighbourStatistics,
-    SineMatrix,
     ValleOganov,
 )
 from atomprint.descriptors.mixing import MixesSpecies
@@ -38,8 +34,6 @@ _SUMS_OVER_ATOMS: dict[str, tuple[Any, ...]] = {
     "average": ("off",),
     "normalization": ("none",),
 }
-# Twice the atoms have not twice their features.
-_NO_SUMS = (CoulombMatrix, SineMatrix, EwaldSumMatrix, NeighbourStatistics)
 _LEARNT = ("species_", "periodic_")
 
 
@@ -93,6 +87,11 @@ class LinearPotential(Potential):
         super()._validate()
         if not isinstance(self.descriptor, Descriptor):
             raise TypeError(f"descriptor must be a Descriptor of atomprint, got {type(self.descriptor).__name__}")
+        if not self.descriptor._adds_up:
+            raise ValueError(
+                "descriptor must be a sum over all atoms, as energies are, such as of ACE, SOAP, ACSF or MBTR, got "
+                f"{type(self.descriptor).__name__}"
+            )
         if isinstance(self.descriptor, ACE):
             check_rows_of_atoms("descriptor: an ACE", self.descriptor)
         for name, allowed in _SUMS_OVER_ATOMS.items():
@@ -100,11 +99,6 @@ class LinearPotential(Potential):
             if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
                 listed = " or ".join(f"{name}={one!r}" for one in allowed)
                 raise ValueError(f"descriptor must have {listed}, as energies are sums over all atoms, got {value!r}")
-        if isinstance(self.descriptor, _NO_SUMS):
-            raise ValueError(
-                "descriptor must be a sum over all atoms, as energies are, such as of ACE, SOAP, ACSF or MBTR, got "
-                f"{type(self.descriptor).__name__}"
-            )
         if isinstance(self.descriptor, ValleOganov):
             raise ValueError("descriptor must grow with the number of atoms, which ValleOganov does not: use MBTR")
 

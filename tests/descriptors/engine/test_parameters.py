@@ -20,6 +20,7 @@ from atomprint.descriptors import (
     LearnedEmbedding,
     NeighbourStatistics,
     OxidationStates,
+    PowderDiffraction,
     SineMatrix,
     ValleOganov,
 )
@@ -39,6 +40,7 @@ MADE = {
     LMBTR: {**SPECIES, **DISTANCES},
     ValleOganov: {**SPECIES, "function": "distance", "n": 5, "sigma": 0.1, "r_cut": 4.0},
     NeighbourStatistics: SPECIES,
+    PowderDiffraction: {},
     ElementProperty: {},
     OxidationStates: {},
     CompositionChannels: {},

@@ -89,6 +89,9 @@ class Descriptor(HasLayout, Transformer, CheckedParameters):
     # rows that are zeros already, too, and leaves the same out.
     _has_gaps = False
 
+    # Whether features of a structure are, or can be made, sums over its atoms.
+    _adds_up = True
+
     # Whether a cotangent that ``_vjp`` reads, and that is not finite, makes a derivative by positions that is not.
     _spreads_nan = False
 

@@ -10,7 +10,7 @@ def minerals() -> dict[str, Atoms]:
     """Return crystals by name; their coordinates are exact in all digits that they are given with."""
     quartz = crystal(
         ["Si", "O"],
-        [(0.4697, 0, 0), (0.4135, 0.2669, 0.1191)],
+        [(0.4697, 0, 1 / 3), (0.4135, 0.2669, 0.7858)],
         spacegroup=152,
         cellpar=[4.916, 4.916, 5.4054, 90, 90, 120],
     )

@@ -17,6 +17,8 @@ from atomprint.descriptors import (
     PowderDiffraction,
     PretrainedEmbedding,
     SineMatrix,
+    SteinhardtParameters,
+    StructureStatistics,
     ValleOganov,
 )
 from helpers.toy_potential import ToyPotential
@@ -88,6 +90,10 @@ REGISTRY: dict[str, Descriptor] = {
     "diffraction-neutron": PowderDiffraction(
         "neutron", 1.8, (15, 80), 21, 8.0, debye_waller={"Na": 1.5}, normalization="none"
     ),
+    "steinhardt": SteinhardtParameters((1, 2, 6), (2, 4), r_cut=3.2),
+    "steinhardt-average": SteinhardtParameters((2, 3), (2,), r_cut=3.3, cutoff_width=2.5, averaged=True, periodic=True),
+    "steinhardt-pooled": SteinhardtParameters((2, 4), None, r_cut=3.4, cutoff_width=1.2, pooling=("mean", "std")),
+    "structure-statistics": StructureStatistics(),
     "pretrained": PretrainedEmbedding(ToyPotential(SPECIES), dtype="float64"),
     "pretrained-pooled": PretrainedEmbedding(
         ToyPotential(SPECIES), ["layer 2", "energy"], pooling="mean", dtype="float64"
@@ -98,6 +104,8 @@ NEEDS_CELL = {
     "diffraction",
     "diffraction-neutron",
     "neighbours-periodic",
+    "steinhardt-average",
+    "structure-statistics",
     "sine",
     "ewald",
     "soap-periodic",

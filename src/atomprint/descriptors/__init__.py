@@ -18,6 +18,8 @@ from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
 from atomprint.descriptors.structural.diffraction import PowderDiffraction
+from atomprint.descriptors.structural.steinhardt import SteinhardtParameters
+from atomprint.descriptors.structural.structure_statistics import StructureStatistics
 
 __all__ = [
     "ACE",
@@ -43,5 +45,7 @@ __all__ = [
     "PowderDiffraction",
     "PretrainedEmbedding",
     "SineMatrix",
+    "SteinhardtParameters",
+    "StructureStatistics",
     "ValleOganov",
 ]

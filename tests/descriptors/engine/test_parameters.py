@@ -22,6 +22,8 @@ from atomprint.descriptors import (
     OxidationStates,
     PowderDiffraction,
     SineMatrix,
+    SteinhardtParameters,
+    StructureStatistics,
     ValleOganov,
 )
 from atomprint.elements import ElementEmbedding, PropertyChannels
@@ -41,6 +43,8 @@ MADE = {
     ValleOganov: {**SPECIES, "function": "distance", "n": 5, "sigma": 0.1, "r_cut": 4.0},
     NeighbourStatistics: SPECIES,
     PowderDiffraction: {},
+    SteinhardtParameters: {},
+    StructureStatistics: {},
     ElementProperty: {},
     OxidationStates: {},
     CompositionChannels: {},

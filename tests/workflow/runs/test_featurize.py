@@ -16,8 +16,10 @@ from atomprint.workflow.runs.featurize import check_fits, featurize, plan_featur
 
 NAMES = (
     "ACSF", "CompositionChannels", "CoulombMatrix", "ElementProperty", "EwaldSumMatrix", "LMBTR", "MBTR",
-    "NeighbourStatistics", "OxidationStates", "PowderDiffraction", "SOAP", "SineMatrix", "ValleOganov",
+    "NeighbourStatistics", "OxidationStates", "PowderDiffraction", "SOAP", "SineMatrix", "SteinhardtParameters",
+    "StructureStatistics", "ValleOganov",
 )  # fmt: skip
+CRYSTALS = ("EwaldSumMatrix", "PowderDiffraction", "SineMatrix", "StructureStatistics", "ValleOganov")
 METALS = ("Cu", "Ag", "Au", "Al", "Ni", "Pd", "Pt", "Rh", "Ir", "Tb")
 
 
@@ -45,7 +47,7 @@ def test_defaults_suffice_for_many_elements_and_for_molecules(name, tmp_path):
     write(tmp_path / "many.extxyz", [bulk(metal, "fcc", a=4.0) for metal in METALS])
     write(tmp_path / "molecules.extxyz", [molecule("H2O"), molecule("CH4")])
     assert len(featurize(tmp_path / "many.extxyz", name).ids) == len(METALS)
-    if name not in ("EwaldSumMatrix", "PowderDiffraction", "SineMatrix", "ValleOganov"):  # these are for crystals
+    if name not in CRYSTALS:
         assert len(featurize(tmp_path / "molecules.extxyz", name).ids) in (2, 8)
 
 

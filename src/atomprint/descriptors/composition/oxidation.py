@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.chemistry.charges import net_charges
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties, ground_states
 from atomprint.chemistry.oxidation_states import COMMON, OBSERVED
 from atomprint.descriptors.composition.contract import CompositionDescriptor, Contents, FloatArray
@@ -49,9 +50,7 @@ _OF_TABLE = (
     "electronegativity of anions mean",
     "electronegativity of anions minimum",
 )
-_PENALTY = 10.0  # of a net charge of 1 per atom, in units of the ionicity: neutrality counts for more
 _LARGEST_FORMULA = 200  # atoms: beyond, fractions are not those of a formula with whole numbers
-_FINE, _COARSE, _MANY = 1e-5, 1e-3, 5000  # charges closer than this are one; the coarser if there are many
 
 
 @public("OxidationStates", version=1, in_recipes=True)
@@ -171,36 +170,11 @@ def _atoms_in_formula(fractions: FloatArray) -> int:
     return int(n[np.argmax(whole)]) if whole.any() else 0
 
 
-class _Sums(NamedTuple):
-    """Net charges that the elements so far can have, and for each the best ionicity and how it comes about."""
-
-    charge: FloatArray
-    ionicity: FloatArray
-    chosen: FloatArray  # shape (n_sums, n_elements so far)
-
-
-def _sums(fractions: FloatArray, chi: FloatArray, states: list[tuple[int, ...]]) -> _Sums:
-    """Return all net charges, by dynamic programming: the ionicity is a sum over elements, too."""
-    mean = fractions @ chi
-    sums = _Sums(np.zeros(1), np.zeros(1), np.empty((1, 0)))
-    for fraction, own, allowed in zip(fractions, chi, states, strict=True):
-        q = np.array(allowed, dtype=np.float64)
-        charge = np.add.outer(sums.charge, fraction * q).ravel()
-        ionicity = np.add.outer(sums.ionicity, fraction * q * (mean - own)).ravel()
-        before, last = np.divmod(np.arange(len(charge)), len(q))
-        grid = np.round(charge / (_COARSE if len(charge) > _MANY else _FINE))
-        order = np.lexsort((-ionicity, grid))  # the best of each net charge comes first
-        best = order[np.unique(grid[order], return_index=True)[1]]
-        chosen = np.column_stack([sums.chosen[before[best]], q[last[best]]])
-        sums = _Sums(charge[best], ionicity[best], chosen)
-    return sums
-
-
 def _of_states(
     numbers: npt.NDArray[np.int64], fractions: FloatArray, chi: FloatArray, states: list[tuple[int, ...]]
 ) -> FloatArray:
-    sums = _sums(fractions, chi, states)
-    best = int(np.argmax(sums.ionicity - _PENALTY * np.abs(sums.charge)))
+    sums = net_charges(fractions, chi, states)
+    best = sums.best()
     q = sums.chosen[best]
     cations, anions = q > 0, q < 0
     left = np.where(cations, _VALENCE[numbers - 1] - q, 0.0)

@@ -46,8 +46,8 @@ class LearnedEmbedding(CheckedParameters):
     Elements that do not occur there get vectors, too, after elements with similar properties.
 
     Given to :class:`~atomprint.descriptors.SOAP` or :class:`~atomprint.descriptors.ACE` as ``species_embedding``, it is
-    fitted with it: in a pipeline within a cross-validation, to the training part alone. Recipes compute features once
-    for all folds, and refuse it.
+    fitted with it: in a pipeline within a cross-validation, to the training part alone. So it is in recipes, which make
+    such features anew for each training part.
 
     Parameters
     ----------

@@ -98,6 +98,22 @@ def test_crystals_of_many_elements_are_described_by_what_there_is_where_and_whic
     assert any("40 crystals of 21 elements with 5 atoms each, 200 in all" in reason for reason in chosen.reasons)
 
 
+def test_crystals_of_many_elements_have_learnt_channels_if_there_is_enough_to_learn_from():
+    many = tuple(Atoms(numbers=range(1, 41)).symbols)
+    for changes, learnt in (
+        ({}, True),
+        ({"n_samples": 499, "n_structures": 499}, False),
+        ({"kind": "classification", "n_classes": 2}, False),
+        ({"n_samples": 10**6, "n_structures": 10**6}, False),
+    ):
+        chosen = auto.recipe_for_form(form(**{"n_samples": 500, "n_structures": 500, "elements": many, **changes}))
+        assert ("channels" in chosen.features) == learnt
+        assert ("channels" in chosen.features["all"]["join"]) == learnt
+        assert any("each training part learns its own" in reason for reason in chosen.reasons) == learnt
+    embedding = auto.recipe_for_form(form(elements=many)).features["channels"]["species_embedding"]
+    assert embedding["type"] == "LearnedEmbedding"
+
+
 def test_crystals_of_few_elements_are_averaged_with_each_pair_of_elements_by_itself():
     structures = salts()
     chosen = auto_recipe(dataset(structures, np.random.default_rng(0).normal(size=60)), "y")
@@ -272,7 +288,10 @@ def test_networks_see_of_many_features_how_samples_differ_most(networks):
     assert "roles" in found["kernel_ridge"]["blocks"]
     assert ("resnet" in found) == networks
     if networks:
-        assert found["resnet"] == {"type": "resnet", "projection": {"blocks": ["roles"], "n_components": 200}}
+        assert found["resnet"] == {
+            "type": "resnet",
+            "projection": {"blocks": ["roles", "channels"], "n_components": 200},
+        }
         few = auto.recipe_for_form(form(n_samples=1500, n_structures=1500)).models["ensemble"]["members"][-1]
         assert few["projection"] == {"whiten": 0.5, "n_components": 50}
         assert few["width"] < 512

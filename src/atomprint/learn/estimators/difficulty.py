@@ -62,8 +62,11 @@ class Coordinates:
     components: Array
 
     @classmethod
-    def fit(cls, X: Samples, rows: Indices | None = None) -> Self:
-        """Learn from features of samples, all or some rows, nan where one is not known; of many some are drawn."""
+    def fit(cls, X: Samples, rows: Indices | None = None, without: Indices | None = None) -> Self:
+        """Learn from features of samples, all or some rows, nan where one is not known; of many some are drawn.
+
+        Columns that it is to do ``without`` count for nothing, as if they never varied.
+        """
         rows = np.arange(X.shape[0]) if rows is None else rows
         size = min(len(rows), max(500, min(MAX_REFERENCES, _MAX_ENTRIES // max(X.shape[1], 1))))
         X = _dense(X[np.sort(rows[some_of(len(rows), size)])])
@@ -73,6 +76,8 @@ class Coordinates:
         scale = np.sqrt((np.where(known, X - center, 0.0) ** 2).sum(axis=0) / counts)
         largest = np.abs(np.where(known, X, 0.0)).max(axis=0)
         scale[scale <= _CONSTANT * largest] = np.inf
+        if without is not None:
+            scale[without] = np.inf
         z = _standardised(X, center, scale)
         with np.errstate(invalid="ignore", divide="ignore"):  # shares of the variance, if there is none
             components = PCA(min(_MAX_DIMENSIONS, *z.shape), svd_solver="randomized", random_state=0).fit(z).components_

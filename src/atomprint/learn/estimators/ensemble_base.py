@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -30,6 +30,8 @@ class Ensemble(_BaseComposition):
     holdout: float
     cv: Any
     random_state: int | None
+    learnt_anew: Callable[[Indices], Samples] | None = None
+    """Where features are learnt from targets, during ``fit``: from samples of an inner fit to the features of all."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; members and theirs by name, such as ``forest`` and ``forest__max_depth``."""
@@ -147,7 +149,8 @@ class Ensemble(_BaseComposition):
         folds = list(self._folds(y) if self.cv is None else check_cv(self.cv, y, classifier=False).split(X, y))
         parts = []
         for fit, predict in folds:
-            seen, unseen = _safe_indexing(X, fit), _safe_indexing(X, predict)
+            table = X if self.learnt_anew is None else self.learnt_anew(fit)
+            seen, unseen = _safe_indexing(table, fit), _safe_indexing(table, predict)
             guesses = []
             for name, member in self.members:
                 model = self._fitted(name, member, seen, y[fit])

@@ -359,7 +359,8 @@ def fit_estimator(
         If the model fails.
     """
     with _failures(label, f"fitting {len(train)} samples"):
-        model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split)
+        anew = None if features.learnt is None else lambda fit: features.take(train, train[fit])
+        model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split, anew)
         for inner in innermost(model) if n_jobs > 1 else ():
             if is_forest(inner):
                 inner.n_jobs = n_jobs

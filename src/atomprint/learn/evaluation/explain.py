@@ -105,12 +105,12 @@ def _unseen(evaluation: Evaluation, given: Features, problem: Problem, split: Sp
         return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
     if evaluation.test is not None:
-        pairs, where = [(models[0], some(split.test, most_of_all))], "the test part"
+        pairs, where = [(models[0], split.train, some(split.test, most_of_all))], "the test part"
     else:
         most = -(-most_of_all // len(split.folds))
-        pairs = [(model, some(predict, most)) for model, (_, predict) in zip(models, split.folds, strict=True)]
+        pairs = [(model, fit, some(predict, most)) for model, (fit, predict) in zip(models, split.folds, strict=True)]
         where = "the folds, each with the model that has not seen it"
-    parts = [Part(model, _dense(given.take(rows)), y[rows]) for model, rows in pairs]
+    parts = [Part(model, _dense(given.take(rows, fit)), y[rows]) for model, fit, rows in pairs]
     n_all = len(split.test) if evaluation.test is not None else sum(len(predict) for _, predict in split.folds)
     n = sum(len(part.y) for part in parts)
     return parts, where + (f" ({n} samples of it, drawn at random)" if n < n_all else "")

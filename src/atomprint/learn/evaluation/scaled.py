@@ -102,7 +102,10 @@ def by_difficulty(
     found = evaluation.out_of_fold()
     if len(found.indices) < _FEWEST:
         return f"widths by difficulty need {_FEWEST} held-out errors, got {len(found.indices)}"
-    space = Coordinates.fit(features.values, split.train)
+    learnt = None if features.learnt is None else features.learnt.columns
+    if learnt is not None and len(learnt) == features.values.shape[1]:
+        return "all features are learnt from targets, also from those of the samples to be judged"
+    space = Coordinates.fit(features.values, split.train, without=learnt)
     cut = np.arange(len(evaluation.folds)) % _MOST_FOLDS
     folds = cut[found.folds]
 

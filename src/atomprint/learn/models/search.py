@@ -18,7 +18,7 @@ from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import named_parts
 from atomprint.util.extras import require
-from atomprint.util.types import Estimator, Indices
+from atomprint.util.types import Estimator, Indices, Samples
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
 
 METHODS = ("none", "grid", "random", "optuna")
@@ -257,7 +257,13 @@ def _suggest(trial: Any, name: str, values: Interval | Sequence[Any]) -> Any:
     return trial.suggest_float(name, values.low, values.high, log=values.log)
 
 
-def with_inner_folds(estimator: Estimator, problem: Problem, train: Indices, like: Split) -> Estimator:
+def with_inner_folds(
+    estimator: Estimator,
+    problem: Problem,
+    train: Indices,
+    like: Split,
+    learnt_anew: Callable[[Indices], Samples] | None = None,
+) -> Estimator:
     """Return a model whose search or ensemble, if it has one, works in folds of the same kind as those of a split.
 
     Parameters
@@ -270,6 +276,9 @@ def with_inner_folds(estimator: Estimator, problem: Problem, train: Indices, lik
         The samples that it will be fitted to, in this order.
     like : Split
         The outer split.
+    learnt_anew : callable, optional
+        Where features are learnt from targets: given some of these samples, as places among them, it returns the
+        features of all of them, learnt from the targets of those alone. For the inner folds of ensembles.
 
     Returns
     -------
@@ -288,11 +297,12 @@ def with_inner_folds(estimator: Estimator, problem: Problem, train: Indices, lik
             else:  # the last one: of folds by time, that is the one with the longest past
                 folds = inner_folds(problem, train, like, round(1 / owner.holdout))[-1:]
             owner.set_params(cv=folds)
+            owner.learnt_anew = learnt_anew
     return model
 
 
 def without_inner_folds(fitted: Estimator, estimator: Estimator) -> None:
-    """Give the ensemble of a fitted model back the folds that it was asked for, which samples do not have a part in.
+    """Give the ensemble of a fitted model back the folds that it was asked for, in which samples have no part.
 
     Parameters
     ----------
@@ -305,3 +315,4 @@ def without_inner_folds(fitted: Estimator, estimator: Estimator) -> None:
     for owner, original in zip((fitted, *named_parts(fitted).values()), given, strict=True):
         if isinstance(owner, Ensemble):
             owner.set_params(cv=original.cv)
+            owner.__dict__.pop("learnt_anew", None)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from atomprint.layout import Meanings
 from atomprint.learn.task.blocks import Blocks, check_blocks, seen_columns
-from atomprint.util.types import Estimator, Indices, Samples
+from atomprint.util.types import Array, Estimator, Indices, Samples
+
+
+class Learnt(Protocol):
+    """Features that are learnt from targets, and are others for each training part."""
+
+    columns: Indices
+    """Which columns of the table they are."""
+
+    def values(self, samples: Indices) -> Array:
+        """Return these columns for all samples, learnt from the targets of some; shape (n_samples, n_columns)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of all samples of a problem, computed once: descriptors learn nothing from targets.
+    """Features of all samples of a problem, computed once but for those that are learnt from targets.
 
     Parameters
     ----------
@@ -42,6 +52,8 @@ class Features:
         What the features are about (:func:`meanings_of`), for the importance of groups. Default: their names alone.
     notes : sequence of str
         What whoever trusts a model of them must know, such as what they have seen in a training before.
+    learnt : Learnt, optional
+        Which of them are learnt from targets: those in ``values`` from all, which no model that is tested may see.
 
     Raises
     ------
@@ -60,6 +72,7 @@ class Features:
     blocks: Blocks = field(default_factory=dict)
     meanings: Meanings | None = None
     notes: Sequence[str] = ()
+    learnt: Learnt | None = None
 
     def __post_init__(self) -> None:
         shape = getattr(self.values, "shape", None)
@@ -88,15 +101,21 @@ class Features:
         rows : ndarray of int
             The samples.
         fitted : ndarray of int, optional
-            The samples that the model was fitted to, which are the columns of a kernel. Default: ``rows``.
+            The samples that the model was fitted to: the columns of a kernel, and those whose targets features are
+            learnt from. Default: ``rows``.
 
         Returns
         -------
         array or list
             A copy.
         """
+        fitted = rows if fitted is None else fitted
         if self.pairwise:
-            return self.values[np.ix_(rows, rows if fitted is None else fitted)]
+            return self.values[np.ix_(rows, fitted)]
+        if self.learnt is not None:
+            taken = self.values[rows]
+            taken[:, self.learnt.columns] = self.learnt.values(fitted)[rows]
+            return taken
         return self.values[rows] if hasattr(self.values, "shape") else [self.values[i] for i in rows]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from atomprint.datasets import Dataset
 from atomprint.descriptors.usual import FEW_ELEMENTS
-from atomprint.workflow.recipes.auto_models import Described, Tables, models_for
+from atomprint.workflow.recipes.auto_models import SMALL, Described, Tables, models_for
 from atomprint.workflow.recipes.data_traits import Form, Indices
 
 # What the choices below depend on.
@@ -22,6 +22,7 @@ _MAX_WORK = 4e9  # atoms times features
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
+_LEARNT = 6  # channels of the elements
 
 
 @dataclass(frozen=True)
@@ -161,18 +162,23 @@ def _many_elements(form: Form) -> Described:
         "n_max": 4,
         "l_max": 3,
         "sigma": 0.6,
-        "compression": "mu2",
     }
     width = 4 * 5 // 2 * 4 * (len(properties) + 1 + min(24, len(form.elements) - 1) + len(form.elements))
     features: Tables = {
         "properties": {"type": "ElementProperty", "missing": "impute"},
         "composition": {"type": "CompositionChannels", "channels": channels},
         "charges": {"type": "OxidationStates"},
-        "sites": {**soap, "pooling": "mean"},
+        "sites": {**soap, "compression": "mu2", "pooling": "mean"},
     }
     roles = 8 * width * form.n_structures <= _MAX_BYTES
     if roles:
-        features["roles"] = {**soap, "pooling": {"type": "Pooling", "method": "covariance", "channels": channels}}
+        pooling = {"type": "Pooling", "method": "covariance", "channels": channels}
+        features["roles"] = {**soap, "compression": "mu2", "pooling": pooling}
+    width = _LEARNT * 4 * (_LEARNT * 4 + 1) // 2 * 4
+    learnt = form.kind == "regression" and form.n_samples >= SMALL and 8 * width * form.n_structures <= _MAX_BYTES
+    if learnt:
+        embedding = {"type": "LearnedEmbedding", "n_channels": _LEARNT}
+        features["channels"] = {**soap, "species_embedding": embedding, "pooling": "mean"}
     blocks = list(features)
     features["all"] = {"join": blocks, "only_joined": True, "title": "all features"}
     why = (
@@ -182,6 +188,11 @@ def _many_elements(form: Form) -> Described:
             ", and the covariance of both tells which elements sit where."
             if roles
             else "; which elements sit where is left out, since that table would not fit into memory."
+        )
+        + (
+            f" SOAP in {_LEARNT} channels sees them by what they do to the target: each training part learns its own."
+            if learnt
+            else ""
         )
     )
     kernel_ridge = {
@@ -193,8 +204,8 @@ def _many_elements(form: Form) -> Described:
         "n_components": 400,
         "n_search": 3000,
     }
-    # Trees look at every feature at every split: they are not given the many of "roles".
-    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]}, "roles" if roles else None)
+    # Trees look at every feature at every split: they are not given those of which there are many.
+    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]}, tuple(blocks[4:]) or None)
 
 
 def _averaged(form: Form) -> Described:
@@ -207,7 +218,7 @@ def _averaged(form: Form) -> Described:
     )
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return Described(features, f"{why}.", many="", soap=True)
+    return Described(features, f"{why}.", many=(), soap=True)
 
 
 def _extensive(form: Form) -> Described:
@@ -236,14 +247,14 @@ def _extensive(form: Form) -> Described:
         "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
         "n_search": 2000,
     }
-    return Described(features, why, kernel_ridge, many="", soap=True)
+    return Described(features, why, kernel_ridge, many=(), soap=True)
 
 
 def _atoms(form: Form) -> Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return Described({"soap": _soap(form, n_max, l_max)}, why, many="", soap=True)
+    return Described({"soap": _soap(form, n_max, l_max)}, why, many=(), soap=True)
 
 
 def _channels(form: Form) -> int:

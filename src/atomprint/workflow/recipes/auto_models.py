@@ -38,8 +38,8 @@ class Described:
         Why they are chosen.
     kernel_ridge, trees : mapping of str to object
         Parameters of these models, if they are used.
-    many : str or None
-        The block of features that are too many for a network, which sees their principal components; "" if all are.
+    many : tuple of str or None
+        Blocks of features that are too many for a network, which sees their principal components; empty if all are.
     soap : bool
         Whether features are those of SOAP.
     """
@@ -48,7 +48,7 @@ class Described:
     why: str
     kernel_ridge: Mapping[str, Any] = field(default_factory=dict)
     trees: Mapping[str, Any] = field(default_factory=dict)
-    many: str | None = None
+    many: tuple[str, ...] | None = None
     soap: bool = False
 
 
@@ -113,20 +113,20 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
     return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": HOLDOUT}}, why + hint
 
 
-def network(n: int, many: str | None) -> dict[str, Any]:
+def network(n: int, many: tuple[str, ...] | None) -> dict[str, Any]:
     """Return a residual network for so many samples, which sees of many features how samples differ most.
 
     Parameters
     ----------
     n : int
         Number of samples.
-    many : str or None
+    many : tuple of str or None
         See :class:`Described`.
     """
     entry: dict[str, Any] = {"type": "resnet"}
     if many is not None:
         n_components = int(np.clip(n // _PER_COMPONENT, *_COMPONENTS))
-        entry["projection"] = {**({"blocks": [many]} if many else {"whiten": 0.5}), "n_components": n_components}
+        entry["projection"] = {**({"blocks": list(many)} if many else {"whiten": 0.5}), "n_components": n_components}
     return entry | ({"width": _NARROW} if n <= _WIDE else {})
 
 

@@ -19,6 +19,7 @@ from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress
 from atomprint.workflow.recipes.features import FeatureSet, joined_parts
+from atomprint.workflow.runs.learnt import LearntColumns, check_learnable, learns, without_learning
 from atomprint.workflow.saved.pretrained import seen_in_training
 
 _CHUNK = 256  # structures described at once between two messages, and when looking for the one that fails
@@ -46,7 +47,7 @@ def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progre
 
 def _check_structures(given: FeatureSet, dataset: Dataset, failures: dict[int, Failure], progress: Progress) -> None:
     """Add the structures that a descriptor refuses to those that have failed already."""
-    inputs, transformer = inputs_of(dataset), clone(given.transformer)
+    inputs, transformer = inputs_of(dataset), without_learning(given.transformer)
     first = transformer.steps[0][1] if given.pairwise else transformer
 
     def compute(run: Sequence[int]) -> None:
@@ -69,8 +70,9 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
     features : Features
         One row for each sample.
     transformer : transformer
-        Fitted to all structures of the samples: it learns which elements there are and how large structures get,
-        nothing else.
+        Fitted to all structures of the samples: it learns which elements there are and how large structures get.
+        Channels of the elements that are learnt are those of all targets, and the features know how to learn them from
+        a training part alone.
 
     Raises
     ------
@@ -81,8 +83,14 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
     start = perf_counter()
     needed = np.unique(problem.structures)
     inputs = inputs_of(dataset if len(needed) == len(dataset) else dataset.take(needed))
+    check_learnable(given, problem)
+    learnt = None
     try:
-        values = transformer.fit_transform(inputs)
+        if learns(transformer):
+            learnt = LearntColumns(transformer, inputs, problem.y)
+            transformer, values = learnt.transformer, learnt.table
+        else:
+            values = transformer.fit_transform(inputs)
     except (ValueError, TypeError) as error:
         hint = '; on_error = "skip" in [data] leaves such structures out' if isinstance(error, StructureError) else ""
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -102,6 +110,7 @@ def compute_features(given: FeatureSet, problem: Problem) -> tuple[Features, Bas
             blocks=_blocks(transformer),
             meanings=known,
             notes=seen_in_training(transformer, problem),
+            learnt=learnt,
         ),
         transformer,
     )

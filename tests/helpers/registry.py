@@ -10,12 +10,14 @@ from atomprint.descriptors import (
     LMBTR,
     MBTR,
     SOAP,
+    AngularDistribution,
     CoulombMatrix,
     Descriptor,
     EwaldSumMatrix,
     NeighbourStatistics,
     PowderDiffraction,
     PretrainedEmbedding,
+    RadialDistribution,
     SineMatrix,
     SteinhardtParameters,
     StructureStatistics,
@@ -86,6 +88,10 @@ REGISTRY: dict[str, Descriptor] = {
     "lmbtr-pooled": LMBTR(**DISTANCES, species=SPECIES, periodic=True, pooling=("mean", "std")),
     "neighbours": NeighbourStatistics(species=SMALL["species"], r_cut=2.0),
     "neighbours-periodic": NeighbourStatistics(species=SMALL["species"], r_cut=3.4, cutoff_width=1.1, periodic=True),
+    "radial-distribution": RadialDistribution(SPECIES, 3.2, 6, 0.4, "counts"),
+    "radial-distribution-g": RadialDistribution(SPECIES, 4.0, 7, 0.4, total=False, periodic=True),
+    "angular-distribution": AngularDistribution(SPECIES, 3.7, 7, 20.0),
+    "angular-distribution-counts": AngularDistribution(SPECIES, 3.7, 5, 25.0, "counts", periodic=True),
     "diffraction": PowderDiffraction(two_theta=(12, 60), n=25, fwhm=5.0),
     "diffraction-neutron": PowderDiffraction(
         "neutron", 1.8, (15, 80), 21, 8.0, debye_waller={"Na": 1.5}, normalization="none"
@@ -101,6 +107,8 @@ REGISTRY: dict[str, Descriptor] = {
 }
 NEEDS_CELL = {
     "ace-mixed",
+    "radial-distribution-g",
+    "angular-distribution-counts",
     "diffraction",
     "diffraction-neutron",
     "neighbours-periodic",

@@ -18,6 +18,7 @@ from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
 from atomprint.descriptors.structural.diffraction import PowderDiffraction
+from atomprint.descriptors.structural.distributions import AngularDistribution, RadialDistribution
 from atomprint.descriptors.structural.steinhardt import SteinhardtParameters
 from atomprint.descriptors.structural.structure_statistics import StructureStatistics
 
@@ -27,6 +28,7 @@ __all__ = [
     "LMBTR",
     "MBTR",
     "SOAP",
+    "AngularDistribution",
     "Call",
     "CompositionChannels",
     "CoulombMatrix",
@@ -44,6 +46,7 @@ __all__ = [
     "PairJacobian",
     "PowderDiffraction",
     "PretrainedEmbedding",
+    "RadialDistribution",
     "SineMatrix",
     "SteinhardtParameters",
     "StructureStatistics",

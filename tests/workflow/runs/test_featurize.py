@@ -15,11 +15,12 @@ from atomprint.workflow.runs import featurize as module
 from atomprint.workflow.runs.featurize import check_fits, featurize, plan_features, write_features
 
 NAMES = (
-    "ACSF", "CompositionChannels", "CoulombMatrix", "ElementProperty", "EwaldSumMatrix", "LMBTR", "MBTR",
-    "NeighbourStatistics", "OxidationStates", "PowderDiffraction", "SOAP", "SineMatrix", "SteinhardtParameters",
-    "StructureStatistics", "ValleOganov",
+    "ACSF", "AngularDistribution", "CompositionChannels", "CoulombMatrix", "ElementProperty", "EwaldSumMatrix", "LMBTR",
+    "MBTR", "NeighbourStatistics", "OxidationStates", "PowderDiffraction", "RadialDistribution", "SOAP", "SineMatrix",
+    "SteinhardtParameters", "StructureStatistics", "ValleOganov",
 )  # fmt: skip
-CRYSTALS = ("EwaldSumMatrix", "PowderDiffraction", "SineMatrix", "StructureStatistics", "ValleOganov")
+CRYSTALS = ("EwaldSumMatrix", "PowderDiffraction", "RadialDistribution", "SineMatrix",
+    "StructureStatistics", "ValleOganov")  # fmt: skip
 METALS = ("Cu", "Ag", "Au", "Al", "Ni", "Pd", "Pt", "Rh", "Ir", "Tb")
 
 

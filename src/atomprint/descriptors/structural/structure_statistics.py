@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_masses, chemical_symbols
 from ase.units import kg
-from scipy import sparse
 
 from atomprint import _core
 from atomprint.chemistry.charges import likely_charges
@@ -351,6 +350,8 @@ class StructureStatistics(OfCrystals):
         values[:, _AT["bond anisotropy"]] = anisotropy
         if not with_slopes:
             return
+        from scipy import sparse  # here: the package is imported without SciPy
+
         by_vector = unit[:, :, None] * slopes[:, None, :]
         turned = np.einsum("pab,pb->pa", tensors[of], unit)
         along = np.einsum("pa,pa->p", turned, unit)

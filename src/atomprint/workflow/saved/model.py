@@ -83,6 +83,7 @@ class TrainedModel:
 
     Examples
     --------
+    >>> from atomprint.workflow import load_model
     >>> model = load_model("gaps.atomprint")
     >>> model.predict("new.cif").values.round(1)
     array([7.3])

@@ -239,6 +239,8 @@ def info(
 def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know of a model, in ten lines."""
     from atomprint.learn.estimators.ensemble_base import Ensemble
+    from atomprint.learn.models.decided import decision_in_words
+    from atomprint.util.estimators import unwrap
 
     card, found = model.card, model.info()
     training, domain = card.training, found["domain"]
@@ -247,9 +249,10 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
         f"one of {_listed(card.classes, 4)}" if card.classes else f"a number{f' in {card.unit}' if card.unit else ''}"
     )
     each = "atom of a structure" if card.level == "atom" else found["inputs"].removesuffix("s")
-    final = model.pipeline[-1]
+    _, final = unwrap(model.pipeline)
     parts = list(dict.fromkeys(name.partition("__")[0] for name in model.feature_names if "__" in name))
-    yield "predicts", f"{card.title}: {what}, for each {each}"
+    decided = decision_in_words(model.pipeline, card.classes)
+    yield "predicts", f"{card.title}: {what}, for each {each}" + (f". {decided}" if decided else "")
     yield "model", final.in_words() if isinstance(final, Ensemble) else type(final).__name__
     yield "features", f"{model.n_features:,}: {_listed(parts, 6) if parts else type(model.pipeline[0]).__name__}"
     if training.target_range is not None:

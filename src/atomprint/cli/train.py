@@ -126,8 +126,9 @@ def show_study(study: Study) -> None:
     from atomprint.report.naming import as_shown
 
     kind, unit = study.problem.kind, study.problem.target.unit
-    first = primary_metric(kind)
+    first = study.metric
     second = "r2" if kind == "regression" else "roc_auc"
+    second = primary_metric(kind) if second == first else second
     by_folds, by_test = bool(study.baseline.folds), study.baseline.test is not None
     rows = []
     for row in study.rows:
@@ -153,7 +154,9 @@ def show_study(study: Study) -> None:
     wild = wild_sentence(study.problem)
     if wild:
         console.print(f"Warning: {wild}", style="bold yellow")
-    for sentence in (*coverage_and_time_in_words(study), *choice_in_words(study), *study.leakage_in_words()):
+    decided = [sentence] if (sentence := study.decision_in_words()) else []
+    said = (*coverage_and_time_in_words(study), *choice_in_words(study), *decided, *study.leakage_in_words())
+    for sentence in said:
         console.print(sentence, style="dim")
 
 
@@ -165,10 +168,10 @@ def figure(item: Spread | Metric | None) -> str:
 
 def show_end(study: Study, files: Mapping[str, Path]) -> None:
     """Print which model is best, where the report is, and what to do next."""
-    from atomprint.learn.task.metrics import METRICS, primary_metric
+    from atomprint.learn.task.metrics import METRICS
     from atomprint.report.naming import best_title
 
-    name = primary_metric(study.kind)
+    name = study.metric
     spec, own = METRICS[study.kind][name], study.chosen
     unit = f" {study.target.unit}" if spec.in_unit and study.target.unit else ""
     said = [f"{figure(own.cross_validation[name])}{unit} in cross-validation"] if own.folds else []
@@ -317,7 +320,7 @@ def _best_row(study: dict[str, Any]) -> tuple[str, ...]:
     from atomprint.learn.task.metrics import METRICS, primary_metric
 
     target, best = study["target"], study["best"]
-    metric = primary_metric(target["kind"])
+    metric = study.get("metric") or primary_metric(target["kind"])
     spec = METRICS[target["kind"]][metric]
     trial = next(t for t in study["trials"] if t["features"]["key"] == best["features"])
     own, base = study.get("chosen") or trial["models"][best["model"]], study["baseline"]

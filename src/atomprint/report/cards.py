@@ -18,7 +18,7 @@ from ase.data import chemical_symbols
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.study.study import Study
-from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
+from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
 from atomprint.report.naming import as_shown, best_title
@@ -75,12 +75,13 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
     )  # fmt: skip
     many = "compositions" if study.dataset.structures is None else "structures"
     many = f"atoms of {many}" if target.level == "atom" else many
-    parameters = _parameters(trial.evaluations[model].estimator)
+    parameters = _parameters(trial.evaluations[model].estimator, target.classes)
     details = [
         f"Predicts {lower(target.title)} of {of}: {what}. {target.definition}",
         f"Features: {trial.features.title}: {trial.features.description}.",
         f"Model: {study.models[model]}" + (f", {parameters}." if parameters else "."),
         *_choice(study),
+        *filter(None, [study.decision_in_words()]),
         f"Seed {study.split.seed}. Made with atomprint {versions.get('atomprint', '(not installed)')}, scikit-learn "
         f"{versions.get('scikit-learn', '?')}, Python {versions.get('python', '?')}.",
     ]
@@ -231,7 +232,7 @@ def _results(study: Study) -> Iterator[str]:
 
 
 def _groups(study: Study) -> Iterator[str]:
-    spec = METRICS[study.kind][primary_metric(study.kind)]
+    spec = METRICS[study.kind][study.metric]
     label = "share of wrong predictions" if study.kind == "classification" else spec.title
     unit = f" {study.target.unit}" if spec.in_unit and study.target.unit else ""
     for kind, rows in study.breakdown.tables.items():
@@ -241,13 +242,13 @@ def _groups(study: Study) -> Iterator[str]:
             yield f"By {kind}, largest {label}: {worst}."
 
 
-def _parameters(estimator: Estimator) -> str:
+def _parameters(estimator: Estimator, classes: Sequence[str]) -> str:
     """Return what a model is made of, if of several, and what it has chosen, in a few words."""
     _, inner = unwrap(estimator)
     words, told = [], set()
     if isinstance(inner, Ensemble):
         words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
-    for key, value in chosen_parameters(estimator).items():
+    for key, value in chosen_parameters(estimator, classes).items():
         if key not in told:
             words.append(f"{key.replace('_', ' ')} = {f'{value:.4g}' if isinstance(value, float) else value}")
     return ", ".join(words)

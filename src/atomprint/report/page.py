@@ -8,7 +8,7 @@ from typing import Any
 
 from atomprint.learn.models.catalogue import MODELS
 from atomprint.learn.study.study import Study
-from atomprint.learn.task.metrics import METRICS, primary_metric
+from atomprint.learn.task.metrics import METRICS
 from atomprint.report.cards import ReportCard, dataset_card, model_card
 from atomprint.report.data import data_section, facts, split_section
 from atomprint.report.errors import errors_section, importance_section
@@ -70,7 +70,7 @@ def page(
 def _summary(studies: Sequence[Study]) -> Html:
     rows: list[Sequence[Markup]] = []
     for number, study in enumerate(studies, 1):
-        name = primary_metric(study.kind)
+        name = study.metric
         spec = METRICS[study.kind][name]
         evaluation = study.chosen
         base = judged(study.baseline, name)[1]

@@ -35,7 +35,7 @@ def _parity(study: Study, id: str) -> Section:
         text = f"Predicted against true {lower(target.title)}: what was chosen within each training part"
         pictures.append(captioned(figure, text, bold(CHOSEN_TITLE)))
     for trial in study.trials:
-        shown = dict(sorted(trial.evaluations.items(), key=lambda item: -score(item[1]))[:_PANELS])
+        shown = dict(sorted(trial.evaluations.items(), key=lambda item: -score(item[1], study.metric))[:_PANELS])
         shown = {name: e for name, e in trial.evaluations.items() if name in shown}
         left = len(trial.evaluations) - len(shown)
         pictures.append(
@@ -80,6 +80,8 @@ def _classes(study: Study, id: str) -> Section:
             ". Colours: share of the samples of a true class. On the diagonal predictions are right.",
         )
     ]
+    if decided := study.decision_in_words():
+        body.append(paragraph(decided, class_="note"))
     curves, positive, where = _curves(study)
     if curves:
         styles = {label: look(place) for place, label in enumerate(curves)}
@@ -109,7 +111,9 @@ def _curves(study: Study) -> tuple[Mapping[str, tuple[Mask, FloatArray]], str, s
         return y[found.indices].astype(int), found.probabilities
 
     if len(classes) == 2:
-        best_of = sorted(study.trials, key=lambda trial: -score(trial.evaluations[trial.best]))[: len(PALETTE)]
+        best_of = sorted(study.trials, key=lambda trial: -score(trial.evaluations[trial.best], study.metric))[
+            : len(PALETTE)
+        ]
         for trial in best_of:
             truth, probabilities = scores(trial.evaluations[trial.best])
             if probabilities is not None and 0 < truth.sum() < len(truth):

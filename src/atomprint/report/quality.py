@@ -10,7 +10,7 @@ import numpy as np
 from atomprint.learn.evaluation.evaluate import Fold
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
 from atomprint.learn.study.study import Study
-from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number, primary_metric
+from atomprint.learn.task.metrics import METRICS, Metric, Spread, format_number
 from atomprint.learn.task.problem import lower
 from atomprint.report import plots
 from atomprint.report.html import (
@@ -65,7 +65,7 @@ def models_section(study: Study, id: str) -> Section:
 
 def quality_section(study: Study, id: str, with_verdict: bool = True) -> Section:
     """Return the section on figures of merit; the verdict may stand elsewhere."""
-    spec = METRICS[study.kind][primary_metric(study.kind)]
+    spec = METRICS[study.kind][study.metric]
     note = "; for information, not to pick one" if study.choice else ""
     body: list[Markup] = [
         paragraph(verdict(study), class_="verdict") if with_verdict else None,
@@ -78,14 +78,14 @@ def quality_section(study: Study, id: str, with_verdict: bool = True) -> Section
 
 def verdict(study: Study) -> str:
     """Return in words how good the best model is, compared with knowing nothing and with the next best."""
-    name = primary_metric(study.kind)
+    name = study.metric
     spec, unit = METRICS[study.kind][name], study.target.unit
     unit = f" {unit}" if spec.in_unit and unit else ""
     trial, model = study.best()
     evaluation = study.chosen
     where, metric = judged(evaluation, name)
     figure = evaluation.cross_validation[name] if evaluation.folds else metric
-    said = spec.description.partition(",")[0].partition(":")[0] if study.kind == "regression" else spec.title
+    said = spec.description.partition(",")[0].partition(":")[0] if spec.in_unit else spec.title
     title = f"{trial.features.title} with {lower(study.models[model])}"
     if study.nested:
         text = f"Chosen within each training part, most often {title}"

@@ -78,7 +78,9 @@ def _effects(model: TrainedModel, x: Any, usual: Any, columns: list[Any], ticket
     rest = model.pipeline[model.n_steps :]
     step = max(1, _MOST_NUMBERS // max(len(x), 1))
     whole = _say(rest, x[None], model, None)
-    which = int(np.argmax(whole[0])) if model.card.classes else 0
+    which = 0
+    if model.card.classes:  # the predicted one, which need not be the most probable
+        which = rest.classes_.tolist().index(rest.predict(x[None])[0])
     found = []
     for start in range(0, len(columns), step):
         ticket.check()

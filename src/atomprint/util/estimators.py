@@ -26,7 +26,7 @@ def layers(model: Estimator) -> Iterator[Estimator]:
     """Yield a model, then what it hands its work to, and so on, down to the model proper.
 
     That is the best estimator of a fitted search, the last step of a pipeline, the fitted regressor behind a scaled
-    target, and the fitted classifier behind calibrated probabilities, if there is only one.
+    target, the classifier behind a threshold, and the fitted one behind calibrated probabilities, if there is only one.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import TransformedTargetRegressor
@@ -40,10 +40,29 @@ def layers(model: Estimator) -> Iterator[Estimator]:
             model = model.steps[-1][1]
         elif isinstance(model, TransformedTargetRegressor) and hasattr(model, "regressor_"):
             model = model.regressor_
+        elif hasattr(model, "classifier"):  # of a ThresholdClassifier
+            model = getattr(model, "classifier_", model.classifier)
         elif isinstance(model, CalibratedClassifierCV) and len(getattr(model, "calibrated_classifiers_", ())) == 1:
             model = model.calibrated_classifiers_[0].estimator
         else:
             return
+
+
+def with_inner(model: Estimator, change: Callable[[Estimator], Estimator]) -> Estimator:
+    """Return a copy of a fitted model whose members, regressor or classifier are what a function makes of them.
+
+    The same model if it hands its work to no other.
+    """
+    for name in ("regressor_", "classifier_"):
+        if hasattr(model, name):
+            twin = copy(model)
+            setattr(twin, name, change(getattr(model, name)))
+            return twin
+    if hasattr(model, "members_"):
+        twin = copy(model)
+        twin.members_ = {key: change(member) for key, member in model.members_.items()}
+        return twin
+    return model
 
 
 def steps_before(layer: Estimator) -> list[tuple[str, Estimator]]:

@@ -32,7 +32,6 @@ from atomprint.learn import (
 )
 from atomprint.learn.estimators.ensemble_weights import (
     absolute_error_weights,
-    balanced_threshold,
     calm_weights,
     likelihood_weights,
 )
@@ -150,18 +149,6 @@ def test_a_classifier_that_is_certain_and_wrong_is_no_obstacle():
     weights = likelihood_weights(np.array([certain, np.full(10, 0.6)]))
     # By hand: 0.8 ln(0.6 + 0.4 w) + 0.2 ln(0.6 (1 - w)) is largest for w = 0.5.
     assert weights == pytest.approx([0.5, 0.5], abs=0.01)
-
-
-def test_threshold_is_the_best_of_all():
-    rng = np.random.default_rng(3)
-    positive = rng.random(300) < 0.15
-    p = np.round(np.clip(0.2 + 0.15 * positive + 0.1 * rng.normal(size=300), 0, 1), 2)  # with ties
-    threshold, accuracy = balanced_threshold(p, positive)
-    every = [balanced_accuracy_score(positive, p > t) for t in np.arange(-0.005, 1, 0.01)]
-    assert accuracy == pytest.approx(max(every))
-    assert balanced_accuracy_score(positive, p > threshold) == pytest.approx(accuracy)
-    assert 0.2 < threshold < 0.4
-    assert not np.isin(threshold, p)
 
 
 # Regression -------------------------------------------------------------------------------------------------------
@@ -299,22 +286,22 @@ def test_threshold_follows_the_balanced_accuracy_and_leaves_probabilities_alone(
     X, y = classes
     fit, test = np.arange(300), np.arange(300, 600)
     plain = EnsembleClassifier(classifiers(), "mean").fit(X[fit], y[fit])
-    model = EnsembleClassifier(classifiers(), "mean", threshold="balanced", n_folds=5, random_state=0)
+    model = EnsembleClassifier(classifiers(), "mean", threshold="balanced_accuracy", n_folds=5, random_state=0)
     model.fit(X[fit], y[fit])
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
     outside = np.mean(
         [cross_val_predict(m, X[fit], y[fit], cv=cv, method="predict_proba")[:, 1] for _, m in classifiers()], axis=0
     )
     best = max(balanced_accuracy_score(y[fit] == 7, outside > t) for t in np.linspace(0, 1, 2001))
-    found = balanced_accuracy_score(y[fit] == 7, outside > model.threshold_)
+    found = balanced_accuracy_score(y[fit] == 7, outside > model.thresholds_[1])
     assert found == pytest.approx(best, abs=1e-9)
     p = model.predict_proba(X[test])
     assert (p == plain.predict_proba(X[test])).all()
-    assert (model.predict(X[test]) == np.where(p[:, 1] > model.threshold_, 7, 2)).all()
-    assert model.threshold_ < 0.4
+    assert (model.predict(X[test]) == np.where(p[:, 1] > model.thresholds_[1], 7, 2)).all()
+    assert model.thresholds_[1] < 0.4
     scores = [balanced_accuracy_score(y[test], m.predict(X[test])) for m in (plain, model)]
     assert scores[1] > scores[0] + 0.05
-    assert chosen_parameters(model)["threshold"] == model.threshold_
+    assert chosen_parameters(model)["threshold"] == model.thresholds_[1]
 
 
 def test_a_class_that_is_missing_in_an_inner_fit_has_no_probability_there():
@@ -347,7 +334,10 @@ class NoProbabilities(ClassifierMixin, BaseEstimator):
         (EnsembleClassifier([("r", RidgeClassifier())]), "members must give probabilities .* 'r' has no predict_proba"),
         (EnsembleRegressor(regressors(), n_folds=0), "n_folds must be >= 1, got 0"),
         (EnsembleRegressor(regressors(), n_folds=1, holdout=0.7), "holdout must be <= 0.5, got 0.7"),
-        (EnsembleClassifier(classifiers(), threshold="even"), "threshold must be one of 'balanced', got 'even'"),
+        (
+            EnsembleClassifier(classifiers(), threshold="even"),
+            "threshold must be one of 'balanced_accuracy', .*, got 'even'",
+        ),
         (EnsembleRegressor([("k", make_model("svm", pairwise=True))]), "'k' takes a kernel between samples"),
         (
             EnsembleRegressor([("r", Ridge()), ("near", KNeighborsRegressor(50))]),
@@ -359,15 +349,6 @@ def test_what_does_not_fit_together_is_named(model, message):
     X = np.random.default_rng(0).normal(size=(30, 2))
     with pytest.raises(ValueError, match=message):
         model.fit(X, np.arange(30) % 2).predict(X)
-
-
-def test_thresholds_are_for_two_classes():
-    X, y = np.arange(30.0)[:, None], np.arange(30) % 3
-    with pytest.raises(ValueError, match="threshold is for two classes, got 3: leave it out"):
-        EnsembleClassifier(classifiers(), threshold="balanced").fit(X, y)
-    cv = [(np.arange(20), np.array([20, 22]))]
-    with pytest.raises(ValueError, match="threshold needs both classes in the inner folds, got only 0"):
-        EnsembleClassifier(classifiers(3), threshold="balanced", cv=cv).fit(X, np.arange(30) % 2)
 
 
 # By name ----------------------------------------------------------------------------------------------------------
@@ -412,7 +393,7 @@ def test_members_are_models_by_name_with_what_each_of_them_wants(numbers):
         ({"members": ["ensemble"]}, "members must not be ensembles themselves"),
         ({"kind": "classification", "members": ["kernel_ridge"]}, "'kernel_ridge' is not for classification"),
         ({"combine": "sum"}, "combine must be one of"),
-        ({"threshold": "balanced"}, "parameters must be among .* got 'threshold'"),
+        ({"threshold": "f1"}, "threshold is for classes, got 'f1' for regression"),
         ({"pairwise": True}, "'ensemble' is not for a kernel between samples"),
         ({"n_seeds": 2}, "n_seeds is for models that draw random numbers, such as members: it must be 1 for 'ens"),
     ],
@@ -538,7 +519,7 @@ def test_targets_of_the_samples_to_predict_change_nothing(numbers, classes):
     _, predict = split.folds[0]
     other = y.copy()
     other[predict] = 1 - other[predict]
-    model = EnsembleClassifier(classifiers(), threshold="balanced", n_folds=2, random_state=0)
+    model = EnsembleClassifier(classifiers(), threshold="balanced_accuracy", n_folds=2, random_state=0)
     one, two = (evaluate(model, features_of(X), problem_of(v, ("no", "yes")), split).folds[0] for v in (y, other))
     assert (one.y_pred == two.y_pred).all()
     assert (one.probabilities == two.probabilities).all()

@@ -11,11 +11,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regr
 from sklearn.metrics import mean_absolute_error, recall_score
 from sklearn.utils.multiclass import check_classification_targets
 
+from atomprint.learn.estimators.decision import best_thresholds, decide
 from atomprint.learn.estimators.ensemble_base import Ensemble
-from atomprint.learn.estimators.ensemble_weights import absolute_error_weights, balanced_threshold, likelihood_weights
+from atomprint.learn.estimators.ensemble_weights import absolute_error_weights, likelihood_weights
+from atomprint.learn.estimators.threshold import check_threshold, columns_of, thresholds_for
 from atomprint.util.registry import public
 from atomprint.util.types import Array, Estimator, FloatArray, Samples
-from atomprint.util.validation import check_bool, check_choice
+from atomprint.util.validation import check_bool
 
 
 @public("EnsembleRegressor", version=1)
@@ -142,7 +144,7 @@ class EnsembleRegressor(RegressorMixin, Ensemble):
         return absolute_error_weights(guesses, truth)
 
 
-@public("EnsembleClassifier", version=1)
+@public("EnsembleClassifier", version=2)
 class EnsembleClassifier(ClassifierMixin, Ensemble):
     """A few different classifiers together: weighted, averaged, or the best of them.
 
@@ -165,10 +167,11 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         About the share of samples that is held out for ``n_folds=1``; at most 0.5.
     cv : cross-validation generator or list of (ndarray, ndarray), optional
         Inner folds in place of ``n_folds`` shuffled and stratified ones; see :class:`EnsembleRegressor`.
-    threshold : {"balanced"}, optional
-        For two classes: predict the second where its probability exceeds the threshold that has the largest balanced
-        accuracy over the inner folds. Probabilities stay what they are. Default: the class with the largest
-        probability.
+    threshold : float or {"balanced_accuracy", "accuracy", "f1", "mcc"}, optional
+        What the probability of the second of two classes must exceed; or the figure of merit for which thresholds of
+        the classes are chosen by the inner folds, see
+        :class:`~atomprint.learn.estimators.threshold.ThresholdClassifier`. Probabilities stay what they are. Default:
+        the class with the largest probability.
     random_state : int, optional
         Seed of the inner folds; members have their own.
 
@@ -181,10 +184,11 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     members_ : dict of str to estimator
         Those with a weight that is not 0, fitted to all samples.
     scores_ : dict of str to float
-        Balanced accuracy of each member over the inner folds, at its own best threshold for ``threshold="balanced"``;
-        empty if there are no inner folds.
-    threshold_ : float or None
-        What the probability of the second class must exceed; None without ``threshold``.
+        Balanced accuracy of each member over the inner folds, or the figure that ``threshold`` names, with the best
+        thresholds of its own; empty if there are no inner folds.
+    thresholds_ : ndarray of float64, shape (n_classes,)
+        Thresholds of the classes, in units of which the largest probability is looked for; all equal without
+        ``threshold``.
     n_features_in_ : int
         Number of features, where members know it.
     """
@@ -199,7 +203,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
         n_folds: int = 5,
         holdout: float = 0.1,
         cv: Any = None,
-        threshold: str | None = None,
+        threshold: float | str | None = None,
         random_state: int | None = None,
     ) -> None:
         self.members = members
@@ -213,8 +217,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     def predict(self, X: Samples) -> Array:
         """Predict the classes of samples, shape (n_samples,)."""
         p = self.predict_proba(X)
-        places = p.argmax(axis=1) if self.threshold_ is None else (p[:, 1] > self.threshold_).astype(np.intp)
-        return np.asarray(self.classes_[places])
+        return np.asarray(self.classes_[decide(p, self.thresholds_)])
 
     def predict_proba(self, X: Samples) -> FloatArray:
         """Predict the probabilities of classes, shape (n_samples, n_classes)."""
@@ -223,13 +226,13 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
 
     @property
     def needs_folds(self) -> bool:
-        """Whether members are fitted to parts of the samples, to be compared by the others, or for the threshold."""
-        return super().needs_folds or self.threshold is not None
+        """Whether members are fitted to parts of the samples, to be compared by the others, or for thresholds."""
+        return super().needs_folds or isinstance(self.threshold, str)
 
     def check_parameters(self) -> None:
         """Raise ValueError or TypeError if a parameter is wrong or a member is no classifier with probabilities."""
         if self.threshold is not None:
-            check_choice("threshold", self.threshold, ("balanced",))
+            check_threshold(self.threshold)
         super().check_parameters()
 
     def _check_member(self, name: str, member: Estimator) -> None:
@@ -241,34 +244,26 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     def _learn_targets(self, y: Array) -> Array:
         check_classification_targets(y)
         self.classes_ = np.unique(y)
-        self.threshold_: float | None = None
-        if self.threshold is not None and len(self.classes_) != 2:
-            raise ValueError(f"threshold is for two classes, got {len(self.classes_)}: leave it out")
+        self.thresholds_ = np.full(len(self.classes_), 1 / len(self.classes_))
+        if self.threshold is not None and not isinstance(self.threshold, str):
+            self.thresholds_ = thresholds_for(self.threshold, len(self.classes_))
         return y
 
     def _predictions(self, member: Estimator, X: Samples) -> FloatArray:
-        given = np.asarray(member.predict_proba(X), dtype=np.float64)
         # A class that is not among the samples of an inner fit has no column of its own.
-        p = np.zeros((len(given), len(self.classes_)))
-        p[:, np.searchsorted(self.classes_, member.classes_)] = given
-        return p
+        return columns_of(member.predict_proba(X), member.classes_, self.classes_)
 
     def _score(self, guess: FloatArray, truth: Array) -> float:
-        if self.threshold is not None:
-            return self._best_threshold(guess, truth)[1]
+        if isinstance(self.threshold, str):
+            return best_thresholds(guess, np.searchsorted(self.classes_, truth), self.threshold)[1]
         # The balanced accuracy, which scikit-learn warns of where a class is predicted that does not occur.
-        labels, found = np.unique(truth), self.classes_[guess.argmax(axis=1)]
+        labels, found = np.unique(truth), self.classes_[decide(guess, self.thresholds_)]
         return float(recall_score(truth, found, labels=labels, average="macro", zero_division=0))
 
     def _best_weights(self, guesses: FloatArray, truth: Array) -> FloatArray:
         return likelihood_weights(guesses[:, np.arange(len(truth)), np.searchsorted(self.classes_, truth)])
 
     def _learn_combination(self, guess: FloatArray, truth: Array) -> None:
-        if self.threshold is not None:
-            self.threshold_ = self._best_threshold(guess, truth)[0]
-
-    def _best_threshold(self, guess: FloatArray, truth: Array) -> tuple[float, float]:
-        positive = truth == self.classes_[1]
-        if positive.all() or not positive.any():
-            raise ValueError(f"threshold needs both classes in the inner folds, got only {truth[0]}")
-        return balanced_threshold(guess[:, 1], positive)
+        if isinstance(self.threshold, str):
+            places = np.searchsorted(self.classes_, truth)
+            self.thresholds_ = thresholds_for(self.threshold, len(self.classes_), guess, places)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
-from sklearn.metrics import roc_curve
 from sklearn.utils import check_random_state
 
-from atomprint.util.types import FloatArray, Indices, Mask
+from atomprint.util.types import FloatArray, Indices
 
 _NEGLIGIBLE = 0.05  # a smaller weight is not worth a fit
 _N_HALVES = 20
@@ -125,28 +124,3 @@ def likelihood_weights(probabilities: FloatArray) -> FloatArray:
             break
         weights *= gains
     return weights
-
-
-def balanced_threshold(probabilities: FloatArray, positive: Mask) -> tuple[float, float]:
-    """Return the threshold of a probability that divides two classes with the largest balanced accuracy.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_samples,)
-        Probability of the positive class of samples that the model has not seen.
-    positive : ndarray of bool, shape (n_samples,)
-        Which samples are of that class; there must be both kinds.
-
-    Returns
-    -------
-    threshold : float
-        A sample is positive if its probability is larger; halfway between two probabilities that occur.
-    balanced_accuracy : float
-        Of the samples given.
-    """
-    false, true, scores = roc_curve(positive, probabilities, drop_intermediate=False)
-    accuracy = (true + 1 - false) / 2
-    # Above the first score nothing is positive, and below the last one everything: neither is of any use.
-    best = 1 + int(np.argmax(accuracy[1:-1])) if len(accuracy) > 2 else 1
-    below = scores[best + 1] if best + 1 < len(scores) else 0.0
-    return float((scores[best] + below) / 2), float(accuracy[best])

@@ -467,7 +467,7 @@ def _fit_and_predict(
             "std": given.std,
             "names": list(given.signs),
             "signs": np.array(list(given.signs.values())),
-            "chosen": chosen_parameters(model),
+            "chosen": chosen_parameters(model, problem.target.classes),
             "of_test": of_test,
             "seconds": (fitted - start, end - fitted),
         }

@@ -145,6 +145,7 @@ def choose(
     problem: Problem,
     split: Split,
     *,
+    metric: str | None = None,
     n_choose: int = 5000,
     n_jobs: int = 1,
     progress: Progress = silent,
@@ -163,6 +164,8 @@ def choose(
         The samples.
     split : Split
         With folds, or with a test part.
+    metric : str, optional
+        The figure that they are compared by. Default: the first of this kind of problem.
     n_choose : int
         The most samples of a training part that are used, drawn with the seed: comparing candidates takes fewer samples
         than fitting the final model. One in five is held out; of few samples each is, in turn.
@@ -192,7 +195,7 @@ def choose(
        Bioinformatics 7, 91 (2006).
     """
     n_choose = check_integer("n_choose", n_choose, 10)
-    metric = primary_metric(problem.kind)
+    metric = primary_metric(problem.kind) if metric is None else metric
     parts = [(name, _inner_parts(problem, split, name, fit, n_choose)) for name, fit, _ in split.parts()]
     tasks = [(name, inner, candidate) for name, inner in parts for candidate in candidates]
     n_threads = check_n_jobs(n_jobs)

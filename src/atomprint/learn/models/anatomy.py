@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklearn.compose import TransformedTargetRegressor
@@ -49,23 +49,49 @@ def target_scale(model: Estimator) -> float:
     return float(scaler.scale_[0]) if isinstance(scaler, StandardScaler) else 1.0
 
 
-def chosen_parameters(model: Estimator) -> dict[str, Any]:
+def decision(model: Estimator, classes: Sequence[str] = ()) -> dict[str, float]:
+    """Return the thresholds of a fitted classifier that does not simply take the most probable class; else none.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    classes : sequence of str
+        Names of the classes, if those that the model knows are their indices.
+
+    Returns
+    -------
+    dict of str to float
+        For two classes ``threshold``, which the probability of the second one must exceed. For more, for each class
+        ``threshold of NAME``: that with the largest probability in units of its threshold is predicted.
+    """
+    decided = [layer for layer in layers(model) if getattr(layer, "threshold", None) is not None]
+    owner = next((layer for layer in decided if hasattr(layer, "thresholds_")), None)
+    if owner is None:
+        return {}
+    found = owner.thresholds_.tolist()
+    if len(found) == 2:
+        return {"threshold": found[1]}
+    labels = [classes[label] if classes and not isinstance(label, str) else label for label in owner.classes_.tolist()]
+    return {f"threshold of {label}": threshold for label, threshold in zip(labels, found, strict=True)}
+
+
+def chosen_parameters(model: Estimator, classes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the hyperparameters that a fitted model has chosen, by a search or by itself; empty if none.
 
     Those of an ensemble are the weights of its members, such as ``weight of ridge``, and what the members that count
-    have chosen, such as ``alpha of ridge``.
+    have chosen, such as ``alpha of ridge``. For ``classes`` and thresholds see :func:`decision`.
     """
     chosen: dict[str, Any] = {}
     if hasattr(model, "best_estimator_") and hasattr(model, "best_params_"):
         chosen = {name.rpartition("__")[2]: value for name, value in model.best_params_.items()}
     _, inner = unwrap(model)
+    chosen |= decision(model, classes)
     if isinstance(inner, RidgeCV | LassoCV):
         chosen["alpha"] = float(inner.alpha_)
     if isinstance(inner, Ensemble) and hasattr(inner, "members_"):
         if inner.scores_ and inner.combine in inner.criteria:
             chosen |= {f"weight of {name}": weight for name, weight in inner.weights_.items()}
-        if getattr(inner, "threshold_", None) is not None:
-            chosen["threshold"] = inner.threshold_
         for name, member in inner.members_.items():
             chosen |= {f"{key} of {name}": value for key, value in chosen_parameters(member).items()}
     return chosen | dict(getattr(inner, "best_params_", {}))

@@ -20,6 +20,7 @@ from atomprint.learn.estimators.except_blocks import ExceptBlocks
 from atomprint.learn.estimators.levels import Levels
 from atomprint.learn.estimators.projection import ProjectBlocks, Projection
 from atomprint.learn.estimators.selection import SelectFeatures
+from atomprint.learn.estimators.threshold import ThresholdClassifier, check_threshold
 from atomprint.learn.models.catalogue import (
     CLASSIFIER_SPACES,
     KINDS,
@@ -58,6 +59,7 @@ def make_model(
     selection: Mapping[str, Any] | None = None,
     blocks: Sequence[str] | None = None,
     n_seeds: int = 1,
+    threshold: float | str | None = None,
     **parameters: Any,
 ) -> Estimator:
     """Return a model that is not fitted yet.
@@ -93,6 +95,11 @@ def make_model(
     n_seeds : int
         How many of the model, with different seeds, are fitted and averaged: for neural networks, above all. Not for
         models that draw no random numbers, are given a kernel, or are asked for by import path.
+    threshold : float or str, optional
+        For classes: what the probability of the second of two must exceed to be predicted; or the figure of merit for
+        which thresholds are chosen in ``fit`` by held-out samples: "balanced_accuracy", "accuracy", "f1" or "mcc". See
+        :class:`~atomprint.learn.estimators.threshold.ThresholdClassifier`. Default, also "none": the most probable
+        class.
     **parameters
         Parameters of the model, by the names that scikit-learn or XGBoost give them. ``members`` of the model
         "ensemble" are names, or mappings of ``type``, its name, and whatever this function takes for it; an entry
@@ -119,6 +126,7 @@ def make_model(
     search = None if search is None or search.method == "none" else search
     if blocks is not None and pairwise:
         raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
+    threshold = _decided(threshold, kind)
     steps = [] if blocks is None else [("select", SelectBlocks(check_names("blocks", blocks)))]
     space: SearchSpace = {}
     if _is_known(name):
@@ -128,6 +136,8 @@ def make_model(
             space = {key: values for key, values in space.items() if key != "gamma"}
         given = frozenset({*parameters, *((search.space or space) if search else ())})
         model = spec.make(Request(kind, random_state, n_jobs, pairwise, given))
+        if threshold is not None and isinstance(model, Ensemble):  # it holds samples out for its weights anyway
+            parameters, threshold = {**parameters, "threshold": threshold}, None
         _set_parameters(name, model, parameters, kind, random_state, n_jobs)
         _check_pairwise(name, model, pairwise)
         inner = model
@@ -149,9 +159,22 @@ def make_model(
                 raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
         model = inner = _imported(name, kind, random_state, n_jobs, parameters)
         _check_pairwise(name, model, pairwise)
+    if threshold is not None:
+        model = ThresholdClassifier(model, threshold, random_state=random_state)
+        model.check_parameters()
     if steps:
         model = Pipeline([*steps, ("model", model)])
     return model if search is None else _searched(name, model, search, space, kind, _prefix(model, inner))
+
+
+def _decided(threshold: Any, kind: str) -> Any:
+    """Return a checked threshold, None for the most probable class."""
+    if threshold is None or threshold == "none":
+        return None
+    if kind != "classification":
+        raise ValueError(f"threshold is for classes, got {threshold!r} for {kind}")
+    check_threshold(threshold)
+    return threshold
 
 
 def _is_known(name: Any) -> bool:
@@ -240,7 +263,7 @@ def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> li
             raise ValueError(f"members must have a type, such as {{type = 'extra_trees'}}, got {options!r}")
         kind_of_model = options.pop("type")
         name = options.pop("name", str(kind_of_model).rpartition(".")[2])
-        for key in ("kind", "random_state", "n_jobs", "search", "pairwise"):
+        for key in ("kind", "random_state", "n_jobs", "search", "pairwise", "threshold"):
             if key in options:
                 raise ValueError(f"members: {name!r} must not have an entry {key}, which is that of the ensemble")
         if kind_of_model == "ensemble":
@@ -294,6 +317,8 @@ def _prefix(model: Estimator, inner: Estimator) -> str:
         return ""
     if isinstance(model, Pipeline):
         return f"model__{_prefix(model.steps[-1][1], inner)}"
+    if isinstance(model, ThresholdClassifier):
+        return f"classifier__{_prefix(model.classifier, inner)}"
     if isinstance(model, ScaledTarget):
         return f"regressor__{_prefix(model.regressor, inner)}"
     return f"estimator__{_prefix(model.estimator, inner)}"

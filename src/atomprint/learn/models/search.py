@@ -11,12 +11,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
+from atomprint.learn.estimators.threshold import HOLDOUT, ThresholdClassifier
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
-from atomprint.util.estimators import named_parts
+from atomprint.util.estimators import named_parts, steps_before
 from atomprint.util.extras import require
 from atomprint.util.types import Estimator, Indices, Samples
 from atomprint.util.validation import check_bool, check_choice, check_integer, check_real
@@ -278,7 +279,7 @@ def with_inner_folds(
         The outer split.
     learnt_anew : callable, optional
         Where features are learnt from targets: given some of these samples, as places among them, it returns the
-        features of all of them, learnt from the targets of those alone. For the inner folds of ensembles.
+        features of all of them, learnt from the targets of those alone. For the inner folds of ensembles and thresholds.
 
     Returns
     -------
@@ -292,17 +293,38 @@ def with_inner_folds(
             if isinstance(n_folds, int):  # folds given one by one are left as they are
                 owner.set_params(cv=inner_folds(problem, train, like, n_folds))
         elif isinstance(owner, Ensemble) and owner.needs_folds and owner.cv is None:
-            if owner.n_folds > 1:
-                folds = inner_folds(problem, train, like, owner.n_folds)
-            else:  # the last one: of folds by time, that is the one with the longest past
-                folds = inner_folds(problem, train, like, round(1 / owner.holdout))[-1:]
-            owner.set_params(cv=folds)
+            owner.set_params(cv=_for_choices(problem, train, like, owner.n_folds, owner.holdout))
             owner.learnt_anew = learnt_anew
+        elif isinstance(owner, ThresholdClassifier) and owner.needs_folds and owner.cv is None:
+            owner.set_params(cv=_for_choices(problem, train, like, owner.inner_folds_for(len(train)), HOLDOUT))
+            owner.learnt_anew = None if learnt_anew is None else _behind(model, learnt_anew)
     return model
 
 
+def _behind(model: Estimator, learnt_anew: Callable[[Indices], Samples]) -> Callable[[Indices], Samples]:
+    """Return features that are learnt anew as the last step of a pipeline sees them, the steps before it fitted anew."""
+
+    def table(fit: Indices) -> Samples:
+        X = learnt_anew(fit)
+        for _, step in steps_before(model):
+            X = clone(step).fit(_safe_indexing(X, fit)).transform(X)
+        return X
+
+    return table
+
+
+def _for_choices(
+    problem: Problem, train: Indices, like: Split, n_folds: int, holdout: float
+) -> list[tuple[Indices, Indices]]:
+    """Return inner folds, or a single part held out."""
+    if n_folds > 1:
+        return inner_folds(problem, train, like, n_folds)
+    # The last one: of folds by time, that is the one with the longest past.
+    return inner_folds(problem, train, like, round(1 / holdout))[-1:]
+
+
 def without_inner_folds(fitted: Estimator, estimator: Estimator) -> None:
-    """Give the ensemble of a fitted model back the folds that it was asked for, in which samples have no part.
+    """Give what chooses in a fitted model back the folds that it was asked for, in which samples have no part.
 
     Parameters
     ----------
@@ -313,6 +335,6 @@ def without_inner_folds(fitted: Estimator, estimator: Estimator) -> None:
     """
     given = (estimator, *named_parts(estimator).values())
     for owner, original in zip((fitted, *named_parts(fitted).values()), given, strict=True):
-        if isinstance(owner, Ensemble):
+        if isinstance(owner, Ensemble | ThresholdClassifier):
             owner.set_params(cv=original.cv)
             owner.__dict__.pop("learnt_anew", None)

@@ -23,12 +23,13 @@ from atomprint.learn.splits.leakage import find_leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study.study import Study, Trial, best_of, judged_by, needs_choice, score
 from atomprint.learn.task.features import Features
+from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.learn.task.problem import Problem
 from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.store import NOTHING_KEPT, Store
-from atomprint.util.validation import check_n_jobs
+from atomprint.util.validation import check_choice, check_n_jobs
 
 
 def takes_kernel(model: BaseEstimator) -> bool:
@@ -55,6 +56,7 @@ def run_study(
     curve: bool = True,
     level: float | None = 0.9,
     shap: bool = False,
+    metric: str | None = None,
     n_choose: int = 5000,
     n_jobs: int = 1,
     progress: Progress = silent,
@@ -89,6 +91,8 @@ def run_study(
         Level of the uncertainty; None for none.
     shap : bool
         Whether to sum Shapley values over groups of features, where the best model for them is of trees or linear.
+    metric : str, optional
+        The figure of merit by which models are compared, a key of :data:`~atomprint.learn.METRICS`. Default: the first.
     n_choose : int
         The most samples of a training part on which models and features are compared to choose among them.
     n_jobs : int
@@ -110,6 +114,8 @@ def run_study(
         If there is nothing to test, or features do not fit the problem or the models.
     """
     _check_given(problem, features, models, split)
+    metric = primary_metric(problem.kind) if metric is None else metric
+    check_choice("metric", metric, tuple(METRICS[problem.kind]))
     candidates = [candidate for given in features for candidate in _candidates(given, models)]
     tell = Steps(progress, count_steps(len(features), len(candidates), split, curve=curve))
     tell("baseline")
@@ -118,18 +124,27 @@ def run_study(
     baseline = evaluate(make_model("dummy", problem.kind), blind, problem, split, name="dummy")
     choice = None
     if needs_choice(split, len(candidates)):
-        choice = choose(candidates, problem, split, n_choose=n_choose, n_jobs=n_jobs, progress=tell.part(), store=store)
+        choice = choose(
+            candidates,
+            problem,
+            split,
+            metric=metric,
+            n_choose=n_choose,
+            n_jobs=n_jobs,
+            progress=tell.part(),
+            store=store,
+        )
     named = {name: _title(name, titles) for name in ("dummy", *models)}
     trials = []
     for given in features:
         own = {name: model for of, name, model in candidates if of is given}
-        evaluations, best = _tested(own, given, problem, split, named, choice, n_jobs, tell, store)
+        evaluations, best = _tested(own, given, problem, split, named, choice, metric, n_jobs, tell, store)
         tell(f"{given.title}, importance")
         importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
         top_model, top = most_used(evaluations, best, given)
         done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
         trials.append(Trial(given, done, best, importance, shapley, top, top_model))
-    trial, name = best_of(trials, choice)
+    trial, name = best_of(trials, choice, metric)
     if trial.evaluations[name].estimator is None:  # for whoever wants to predict with it
         label = f"model {name!r}, all samples"
         whole = fit_estimator(models[name], trial.features, problem, split, split.train, label, check_n_jobs(n_jobs))
@@ -138,8 +153,10 @@ def run_study(
     learnt = None
     if curve:
         tell("learning curve")
-        learnt = learning_curve(models[name], trial.features, problem, split, n_jobs=n_jobs, name=name, store=store)
-    judged = judged_by(trials, choice)
+        learnt = learning_curve(
+            models[name], trial.features, problem, split, metric=metric, n_jobs=n_jobs, name=name, store=store
+        )
+    judged = judged_by(trials, choice, metric)
     _, indices, y_pred = judged.held_out()
     return Study(
         problem,
@@ -154,6 +171,7 @@ def run_study(
         named,
         {name: plain(model) for name, model in models.items()},
         choice,
+        metric,
     )
 
 
@@ -182,6 +200,7 @@ def _tested(
     split: Split,
     titles: Mapping[str, str],
     choice: Choice | None,
+    metric: str,
     n_jobs: int,
     tell: Steps,
     store: Store,
@@ -207,7 +226,7 @@ def _tested(
             store=store,
         )
         if choice is None:
-            best = max(evaluations, key=lambda key: score(evaluations[key]))
+            best = max(evaluations, key=lambda key: score(evaluations[key], metric))
         else:
             best = preferred if preferred in evaluations else name
         # Models of folds are kept no longer than they may be needed; forests of many samples are large.

@@ -18,6 +18,7 @@ from atomprint.learn.evaluation.importance import Importance
 from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.learn.evaluation.nested_choice import CHOSEN, CHOSEN_TITLE, Choice
 from atomprint.learn.evaluation.uncertainty import conformal
+from atomprint.learn.models.decided import decision_in_words
 from atomprint.learn.splits.leakage import Leakage
 from atomprint.learn.splits.split import Split
 from atomprint.learn.study import caveats
@@ -43,7 +44,7 @@ class Trial:
         Result of each model, by its key.
     best : str
         The model that ``importance`` is about: that preferred most often in the choice within each training part if
-        there is one, else the best by the first figure of merit in cross-validation.
+        there is one, else the best by the figure of merit of the study in cross-validation.
     importance : Importance or None
         What scrambling groups of features costs; ``importance.method`` says how it was measured and on which samples,
         ``importance.groups`` holds the figures, for each way to group features a list, the most important first. None
@@ -120,6 +121,9 @@ class Study:
     choice : Choice or None
         What was chosen within each training part. None where nothing has to be chosen there: a single model on a
         single set of features, or a test part beside the folds, which choose.
+    metric : str
+        The figure of merit by which models are compared, a key of :data:`~atomprint.learn.METRICS`. Default: the first
+        of its kind.
 
     Raises
     ------
@@ -139,8 +143,10 @@ class Study:
     models: Mapping[str, str]
     parameters: Mapping[str, Any]
     choice: Choice | None = None
+    metric: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", self.metric or primary_metric(self.problem.kind))
         n = sum(len(trial.evaluations) for trial in self.trials)
         if self.choice is None and needs_choice(self.split, n):
             raise ValueError(f"choice must be given: the samples that judge {n} models must not choose among them")
@@ -173,10 +179,10 @@ class Study:
     def best(self) -> tuple[Trial, str]:
         """Return the features and the model to use for new samples.
 
-        Those chosen most often within the training parts or, where a test part judges, the best by the first figure of
-        merit in cross-validation.
+        Those chosen most often within the training parts or, where a test part judges, the best by ``metric`` in
+        cross-validation.
         """
-        return best_of(self.trials, self.choice)
+        return best_of(self.trials, self.choice, self.metric)
 
     @property
     def nested(self) -> bool:
@@ -191,7 +197,7 @@ class Study:
         within its training samples (named in :attr:`Fold.chosen <atomprint.learn.Fold>`); else the result of
         :meth:`best`.
         """
-        return judged_by(self.trials, self.choice)
+        return judged_by(self.trials, self.choice, self.metric)
 
     def held_out(self) -> tuple[str, Indices, Array]:
         """Return the predictions to judge by; see ``chosen`` and :meth:`Evaluation.held_out`."""
@@ -211,6 +217,13 @@ class Study:
             *caveats.of_extrapolation(self.problem, self.chosen),
             *caveats.of_probabilities(self.problem, self.split, models, self.models),
         ]
+
+    def decision_in_words(self) -> str:
+        """Return how the best model decides between classes; empty if it takes the most probable one."""
+        trial, model = self.best()
+        fitted = trial.evaluations[model].estimator
+        chosen = [fold.chosen for _, fold in self.chosen.parts()]
+        return "" if fitted is None else decision_in_words(fitted, self.target.classes, chosen)
 
     @cached_property
     def familiarity(self) -> tuple[Familiarity, ...]:
@@ -313,6 +326,8 @@ class Study:
                 "classes": list(target.classes),
             },
             "question": self.question,
+            "metric": self.metric,
+            "decision": self.decision_in_words(),
             "caveats": self.caveats(),
             "wild_targets": [one.to_dict() for one in wild_targets(self.problem)],
             "split": {
@@ -341,9 +356,8 @@ class Study:
         }
 
 
-def score(evaluation: Evaluation) -> float:
-    """Return the first figure of merit, in cross-validation or else on the test part; larger is better."""
-    name = primary_metric(evaluation.kind)
+def score(evaluation: Evaluation, name: str) -> float:
+    """Return a figure of merit, in cross-validation or else on the test part; larger is better."""
     if evaluation.folds:
         value = evaluation.cross_validation[name].mean.value
     else:
@@ -358,19 +372,19 @@ def needs_choice(split: Split, n_candidates: int) -> bool:
     return n_candidates > 1 and not (split.folds and len(split.test))
 
 
-def best_of(trials: Sequence[Trial], choice: Choice | None) -> tuple[Trial, str]:
+def best_of(trials: Sequence[Trial], choice: Choice | None, metric: str) -> tuple[Trial, str]:
     """Return the features and the model to use for new samples; see :meth:`Study.best`."""
     if choice is not None:
         features, model = choice.best
         return next(trial for trial in trials if trial.features.key == features), model
-    trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best]))
+    trial = max(trials, key=lambda trial: score(trial.evaluations[trial.best], metric))
     return trial, trial.best
 
 
-def judged_by(trials: Sequence[Trial], choice: Choice | None) -> Evaluation:
+def judged_by(trials: Sequence[Trial], choice: Choice | None, metric: str) -> Evaluation:
     """Return the result to judge by; see ``Study.chosen``."""
     if choice is None:
-        trial, model = best_of(trials, None)
+        trial, model = best_of(trials, None, metric)
         return trial.evaluations[model]
     return choice.assemble({(trial.features.key, name): e for trial in trials for name, e in trial.evaluations.items()})
 

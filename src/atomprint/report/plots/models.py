@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.learn.task.metrics import METRICS, format_number, primary_metric
+from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.report.plots import style
 from atomprint.util.text import with_unit
 from atomprint.util.types import FloatArray, Indices, Targets
@@ -28,7 +28,7 @@ _COLUMNS = 4  # panels side by side
 
 def comparison(study: Study) -> Figure:
     """Plot the first figure of merit of each model on each set of features, with its spread over folds."""
-    name = primary_metric(study.problem.kind)
+    name = study.metric
     spec = METRICS[study.problem.kind][name]
     trials = study.trials
     models = [model for model in study.models if model != "dummy"]

@@ -31,8 +31,9 @@ _FEW = 30  # samples, up to which a test part would be decided by single ones
 def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     """Fill in what a recipe leaves to the data, and return it with the reasons by section.
 
-    Only what is missing is filled in: the target, features, models, figures of ``[evaluation]`` that were left out,
-    whether descriptors see periodic images, and for few samples how they are divided, where the split is the default.
+    Only what is missing is filled in: the target, features, models, figures of ``[target]`` and ``[evaluation]`` that
+    were left out, whether descriptors see periodic images, and for few samples how they are divided, where the split is
+    the default.
     If features are to be chosen, targets of the split's training parts are looked at, each by itself, and no others.
 
     Raises
@@ -43,8 +44,9 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     target = recipe.data.target_of(dataset)
     _check_turns(recipe, dataset, target)
     recipe, divided = _divided(recipe, dataset, target)
+    recipe, decided = _decided(recipe, dataset, target)
     recipe, why = _filled_in(recipe, dataset, target)
-    why = {**divided, **why}
+    why = {**divided, **why, **decided}
     if recipe.data.path is not None and (sentence := labels_sentence(dataset.labels, recipe.data.path)):
         why = why | {"data": (*why.get("data", ()), sentence)}
     if recipe.pretrained:
@@ -75,6 +77,14 @@ def _divided(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Rea
     fewer = f", {folds} of them as there are {most} {what}" if folds < default.n_folds else ""
     why = f"With {len(problem)} samples there is no test part, which single ones would decide: folds judge{fewer}."
     return replace(recipe, split=SplitSettings(method, 0, folds)), {"split": (why,)}
+
+
+def _decided(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Reasons]:
+    """Fill in by which figure of merit is chosen, and how classes are decided."""
+    problem = Problem.of(dataset, target)
+    evaluation = recipe.evaluation.suited_to(problem.kind)
+    section, why = recipe.target.suited_to(problem, str(evaluation.metric))
+    return replace(recipe, target=section, evaluation=evaluation), {"target": why} if why else {}
 
 
 def _rarest(problem: Problem) -> int:

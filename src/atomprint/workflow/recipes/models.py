@@ -58,13 +58,17 @@ class ModelSection:
             return self.title
         return MODELS[self.type].title if self.type in MODELS else self.type.rpartition(".")[2]
 
-    def build(self, kind: str, *, pairwise: bool, search: Search, n_jobs: int) -> BaseEstimator:
+    def build(
+        self, kind: str, *, pairwise: bool, search: Search, n_jobs: int, threshold: float | str | None = None
+    ) -> BaseEstimator:
         """Return the model as :func:`make_model` does; an error names the entry.
 
-        The seed of the search is that of everything random. Models that choose for themselves are not searched.
+        The seed of the search is that of everything random. Models that choose for themselves are not searched. The
+        threshold is for models with probabilities whose own entry has none.
         """
         searched = self.space is not None or (self.type in MODELS and MODELS[self.type].space)
-        try:
+
+        def made(parameters: Mapping[str, Any]) -> BaseEstimator:
             return make_model(
                 self.type,
                 kind,
@@ -72,11 +76,17 @@ class ModelSection:
                 n_jobs=n_jobs,
                 search=replace(search, space=self.space) if searched else None,
                 pairwise=pairwise,
-                **self.parameters,
+                **parameters,
             )
+
+        try:
+            model = made(self.parameters)
+            if threshold is None or "threshold" in self.parameters or not hasattr(model, "predict_proba"):
+                return model
+            return made({**self.parameters, "threshold": threshold})
         except (ValueError, TypeError) as error:  # of a class of others also one that is made from other arguments
-            made = TypeError if isinstance(error, TypeError) else ValueError
-            raise made(f"models.{self.key}: {error}") from error
+            kind_of_error = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind_of_error(f"models.{self.key}: {error}") from error
 
 
 def read_models(value: Any) -> dict[str, ModelSection]:
@@ -85,7 +95,13 @@ def read_models(value: Any) -> dict[str, ModelSection]:
 
 
 def build_models(
-    sections: Mapping[str, ModelSection], kind: str, *, pairwise: Collection[bool], search: Search, n_jobs: int
+    sections: Mapping[str, ModelSection],
+    kind: str,
+    *,
+    pairwise: Collection[bool],
+    search: Search,
+    n_jobs: int,
+    threshold: float | str | None = None,
 ) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
     """Return models, not fitted, and their titles: for features, for kernels, or one of each.
 
@@ -98,7 +114,9 @@ def build_models(
                 continue
             suffix = " on a kernel" if kernel and False in pairwise else ""
             try:
-                models[key + suffix] = section.build(kind, pairwise=kernel, search=search, n_jobs=n_jobs)
+                models[key + suffix] = section.build(
+                    kind, pairwise=kernel, search=search, n_jobs=n_jobs, threshold=threshold
+                )
             except (ValueError, TypeError):
                 if suffix:
                     continue  # an estimator by its import path, which takes no kernel

@@ -89,6 +89,7 @@ class Plan:
             search=replace(recipe.search, seed=recipe.seed),
             # Fits share the threads.
             n_jobs=1 if len(split.parts()) > 1 else n_jobs,
+            threshold=recipe.target.threshold,
         )
         _check_blocks(models, features)
         return cls(recipe, problem, features, models, titles, split, n_jobs, reasons)

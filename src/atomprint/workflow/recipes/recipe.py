@@ -13,8 +13,9 @@ from typing import Any, Self
 
 from atomprint.learn.models.search import Search
 from atomprint.learn.splits.split import SplitSettings
+from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.util.text import in_words
-from atomprint.util.validation import check_bool, check_integer, check_n_jobs, check_real
+from atomprint.util.validation import check_bool, check_choice, check_integer, check_n_jobs, check_real
 from atomprint.workflow.recipes.data import DataSection
 from atomprint.workflow.recipes.features import FeatureSection, read_features
 from atomprint.workflow.recipes.models import ModelSection, read_models
@@ -30,6 +31,7 @@ from atomprint.workflow.recipes.sections import (
     toml_text,
     typed,
 )
+from atomprint.workflow.recipes.target import TargetSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class EvaluationSection:
         Whether to compute SHAP values (extra ``shap``).
     level : float
         Share of true values that prediction intervals are to hold.
+    metric : str or None
+        The figure of merit by which models are compared and thresholds are chosen: "mae", "rmse", "r2" or "max_error";
+        "balanced_accuracy", "accuracy", "f1", "mcc", "roc_auc" or "pr_auc". None: the first of these.
     n_choose : int
         Where there is no test part and several features or models, they are compared within each training part, on at
         most so many of its samples.
@@ -56,6 +61,7 @@ class EvaluationSection:
     n_repeats: int | None = None
     shap: bool = False
     level: float = 0.9
+    metric: str | None = None
     n_choose: int = 5000
 
     def __post_init__(self) -> None:
@@ -65,8 +71,16 @@ class EvaluationSection:
         if self.n_repeats is not None:
             check_integer("evaluation.n_repeats", self.n_repeats, 1)
         check_integer("evaluation.n_choose", self.n_choose, 10)
+        if self.metric is not None:
+            check_choice("evaluation.metric", self.metric, [name for known in METRICS.values() for name in known])
         if not 0 < check_real("evaluation.level", self.level) < 1:
             raise ValueError(f"evaluation.level must be between 0 and 1, got {self.level}")
+
+    def suited_to(self, kind: str) -> Self:
+        """Return the section with the figure of merit for a kind of problem; raise if it has one of another kind."""
+        if self.metric is not None:
+            check_choice("evaluation.metric", self.metric, tuple(METRICS[kind]))
+        return replace(self, metric=self.metric or primary_metric(kind))
 
     def options(self) -> dict[str, Any]:
         """Return what :func:`atomprint.learn.run_study` takes; nothing may be left to the data any more."""
@@ -80,7 +94,7 @@ class Recipe:
 
     Parameters
     ----------
-    data, split, search, evaluation
+    data, target, split, search, evaluation
         The sections of these names.
     features : mapping of str to FeatureSection
         ``[features.KEY]``, as :meth:`from_dict` makes them of tables: sets of features to compare. ``type`` names a
@@ -110,6 +124,7 @@ class Recipe:
     data: DataSection
     features: Mapping[str, FeatureSection] = field(default_factory=dict)
     models: Mapping[str, ModelSection] = field(default_factory=dict)
+    target: TargetSection = field(default_factory=TargetSection)
     split: SplitSettings = field(default_factory=SplitSettings)
     search: Search = field(default_factory=partial(Search, "none"))
     evaluation: EvaluationSection = EvaluationSection()
@@ -121,7 +136,13 @@ class Recipe:
     output: str = "atomprint-run"
 
     def __post_init__(self) -> None:
-        tables = [("data", self.data), ("split", self.split), ("search", self.search), ("evaluation", self.evaluation)]
+        tables = [
+            ("data", self.data),
+            ("target", self.target),
+            ("split", self.split),
+            ("search", self.search),
+            ("evaluation", self.evaluation),
+        ]
         tables += [(f"features.{key}", section) for key, section in self.features.items()]
         tables += [(f"models.{key}", section) for key, section in self.models.items()]
         for where, section in tables:
@@ -245,7 +266,7 @@ class Recipe:
             {
                 **{name: getattr(self, name) for name in ("title", "question", "seed", "n_jobs", "output")},
                 "pretrained": list(self.pretrained) or None,
-                **{name: asdict(getattr(self, name)) for name in ("data", "split")},
+                **{name: asdict(getattr(self, name)) for name in ("data", "target", "split")},
                 "search": {name: getattr(self.search, name) for name in _OF_SEARCH},
                 "evaluation": asdict(self.evaluation),
                 **{
@@ -266,6 +287,7 @@ _SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "data": partial(read_section, DataSection, where="data"),
     "features": read_features,
     "models": read_models,
+    "target": partial(read_section, TargetSection, where="target"),
     "split": partial(read_section, SplitSettings, where="split"),
     "search": partial(read_section, Search, where="search", names=_OF_SEARCH, method="none"),
     "evaluation": partial(read_section, EvaluationSection, where="evaluation"),

@@ -63,8 +63,10 @@ def typed(value: Any, annotation: str, where: str) -> Any:
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise TypeError(f"{where} must be a list of strings, got {value!r}")
         return tuple(value)
-    if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and name != "bool"):
-        raise TypeError(f"{where} must be {_WORDS[name]}, got {value!r}")
+    kinds = name.split(" | ")
+    known = tuple(kind for name in kinds for kind in _TYPES[name])
+    if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
+        raise TypeError(f"{where} must be {' or '.join(_WORDS[kind] for kind in kinds)}, got {value!r}")
     return value
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import tomlkit
 
 from atomprint.descriptors import PretrainedEmbedding
+from atomprint.learn.task.metrics import METRICS
 from atomprint.learn.task.problem import Problem
 from atomprint.learn.task.wild import wild_sentence
 from atomprint.util.text import counted
@@ -52,6 +54,12 @@ target = {target}
 
 """
 
+_CLASSES = """\
+[target]
+threshold = {threshold}    # of a class to be predicted: chosen for "f1" …, a number for two classes, or "none"
+
+"""
+
 _SPLIT = """\
 [split]
 method = "{split.method}"           # or "stratified", "group", "time", "official"
@@ -80,6 +88,7 @@ _EVALUATION = """\
 learning_curve = {learning_curve}
 n_repeats = {evaluation.n_repeats}               # how often features are scrambled for their importance
 level = {evaluation.level}                 # share of true values that prediction intervals are to hold
+metric = {metric}    # by which models are compared: {metrics}
 """
 
 
@@ -141,6 +150,7 @@ def recipe_for(
         _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
         if section.path is None
         else _own(described, relative_to),
+        *_classes(recipe, why),
         _SPLIT.format(split=recipe.split),
         comment(why["features"]),
         toml_text({"features": tables["features"]}) + "\n",
@@ -150,9 +160,22 @@ def recipe_for(
         comment(why["search"]),
         _SEARCH.format(search=recipe.search),
         comment(why["evaluation"]),
-        _EVALUATION.format(evaluation=evaluation, learning_curve=str(evaluation.learning_curve).lower()),
+        _EVALUATION.format(
+            evaluation=evaluation,
+            learning_curve=str(evaluation.learning_curve).lower(),
+            metric=_quoted(str(evaluation.metric)),
+            metrics=", ".join(METRICS[problem.kind]),
+        ),
     ]
     return "".join(parts), notes
+
+
+def _classes(recipe: Recipe, why: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the section on how classes are decided; nothing for numbers."""
+    threshold = recipe.target.threshold
+    if threshold is None:
+        return []
+    return [comment(why.get("target", ())), _CLASSES.format(threshold=tomlkit.item(threshold).as_string())]
 
 
 def _own(described: DescribedData, relative_to: Path) -> str:

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 
-from atomprint.learn.estimators.ensemble_base import Ensemble
-from atomprint.util.estimators import named_parts, with_parts
+from atomprint.util.estimators import named_parts, with_inner, with_parts
 
 
 class _QuickRegressor:
@@ -51,9 +50,7 @@ def quickened(step: Any) -> Any:
     """Return a fitted pipeline or model whose forests are quick; the original is not changed, its arrays are shared."""
     if named_parts(step):
         return with_parts(step, quickened)
-    twin = copy(step)
-    if isinstance(step, Ensemble) and hasattr(step, "members_"):
-        twin.members_ = {key: quickened(part) for key, part in step.members_.items()}
-    elif type(step) in _QUICK and step.n_outputs_ == 1 and hasattr(step, "_validate_X_predict"):
+    twin = copy(with_inner(step, quickened))
+    if type(step) in _QUICK and step.n_outputs_ == 1 and hasattr(step, "_validate_X_predict"):
         twin.__class__ = _QUICK[type(step)]
     return twin

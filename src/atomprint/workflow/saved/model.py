@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.estimators.widths import Widths
+from atomprint.learn.models.anatomy import decision
 from atomprint.learn.models.doubt import CLASSES, Signs, predict_with_doubt
 from atomprint.learn.task.problem import Problem, share_at_lowest
 from atomprint.structures import Batch, StructureError, attempt, reason_of
@@ -354,13 +355,18 @@ class TrainedModel:
         return len(self.feature_names) or int(getattr(self.pipeline[self.n_steps], "n_features_in_", 0))
 
     def info(self) -> dict[str, Any]:
-        """Return what is to be known about the model, in types of JSON; without the names of features."""
+        """Return what is to be known about the model, in types of JSON; without the names of features.
+
+        ``decision`` is the ``threshold`` of a classifier of two classes, or those of several by their names; empty
+        where the most probable class is predicted.
+        """
         return {
             **self.card.to_dict(),
             "kind": self.card.kind,
             "inputs": "structures" if needs_structures(self.pipeline) else "compositions",
             "n_features": self.n_features,
             "pipeline": plain(self.pipeline),
+            "decision": decision(self.pipeline, self.card.classes),
             "domain": self.domain.to_dict(),
             "versions": dict(self.versions),
         }

@@ -15,10 +15,9 @@ from sklearn.utils import get_tags
 
 from atomprint.kernels import StructureKernel
 from atomprint.layout import Meanings
-from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.task.features import meanings_of
 from atomprint.pooling.pooling import LocalFeatures
-from atomprint.util.estimators import NOTHING, layers, named_parts, steps_before, with_parts
+from atomprint.util.estimators import NOTHING, layers, named_parts, steps_before, with_inner, with_parts
 from atomprint.util.registry import public
 from atomprint.util.types import Estimator
 from atomprint.util.validation import check_choice, check_n_jobs
@@ -229,9 +228,7 @@ def with_n_jobs(step: Any, n_jobs: int) -> Any:
     check_n_jobs(n_jobs)
     if named_parts(step):
         return with_parts(step, lambda part: with_n_jobs(part, n_jobs))
-    twin = copy(step)
-    if isinstance(step, Ensemble) and hasattr(step, "members_"):
-        twin.members_ = {key: with_n_jobs(part, n_jobs) for key, part in step.members_.items()}
-    elif isinstance(step, BaseEstimator) and hasattr(step, "n_jobs"):
+    twin = copy(with_inner(step, lambda part: with_n_jobs(part, n_jobs)))
+    if isinstance(step, BaseEstimator) and hasattr(step, "n_jobs"):
         twin.n_jobs = n_jobs
     return twin

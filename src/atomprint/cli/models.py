@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -303,6 +304,10 @@ def _interval(card: Card, unit: str) -> str:
     if interval.half_width is None:
         return f"sets of classes for {100 * interval.level:g} %{held}"
     end = "" if card.limit is None else f", not below {card.limit.value:g}: {card.limit.why}"
+    if interval.of_logs:
+        low, high = (math.exp(half) for half in interval.half_widths or (interval.half_width,) * 2)
+        width = f"a factor of {low:.3g}" + (f" to {high:.3g}, by how difficult a sample is," if high > low else "")
+        return f"{width} to both sides for {100 * interval.level:g} %{held}"
     width = f"± {interval.half_width:.3g}{unit}"
     if interval.half_widths is not None:
         low, high = interval.half_widths

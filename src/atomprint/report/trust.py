@@ -106,14 +106,19 @@ def uncertainty_section(study: Study, id: str) -> Section | None:
     ]
     if not sets and found.half_width.value is not None:
         half = format_number(found.half_width.value)
-        if found.half_widths is not None:
+        if found.of_logs:
+            least, most = (float(np.exp(end)) for end in found.half_widths or (found.half_width.value,) * 2)
+            half = f"a factor of {format_number(least)}"
+            half += f" to {format_number(most)} (nine of ten samples)" if most > least else ""
+        elif found.half_widths is not None:
             low, high = (format_number(end, like=found.half_width.value) for end in found.half_widths)
             half = f"{low} to {high}{unit} (nine of ten samples; {half} on average)"
         else:
             half = f"{half}{unit}"
+        words = f"with {half} to both sides" if found.of_logs else f"as ± {half}"
         body.append(
             paragraph(
-                f"A new prediction, by the model fitted to the whole training part, is given as ± {half} at the level "
+                f"A new prediction, by the model fitted to the whole training part, is given {words} at the level "
                 f"{found.level:g}."
             )
         )

@@ -25,8 +25,8 @@ def with_parts(estimator: Estimator, change: Callable[[Estimator], Estimator]) -
 def layers(model: Estimator) -> Iterator[Estimator]:
     """Yield a model, then what it hands its work to, and so on, down to the model proper.
 
-    That is the best estimator of a fitted search, the last step of a pipeline, the fitted regressor behind a scaled
-    target, the classifier behind a threshold, and the fitted one behind calibrated probabilities, if there is only one.
+    That is the best estimator of a fitted search, the last step of a pipeline, the regressor behind a scaled target,
+    the classifier behind a threshold, and the fitted one behind calibrated probabilities, if there is only one.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import TransformedTargetRegressor
@@ -38,8 +38,8 @@ def layers(model: Estimator) -> Iterator[Estimator]:
             model = model.best_estimator_
         elif isinstance(model, Pipeline):
             model = model.steps[-1][1]
-        elif isinstance(model, TransformedTargetRegressor) and hasattr(model, "regressor_"):
-            model = model.regressor_
+        elif isinstance(model, TransformedTargetRegressor) and model.regressor is not None:
+            model = getattr(model, "regressor_", model.regressor)
         elif hasattr(model, "classifier"):  # of a ThresholdClassifier
             model = getattr(model, "classifier_", model.classifier)
         elif isinstance(model, CalibratedClassifierCV) and len(getattr(model, "calibrated_classifiers_", ())) == 1:

@@ -8,6 +8,7 @@ import pytest
 from atomprint.datasets import Dataset, Target
 from atomprint.workflow import Recipe, load_model, train
 from atomprint.workflow.recipes.completion import complete
+from atomprint.workflow.recipes.plan import Plan
 
 QUICK = {
     "data": {"path": "made.csv", "formula": "formula", "target": "y", "classes": ["no", "yes"]},
@@ -150,3 +151,89 @@ def test_an_entry_of_a_model_overrules_the_section(run):
     (trial,) = study.trials
     assert trial.evaluations["extra_trees"].test.chosen == {"threshold": 0.7}
     assert trial.evaluations["ridge"].test.chosen == {}
+
+
+# Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def of_numbers(y):
+    """Return formulas with numbers, the logarithm of which a share of iron tells if they are lognormal."""
+    y = np.asarray(y, dtype=float)
+    formulas = [f"Fe{k + 1}O{1 + (7 * k) % 13}" for k in range(len(y))]
+    ids = tuple(f"s{k}" for k in range(len(y)))
+    return Dataset("made", "Made", None, ids, {"y": Target(y, "GPa", "Y", "")}, "", "", formulas)
+
+
+LOGNORMAL = np.exp(np.random.default_rng(0).normal(size=200) * 1.5)
+
+
+@pytest.mark.parametrize(
+    ("y", "tables", "twins", "why"),
+    [
+        (LOGNORMAL, {}, True, "Values are positive and span a factor of"),
+        (1 + 1 / np.linspace(0.02, 1, 200) ** 0.9, {}, True, "are skewed (skewness"),
+        (10 + np.random.default_rng(0).normal(size=200), {}, False, ""),
+        (np.where(np.arange(200) < 3, 0, LOGNORMAL), {}, False, "3 of 200 values are not positive"),
+        (np.where(np.arange(200) < 3, -1, LOGNORMAL), {}, False, ""),
+        (LOGNORMAL[:40], {}, False, ""),
+        (LOGNORMAL, {"target": {"transform": "none"}}, False, ""),
+        (LOGNORMAL, {"target": {"transform": "log"}}, False, ""),
+        (LOGNORMAL, {"models": {"ridge": {}}}, False, ""),
+        (10 + LOGNORMAL, {"models": {"ridge": {}}, "target": {"transform": "try"}}, True, ""),
+    ],
+)
+def test_logarithms_are_tried_for_positive_numbers_that_spread(y, tables, twins, why):
+    given = {key: value for key, value in QUICK.items() if key != "models"} | tables
+    table = {**given, "data": {"path": "made.csv", "formula": "formula", "target": "y"}}
+    recipe, reasons = complete(Recipe.from_dict(table), of_numbers(y))
+    assert any(key.endswith("_log") for key in recipe.models) == twins
+    assert why in " ".join(reasons.get("target", ()))
+    assert bool(why) == ("target" in reasons)
+    assert recipe.target.transform == tables.get("target", {}).get("transform", "none").replace("try", "none")
+    again, _ = complete(recipe, of_numbers(y))  # a recipe that was carried out leaves nothing open
+    assert again == recipe
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"target": {"transform": "log"}}, "target.transform = 'log' needs values > 0 of 'y', got 0 for 's0'"),
+        ({"target": {"transform": "sqrt"}}, "target.transform must be one of 'none', 'log', 'try', got 'sqrt'"),
+        ({"models": {"ridge": {"transform": "sqrt"}}}, "models.ridge: transform must be one of 'none', 'log'"),
+    ],
+)
+def test_mistakes_of_numbers_are_named(tables, message):
+    dataset = of_numbers(np.arange(60.0))
+    table = {**QUICK, "data": {"path": "made.csv", "formula": "formula", "target": "y"}, **tables}
+    with pytest.raises(ValueError, match=message):
+        Plan.on(complete(Recipe.from_dict(table), dataset)[0], dataset)
+
+
+def test_logarithms_are_for_numbers():
+    with pytest.raises(ValueError, match=r"target.transform is for numbers, and 'y' is a class"):
+        completed(of_classes((30, 30)), target={"transform": "log"})
+
+
+def test_the_better_of_both_is_chosen_and_saved(tmp_path):
+    rng = np.random.default_rng(2)
+    iron = rng.integers(1, 40, 260)
+    y = np.exp(0.25 * iron + 0.2 * rng.normal(size=260))
+    rows = "\n".join(f"Fe{a}O40H{1 + k % 9},{value}" for k, (a, value) in enumerate(zip(iron, y, strict=True)))
+    (tmp_path / "made.csv").write_text(f"formula,y\n{rows}\n", encoding="utf-8")
+    data = {"path": str(tmp_path / "made.csv"), "formula": "formula", "target": "y"}
+    table = {**QUICK, "data": data, "models": {"ridge": {}}, "target": {"transform": "try"}}
+    table["split"] = {"test_size": 0.2, "n_folds": 3}
+    run = train(Recipe.from_dict(table))
+    assert run.study.best()[1] == "ridge_log"
+    assert run.study.models["ridge_log"] == "Ridge of logarithms"
+    model = load_model(run.model.save(tmp_path / "model.atomprint"))
+    found = model.predict(["Fe20O40H3", "Fe35O40H3"])
+    assert np.log(found.values) == pytest.approx(np.array([5.0, 8.75]), abs=0.8)
+    assert model.card.interval.of_logs
+    assert found.lower * found.upper == pytest.approx(found.values**2)
+    assert (found.lower > 0).all()
+    test = run.study.chosen.test
+    again = run.model.predict([run.study.dataset.compositions[i] for i in run.study.split.test])
+    held = (again.lower <= y[run.study.split.test]) & (y[run.study.split.test] <= again.upper)
+    assert test.metrics["mae"].value < run.study.trials[0].evaluations["ridge"].test.metrics["mae"].value
+    assert held.mean() > 0.7

@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest
+from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, learns_logs
 from atomprint.learn.models.doubt import Signs, own_standard_deviation, predict_with_doubt
 from atomprint.learn.models.search import with_inner_folds, without_inner_folds
 from atomprint.learn.splits.split import Split
@@ -129,6 +129,8 @@ class Evaluation:
         Names of the folds, "fold 1", "fold 2" … unless the split has others.
     fold_estimators : tuple of estimator
         The models of the folds; empty if they were not asked for.
+    of_logs : bool
+        Whether the model learns the logarithms of its targets, so that it is their errors that are of one size.
     """
 
     kind: str
@@ -137,6 +139,7 @@ class Evaluation:
     estimator: Estimator
     fold_names: tuple[str, ...] = ()
     fold_estimators: tuple[Estimator, ...] = ()
+    of_logs: bool = False
 
     def parts(self) -> list[tuple[str, Fold]]:
         """Return the folds and the test part, if there is one, with their names: "fold 1", "fold 2", …, "test"."""
@@ -299,6 +302,7 @@ def evaluate(
         fitted,
         tuple(split.fold_names),
         tuple(model for _, model in folds) if keep_fold_estimators else (),
+        learns_logs(estimator),
     )
 
 
@@ -361,14 +365,14 @@ def fit_estimator(
     with _failures(label, f"fitting {len(train)} samples"):
         anew = None if features.learnt is None else lambda fit: features.take(train, train[fit])
         model = with_inner_folds(with_blocks(estimator, features.blocks), problem, train, split, anew)
-        for inner in innermost(model) if n_jobs > 1 else ():
-            if is_forest(inner):
-                inner.n_jobs = n_jobs
+        forests = [inner for inner in innermost(model) if is_forest(inner)]
+        for forest in forests if n_jobs > 1 else ():
+            forest.n_jobs = n_jobs
         model.fit(features.take(train), targets(problem)[train])
         without_inner_folds(model, estimator)
-        for inner in innermost(model):
-            if is_forest(inner):  # several threads would add up the trees in the order in which they finish
-                inner.n_jobs = 1
+        # Several threads would add up the trees in the order in which they finish.
+        for forest in (*forests, *(inner for inner in innermost(model) if is_forest(inner))):
+            forest.n_jobs = 1
         return model
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 
 from atomprint.learn.evaluation.feature_groups import Groups
-from atomprint.learn.models.anatomy import target_scale
+from atomprint.learn.models.anatomy import learns_logs, target_scale
 from atomprint.learn.task.blocks import seen_columns
 from atomprint.util.estimators import unwrap
 from atomprint.util.extras import require
@@ -241,6 +241,8 @@ def shapley_importance(
     transformers, inner = unwrap(model)
     n_features = X.shape[1]
     seen = seen_columns(transformers, n_features)
+    if learns_logs(model):
+        raise ValueError("Shapley values of a model of logarithms add up to those: take the importance by permutation")
     if seen is None:
         raise ValueError("Shapley values are for models that see the features themselves: take those by permutation")
     background = X if background is None else background

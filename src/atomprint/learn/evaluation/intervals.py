@@ -90,6 +90,9 @@ class Uncertainty:
         Regression: what intervals are around.
     half_widths : (float, float) or None
         With ``widths`` what 5 % and 95 % of the samples that ``coverage`` is about have at most.
+    of_logs : bool
+        Whether ``half_width``, ``half_widths`` and ``widths`` are of natural logarithms: an interval then reaches from
+        the prediction divided by the exponential of its half-width to the prediction times that.
     """
 
     kind: str
@@ -115,6 +118,7 @@ class Uncertainty:
     half_widths: tuple[float, float] | None = None
     distances: FloatArray | None = None
     guess: FloatArray | None = None
+    of_logs: bool = False
 
     def to_dict(self) -> JsonObject:
         """Return plain numbers and words, for JSON; the intervals themselves are in ``Study.predictions``."""
@@ -128,6 +132,7 @@ class Uncertainty:
             "mean_width": self.mean_width.to_dict(),
             "half_width": self.half_width.to_dict(),
             "half_widths": self.half_widths and list(self.half_widths),
+            "of_logs": self.of_logs,
             "thresholds": {name: metric.to_dict() for name, metric in self.thresholds.items()},
             "calibration": self.calibration
             and {

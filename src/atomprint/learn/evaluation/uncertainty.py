@@ -12,6 +12,7 @@ from atomprint.learn.evaluation.evaluate import Evaluation, Fold
 from atomprint.learn.evaluation.intervals import Calibration, Uncertainty
 from atomprint.learn.evaluation.quantile import conformal_quantile, groups_of
 from atomprint.learn.evaluation.scaled import Scaled, by_difficulty
+from atomprint.learn.models.doubt import as_logs
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import Metric
@@ -35,7 +36,9 @@ def conformal(
 
     With ``features`` intervals are as wide as samples are difficult, see
     :func:`~atomprint.learn.evaluation.scaled.by_difficulty`, unless there are too few errors to learn that from, or
-    intervals get no narrower. They end at what the target cannot be less than, such as 0 for a band gap.
+    intervals get no narrower. They end at what the target cannot be less than, such as 0 for a band gap. Where the
+    model learns logarithms, residuals are those of logarithms, and intervals reach from :math:`\hat{y} / e^q` to
+    :math:`\hat{y} e^q`: whether the truth is inside is the same for both.
 
     Classification: a class is in the set if its probability *p* is large enough, :math:`1 - p \le q_c`, with
     :math:`q_c` as above from the scores :math:`1 - p_c` of the samples of class *c* ("Mondrian" [1]_), so that the
@@ -84,16 +87,19 @@ def conformal(
         raise ValueError(f"level must be < 1, got {level:g}")
     if problem.kind == "classification":
         return _sets(evaluation, problem, split, level)
-    plain = _intervals(evaluation, problem, split, level, _of_one_width(evaluation, problem, split))
+    of_logs = evaluation.of_logs and _all_positive(evaluation, problem)
+    if of_logs:  # all is done with logarithms; ends of intervals are then what has these
+        evaluation, problem = _logs(evaluation), replace(problem, y=np.log(problem.y))
+    plain = _intervals(evaluation, problem, split, level, _of_one_width(evaluation, problem, split), of_logs)
     if all(fold.y_std is not None and (fold.y_std > 0).any() for _, fold in evaluation.parts()) and evaluation.folds:
         own = _of_one_width(evaluation, problem, split, normalised=True)
-        plain = replace(plain, normalised=_intervals(evaluation, problem, split, level, own))
+        plain = replace(plain, normalised=_intervals(evaluation, problem, split, level, own, of_logs))
     if features is None:
         return plain
     found = by_difficulty(evaluation, problem, split, features, level, _groups_out_of_fold(evaluation, problem, split))
     if isinstance(found, str):
         return replace(plain, why_constant=found)
-    scaled = _intervals(evaluation, problem, split, level, _of_difficulty(found, level))
+    scaled = _intervals(evaluation, problem, split, level, _of_difficulty(found, level), of_logs)
     first = len(evaluation.folds) if scaled.checked_on == "test part" else 0
     half = np.concatenate(found.half[first:])
     return replace(
@@ -105,6 +111,21 @@ def conformal(
         constant=replace(plain, normalised=None),
         distances=np.concatenate(found.distances),
     )
+
+
+def _all_positive(evaluation: Evaluation, problem: Problem) -> bool:
+    return bool((problem.y > 0).all() and all((fold.y_pred > 0).all() for _, fold in evaluation.parts()))
+
+
+def _logs(evaluation: Evaluation) -> Evaluation:
+    """Return the predictions of an evaluation as logarithms, and signs of doubt in units of these."""
+
+    def of(fold: Fold) -> Fold:
+        guess, signs = as_logs(fold.y_pred, fold.signs)
+        return replace(fold, y_pred=guess, signs=signs, y_std=None if fold.y_std is None else fold.y_std / fold.y_pred)
+
+    test = None if evaluation.test is None else of(evaluation.test)
+    return replace(evaluation, folds=tuple(map(of, evaluation.folds)), test=test)
 
 
 class _Held(NamedTuple):
@@ -178,9 +199,12 @@ def _of_difficulty(found: Scaled, level: float) -> _Ways:
     return _Ways(how, half_widths, lambda _: Metric(None, "it differs from sample to sample"))
 
 
-def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: float, ways: _Ways) -> Uncertainty:
+def _intervals(
+    evaluation: Evaluation, problem: Problem, split: Split, level: float, ways: _Ways, of_logs: bool
+) -> Uncertainty:
     parts = _held(evaluation)
-    y, least = problem.y, -np.inf if problem.at_least is None else problem.at_least
+    y, least = problem.y, -np.inf if of_logs or problem.at_least is None else problem.at_least
+    number: Callable[[FloatArray], FloatArray] = np.exp if of_logs else np.asarray
     checked_on, judged = _judged(evaluation, parts)
     places = range(len(parts) - len(judged), len(parts))
 
@@ -193,7 +217,7 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
                 return half, half
             guess, truth = np.maximum(parts[k].fold.y_pred, least), y[parts[k].fold.indices]
             hits.append(np.abs(guess - truth) <= half)
-            widths.append(guess + half - np.maximum(guess - half, least))
+            widths.append(number(guess + half) - number(np.maximum(guess - half, least)))
         return Metric(float(np.concatenate(hits).mean())), Metric(float(np.concatenate(widths).mean()))
 
     half = np.concatenate(
@@ -209,15 +233,16 @@ def _intervals(evaluation: Evaluation, problem: Problem, split: Split, level: fl
         kind="regression",
         level=level,
         method=(
-            f"split conformal intervals from the residuals of the cross-validation{ways.method}; for a fold, from "
-            "those of the other folds"
+            f"split conformal intervals from the residuals {'of logarithms in' if of_logs else 'of'} the "
+            f"cross-validation{ways.method}; for a fold, from those of the other folds"
         ),
         assumptions=_assumptions(split, problem),
         indices=np.concatenate([part.fold.indices for part in parts]),
         parts=np.repeat([part.name for part in parts], [len(part.fold.indices) for part in parts]),
-        lower=np.maximum(guess - half, least),
-        upper=guess + half,
-        guess=guess,
+        lower=number(np.maximum(guess - half, least)),
+        upper=number(guess + half),
+        guess=number(guess),
+        of_logs=of_logs,
         sets=None,
         checked_on=checked_on,
         coverage=coverage,

@@ -18,6 +18,7 @@ from sklearn.linear_model import LassoCV, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
+from atomprint.learn.estimators.log_target import LogScaler
 from atomprint.util.estimators import layers, unwrap
 from atomprint.util.types import Estimator
 
@@ -40,6 +41,17 @@ def is_forest(model: Estimator) -> bool:
     return isinstance(
         model, RandomForestClassifier | RandomForestRegressor | ExtraTreesClassifier | ExtraTreesRegressor
     )
+
+
+def learns_logs(model: Estimator) -> bool:
+    """Return whether a model learns the logarithms of its targets; of an ensemble, whether all of its members do."""
+    for layer in layers(model):
+        if isinstance(layer, TransformedTargetRegressor) and isinstance(layer.transformer, LogScaler):
+            return True
+        if isinstance(layer, Ensemble):
+            members = getattr(layer, "members_", dict(layer.members))
+            return len(members) > 0 and all(learns_logs(member) for member in members.values())
+    return False
 
 
 def target_scale(model: Estimator) -> float:

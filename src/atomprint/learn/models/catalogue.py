@@ -119,7 +119,7 @@ class ModelSpec:
 
 @public("ScaledTarget", version=1)
 class ScaledTarget(TransformedTargetRegressor):
-    """A regressor of targets scaled to mean 0 and standard deviation 1, which also takes kernels between samples."""
+    """A regressor of scaled targets, or of scaled logarithms, which also takes kernels between samples."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -16,6 +16,7 @@ from atomprint.learn.estimators.ensemble import EnsembleRegressor
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
+from atomprint.learn.estimators.log_target import LogScaler
 from atomprint.learn.estimators.network import ResidualNetworkRegressor
 from atomprint.util.estimators import layers, unwrap
 from atomprint.util.types import Estimator, FloatArray, Samples
@@ -64,16 +65,23 @@ def predict_with_doubt(model: Estimator, X: Samples) -> Judged:
     before, inner = unwrap(model)
     judge = next((own for kinds, own in _JUDGES if isinstance(inner, kinds)), None)
     scaled = [layer.transformer_ for layer in layers(model) if isinstance(layer, TransformedTargetRegressor)]
-    if judge is None or not all(isinstance(scaler, StandardScaler) for scaler in scaled):
+    if judge is None or not all(isinstance(scaler, StandardScaler | LogScaler) for scaler in scaled):
         return Judged(np.asarray(model.predict(X)), {})
     for transformer in before:
         X = transformer.transform(X)
     values, signs = judge(inner, X)
     for scaler in reversed(scaled):
         values = scaler.inverse_transform(values[:, None])[:, 0]
-        factor = float(scaler.scale_[0])
+        # Of logarithms what a small change of them is in numbers.
+        factor = float(scaler.scale_[0]) * (values if isinstance(scaler, LogScaler) else 1.0)
         signs = {name: sign if name.startswith(LAYER) else factor * sign for name, sign in signs.items()}
     return Judged(values, signs)
+
+
+def as_logs(values: FloatArray, signs: Signs) -> tuple[FloatArray, Signs]:
+    """Return the logarithms of predictions, all larger than 0, and the signs of doubt in units of these."""
+    relative = {name: sign if name.startswith(LAYER) else sign / values for name, sign in signs.items()}
+    return np.log(values), relative
 
 
 def standard_deviation(model: Estimator, X: Samples) -> FloatArray | None:

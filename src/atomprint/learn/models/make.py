@@ -18,6 +18,7 @@ from sklearn.utils import get_tags
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.except_blocks import ExceptBlocks
 from atomprint.learn.estimators.levels import Levels
+from atomprint.learn.estimators.log_target import LogScaler
 from atomprint.learn.estimators.projection import ProjectBlocks, Projection
 from atomprint.learn.estimators.selection import SelectFeatures
 from atomprint.learn.estimators.threshold import ThresholdClassifier, check_threshold
@@ -60,6 +61,7 @@ def make_model(
     blocks: Sequence[str] | None = None,
     n_seeds: int = 1,
     threshold: float | str | None = None,
+    transform: str | None = None,
     **parameters: Any,
 ) -> Estimator:
     """Return a model that is not fitted yet.
@@ -100,6 +102,9 @@ def make_model(
         which thresholds are chosen in ``fit`` by held-out samples: "balanced_accuracy", "accuracy", "f1" or "mcc". See
         :class:`~atomprint.learn.estimators.threshold.ThresholdClassifier`. Default, also "none": the most probable
         class.
+    transform : str, optional
+        "log" for numbers, all larger than 0: the model, or each member of an ensemble, learns their logarithms, and
+        predictions are what has these. Default, also "none": numbers are learnt as they are.
     **parameters
         Parameters of the model, by the names that scikit-learn or XGBoost give them. ``members`` of the model
         "ensemble" are names, or mappings of ``type``, its name, and whatever this function takes for it; an entry
@@ -126,7 +131,7 @@ def make_model(
     search = None if search is None or search.method == "none" else search
     if blocks is not None and pairwise:
         raise ValueError(f"blocks are for joined features, not for a kernel between samples, got {blocks!r}")
-    threshold = _decided(threshold, kind)
+    threshold, logs = _decided(threshold, kind), _of_logs(transform, kind)
     steps = [] if blocks is None else [("select", SelectBlocks(check_names("blocks", blocks)))]
     space: SearchSpace = {}
     if _is_known(name):
@@ -138,12 +143,13 @@ def make_model(
         model = spec.make(Request(kind, random_state, n_jobs, pairwise, given))
         if threshold is not None and isinstance(model, Ensemble):  # it holds samples out for its weights anyway
             parameters, threshold = {**parameters, "threshold": threshold}, None
-        _set_parameters(name, model, parameters, kind, random_state, n_jobs)
+        _set_parameters(name, model, parameters, kind, random_state, n_jobs, transform)
         _check_pairwise(name, model, pairwise)
         inner = model
         if check_integer("n_seeds", n_seeds, 1) > 1:
             model = _with_seeds(name, model, n_seeds, random_state, pairwise)
-        model = _with_targets(spec, model, kind, random_state)
+        logs = logs and not isinstance(model, Ensemble)  # its members see them
+        model = _with_targets(spec, model, kind, random_state, logs)
         if not pairwise:
             before = _steps_before(name, spec, selection, projection)
             elements = parameters.get("elements")
@@ -159,6 +165,7 @@ def make_model(
                 raise ValueError(f"{what} is for the models of atomprint, not for one by its import path, {name!r}")
         model = inner = _imported(name, kind, random_state, n_jobs, parameters)
         _check_pairwise(name, model, pairwise)
+        model = ScaledTarget(model, transformer=LogScaler()) if logs else model
     if threshold is not None:
         model = ThresholdClassifier(model, threshold, random_state=random_state)
         model.check_parameters()
@@ -175,6 +182,15 @@ def _decided(threshold: Any, kind: str) -> Any:
         raise ValueError(f"threshold is for classes, got {threshold!r} for {kind}")
     check_threshold(threshold)
     return threshold
+
+
+def _of_logs(transform: Any, kind: str) -> bool:
+    """Return whether logarithms are to be learnt."""
+    if transform is None:
+        return False
+    if check_choice("transform", transform, ("none", "log")) == "log" and kind != "regression":
+        raise ValueError(f"transform is for numbers, got {transform!r} for {kind}")
+    return str(transform) == "log"
 
 
 def _is_known(name: Any) -> bool:
@@ -202,20 +218,28 @@ def _suited(name: str, kind: str, pairwise: bool) -> ModelSpec:
 
 
 def _set_parameters(
-    name: str, model: Estimator, parameters: dict[str, Any], kind: str, random_state: int | None, n_jobs: int
+    name: str,
+    model: Estimator,
+    parameters: dict[str, Any],
+    kind: str,
+    random_state: int | None,
+    n_jobs: int,
+    transform: str | None,
 ) -> None:
-    """Set checked parameters of a model; those of an ensemble hold its members."""
+    """Set checked parameters of a model; those of an ensemble hold its members, which may learn logarithms."""
     _check_parameters(name, parameters, model.get_params())
     if isinstance(model, Ensemble):
         members = parameters.get("members", DEFAULT_MEMBERS[kind])
-        model.set_params(**parameters | {"members": _members(members, kind, random_state, n_jobs)})
+        model.set_params(**parameters | {"members": _members(members, kind, random_state, n_jobs, transform)})
         model.check_parameters()
     else:
         model.set_params(**parameters)
 
 
-def _with_targets(spec: ModelSpec, model: Estimator, kind: str, random_state: int | None) -> Estimator:
-    """Return a model with scaled targets, or with probabilities, if it wants these."""
+def _with_targets(spec: ModelSpec, model: Estimator, kind: str, random_state: int | None, logs: bool) -> Estimator:
+    """Return a model with scaled targets, or with probabilities, if it wants these, or with logarithms."""
+    if logs:
+        return ScaledTarget(model, transformer=LogScaler())
     if spec.target_scaled and kind == "regression":
         return ScaledTarget(model, transformer=StandardScaler())
     if spec.calibrated and kind == "classification":
@@ -250,7 +274,9 @@ def _steps_before(
     return steps
 
 
-def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> list[tuple[str, Estimator]]:
+def _members(
+    given: Any, kind: str, random_state: int | None, n_jobs: int, transform: str | None
+) -> list[tuple[str, Estimator]]:
     """Return the members of an ensemble by names that differ: "mlp", and "mlp_2" with the next seed for another one."""
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not len(given):
         raise TypeError(f"members must be a list of models, each a name or a table with a type, got {given!r}")
@@ -274,6 +300,7 @@ def _members(given: Any, kind: str, random_state: int | None, n_jobs: int) -> li
             own = f"{name}_{count}"
         seed = None if random_state is None else random_state + count - 1
         try:
+            options = {"transform": transform, **options}
             members[own] = make_model(kind_of_model, kind, random_state=seed, n_jobs=n_jobs, **options)
         except (ValueError, TypeError) as error:
             raise type(error)(f"members: {error}") from error

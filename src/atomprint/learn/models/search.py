@@ -279,7 +279,7 @@ def with_inner_folds(
         The outer split.
     learnt_anew : callable, optional
         Where features are learnt from targets: given some of these samples, as places among them, it returns the
-        features of all of them, learnt from the targets of those alone. For the inner folds of ensembles and thresholds.
+        features of all of them, learnt from the targets of those alone. For inner folds of ensembles and thresholds.
 
     Returns
     -------
@@ -302,7 +302,7 @@ def with_inner_folds(
 
 
 def _behind(model: Estimator, learnt_anew: Callable[[Indices], Samples]) -> Callable[[Indices], Samples]:
-    """Return features that are learnt anew as the last step of a pipeline sees them, the steps before it fitted anew."""
+    """Return features that are learnt anew as the last step of a pipeline sees them, behind steps that are fitted anew."""
 
     def table(fit: Indices) -> Samples:
         X = learnt_anew(fit)

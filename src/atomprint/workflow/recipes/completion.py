@@ -20,6 +20,7 @@ from atomprint.workflow.recipes.features import DescriptorSection, named_classes
 from atomprint.workflow.recipes.models import read_models
 from atomprint.workflow.recipes.pretrained import with_embeddings
 from atomprint.workflow.recipes.recipe import Recipe
+from atomprint.workflow.recipes.target import NONE
 
 Reasons = dict[str, tuple[str, ...]]
 
@@ -45,8 +46,10 @@ def complete(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Reasons]:
     _check_turns(recipe, dataset, target)
     recipe, divided = _divided(recipe, dataset, target)
     recipe, decided = _decided(recipe, dataset, target)
+    open_models = not recipe.models
     recipe, why = _filled_in(recipe, dataset, target)
-    why = {**divided, **why, **decided}
+    recipe, tried = _with_logs(recipe, dataset, target, open_models)
+    why = {**divided, **why, **decided, **tried}
     if recipe.data.path is not None and (sentence := labels_sentence(dataset.labels, recipe.data.path)):
         why = why | {"data": (*why.get("data", ()), sentence)}
     if recipe.pretrained:
@@ -85,6 +88,19 @@ def _decided(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, Rea
     evaluation = recipe.evaluation.suited_to(problem.kind)
     section, why = recipe.target.suited_to(problem, str(evaluation.metric))
     return replace(recipe, target=section, evaluation=evaluation), {"target": why} if why else {}
+
+
+def _with_logs(recipe: Recipe, dataset: Dataset, target: str, open_models: bool) -> tuple[Recipe, Reasons]:
+    """Fill in whether models learn logarithms; where that is tried, give each model a twin that does."""
+    problem = Problem.of(dataset, target)
+    train = recipe.split.divide(problem, recipe.seed).train
+    section, why = recipe.target.logs_of(problem, train, open_models=open_models)
+    models = dict(recipe.models)
+    if section.transform == "try":
+        section = replace(section, transform=NONE)
+        twins = {key: model.of_logs() for key, model in models.items() if "transform" not in model.parameters}
+        models = {**models, **{f"{key}_log": twin for key, twin in twins.items() if f"{key}_log" not in models}}
+    return replace(recipe, target=section, models=models), {"target": why} if why else {}
 
 
 def _rarest(problem: Problem) -> int:

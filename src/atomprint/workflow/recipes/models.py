@@ -51,6 +51,11 @@ class ModelSection:
         own = {"type": None if self.type == self.key else self.type, "title": self.title, "space": self.space}
         return {**{name: value for name, value in own.items() if value is not None}, **self.parameters}
 
+    def of_logs(self) -> Self:
+        """Return the section of the same model, for the logarithms of targets."""
+        title = f"{self.name} of logarithms"
+        return replace(self, key=f"{self.key}_log", title=title, parameters={**self.parameters, "transform": "log"})
+
     @property
     def name(self) -> str:
         """Name for people."""
@@ -59,12 +64,19 @@ class ModelSection:
         return MODELS[self.type].title if self.type in MODELS else self.type.rpartition(".")[2]
 
     def build(
-        self, kind: str, *, pairwise: bool, search: Search, n_jobs: int, threshold: float | str | None = None
+        self,
+        kind: str,
+        *,
+        pairwise: bool,
+        search: Search,
+        n_jobs: int,
+        threshold: float | str | None = None,
+        transform: str | None = None,
     ) -> BaseEstimator:
         """Return the model as :func:`make_model` does; an error names the entry.
 
-        The seed of the search is that of everything random. Models that choose for themselves are not searched. The
-        threshold is for models with probabilities whose own entry has none.
+        The seed of the search is that of everything random. Models that choose for themselves are not searched. What
+        the entry has of threshold (of models with probabilities) and transformation overrules what is given here.
         """
         searched = self.space is not None or (self.type in MODELS and MODELS[self.type].space)
 
@@ -80,10 +92,10 @@ class ModelSection:
             )
 
         try:
-            model = made(self.parameters)
+            model = made({"transform": transform, **self.parameters})
             if threshold is None or "threshold" in self.parameters or not hasattr(model, "predict_proba"):
                 return model
-            return made({**self.parameters, "threshold": threshold})
+            return made({"threshold": threshold, **self.parameters})
         except (ValueError, TypeError) as error:  # of a class of others also one that is made from other arguments
             kind_of_error = TypeError if isinstance(error, TypeError) else ValueError
             raise kind_of_error(f"models.{self.key}: {error}") from error
@@ -102,6 +114,7 @@ def build_models(
     search: Search,
     n_jobs: int,
     threshold: float | str | None = None,
+    transform: str | None = None,
 ) -> tuple[dict[str, BaseEstimator], dict[str, str]]:
     """Return models, not fitted, and their titles: for features, for kernels, or one of each.
 
@@ -115,7 +128,7 @@ def build_models(
             suffix = " on a kernel" if kernel and False in pairwise else ""
             try:
                 models[key + suffix] = section.build(
-                    kind, pairwise=kernel, search=search, n_jobs=n_jobs, threshold=threshold
+                    kind, pairwise=kernel, search=search, n_jobs=n_jobs, threshold=threshold, transform=transform
                 )
             except (ValueError, TypeError):
                 if suffix:

@@ -90,6 +90,7 @@ class Plan:
             # Fits share the threads.
             n_jobs=1 if len(split.parts()) > 1 else n_jobs,
             threshold=recipe.target.threshold,
+            transform=recipe.target.transform,
         )
         _check_blocks(models, features)
         return cls(recipe, problem, features, models, titles, split, n_jobs, reasons)

@@ -60,6 +60,12 @@ threshold = {threshold}    # of a class to be predicted: chosen for "f1" …, a 
 
 """
 
+_NUMBERS = """\
+[target]
+transform = {transform}          # "log": models learn logarithms; "try": each model is there for both
+
+"""
+
 _SPLIT = """\
 [split]
 method = "{split.method}"           # or "stratified", "group", "time", "official"
@@ -150,7 +156,7 @@ def recipe_for(
         _KNOWN_DATA.format(name=_quoted(str(section.name)), target=_quoted(str(section.target)))
         if section.path is None
         else _own(described, relative_to),
-        *_classes(recipe, why),
+        _target(recipe, why),
         _SPLIT.format(split=recipe.split),
         comment(why["features"]),
         toml_text({"features": tables["features"]}) + "\n",
@@ -170,12 +176,13 @@ def recipe_for(
     return "".join(parts), notes
 
 
-def _classes(recipe: Recipe, why: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return the section on how classes are decided; nothing for numbers."""
-    threshold = recipe.target.threshold
-    if threshold is None:
-        return []
-    return [comment(why.get("target", ())), _CLASSES.format(threshold=tomlkit.item(threshold).as_string())]
+def _target(recipe: Recipe, why: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the section on how numbers are learnt, or classes are decided."""
+    section = recipe.target
+    text = _NUMBERS.format(transform=_quoted(str(section.transform)))
+    if section.threshold is not None:
+        text = _CLASSES.format(threshold=tomlkit.item(section.threshold).as_string())
+    return comment(why.get("target", ())) + text
 
 
 def _own(described: DescribedData, relative_to: Path) -> str:

@@ -65,7 +65,10 @@ def gathered(blocks: Sequence[Block], inputs: Inputs, card: Card, domain: Domain
         half = np.concatenate(
             [np.full(len(block.values), same) if block.half is None else block.half for block in blocks]
         )
-        lower, upper = np.maximum(values - half, lowest), values + half
+        if interval.of_logs:
+            lower, upper = values / np.exp(half), values * np.exp(half)
+        else:
+            lower, upper = np.maximum(values - half, lowest), values + half
         clipped = clipped or bool((lower == lowest).any())
     if interval is not None and probabilities is not None:
         least = np.array([interval.thresholds.get(name, -np.inf) for name in card.classes])

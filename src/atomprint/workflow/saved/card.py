@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from atomprint.learn.task.problem import LowerLimit, lower_limit
 from atomprint.util.plain import plain
-from atomprint.util.validation import check_choice, check_real
+from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.saved.container import ModelFileError, describe
 from atomprint.workflow.saved.pipeline import LEVELS
 
@@ -49,6 +49,9 @@ class PredictionInterval:
         For numbers: what 5 % and 95 % of held-out samples have at most; None where all intervals are equally wide.
     why_constant : str
         Why they are.
+    of_logs : bool
+        Whether these are of natural logarithms: an interval reaches from the prediction divided by the exponential of
+        half of its width to the prediction times that.
     """
 
     level: float
@@ -58,6 +61,7 @@ class PredictionInterval:
     coverage: float | None = None
     half_widths: tuple[float, float] | None = None
     why_constant: str = ""
+    of_logs: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < check_real("level", self.level) < 1:
@@ -72,6 +76,7 @@ class PredictionInterval:
         for name in ("method", "why_constant"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be text, got {getattr(self, name)!r}")
+        check_bool("of_logs", self.of_logs)
         for name, threshold in self.thresholds.items():
             check_real(f"threshold of {name!r}", threshold)
 
@@ -93,6 +98,7 @@ class PredictionInterval:
             float(coverage) if _is_finite(coverage) else None,
             getattr(uncertainty, "half_widths", None),
             getattr(uncertainty, "why_constant", ""),
+            getattr(uncertainty, "of_logs", False),
         )
 
 

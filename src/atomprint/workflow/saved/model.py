@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from atomprint.datasets.failures import Failure, check_on_error
 from atomprint.learn.estimators.widths import Widths
 from atomprint.learn.models.anatomy import decision
-from atomprint.learn.models.doubt import CLASSES, Signs, predict_with_doubt
+from atomprint.learn.models.doubt import CLASSES, Signs, as_logs, predict_with_doubt
 from atomprint.learn.task.problem import Problem, share_at_lowest
 from atomprint.structures import Batch, StructureError, attempt, reason_of
 from atomprint.util.plain import plain
@@ -311,7 +311,9 @@ class TrainedModel:
         assessment = assess(self.domain, table, contents, structures, self.feature_names, signs, self.card.unit)
         half = None
         if self.widths is not None:
-            half = self.widths.half_widths(table, values, elements, signs)
+            logs = self.card.interval is not None and self.card.interval.of_logs
+            guess, own = as_logs(values, signs) if logs else (values, signs)
+            half = self.widths.half_widths(table, guess, elements, own)
         return Block(first + structures, atoms, values, probabilities, assessment, "", half)
 
     def _evaluate(self, model: Any, table: Any) -> tuple[FloatArray, FloatArray | None, Signs]:

@@ -26,7 +26,7 @@ from atomprint.learn.evaluation.intervals import Uncertainty
 from atomprint.workflow import Recipe
 from atomprint.workflow.recipes.completion import complete
 from atomprint.workflow.recipes.plan import Plan
-from atomprint.workflow.runs.train import describe
+from atomprint.workflow.runs.describe import describe
 
 SETS: dict[str, dict[str, Any]] = {
     "expt_gap": {"name": "matbench_expt_gap", "path": "matbench/matbench_expt_gap.json.gz"},

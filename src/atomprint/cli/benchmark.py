@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atomprint.cli.console import GOES_ON, Force, Jobs, Pretrained, Set, console, messages, progress_bar, styled, table
+from atomprint.cli.console import (
+    GOES_ON,
+    Force,
+    Jobs,
+    Minutes,
+    Pretrained,
+    Set,
+    console,
+    messages,
+    progress_bar,
+    styled,
+    table,
+)
 from atomprint.cli.train import COVERAGE_AND_TIME, coverage_and_time, in_style, show_memory, show_study
 from atomprint.util.text import with_unit
 
@@ -30,6 +42,7 @@ def benchmark(
     force: Force = False,
     pretrained: Pretrained = None,
     jobs: Jobs = None,
+    minutes: Minutes = None,
     changes: Set = None,
 ) -> None:
     """Test models on the official five folds of Matbench, beside published figures."""
@@ -48,6 +61,8 @@ def benchmark(
         given = replace(given, output=str(output or f"atomprint-{task}"))
         if pretrained:
             given = replace(given, pretrained=tuple(pretrained))
+        if minutes is not None:
+            given = replace(given, minutes=minutes)
         if jobs is not None:
             given = replace(given, n_jobs=jobs)
         with WholeFolder(given.output, force=force, own=FILES) as folder, progress_bar() as progress:

@@ -65,6 +65,10 @@ Trust = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the results of an old run in the folder.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", help="How long it may take; what does not fit is left out, and said."),
+]
 Pretrained = Annotated[
     list[str] | None,
     typer.Option(

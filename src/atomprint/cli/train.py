@@ -19,6 +19,7 @@ from atomprint.cli.console import (
     Folder,
     Force,
     Jobs,
+    Minutes,
     Pretrained,
     Set,
     Structure,
@@ -85,6 +86,7 @@ def train(
     force: Force = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything that is random.")] = None,
     jobs: Jobs = None,
+    minutes: Minutes = None,
     changes: Set = None,
 ) -> None:
     """Train and test the models of a recipe; write a report, the predictions and the best model."""
@@ -103,6 +105,7 @@ def train(
                 console.print(note)
             given = Recipe.of(described, changes or ())
         options: dict[str, Any] = {"output": output and str(output), "seed": seed, "n_jobs": jobs}
+        options["minutes"] = minutes
         options["pretrained"] = tuple(pretrained) if pretrained else None
         given = replace(given, **{name: value for name, value in options.items() if value is not None})
         if target is not None:
@@ -151,6 +154,8 @@ def show_study(study: Study) -> None:
     console.print(table([*headers, *COVERAGE_AND_TIME], rows, numeric_from=1, one_line=True))
     if unit and METRICS[kind][first].in_unit:
         console.print(f"{METRICS[kind][first].title}: {METRICS[kind][first].description}, in {unit}.", style="dim")
+    for sentence in study.left_out:
+        console.print(sentence, style="yellow")
     wild = wild_sentence(study.problem)
     if wild:
         console.print(f"Warning: {wild}", style="bold yellow")

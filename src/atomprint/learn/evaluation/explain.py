@@ -25,6 +25,7 @@ from atomprint.learn.models.anatomy import innermost
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
+from atomprint.util.budget import Clock
 from atomprint.util.types import Indices, Samples
 
 _N_EXPLAINED = 1000  # samples that are scrambled, at most
@@ -71,6 +72,20 @@ def explain(
         _permuted(parts, where, groups, problem, n_repeats, split.seed) if n_repeats else None,
         _shapley(parts, where, groups, problem) if shap else None,
     )
+
+
+def seconds_of_importance(
+    evaluation: Evaluation, given: Features, problem: Problem, split: Split, clock: Clock
+) -> float:
+    """Return about how long it takes to scramble each group of features once, by predictions that are timed."""
+    if len(given.names) == 0 or given.pairwise:
+        return 0.0
+    parts, _ = _unseen(evaluation, given, problem, split)
+    start = clock()
+    for part in parts:
+        part.model.predict(part.X)
+    groups = feature_groups(given.names if given.meanings is None else given.meanings)
+    return (clock() - start) * sum(len(members) for members in groups.values())
 
 
 def most_used(evaluations: Mapping[str, Evaluation], best: str, given: Features) -> tuple[str, list[tuple[str, float]]]:

@@ -28,8 +28,8 @@ CHOSEN = "chosen"
 
 CHOSEN_TITLE = "Chosen within each training part"
 
-_N_INNER = 5  # inner folds: a part of 20 % is held out
-_ENOUGH = 500  # held-out samples to compare candidates on; with fewer in one inner fold, several are used
+N_INNER = 5  # inner folds: a part of 20 % is held out
+ENOUGH = 500  # held-out samples to compare candidates on; with fewer in one inner fold, several are used
 
 
 class Candidate(NamedTuple):
@@ -228,7 +228,7 @@ def _inner_parts(
     """Return samples to fit and to compare on, all of them from those that are fitted for a part."""
     rows = draw_samples(problem, fit, n_choose, split.seed)
     try:
-        folds = inner_folds(problem, rows, split, _N_INNER)
+        folds = inner_folds(problem, rows, split, N_INNER)
     except ValueError as error:
         raise ValueError(
             f"{name}: features and models cannot be compared within its {len(fit)} training samples ({error}): give "
@@ -239,7 +239,7 @@ def _inner_parts(
     large = [(inner, held_out) for inner, held_out in folds if 2 * len(inner) >= len(rows)] or folds[-1:]
     for inner, held_out in reversed(large):  # in order of time the last one has most to learn from
         used.append((rows[inner], rows[held_out]))
-        if sum(len(held) for _, held in used) >= _ENOUGH:
+        if sum(len(held) for _, held in used) >= ENOUGH:
             break
     return used
 

@@ -13,7 +13,7 @@ from sklearn.utils import get_tags
 from atomprint.learn.evaluation.breakdown import break_down
 from atomprint.learn.evaluation.curve import learning_curve
 from atomprint.learn.evaluation.evaluate import Evaluation, check_samples, evaluate, fit_estimator, with_models
-from atomprint.learn.evaluation.explain import explain, most_used
+from atomprint.learn.evaluation.explain import explain, most_used, seconds_of_importance
 from atomprint.learn.evaluation.importance import N_REPEATS
 from atomprint.learn.evaluation.nested_choice import CHOSEN, Candidate, Choice, choose
 from atomprint.learn.evaluation.uncertainty import conformal
@@ -25,6 +25,7 @@ from atomprint.learn.study.study import Study, Trial, best_of, judged_by, needs_
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.learn.task.problem import Problem
+from atomprint.util.budget import Budget
 from atomprint.util.estimators import unwrap
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
@@ -61,6 +62,8 @@ def run_study(
     n_jobs: int = 1,
     progress: Progress = silent,
     store: Store = NOTHING_KEPT,
+    budget: Budget | None = None,
+    left_out: Sequence[str] = (),
 ) -> Study:
     """Test all models on all features, and explain the best model for each.
 
@@ -101,6 +104,12 @@ def run_study(
         Called as each step begins; there are as many as :func:`count_steps` says.
     store : Store
         Where results of fits are kept, so that a study that was stopped goes on where it was.
+    budget : Budget, optional
+        What there is time for: models beyond the first (and those that were chosen), importance and learning curve are
+        left out, or features scrambled less often, if they are expected to take longer than what is left. Nothing is
+        stopped halfway. Default: all of it.
+    left_out : sequence of str
+        What was left out before for want of time, in sentences.
 
     Returns
     -------
@@ -134,13 +143,17 @@ def run_study(
             progress=tell.part(),
             store=store,
         )
+    time = _Time(Budget() if budget is None else budget, [*left_out])
     named = {name: _title(name, titles) for name in ("dummy", *models)}
     trials = []
     for given in features:
         own = {name: model for of, name, model in candidates if of is given}
-        evaluations, best = _tested(own, given, problem, split, named, choice, metric, n_jobs, tell, store)
+        evaluations, best = _tested(own, given, problem, split, named, choice, metric, n_jobs, tell, store, time)
         tell(f"{given.title}, importance")
-        importance, shapley = explain(evaluations[best], given, problem, split, n_repeats=n_repeats, shap=shap)
+        often = time.repeats(evaluations[best], given, problem, split, n_repeats)
+        importance, shapley = explain(
+            evaluations[best], given, problem, split, n_repeats=often, shap=shap and often == n_repeats
+        )
         top_model, top = most_used(evaluations, best, given)
         done = {name: replace(evaluation, fold_estimators=()) for name, evaluation in evaluations.items()}
         trials.append(Trial(given, done, best, importance, shapley, top, top_model))
@@ -151,7 +164,7 @@ def run_study(
         evaluation = replace(trial.evaluations[name], estimator=whole)
         trials[trials.index(trial)] = replace(trial, evaluations={**trial.evaluations, name: evaluation})
     learnt = None
-    if curve:
+    if curve and time.for_curve(trial.features.key, name, split):
         tell("learning curve")
         learnt = learning_curve(
             models[name], trial.features, problem, split, metric=metric, n_jobs=n_jobs, name=name, store=store
@@ -172,7 +185,53 @@ def run_study(
         {name: plain(model) for name, model in models.items()},
         choice,
         metric,
+        tuple(time.left_out),
     )
+
+
+_AT_THE_END = 15.0  # seconds for the report and the files
+_CURVE = (1.85, 3)  # a learning curve: shares of the samples, added up, and folds
+
+
+class _Time:
+    """What there is time for, and what was left out."""
+
+    def __init__(self, budget: Budget, left_out: list[str]) -> None:
+        self.budget = budget
+        self.left_out = left_out
+        self.seconds: dict[tuple[str, str], float] = {}  # of each model in all parts
+
+    def allows(self, seconds: float) -> bool:
+        """Return whether something can be done, and after it the last fit and the report."""
+        return self.budget.allows(seconds + _AT_THE_END + max(self.seconds.values(), default=0.0) / 2)
+
+    def for_another(self, title: str) -> bool:
+        """Return whether there is time for another model, by the longest so far."""
+        if not self.budget.limited or self.allows(max(self.seconds.values(), default=0.0)):
+            return True
+        self.left_out.append(f"Models: without {title}, for which there was no time.")
+        return False
+
+    def repeats(self, best: Evaluation, given: Features, problem: Problem, split: Split, asked: int) -> int:
+        """Return how often features can be scrambled."""
+        if not self.budget.limited or not asked:
+            return asked
+        each = seconds_of_importance(best, given, problem, split, self.budget.clock)
+        often = next((n for n in (asked, 1) if self.allows(n * each)), 0)
+        if often < asked:
+            how = f"scrambled once instead of {asked} times" if often else "not scrambled"
+            self.left_out.append(f"Importance: features are {how}.")
+        return often
+
+    def for_curve(self, features: str, model: str, split: Split) -> bool:
+        """Return whether there is time for a learning curve."""
+        shares, folds = _CURVE
+        parts = len(split.parts())
+        seconds = self.seconds.get((features, model), 0.0) * shares * min(folds, parts) / parts
+        if not self.budget.limited or self.allows(seconds):
+            return True
+        self.left_out.append("Learning curve: there is none.")
+        return False
 
 
 def _check_given(
@@ -204,6 +263,7 @@ def _tested(
     n_jobs: int,
     tell: Steps,
     store: Store,
+    time: _Time,
 ) -> tuple[dict[str, Evaluation], str]:
     """Return the results of models on one set of features, and which of them is to be explained."""
     preferred = "" if choice is None else choice.best_model(given.key)
@@ -212,6 +272,10 @@ def _tested(
     for name, model in models.items():
         title = f"{given.title}, {titles[name]}"
         tell(title)
+        needed = choice is not None and (given.key, name) in (*choice.winners, choice.best)
+        if evaluations and not needed and not time.for_another(title):
+            continue
+        start = time.budget.clock()
         evaluations[name] = evaluate(
             model,
             given,
@@ -225,6 +289,7 @@ def _tested(
             compare_folds=True,
             store=store,
         )
+        time.seconds[given.key, name] = time.budget.clock() - start
         if choice is None:
             best = max(evaluations, key=lambda key: score(evaluations[key], metric))
         else:

@@ -124,6 +124,8 @@ class Study:
     metric : str
         The figure of merit by which models are compared, a key of :data:`~atomprint.learn.METRICS`. Default: the first
         of its kind.
+    left_out : tuple of str
+        What was left out to end in time, in sentences.
 
     Raises
     ------
@@ -144,6 +146,7 @@ class Study:
     parameters: Mapping[str, Any]
     choice: Choice | None = None
     metric: str = ""
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", self.metric or primary_metric(self.problem.kind))
@@ -207,6 +210,7 @@ class Study:
         """Return, in words, what limits how far these results can be trusted."""
         models = [(name, e) for trial in self.trials for name, e in trial.evaluations.items()]
         return [
+            *self.left_out,
             *dict.fromkeys(note for trial in self.trials for note in trial.features.notes),
             *caveats.of_targets(self.problem),
             *caveats.of_size(self.problem, self.split),
@@ -327,6 +331,7 @@ class Study:
             },
             "question": self.question,
             "metric": self.metric,
+            "left_out": list(self.left_out),
             "decision": self.decision_in_words(),
             "caveats": self.caveats(),
             "wild_targets": [one.to_dict() for one in wild_targets(self.problem)],

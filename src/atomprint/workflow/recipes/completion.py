@@ -135,7 +135,9 @@ def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, R
     given = recipe.evaluation
     if recipe.features and recipe.models:
         learning_curve = True if given.learning_curve is None else given.learning_curve
-        evaluation = replace(given, learning_curve=learning_curve, n_repeats=given.n_repeats or N_REPEATS)
+        evaluation = replace(
+            given, learning_curve=learning_curve, n_repeats=N_REPEATS if given.n_repeats is None else given.n_repeats
+        )
         return replace(recipe, evaluation=evaluation), {}
     parts = None
     if not recipe.features and dataset.structures is not None:

@@ -13,6 +13,9 @@ from atomprint.learn.models.make import make_model
 from atomprint.learn.models.search import Search
 from atomprint.workflow.recipes.sections import named_tables, typed
 
+ON_KERNEL = " on a kernel"
+"""What the key of a model ends with that is given a kernel, where others are given features."""
+
 
 @dataclass(frozen=True)
 class ModelSection:
@@ -125,7 +128,7 @@ def build_models(
         for kernel in sorted(set(pairwise)):
             if kernel and section.type in MODELS and not MODELS[section.type].pairwise:
                 continue
-            suffix = " on a kernel" if kernel and False in pairwise else ""
+            suffix = ON_KERNEL if kernel and False in pairwise else ""
             try:
                 models[key + suffix] = section.build(
                     kind, pairwise=kernel, search=search, n_jobs=n_jobs, threshold=threshold, transform=transform

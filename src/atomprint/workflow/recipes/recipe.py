@@ -44,7 +44,8 @@ class EvaluationSection:
         Whether to fit it to parts of the training data, too. None: yes, or by the number of samples if features or
         models are left to the data as well.
     n_repeats : int or None
-        How often each group of features is scrambled for its importance. None: 5, or by the number of samples.
+        How often each group of features is scrambled for its importance; 0 for not at all. None: 5, or by the number of
+        samples.
     shap : bool
         Whether to compute SHAP values (extra ``shap``).
     level : float
@@ -69,7 +70,7 @@ class EvaluationSection:
             check_bool("evaluation.learning_curve", self.learning_curve)
         check_bool("evaluation.shap", self.shap)
         if self.n_repeats is not None:
-            check_integer("evaluation.n_repeats", self.n_repeats, 1)
+            check_integer("evaluation.n_repeats", self.n_repeats, 0)
         check_integer("evaluation.n_choose", self.n_choose, 10)
         if self.metric is not None:
             check_choice("evaluation.metric", self.metric, [name for known in METRICS.values() for name in known])
@@ -117,6 +118,10 @@ class Recipe:
         Seed of everything that is random.
     n_jobs : int
         Number of threads; -1 means all cores. Results do not depend on it.
+    minutes : float or None
+        How long a run may take. What does not fit is left out, and said, see
+        :func:`~atomprint.workflow.runs.economy.economise`. None: as long as it takes. A recipe that was carried out
+        names what was done instead.
     output : str
         Folder for the results, relative to the working directory.
     """
@@ -133,6 +138,7 @@ class Recipe:
     pretrained: tuple[str, ...] = ()
     seed: int = 0
     n_jobs: int = -1
+    minutes: float | None = None
     output: str = "atomprint-run"
 
     def __post_init__(self) -> None:
@@ -150,6 +156,8 @@ class Recipe:
                 raise TypeError(f"{where} must be a section: Recipe.from_dict makes them of tables, got {section!r}")
         check_integer("seed", self.seed, 0, 2**32 - 1)
         check_n_jobs(self.n_jobs)
+        if self.minutes is not None:
+            check_real("minutes", self.minutes, above=0)
         for key, model in self.models.items():
             if model.space is not None and self.search.method == "none":
                 raise ValueError(f'models.{key}.space needs a search: set method = "grid" or "random" in [search]')
@@ -264,7 +272,7 @@ class Recipe:
         """Return all entries, defaults included, as tables of plain values; entries that are None are left out."""
         result: dict[str, Any] = as_toml(
             {
-                **{name: getattr(self, name) for name in ("title", "question", "seed", "n_jobs", "output")},
+                **{name: getattr(self, name) for name in ("title", "question", "seed", "n_jobs", "minutes", "output")},
                 "pretrained": list(self.pretrained) or None,
                 **{name: asdict(getattr(self, name)) for name in ("data", "target", "split")},
                 "search": {name: getattr(self.search, name) for name in _OF_SEARCH},

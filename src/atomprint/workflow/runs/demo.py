@@ -13,7 +13,8 @@ from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.store import Store
 from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.train import FILES, carry_out, describe
+from atomprint.workflow.runs.describe import describe
+from atomprint.workflow.runs.train import FILES, carry_out
 
 _VOLUME = (
     "data.target=volume",

@@ -17,8 +17,9 @@ from atomprint.learn.task.problem import Problem
 from atomprint.ragged import offsets_of
 from atomprint.structures import StructureError, attempt, reason_of
 from atomprint.util.plain import plain
-from atomprint.util.progress import Progress
+from atomprint.util.progress import Progress, Steps, silent
 from atomprint.workflow.recipes.features import FeatureSet, joined_parts
+from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.runs.learnt import LearntColumns, check_learnable, learns, without_learning
 from atomprint.workflow.saved.pretrained import seen_in_training
 
@@ -28,6 +29,34 @@ _CHUNK = 256  # structures described at once between two messages, and when look
 def inputs_of(dataset: Dataset) -> Any:
     """Return what descriptors are given: the structures, or where there are none the compositions."""
     return dataset.compositions if dataset.structures is None else dataset.structures
+
+
+def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Features], list[BaseEstimator]]:
+    """Compute the features of a plan.
+
+    Returns
+    -------
+    plan : Plan
+        For fewer structures, where some cannot be described and the recipe says that these are left out.
+    features : list of Features
+        One row for each sample.
+    transformers : list of transformer
+        What they were made with, fitted.
+    """
+    tell = Steps(progress, len(plan.features))
+    computed = []
+    try:
+        for given in plan.features:
+            tell(f"Features: {given.title}")
+            computed.append(compute_features(given, plan.problem))
+    except (ValueError, TypeError):
+        if plan.recipe.data.on_error == "raise":
+            raise
+        smaller, failures = drop_failures(plan.problem.dataset, plan.features, progress)
+        if not failures:
+            raise
+        return describe(Plan.on(plan.recipe, smaller, plan.reasons), progress)
+    return plan, [features for features, _ in computed], [transformer for _, transformer in computed]
 
 
 def drop_failures(dataset: Dataset, sets: Sequence[FeatureSet], progress: Progress) -> tuple[Dataset, list[Failure]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import MappingProxyType
 
 import numpy as np
@@ -19,6 +19,7 @@ from atomprint.learn.study.run import run_study
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
 from atomprint.report import Report, versions
+from atomprint.util.budget import Budget, Clock
 from atomprint.util.files import WholeFolder, write_atomically
 from atomprint.util.memory import peak_memory
 from atomprint.util.plain import plain
@@ -27,9 +28,11 @@ from atomprint.util.store import NOTHING_KEPT, Store
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.recipes.features import named_classes
+from atomprint.workflow.recipes.models import ON_KERNEL
 from atomprint.workflow.recipes.plan import Plan
 from atomprint.workflow.recipes.recipe import Recipe
-from atomprint.workflow.runs.describe import compute_features, drop_failures
+from atomprint.workflow.runs.describe import describe
+from atomprint.workflow.runs.economy import economise
 from atomprint.workflow.saved.container import MODEL_FILE
 from atomprint.workflow.saved.model import TrainedModel
 from atomprint.workflow.saved.pipeline import assemble
@@ -124,6 +127,7 @@ class Run:
         record = {
             "seed": self.recipe.seed,
             "reasons": list(self.reasons),
+            "left_out": list(self.study.left_out),
             "versions": versions(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
             "peak_memory_gb": self.peak_memory,
@@ -141,7 +145,7 @@ class Run:
         return [*files, *more]
 
 
-def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None) -> Run:
+def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None, *, clock: Clock = monotonic) -> Run:
     """Carry out a recipe.
 
     Parameters
@@ -152,6 +156,8 @@ def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None)
         Called as each step begins.
     keep : Path, optional
         A folder for the results of fits: what is there by the same content, of a run that was stopped, is taken.
+    clock : callable
+        Returns the time in seconds, by which ``recipe.minutes`` are counted.
 
     Returns
     -------
@@ -171,12 +177,18 @@ def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None)
         seconds[name] = perf_counter() - start - sum(seconds.values())
 
     progress("Reading data", 0, None)
-    plan = Plan.of(recipe)
+    budget = Budget(recipe.minutes, clock)
+    plan = Plan.of(replace(recipe, minutes=None))
     lap("data")
+    left_out: list[str] = []
+    if budget.limited:
+        plan, left_out = economise(plan, budget, progress)
+        lap("finding out what there is time for")
     plan, features, transformers = describe(plan, progress)
     lap("features")
     tell = Steps(progress, plan.n_steps + 1)
-    study = carry_out(plan, features, tell.part(), Store(keep, versions()))
+    study = carry_out(plan, features, tell.part(), Store(keep, versions()), budget, left_out)
+    plan = replace(plan, recipe=_carried_out(plan.recipe, study))
     lap("models")
     trial, name = study.best()
     tell(f"{plan.titles[name]} on all {len(plan.problem)} samples")
@@ -189,38 +201,30 @@ def train(recipe: Recipe, progress: Progress = silent, keep: Path | None = None)
     return Run(plan.recipe, study, model, report, seconds, plan.reasons, peak)
 
 
-def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Features], list[BaseEstimator]]:
-    """Compute the features of a plan.
-
-    Returns
-    -------
-    plan : Plan
-        For fewer structures, where some cannot be described and the recipe says that these are left out.
-    features : list of Features
-        One row for each sample.
-    transformers : list of transformer
-        What they were made with, fitted.
-    """
-    tell = Steps(progress, len(plan.features))
-    computed = []
-    try:
-        for given in plan.features:
-            tell(f"Features: {given.title}")
-            computed.append(compute_features(given, plan.problem))
-    except (ValueError, TypeError):
-        if plan.recipe.data.on_error == "raise":
-            raise
-        smaller, failures = drop_failures(plan.problem.dataset, plan.features, progress)
-        if not failures:
-            raise
-        return describe(Plan.on(plan.recipe, smaller, plan.reasons), progress)
-    return plan, [features for features, _ in computed], [transformer for _, transformer in computed]
+def _carried_out(recipe: Recipe, study: Study) -> Recipe:
+    """Return a recipe without what there was no time for, so that it gives the same results again."""
+    if not study.left_out:
+        return recipe
+    tested = {name for trial in study.trials for name in trial.evaluations}
+    models = {key: section for key, section in recipe.models.items() if {key, key + ON_KERNEL} & tested}
+    importance = any(trial.importance is not None for trial in study.trials)
+    evaluation = replace(
+        recipe.evaluation,
+        learning_curve=study.learning_curve is not None,
+        n_repeats=recipe.evaluation.n_repeats if importance else 0,
+    )
+    return replace(recipe, models=models, evaluation=evaluation)
 
 
 def carry_out(
-    plan: Plan, features: Sequence[Features], progress: Progress = silent, store: Store = NOTHING_KEPT
+    plan: Plan,
+    features: Sequence[Features],
+    progress: Progress = silent,
+    store: Store = NOTHING_KEPT,
+    budget: Budget | None = None,
+    left_out: Sequence[str] = (),
 ) -> Study:
-    """Test the models of a plan on features."""
+    """Test the models of a plan on features; budget and what was left out as for :func:`run_study`."""
     evaluation = plan.recipe.evaluation
     shared = plan.n_jobs > 1 and len(plan.split.parts()) > 1
     with _linear_algebra(len(plan.problem), 1 if shared else plan.n_jobs):
@@ -235,6 +239,8 @@ def carry_out(
             n_jobs=plan.n_jobs if shared else 1,
             progress=progress,
             store=store,
+            budget=budget,
+            left_out=left_out,
         )
 
 

@@ -64,7 +64,7 @@ def test_the_learning_curve_goes_first_then_the_importance(recipe):
     assert made.study.left_out == ("Learning curve: there is none.",)
     assert made.study.trials[0].importance is not None
     assert made.recipe.evaluation.learning_curve is False
-    made = run(recipe(10, {"one": slow(0.1, predicting=40.0)}))
+    made = run(recipe(10, {"one": slow(0.1, predicting=24.0)}))
     assert made.study.left_out[0] == "Importance: features are scrambled once instead of 2 times."
     made = run(recipe(10, {"one": slow(0.1, predicting=70.0)}))
     assert made.study.left_out[0] == "Importance: features are not scrambled."

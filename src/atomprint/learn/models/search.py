@@ -302,7 +302,7 @@ def with_inner_folds(
 
 
 def _behind(model: Estimator, learnt_anew: Callable[[Indices], Samples]) -> Callable[[Indices], Samples]:
-    """Return features that are learnt anew as the last step of a pipeline sees them, behind steps that are fitted anew."""
+    """Return features that are learnt anew as the last step of a pipeline sees them, behind steps fitted anew."""
 
     def table(fit: Indices) -> Samples:
         X = learnt_anew(fit)

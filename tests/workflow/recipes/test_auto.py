@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from atomprint.cli.app import app
 from atomprint.datasets import Dataset, Target, inspect_file
+from atomprint.descriptors import SOAP
 from atomprint.learn import Problem
 from atomprint.learn.splits.split import make_split
 from atomprint.workflow import Recipe, auto_recipe, train
@@ -146,6 +147,31 @@ def test_extensive_targets_of_molecules_are_summed(extensive):
     assert ("counts" in chosen.features) == extensive
     assert chosen.features["soap"]["periodic"] is False
     assert any("grows with size" in reason for reason in chosen.reasons) == extensive
+    assert (chosen.features["soap"]["sigma"] < 0.3) == extensive
+
+
+def test_geometries_of_few_molecules_are_averaged_over_the_atoms_of_each_element():
+    rng = np.random.default_rng(0)
+    structures = [molecule(name) for name in ("CH3CH2OH", "CH3OH") for _ in range(10)]
+    for atoms in structures:
+        atoms.rattle(0.05, rng=rng)
+    given = dataset(structures, rng.normal(size=20))
+    chosen = auto_recipe(given, "y")
+    pooling = chosen.features["soap"]["pooling"]
+    assert pooling == {"type": "Pooling", "method": "mean", "by_species": True}
+    assert any("many geometries of few molecules" in reason for reason in chosen.reasons)
+    (soap,) = build_features(read_features(chosen.features), given, "structure", 1)
+    table = soap.transformer.fit_transform(structures)
+    rows = SOAP(**{k: v for k, v in chosen.features["soap"].items() if k not in ("type", "pooling")}).fit_transform(
+        structures
+    )
+    pairs = zip(rows, structures, strict=True)
+    means = [[local[atoms.numbers == z].mean(axis=0) for z in (1, 6, 8)] for local, atoms in pairs]
+    np.testing.assert_allclose(table, np.reshape(means, (20, -1)), atol=1e-9)
+    few = auto_recipe(dataset(structures[:18], np.arange(18.0)), "y")
+    assert few.features["soap"]["pooling"] == "mean"
+    crystals = auto_recipe(dataset([bulk("NaCl", "rocksalt", a=5 + i / 40) for i in range(20)], np.arange(20.0)), "y")
+    assert crystals.features["soap"]["pooling"] == ["mean", "std"]
 
 
 def test_counts_are_the_numbers_of_atoms_of_each_element():

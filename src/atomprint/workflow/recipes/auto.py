@@ -22,7 +22,16 @@ _MAX_WORK = 4e9  # atoms times features
 _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
+_FINE_BASES, _MAX_FINE_WIDTH = ((10, 4), (8, 4), *_BASES[1:]), 6500
 _LEARNT = 6  # channels of the elements
+# Kernel ridge for energies of molecules, which are smooth and almost without noise: long scales, little regularisation.
+_SMOOTH = {
+    "kernels": ["rbf", "matern52"],
+    "scalings": ["none"],
+    "length_scales": [1.0, 3.0, 10.0, 30.0],
+    "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
+    "n_search": 2000,
+}
 
 
 @dataclass(frozen=True)
@@ -211,19 +220,32 @@ def _many_elements(form: Form) -> Described:
 def _averaged(form: Form) -> Described:
     """Return averages over the atoms."""
     crystals = form.inputs == "crystals"
-    n_max, l_max = _basis(form, form.n_structures, 2 if crystals else 1)
-    features = {"soap": {**_soap(form, n_max, l_max), "pooling": ["mean", "std"] if crystals else "mean"}}
-    why = f"{_species_in_words(form)}, averaged over the atoms of each " + (
-        "crystal, and with the standard deviation over them" if crystals else "molecule"
-    )
+    by_species = form.conformers and len(form.elements) <= FEW_ELEMENTS
+    pooling: Any = "mean"
+    copies, what = 1, "the atoms of each molecule"
+    if crystals:
+        pooling, copies = ["mean", "std"], 2
+        what = "the atoms of each crystal, and with the standard deviation over them"
+    elif by_species:
+        pooling, copies = {"type": "Pooling", "method": "mean", "by_species": True}, len(form.elements)
+        what = (
+            "the atoms of each element: structures are many geometries of few molecules, in which all else is the same"
+        )
+    n_max, l_max = _basis(form, form.n_structures, copies)
+    features = {"soap": {**_soap(form, n_max, l_max), "pooling": pooling}}
+    why = f"{_species_in_words(form)}, averaged over {what}"
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return Described(features, f"{why}.", many=(), soap=True)
+    return Described(features, f"{why}.", _SMOOTH if by_species else {}, many=(), soap=True)
 
 
 def _extensive(form: Form) -> Described:
     """Return sums over the atoms, beside their number."""
-    n_max, l_max = _basis(form, form.n_structures, 1)
+    soap = {**_soap(form, *_basis(form, form.n_structures, 1)), "pooling": "sum"}
+    if form.inputs == "molecules":  # energies, of which little is noise: all that is close counts, and finely
+        n_max, l_max = _basis(form, form.n_structures, 1, _FINE_BASES, _MAX_FINE_WIDTH)
+        weighting = {**soap["weighting"], "m": 6.0}
+        soap |= {"n_max": n_max, "l_max": l_max, "sigma": 0.2, "weighting": weighting}
     # A grid so coarse that all elements are in its first cell: the number of atoms of each, divided by its width.
     features: Tables = {
         "counts": {
@@ -232,22 +254,14 @@ def _extensive(form: Form) -> Described:
             "geometry": {"function": "atomic_number"},
             "grid": {"min": 0, "max": _COARSE, "n": 2, "sigma": 1.0},
         },
-        "soap": {**_soap(form, n_max, l_max), "pooling": "sum"},
+        "soap": soap,
         "all": {"join": ["counts", "soap"], "only_joined": True, "title": "all features"},
     }
     why = (
         "The number of atoms of each element explains more than 90 % of the target's variance: it grows with size, so "
         f"features are summed over the atoms, beside counts of the elements. {_species_in_words(form)}."
     )
-    # Smooth and almost without noise: long length scales and little regularisation.
-    kernel_ridge = {
-        "kernels": ["rbf", "matern52"],
-        "scalings": ["none"],
-        "length_scales": [1.0, 3.0, 10.0, 30.0],
-        "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
-        "n_search": 2000,
-    }
-    return Described(features, why, kernel_ridge, many=(), soap=True)
+    return Described(features, why, _SMOOTH, many=(), soap=True)
 
 
 def _atoms(form: Form) -> Described:
@@ -276,12 +290,14 @@ def _periodic(form: Form) -> dict[str, bool]:
     return {"periodic": form.inputs == "crystals"}
 
 
-def _basis(form: Form, n_rows: int, copies: int) -> tuple[int, int]:
+def _basis(
+    form: Form, n_rows: int, copies: int, bases: Sequence[tuple[int, int]] = _BASES, most: int = _MAX_WIDTH
+) -> tuple[int, int]:
     """Return the finest basis of SOAP whose features are not too many, and neither too large nor too dear."""
-    for n_max, l_max in _BASES:
+    for n_max, l_max in bases:
         width = (_channels(form) * n_max) * (_channels(form) * n_max + 1) // 2 * (l_max + 1)
         fits = copies * width * n_rows * 8 <= _MAX_BYTES and width * form.n_atoms <= _MAX_WORK
-        if fits and copies * width <= _MAX_WIDTH:
+        if fits and copies * width <= most:
             break
     return n_max, l_max
 

@@ -18,6 +18,7 @@ from atomprint.util.text import counted
 
 _EXTENSIVE = 0.9  # share of the variance that numbers of atoms must explain
 _MAX_ROWS = 5000  # more are not needed to tell
+_GEOMETRIES = 10  # structures of the same atoms, on average, from which on these are geometries of few molecules
 Indices = npt.NDArray[np.intp]
 
 
@@ -43,6 +44,8 @@ class Form:
         Least, mean and largest number of atoms of a structure; zeros for compositions.
     extensive : bool
         Whether the target grows with the number of atoms.
+    conformers : bool
+        Whether the structures are many geometries of few molecules.
     """
 
     inputs: str
@@ -54,6 +57,7 @@ class Form:
     n_classes: int
     atoms: tuple[int, float, int]
     extensive: bool
+    conformers: bool = False
 
     @property
     def n_atoms(self) -> float:
@@ -69,10 +73,11 @@ class Form:
             least, mean, most = self.atoms
             each = f"{least}" if least == most else f"{least} to {most}"
             atoms = f" with {each} atom{'' if most == 1 else 's'} each, {round(self.n_atoms):,} in all" if mean else ""
+        few = ", many geometries of few molecules" if self.conformers else ""
         target = "numbers" if self.kind == "regression" else f"one of {self.n_classes} classes"
         if self.level == "atom":
             target += f", for {self.n_samples:,} atoms"
-        return f"The data are {self.n_structures:,} {what} of {elements}{atoms}; to be predicted: {target}."
+        return f"The data are {self.n_structures:,} {what} of {elements}{atoms}{few}; to be predicted: {target}."
 
     @classmethod
     def of(cls, dataset: Dataset, target: str, parts: Sequence[Indices] | None = None, seed: int = 0) -> Form:
@@ -103,7 +108,9 @@ class Form:
             repeats = periodic_directions(used).any(axis=1)
             inputs = "crystals" if repeats.all() else "mixed" if repeats.any() else "molecules"
             atoms = (int(used.n_atoms.min()), float(used.n_atoms.mean()), int(used.n_atoms.max()))
-        extensive = False
+        extensive = conformers = False
+        if inputs == "molecules" and problem.atoms is None:
+            conformers = len(used) >= _GEOMETRIES * len(np.unique(_counts(used), axis=0))
         if problem.kind == "regression" and problem.atoms is None and atoms[0] < atoms[2]:
             counts = _counts(used)
             extensive = all(
@@ -119,6 +126,7 @@ class Form:
             n_classes=len(problem.target.classes),
             atoms=atoms,
             extensive=extensive,
+            conformers=conformers,
         )
 
 

@@ -32,6 +32,7 @@ ROOMS = [
     "atomprint.descriptors.engine",
     "atomprint.descriptors",
     "atomprint.trajectories",
+    "atomprint.grids",
     "atomprint.kernels",
     "atomprint.similarity",
     "atomprint.datasets.target",
@@ -89,6 +90,7 @@ PUBLIC = [
     "descriptors",
     "elements",
     "graph",
+    "grids",
     "kernels",
     "learn",
     "neighbours",
@@ -189,7 +191,7 @@ def test_contributing_draws_what_there_is():
         assert any((place / name).is_file() for place in places), name
 
 
-@pytest.mark.parametrize("package", ["datasets", "learn", "potentials", "store", "trajectories", "workflow"])
+@pytest.mark.parametrize("package", ["datasets", "grids", "learn", "potentials", "store", "trajectories", "workflow"])
 def test_names_that_are_imported_when_asked_for_are_listed(package):
     found = importlib.import_module(f"atomprint.{package}")
     assert set(found.__all__) <= set(dir(found))

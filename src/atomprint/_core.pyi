@@ -746,6 +746,96 @@ class Diffraction:
     ) -> None:
         """Add the derivatives of each feature to arrays."""
 
+class Gaussians:
+    """Gaussians of structures, and the points of a grid of each."""
+
+    def __init__(
+        self,
+        positions: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu", writable=False)],
+        channels: Annotated[NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        weights: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        sigmas: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+        origins: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu", writable=False)],
+        steps: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order="C", device="cpu", writable=False)],
+        wraps: Annotated[NDArray[numpy.bool_], dict(shape=(None, 3), order="C", device="cpu", writable=False)],
+        shape: tuple[int, int, int],
+        n_channels: int,
+        cutoff: float,
+    ) -> None: ...
+
+@overload
+def density(
+    gaussians: Gaussians,
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None: ...
+@overload
+def density(
+    gaussians: Gaussians,
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None:
+    """Write the sums of all Gaussians of each structure and channel."""
+
+@overload
+def density_vjp(
+    gaussians: Gaussians,
+    cotangents: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu")],
+    strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order="C", device="cpu")],
+    n_threads: int,
+) -> None: ...
+@overload
+def density_vjp(
+    gaussians: Gaussians,
+    cotangents: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu")],
+    strain: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3), order="C", device="cpu")],
+    n_threads: int,
+) -> None:
+    """
+    Write the derivatives of the sum of cotangents * features by each Gaussian's position, and by its share of a strain that takes the grid along.
+    """
+
+@overload
+def density_slopes(
+    gaussians: Gaussians,
+    rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    factors: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None: ...
+@overload
+def density_slopes(
+    gaussians: Gaussians,
+    rows: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    factors: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None:
+    """
+    Add the derivatives by each Gaussian's position, times its factor, to a row unless that is negative.
+    """
+
+@overload
+def density_strain(
+    gaussians: Gaussians,
+    arms: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu", writable=False)] | None,
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, 3, 3, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None: ...
+@overload
+def density_strain(
+    gaussians: Gaussians,
+    arms: Annotated[NDArray[numpy.float64], dict(shape=(None, 3), order="C", device="cpu", writable=False)] | None,
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, 3, 3, None), order="C", device="cpu")],
+    n_threads: int,
+) -> None:
+    """
+    Add the derivatives by strain: of grids that it takes along unless there are arms of the Gaussians.
+    """
+
 class MatrixKind(enum.Enum):
     coulomb = 0
 

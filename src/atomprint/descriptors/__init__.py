@@ -5,6 +5,7 @@ from atomprint.descriptors.acsf import ACSF
 from atomprint.descriptors.composition.channels import CompositionChannels
 from atomprint.descriptors.composition.element_property import ElementProperty
 from atomprint.descriptors.composition.oxidation import OxidationStates
+from atomprint.descriptors.density_grid import DensityGrid
 from atomprint.descriptors.engine.arguments import Gradient
 from atomprint.descriptors.engine.call import Call, Derivatives
 from atomprint.descriptors.engine.contract import Descriptor
@@ -32,6 +33,7 @@ __all__ = [
     "Call",
     "CompositionChannels",
     "CoulombMatrix",
+    "DensityGrid",
     "Derivatives",
     "Descriptor",
     "ElementProperty",

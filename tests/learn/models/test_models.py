@@ -206,8 +206,9 @@ def test_searches_find_what_is_needed_and_are_repeatable(method, kind_of_search,
     assert found[0].predict(X) == pytest.approx(refit.predict(X))
 
 
-@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.space])
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name, spec in MODELS.items() if spec.space for kind in spec.kinds]
+)
 def test_every_default_space_holds_parameters_of_the_model(name, kind, data):
     fast = {"random_forest": {"n_estimators": 3}, "xgboost": {"n_estimators": 3}, "mlp": {"max_iter": 30}}
     fast |= {"hist_gradient_boosting": {"max_iter": 3}, "resnet": {"n_epochs": 2}}

@@ -33,6 +33,7 @@ from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.estimators.neighbours import NeighborsClassifier, NeighborsRegressor
 from atomprint.learn.estimators.network import ResidualNetworkClassifier, ResidualNetworkRegressor
 from atomprint.learn.estimators.similarity import KERNELS
+from atomprint.learn.estimators.two_part import TwoPartTrees
 from atomprint.learn.models.search import Interval, SearchSpace
 from atomprint.util.extras import require
 from atomprint.util.registry import public
@@ -191,6 +192,10 @@ def _extra_trees(ask: Request) -> Estimator:
     return ExtraTreesClassifier(300, max_features=0.3, random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 
+def _two_part(ask: Request) -> Estimator:
+    return TwoPartTrees(random_state=ask.random_state, n_jobs=ask.n_jobs)
+
+
 def _hist_gradient_boosting(ask: Request) -> Estimator:
     made = HistGradientBoostingRegressor if ask.regression else HistGradientBoostingClassifier
     return made(max_iter=300, learning_rate=0.05, min_samples_leaf=10, random_state=ask.random_state)
@@ -320,6 +325,14 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             _extra_trees,
             {"max_features": [0.1, 0.3, 0.5, 1.0], "min_samples_leaf": Interval(1, 10, log=True, integer=True)},
             imputed=False,
+        ),
+        "two_part": ModelSpec(
+            "Trees in two parts",
+            "for targets of which many are exactly the smallest, such as gaps of 0: extremely randomised trees tell "
+            "which, others how large the rest is, and the median of both is predicted",
+            _two_part,
+            {"max_features": [0.1, 0.3, 0.5, 1.0]},
+            kinds=("regression",),
         ),
         "hist_gradient_boosting": ModelSpec(
             "Gradient boosting",

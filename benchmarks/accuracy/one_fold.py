@@ -56,8 +56,8 @@ def main() -> None:
         before = process_time()
         if not path.exists():
             (model,) = plan_of(given.task, given.data, [*given.changes, f"seed={seed}"]).models.values()
-            model = with_blocks(model, features.blocks).fit(features.X[train], y[train])
-            X = features.X[test]
+            model = with_blocks(model, features.blocks).fit(features.values[train], y[train])
+            X = features.values[test]
             regression = plan.problem.kind == "regression"
             np.save(path, model.predict(X) if regression else model.predict_proba(X)[:, 1])
         total = total + np.load(path)

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from atomprint.util.beyond import beyond
 from atomprint.util.types import FloatArray
+
+_LEAST = 1e-8  # of the mean similarity of a sample with itself: less is next to no regularisation
 
 
 def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[float]) -> tuple[float, float, FloatArray]:
@@ -19,7 +22,7 @@ def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[floa
     targets : ndarray of float64, shape (n,)
         Centred targets.
     alphas : sequence of float
-        Regularisations.
+        Regularisations; if the best is at an end, larger or smaller ones are tried, too (:func:`beyond`).
 
     Returns
     -------
@@ -36,11 +39,17 @@ def leave_one_out(matrix: FloatArray, targets: FloatArray, alphas: Sequence[floa
     values, vectors = np.linalg.eigh(matrix)
     values = np.maximum(values, 0)  # rounding
     projected = vectors.T @ targets
-    best = (np.inf, float(alphas[0]), targets)
-    for alpha in alphas:
+    squares = vectors**2
+
+    def judged(alpha: float) -> tuple[float, float, FloatArray]:
         inverse = 1 / (values + alpha)
         weights = vectors @ (inverse * projected)
-        score = float(np.mean(np.abs(weights / (vectors**2 @ inverse))))
-        if score < best[0]:
-            best = (score, float(alpha), weights)
+        return float(np.mean(np.abs(weights / (squares @ inverse)))), alpha, weights
+
+    best = min((judged(float(alpha)) for alpha in alphas), key=lambda found: found[0])
+    for alpha in beyond(alphas, best[1], _LEAST * float(np.mean(np.diagonal(matrix)))):
+        found = judged(alpha)
+        if not found[0] < best[0]:
+            break
+        best = found
     return best

@@ -6,6 +6,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from atomprint.learn.estimators.similarity import factorise
 from atomprint.learn.models.anatomy import chosen_parameters, unwrap
 from atomprint.learn.models.doubt import standard_deviation
 from atomprint.learn.models.search import OptunaSearch
+from atomprint.util.beyond import beyond
 
 EVERY = [(name, kind) for name, spec in MODELS.items() for kind in spec.kinds]
 TREES = {"decision_tree", "extra_trees", "random_forest", "xgboost"}
@@ -484,3 +486,67 @@ def test_models_have_the_names_that_people_use():
         make_model("Rigde")
     with pytest.raises(ValueError, match=r"got 'KNNN': did you mean 'knn'\?"):
         make_model("KNNN")
+
+
+# Beyond the ends of what is tried ---------------------------------------------------------------------------------
+
+
+def test_ends_are_followed_three_steps_and_not_for_two_choices():
+    assert list(beyond([1.0, 10.0, 100.0], 100.0)) == pytest.approx([1e3, 1e4, 1e5])
+    assert list(beyond([100.0, 1.0, 10.0], 1.0)) == pytest.approx([0.1, 0.01, 0.001])
+    assert list(beyond([1.0, 3.0, 4.0], 1.0, least=0.2)) == pytest.approx([1 / 3])
+    assert list(beyond([1.0, 10.0, 100.0], 10.0)) == []
+    assert list(beyond([1.0, 10.0], 10.0)) == []
+    assert list(beyond([0.0, 1.0, 10.0], 10.0)) == []
+
+
+def test_length_scales_and_regularisations_are_followed_as_long_as_errors_become_smaller():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(80, 2))
+    y = X.sum(axis=1) + 0.3 * rng.normal(size=80)
+    short = KernelRidgeCV(["rbf"], (0.01, 0.02, 0.04), (1e-6, 1e-5, 1e-4), ("none",)).fit(X, y)
+    assert short.best_params_["length_scale"] == pytest.approx(0.32)
+    assert short.best_params_["alpha"] == pytest.approx(0.1)
+    every = [KernelRidgeCV(["rbf"], [0.01 * 2**k], [10.0**-m], ("none",)) for k in range(6) for m in range(1, 7)]
+    assert short.best_score_ == pytest.approx(min(model.fit(X, y).best_score_ for model in every))
+    assert short.length_scales == (0.01, 0.02, 0.04)
+    process = GaussianProcess(["rbf"], (0.01, 0.02, 0.04), ("none",)).fit(X, y)
+    assert process.best_params_["length_scale"] == pytest.approx(0.32)
+    blocks = KernelRidgeCV(["rbf"], (0.01, 0.02, 0.04), (1e-4, 1e-3, 1e-2), ("none",), blocks=[(0, 1), (1, 2)]).fit(
+        X, y
+    )
+    assert blocks.best_params_["length_scale"] > 0.2
+    ridge = make_model("ridge", alphas=[1e-3, 1e-2, 1e-1]).fit(X[:, :1], rng.normal(size=80))
+    assert ridge[-1].alpha_ == pytest.approx(100.0)
+    assert ridge[-1].alphas == [1e-3, 1e-2, 1e-1]
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "optuna"])
+def test_searches_go_beyond_the_ends_of_orders_of_magnitude(method, data):
+    X, y = data[0], data[1]["regression"]
+    spaces = [{"C": {"low": 1e-4, "high": 1e-2, "log": True}}, {"C": [1e-4, 1e-3, 1e-2]}]
+    for space in spaces:
+        search = Search(method, space=space, n_iter=8, n_folds=2)
+        found = make_model("svm", search=search).fit(X, y)
+        tried = [entry["model__regressor__C"] for entry in found.cv_results_["params"]]
+        assert chosen_parameters(found)["C"] > 0.02
+        assert len(tried) <= 8 + 3
+    bound = {"C": {"low": 1, "high": 4, "integer": True, "log": True}, "epsilon": [0.001, 0.01, 0.5]}
+    found = make_model("svm", search=Search(method, space=bound, n_iter=4, n_folds=2)).fit(X, y)
+    assert chosen_parameters(found)["C"] <= 4
+    assert chosen_parameters(found)["epsilon"] in bound["epsilon"]
+
+
+def test_a_value_that_a_model_refuses_is_an_end(data):
+    X, y = data[0], data[1]["regression"]
+
+    class Refusing(Ridge):
+        def fit(self, X, y):
+            if self.alpha > 0.02:
+                raise ValueError("alpha must be <= 0.02")
+            return super().fit(X, y)
+
+    space = {"alpha": [1e-4, 1e-3, 1e-2]}
+    found = Search("grid", space, n_folds=2).wrap(Refusing(), {}, "regression").fit(X, y)
+    assert found.best_params_["alpha"] == 1e-2
+    assert len(found.cv_results_["params"]) == 3

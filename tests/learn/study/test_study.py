@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -329,8 +330,16 @@ def test_band_gaps_of_real_compounds_are_predicted_far_better_than_by_chance():
     assert study.uncertainty.coverage.value == pytest.approx(0.9, abs=0.1)
 
 
-@pytest.mark.parametrize(("scales", "told"), [([0.01, 0.02, 0.03], True), ([0.01, 1.0, 3.0, 10.0, 1e6], False)])
-def test_ends_of_what_was_tried_are_told(scales, told):
+@pytest.mark.parametrize(
+    ("scales", "told"),
+    [
+        ([0.01, 0.02], None),  # two are taken as meant
+        ([0.01, 0.02, 0.03], "length scale was followed beyond what was given (0.01 to 0.03), to 0.10125 for 3 of 3"),
+        ([1e4, 1e5, 1e6], "length scale was followed beyond what was given (10000 to 1e+06), to"),
+        ([0.01, 1.0, 3.0, 10.0, 1e6], None),
+    ],
+)
+def test_choices_beyond_what_was_given_are_told(scales, told):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(60, 2))
     target = Target(X.sum(axis=1), "", "Y", "")
@@ -339,6 +348,16 @@ def test_ends_of_what_was_tried_are_told(scales, told):
     model = make_model("kernel_ridge", kernels=["rbf"], length_scales=scales, alphas=[1e-9, 1e-4, 1e3])
     split = make_split(problem, test_size=0, n_folds=3)
     study = run_study(problem, [features_of(X)], {"kernel_ridge": model}, split, n_repeats=0, curve=False)
-    said = [one for one in study.caveats() if "is an end of what was tried" in one]
-    assert any(one.startswith("length scale = 0.03 is an end of what was tried (0.01 to 0.03)") for one in said) == told
-    assert not any(one.startswith("length scale") for one in said) or told
+    said = [one for one in study.caveats() if one.startswith("length scale")]
+    assert [one.startswith(told) for one in said] == [True] * (told is not None), said
+
+
+def test_an_end_that_nothing_beyond_betters_is_told():
+    fold = SimpleNamespace(chosen={"n_neighbors": 9, "C": 0.1})
+    evaluation = SimpleNamespace(parts=lambda: [("fold 1", fold)])
+    (said,) = caveats.of_edges(
+        evaluation, {"near": {"model__n_neighbors": [1, 3, 9], "C": {"low": 0.01, "high": 1}}}, "near"
+    )
+    assert said == (
+        "n neighbors = 9 is an end of what was tried (1 to 9), chosen for 1 of 1 parts: a value beyond may do better."
+    )

@@ -318,11 +318,19 @@ def test_networks_see_of_many_features_how_samples_differ_most(networks):
             "type": "resnet",
             "projection": {"blocks": ["roles", "channels"], "n_components": 200},
         }
-        few = auto.recipe_for_form(form(n_samples=1500, n_structures=1500)).models["ensemble"]["members"][-1]
-        assert few["projection"] == {"whiten": 0.5, "n_components": 50}
-        assert few["width"] < 512
+        few = auto.recipe_for_form(form(n_samples=1500, n_structures=1500, elements=many)).models["ensemble"]["members"]
+        assert few[-1]["projection"]["n_components"] == 50
+        assert few[-1]["width"] < 512
+        soap = auto.recipe_for_form(form(n_samples=1500, n_structures=1500)).models["ensemble"]["members"]
+        assert soap[-1] == {"type": "resnet", "width": few[-1]["width"]}
         large = auto.recipe_for_form(form(n_samples=10**6, n_structures=10**6, elements=many))
         assert "projection" not in large.models["ensemble"]["members"][-1]
+
+
+def test_what_grows_with_size_is_left_to_kernel_ridge():
+    found = auto.recipe_for_form(form(inputs="molecules", atoms=(3, 9.0, 20), extensive=True))
+    assert list(found.models) == ["kernel_ridge"]
+    assert not any("network" in reason for reason in found.reasons)
 
 
 def test_weights_of_few_samples_come_from_several_folds():

@@ -244,7 +244,7 @@ class EnsembleClassifier(ClassifierMixin, Ensemble):
     def _learn_targets(self, y: Array) -> Array:
         check_classification_targets(y)
         self.classes_ = np.unique(y)
-        self.thresholds_ = np.full(len(self.classes_), 1 / len(self.classes_))
+        self.thresholds_ = np.full(len(self.classes_), 1 / max(1, len(self.classes_)))
         if self.threshold is not None and not isinstance(self.threshold, str):
             self.thresholds_ = thresholds_for(self.threshold, len(self.classes_))
         return y

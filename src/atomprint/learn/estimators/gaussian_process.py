@@ -12,7 +12,15 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from atomprint.learn.estimators.similarity import candidates, check_candidates, factorise, part_of, subset, validated
+from atomprint.learn.estimators.similarity import (
+    Similarity,
+    check_candidates,
+    factorise,
+    part_of,
+    subset,
+    try_candidates,
+    validated,
+)
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Samples, Targets
 from atomprint.util.validation import check_integer
@@ -164,7 +172,9 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     def _choose(self, X: Samples, targets: FloatArray) -> None:
         best = -np.inf
         n = len(targets)
-        for similarity, matrix in candidates(X, self.kernels, self.length_scales, self.scalings):
+
+        def is_better(similarity: Similarity, matrix: FloatArray) -> bool:
+            nonlocal best
             values, vectors = np.linalg.eigh(matrix)
             values = np.maximum(values, 0)  # rounding
             squares = (vectors.T @ targets) ** 2
@@ -175,10 +185,14 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
                 return 0.5 * float(np.log(total).sum() + n * (np.log(2 * np.pi * amplitude) + 1))
 
             found = minimize_scalar(loss, bounds=_LOG_NOISE, method="bounded", options={"xatol": 1e-4})
-            if -found.fun > best:
-                best = -float(found.fun)
-                self.similarity_ = similarity
-                self.best_params_ = similarity.parameters() | {"noise": float(10**found.x)}
+            if not -found.fun > best:
+                return False
+            best = -float(found.fun)
+            self.similarity_ = similarity
+            self.best_params_ = similarity.parameters() | {"noise": float(10**found.x)}
+            return True
+
+        try_candidates(X, self.kernels, self.length_scales, self.scalings, is_better)
         self.log_marginal_likelihood_ = best
 
     def __sklearn_tags__(self) -> Tags:

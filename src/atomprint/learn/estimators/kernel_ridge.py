@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from atomprint.learn.estimators.novelty import MAX_KNOWN, ProcessSpread
 from atomprint.learn.estimators.relevance import Choices, Relevance, choose_relevance
 from atomprint.learn.estimators.similarity import (
-    candidates,
+    Similarity,
     check_candidates,
     check_choices,
     factorise,
     part_of,
     subset,
+    try_candidates,
     validated,
 )
 from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks
@@ -51,10 +52,11 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         :math:`(1 + r + r^2 / 3) \exp(-r)` with :math:`r = \sqrt{5} |x - x'|_2 / s`. With "precomputed" X is the kernel
         matrix between samples, in ``predict`` that between samples and those of the fit.
     length_scales : sequence of float
-        Choices of *s*, in units of the mean distance between training samples.
+        Choices of *s*, in units of the mean distance between training samples. Of three or more, an end that is best is
+        followed up to three steps beyond.
     alphas : sequence of float
         Choices of the regularisation, to be compared with 1, the similarity of a sample with itself (with the mean
-        of these for a precomputed kernel).
+        of these for a precomputed kernel). Ends are followed as for ``length_scales``.
     scalings : sequence of {"none", "standard"}
         Whether to leave features as they are, which suits those with one unit such as SOAP, or to divide each by its
         standard deviation, which suits those with different units.
@@ -249,12 +251,18 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         if relevance is not None:
             kernels, length_scales, scalings = [relevance.kernel], relevance.length_scales, ["none"]
         best, weights_of_best = np.inf, targets
-        for similarity, matrix in candidates(X, kernels, length_scales, scalings):
+
+        def is_better(similarity: Similarity, matrix: FloatArray) -> bool:
+            nonlocal best, weights_of_best
             score, alpha, weights = leave_one_out(matrix, targets, self.alphas)
-            if score < best:
-                best, weights_of_best = score, weights
-                self.similarity_ = similarity
-                self.best_params_ = similarity.parameters() | {"alpha": alpha}
+            if not score < best:
+                return False
+            best, weights_of_best = score, weights
+            self.similarity_ = similarity
+            self.best_params_ = similarity.parameters() | {"alpha": alpha}
+            return True
+
+        try_candidates(X, kernels, length_scales, scalings, is_better)
         if relevance is not None:
             del self.best_params_["scaling"]
             self.best_params_ |= relevance.parameters

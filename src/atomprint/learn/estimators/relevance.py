@@ -15,6 +15,7 @@ from sklearn.utils import gen_batches
 from atomprint.learn.estimators.projection import Projection
 from atomprint.learn.estimators.similarity import KERNELS, subset
 from atomprint.learn.task.blocks import Blocks
+from atomprint.util.beyond import beyond
 from atomprint.util.leave_one_out import leave_one_out
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Samples
@@ -203,12 +204,14 @@ class _Comparison:
         self.names = tuple(blocks)
         self.columns = tuple(slice(*pair) for pair in blocks.values())
         self.varying = [b for b, part in enumerate(self.columns) if _varies(X[self.rows, part])]
-        self.scales = sorted({float(scale) for scale in choices.length_scales})
+        given = sorted({float(scale) for scale in choices.length_scales})
+        below, above = sorted(beyond(given, given[0])), list(beyond(given, given[-1]))
+        self.scales, self.given = [*below, *given, *above], range(len(below), len(below) + len(given))
         self.weights = sorted({float(weight) for weight in choices.weights})
         self.parts: dict[tuple[int, int], WeightedBlock] = {}
         self.distances: dict[tuple[int, int, str], tuple[FloatArray, float]] = {}
         self.scores: dict[Any, float] = {}
-        n_first = len(choices.kernels) * len(choices.scalings) + len(self.scales)
+        n_first = len(choices.kernels) * len(choices.scalings) + len(given)
         self.n_trials = max(_N_TRIALS, n_first + _N_FOR_EACH * len(blocks))
 
     def choose(self) -> _State:
@@ -216,29 +219,32 @@ class _Comparison:
         n_blocks, n_kernels, n_scalings = len(self.names), len(self.choices.kernels), len(self.choices.scalings)
         one = min((w for w, weight in enumerate(self.weights) if weight > 0), key=lambda w: abs(self.weights[w] - 1))
         equal = tuple(one if b in self.varying else 0 for b in range(n_blocks))
-        middle = len(self.scales) // 2
+        middle = self.given[len(self.given) // 2]
         first = [
             _State(kernel, middle, (scaling,) * n_blocks, equal)
             for scaling in range(n_scalings)
             for kernel in range(n_kernels)
         ]
-        best = self.along(min(first, key=self.score), "scale", None, len(self.scales))
+        best = self.along(min(first, key=self.score), "scale", None, self.given)
         alone = [best._replace(weights=tuple(one if b == own else 0 for b in range(n_blocks))) for own in self.varying]
         for start in sorted((best, *alone), key=self.score):
             best = min(best, self.descend(start), key=self.score)
-        return best
+        # Beyond an end only now: a kernel that would go there first would keep the others from being tried where they
+        # are best.
+        self.n_trials += len(self.scales) - len(self.given)
+        return self.along(best, "scale", None, range(len(self.scales)))
 
     def descend(self, state: _State) -> _State:
         """Change one choice at a time for the better, until there is no better one."""
         while True:
             before = state
             for block in self.varying:
-                state = self.along(state, "weights", block, len(self.weights))
-            state = self.along(state, "scale", None, len(self.scales))
+                state = self.along(state, "weights", block, range(len(self.weights)))
+            state = self.along(state, "scale", None, self.given)
             if self.score(state) < self.score(before):
                 continue
             for block in self.varying:
-                state = self.along(state, "scalings", block, len(self.choices.scalings))
+                state = self.along(state, "scalings", block, range(len(self.choices.scalings)))
             state = self.kernels_near(state)
             if not self.score(state) < self.score(before):
                 return before
@@ -248,11 +254,11 @@ class _Comparison:
         others = (
             state._replace(kernel=kernel, scale=scale)
             for kernel in range(len(self.choices.kernels))
-            for scale in range(max(0, state.scale - 1), min(len(self.scales), state.scale + 2))
+            for scale in range(max(self.given.start, state.scale - 1), min(self.given.stop, state.scale + 2))
         )
         return min((state, *others), key=self.score)
 
-    def along(self, state: _State, name: str, block: int | None, n: int) -> _State:
+    def along(self, state: _State, name: str, block: int | None, places: range) -> _State:
         """Go up and down among sorted choices as long as the error becomes smaller; try to drop a block, too."""
 
         def at(place: int) -> _State:
@@ -266,7 +272,7 @@ class _Comparison:
 
         here = getattr(state, name) if block is None else getattr(state, name)[block]
         best = state
-        for path in (range(here + 1, n), range(here - 1, -1, -1)):
+        for path in (range(here + 1, places.stop), range(here - 1, places.start - 1, -1)):
             for place in path:
                 if not self.score(at(place)) < self.score(best):
                     break

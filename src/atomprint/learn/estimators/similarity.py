@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 
+from atomprint.util.beyond import beyond
 from atomprint.util.draw import some_of
 from atomprint.util.registry import public
 from atomprint.util.types import Estimator, FloatArray, Indices, Samples, Targets
@@ -138,6 +139,30 @@ def candidates(
             unit = float(distances.sum() / (n * (n - 1))) or 1.0  # all samples alike: any scale will do
             for scale in length_scales:
                 yield Similarity(kernel, float(scale), unit, scaler), similarity(distances / (scale * unit))
+
+
+def try_candidates(
+    X: Samples,
+    kernels: Sequence[str],
+    length_scales: Sequence[float],
+    scalings: Sequence[str],
+    is_better: Callable[[Similarity, FloatArray], bool],
+) -> None:
+    """Ask of each choice of a kernel, with its matrix, whether it is better than all before.
+
+    If the length scale of the best is an end of those given, values beyond are tried, too, as long as they are better
+    (:func:`~atomprint.util.beyond.beyond`).
+    """
+    best: Similarity | None = None
+    for similarity, matrix in candidates(X, kernels, length_scales, scalings):
+        if is_better(similarity, matrix):
+            best = similarity
+    if best is None or best.kernel == "precomputed":
+        return
+    scaling = "none" if best.scaler is None else "standard"
+    for scale in beyond(length_scales, best.length_scale):
+        if not all(is_better(*found) for found in candidates(X, [best.kernel], [scale], [scaling])):
+            return
 
 
 def check_candidates(kernels: Sequence[str], length_scales: Sequence[float], scalings: Sequence[str]) -> None:

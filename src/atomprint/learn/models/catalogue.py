@@ -18,7 +18,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.linear_model import Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.linear_model import Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.svm import SVC, SVR
@@ -32,6 +32,7 @@ from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.estimators.neighbours import NeighborsClassifier, NeighborsRegressor
 from atomprint.learn.estimators.network import ResidualNetworkClassifier, ResidualNetworkRegressor
+from atomprint.learn.estimators.ridge import WideningRidgeCV
 from atomprint.learn.estimators.similarity import KERNELS
 from atomprint.learn.estimators.two_part import TwoPartTrees
 from atomprint.learn.models.search import Interval, SearchSpace
@@ -149,7 +150,7 @@ def _linear(ask: Request) -> Estimator:
 def _ridge(ask: Request) -> Estimator:
     if not ask.regression:
         return LogisticRegression(max_iter=1000)
-    return Ridge() if "alpha" in ask.given else RidgeCV(alphas=np.logspace(-4, 4, 17))
+    return Ridge() if "alpha" in ask.given else WideningRidgeCV(alphas=np.logspace(-4, 4, 17))
 
 
 def _lasso(ask: Request) -> Estimator:

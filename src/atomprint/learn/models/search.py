@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    StratifiedKFold,
+)
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing, check_random_state
 
@@ -17,6 +25,7 @@ from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.threshold import HOLDOUT, ThresholdClassifier
 from atomprint.learn.splits.split import Split, inner_folds
 from atomprint.learn.task.problem import Problem
+from atomprint.util.beyond import beyond
 from atomprint.util.estimators import named_parts, steps_before
 from atomprint.util.extras import require
 from atomprint.util.types import Estimator, Indices, Samples
@@ -82,7 +91,8 @@ SearchSpace = Mapping[str, "Interval | Sequence[Any]"]
 class Search:
     """How hyperparameters are searched for; see :func:`~atomprint.learn.make_model`.
 
-    A search is part of the model: it takes place within the samples that the model is fitted to.
+    A search is part of the model: it takes place within the samples that the model is fitted to. Where an end of what
+    is tried turns out best, values beyond are tried, too (:func:`widen`).
 
     Parameters
     ----------
@@ -134,7 +144,7 @@ class Search:
 
         Returns
         -------
-        GridSearchCV, RandomizedSearchCV, OptunaSearch, or the estimator itself if nothing is searched
+        WideningGridSearch, WideningRandomSearch, OptunaSearch, or the estimator itself if nothing is searched
         """
         if self.method == "none":
             return estimator
@@ -154,12 +164,12 @@ class Search:
             return OptunaSearch(estimator, prefixed, n_iter=self.n_iter, random_state=self.seed, **common)
         if self.method == "grid":
             grid = {name: v.grid() if isinstance(v, Interval) else list(v) for name, v in prefixed.items()}
-            return GridSearchCV(estimator, grid, error_score="raise", **common)
+            return WideningGridSearch(estimator, grid, error_score="raise", **common)
         n_iter = self.n_iter
         counts = [len(values) for values in prefixed.values() if not isinstance(values, Interval)]
         if len(counts) == len(prefixed):
             n_iter = min(n_iter, math.prod(counts))  # there are no more
-        return RandomizedSearchCV(
+        return WideningRandomSearch(
             estimator, prefixed, n_iter=n_iter, random_state=self.seed, error_score="raise", **common
         )
 
@@ -187,6 +197,69 @@ def _read_space(space: Any) -> SearchSpace:
         else:
             raise TypeError(f"space: {name} must be a list with at least one choice, or an interval, got {values!r}")
     return found
+
+
+Evaluate: TypeAlias = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
+"""What scikit-learn's searches give a list of combinations to: it tries them, and returns all results so far."""
+
+
+class WideningGridSearch(GridSearchCV):
+    """All combinations, and more beyond an end that is best: see :func:`widen`."""
+
+    def _run_search(self, evaluate_candidates: Evaluate) -> None:
+        widen(evaluate_candidates, evaluate_candidates(list(ParameterGrid(self.param_grid))), self.param_grid)
+
+
+class WideningRandomSearch(RandomizedSearchCV):
+    """Combinations drawn at random, and more beyond an end near which the best is: see :func:`widen`."""
+
+    def _run_search(self, evaluate_candidates: Evaluate) -> None:
+        drawn = ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state)
+        widen(evaluate_candidates, evaluate_candidates(list(drawn)), self.param_distributions)
+
+
+def widen(evaluate_candidates: Evaluate, results: Mapping[str, Any], space: SearchSpace) -> None:
+    """Follow hyperparameters whose best value is an end of what was tried, as long as it gets better.
+
+    Only those that count by orders of magnitude and are no whole numbers: others end where they can go no farther, such
+    as shares at 1, or where they take too long, such as numbers of units. Within an interval, an end is the last sixth
+    of its orders of magnitude. A value that the model refuses is an end, too.
+
+    Parameters
+    ----------
+    evaluate_candidates : callable
+        As scikit-learn gives it to ``_run_search``.
+    results : mapping of str to sequence
+        What it returned last.
+    space : mapping
+        What was tried for each hyperparameter.
+    """
+    for name, values in space.items():
+        place = int(np.argmax(results["mean_test_score"]))
+        best, score = results["params"][place], results["mean_test_score"][place]
+        for value in _beyond(values, best[name]):
+            try:
+                found = evaluate_candidates([{**best, name: value}])
+            except ValueError:
+                break
+            results = found
+            if not results["mean_test_score"][-1] > score:
+                break
+            score = results["mean_test_score"][-1]
+
+
+def _beyond(values: Interval | Sequence[Any], best: Any) -> Iterator[float]:
+    """Yield values of a hyperparameter beyond the end near which the best is."""
+    if isinstance(values, Interval):
+        if not values.log or values.integer:
+            return
+        choices = values.grid()
+        near = min(choices, key=lambda value: abs(math.log(value / best)))
+        yield from (best * value / near for value in beyond(choices, near))
+    elif all(isinstance(value, float) and value > 0 for value in values):
+        ratios = [high / low for low, high in pairwise(sorted(set(values)))]
+        if ratios and max(ratios) < 1.5 * min(ratios):  # evenly spread by orders of magnitude
+            yield from beyond(values, best)
 
 
 class OptunaSearch(BaseSearchCV):
@@ -234,7 +307,7 @@ class OptunaSearch(BaseSearchCV):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
+    def _run_search(self, evaluate_candidates: Evaluate) -> None:
         """Try what Optuna proposes, one combination after the other."""
         optuna = require("optuna", "optuna", "search method 'optuna'")
         verbosity = optuna.logging.get_verbosity()
@@ -245,7 +318,9 @@ class OptunaSearch(BaseSearchCV):
             for _ in range(self.n_iter):
                 trial = study.ask()
                 parameters = {name: _suggest(trial, name, values) for name, values in self.space.items()}
-                study.tell(trial, float(evaluate_candidates([parameters])["mean_test_score"][-1]))
+                results = evaluate_candidates([parameters])
+                study.tell(trial, float(results["mean_test_score"][-1]))
+            widen(evaluate_candidates, results, self.space)
         finally:
             optuna.logging.set_verbosity(verbosity)
 

@@ -163,7 +163,9 @@ def of_probabilities(
 
 
 def of_edges(evaluation: Evaluation, parameters: Mapping[str, Any], model: str) -> Iterator[str]:
-    """Say which hyperparameters were mostly chosen at an end of what was tried; next to no regularisation is no end.
+    """Say which hyperparameters were mostly chosen at an end of what was tried, or beyond where it was followed.
+
+    Next to no regularisation is no end.
 
     Parameters
     ----------
@@ -174,7 +176,7 @@ def of_edges(evaluation: Evaluation, parameters: Mapping[str, Any], model: str) 
     model : str
         Key of the model, where folds do not name their own.
     """
-    at_end: dict[tuple[str, float, float, float], int] = {}
+    at_end: dict[tuple[str, float, float], list[float]] = {}
     parts = evaluation.parts()
     for _, fold in parts:
         tried = dict(_tried(parameters.get(fold.chosen.get("model", model), {})))
@@ -182,28 +184,42 @@ def of_edges(evaluation: Evaluation, parameters: Mapping[str, Any], model: str) 
             ends = tried.get(key.partition(" of ")[0])
             if not ends or not isinstance(value, int | float | np.number):
                 continue
-            if float(value) == ends[1] or (float(value) == ends[0] and not key.startswith("alpha")):
-                place = (key, float(value), *ends)
-                at_end[place] = at_end.get(place, 0) + 1
-    for (key, value, low, high), count in at_end.items():
-        if 2 * count > len(parts):
+            at_least = float(value) < ends[0] or (float(value) == ends[0] and not key.startswith("alpha"))
+            if at_least or float(value) >= ends[1]:
+                at_end.setdefault((key, *ends), []).append(float(value))
+    for (key, low, high), values in at_end.items():
+        if 2 * len(values) <= len(parts):
+            continue
+        name, count = key.replace("_", " "), f"{len(values)} of {len(parts)} parts"
+        found = " to ".join(f"{value:g}" for value in sorted({min(values), max(values)}))
+        if min(values) >= low and max(values) <= high:
             yield (
-                f"{key.replace('_', ' ')} = {value:g} is an end of what was tried ({low:g} to {high:g}), chosen for "
-                f"{count} of {len(parts)} parts: a value beyond may do better."
+                f"{name} = {found} is an end of what was tried ({low:g} to {high:g}), chosen for {count}: a value "
+                "beyond may do better."
+            )
+        else:
+            yield (
+                f"{name} was followed beyond what was given ({low:g} to {high:g}), to {found} for {count}: give "
+                "choices around that to look closer."
             )
 
 
 def _tried(parameters: Any) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Yield the ends of the lists of numbers that hyperparameters are chosen from, by what these are called."""
+    """Yield the ends of the lists of numbers and intervals that hyperparameters are chosen from, by their names."""
     if not isinstance(parameters, Mapping):
         return
     for key, values in parameters.items():
-        if isinstance(values, list | tuple):
+        name, ends = key.rpartition("__")[2], None
+        if isinstance(values, Mapping) and {"low", "high"} <= set(values):
+            ends = float(values["low"]), float(values["high"])
+        elif isinstance(values, list | tuple):
             numbers = [float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
             if len(numbers) == len(values) and len(set(numbers)) > 2:
-                yield key.rpartition("__")[2].removesuffix("s"), (min(numbers), max(numbers))
-            else:
-                for one in values:
-                    yield from _tried(one[1] if isinstance(one, list | tuple) and len(one) == 2 else one)
+                ends = min(numbers), max(numbers)
+        if ends is not None:
+            yield from ((one, ends) for one in {name, name.removesuffix("s")})
+        elif isinstance(values, list | tuple):
+            for one in values:
+                yield from _tried(one[1] if isinstance(one, list | tuple) and len(one) == 2 else one)
         else:
             yield from _tried(values)

@@ -214,7 +214,7 @@ def _many_elements(form: Form) -> Described:
         "n_search": 3000,
     }
     # Trees look at every feature at every split: they are not given those of which there are many.
-    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]}, tuple(blocks[4:]) or None)
+    return Described(features, why, kernel_ridge, {"blocks": blocks[:4]}, tuple(blocks[4:]))
 
 
 def _averaged(form: Form) -> Described:
@@ -236,7 +236,7 @@ def _averaged(form: Form) -> Described:
     why = f"{_species_in_words(form)}, averaged over {what}"
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return Described(features, f"{why}.", _SMOOTH if by_species else {}, many=(), soap=True)
+    return Described(features, f"{why}.", _SMOOTH if by_species else {}, soap=True)
 
 
 def _extensive(form: Form) -> Described:
@@ -261,14 +261,14 @@ def _extensive(form: Form) -> Described:
         "The number of atoms of each element explains more than 90 % of the target's variance: it grows with size, so "
         f"features are summed over the atoms, beside counts of the elements. {_species_in_words(form)}."
     )
-    return Described(features, why, _SMOOTH, many=(), soap=True)
+    return Described(features, why, _SMOOTH, soap=True)
 
 
 def _atoms(form: Form) -> Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return Described({"soap": _soap(form, n_max, l_max)}, why, many=(), soap=True)
+    return Described({"soap": _soap(form, n_max, l_max)}, why, soap=True)
 
 
 def _channels(form: Form) -> int:

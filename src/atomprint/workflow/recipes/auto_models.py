@@ -38,8 +38,8 @@ class Described:
         Why they are chosen.
     kernel_ridge, trees : mapping of str to object
         Parameters of these models, if they are used.
-    many : tuple of str or None
-        Blocks of features that are too many for a network, which sees their principal components; empty if all are.
+    many : tuple of str
+        Blocks of features that are too many for a network, which sees their principal components.
     soap : bool
         Whether features are those of SOAP.
     """
@@ -48,7 +48,7 @@ class Described:
     why: str
     kernel_ridge: Mapping[str, Any] = field(default_factory=dict)
     trees: Mapping[str, Any] = field(default_factory=dict)
-    many: tuple[str, ...] | None = None
+    many: tuple[str, ...] = ()
     soap: bool = False
 
 
@@ -87,7 +87,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
         members.append({"type": "extra_trees", **trees})
         told.append("randomised trees, which predict medians and suit targets with two peaks, such as band gaps")
     hint = ""
-    if n >= ENOUGH_FOR_NETWORKS:
+    if n >= ENOUGH_FOR_NETWORKS and not form.extensive:  # sums over atoms are told far better by kernels
         if installed(*FOR_NETWORKS):
             members.append(network(n, described.many))
             told.append("a residual network, which learns what makes samples alike")
@@ -113,20 +113,20 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
     return {"ensemble": {"members": members, "combine": "weights", "n_folds": n_folds, "holdout": HOLDOUT}}, why + hint
 
 
-def network(n: int, many: tuple[str, ...] | None) -> dict[str, Any]:
+def network(n: int, many: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a residual network for so many samples, which sees of many features how samples differ most.
 
     Parameters
     ----------
     n : int
         Number of samples.
-    many : tuple of str or None
+    many : tuple of str
         See :class:`Described`.
     """
     entry: dict[str, Any] = {"type": "resnet"}
-    if many is not None:
+    if many:
         n_components = int(np.clip(n // _PER_COMPONENT, *_COMPONENTS))
-        entry["projection"] = {**({"blocks": list(many)} if many else {"whiten": 0.5}), "n_components": n_components}
+        entry["projection"] = {"blocks": list(many), "n_components": n_components}
     return entry | ({"width": _NARROW} if n <= _WIDE else {})
 
 

@@ -21,7 +21,9 @@ from sklearn.utils.discovery import all_estimators
 # All classes that files know by name; what these modules import has the others.
 import atomprint.descriptors
 import atomprint.grids.statistics
+import atomprint.learn.estimators.except_blocks
 import atomprint.learn.estimators.levels
+import atomprint.learn.estimators.log_target
 import atomprint.learn.estimators.selection
 import atomprint.learn.models.catalogue
 import atomprint.learn.task.noise

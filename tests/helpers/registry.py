@@ -11,6 +11,7 @@ from atomprint.descriptors import (
     MBTR,
     SOAP,
     AngularDistribution,
+    CoordinationNumbers,
     CoulombMatrix,
     DensityGrid,
     Descriptor,
@@ -20,9 +21,11 @@ from atomprint.descriptors import (
     PretrainedEmbedding,
     RadialDistribution,
     SineMatrix,
+    SpaceGroup,
     SteinhardtParameters,
     StructureStatistics,
     ValleOganov,
+    WarrenCowley,
 )
 from helpers.toy_potential import ToyPotential
 
@@ -93,6 +96,10 @@ REGISTRY: dict[str, Descriptor] = {
     "radial-distribution-g": RadialDistribution(SPECIES, 4.0, 7, 0.4, total=False, periodic=True),
     "angular-distribution": AngularDistribution(SPECIES, 3.7, 7, 20.0),
     "angular-distribution-counts": AngularDistribution(SPECIES, 3.7, 5, 25.0, "counts", periodic=True),
+    "coordination-cutoff": CoordinationNumbers("cutoff", 3.3, 2.5, SPECIES, pooling=("mean", "std")),
+    "coordination-voronoi": CoordinationNumbers("solid_angle", species=SPECIES),
+    "warren-cowley": WarrenCowley([1.6, 3.3], 1.6, SPECIES),
+    "space-group": SpaceGroup(),
     "diffraction": PowderDiffraction(two_theta=(12, 60), n=25, fwhm=5.0),
     "diffraction-neutron": PowderDiffraction(
         "neutron", 1.8, (15, 80), 21, 8.0, debye_waller={"Na": 1.5}, normalization="none"
@@ -112,6 +119,8 @@ NEEDS_CELL = {
     "ace-mixed",
     "radial-distribution-g",
     "angular-distribution-counts",
+    "coordination-voronoi",
+    "space-group",
     "diffraction",
     "diffraction-neutron",
     "grid",
@@ -131,6 +140,7 @@ NEEDS_CELL = {
 }
 # Noise belongs to the place of a structure in the list.
 DEPENDS_ON_PLACE = {"coulomb-random"}
+HAS_NO_DERIVATIVES = {"coulomb-random", "coordination-voronoi", "space-group"}
 
 
 def some_structures(name) -> list[Atoms]:

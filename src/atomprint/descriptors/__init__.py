@@ -18,10 +18,13 @@ from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
 from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
+from atomprint.descriptors.structural.coordination import CoordinationNumbers
 from atomprint.descriptors.structural.diffraction import PowderDiffraction
 from atomprint.descriptors.structural.distributions import AngularDistribution, RadialDistribution
+from atomprint.descriptors.structural.space_group import SpaceGroup
 from atomprint.descriptors.structural.steinhardt import SteinhardtParameters
 from atomprint.descriptors.structural.structure_statistics import StructureStatistics
+from atomprint.descriptors.structural.warren_cowley import WarrenCowley
 
 __all__ = [
     "ACE",
@@ -32,6 +35,7 @@ __all__ = [
     "AngularDistribution",
     "Call",
     "CompositionChannels",
+    "CoordinationNumbers",
     "CoulombMatrix",
     "DensityGrid",
     "Derivatives",
@@ -50,7 +54,9 @@ __all__ = [
     "PretrainedEmbedding",
     "RadialDistribution",
     "SineMatrix",
+    "SpaceGroup",
     "SteinhardtParameters",
     "StructureStatistics",
     "ValleOganov",
+    "WarrenCowley",
 ]

@@ -15,6 +15,7 @@ from atomprint.descriptors import (
     SOAP,
     AngularDistribution,
     CompositionChannels,
+    CoordinationNumbers,
     CoulombMatrix,
     ElementProperty,
     EwaldSumMatrix,
@@ -24,9 +25,11 @@ from atomprint.descriptors import (
     PowderDiffraction,
     RadialDistribution,
     SineMatrix,
+    SpaceGroup,
     SteinhardtParameters,
     StructureStatistics,
     ValleOganov,
+    WarrenCowley,
 )
 from atomprint.elements import ElementEmbedding, PropertyChannels
 from atomprint.kernels import AverageKernel, REMatchKernel
@@ -46,6 +49,9 @@ MADE = {
     NeighbourStatistics: SPECIES,
     PowderDiffraction: {},
     RadialDistribution: SPECIES,
+    CoordinationNumbers: SPECIES,
+    SpaceGroup: {},
+    WarrenCowley: SPECIES,
     AngularDistribution: SPECIES,
     SteinhardtParameters: {},
     StructureStatistics: {},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase.build import molecule
-from helpers.registry import DEPENDS_ON_PLACE, REGISTRY, SMALL, some_structures
+from helpers.registry import HAS_NO_DERIVATIVES, REGISTRY, SMALL, some_structures
 from scipy import sparse
 from sklearn.base import clone
 
@@ -11,7 +11,7 @@ from atomprint.descriptors import SOAP, Descriptor
 from atomprint.descriptors.engine.arguments import Gradient
 from atomprint.layout import Block, Layout
 
-SMOOTH = [name for name in REGISTRY if name not in DEPENDS_ON_PLACE]
+SMOOTH = [name for name in REGISTRY if name not in HAS_NO_DERIVATIVES]
 
 
 @pytest.fixture(params=SMOOTH)

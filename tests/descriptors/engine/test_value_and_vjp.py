@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from ase.build import molecule
-from helpers.registry import DEPENDS_ON_PLACE, REGISTRY, SMALL, some_structures
+from helpers.registry import HAS_NO_DERIVATIVES, REGISTRY, SMALL, some_structures
 from sklearn.base import clone
 
 from atomprint.descriptors import SOAP, CoulombMatrix
 
-SMOOTH = [name for name in REGISTRY if name not in DEPENDS_ON_PLACE]
+SMOOTH = [name for name in REGISTRY if name not in HAS_NO_DERIVATIVES]
 
 
 def energies(X):

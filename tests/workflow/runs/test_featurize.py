@@ -15,12 +15,13 @@ from atomprint.workflow.runs import featurize as module
 from atomprint.workflow.runs.featurize import check_fits, featurize, plan_features, write_features
 
 NAMES = (
-    "ACSF", "AngularDistribution", "CompositionChannels", "CoulombMatrix", "ElementProperty", "EwaldSumMatrix", "LMBTR",
-    "MBTR", "NeighbourStatistics", "OxidationStates", "PowderDiffraction", "RadialDistribution", "SOAP", "SineMatrix",
-    "SteinhardtParameters", "StructureStatistics", "ValleOganov",
+    "ACSF", "AngularDistribution", "CompositionChannels", "CoordinationNumbers", "CoulombMatrix", "ElementProperty",
+    "EwaldSumMatrix", "LMBTR", "MBTR", "NeighbourStatistics", "OxidationStates", "PowderDiffraction",
+    "RadialDistribution", "SOAP", "SineMatrix",
+    "SpaceGroup", "SteinhardtParameters", "StructureStatistics", "ValleOganov", "WarrenCowley",
 )  # fmt: skip
 CRYSTALS = ("EwaldSumMatrix", "PowderDiffraction", "RadialDistribution", "SineMatrix",
-    "StructureStatistics", "ValleOganov")  # fmt: skip
+    "SpaceGroup", "StructureStatistics", "ValleOganov")  # fmt: skip
 METALS = ("Cu", "Ag", "Au", "Al", "Ni", "Pd", "Pt", "Rh", "Ir", "Tb")
 
 

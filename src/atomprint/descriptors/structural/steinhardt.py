@@ -14,6 +14,7 @@ from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.local import LocalDescriptor
 from atomprint.descriptors.engine.pairs import PairBlock
 from atomprint.descriptors.engine.parts import parts
+from atomprint.descriptors.structural.bonds import faded
 from atomprint.descriptors.structural.harmonics import harmonics_and_gradients, real_harmonics
 from atomprint.layout import Axis, Block, Layout
 from atomprint.neighbours import Pairs, find_around
@@ -203,8 +204,7 @@ class SteinhardtParameters(LocalDescriptor):
         weights, slopes = np.ones(len(pairs)), np.zeros(len(pairs))
         n = int(offsets[-1])
         if self.cutoff_width is not None:
-            x = np.maximum((pairs.distances - self.r_cut) / self.cutoff_width + 1, 0) * np.pi
-            weights, slopes = (1 + np.cos(x)) / 2, -np.sin(x) / 2 * np.pi / self.cutoff_width
+            weights, slopes = faded(pairs.distances, self.r_cut - self.cutoff_width, self.r_cut)
         elif self.n_nearest is not None:
             weights = self._nearest(point[kept], pairs.distances[kept], n, offsets, atoms)
             kept, weights = kept[weights > 0], weights[weights > 0]

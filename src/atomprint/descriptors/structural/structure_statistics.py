@@ -12,12 +12,13 @@ from ase.data import atomic_masses, chemical_symbols
 from ase.units import kg
 
 from atomprint import _core
-from atomprint.chemistry.charges import likely_charges
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties
-from atomprint.chemistry.radii import COVALENT, ionic_radius, metallic_radius
+from atomprint.chemistry.radii import ionic_radius, metallic_radius
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.descriptors.engine.crystals import OfCrystals
+from atomprint.descriptors.engine.whole import by_pairs
 from atomprint.descriptors.matrices import EwaldSumMatrix
+from atomprint.descriptors.structural.bonds import NONE, RADII, WHOLE, charges_of, faded, metal_ions
 from atomprint.layout import Axis, Block, Layout
 from atomprint.neighbours import find_pairs
 from atomprint.ragged import owners
@@ -56,7 +57,6 @@ _FEATURES = {
     "Ewald energy std": "charges",
 }
 _AT = {name: column for column, name in enumerate(_FEATURES)}
-_WHOLE, _NONE = 1.15, 1.35  # of the sum of covalent radii: where a bond begins to fade, and where there is none
 _EQUAL = 1e-10  # values that differ by less of their size are equal: the standard deviation has no derivative there
 _ISOTROPIC = 1e-7
 _COULOMB = 14.399645351950548  # e^2 / (4 pi epsilon_0) in eV Å
@@ -77,8 +77,8 @@ class StructureStatistics(OfCrystals):
     r"""Density, packing, coordination, bonds and electrostatics of a crystal: a few numbers that need no choices.
 
     Atoms i and j at the distance r are bonded with the weight w, which is 1 for :math:`x = r / (R_i + R_j) < 1.15` with
-    the covalent radii R and goes to zero as a cosine until x = 1.35, unless both are cations. Elements are given
-    charges: the oxidation states that balance best and bring electrons to the electronegative ones, as
+    the covalent radii R and goes to zero as a cosine until x = 1.35, unless both are cations of metals. Elements are
+    given charges: the oxidation states that balance best and bring electrons to the electronegative ones, as
     :class:`OxidationStates` chooses them, with those of the cations scaled so that the crystal is neutral; all are zero
     where these would be of one sign.
 
@@ -220,7 +220,7 @@ class StructureStatistics(OfCrystals):
         """Return the features of some structures, and unless they are not asked for their derivatives."""
         batch = call.batch
         n, owner = batch.n_atoms, owners(batch.offsets)
-        charges, radii, ionic = self._ions(batch, owner)
+        (charges, ionic), radii = self._ions(batch), RADII[batch.numbers]
         volume = np.abs(np.linalg.det(batch.cells))
         values = np.zeros((len(call), len(_FEATURES)))
         found = _Part(
@@ -254,39 +254,26 @@ class StructureStatistics(OfCrystals):
         self._add_electrostatics(call, owner, charges, found, with_slopes)
         return found
 
-    def _ions(self, batch: Batch, owner: IndexArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return charges, covalent radii and ionic radii of all atoms."""
-        charges, ionic = np.zeros(len(batch.numbers)), np.zeros(len(batch.numbers))
-        given = None if self.charges is None else check_of_elements("charges", self.charges)
-        table, radii = np.zeros(N_ELEMENTS + 1), np.zeros(N_ELEMENTS + 1)
-        for s in range(len(batch)):
-            atoms = slice(batch.offsets[s], batch.offsets[s + 1])
-            elements, counts = np.unique(batch.numbers[atoms], return_counts=True)
-            key, divisor = tuple(elements.tolist()), np.gcd.reduce(counts)
-            states = (
-                likely_charges(key, tuple((counts // divisor).tolist()))
-                if given is None
-                else tuple(given[z] for z in key)
-            )
-            table[elements] = states
-            radii[elements] = [ionic_radius(z, state) for z, state in zip(key, states, strict=True)]
-            charges[atoms], ionic[atoms] = table[batch.numbers[atoms]], radii[batch.numbers[atoms]]
-        return charges, _COVALENT[batch.numbers], ionic
+    def _ions(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Return the charges and the ionic radii of all atoms."""
+        charges = charges_of(batch, None if self.charges is None else check_of_elements("charges", self.charges))
+        ions, place = np.unique(np.column_stack([batch.numbers, charges]), axis=0, return_inverse=True)
+        return charges, np.array([ionic_radius(int(z), charge) for z, charge in ions.tolist()])[place]
 
     def _add_bonds(
         self, call: Call, owner: IndexArray, radii: FloatArray, charges: FloatArray, found: _Part, with_slopes: bool
     ) -> None:
         batch, values = call.batch, found.values
         n, n_atoms = batch.n_atoms, len(owner)
-        pairs = find_pairs(batch, 2 * _NONE * float(radii.max()), call.n_threads)
+        pairs = find_pairs(batch, 2 * NONE * float(radii.max()), call.n_threads)
         first, second = (batch.offsets[pairs.structures] + atoms for atoms in (pairs.first, pairs.second))
         sums = radii[first] + radii[second]
-        kept = np.flatnonzero((pairs.distances < _NONE * sums) & ~((charges[first] > 0) & (charges[second] > 0)))
+        ions = metal_ions(batch.numbers, charges)
+        kept = np.flatnonzero((pairs.distances < NONE * sums) & ~(ions[first] & ions[second]))
         first, second, sums, r = first[kept], second[kept], sums[kept], pairs.distances[kept]
         of, unit = pairs.structures[kept], pairs.vectors[kept] / r[:, None]
         x = r / sums
-        phase = np.pi * np.maximum((x - _WHOLE) / (_NONE - _WHOLE), 0)
-        w, dw = (1 + np.cos(phase)) / 2, -np.sin(phase) / 2 * np.pi / ((_NONE - _WHOLE) * sums)
+        w, dw = faded(r, WHOLE * sums, NONE * sums)
         slopes = np.zeros((len(kept), len(_FEATURES)) if with_slopes else (0, 0))
 
         coordination = np.bincount(first, w, minlength=n_atoms).astype(np.float64)
@@ -350,8 +337,6 @@ class StructureStatistics(OfCrystals):
         values[:, _AT["bond anisotropy"]] = anisotropy
         if not with_slopes:
             return
-        from scipy import sparse  # here: the package is imported without SciPy
-
         by_vector = unit[:, :, None] * slopes[:, None, :]
         turned = np.einsum("pab,pb->pa", tensors[of], unit)
         along = np.einsum("pa,pa->p", turned, unit)
@@ -359,14 +344,9 @@ class StructureStatistics(OfCrystals):
         change += (2 * w / r)[:, None] * (turned - along[:, None] * unit)
         scale = np.where(anisotropy > 0, 1.5 / (np.where(anisotropy > 0, anisotropy, 1) * weight), 0)
         by_vector[:, :, _AT["bond anisotropy"]] = change * scale[of, None]
-        flat, numbers = by_vector.reshape(len(of), -1), np.arange(len(of))
-        for atoms, sign in ((second, 1.0), (first, -1.0)):
-            ends = sparse.csr_array((np.full(len(of), sign), (atoms, numbers)), shape=(n_atoms, len(of)))
-            found.positions[:] += (ends @ flat).reshape(found.positions.shape)
-        structures = sparse.csr_array((np.ones(len(of)), (of, numbers)), shape=(len(call), len(of)))
-        for b in range(3):
-            moved = (structures @ (flat * (unit[:, b] * r)[:, None])).reshape(len(call), 3, -1)
-            found.strain[:, :, b] += moved
+        positions, strain = by_pairs(by_vector, unit * r[:, None], first, second, of, n_atoms, len(call))
+        found.positions[:] += positions
+        found.strain[:] += strain
 
     def _add_electrostatics(
         self, call: Call, owner: IndexArray, charges: FloatArray, found: _Part, with_slopes: bool
@@ -414,7 +394,6 @@ def _first_equal(values: FloatArray, wanted: FloatArray, owner: IndexArray, n: i
     return found
 
 
-_COVALENT = np.array([0.0, *(COVALENT[z] for z in range(1, N_ELEMENTS + 1))])
 _METALLIC = np.array([0.0, *(metallic_radius(z) for z in range(1, N_ELEMENTS + 1))])
 _ELECTRONEGATIVITY = np.array(
     [0.0, *element_properties(range(1, N_ELEMENTS + 1), ["electronegativity"])[:, 0].tolist()]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from string import ascii_uppercase
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.chemistry.symmetry import quiet_spglib, spglib_cell, symmetry_dataset
 from atomprint.datasets import Dataset
 from atomprint.learn.task.batches import batches, once_per_dataset
 from atomprint.learn.task.problem import Problem
@@ -90,7 +88,7 @@ def _symmetry(dataset: Dataset) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.st
     """Return the numbers of the space groups and the prototypes of all structures, empty where there is none."""
     spglib = require("spglib", "pymatgen", "finding space groups")
     space_groups, prototypes = [], []
-    with _quiet_spglib():
+    with quiet_spglib():
         for batch in batches(dataset.structures, range(len(dataset))):
             for s in range(len(batch)):
                 number, n_primitive = _space_group(spglib, batch[s : s + 1])
@@ -100,33 +98,11 @@ def _symmetry(dataset: Dataset) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.st
     return np.array(space_groups, dtype=np.str_), np.array(prototypes, dtype=np.str_)
 
 
-@contextmanager
-def _quiet_spglib() -> Iterator[None]:
-    """Keep spglib from warning that errors will be raised one day, and from writing its doubts to standard error."""
-    before = os.environ.get("SPGLIB_WARNING")
-    os.environ["SPGLIB_WARNING"] = "OFF"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
-            yield
-    finally:
-        if before is None:
-            del os.environ["SPGLIB_WARNING"]
-        else:
-            os.environ["SPGLIB_WARNING"] = before
-
-
 def _space_group(spglib: Any, one: Batch) -> tuple[str, int]:
     """Return the number of the space group and of the atoms in the primitive cell, ``("", 0)`` if there is none."""
     if not one.pbc.all():
         return "", 0
-    cell = one.cells[0]
-    try:
-        found = spglib.get_symmetry_dataset(
-            (cell, np.linalg.solve(cell.T, one.positions.T).T, one.numbers), symprec=_SYMPREC
-        )
-    except spglib.error.SpglibError:  # what versions to come do instead of returning None
-        found = None
+    found = symmetry_dataset(spglib, spglib_cell(one), _SYMPREC)
     return ("", 0) if found is None else (str(found.number), int(found.mapping_to_primitive.max()) + 1)
 
 

@@ -24,6 +24,7 @@ from atomprint.learn.estimators.similarity import (
     try_candidates,
     validated,
 )
+from atomprint.learn.estimators.twins import twins
 from atomprint.learn.task.blocks import Blocks, TakesBlocks, check_blocks
 from atomprint.util.draw import some_of
 from atomprint.util.leave_one_out import leave_one_out
@@ -40,7 +41,8 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
     With the eigenvectors of a kernel matrix *K* the leave-one-out errors of all regularisations cost next to
     nothing: for :math:`G = (K + \alpha I)^{-1}` and centred targets *y* they are :math:`(G y)_i / G_{ii}` [1]_.
     The mean of the targets, the scale of features and the unit of length are those of all training samples, for each
-    that is left out too.
+    that is left out too. Samples that are the same, such as atoms that symmetry makes equivalent, are left out
+    together.
 
     Features joined of several blocks, such as those of a composition and of a structure, are weighed: see ``blocks``
     and :func:`~atomprint.learn.estimators.relevance.choose_relevance`.
@@ -251,10 +253,11 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
         if relevance is not None:
             kernels, length_scales, scalings = [relevance.kernel], relevance.length_scales, ["none"]
         best, weights_of_best = np.inf, targets
+        together = None if "precomputed" in kernels else twins(X, targets)
 
         def is_better(similarity: Similarity, matrix: FloatArray) -> bool:
             nonlocal best, weights_of_best
-            score, alpha, weights = leave_one_out(matrix, targets, self.alphas)
+            score, alpha, weights = leave_one_out(matrix, targets, self.alphas, together)
             if not score < best:
                 return False
             best, weights_of_best = score, weights

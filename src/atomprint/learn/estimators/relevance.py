@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 
 from atomprint.learn.estimators.projection import Projection
 from atomprint.learn.estimators.similarity import KERNELS, subset
+from atomprint.learn.estimators.twins import twins
 from atomprint.learn.task.blocks import Blocks
 from atomprint.util.beyond import beyond
 from atomprint.util.leave_one_out import leave_one_out
@@ -200,6 +201,7 @@ class _Comparison:
         self, X: Samples, targets: FloatArray, rows: Any, blocks: Blocks, choices: Choices, n_components: int | None
     ) -> None:
         self.X, self.rows, self.targets = X, rows, targets[rows]
+        self.together = twins(X[rows], self.targets)
         self.n_components, self.choices = n_components, choices
         self.names = tuple(blocks)
         self.columns = tuple(slice(*pair) for pair in blocks.values())
@@ -307,7 +309,9 @@ class _Comparison:
             total += (weight**2 if metric == "euclidean" else weight) * measured
         distances = np.sqrt(total) if metric == "euclidean" else total
         unit = float(distances.sum() / (n * (n - 1)))
-        return leave_one_out(similarity(distances / (self.scales[scale] * unit)), self.targets, self.choices.alphas)[0]
+        return leave_one_out(
+            similarity(distances / (self.scales[scale] * unit)), self.targets, self.choices.alphas, self.together
+        )[0]
 
     def measured(self, block: int, scaling: int, metric: str) -> tuple[FloatArray, float]:
         """Return what a kernel adds up between the samples compared, with mean 1, and the factor that makes it so."""

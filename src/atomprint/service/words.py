@@ -49,4 +49,4 @@ def domain_in_words(row: Mapping[str, Any]) -> str:
         return (
             f"Like what the model was trained with, but: {said}." if said else "Like what the model was trained with."
         )
-    return f"Unlike what the model was trained with, so not to be relied on: {said}."
+    return f"Unlike what the model was trained with, or hard for it, so not to be relied on: {said}."

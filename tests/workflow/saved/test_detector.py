@@ -228,7 +228,7 @@ def test_classifiers_are_in_doubt_where_other_classes_are_likely(tmp_path):
     data = Dataset("d", "D", None, tuple(map(str, range(300))), {"heavy": target}, "", "", compositions=formulas[:300])
     forest = make_model("random_forest", "classification", random_state=0, n_estimators=50)
     made = fitted_to(Problem.of(data, "heavy"), formulas[:300], forest)
-    assert made.domain.to_dict()["doubts"] == ["classes", DISTANCE]
+    assert made.domain.to_dict()["doubts"] == ["other classes", DISTANCE]
     model = load_model(made.save(tmp_path / "m.atomprint"))
     found = model.predict(formulas[300:])
     np.testing.assert_array_equal(found.doubt, made.predict(formulas[300:]).doubt)

@@ -25,7 +25,7 @@ Signs = dict[str, FloatArray]
 """Signs of doubt by name, each of shape (n_samples,), larger where there is more doubt."""
 
 TREES, SEEDS, MEMBERS, PROCESS, LAYER = "trees", "seeds", "members", "process", "last layer"
-CLASSES = "classes"
+CLASSES = "other classes"
 """Of classifiers: the probability of all classes but the one that is predicted."""
 
 

@@ -14,7 +14,7 @@ from atomprint.learn.models.doubt import CLASSES, LAYER, MEMBERS, PROCESS, SEEDS
 from atomprint.util.types import FloatArray, Mask
 
 FALSE_ALARMS = 0.05
-ERRORS, DISTANCE, GEOMETRY = "errors", "distance", "geometry"
+ERRORS, DISTANCE, GEOMETRY = "expected error", "distance", "geometry"
 _OUTSIDE_OF_MODEL = (ERRORS, DISTANCE, GEOMETRY)
 _BODY = np.linspace(0, 0.9, 91)  # levels of the quantiles that are kept; beyond the last one there is a tail
 _MIN_SAMPLES = 20

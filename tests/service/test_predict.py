@@ -65,7 +65,8 @@ def test_several_models_say_what_they_can(client, salt):
 def test_what_is_unlike_the_training_is_said_in_words(client):
     rows = asked(client, "Fe2O3", models=["formula"])["models"][0]["rows"]
     assert not rows[0]["in_domain"]
-    assert rows[0]["domain_in_words"].startswith("Unlike what the model was trained with, or hard for it, so not to be relied on: ")
+    said = "Unlike what the model was trained with, or hard for it, so not to be relied on: "
+    assert rows[0]["domain_in_words"].startswith(said)
 
 
 def test_structures_come_back_as_they_were_read(client, salt):

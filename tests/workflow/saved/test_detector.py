@@ -79,9 +79,10 @@ def test_weights_are_those_of_what_errors_grow_with():
     rarity = {name: -np.log(1 - np.argsort(np.argsort(sign)) / n) for name, sign in signs.items()}
     errors = np.exp(0.6 * rarity["trees"] + 0.2 * rarity[ERRORS] - 0.3 * rarity["members"]) * rng.exponential(size=n)
     weights = Detector.fit(signs, np.zeros(n, dtype=bool), errors).weights
-    assert weights[1] == 0  # it would have to be negative
+    assert weights[1] == pytest.approx(0.1 * 0.5 / 3)  # the least: it would have to be negative
     table = np.column_stack([rarity["trees"], rarity[ERRORS]])
-    expected = GammaRegressor(alpha=0.0, tol=1e-8).fit(table, errors / errors.mean() + 0.03).coef_
+    rest = (errors / errors.mean() + 0.03) * np.exp(-weights[1] * rarity["members"])
+    expected = GammaRegressor(alpha=0.0, tol=1e-8).fit(table, rest).coef_
     np.testing.assert_allclose(weights[[0, 2]], expected, atol=0.03)
 
 

@@ -21,6 +21,7 @@ _MIN_SAMPLES = 20
 _LEAST_SHARE = 0.01  # of samples, that the limit is exceeded by even if geometry and ranges call many unusual
 _PRIOR, _USUAL_SHAPE = 3.0, 0.3  # of tails, where samples are few
 _WEIGHT, _STRENGTH = 0.5, 10.0  # sum of all weights where there are no errors to learn from, and how firmly it is held
+_LEAST_WEIGHT = 0.1  # in units of that: what tells nothing among known kinds of samples may among others
 _FLOOR = 0.03  # of the mean error: what is smaller is the same
 _TINY = 1e-12
 _MOST = 50.0
@@ -45,8 +46,8 @@ class Detector:
 
     Each sign becomes the rarity :math:`-\log p`, where *p* is the share of samples of the training set, held out of the
     fit, that show at least as much of it; beyond the largest tenth of these the tail is taken to fall with a power of
-    the sign, by Hill's estimate [1]_. The score is the sum of rarities times weights that are not negative: more of a
-    sign is never less doubt. Weights are those that make the errors of the samples held out likeliest if these are
+    the sign, by Hill's estimate [1]_. The score is the sum of rarities times weights that are positive: more of a sign
+    is never less doubt. Weights are those that make the errors of the samples held out likeliest if these are
     distributed exponentially, with the score as the logarithm of their mean; with few samples all signs count about the
     same. The limit is such that the score, and what is outside by itself (elements, geometry, ranges), call 5 % of
     samples of the same kind unusual.
@@ -157,7 +158,7 @@ class Detector:
 
 
 def _weights(rarities: FloatArray, errors: FloatArray) -> FloatArray:
-    """Return weights that are not negative, by which the logarithm of the mean error grows with rarities."""
+    """Return positive weights, by which the logarithm of the mean error grows with rarities."""
     n, k = rarities.shape
     usual = np.full(k, _WEIGHT / k)
     mean = float(errors.mean())
@@ -172,10 +173,9 @@ def _weights(rarities: FloatArray, errors: FloatArray) -> FloatArray:
         value = float((eta + ratio).mean() + _STRENGTH / (2 * n) * (apart**2).sum())
         return value, np.concatenate([[slope.sum()], slope @ rarities + _STRENGTH / n * apart])
 
-    found = minimize(
-        loss, np.concatenate([[0.0], usual]), jac=True, method="L-BFGS-B", bounds=[(None, None), *[(0, None)] * k]
-    ).x[1:]
-    return np.asarray(found) if found.any() else usual
+    bounds = [(None, None), *((_LEAST_WEIGHT * weight, None) for weight in usual)]
+    start = np.concatenate([[0.0], usual])
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x[1:])
 
 
 def _limit(scores: FloatArray, flagged: Mask) -> float:

@@ -120,6 +120,11 @@ class VolumeStatistics(HasLayout, Transformer, CheckedParameters):
         """Compute the features of a sequence of volumes; see :meth:`create`."""
         return self._rows(_listed(X))
 
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> npt.NDArray[Any]:
+        """Call ``fit`` and ``transform`` with the same volumes."""
+        listed = _listed(X)
+        return self.fit(listed, y).transform(listed)
+
     def __sklearn_is_fitted__(self) -> bool:
         return self.species is not None or hasattr(self, "species_")
 

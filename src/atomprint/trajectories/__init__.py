@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from atomprint.trajectories.correlation import autocorrelation, correlation_time
     from atomprint.trajectories.diffusion import Diffusion, MeanSquareDisplacement, mean_square_displacement
     from atomprint.trajectories.statistics import change_points, rolling
+    from atomprint.trajectories.time_series import TimeSeries, WindowError, windows
     from atomprint.trajectories.trajectory import FrameError, Trajectory, unwrapped
     from atomprint.trajectories.velocities import Spectrum, VelocityAutocorrelation, velocity_autocorrelation
 
@@ -18,8 +19,10 @@ __all__ = [
     "FrameError",
     "MeanSquareDisplacement",
     "Spectrum",
+    "TimeSeries",
     "Trajectory",
     "VelocityAutocorrelation",
+    "WindowError",
     "autocorrelation",
     "change_points",
     "correlation_time",
@@ -27,4 +30,5 @@ __all__ = [
     "rolling",
     "unwrapped",
     "velocity_autocorrelation",
+    "windows",
 ]

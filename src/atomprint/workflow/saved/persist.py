@@ -27,6 +27,7 @@ import atomprint.learn.estimators.log_target
 import atomprint.learn.estimators.selection
 import atomprint.learn.models.catalogue
 import atomprint.learn.task.noise
+import atomprint.trajectories.time_series
 import atomprint.workflow.saved.pipeline  # noqa: F401
 from atomprint.util.extras import require
 from atomprint.util.registry import KNOWN, Known, path_of, public

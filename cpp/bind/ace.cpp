@@ -71,6 +71,15 @@ void define_rows(nb::module_& m) {
             },
             nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"), "Write the energies of these alone.")
         .def(
+            "atoms",
+            [](const AceRows& self, const BatchArrays& batch, const StridedRows& out, int n_threads) {
+                require(fit_rows(out, batch.n_atoms(), self.n_columns()),
+                        "out must have a row for each atom, n_columns columns without gaps");
+                nb::gil_scoped_release release;
+                self.atoms(batch, n_threads, out.data(), static_cast<std::size_t>(out.stride(0)));
+            },
+            nb::arg("batch"), nb::arg("out").noconvert(), nb::arg("n_threads"), "Write the energies of single atoms.")
+        .def(
             "densities",
             [](const AceRows& self, const BatchArrays& batch, const Out<double, nb::ndim<1>>& out, int n_threads) {
                 require(out.shape(0) == batch.n_atoms(), "out must have a number for each atom");

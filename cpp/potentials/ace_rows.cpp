@@ -80,11 +80,12 @@ struct AceRows::Hooks {
         kernel.functions(model.program(), work.x.data(), work.values.data());
     }
 
-    // Add to the energy of the structure, in the columns of the centre's species.
-    void add_energies(const Workspace& work, std::int32_t used, const std::int32_t* kinds, double* row) const {
+    // Add the energy of each centre to a row, in the columns of its species; rows are `stride` numbers apart.
+    void add_energies(const Workspace& work, std::int32_t used, const std::int32_t* kinds, double* row,
+                      std::size_t stride) const {
         const std::size_t n = static_cast<std::size_t>(rows.basis_.n_functions());
         for (std::int32_t lane = 0; lane < used; ++lane) {
-            double* const to = row + static_cast<std::size_t>(kinds[lane]) * n;
+            double* const to = row + static_cast<std::size_t>(lane) * stride + static_cast<std::size_t>(kinds[lane]) * n;
             for (std::size_t k = 0; k < n; ++k)
                 to[k] += work.values[k * lanes + lane];
         }
@@ -239,7 +240,7 @@ void AceRows::for_blocks(const Batch& batch, int n_threads, double* out, std::si
                               std::int64_t first, std::int32_t used, const std::int32_t* kinds) {
                               double* const own_rows = rows_of(run.structure);
                               hooks.evaluate(work, used, kinds);
-                              hooks.add_energies(work, used, kinds, own_rows);
+                              hooks.add_energies(work, used, kinds, own_rows, 0); // all to one
                               of_block(hooks, work, run, site, first, used, own_rows);
                           });
 }
@@ -248,6 +249,18 @@ void AceRows::densities(const Batch& batch, int n_threads, double* out) const {
     for_blocks_of_centres(batch, n_threads,
                           [&](const Hooks&, const Workspace& work, const CentreRun&, const auto&, std::int64_t first,
                               std::int32_t used, const std::int32_t*) { std::copy_n(work.rho, used, out + first); });
+}
+
+void AceRows::atoms(const Batch& batch, int n_threads, double* out, std::size_t stride) const {
+    for_blocks_of_centres(batch, n_threads,
+                          [&](const Hooks& hooks, Workspace& work, const CentreRun&, const auto&, std::int64_t first,
+                              std::int32_t used, const std::int32_t* kinds) {
+                              double* const own_rows = out + static_cast<std::size_t>(first) * stride;
+                              for (std::int32_t lane = 0; lane < used; ++lane)
+                                  std::fill_n(own_rows + static_cast<std::size_t>(lane) * stride, n_columns(), 0.0);
+                              hooks.evaluate(work, used, kinds);
+                              hooks.add_energies(work, used, kinds, own_rows, stride);
+                          });
 }
 
 void AceRows::sums(const Batch& batch, int n_threads, double* out, std::size_t stride) const {

@@ -21,6 +21,8 @@ public:
     void rows(const Batch& batch, int n_threads, double* out, std::size_t stride) const;
     // The energies alone, a row for each structure.
     void sums(const Batch& batch, int n_threads, double* out, std::size_t stride) const;
+    // The energies of single atoms, a row for each.
+    void atoms(const Batch& batch, int n_threads, double* out, std::size_t stride) const;
     // The density of each atom, that limits are of.
     void densities(const Batch& batch, int n_threads, double* out) const;
 

@@ -261,6 +261,14 @@ class AceRows:
     ) -> None:
         """Write the energies of these alone."""
 
+    def atoms(
+        self,
+        batch: Batch,
+        out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu")],
+        n_threads: int,
+    ) -> None:
+        """Write the energies of single atoms."""
+
     def densities(
         self,
         batch: Batch,

@@ -167,6 +167,18 @@ def test_a_file_holds_the_channels(monkeypatch):
             PreparedExpansion.from_state(state | {"channels": wrong})
 
 
+def test_rows_of_atoms_are_their_energies(potential):
+    atoms = others()
+    batch = as_batch(list(atoms.values()), periodic=None)
+    terms, coefficients = potential.model_.terms, potential.model_.coefficients
+    rows, sums = np.full((len(batch.numbers), terms.n_functions), np.nan), np.empty((len(batch), terms.n_functions))
+    terms.atoms(batch, rows)
+    terms.sums(batch, sums)
+    energies = sum(part.evaluate(batch)[0] for part in terms.predictors(coefficients))
+    np.testing.assert_allclose(rows @ coefficients, energies, atol=1e-9)
+    np.testing.assert_allclose(np.add.reduceat(rows, batch.offsets[:-1]), sums, rtol=1e-12, atol=1e-12)
+
+
 def test_molecules_have_more_functions_and_angles():
     batch = as_batch([molecule("CH3OH")] * 20, periodic=False)
     term = ClusterExpansion("medium", None, None).prepare(Training(batch, (1, 6, 8)))

@@ -313,6 +313,21 @@ DISTANCES = {
 
 
 @pytest.mark.parametrize(
+    "descriptor", [SOAP(5.0, 3, 2), MBTR(species=["Ar", "Kr"], periodic=False, **DISTANCES)], ids=["by atom", "as one"]
+)
+def test_energies_of_atoms_are_linear_too(descriptor):
+    trimers = [Atoms("ArKr2", [[0, 0, 0], [0, 0, 3], [0, 2 + k, 2]]) for k in range(3)]
+    batch = as_batch(trimers, periodic=None)
+    term = PreparedDescriptor(descriptor.fit(trimers), (18, 36))
+    atoms, sums = np.full((9, term.n_functions), np.nan), np.empty((3, term.n_functions))
+    term.atoms(batch, atoms)
+    term.sums(batch, sums)
+    np.testing.assert_allclose(np.add.reduceat(atoms, batch.offsets[:-1]), sums, atol=1e-12)
+    coefficients = np.random.default_rng(0).normal(size=term.n_functions)
+    np.testing.assert_allclose(term.predictor(coefficients).evaluate(batch)[0], atoms @ coefficients, atol=1e-10)
+
+
+@pytest.mark.parametrize(
     ("descriptor", "reach"),
     [
         (SOAP(5.0, 4, 2), 5.0 + 3.717),

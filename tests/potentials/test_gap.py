@@ -103,8 +103,11 @@ def test_rows_say_what_each_sparse_point_contributes(zeta, components):
     starts = row_offsets(batch)
     term.sums(batch, sums)
     np.testing.assert_allclose(sums, rows[starts[:-1]], rtol=0, atol=1e-12)
+    atoms = np.full((len(batch.numbers), term.n_functions), np.nan)
+    term.atoms(batch, atoms)
     for coefficients in (np.eye(term.n_functions)[33], np.linspace(-1, 1, term.n_functions)):
         energies, gradient, strain = term.predictor(coefficients).evaluate(batch)
+        np.testing.assert_allclose(atoms @ coefficients, energies, rtol=0, atol=1e-10)
         found = rows @ coefficients
         for s in range(len(batch)):
             own = slice(batch.offsets[s], batch.offsets[s + 1])
@@ -320,6 +323,9 @@ def test_pair_energies_are_sums_over_pairs():
     predictor, starts = term.predictor(coefficients), row_offsets(batch)
     energies, gradient, strain = predictor.evaluate(batch)
     np.testing.assert_allclose(sums, rows[starts[:-1], 1:], rtol=0, atol=1e-12)
+    atoms = np.full((len(batch.numbers), term.n_functions), np.nan)
+    term.atoms(batch, atoms)
+    np.testing.assert_allclose(atoms @ coefficients, energies, rtol=0, atol=1e-6)  # which are of tables
     found = rows[:, 1:] @ coefficients
     for s in range(len(batch)):
         own = slice(batch.offsets[s], batch.offsets[s + 1])

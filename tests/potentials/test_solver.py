@@ -1,6 +1,7 @@
 """Least squares from triangles, against the same with all rows at once."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from atomprint.potentials.fitting.factors import Targets, memory_needed, reduce_
 from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.normal import NormalEquations
 from atomprint.potentials.fitting.prior import Hyperparameters, Prior
+from atomprint.potentials.fitting.shares import shared_rows
 from atomprint.potentials.fitting.solver import (
     held_out_errors,
     log_evidence,
@@ -48,6 +50,9 @@ class Drawn:
         self.rows(batch, rows)
         out[:] = rows[np.cumsum([0, *(7 + 3 * batch.n_atoms[:-1])])]
 
+    def atoms(self, batch, out, n_jobs=1):
+        out[:] = np.random.default_rng(self.seed).standard_normal(out.shape)
+
 
 @pytest.fixture
 def problem(monkeypatch):
@@ -71,7 +76,7 @@ def held(n_functions):
 
 def reduced(source, problem):
     found = reduce_rows(source, *problem)
-    found.hold(held(source.n_functions))
+    found.hold("some", held(source.n_functions))
     return found
 
 
@@ -261,7 +266,7 @@ def test_normal_equations_are_as_good_as_triangles(problem, n_functions):
         for part in parts:
             part.array = np.array(part.array if part.array.ndim == 2 else factors.unpacked(part.array), order="C")
             part.array[:, np.setdiff1d(np.arange(n_functions), some)] = 0
-    found.hold(np.zeros((0, n_functions + 1)))
+    found.hold("some", np.zeros((0, n_functions + 1)))
     normal = NormalEquations(found, prior, HYPER.sigma_forces, HYPER.sigma_stress)
     exact = solve(found, prior, HYPER, 1).coefficients
     np.testing.assert_allclose(normal.coefficients(HYPER, 1, some), exact, atol=1e-8 * abs(exact).max())
@@ -319,3 +324,19 @@ def test_too_much_memory_is_told_before(problem, monkeypatch):
 def test_parameters_are_checked(parameters, message):
     with pytest.raises(ValueError, match=message):
         Solver(**parameters)
+
+
+def test_shares_hold_single_atoms_and_leave_sums_as_they_are(problem):
+    source, batch = Drawn(12), problem[0]
+    known = np.random.default_rng(1).standard_normal(len(batch.numbers))
+    rows = shared_rows(source, batch, known)
+    assert rows.shape == (len(batch.numbers), 13)  # all atoms are drawn, as structures have no more than four
+    np.testing.assert_allclose(np.add.reduceat(rows, batch.offsets[:-1]), 0, atol=1e-12)
+    of_atoms = np.empty((len(batch.numbers), 12))
+    source.atoms(batch, of_atoms)
+    x = np.random.default_rng(2).standard_normal(12)
+    energies = of_atoms @ x + known
+    for start, stop in pairwise(batch.offsets):
+        own = energies[start:stop]
+        found = rows[start:stop, :-1] @ x - rows[start:stop, -1]
+        np.testing.assert_allclose(np.sort(found), np.sort(own - own.mean()), atol=1e-12)

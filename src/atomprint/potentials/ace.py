@@ -231,6 +231,11 @@ class PreparedExpansion:
         check_species_known(batch, self.species)
         self._rows.sums(batch.core(), out, n_jobs)
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write the functions of each atom."""
+        check_species_known(batch, self.species)
+        self._rows.atoms(batch.core(), out, n_jobs)
+
     def predictor(self, coefficients: FloatArray) -> CompiledPredictor:
         """Return the part of the energy that has these coefficients."""
         kind = _core.AcePotential64 if self.dtype == "float64" else _core.AcePotential32

@@ -28,6 +28,7 @@ from atomprint.potentials.fitting.factors import (
 from atomprint.potentials.fitting.learning_curve import growing_fits
 from atomprint.potentials.fitting.left_out import leave_out
 from atomprint.potentials.fitting.prior import Prior
+from atomprint.potentials.fitting.shares import shared_rows
 from atomprint.potentials.fitting.solver import Solver, left_out_fits, scales_of, solve, solve_kinds
 from atomprint.potentials.fitting.uncertainty import Judged, calibrated, draws
 from atomprint.potentials.fitting.weights import Weights, checked_weights
@@ -137,9 +138,16 @@ def fit_terms(
         checkpoint=checkpoint,
         fingerprint="" if checkpoint is None else _fingerprint(source, batch, targets, folds, solver.random_state),
     )
+    level, periodic = Level.of(labels), bool(batch.pbc.any())
+    if level is not None:
+        known_energies = evaluate_all([*([core] if core else []), offsets], informed, n_jobs)[0]
+        known_energies -= Offsets(level.energies).of(informed)
+        factors.hold(
+            "shares",
+            shared_rows(source, informed, known_energies, random_state=solver.random_state, n_jobs=n_jobs),
+        )
     prior = Prior(source.degrees, scales_of(factors, source.columns), source.priors)
     hyper = solver.choose(factors, prior, progress)
-    level, periodic = Level.of(labels), bool(batch.pbc.any())
     if core:
         progress("holes", 0, None)
         pseudo = PseudoData(core, offsets, level, informed, n_jobs)

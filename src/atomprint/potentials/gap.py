@@ -403,6 +403,21 @@ class PreparedSoapKernel:
                 first += len(own.points)
             done += len(piece)
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write each function of each atom."""
+        check_species_known(batch, self.species)
+        out[:] = 0
+        done = 0
+        for piece in self._features.pieces(batch):
+            x = self._features(piece, n_jobs)
+            first = 0
+            for z, own in self.sparse.items():
+                of_species = np.flatnonzero(piece.numbers == z)
+                kernel = _power((x[of_species] @ own.basis) @ own.points.T, self.zeta)
+                out[done + of_species, first : first + len(own.points)] = kernel
+                first += len(own.points)
+            done += len(x)
+
     def predictor(self, coefficients: FloatArray) -> Predictor:
         """Return the part of the energy that has these coefficients."""
         points, first = [], 0

@@ -204,6 +204,22 @@ class PreparedDescriptor:
                 for kind in range(len(self.species)):
                     out[start + s, kind * self._n : (kind + 1) * self._n] = features[kinds == kind].sum(axis=0)
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write the features of each atom; those of a whole structure are shared out evenly."""
+        check_species_known(batch, self.species)
+        if not self._by_atom:
+            features = np.asarray(self.descriptor.create(batch, n_jobs=n_jobs)) / batch.n_atoms[:, None]
+            out[:] = np.repeat(features, batch.n_atoms, axis=0)
+            return
+        out[:] = 0
+        kinds = self._kinds[batch.numbers]
+        for start, stop in self._runs(batch):
+            part, first = batch[start:stop], int(batch.offsets[start])
+            features = np.concatenate(self.descriptor.create(part, n_jobs=n_jobs))
+            for kind in range(len(self.species)):
+                own = np.flatnonzero(kinds[first : first + len(features)] == kind)
+                out[first + own, kind * self._n : (kind + 1) * self._n] = features[own]
+
     def predictor(self, coefficients: FloatArray) -> DescriptorPredictor:
         """Return the energy that has these coefficients."""
         return DescriptorPredictor(self, coefficients)

@@ -46,6 +46,9 @@ class Rows(Protocol):
     def sums(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write rows as :meth:`PreparedTerm.sums` says."""
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write rows as :meth:`PreparedTerm.atoms` says."""
+
     def rows(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write rows as :meth:`PreparedTerm.rows` says."""
 
@@ -228,8 +231,8 @@ class Factors:
     ----------
     parts : list of list of Part
         For each fold, by kind.
-    fixed : Part
-        Rows with sigmas of their own that are in every fit and never left out.
+    fixed : dict of str to Part
+        Rows with sigmas of their own that are in every fit and never left out, by what they are for.
     samples : list of Samples
         By kind.
     n_columns : int
@@ -237,7 +240,7 @@ class Factors:
     """
 
     parts: list[list[Part]]
-    fixed: Part
+    fixed: dict[str, Part]
     samples: list[Samples]
     n_columns: int
     # Packed triangles: without energies by the other sigmas, and whole ones by all.
@@ -281,13 +284,18 @@ class Factors:
                 whole = parts[kind].added(whole, 1 / sigmas[kind])
         return whole
 
-    def hold(self, rows: FloatArray) -> None:
-        """Take rows, divided by their sigmas, that are in every fit, in place of those that were."""
+    def hold(self, what: str, rows: FloatArray) -> None:
+        """Take rows, divided by their sigmas, that are in every fit, in place of those that were for the same."""
         self.forget()
-        n = self.n_columns + 1
-        self.fixed = (
-            Part(packed(merged(no_rows(n), np.array(rows, order="F"), 0)), len(rows)) if len(rows) else Part(rows, 0)
-        )
+        found = merged(no_rows(self.n_columns + 1), np.array(rows, order="F"), 0)
+        self.fixed[what] = Part(packed(found), len(rows))
+
+    def held(self) -> FloatArray:
+        """Return the triangle of all rows that are in every fit."""
+        triangle = no_rows(self.n_columns + 1)
+        for part in self.fixed.values():
+            triangle = part.added(triangle, 1.0)
+        return triangle
 
     def forget(self) -> None:
         """Give back the memory of triangles that can be made again."""
@@ -304,7 +312,7 @@ class Factors:
                 own = self.parts[fold]
                 return own[STRESS].added(own[FORCES].added(triangle, 1 / sigmas[FORCES]), 1 / sigmas[STRESS])
 
-            found = [packed(self.fixed.added(no_rows(n), 1.0))]  # of the folds before each
+            found = [packed(self.held())]  # of the folds before each
             for fold in range(self.n_folds):
                 found.append(packed(with_fold(unpacked(found[-1]), fold)))
             after = no_rows(n)
@@ -532,7 +540,7 @@ class _Work:
             of = np.array(owners, dtype=np.int64)
             n_atoms = self.batch.n_atoms[of].astype(np.float64)
             samples.append(Samples(np.concatenate([empty, *rows]), self.folds[of], n_atoms))
-        return Factors(self.parts, Part(empty, 0), samples, self.n_columns - 1)
+        return Factors(self.parts, {}, samples, self.n_columns - 1)
 
     # Checkpoints: whatever is there after a run, as arrays.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atomprint.potentials.fitting.factors import Factors, no_rows
+from atomprint.potentials.fitting.factors import Factors
 from atomprint.potentials.fitting.prior import Hyperparameters, Prior
 from atomprint.potentials.fitting.solver import solved
 from atomprint.util.types import FloatArray
@@ -25,8 +25,7 @@ def growing_fits(factors: Factors, prior: Prior, hyper: Hyperparameters) -> list
     list of ndarray, each of shape (n_columns,)
         As many as there are folds but one, the smallest fit first.
     """
-    n = factors.n_columns
-    triangle, found = factors.fixed.added(no_rows(n + 1), 1.0), []
+    triangle, found = factors.held(), []
     for parts in factors.parts[1:]:
         for part, sigma in zip(parts, hyper.sigmas, strict=True):
             triangle = part.added(triangle, 1 / sigma)

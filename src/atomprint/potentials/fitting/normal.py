@@ -48,7 +48,10 @@ class NormalEquations:
                 _add_squares(rest, rows, 1.0)
             self._rest.append(rest)
             self._energies.append(_parted(self._rows(parts[ENERGY])))
-        self._fixed = self._rows(factors.fixed)
+        held = factors.held()
+        prior.to_units(held)
+        self._held = np.zeros_like(held)
+        _add_squares(self._held, held, 1.0)
 
     def coefficients(self, hyper: Hyperparameters, without: int, chosen: Chosen = None) -> FloatArray | None:
         """Return the least squares of the rows of all folds but one; None where rounding has its way.
@@ -67,8 +70,8 @@ class NormalEquations:
         own = np.arange(self._n) if chosen is None else chosen
         kept = np.append(own, self._n)
         n, weight = len(own), 1 / hyper.sigma_energy
-        squares = np.zeros((n + 1, n + 1), order="F")
-        merging = [self._fixed[:, kept]]
+        squares = np.array(self._held if chosen is None else self._held[np.ix_(kept, kept)], order="F")
+        merging = []
         for fold, (few, most) in enumerate(self._energies):
             if fold != without:
                 squares += self._rest[fold] if chosen is None else self._rest[fold][np.ix_(kept, kept)]

@@ -77,9 +77,11 @@ class Crowding:
 
     def of(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Return the crowding of structures in eV: summed over atoms, above that of most of the data, and of all."""
+        typical, largest = (totals(each, batch.offsets) for each in self.of_atoms(batch))
+        return typical, largest
+
+    def of_atoms(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Return the same of each atom."""
         energies = self.repulsion.evaluate(batch, self._n_jobs)[0]
-        typical, largest = (
-            totals(np.maximum(energies - table[batch.numbers], 0), batch.offsets)
-            for table in (self._typical, self._largest)
-        )
+        typical, largest = (np.maximum(energies - table[batch.numbers], 0) for table in (self._typical, self._largest))
         return typical, largest

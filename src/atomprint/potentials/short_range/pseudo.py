@@ -6,6 +6,7 @@ any of the data repel each other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -15,6 +16,7 @@ from atomprint.potentials.short_range import dense
 from atomprint.potentials.short_range.level import Crowding, Level
 from atomprint.potentials.short_range.repulsion import Repulsion
 from atomprint.potentials.terms.sums import Offsets, evaluate_all
+from atomprint.potentials.terms.term import Predictor
 from atomprint.ragged import totals
 from atomprint.structures import Batch, joined
 from atomprint.util.types import FloatArray
@@ -33,6 +35,8 @@ _CLUSTER_ERROR, _CLUSTER_ERROR_ATOM = 2.0, 6.0
 _LEAST, _ONSET = 0.2, 10.0
 _LIFT = 2.0  # in units of that: where holes are to be lifted to
 _GIVE = 0.1  # the error of that: of the crowding above all data and 1 eV for an atom
+_GIVE_ATOM = 0.3  # the same for single atoms
+_FEW, _ROOM = 0.01, 1.0  # atoms are too low so much, in eV, below what this share of those of the data are below
 _BONDS = 5.0  # eV: so much clusters may be bound, besides half of their repulsion
 _DIMERS = np.linspace(0.3, 0.9, 61)  # in units of Repulsion.near: where dimers are to rise all the way
 _SLOPE = 0.02  # of the repulsion: so much they rise at least
@@ -75,7 +79,7 @@ class PseudoData:
     def __init__(self, core: Repulsion, offsets: Offsets, level: Level | None, batch: Batch, n_jobs: int = 1) -> None:
         self.core, self.level, self._batch, self._n_jobs = core, level, batch, n_jobs
         self._offsets = offsets
-        self._table = core.table()
+        self.table = core.table()
         self.crowding = Crowding(core, batch, n_jobs)
         self.periodic = bool(batch.pbc.any())
 
@@ -87,6 +91,14 @@ class PseudoData:
         own = dense.compressed(self._batch, near, from_data, _SHARES, seed)
         fit = int(np.searchsorted(own.offsets, _MOST_ATOMS, side="right")) - 1
         return joined(found, own[:fit])
+
+    def small(self, n_atoms: int, seed: int) -> Batch:
+        """Return small structures of the data that have about so many atoms together, each at most once."""
+        sizes = self._batch.n_atoms
+        some = np.flatnonzero((sizes > 1) & (sizes <= n_atoms // 3))
+        order = np.random.default_rng(seed).permutation(some)
+        fit = int(np.searchsorted(np.cumsum(sizes[order]), n_atoms, side="right"))
+        return self._batch.pick(order[:fit])
 
     def clusters(self, count: int, seed: int) -> Batch:
         """Return dimers at distances that are evenly spread, and so many trimers."""
@@ -107,6 +119,32 @@ class PseudoData:
         sigmas = _ERROR * above_most + _ERROR_ATOM * np.sqrt(n_atoms) + _ERROR_ATOM / 2 * np.minimum(n_atoms, 8)
         lifted = Demands(lowest + _LIFT * rise - fixed, _GIVE * (n_atoms + above_all), least)
         return Demands(energies, sigmas, least), lifted
+
+    def lowest_atoms(self, fitted: Sequence[Predictor], seed: int) -> FloatArray:
+        """Return energies by atomic number, in eV, that no atom is to be below, from those of the data by a fit."""
+        order = np.random.default_rng(seed).permutation(len(self._batch))
+        n = int(np.searchsorted(np.cumsum(self._batch.n_atoms[order]), _MOST_ATOMS)) + 1
+        some = self._batch.pick(order[:n])
+        energies = evaluate_all([*fitted, self.table, self._offsets], some, self._n_jobs)[0]
+        found = np.full(119, np.inf)
+        for z in np.unique(some.numbers):
+            found[z] = np.quantile(energies[some.numbers == z], _FEW) - _ROOM
+        return found
+
+    def of_atoms(self, batch: Batch, lowest: FloatArray) -> Demands:
+        """Return energies that atoms of dense structures which are too low are to be lifted to.
+
+        Parameters
+        ----------
+        batch : Batch
+            The structures.
+        lowest : ndarray
+            Of :meth:`lowest_atoms`.
+        """
+        above_most, above_all = self.crowding.of_atoms(batch)
+        rise = _LEAST * above_most**2 / (above_most + _ONSET)
+        base = lowest[batch.numbers] - evaluate_all([self.table, self._offsets], batch, self._n_jobs)[0]
+        return Demands(base + _LIFT * rise, _GIVE_ATOM * (1 + above_all), base + rise)
 
     def of_clusters(self, batch: Batch) -> tuple[Demands, Demands]:
         """Return the same of dimers and trimers, whose atoms are alone but for each other."""
@@ -129,10 +167,10 @@ class PseudoData:
         rise, known = (
             totals(table.evaluate(inner, self._n_jobs)[0], inner.offsets)
             - totals(table.evaluate(outer, self._n_jobs)[0], outer.offsets)
-            for table in (self.crowding.repulsion, self._table)
+            for table in (self.crowding.repulsion, self.table)
         )
         return inner, outer, Demands(3 * _SLOPE * rise - known, _SLOPE * rise, _SLOPE * rise - known)
 
     def _fixed(self, batch: Batch) -> FloatArray:
         """Return what the fitted terms add to."""
-        return totals(evaluate_all([self._table, self._offsets], batch, self._n_jobs)[0], batch.offsets)
+        return totals(evaluate_all([self.table, self._offsets], batch, self._n_jobs)[0], batch.offsets)

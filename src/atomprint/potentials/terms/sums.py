@@ -47,6 +47,10 @@ class Constants:
         for k, z in enumerate(self.species):
             out[:, k] = ragged.totals(batch.numbers == z, batch.offsets)
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write 1 for the species of each atom."""
+        out[:] = batch.numbers[:, None] == np.array(self.species)
+
     def predictor(self, coefficients: FloatArray) -> Predictor:
         """Return these energies."""
         return Offsets(dict(zip(self.species, coefficients.tolist(), strict=True)))
@@ -119,6 +123,11 @@ class Sum:
         """Write the sums of all terms."""
         for term, own in zip(self.terms, self.columns, strict=True):
             term.sums(batch, out[:, own], n_jobs)
+
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write what all terms contribute to the energy of each atom."""
+        for term, own in zip(self.terms, self.columns, strict=True):
+            term.atoms(batch, out[:, own], n_jobs)
 
     def predictors(self, coefficients: FloatArray) -> list[Predictor]:
         """Return the terms with their coefficients."""

@@ -108,6 +108,9 @@ class PreparedTerm(Protocol):
     def sums(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
         """Write B of each structure alone, the first of its rows: ``out`` has shape (n_structures, n_functions)."""
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write what the functions contribute to the energy of each atom: ``out`` has shape (n_atoms, n_functions)."""
+
     def predictor(self, coefficients: FloatArray) -> Predictor:
         """Return the part of the energy that has these coefficients, shape (n_functions,)."""
 

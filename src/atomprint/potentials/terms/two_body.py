@@ -185,6 +185,17 @@ class PreparedPairKernel:
                 columns = out[:, k * self.n_sparse : (k + 1) * self.n_sparse]
                 _add(columns, pairs.structure[own], 0.5 * self._functions(pair, pairs.r[own])[0])
 
+    def atoms(self, batch: Batch, out: FloatArray, n_jobs: int = 1) -> None:
+        """Write half of the sum of each function over the pairs of each atom."""
+        check_species_known(batch, self.species)
+        out[:] = 0.0
+        pairs = _Pairs(batch, self.cutoff, n_jobs)
+        for k, pair in enumerate(self.ranges):
+            own = pairs.of(*pair)
+            if len(own):
+                columns = out[:, k * self.n_sparse : (k + 1) * self.n_sparse]
+                _add(columns, pairs.first[own], 0.5 * self._functions(pair, pairs.r[own])[0])
+
     def predictor(self, coefficients: FloatArray) -> Predictor:
         """Return the energy that has these coefficients, as a table."""
         if not self.ranges:

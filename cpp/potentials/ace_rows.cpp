@@ -85,7 +85,8 @@ struct AceRows::Hooks {
                       std::size_t stride) const {
         const std::size_t n = static_cast<std::size_t>(rows.basis_.n_functions());
         for (std::int32_t lane = 0; lane < used; ++lane) {
-            double* const to = row + static_cast<std::size_t>(lane) * stride + static_cast<std::size_t>(kinds[lane]) * n;
+            double* const to =
+                row + static_cast<std::size_t>(lane) * stride + static_cast<std::size_t>(kinds[lane]) * n;
             for (std::size_t k = 0; k < n; ++k)
                 to[k] += work.values[k * lanes + lane];
         }

@@ -121,8 +121,18 @@ def test_inequalities_are_least_squares_with_those_rows_that_are_not_fulfilled()
     np.testing.assert_allclose(
         np.linalg.lstsq(np.vstack([a, held[:, :-1]]), np.append(y, held[:, -1]), rcond=None)[0], x
     )
+    assert fit.converged
     fit.keep(0)
     np.testing.assert_allclose(fit.solve(), free)
+
+
+def test_inequalities_tell_when_steps_run_out(monkeypatch):
+    monkeypatch.setattr("atomprint.potentials.short_range.inequalities._STEPS", 1)
+    rng = np.random.default_rng(0)
+    fit = Inequalities(np.linalg.qr(rng.normal(size=(60, 21)), mode="r"))
+    fit.add(rng.normal(size=(50, 20)), rng.normal(size=50), np.full(50, 0.01))
+    fit.solve()
+    assert not fit.converged
 
 
 def test_closing_removes_holes(monkeypatch):
@@ -147,7 +157,7 @@ def test_closing_removes_holes(monkeypatch):
     # What that costs structures that are left out, of so few, is another matter.
     monkeypatch.setattr("atomprint.potentials.short_range.closing._COST", 1e6)
     closed = fitted()
-    monkeypatch.setattr("atomprint.potentials.fit.close_holes", lambda *arguments, **options: None)
+    monkeypatch.setattr("atomprint.potentials.fit.close_holes", lambda *arguments, **options: [])
     left = fitted()
     found = [potential.model_.summary["holes"] for potential in (left, closed)]
     assert len(found[0]["holes"]) > 5

@@ -37,7 +37,7 @@ from atomprint.potentials.labels.labelled import LabelledStructures
 from atomprint.potentials.labels.references import find_references
 from atomprint.potentials.labels.shears import other_order
 from atomprint.potentials.labels.units import other_units
-from atomprint.potentials.short_range.closing import close_holes
+from atomprint.potentials.short_range.closing import close_holes, memory_of_closing
 from atomprint.potentials.short_range.level import Level
 from atomprint.potentials.short_range.pseudo import PseudoData
 from atomprint.potentials.short_range.repulsion import Repulsion
@@ -124,7 +124,8 @@ def fit_terms(
     folds = solver.folds(labels.config_types, labels.duplicate_of)
     counts = [int(np.isfinite(array).sum()) for array in (targets.energies, targets.forces, targets.stresses)]
     n_folds = int(folds.max()) + 1
-    needed = memory_needed(source.n_functions, n_folds, counts, int(7 + 3 * batch.n_atoms.max()))
+    closing = memory_of_closing(source.n_functions) if core else 0
+    needed = memory_needed(source.n_functions, n_folds, counts, int(7 + 3 * batch.n_atoms.max()), closing)
     progress(f"memory: at most {size_of(needed)} for {source.n_functions} functions", 0, None)
     check_memory(needed, source.n_functions, n_folds)
     factors = reduce_rows(
@@ -151,7 +152,7 @@ def fit_terms(
     if core:
         progress("holes", 0, None)
         pseudo = PseudoData(core, offsets, level, informed, n_jobs)
-        close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
+        told += close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
     progress("uncertainty", 0, None)
     left_out = left_out_fits(factors, prior, hyper) if n_folds > 1 else []
     solution = solve(factors, prior, hyper)

@@ -323,7 +323,7 @@ class Factors:
         return self._most[1]
 
 
-def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest: int) -> int:
+def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest: int, closing: int = 0) -> int:
     """Return how many bytes reducing rows and choosing from the triangles take at most.
 
     Parameters
@@ -336,6 +336,8 @@ def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest
         Rows of each kind.
     largest : int
         Rows of the largest structure.
+    closing : int
+        Bytes that closing holes takes, besides the rows.
     """
     k = n_functions + 1
     square, triangle = 8 * k * k, 4 * k * (k + 1)
@@ -346,7 +348,7 @@ def memory_needed(n_functions: int, n_folds: int, counts: Sequence[int], largest
     choosing = (n_folds + 4) * square + n_folds * min(square, 8 * k * of_fold[ENERGY])
     solving = (2 * n_folds + 2) * triangle + 4 * square
     leaving_out = solving - 2 * square + 3 * 8 * k * (_ROWS + largest)
-    return kept + max(streaming, choosing, solving, leaving_out)
+    return kept + max(streaming, choosing, solving, leaving_out, closing)
 
 
 def check_memory(needed: int, n_functions: int, n_folds: int) -> None:

@@ -6,6 +6,9 @@ functions of the fit are switched off, these are large and many. So pseudo-struc
 data (:mod:`atomprint.potentials.short_range.pseudo`); then more are drawn, again and again, and those that are holes
 become inequalities of the fit, until there are none (:func:`close_holes`); and then other crystals and the dimers are
 looked at (:func:`~atomprint.potentials.short_range.scan.scan_holes`).
+
+What is drawn is dense, or what dynamics come to that start from the data. A structure is a hole where it is lower than
+it may be, or where one of its atoms is: too low atoms among high ones may come together in another structure.
 """
 
 from __future__ import annotations
@@ -44,6 +47,11 @@ _HEAT = (0.1, 0.3)  # kT in eV
 _TIMESTEP, _FRICTION = 2.0, 0.02  # fs and 1/fs
 _FASTEST = 5.0  # in units of thermal velocities: forces that are wrong may be of any size
 
+_NOT_CONVERGED = (
+    "the fit under inequalities that close holes took more steps than it may: it is not the best there is, and holes "
+    "may be left"
+)
+
 
 def close_holes(
     source: Sum,
@@ -54,7 +62,7 @@ def close_holes(
     *,
     seed: int,
     n_jobs: int = 1,
-) -> None:
+) -> list[str]:
     """Add rows of pseudo-structures to the factors of a fit, so that it has no holes, or fewer.
 
     Parameters
@@ -69,6 +77,11 @@ def close_holes(
         Of what is drawn.
     n_jobs : int
         Number of threads.
+
+    Returns
+    -------
+    list of str
+        What there is to warn of.
     """
     n_folds = len(factors.parts)
 
@@ -79,7 +92,8 @@ def close_holes(
     typical = held_out_errors(factors, prior, hyper) if n_folds > 1 else errors(solution.coefficients)
     allowed = np.sqrt(errors(solution.coefficients) ** 2 + _COST * typical**2)
     factors.forget()
-    rows = Closing(source, pseudo, lambda x: not (errors(x) > allowed).any(), seed, n_jobs).rows(solution.triangle)
+    closing = Closing(source, pseudo, lambda x: not (errors(x) > allowed).any(), seed, n_jobs)
+    rows = closing.rows(solution.triangle)
     factors.hold("closing", rows)
     # Nor may structures that were left out get worse, of which a fit to few data knows less: on average over the kinds
     # of labels, as these are weighed when sigmas are chosen.
@@ -90,6 +104,17 @@ def close_holes(
             break
         rows /= _WIDER
         factors.hold("closing", rows)
+    return [] if closing.converged else [_NOT_CONVERGED]
+
+
+def memory_of_closing(n_functions: int) -> int:
+    """Return how many bytes inequalities take at most: with their Gram matrix, and copies as these grow."""
+    n = _most_inequalities(n_functions)
+    return 2 * 8 * n * (n_functions + n) + 6 * 8 * (n_functions + 1) ** 2
+
+
+def _most_inequalities(n_functions: int) -> int:
+    return min(2 * n_functions + _MOST_HOLES, _MOST_BYTES // (8 * n_functions))
 
 
 class Closing:
@@ -116,6 +141,7 @@ class Closing:
         self._rng = np.random.default_rng(seed)
         self._dimers = pseudo.dimers()
         self._holes: Batch | None = None  # dense ones that have been found
+        self.converged = True  # the fit under inequalities
 
     def rows(self, triangle: FloatArray) -> FloatArray:
         """Return rows over their sigmas, with the target last, for the fit with this triangle."""
@@ -140,6 +166,7 @@ class Closing:
                     demands.remove(demand)
                 elif not self._cheap(fit.solve()):
                     self._widen(fit, before)
+        self.converged = fit.converged
         return np.concatenate([always, fit.rows()])
 
     def _widen(self, fit: Inequalities, before: int) -> None:
@@ -268,8 +295,7 @@ class Closing:
 
     def _room(self, fit: Inequalities) -> int:
         """Return how many more inequalities there may be."""
-        n = self._source.n_functions
-        return min(2 * n + _MOST_HOLES, _MOST_BYTES // (8 * n)) - len(fit)
+        return _most_inequalities(self._source.n_functions) - len(fit)
 
     def _energies(self, fitted: list[Predictor], batch: Batch) -> FloatArray:
         """Return what the fitted terms make of structures."""

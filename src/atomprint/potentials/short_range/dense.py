@@ -263,7 +263,8 @@ def _scaled(
         n = wanted - len(kept) + wanted // 8
         parts = [draw(k) for k in range(drawn, drawn + n)]
         drawn += n
-        parts = [part for part in parts if not _is_flat(part[0])]
+        flat = _are_flat(np.array([cell for cell, _, _ in parts]))
+        parts = [part for part, is_flat in zip(parts, flat, strict=True) if not is_flat]
         if not periodic:
             parts = [(np.zeros((3, 3)), positions, numbers) for _, positions, numbers in parts]
         # In the units that are drawn, atoms are about 1 Å apart.
@@ -273,10 +274,12 @@ def _scaled(
     return _rescaled(batch, np.arange(count) // n_scales, _nearest(batch, near, 2.0)[1], shares, rng)
 
 
-def _is_flat(cell: FloatArray) -> bool:
-    """Return whether planes of a lattice are very near to each other."""
-    across = np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]])
-    return bool(abs(cell[0] @ across[0]) < _FLAT * np.linalg.norm(across, axis=1).max())
+def _are_flat(cells: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return whether planes of lattices are very near to each other."""
+    across = np.cross(cells[:, [1, 2, 0]], cells[:, [2, 0, 1]])
+    volumes = np.abs(np.einsum("ki,ki->k", cells[:, 0], across[:, 0]))
+    flat: npt.NDArray[np.bool_] = volumes < _FLAT * np.linalg.norm(across, axis=2).max(axis=1)
+    return flat
 
 
 def _nearest(batch: Batch, near: Near, reach: float) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,7 @@ class Inequalities:
         # R^-T of each row, and the Gram matrix of these: all that is needed of the rows.
         self._moves, self._gram = np.zeros((n, 0)), np.zeros((0, 0))
         self.targets, self.sigmas, self._forces = np.zeros(0), np.zeros(0), np.zeros(0)
+        self.converged = True  # whether the last solution is the best
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -66,7 +67,7 @@ class Inequalities:
         self.targets, self.sigmas, self._forces = self.targets[:n], self.sigmas[:n], self._forces[:n]
 
     def solve(self) -> FloatArray:
-        """Return the coefficients, by Newton's method with the best step of each."""
+        """Return the coefficients, by Newton's method with the best step of each, of which there are at most 60."""
         from scipy.linalg import solve
 
         missing = self.targets - self._moves.T @ self._z  # without any of these
@@ -83,7 +84,8 @@ class Inequalities:
             by_step = self._gram @ step
             share = _best_share(forces, step, by_step, missing - shift, variances)
             forces, shift = forces + share * step, shift + share * by_step
-            if share == 1 and np.array_equal(missing > shift, held):
+            self.converged = share == 1 and np.array_equal(missing > shift, held)
+            if self.converged:
                 break
         self._forces = np.where(missing > shift, (missing - shift) / variances, 0.0)
         return self.coefficients

@@ -220,14 +220,16 @@ class Closing:
     def _demand_of_heated(self, fit: Inequalities, lowest: FloatArray | None) -> None:
         """Add inequalities for what dynamics find that start from small structures of the data."""
         small = self._pseudo.small(_HEATED, self._draw())
-        if lowest is None or not len(small):
+        if lowest is None or self._pseudo.level is None or not len(small):
             return
         fitted, heat = self._source.predictors(fit.coefficients), self._rng.uniform(*_HEAT, len(small))
         heated = self._heated(fitted, small, heat)
         demands = self._pseudo.of_dense(heated)[1]
-        # kT / 2 for each way in which atoms may move, but for three standard deviations; at first it is half of that.
+        # kT / 2 for each way in which atoms may move, but for three standard deviations; at first half of that. It
+        # is no more than atoms have in the data, as what is torn apart takes up no more energy.
         ways = 1.5 * (heated.n_atoms - 2)
         gained = np.tile(heat, len(heated) // len(small)) * np.maximum(ways - 3 * np.sqrt(ways), 0)
+        gained = np.minimum(gained, self._pseudo.level.typical * heated.n_atoms)
         demands = Demands(demands.energies + gained, demands.sigmas, demands.least + 0.5 * gained)
         energies = evaluate_all(fitted, heated, self._n_jobs)[0]
         self._add(fit, heated, demands, totals(energies, heated.offsets))

@@ -8,6 +8,7 @@ from atomprint.util.types import FloatArray
 
 _STEPS = 60
 _HALVINGS = 40
+_CLOSE = 0.01  # of a sigma: differences that do not matter
 
 
 class Inequalities:
@@ -84,10 +85,11 @@ class Inequalities:
             by_step = self._gram @ step
             share = _best_share(forces, step, by_step, missing - shift, variances)
             forces, shift = forces + share * step, shift + share * by_step
-            self.converged = share == 1 and np.array_equal(missing > shift, held)
-            if self.converged:
+            if share == 1 and np.array_equal(missing > shift, held):
                 break
         self._forces = np.where(missing > shift, (missing - shift) / variances, 0.0)
+        left = np.abs(self._gram @ (self._forces - forces))  # zero for the best, but for rounding
+        self.converged = bool((left <= _CLOSE * self.sigmas).all())
         return self.coefficients
 
 

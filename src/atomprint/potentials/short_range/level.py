@@ -28,10 +28,13 @@ class Level:
         Of an atom of each element in the data, by atomic number, in eV: the least squares over all structures.
     lowest : float
         Lowest energy of a structure above the sum of these, in eV for an atom.
+    typical : float
+        How far half of the structures are above that at least.
     """
 
     energies: dict[int, float]
     lowest: float
+    typical: float = 0.0
 
     @classmethod
     def of(cls, labels: LabelledStructures) -> Level | None:
@@ -42,7 +45,8 @@ class Level:
         found = find_references(labels, "fitted").energies
         batch = labels.structures
         own = totals(Offsets(found).of(batch), batch.offsets)
-        return cls(found, float(((labels.energies - own) / batch.n_atoms)[there].min()))
+        above = ((labels.energies - own) / batch.n_atoms)[there]
+        return cls(found, float(above.min()), float(np.median(above) - above.min()))
 
     def lowest_of(self, batch: Batch) -> FloatArray:
         """Return the energies in eV that structures would have as the lowest in the data."""

@@ -36,7 +36,7 @@ _LEAST, _ONSET = 0.2, 10.0
 _LIFT = 2.0  # in units of that: where holes are to be lifted to
 _GIVE = 0.1  # the error of that: of the crowding above all data and 1 eV for an atom
 _GIVE_ATOM = 0.3  # the same for single atoms
-_FEW = 0.01  # of the atoms of the data are lower than atoms of other structures may be
+_FEW, _ROOM = 0.01, 0.1  # atoms may be so much, in eV, below what this share of those of the data are below
 _BONDS = 5.0  # eV: so much clusters may be bound, besides half of their repulsion
 _DIMERS = np.linspace(0.3, 0.9, 61)  # in units of Repulsion.near: where dimers are to rise all the way
 _SLOPE = 0.02  # of the repulsion: so much they rise at least
@@ -128,7 +128,7 @@ class PseudoData:
         energies = evaluate_all([*fitted, self.table, self._offsets], some, self._n_jobs)[0]
         found = np.full(119, np.inf)
         for z in np.unique(some.numbers):
-            found[z] = np.quantile(energies[some.numbers == z], _FEW)
+            found[z] = np.quantile(energies[some.numbers == z], _FEW) - _ROOM
         return found
 
     def of_atoms(self, batch: Batch, lowest: FloatArray) -> Demands:

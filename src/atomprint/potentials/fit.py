@@ -96,7 +96,7 @@ def fit_terms(
     progress: Progress = silent,
 ) -> Fit:
     """Fit the sum of some terms; parameters are those of :class:`~atomprint.potentials.Potential` and its ``fit``."""
-    told = [*labels.warnings, *other_units(labels)]
+    told, notes = [*labels.warnings, *other_units(labels)], [*labels.notes]
     weighed = checked_weights(weights, labels)
     labels = _with_weight(labels, weighed)
     # All that is drawn, folds, sparse points and samples, then is the same, however the structures were shuffled.
@@ -152,7 +152,7 @@ def fit_terms(
     if core:
         progress("holes", 0, None)
         pseudo = PseudoData(core, offsets, level, informed, n_jobs)
-        told += close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
+        notes += close_holes(source, factors, prior, hyper, pseudo, seed=solver.random_state, n_jobs=n_jobs)
     progress("uncertainty", 0, None)
     left_out = left_out_fits(factors, prior, hyper) if n_folds > 1 else []
     solution = solve(factors, prior, hyper)
@@ -190,7 +190,7 @@ def fit_terms(
         told.append(_FEW_STRESSES)
     if cross_validation is not None:
         told += _inconsistencies(model, labels, cross_validation, factors, prior, n_jobs)
-    summary["notes"], summary["warnings"] = list(labels.notes), told
+    summary["notes"], summary["warnings"] = notes, told
     return Fit(model, None if cross_validation is None else _in_order(cross_validation, batch, order), told)
 
 

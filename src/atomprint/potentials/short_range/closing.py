@@ -48,8 +48,8 @@ _TIMESTEP, _FRICTION = 2.0, 0.02  # fs and 1/fs
 _FASTEST = 5.0  # in units of thermal velocities: forces that are wrong may be of any size
 
 _NOT_CONVERGED = (
-    "the fit under inequalities that close holes took more steps than it may: it is not the best there is, and holes "
-    "may be left"
+    "The fit under inequalities that close holes took more steps than it may: it is not the best there is, and more "
+    "holes may be left."
 )
 
 
@@ -81,7 +81,7 @@ def close_holes(
     Returns
     -------
     list of str
-        What there is to warn of.
+        What there is to note.
     """
     n_folds = len(factors.parts)
 

@@ -226,6 +226,15 @@ def test_targets_of_atoms_are_described_atom_by_atom():
     assert any(f"for {sum(map(len, structures)):,} atoms" in reason for reason in chosen.reasons)
 
 
+def test_near_neighbours_of_atoms_count_most_among_many_elements():
+    many = tuple(Atoms(numbers=range(1, 41)).symbols)
+    for elements, near in ((many, True), (("Na", "Cl"), False)):
+        chosen = auto.recipe_for_form(form(level="atom", elements=elements))
+        assert ("weighting" in chosen.features["soap"]) == near
+        assert (chosen.features["soap"]["sigma"] < 0.5) == near
+        assert any("Near neighbours count most" in reason for reason in chosen.reasons) == near
+
+
 def test_crystals_among_molecules_leave_the_composition():
     structures = [*salts(10), *molecules(10)]
     chosen = auto_recipe(dataset(structures, np.arange(20.0)), "y")

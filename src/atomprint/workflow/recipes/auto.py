@@ -268,7 +268,11 @@ def _atoms(form: Form) -> Described:
     """Return the surroundings of each atom."""
     n_max, l_max = _basis(form, form.n_samples, 1)
     why = f"The target belongs to atoms, so each is described by its own surroundings. {_species_in_words(form)}."
-    return Described({"soap": _soap(form, n_max, l_max)}, why, soap=True)
+    soap = _soap(form, n_max, l_max)
+    if form.inputs == "crystals" and len(form.elements) > FEW_ELEMENTS:
+        soap |= {"sigma": 0.3, "weighting": {"function": "pow", "r0": 2.5, "c": 1.0, "d": 1.0, "m": 4.0}}
+        why += " Near neighbours count most."
+    return Described({"soap": soap}, why, soap=True)
 
 
 def _channels(form: Form) -> int:

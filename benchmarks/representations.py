@@ -27,7 +27,6 @@ from typing import Any
 from ase import Atoms
 from ase.io import read, write
 
-N_COMPARED = 200
 N_MANY = 10_000
 
 
@@ -136,6 +135,7 @@ def main() -> None:
     parser.add_argument("--peers-python", default=os.environ.get("ATOMPRINT_PEERS_PYTHON"))
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--most-atoms", type=int, default=40)
+    parser.add_argument("-n", type=int, default=200, help="how many crystals are compared")
     options = parser.parse_args()
     if options.peer:
         print(json.dumps(measured(options.data, peers, 1)))
@@ -144,7 +144,7 @@ def main() -> None:
     from atomprint.descriptors import StructureStatistics
 
     structures = read_dataset(options.data, targets=()).structures
-    frames = [atoms for atoms in structures if len(atoms) <= options.most_atoms][:N_COMPARED]
+    frames = [atoms for atoms in structures if len(atoms) <= options.most_atoms][: options.n]
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "frames.extxyz")
         write(file, [Atoms(a.numbers, a.positions, cell=a.cell, pbc=True) for a in frames])

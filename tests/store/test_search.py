@@ -360,3 +360,13 @@ def test_the_command(store, folder, monkeypatch):
     assert "no row fulfils the condition" in run("s.store", "query.extxyz", "--where", "gap > 1e6")
     assert "is neither a file nor the id of a row" in run("s.store", "nothing.cif", code=1)
     assert "no.store" in run("no.store", "query.extxyz", code=1)
+
+
+def test_features_of_different_units_are_scaled_by_columns(tmp_path):
+    write(tmp_path / "a.extxyz", crystals(0, 12))
+    build_store(tmp_path / "s.store", tmp_path / "a.extxyz", "StructureStatistics")
+    store = FeatureStore.open(tmp_path / "s.store")
+    found, wanted = store.search(3, 5), store.search(3, 5, scaling="standard")
+    np.testing.assert_array_equal(found.rows, wanted.rows)
+    np.testing.assert_array_equal(found.distances, wanted.distances)
+    assert not np.allclose(found.distances, store.search(3, 5, scaling="unit").distances)

@@ -73,8 +73,8 @@ class FeatureStore(OpenStore):
         scaling : {"unit", "standard", "none"}, optional
             How features are scaled before their Euclidean distance is taken: rows to unit length, which is the distance
             of the cosine kernel; columns by their standard deviation, for features of different units; or not at all.
-            Default: ``"standard"`` for descriptors of compositions, ``NeighbourStatistics`` and descriptors of others,
-            else ``"unit"``.
+            Default: ``"standard"`` for descriptors of compositions, ``NeighbourStatistics``, ``StructureStatistics``,
+            ``SpaceGroup`` and descriptors of others, else ``"unit"``.
         approximate : bool
             Whether to look at a part of the rows only, by an inverted file of faiss (extra ``faiss``): for many
             millions of rows, of which all take 24 ms a million. What is found is not certain to be nearest then.

@@ -75,5 +75,6 @@ class Metric:
 def usual_scaling(plan: Plan) -> str:
     """Return how the features of a store are scaled unless it is said: by columns where these have different units."""
     cls = type(plan.transformer())
-    mixed = issubclass(cls, CompositionDescriptor | descriptors.NeighbourStatistics)
+    statistics = descriptors.NeighbourStatistics | descriptors.StructureStatistics | descriptors.SpaceGroup
+    mixed = issubclass(cls, CompositionDescriptor | statistics)
     return "standard" if mixed or not cls.__module__.startswith("atomprint.") else "unit"

@@ -44,12 +44,14 @@ def feature_groups(features: Meanings | Iterable[str]) -> dict[str, Groups]:
         - "element channels": combinations of the channels of an embedding of the elements;
         - "radial channels" and "angular channels" (SOAP): n, from the centre to the cutoff, and l; features that couple
           two radial channels are in both groups; of ACE the largest n and l of the factors, and "body orders";
-        - "radial shells" (MBTR, LMBTR, ValleOganov with distances or inverse distances): distances in steps of 1 Å;
-          "angles" (the same with angles or cosines): in steps of 30°;
+        - "radial shells" (MBTR, LMBTR, ValleOganov with distances or inverse distances, RadialDistribution): distances
+          in steps of 1 Å; "angles" (the same with angles or cosines, AngularDistribution): in steps of 30°;
         - "radial functions" and "angular functions" (ACSF): G1 to G3 and G4, G5 with their parameters;
         - "terms" (MBTR): the geometry, if there are several;
         - "element properties" (ElementProperty, CompositionChannels, OxidationStates), "statistics" (ElementProperty,
-          NeighbourStatistics);
+          NeighbourStatistics, StructureStatistics), "symmetry" (SpaceGroup), "coordination" (CoordinationNumbers),
+          "order parameters" (SteinhardtParameters), "shells of order" (WarrenCowley), "diffraction angles" in steps of
+          10° (PowderDiffraction);
         - "rows of the matrix", "eigenvalues" (Coulomb, sine and Ewald matrices);
         - "pooling": the method, if there are several;
         - "features": each feature that is none of these, for itself.

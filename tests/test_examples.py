@@ -65,6 +65,17 @@ def test_potential(tmp_path):
     assert read(tmp_path / "alloy.cif").get_chemical_formula() == "Au3Cu"
 
 
+@pytest.mark.slow
+def test_melting(tmp_path, capsys):
+    sizes = {"n_cells": 2, "n_windows": 1, "n_steps": 75, "n_temperatures": 7, "n_settle": 60}
+    found = load("melting").main(tmp_path, **sizes)
+    assert found["accuracy"] >= 0.75  # crystals and liquids of other runs, hardly settled
+    assert found["liquid"][0] < 0.5 < found["liquid"][-1]
+    assert found["energies"].shape == found["temperatures"].shape
+    assert "K, says the classifier" in capsys.readouterr().out
+    assert (tmp_path / "melting.png").stat().st_size > 5000
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_examples_are_scripts_with_a_main(name):
     assert callable(load(name).main)

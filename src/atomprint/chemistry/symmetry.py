@@ -28,15 +28,6 @@ def symmetry_dataset(spglib: Any, cell: tuple[Any, Any, Any], symprec: float) ->
         return None
 
 
-def primitive_cell(spglib: Any, cell: tuple[Any, Any, Any], symprec: float) -> tuple[Any, Any, Any] | None:
-    """Return the primitive cell of a crystal as spglib has cells, or None where it finds no symmetry at all."""
-    try:
-        found: tuple[Any, Any, Any] | None = spglib.find_primitive(cell, symprec=symprec)
-    except spglib.error.SpglibError:
-        return None
-    return found
-
-
 @contextmanager
 def quiet_spglib() -> Iterator[None]:
     """Keep spglib from warning that errors will be raised one day, and from writing its doubts to standard error.

@@ -1,5 +1,6 @@
 """Coordination numbers, order of alloys and symmetry, against pymatgen, ASE and what is known."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,18 @@ def test_symmetry_and_shape_do_not_depend_on_the_cell():
     assert magnesium["SpaceGroup atoms in primitive cell"] == 2
     assert magnesium["SpaceGroup distinct sites"] == 1
     assert magnesium["SpaceGroup point group operations"] == 24
+
+
+@pytest.mark.parametrize("symprec", [1.0, 2.0, 5.0])
+def test_a_tolerance_longer_than_bonds_is_survived(symprec):
+    """find_primitive of spglib ends the process there."""
+    pytest.importorskip("spglib")
+    found = 0
+    for structure in (MINERALS["salt"], MINERALS["copper"], MINERALS["copper"] * (2, 1, 1)):
+        with suppress(StructureError):  # or spglib finds none
+            assert SpaceGroup(symprec=symprec).create(structure)[0] == 225
+            found += 1
+    assert found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atomprint.chemistry.symmetry import primitive_cell, quiet_spglib, spglib_cell, symmetry_dataset
+from atomprint.chemistry.symmetry import quiet_spglib, spglib_cell, symmetry_dataset
 from atomprint.descriptors.engine.call import Array, Call
 from atomprint.descriptors.engine.crystals import OfCrystals
 from atomprint.layout import Axis, Block, Layout
@@ -97,27 +97,27 @@ class SpaceGroup(OfCrystals):
 
     def _of_one(self, spglib: Any, one: Batch) -> FloatArray:
         symprec = float(self.symprec)
-        # In larger cells some operations are no longer those of the lattice.
-        primitive = primitive_cell(spglib, spglib_cell(one), symprec)
-        dataset = None if primitive is None else symmetry_dataset(spglib, primitive, symprec)
-        if primitive is None or dataset is None:
+        dataset = symmetry_dataset(spglib, spglib_cell(one), symprec)
+        if dataset is None:
             rule = f"must have a space group within symprec = {symprec:g}, and spglib finds none"
             raise StructureError(0, None, rule)
-        reduced = spglib.niggli_reduce(primitive[0])
-        reduced = primitive[0] if reduced is None else reduced
+        # Those of the group and not of the cell: in larger cells some operations are no longer those of the lattice.
+        operations = spglib.get_symmetry_from_database(dataset.hall_number)["rotations"]
+        rotations = np.unique(operations.reshape(-1, 9), axis=0)
+        reduced = spglib.niggli_reduce(dataset.primitive_lattice)
+        reduced = dataset.primitive_lattice if reduced is None else reduced
         lengths = np.linalg.norm(reduced, axis=1)
         order = np.argsort(lengths, kind="stable")
         lengths, unit = lengths[order], (reduced / lengths[:, None])[order]
         angles = np.degrees(np.arccos(np.clip([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]], -1, 1)))
-        rotations = np.unique(dataset.rotations.reshape(-1, 9), axis=0)
         system = next(k for k, last in enumerate(_SYSTEMS.values()) if dataset.number <= last)
         values = [
             dataset.number,
             *np.eye(len(_SYSTEMS))[system],
             len(rotations),
             (rotations == -np.eye(3).ravel()).all(axis=1).any(),
-            len(np.unique(dataset.equivalent_atoms)),
-            len(primitive[2]),
+            len(np.unique(dataset.crystallographic_orbits)),
+            len(np.unique(dataset.mapping_to_primitive)),
             lengths[1] / lengths[0],
             lengths[2] / lengths[0],
             *angles,

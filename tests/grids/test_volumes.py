@@ -7,6 +7,7 @@ from ase.build import bulk, molecule
 from ase.calculators.vasp.vasp_auxiliary import VaspChargeDensity
 from ase.io import read, write
 from ase.io.cube import read_cube_data, write_cube
+from ase.units import Bohr
 from sklearn.base import clone
 
 from atomprint.descriptors import DensityGrid
@@ -70,6 +71,62 @@ def test_cube_and_chgcar_are_those_of_ase(tmp_path):
     write_volume(tmp_path / "v.xsf", volume)
     same_atoms = read(tmp_path / "v.xsf", format="xsf")
     np.testing.assert_allclose(same_atoms.positions, volume.structure.positions, atol=1e-10)
+
+
+def test_electrons_of_a_cube_file_and_of_chgcar(tmp_path):
+    """A 1s orbital in a cube file, as all programs write it: two electrons, in 1/bohr^3."""
+    points = (np.indices((48, 48, 48)).T - 24) * 0.25
+    distances = np.linalg.norm(points, axis=-1)
+    atom = Atoms("He", cell=[12.0] * 3, pbc=True)
+    with (tmp_path / "he.cube").open("w") as file:
+        write_cube(file, atom, 2 / np.pi * np.exp(-2 * distances / Bohr), origin=(-6, -6, -6))
+    raw = read_volume(tmp_path / "he.cube", periodic=True)
+    assert raw.unit is None
+    assert raw.integral() / Bohr**3 == pytest.approx(2, rel=0.03)
+    volume = read_volume(tmp_path / "he.cube", periodic=True, unit="1/bohr^3")
+    assert volume.unit == "1/Å^3"
+    assert "in 1/Å^3" in repr(volume)
+    assert volume.integral() == pytest.approx(2, rel=0.03)
+    write_volume(tmp_path / "again.cube", volume)
+    np.testing.assert_allclose(read_volume(tmp_path / "again.cube", periodic=True).values, raw.values, rtol=1e-5)
+    cell = Volume(volume.values, volume.structure, unit=volume.unit)
+    write_volume(tmp_path / "CHGCAR", cell)
+    chgcar = read_volume(tmp_path / "CHGCAR")
+    assert chgcar.unit == "1/Å^3"
+    np.testing.assert_allclose(chgcar.values, volume.values, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"the same unit: that of 0 is 1/Å.3, that of 1 one that is not known"):
+        VolumeStatistics(n_radii=0).fit_transform([volume, raw])
+    with pytest.raises(ValueError, match=r"unit must be one of '1/bohr.3', '1/Å.3', got 'bohr'"):
+        read_volume(tmp_path / "he.cube", periodic=True, unit="bohr")
+    with pytest.raises(ValueError, match="unit is for cube and xsf files"):
+        read_volume(tmp_path / "CHGCAR", unit="1/Å^3")
+    with pytest.raises(ValueError, match=r"a CHGCAR holds densities in 1/Å.3, and these values are in eV"):
+        write_volume(tmp_path / "CHGCAR", Volume(volume.values, atom, unit="eV"))
+
+
+def test_what_would_be_read_wrongly_is_refused(tmp_path):
+    volume = crystal()
+    write_volume(tmp_path / "v.cube", volume)
+    lines = (tmp_path / "v.cube").read_text().split("\n")
+    lines[3] = lines[3].replace("10", "-10", 1)
+    (tmp_path / "v.cube").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="numbers of points must be positive, with lengths in bohr, got -10"):
+        read_volume(tmp_path / "v.cube", periodic=True)
+    write_volume(tmp_path / "CHGCAR", volume)
+    text = (tmp_path / "CHGCAR").read_text()
+    grid = text.index("\n\n") + 2
+    for between in ("", "augmentation occupancies   1   2\n  0.1 0.2\n"):
+        one, more = text.rstrip("\n") + "\n" + between, text[grid:].rstrip("\n") + "\n" + between
+        (tmp_path / "CHGCAR").write_text(one + more)
+        np.testing.assert_allclose(read_volume(tmp_path / "CHGCAR", spin=True).values, volume.values, rtol=1e-9)
+        (tmp_path / "CHGCAR").write_text(one + 3 * more)
+        with pytest.raises(ValueError, match="it has spins that are not collinear"):
+            read_volume(tmp_path / "CHGCAR", spin=True)
+    write_volume(tmp_path / "LOCPOT", volume, format="chgcar")
+    with pytest.raises(ValueError, match="LOCPOT has no density"):
+        read_volume(tmp_path / "LOCPOT", format="chgcar")
+    with pytest.raises(ValueError, match="points must be finite"):
+        volume.at([[0.0, np.nan, 0.0]])
 
 
 def test_files_that_are_refused(tmp_path):
@@ -186,6 +243,8 @@ def test_statistics_do_not_change_with_orientation_and_cell():
 def test_what_is_refused():
     salt = crystal().structure
     for error, message, given in [
+        (TypeError, "values must be real", {"values": np.ones((2, 2, 2)) * 1j}),
+        (TypeError, "unit must be a text or None, got 1", {"unit": 1}),
         (ValueError, r"values must have shape \(x, y, z\), got \(3, 3\)", {"values": np.ones((3, 3))}),
         (ValueError, r"values must be finite, got nan at \(0, 0, 1\)", {"values": [[[0.0, np.nan]]]}),
         (TypeError, "structure must be an ase.Atoms, got str", {"structure": "NaCl"}),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from ase.units import Bohr
 
 from atomprint.formats.opening import open_text, plain_name
 from atomprint.grids.volume import Volume
@@ -16,6 +17,9 @@ from atomprint.util.validation import check_bool, check_choice
 
 FORMATS = ("cube", "chgcar", "xsf")
 _NAMES = ("chg", "parchg", "aeccar")
+_NO_DENSITIES = ("locpot", "elfcar")  # as CHGCAR, but their values are not times the volume
+_DENSITY = "1/Å^3"
+_UNITS = {"1/bohr^3": Bohr**-3, _DENSITY: 1.0}  # in 1/Å³
 
 
 def _format_of(path: Path, given: str | None) -> str:
@@ -33,7 +37,12 @@ def _format_of(path: Path, given: str | None) -> str:
 
 
 def read_volume(
-    path: PathOrStr, *, format: str | None = None, periodic: bool | None = None, spin: bool = False
+    path: PathOrStr,
+    *,
+    format: str | None = None,
+    periodic: bool | None = None,
+    spin: bool = False,
+    unit: str | None = None,
 ) -> Volume:
     """Read numbers on a grid, and the structure that they belong to.
 
@@ -47,12 +56,15 @@ def read_volume(
         For cube files, which do not tell it and so need it: whether the grid is the cell of a crystal.
     spin : bool
         For CHGCAR: whether to read the difference between spins and not their sum.
+    unit : {"1/bohr^3", "1/Å^3"}, optional
+        For cube and xsf files, which do not tell it: in what their values are, if they are a density; those of cube
+        files mostly are in 1/bohr³.
 
     Returns
     -------
     Volume
-        Values are as in the file: densities of cube files mostly are in 1/bohr³. But those of CHGCAR, which has them
-        times the volume of the cell, are in 1/Å³.
+        With a ``unit`` values are in 1/Å³, so that the integral is a number of electrons; without, as in the file.
+        Those of CHGCAR, which has them times the volume of the cell, are in 1/Å³; of several, the last.
 
     Raises
     ------
@@ -71,6 +83,19 @@ def read_volume(
         raise ValueError(f"periodic is for cube files, got {periodic} for {path.name}")
     if check_bool("spin", spin) and kind != "chgcar":
         raise ValueError(f"spin is for CHGCAR, got {path.name}")
+    if unit is not None:
+        check_choice("unit", unit, _UNITS)
+        if kind == "chgcar":
+            raise ValueError(f"unit is for cube and xsf files, got {unit!r} for {path.name}")
+    if kind == "chgcar" and plain_name(path.name).lower().startswith(_NO_DENSITIES):
+        raise ValueError(f"{path.name} has no density: files of this name are not read")
+    volume = _read(path, kind, periodic, spin)
+    if unit is not None:
+        volume.values, volume.unit = volume.values * _UNITS[unit], _DENSITY
+    return volume
+
+
+def _read(path: Path, kind: str, periodic: bool | None, spin: bool) -> Volume:
     try:
         if kind == "cube":
             return _read_cube(path, check_bool("periodic", periodic))
@@ -87,7 +112,8 @@ def write_volume(path: PathOrStr, volume: Volume, *, format: str | None = None) 
     path : path
         The file, which is replaced.
     volume : Volume
-        What is written. A CHGCAR takes grids that are the cell of a crystal only.
+        What is written. A CHGCAR takes grids that are the cell of a crystal only, of densities in 1/Å³. A density whose
+        ``unit`` is 1/Å³ is written to cube files in 1/bohr³, as others expect it there.
     format : {"cube", "chgcar", "xsf"}, optional
         Default: by the name.
 
@@ -123,6 +149,8 @@ def _read_cube(path: Path, periodic: bool) -> Volume:
     from ase.io.cube import read_cube
 
     with open_text(path) as file:
+        _check_lengths(file)
+        file.seek(0)
         found = read_cube(file)
     if len(found["datas"]) > 1:
         raise ValueError(f"it has {len(found['datas'])} values at each point, and one is read")
@@ -134,13 +162,21 @@ def _read_cube(path: Path, periodic: bool) -> Volume:
     return Volume(found["data"], atoms, found["origin"], vectors)
 
 
+def _check_lengths(file: IO[str]) -> None:
+    """Refuse lengths in Å, which some programs mean by negative numbers of points, and others not."""
+    for number, line in zip(range(6), file, strict=False):
+        if number > 2 and int(line.split()[0]) < 0:
+            raise ValueError(f"numbers of points must be positive, with lengths in bohr, got {line.split()[0]}")
+
+
 def _write_cube(path: Path, volume: Volume) -> None:
     from ase.io.cube import write_cube
 
     atoms = _bare(volume)
     atoms.cell = volume.vectors
+    values = volume.values / _UNITS["1/bohr^3"] if volume.unit == _DENSITY else volume.values
     with path.open("w", encoding="ascii") as file:
-        write_cube(file, atoms, volume.values, volume.origin, comment="written by atomprint")
+        write_cube(file, atoms, values, volume.origin, comment="written by atomprint")
 
 
 def _read_chgcar(path: Path, spin: bool) -> Volume:
@@ -150,9 +186,20 @@ def _read_chgcar(path: Path, spin: bool) -> Volume:
         raise ValueError("it has to be decompressed before")
     found = VaspChargeDensity(str(path))
     densities = found.chgdiff if spin else found.chg
+    if spin and _n_grids(path) > 2 * len(found.chg):  # of which ASE takes one or the other component
+        raise ValueError("it has spins that are not collinear: three components, and no difference")
     if not densities:
         raise ValueError("it has no difference of spins" if spin else "it has no density")
-    return Volume(densities[-1], found.atoms[-1])
+    return Volume(densities[-1], found.atoms[-1], unit=_DENSITY)
+
+
+def _n_grids(path: Path) -> int:
+    """Return how often a CHGCAR has the line that begins a grid, which first comes after an empty one."""
+    with path.open(encoding="utf-8") as file:
+        while (line := file.readline()).strip():
+            pass
+        grid = file.readline().split() if line else []
+        return 1 + sum(line.split() == grid for line in file)
 
 
 def _write_chgcar(path: Path, volume: Volume) -> None:
@@ -160,6 +207,8 @@ def _write_chgcar(path: Path, volume: Volume) -> None:
 
     if not volume.periodic or np.abs(volume.origin).max() > 1e-6:
         raise ValueError("a CHGCAR holds the grid of a cell that repeats, from its origin on: write a cube file or xsf")
+    if volume.unit not in (None, _DENSITY):
+        raise ValueError(f"a CHGCAR holds densities in {_DENSITY}, and these values are in {volume.unit}")
     numbers = volume.structure.numbers
     if len(np.flatnonzero(np.diff(numbers))) + 1 != len(set(numbers.tolist())):
         raise ValueError("a CHGCAR holds the atoms of each element one after the other: sort the structure before")

@@ -132,6 +132,10 @@ class VolumeStatistics(HasLayout, Transformer, CheckedParameters):
         species, radii = self._species(), self._radii()
         n = len(self.statistics)
         rows = np.zeros((len(volumes), n + len(species) * len(radii)))
+        units = [volume.unit for volume in volumes]
+        if other := next((index for index, unit in enumerate(units) if unit != units[0]), None):
+            got = [units[k] or "one that is not known" for k in (0, other)]
+            raise ValueError(f"volumes must have the same unit: that of 0 is {got[0]}, that of {other} {got[1]}")
         for index, (row, volume) in enumerate(zip(rows, volumes, strict=True)):
             numbers = volume.structure.numbers
             if (unknown := ~np.isin(numbers, species)).any():

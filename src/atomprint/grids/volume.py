@@ -30,6 +30,8 @@ class Volume:
         Position of the first point, in Å.
     vectors : array-like, shape (3, 3), optional
         What the grid spans, in Å: as many steps as points along each axis. Default: the cell.
+    unit : str, optional
+        What the values are in, such as ``"1/Å^3"``. Default: it is not known.
 
     Raises
     ------
@@ -54,10 +56,16 @@ class Volume:
         structure: Atoms,
         origin: npt.ArrayLike = (0.0, 0.0, 0.0),
         vectors: npt.ArrayLike | None = None,
+        unit: str | None = None,
     ) -> None:
         if not isinstance(structure, Atoms):
             raise TypeError(f"structure must be an ase.Atoms, got {type(structure).__name__}")
+        if np.iscomplexobj(values):
+            raise TypeError("values must be real, got complex numbers: take their real part or their size")
+        if unit is not None and not isinstance(unit, str):
+            raise TypeError(f"unit must be a text or None, got {unit!r}")
         self.values: FloatArray = np.asarray(values, dtype=np.float64)
+        self.unit = unit
         if self.values.ndim != 3 or not self.values.size:
             raise ValueError(f"values must have shape (x, y, z), got {self.values.shape}")
         if not np.isfinite(self.values).all():
@@ -74,7 +82,8 @@ class Volume:
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.values.shape))
-        return f"Volume({self.structure.get_chemical_formula()}, {shape} points)"
+        unit = "" if self.unit is None else f" in {self.unit}"
+        return f"Volume({self.structure.get_chemical_formula()}, {shape} points{unit})"
 
     @property
     def steps(self) -> FloatArray:
@@ -93,7 +102,10 @@ class Volume:
         return np.asarray(self.origin + indices @ self.steps)
 
     def integral(self) -> float:
-        """Return the sum of all values times the volume of a point, in Å³ times the unit of the values."""
+        """Return the sum of all values times the volume of a point, in Å³ times the ``unit`` of the values.
+
+        Of a density in 1/Å³ this is a number of electrons; of one in 1/bohr³ it is 0.148 times that.
+        """
         return float(self.values.sum() * abs(np.linalg.det(self.steps)))
 
     def at(self, points: npt.ArrayLike, order: int = 3) -> FloatArray:
@@ -117,6 +129,9 @@ class Volume:
         places = np.asarray(points, dtype=np.float64)
         if places.shape[-1:] != (3,):
             raise ValueError(f"points must have shape (..., 3), got {places.shape}")
+        if not np.isfinite(places).all():
+            wrong = places[~np.isfinite(places).all(axis=-1)][0]
+            raise ValueError(f"points must be finite, got {wrong.tolist()}")
         check_integer("order", order, 0, 5)
         indices = ((places - self.origin) @ np.linalg.inv(self.steps)).reshape(-1, 3).T
         if self.periodic:

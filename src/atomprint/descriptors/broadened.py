@@ -94,7 +94,7 @@ class Term:
 
 
 @lru_cache(maxsize=32)
-def _calculator(
+def calculator(
     dtype: str,
     terms: tuple[Term, ...],
     normalization: str,
@@ -280,4 +280,4 @@ class Broadened(Compiled):
     # The core -------------------------------------------------------------------------------------------------------
 
     def _calculator(self) -> Any:
-        return _calculator(str(self._dtype()), self._terms(), *self._scaling(), self._local, self._species())
+        return calculator(str(self._dtype()), self._terms(), *self._scaling(), self._local, self._species())

@@ -135,3 +135,22 @@ def test_molecules_have_counts_but_no_g():
 def test_refused(cls, given, message):
     with pytest.raises((ValueError, TypeError), match=message):
         cls(**given)
+
+
+@pytest.mark.parametrize("cls", [RadialDistribution, AngularDistribution])
+@pytest.mark.parametrize("normalization", ["counts", None])
+def test_the_total_alone_is_that_beside_the_parts(cls, normalization):
+    """Alone it is counted without telling elements apart."""
+    given = {"r_cut": 4.0, "n": 12} | ({} if normalization is None else {"normalization": normalization})
+    both, alone = cls(SPECIES, **given), cls(SPECIES, **given, partial=False)
+    np.testing.assert_allclose(alone.create(SHAKEN), both.create(SHAKEN)[:, :12], rtol=1e-12, atol=1e-14)
+    for wrt in ("positions", "strain"):
+        slopes, _ = alone.derivatives(SHAKEN[0], wrt=wrt)
+        np.testing.assert_allclose(slopes, both.derivatives(SHAKEN[0], wrt=wrt)[0][..., :12], atol=1e-10)
+    weights = np.random.default_rng(0).normal(size=(2, 12))
+    padded = np.zeros((2, both.get_number_of_features()))
+    padded[:, :12] = weights
+    slopes, expected = alone.vjp(SHAKEN, weights).positions, both.vjp(SHAKEN, padded).positions
+    np.testing.assert_allclose(np.concatenate(slopes), np.concatenate(expected), rtol=1e-10, atol=1e-12)
+    with pytest.raises(StructureError, match=r"structure 1, atom 0: .* got Cu"):
+        alone.create([SHAKEN[0], MINERALS["copper"]])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from atomprint.descriptors.broadened import Broadened, Term, check_term
+from atomprint.descriptors.broadened import Broadened, Term, calculator, check_term
 from atomprint.descriptors.engine.call import Array, Call, Derivatives
 from atomprint.layout import Axis, Block, Layout, sector, shell, symbols_of
 from atomprint.ragged import owners
@@ -80,7 +80,22 @@ class _Distribution(Broadened):
         return False
 
     def _n_raw(self) -> int:
-        return super()._n_features()
+        (term,) = self._terms()
+        return term.n_features(len(self._told_apart()), self._local)
+
+    def _told_apart(self) -> tuple[int, ...]:
+        """Return the species that are counted apart: where only the total is asked for, all atoms are of one."""
+        return self._species() if self.partial else self._species()[:1]
+
+    def _calculator(self) -> Any:
+        return calculator(str(self._dtype()), self._terms(), *self._scaling(), self._local, self._told_apart())
+
+    def _counted(self, call: Call) -> Call:
+        """Return the call with the species that are counted apart."""
+        if self.partial:
+            return call
+        numbers = np.full_like(call.batch.numbers, self._told_apart()[0])
+        return replace(call, batch=replace(call.batch, numbers=numbers))
 
     def _n_features(self) -> int:
         return int(self.n) * bool(self.total) + self._n_raw() * bool(self.partial)
@@ -131,7 +146,7 @@ class _Distribution(Broadened):
     def _raw(self, call: Call) -> FloatArray:
         """Return the densities of what is counted, shape (n_structures, n_combinations, n)."""
         raw = np.zeros((len(call), self._n_raw()), dtype=call.dtype)
-        super()._compute(call, raw)
+        super()._compute(self._counted(call), raw)
         return raw.astype(np.float64).reshape(len(call), -1, int(self.n))
 
     def _areas(self, raw: FloatArray) -> FloatArray:
@@ -180,7 +195,7 @@ class _Distribution(Broadened):
         if self._is_density():
             back -= (along / self._areas(raw) * self._step())[:, :, None, None]
         shape = (*cotangents.shape[:-1], self._n_raw())
-        super()._vjp(call, back.reshape(shape).astype(call.dtype), out._replace(features=None))
+        super()._vjp(self._counted(call), back.reshape(shape).astype(call.dtype), out._replace(features=None))
         if volumes is not None and out.strain is not None:
             own = out.strain.reshape(-1, len(call), 3, 3)
             own[:, :, range(3), range(3)] += along[:, :, None]
@@ -194,7 +209,7 @@ class _Distribution(Broadened):
         own = [np.zeros((*array.shape[:-1], self._n_raw()), dtype=call.dtype) for array in given]
         arrays = iter(own)
         super()._jacobian(
-            call,
+            self._counted(call),
             Derivatives(
                 None if out.positions is None else next(arrays), None if out.strain is None else next(arrays), None
             ),

@@ -401,6 +401,28 @@ def test_a_file_that_is_not_there_is_no_formula(tmp_path, monkeypatch):
     assert "Cu2O" in run("predict", "Cu2O")
 
 
+@pytest.mark.parametrize(
+    ("values", "metric", "said"),
+    [("number", "rmse", "RMSE "), ("number", "mae", "MAE "), ("class", "f1", "F1 "), ("class", "pr_auc", "PR-AUC ")],
+)
+def test_info_says_the_figure_that_was_asked_for(values, metric, said, tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    formulas = [f"{metal}{n}O" for metal in METALS for n in (1, 2, 3)]
+    y = np.arange(30) % 7
+    pd.DataFrame({"formula": formulas, "y": np.where(y > 3, "yes", "no") if values == "class" else y}).to_csv("y.csv")
+    changes = (
+        "models={ridge={}}",
+        'features={shares={type="ElementProperty", missing="impute"}}',
+        f'evaluation={{learning_curve=false, n_repeats=1, metric="{metric}"}}',
+    )
+    run("train", "y.csv", "-t", "y", "-j", "1", *(part for change in changes for part in ("-s", change)))
+    head = "score" if values == "class" else "error"
+    assert f"{head}  {said}" in run("info")
+    assert json.loads(run("info", "--json"))["metric"] == metric
+
+
 def test_typos_get_suggestions(crystals):
     for command, meant in (
         (("featurize", "new.cif", "-o", "x.csv", "-d", "soap"), "SOAP"),

@@ -241,6 +241,7 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know of a model, in ten lines."""
     from atomprint.learn.estimators.ensemble_base import Ensemble
     from atomprint.learn.models.decided import decision_in_words
+    from atomprint.learn.task.metrics import METRICS
     from atomprint.util.estimators import unwrap
 
     card, found = model.card, model.info()
@@ -265,7 +266,10 @@ def _card(model: TrainedModel, path: Path) -> Iterator[tuple[str, str]]:
     yield "trained on", f"{training.n_samples:,} {samples} of {training.title}{values}"
     sizes = "" if domain["n_atoms"] is None else f"; {_span(*domain['n_atoms'])}"
     yield "elements", f"{len(domain['elements'])}: {_listed(domain['elements'], 12)}{sizes}"
-    yield "error", "; ".join(_metrics(card)) or "not measured"
+    yield (
+        "score" if METRICS[card.kind][card.metric].larger_is_better else "error",
+        "; ".join(_metrics(card)) or "not measured",
+    )
     yield "interval", _interval(card, unit)
     rest = f" (and {len(card.notes) - 1} more: --json)" if len(card.notes) > 1 else ""
     yield "caveats", (textwrap.shorten(card.notes[0], 90, placeholder=" …") + rest) if card.notes else "none noted"
@@ -281,10 +285,10 @@ def _span(low: int, high: int) -> str:
 
 
 def _metrics(card: Card) -> Iterator[str]:
-    """Yield the first figure of merit, in cross-validation and on the test part."""
-    from atomprint.learn.task.metrics import METRICS, Metric, Spread, primary_metric
+    """Yield the figure of merit that was asked for, in cross-validation and on the test part."""
+    from atomprint.learn.task.metrics import METRICS, Metric, Spread
 
-    name = primary_metric(card.kind)
+    name = card.metric
     spec = METRICS[card.kind][name]
     unit = f" {card.unit}" if spec.in_unit and card.unit else ""
     folds, test = (card.metrics.get(key, {}).get(name) for key in ("cross_validation", "test"))

@@ -270,6 +270,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
         uncertainty=study.uncertainty,
         held_out=trial.evaluations[name].out_of_fold() if trial.evaluations[name].folds else None,
         metrics=metrics,
+        metric=study.metric,
         recipe=recipe.to_toml(),
         seed=recipe.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
+from atomprint.learn.task.metrics import METRICS, primary_metric
 from atomprint.learn.task.problem import LowerLimit, lower_limit
 from atomprint.util.plain import plain
 from atomprint.util.validation import check_bool, check_choice, check_real
@@ -153,6 +154,9 @@ class Card:
         How sure predictions are.
     metrics : mapping
         How good the model is on samples that it has not seen, as the study reports it; any types of JSON.
+    metric : str
+        The figure of merit by which it was chosen, a key of :data:`~atomprint.learn.METRICS`. Default: the first of its
+        kind, as in files of earlier versions.
     recipe : str
         The resolved recipe, as TOML.
     seed : int or None
@@ -172,6 +176,7 @@ class Card:
     level: str = "structure"
     interval: PredictionInterval | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
     recipe: str = ""
     seed: int | None = None
     created: str = ""
@@ -181,6 +186,8 @@ class Card:
         check_choice("level", self.level, LEVELS)
         if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
             raise ValueError(f"classes must be none, or two or more different names, got {self.classes}")
+        object.__setattr__(self, "metric", self.metric or primary_metric(self.kind))
+        check_choice("metric", self.metric, tuple(METRICS[self.kind]))
 
     @property
     def kind(self) -> str:
@@ -214,7 +221,7 @@ class Card:
             If something is missing or wrong.
         """
         try:
-            own = {item.name: given[item.name] for item in fields(cls)}
+            own = {item.name: given[item.name] for item in fields(cls) if item.name != "metric" or "metric" in given}
             for name, kinds in _KINDS.items():
                 if not isinstance(own[name], kinds):
                     raise TypeError(f"{name} must not be {own[name]!r}")

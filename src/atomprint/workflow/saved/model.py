@@ -119,6 +119,7 @@ class TrainedModel:
         uncertainty: Any = None,
         held_out: OutOfFold | None = None,
         metrics: Mapping[str, Any] | None = None,
+        metric: str = "",
         recipe: str = "",
         seed: int | None = None,
         created: str = "",
@@ -142,7 +143,7 @@ class TrainedModel:
         held_out : OutOfFold, optional
             What models of the same kind said of the samples when they had not seen them: by this, the model's own signs
             of doubt are calibrated.
-        metrics, recipe, seed, created, notes
+        metrics, metric, recipe, seed, created, notes
             See :class:`~atomprint.workflow.Card`.
 
         Returns
@@ -192,6 +193,7 @@ class TrainedModel:
             ),
             interval=PredictionInterval.of(uncertainty),
             metrics=metrics or {},
+            metric=metric,
             recipe=recipe,
             seed=seed,
             created=created,

@@ -75,6 +75,15 @@ def test_thresholds_of_several_classes_are_hardly_worse_than_the_best_of_a_grid(
     assert value >= of(np.full(3, 1 / 3))
 
 
+def test_of_several_thresholds_that_are_as_good_the_one_that_changes_least_is_taken():
+    p = np.array([[0.8, 0.1, 0.1]] * 5 + [[0.1, 0.8, 0.1]] * 5 + [[0.5, 0.1, 0.4], [0.5, 0.1, 0.4], [0.97, 0.01, 0.02]])
+    truth = np.repeat([0, 1, 2, 0], [5, 5, 2, 1])
+    thresholds, value = best_thresholds(p, truth, "balanced_accuracy")
+    assert value == 1
+    # That of the third class may be anything from 1/7 to 4/5 of that of the first one: of 0.8 and 0.1, and 0.5 and 0.4.
+    assert thresholds[2] / thresholds[0] == pytest.approx(np.sqrt(1 / 8 * 4 / 5), rel=1e-6)
+
+
 def test_rare_classes_gain():
     p, truth = made(3, 2000)
     thresholds, value = best_thresholds(p, truth, "balanced_accuracy")

@@ -123,15 +123,23 @@ def _climbed(
             turns = np.unique(probabilities[:, k] / others)  # thresholds at which a sample changes its class
             if len(turns) > _MOST_CUTS:
                 turns = np.unique(np.quantile(turns, np.linspace(0, 1, _MOST_CUTS)))
-            for cut in np.sqrt(turns[:-1] * turns[1:]).tolist():
-                tried = thresholds.copy()
-                tried[k] = cut
-                value = _of(probabilities, truth, tried, figure)
-                if value > best + 1e-12:
-                    best, thresholds = value, tried
+            cuts = np.sqrt(turns[:-1] * turns[1:])
+            values = np.array([_of(probabilities, truth, _moved(thresholds, k, cut), figure) for cut in cuts])
+            if len(cuts) and values.max() > best + 1e-12:
+                # Of equal ones that which changes least, as for two classes: the ends of a range are chance.
+                tied = cuts[values >= values.max() - 1e-12]
+                cut = tied[np.argmin(np.abs(np.log(tied / thresholds[k])))]
+                best, thresholds = float(values.max()), _moved(thresholds, k, cut)
         if best <= before:
             break
     return thresholds / thresholds.sum(), best
+
+
+def _moved(thresholds: FloatArray, k: int, cut: float) -> FloatArray:
+    """Return thresholds of which one is another."""
+    moved = thresholds.copy()
+    moved[k] = cut
+    return moved
 
 
 def _of(probabilities: FloatArray, truth: Indices, thresholds: FloatArray, figure: str) -> float:

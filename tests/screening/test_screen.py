@@ -1,13 +1,14 @@
 """Candidates from files and stores, judged by small models, against predictions one by one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import read, write
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import lognorm, norm
 from typer.testing import CliRunner
 
 pytest.importorskip("pyarrow")
@@ -20,6 +21,7 @@ from atomprint.descriptors import SOAP, ElementProperty
 from atomprint.learn import Problem, evaluate, make_model, make_split
 from atomprint.learn.task.features import Features
 from atomprint.screening import screen
+from atomprint.screening.active import expected_improvement
 from atomprint.screening.page import write_screening
 from atomprint.store import build_store
 from atomprint.store.rows import Reading
@@ -163,6 +165,30 @@ def test_what_to_compute_next(models, candidates):
     assert len({row["formula"] for row in spread.best.to_pylist()}) >= 6  # of eight, not thrice the same
     with pytest.raises(ValueError, match="by must be one prediction"):
         screen(models[0], candidates, select="improvement", by="price")
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_improvement_by_a_model_of_logarithms_is_of_a_lognormal_number(largest):
+    low, high, factor = 1e-3, 20.0, 8.0
+    card = SimpleNamespace(
+        training=SimpleNamespace(target_range=(low, high)),
+        interval=PredictionInterval(0.9, float(np.log(factor)), of_logs=True),
+    )
+    judge = SimpleNamespace(name="viscosity", model=SimpleNamespace(card=card))
+    values = np.array([5e-4, 2e-3, 1.0, 30.0])
+    columns = {"viscosity": values, "viscosity_lower": values / factor, "viscosity_upper": values * factor}
+    found = expected_improvement(judge, columns, largest)
+    for value, gain in zip(values, found, strict=True):
+        truth = lognorm(np.log(factor) / norm.ppf(0.95), scale=value)
+        if largest:  # the integral of the share beyond
+            expected = quad(truth.sf, high, np.inf, epsabs=0, limit=500)[0]
+        else:
+            expected = quad(truth.cdf, 0, low, epsabs=0, limit=500)[0]
+        assert gain == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    assert largest or (found < low).all()  # no number is below 0
+    exact = dict.fromkeys(columns, values)
+    beyond = np.maximum(values - high if largest else low - values, 0)
+    np.testing.assert_allclose(expected_improvement(judge, exact, largest), beyond)
 
 
 def test_a_screening_that_was_stopped_goes_on(models, candidates, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ def expected_improvement(judge: Judge, columns: Mapping[str, Any], largest: bool
     """Return by how much a row is expected to be better than all training samples, in the unit of the target.
 
     A prediction is taken to be normally distributed with the width of its interval (D. R. Jones et al., J. Global
-    Optim. 13, 455 (1998), eq. 15).
+    Optim. 13, 455 (1998), eq. 15); that of a model of logarithms lognormally, with the prediction as its median.
 
     Raises
     ------
@@ -31,13 +31,36 @@ def expected_improvement(judge: Judge, columns: Mapping[str, Any], largest: bool
     if card.training.target_range is None or f"{judge.name}_lower" not in columns or card.interval is None:
         raise ValueError(f"select: improvement needs numbers with intervals, and {judge.name!r} has none")
     mean, lower, upper = (_floats(columns[f"{judge.name}{end}"]) for end in ("", "_lower", "_upper"))
+    best = card.training.target_range[1 if largest else 0]
+    quantile = float(ndtri(0.5 + card.interval.level / 2))
+    if card.interval.of_logs:
+        with np.errstate(divide="ignore"):  # an interval that starts at what rounds to 0
+            width = np.maximum(np.log(upper / mean), np.log(mean / lower)) / quantile
+        return _gain_of_lognormal(mean, width, best, largest)
     # Where an interval was cut off, such as at a gap of 0, its other half is whole.
-    width = np.maximum(upper - mean, mean - lower) / ndtri(0.5 + card.interval.level / 2)
-    gain = mean - card.training.target_range[1] if largest else card.training.target_range[0] - mean
+    width = np.maximum(upper - mean, mean - lower) / quantile
+    return _gain_of_normal(mean, width, best, largest)
+
+
+def _gain_of_normal(mean: FloatArray, width: FloatArray, best: float, largest: bool) -> FloatArray:
+    gain = mean - best if largest else best - mean
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(width > 0, gain / width, np.inf * np.sign(gain))
         density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
         return np.where(width > 0, gain * ndtr(z) + width * density, np.maximum(gain, 0.0))
+
+
+def _gain_of_lognormal(median: FloatArray, width: FloatArray, best: float, largest: bool) -> FloatArray:
+    """Return what is expected beyond the best value of numbers whose logarithms have a standard deviation.
+
+    For the largest that is the expected payoff of a call on a lognormal price, for the smallest that of a put.
+    """
+    sign = 1.0 if largest else -1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = sign * np.log(median / best) / width
+        mean = median * np.exp(width**2 / 2)
+        gain = sign * (mean * ndtr(z + sign * width) - best * ndtr(z))
+        return np.where(width > 0, np.maximum(gain, 0.0), np.maximum(sign * (median - best), 0.0))
 
 
 def unknown(judges: Any, columns: Mapping[str, Any]) -> FloatArray:

@@ -1115,8 +1115,9 @@ def test_cards_that_do_not_fit_are_refused(saved):
         ({"features": card["features"] | {"names": ["x", *names[1:]]}}, "feature 0 is 'x' there and .SOAP H-H"),
         ({"features": card["features"] | {"n": 3}}, "the card names 3 features"),
         ({"features": card["features"] | {"n_steps": 7}}, "n_steps must be <= 1"),
-        ({"features": card["features"], "classes": ["a", "b"]}, "it predicts numbers"),
-        ({"classes": [], "level": "galaxy"}, "level must be one of"),
+        ({"features": card["features"], "classes": ["a", "b"], "metric": "f1"}, "it predicts numbers"),
+        ({"classes": [], "metric": "f1"}, "metric must be one of 'mae', .*, got 'f1'"),
+        ({"metric": "mae", "level": "galaxy"}, "level must be one of"),
         ({"level": "structure", "training": {}}, "card of the model is not complete"),
         ({"versions": None}, "is not complete"),
     ):

@@ -1234,7 +1234,7 @@ def test_cards_and_models_check_their_parts(model):
     with pytest.raises(TypeError, match="pipeline must be a Pipeline"):
         TrainedModel(Ridge(), model.card, model.domain)
     with pytest.raises(ValueError, match="it predicts numbers, but target 'property' is for classification"):
-        TrainedModel(model.pipeline, replace(model.card, classes=("a", "b")), model.domain)
+        TrainedModel(model.pipeline, replace(model.card, classes=("a", "b"), metric="f1"), model.domain)
     with pytest.raises(ValueError, match="domain: it has 2 features, the pipeline 20"):
         TrainedModel(
             model.pipeline, model.card, Domain.fit(np.random.default_rng(0).normal(size=(9, 2)), [content_of("H")])

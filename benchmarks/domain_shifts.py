@@ -33,6 +33,7 @@ from atomprint.workflow import TrainedModel, assemble
 from atomprint.workflow.recipes.auto import auto_recipe
 from atomprint.workflow.recipes.features import build_features, read_features
 from atomprint.workflow.runs.describe import compute_features
+from atomprint.workflow.runs.learnt import LearntColumns
 
 N_TRAIN, N_SAME, N_SHIFTED, N_FOLDS = 1000, 500, 300, 3
 MODELS: Mapping[str, Mapping[str, Any]] = {
@@ -270,15 +271,21 @@ def judged(
     held = evaluation.out_of_fold()
     classes = problem.kind == "classification"
     usual = 0.5 if classes else float(np.quantile(np.abs(held.y_pred - problem.y[held.indices]), 0.9))
+    everything, table = np.arange(len(problem)), features.values
+    if isinstance(features.learnt, LearntColumns):  # what the model was fitted to was learnt from its own samples alone
+        transformer, table = features.learnt.fitted(some.train), features.take(everything, some.train)
     saved = TrainedModel.of(
-        assemble(transformer, evaluation.estimator), problem, some.train, table=features.values, held_out=held
+        assemble(transformer, evaluation.estimator), problem, some.train, table=table, held_out=held
     )
     dataset = problem.dataset
     items = dataset.compositions if dataset.structures is None else dataset.structures
     found = saved.predict([items[int(problem.structures[row])] for row in asked])
     test = evaluation.test
     assert test is not None
+    np.testing.assert_allclose(found.values, test.y_pred, rtol=1e-6, atol=1e-6)  # one and the same model
     scores = {"distance": found.distance, **({} if found.doubt is None else {"doubt": found.doubt}), **test.signs}
+    if not classes:
+        np.testing.assert_allclose(found.values, test.y_pred, rtol=1e-6, atol=1e-6)  # one and the same model
     errors = np.abs(found.values - problem.y[asked])
     return scores, ~found.in_domain, np.minimum(errors, 1.0) if classes else errors, usual
 

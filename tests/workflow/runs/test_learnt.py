@@ -212,3 +212,11 @@ def test_inner_folds_of_an_ensemble_learn_features_anew():
     assert "learnt_anew" not in vars(fitted)
     naive = unwrap(fit_estimator(model, replace(features, learnt=None), problem, split, split.train))[1]
     assert naive.weights_["honest"] < 0.2
+
+
+def test_the_transformer_of_a_training_part_makes_what_its_model_was_fitted_to(tested):
+    dataset, _, split, features, everything = tested
+    rows = np.arange(len(dataset.structures))
+    own = features.learnt.fitted(split.train).transform(dataset.structures)
+    np.testing.assert_allclose(own, features.take(rows, split.train), atol=1e-12)
+    assert np.abs(everything.transform(dataset.structures) - own).max() > 1e-3

@@ -93,6 +93,10 @@ class LearntColumns:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    def fitted(self, samples: Indices) -> BaseEstimator:
+        """Return the transformer of models that are fitted to some samples: with what it learns from their targets."""
+        return self._learning(self._unfitted, np.sort(samples)).fit(self._inputs)
+
     def _computed(self, samples: Indices) -> Array:
         """Return the columns; joined features that learn nothing are not made again."""
         parts = joined_parts(self._unfitted) or {"": self._unfitted}

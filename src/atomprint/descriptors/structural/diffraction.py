@@ -95,7 +95,8 @@ class PowderDiffraction(OfCrystals):
     -----
     Neither the choice of the cell nor its repetition matters. The cell repeats along all three lattice vectors,
     whatever the ``pbc`` of a structure. Intensities, up to the scale, are those of pymatgen's ``NDCalculator``, and
-    those of its ``XRDCalculator`` but for the table of form factors, which differs by about 1 %.
+    those of its ``XRDCalculator`` but for the table of form factors, which differs by about 1 %: of random cells lines
+    differ by up to 2.6 where the highest is 100.
 
     Derivatives are analytical: lines move with the cell, and change their height with the positions. With
     ``normalization="max"`` there is a kink where two points of the pattern are equally high.

@@ -40,11 +40,11 @@ def test_levels_are_those_of_the_mixture():
     X, y = gaps(2000, rng)
     X = np.hstack([X, rng.normal(size=(2000, 6))])  # so that trees end at single samples
     model = TwoPartTrees(100, random_state=0).fit(X, y)
-    new = np.hstack([gaps(300, rng)[0], rng.normal(size=(300, 6))])
-    p, quantiles = model.classifier_.predict_proba(new)[:, 1], np.linspace(0, 1, 2001)
+    new = np.hstack([gaps(60, rng)[0], rng.normal(size=(60, 6))])
+    p, quantiles = model.classifier_.predict_proba(new)[:, 1], np.linspace(0, 1, 501)
     distribution = np.array([model.regressor_.predict_quantile(new, level) for level in quantiles])
     for one, found, values in zip(p, model.predict(new), distribution.T, strict=True):
-        mixture = np.r_[np.zeros(round(1e6 * (1 - one))), np.repeat(values, round(1e6 * one / len(values)))]
+        mixture = np.r_[np.zeros(round(1e5 * (1 - one))), np.repeat(values, round(1e5 * one / len(values)))]
         assert found == pytest.approx(np.median(mixture), abs=0.02) or abs(one - 0.5) < 1e-3
 
 

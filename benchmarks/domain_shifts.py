@@ -272,14 +272,16 @@ def judged(
     classes = problem.kind == "classification"
     usual = 0.5 if classes else float(np.quantile(np.abs(held.y_pred - problem.y[held.indices]), 0.9))
     everything, table = np.arange(len(problem)), features.values
+    known = table[asked]  # so that they are not described once more
     if isinstance(features.learnt, LearntColumns):  # what the model was fitted to was learnt from its own samples alone
+        known = None
         transformer, table = features.learnt.fitted(some.train), features.take(everything, some.train)
     saved = TrainedModel.of(
         assemble(transformer, evaluation.estimator), problem, some.train, table=table, held_out=held
     )
     dataset = problem.dataset
     items = dataset.compositions if dataset.structures is None else dataset.structures
-    found = saved.predict([items[int(problem.structures[row])] for row in asked])
+    found = saved.predict([items[int(problem.structures[row])] for row in asked], features=known)
     test = evaluation.test
     assert test is not None
     np.testing.assert_allclose(found.values, test.y_pred, rtol=1e-6, atol=1e-6)  # one and the same model

@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from atomprint.learn import make_model
 from atomprint.learn.estimators.two_part import TwoPartTrees
+from atomprint.learn.models.doubt import predict_with_doubt
 
 
 @pytest.mark.slow
@@ -48,6 +49,26 @@ def test_levels_are_those_of_the_mixture():
         assert found == pytest.approx(np.median(mixture), abs=0.02) or abs(one - 0.5) < 1e-3
 
 
+def test_the_standard_deviation_is_that_of_the_mixture_about_the_prediction():
+    rng = np.random.default_rng(4)
+    X, y = gaps(600, rng)
+    X = np.hstack([X, rng.normal(size=(600, 6))])
+    model = TwoPartTrees(50, random_state=0).fit(X, y)
+    new = np.hstack([gaps(80, rng)[0], rng.normal(size=(80, 6))])
+    p = model.classifier_.predict_proba(new)[:, 1]
+    of_trees = np.array([tree.predict(new) for tree in model.regressor_.estimators_])
+    values, std = model.predict_with_std(new)
+    assert ((p > 0) & (p <= 0.5)).any()
+    assert (p > 0.5).any()
+    np.testing.assert_array_equal(values, model.predict(new))
+    for one, value, own, trees in zip(p, values, std, of_trees.T, strict=True):
+        mixture, weights = np.r_[0.0, trees], np.r_[1 - one, np.full(50, one / 50)]
+        assert own == pytest.approx(np.sqrt(weights @ (mixture - value) ** 2), abs=1e-6)
+    judged = predict_with_doubt(make_model("two_part", n_estimators=50, random_state=0).fit(X, y), new)
+    np.testing.assert_array_equal(judged.values, values)
+    np.testing.assert_array_equal(judged.signs["trees"], std)
+
+
 def test_without_many_smallest_targets_it_is_the_regressor():
     rng = np.random.default_rng(2)
     X, y = rng.normal(size=(60, 3)), rng.normal(size=60)
@@ -55,7 +76,10 @@ def test_without_many_smallest_targets_it_is_the_regressor():
     assert model.classifier_ is None
     trees = make_model("extra_trees", n_estimators=20, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), trees.predict(X))
-    assert (TwoPartTrees(5, random_state=0).fit(X, np.full(60, 3.0)).predict(X) == 3).all()
+    np.testing.assert_array_equal(model.predict_with_std(X), trees[-1].predict_with_std(X))
+    all_the_same = TwoPartTrees(5, random_state=0).fit(X, np.full(60, 3.0))
+    assert (all_the_same.predict(X) == 3).all()
+    assert (all_the_same.predict_with_std(X)[1] == 0).all()
 
 
 def test_it_has_a_name_and_its_seed_decides():

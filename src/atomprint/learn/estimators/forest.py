@@ -134,26 +134,32 @@ class MedianExtraTrees(ExtraTreesRegressor):
         ValueError
             If a level is not between 0 and 1.
         """
-        return self._judged(X, level, False)[0]
+        return self._judged(X, level, None)[0]
 
-    def predict_with_std(self, X: Samples) -> tuple[FloatArray, FloatArray]:
-        """Predict the median of the trees, and their standard deviation about it, each of shape (n_samples,).
+    def predict_with_std(
+        self, X: Samples, level: Any = 0.5, about: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Predict quantiles of the trees, and their standard deviation about these, each of shape (n_samples,).
 
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
             Features.
+        level : float or array of shape (n_samples,)
+            0 to 1: one for all samples, or one for each. Default: the median.
+        about : ndarray of float64, shape (n_samples,), optional
+            What the standard deviation is about instead; nan for the quantile.
         """
-        return self._judged(X, 0.5, True)
+        return self._judged(X, level, np.full(X.shape[0], np.nan) if about is None else about)
 
-    def _judged(self, X: Samples, level: Any, with_std: bool) -> tuple[FloatArray, FloatArray]:
+    def _judged(self, X: Samples, level: Any, about: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         check_is_fitted(self)
         X = self._validate_X_predict(X)
         levels = np.broadcast_to(np.asarray(level, dtype=np.float64), X.shape[:1])
         if not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(f"level must be between 0 and 1, got {levels.min():g} to {levels.max():g}")
         last = len(self.estimators_) - 1
-        quantiles, std = np.empty(X.shape[0]), np.empty(X.shape[0] if with_std else 0)
+        quantiles, std = np.empty(X.shape[0]), np.empty(0 if about is None else X.shape[0])
         for rows in gen_batches(X.shape[0], max(1, _ENTRIES // (last + 1))):
             part = X[rows]  # checked above: not once more in each of hundreds of trees
             found = np.stack([tree.tree_.predict(part)[:, 0] for tree in self.estimators_], axis=1)
@@ -163,8 +169,8 @@ class MedianExtraTrees(ExtraTreesRegressor):
             above = np.minimum(below + 1, last)
             at = np.arange(len(found))
             quantiles[rows] = found[at, below] + (place - below) * (found[at, above] - found[at, below])
-            if with_std:
-                found -= quantiles[rows, None]
+            if about is not None:
+                found -= np.where(np.isnan(about[rows]), quantiles[rows], about[rows])[:, None]
                 std[rows] = np.sqrt(np.einsum("nt,nt->n", found, found) / (last + 1))
         return quantiles, std
 

@@ -107,13 +107,42 @@ class TwoPartTrees(RegressorMixin, BaseEstimator):
         X : array of shape (n_samples, n_features)
             Features.
         """
+        return self._judged(X, False)[0]
+
+    def predict_with_std(self, X: Samples) -> tuple[FloatArray, FloatArray]:
+        """Predict the median of the target, and the standard deviation of its distribution about that.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        (ndarray, ndarray) of float64, shape (n_samples,)
+            The distribution is the smallest target with the probability :math:`1 - p`, else what the trees of the
+            regressor say.
+        """
+        return self._judged(X, True)
+
+    def _judged(self, X: Samples, with_std: bool) -> tuple[FloatArray, FloatArray]:
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        found = np.full(len(X), self.floor_)
+        found, std = np.full(len(X), self.floor_), np.zeros(len(X))
         if self.regressor_ is None:
-            return found
+            return found, std
         p = np.ones(len(X)) if self.classifier_ is None else self.classifier_.predict_proba(X)[:, 1]
-        rows = np.flatnonzero(p > 0.5)
-        if len(rows):
-            found[rows] = self.regressor_.predict_quantile(X[rows], 1 - 0.5 / p[rows])
-        return found
+        above = p > 0.5
+        rows = np.flatnonzero(p > 0 if with_std else above)
+        if not len(rows):
+            return found, std
+        level = np.where(above, 1 - 0.5 / np.maximum(p, 0.5), 0.0)[rows]
+        if with_std:
+            about = np.where(above, np.nan, self.floor_)[rows]
+            quantiles, of_trees = self.regressor_.predict_with_std(X[rows], level, about)
+        else:
+            quantiles = self.regressor_.predict_quantile(X[rows], level)
+        found[rows] = np.where(above[rows], quantiles, self.floor_)
+        if with_std:
+            std[rows] = np.sqrt(p[rows] * of_trees**2 + (1 - p[rows]) * (found[rows] - self.floor_) ** 2)
+        return found, std

@@ -18,6 +18,7 @@ from atomprint.learn.estimators.gaussian_process import GaussianProcess
 from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
 from atomprint.learn.estimators.log_target import LogScaler
 from atomprint.learn.estimators.network import ResidualNetworkRegressor
+from atomprint.learn.estimators.two_part import TwoPartTrees
 from atomprint.util.estimators import layers, unwrap
 from atomprint.util.types import Estimator, FloatArray, Samples
 
@@ -133,7 +134,7 @@ def _forest(forest: Any, X: Samples) -> Judged:
     return Judged(total, {TREES: np.sqrt(np.maximum(squares / n - (shifted / n) ** 2, 0))})
 
 
-def _median_forest(forest: MedianExtraTrees, X: Samples) -> Judged:
+def _median_forest(forest: MedianExtraTrees | TwoPartTrees, X: Samples) -> Judged:
     values, std = forest.predict_with_std(X)
     return Judged(values, {TREES: std})
 
@@ -180,7 +181,7 @@ def _ensemble(ensemble: EnsembleRegressor, X: Samples) -> Judged:
 
 
 _JUDGES: tuple[tuple[Any, Callable[[Any, Any], Judged]], ...] = (
-    (MedianExtraTrees, _median_forest),
+    ((MedianExtraTrees, TwoPartTrees), _median_forest),
     ((ExtraTreesRegressor, RandomForestRegressor), _forest),
     (KernelRidgeCV, _kernel_ridge),
     (GaussianProcess, _gaussian_process),

@@ -14,7 +14,10 @@ from atomprint.kernels import AverageKernel
 from atomprint.learn import Problem, evaluate, make_model, make_split
 from atomprint.learn.task.features import Features
 from atomprint.workflow import TrainedModel, assemble, load_model
+from atomprint.workflow.saved.contents import contents_of
 from atomprint.workflow.saved.detector import DISTANCE, ERRORS, GEOMETRY, Detector
+from atomprint.workflow.saved.domain import Domain
+from atomprint.workflow.saved.trained import Held
 
 
 def drawn(n, rng, shift=0.0):
@@ -235,3 +238,47 @@ def test_classifiers_are_in_doubt_where_other_classes_are_likely(tmp_path):
     np.testing.assert_array_equal(found.doubt, made.predict(formulas[300:]).doubt)
     assert roc_auc_score(found.values != truth[300:], found.doubt) > 0.65
     assert np.mean(~found.in_domain) < 0.1
+
+
+def test_a_group_counts_as_one_of_the_samples_that_the_limit_is_from():
+    """Large groups that are easy do not make others rare."""
+    rng, shares = np.random.default_rng(5), {True: [], False: []}
+    for _ in range(40):
+
+        def of_groups(n):
+            sizes = np.where(rng.random(n) < 0.2, 30, 3)
+            groups = np.repeat(np.arange(n), sizes)
+            common = (rng.normal(size=n) - 1.5 * (sizes > 3))[groups] + 0.2 * rng.normal(size=len(groups))
+            signs = {name: np.exp(common + 0.1 * rng.normal(size=len(groups))) for name in ("members", DISTANCE)}
+            return signs, np.zeros(len(groups), dtype=bool), np.exp(common) * rng.exponential(size=len(groups)), groups
+
+        signs, flagged, errors, groups = of_groups(100)
+        asked, *_, others = of_groups(400)
+        weights = 1 / np.bincount(others)[others]
+        for grouped in shares:
+            detector = Detector.fit(signs, flagged, errors, groups if grouped else None)
+            unusual = detector.scores(detector.rarities(asked)) > 1
+            shares[grouped].append(np.average(unusual, weights=weights))
+    assert 0.04 < np.mean(shares[True]) < 0.06
+    assert np.mean(shares[False]) > 0.08
+
+
+def test_what_is_far_is_told_by_groups_that_folds_keep_together():
+    """Frames of a run are near each other; those of a new run are as near as runs that are left out."""
+    rng = np.random.default_rng(6)
+
+    def runs(n):
+        groups = np.repeat(np.arange(n), 10)
+        return rng.normal(size=(n, 3))[groups] + 0.01 * rng.normal(size=(10 * n, 3)), groups
+
+    (X, groups), (new, _) = runs(60), runs(200)
+    contents = contents_of(["NaCl"] * 600, False)
+    signs, errors = {"members": rng.exponential(size=600)}, rng.exponential(size=600)
+    outside = {}
+    for name, of_group in (("frames", None), ("runs", groups)):
+        domain = Domain.fit(X, contents, np.arange(600), held=Held(signs, errors, None, of_group))
+        outside[name] = np.mean(domain.space.distances(new) > domain.threshold)
+    assert outside["frames"] > 0.7
+    assert outside["runs"] < 0.1
+    few = Domain.fit(X, contents, np.arange(600), held=Held(signs, errors, None, groups % 3))  # too few to say
+    assert few.threshold == Domain.fit(X, contents, np.arange(600)).threshold

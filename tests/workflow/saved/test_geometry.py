@@ -1,5 +1,7 @@
 """Volumes per atom, distances and numbers of neighbours: measured, usual, unusual."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -200,3 +202,31 @@ def test_limits_as_arrays():
         Packing.from_arrays({"n_repeats": packing.n_repeats})
     with pytest.raises(ValueError, match="wrong shapes"):
         Packing.from_arrays(vars(packing) | {"lower": np.zeros(2)})
+
+
+def test_as_many_training_structures_as_new_ones_are_outside_limits_of_others():
+    rng, shares = np.random.default_rng(3), []
+    packing = Packing.fit(measured(*rocksalts()))
+    for n in (120, 400):
+        for _ in range(60):
+            values, new = (rng.normal(size=(m, 8)) * np.array([0.3, 0.3, 0.1, 0.1, 0.1, 0.3, 3, 0.2]) for m in (n, 400))
+            lower, upper = geometry._all_limits(values)
+            of_all = replace(packing, lower=lower, upper=upper)
+            novelty, outside = of_all.as_if_new(values, np.arange(n))
+            own = of_all.outside(values).any(axis=1).mean()
+            shares.append((own, outside.mean(), of_all.outside(new).any(axis=1).mean()))
+            assert (outside == (novelty > 1)).all()
+    own, left_out, fresh = np.mean(shares, axis=0)
+    assert left_out == pytest.approx(fresh, rel=0.2)
+    assert own < 0.8 * fresh
+
+
+def test_groups_are_left_out_together():
+    values = np.repeat(np.arange(8.0), 20)[:, None] * np.ones(8)  # of eight groups of structures, each the same
+    packing = Packing.fit(measured(*rocksalts()))
+    lower, upper = geometry._all_limits(values)
+    packing = replace(packing, lower=lower, upper=upper)
+    assert not packing.as_if_new(values, np.arange(160))[1].any()
+    outside = packing.as_if_new(values, np.repeat(np.arange(8), 20))[1].reshape(8, 20)
+    assert outside[-1].all()  # beyond what the others reach
+    assert not outside[2:-2].any()

@@ -1241,3 +1241,14 @@ def test_cards_and_models_check_their_parts(model):
         )
     with pytest.raises(ValueError, match="at least one sample"):
         TrainedModel.of(model.pipeline, problem_of(water(np.random.default_rng(0), 3)), [])
+
+
+def test_features_that_are_known_are_not_made_again_also_of_several_descriptors(structures, problem):
+    union = FeatureUnion([("soap", SOAP(**SMALL, average="inner")), ("elements", ElementProperty(["mass"]))])
+    table = union.fit_transform(structures)
+    model = TrainedModel.of(assemble(union, Ridge().fit(table, problem.y)), problem)
+    np.testing.assert_allclose(model.predict(structures, features=table).values, model.predict(structures).values)
+    moved = model.predict(structures, features=np.zeros_like(table)).values
+    np.testing.assert_allclose(moved, model.pipeline[-1].intercept_)
+    with pytest.raises(ValueError, match="structure 0"):
+        model.predict([molecule("SiH4")], features=table[:1])  # no element of the descriptor

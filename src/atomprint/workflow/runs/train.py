@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from atomprint.learn.evaluation.evaluate import fit_estimator
+from atomprint.learn.evaluation.quantile import groups_of
 from atomprint.learn.study.run import run_study
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
@@ -269,6 +270,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
         table=None if trial.features.pairwise else trial.features.values,
         uncertainty=study.uncertainty,
         held_out=trial.evaluations[name].out_of_fold() if trial.evaluations[name].folds else None,
+        groups=groups_of(problem, study.split),
         metrics=metrics,
         metric=study.metric,
         recipe=recipe.to_toml(),

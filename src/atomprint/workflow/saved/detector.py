@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from atomprint.learn.models.doubt import CLASSES, LAYER, MEMBERS, PROCESS, SEEDS, TREES, Signs
-from atomprint.util.types import FloatArray, Mask
+from atomprint.util.types import FloatArray, Indices, Mask
 
 FALSE_ALARMS = 0.05
 ERRORS, DISTANCE, GEOMETRY = "expected error", "distance", "geometry"
@@ -77,7 +77,7 @@ class Detector:
     limit: FloatArray
 
     @classmethod
-    def fit(cls, signs: Signs, flagged: Mask, errors: FloatArray) -> Self | None:
+    def fit(cls, signs: Signs, flagged: Mask, errors: FloatArray, groups: Indices | None = None) -> Self | None:
         """Learn from samples that were held out; None if they are too few, or nothing is known of errors.
 
         Parameters
@@ -89,6 +89,8 @@ class Detector:
             Which samples are called unusual without the score.
         errors : ndarray of float64, shape (n,)
             Absolute errors of the predictions of samples held out, or for classes 1 where they were wrong; else nan.
+        groups : ndarray of int, shape (n,), optional
+            Groups of samples that are alike, each of which counts as one for the limit.
         """
         names = [name for name in signs if name not in _OUTSIDE_OF_MODEL]
         names += [name for name in _OUTSIDE_OF_MODEL if name in signs]
@@ -97,6 +99,7 @@ class Detector:
         table = np.column_stack([signs[name] for name in names])
         known = np.isfinite(table).all(axis=1) & np.isfinite(errors)
         table, flagged, errors = table[known], flagged[known], errors[known]
+        groups = None if groups is None else groups[known]
         if len(table) < _MIN_SAMPLES:
             return None
         quantiles = np.quantile(table, _BODY, axis=0).T
@@ -106,7 +109,7 @@ class Detector:
         made = cls(np.array(names), quantiles, shapes, np.ones(len(names)), np.array(np.inf))
         rarities = made._rarities(table)
         made = replace(made, weights=_weights(rarities, errors))
-        return replace(made, limit=np.array(_limit(rarities @ made.weights, flagged)))
+        return replace(made, limit=np.array(_limit(rarities @ made.weights, flagged, groups)))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
@@ -178,10 +181,11 @@ def _weights(rarities: FloatArray, errors: FloatArray) -> FloatArray:
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x[1:])
 
 
-def _limit(scores: FloatArray, flagged: Mask) -> float:
+def _limit(scores: FloatArray, flagged: Mask, groups: Indices | None) -> float:
     """Return what the scores of new samples exceed, or they are flagged, with the probability of false alarms."""
-    n = len(scores)
-    ordered = np.sort(np.where(flagged, np.inf, scores))
-    limit = float(ordered[min(int(np.ceil((n + 1) * (1 - FALSE_ALARMS))), n) - 1])
+    from atomprint.learn.evaluation.quantile import conformal_quantile  # which predictions do without
+
+    found = conformal_quantile(np.where(flagged, np.inf, scores), 1 - FALSE_ALARMS, groups).value
+    limit = np.inf if found is None else found
     rest = scores if flagged.all() else scores[~flagged]
     return min(limit, float(np.quantile(rest, 1 - _LEAST_SHARE, method="higher")))

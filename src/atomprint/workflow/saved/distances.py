@@ -142,11 +142,16 @@ def _ranges(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
 
 
-def left_out(space: Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return distances of samples, left out in folds by their labels, and numbers of features outside and changed."""
+def folds_of(labels: npt.NDArray[Any]) -> Indices:
+    """Return the fold in which each sample is left out: samples with the same label in the same one."""
     groups, of_sample = np.unique(labels, return_inverse=True)
     fold_of_group = np.random.default_rng(0).permutation(np.arange(len(groups)) % min(_N_FOLDS, len(groups)))
-    folds = fold_of_group[of_sample]
+    return np.asarray(fold_of_group[of_sample])
+
+
+def left_out(space: Space, X: FloatArray, labels: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return distances of samples, left out in folds by their labels, and numbers of features outside and changed."""
+    folds = folds_of(labels)
     distances, counts, changed = (np.empty(len(X)) for _ in range(3))
     for fold in np.unique(folds):
         held = folds == fold

@@ -20,6 +20,7 @@ from atomprint.workflow.saved.detector import DISTANCE, GEOMETRY, Detector
 from atomprint.workflow.saved.distances import (
     N_NEIGHBORS,
     FloatArray,
+    Indices,
     Space,
     dense_rows,
     kernel_distances,
@@ -49,11 +50,11 @@ class Domain:
     ([3]_). Where a kernel between structures takes the place of features the distance is
     :math:`\sqrt{K_{AA} + K_{BB} - 2 K_{AB}}` of the normalised kernel.
 
-    What is far is measured on the training set: samples are left out in 5 folds (a structure with all its atoms; with a
-    kernel each sample alone), and their distances to the rest, and the numbers of their features outside the ranges of
-    the rest, are those of new samples of the same origin (only the scales are those of all). What exceeds 99 % of these
-    is outside. Features that never varied in the training set count by themselves: in perfect crystals many vanish,
-    which they do not once atoms are displaced.
+    What is far is measured on the training set: samples are left out in 5 folds (a structure with all its atoms, and
+    the whole of a group that the cross-validation keeps together; with a kernel each sample alone), and their distances
+    to the rest, and the numbers of their features outside the ranges of the rest, are those of new samples of the same
+    origin (only the scales are those of all). What exceeds 99 % of these is outside. Features that never varied in the
+    training set count by themselves: in perfect crystals many vanish, which they do not once atoms are displaced.
 
     What the model itself is in doubt about enters by a score that is calibrated on samples held out of fits
     (:class:`~atomprint.workflow.saved.detector.Detector`): of these, 5 % are outside for one reason or another.
@@ -172,6 +173,7 @@ class Domain:
         rows = training_rows(X.shape[0], X.shape[1])
         X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
         few = len(np.unique(labels)) < _MIN_SAMPLES
+        together = labels if held is None else held.together(rows, labels, _MIN_SAMPLES)
         space, counts, changed = None, np.zeros(1), np.zeros(1)
         if few:
             distances = np.empty(0)
@@ -180,20 +182,22 @@ class Domain:
         else:
             X = dense_rows(X)
             space = Space.fit(X)
-            distances, counts, changed = left_out(space, X, labels)
+            distances, counts, changed = left_out(space, X, together)
         threshold = float("nan") if few else float(np.quantile(distances, LEVEL, method="higher"))
         max_outside, max_changed = (int(np.quantile(own, LEVEL, method="higher")) for own in (counts, changed))
         detector = None
         if held is not None and not few:
             signs = {name: sign[rows] for name, sign in held.signs.items()} | {DISTANCE: distances}
             flagged: Mask = np.asarray((distances > threshold) | (counts > max_outside) | (changed > max_changed))
-            alone: Mask = np.array([any(counts_of[z] == 1 for z in content.elements) for content in contents])
-            flagged |= alone[labels]
+            of_structures = np.arange(len(contents)) + int(together.max()) + 1  # of those without samples
+            of_structures[labels] = together
+            flagged |= _has_new_element(contents, of_structures)[labels]
             if packed and geometric:
                 packing, values = packed
-                signs[GEOMETRY] = packing.novelty(values)[labels]
-                flagged |= np.asarray(packing.outside(values).any(axis=1))[labels]
-            detector = Detector.fit(signs, flagged, held.errors[rows])
+                novelty, outside = packing.as_if_new(values, of_structures)
+                signs[GEOMETRY] = novelty[labels]
+                flagged |= outside[labels]
+            detector = Detector.fit(signs, flagged, held.errors[rows], None if held.groups is None else together)
         return cls(
             n_samples=len(rows),
             threshold=threshold,
@@ -288,6 +292,13 @@ class Domain:
     def n_features(self) -> int | None:
         """Number of features that distances are measured between; None if there are none."""
         return None if self.space is None else len(self.space.center)
+
+
+def _has_new_element(contents: Collection[Content], groups: Indices) -> Mask:
+    """Return which structures have an element that no other group has."""
+    pairs = {(int(group), z) for group, content in zip(groups, contents, strict=True) for z in content.elements}
+    counts = Counter(z for _, z in pairs)
+    return np.array([any(counts[z] == 1 for z in content.elements) for content in contents])
 
 
 _PARTS: Mapping[str, Any] = {

@@ -118,6 +118,7 @@ class TrainedModel:
         table: Any = None,
         uncertainty: Any = None,
         held_out: OutOfFold | None = None,
+        groups: Indices | None = None,
         metrics: Mapping[str, Any] | None = None,
         metric: str = "",
         recipe: str = "",
@@ -143,6 +144,9 @@ class TrainedModel:
         held_out : OutOfFold, optional
             What models of the same kind said of the samples when they had not seen them: by this, the model's own signs
             of doubt are calibrated.
+        groups : array of int, optional
+            With ``held_out`` the group of each sample of the problem, if it parted no group: new samples are then taken
+            to be of other groups.
         metrics, metric, recipe, seed, created, notes
             See :class:`~atomprint.workflow.Card`.
 
@@ -209,7 +213,7 @@ class TrainedModel:
             ],
             np.searchsorted(structures, problem.structures[some]),
             kernel=kernel is not None,
-            held=None if held_out is None else held_of(held_out, pipeline[n_steps:], values, problem, some),
+            held=None if held_out is None else held_of(held_out, pipeline[n_steps:], values, problem, some, groups),
         )
         return cls(pipeline, card, domain, n_steps, widths=widths)
 

@@ -175,7 +175,7 @@ def first_table(pipeline: Pipeline, items: Any, known: Any = None) -> Table:
     items : sequence or Batch
         Structures or compositions.
     known : array of shape (n, n_features), optional
-        What the first step, a descriptor, makes of them, where that is known already.
+        What the first step, a descriptor or several that are joined, makes of them, where that is known already.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def first_table(pipeline: Pipeline, items: Any, known: Any = None) -> Table:
     X, local = items, None
     for n_steps, (_, step) in enumerate(pipeline.steps[:-1], start=1):
         if n_steps == 1 and known is not None:
-            step.check(X)
+            _check(step, X)
             X = known
         elif step not in (None, "passthrough"):
             X = step.transform(X)
@@ -197,6 +197,15 @@ def first_table(pipeline: Pipeline, items: Any, known: Any = None) -> Table:
         "pipeline: the steps before the model must make a table with one row for each sample, got "
         f"{type(X).__name__}: is an average or a pooling missing, or level='atom'?"
     )
+
+
+def _check(step: Any, items: Any) -> None:
+    """Raise what a descriptor does of items that it cannot describe, or what those that are joined or come first do."""
+    if parts := list(named_parts(step).values()):
+        for part in parts[:1] if isinstance(step, Pipeline) else parts:
+            _check(part, items)
+    elif hasattr(step, "check"):
+        step.check(items)
 
 
 def table_names(pipeline: Pipeline, n_steps: int) -> list[str]:

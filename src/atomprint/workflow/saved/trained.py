@@ -42,14 +42,29 @@ class Held(NamedTuple):
     experience : Expected or None
         What the expected errors of new samples are told by; None for models with doubts of their own, or if there are
         too few errors.
+    groups : ndarray of int, shape (n,), or None
+        Which samples no fold has parted, if new samples are of other groups.
     """
 
     signs: Signs
     errors: FloatArray
     experience: Expected | None
+    groups: Indices | None = None
+
+    def together(self, rows: Indices, otherwise: Indices, least: int) -> Indices:
+        """Return which of some samples are left out together: groups, unless these are fewer than the least."""
+        own = otherwise if self.groups is None else self.groups[rows]
+        return own if len(np.unique(own)) >= least else otherwise
 
 
-def held_of(held_out: OutOfFold, model: Any, table: Any, problem: Problem, samples: Indices) -> Held:
+def held_of(
+    held_out: OutOfFold,
+    model: Any,
+    table: Any,
+    problem: Problem,
+    samples: Indices,
+    groups: Indices | None = None,
+) -> Held:
     """Return what is known of some samples by predictions out of folds.
 
     Parameters
@@ -64,6 +79,8 @@ def held_of(held_out: OutOfFold, model: Any, table: Any, problem: Problem, sampl
         The problem.
     samples : ndarray of int, shape (n,)
         The samples.
+    groups : ndarray of int, shape (n_all,), optional
+        The group of each sample of the problem, if folds keep groups together.
     """
     from atomprint.learn.evaluation.scaled import elements_of  # which predictions do without
 
@@ -99,7 +116,12 @@ def held_of(held_out: OutOfFold, model: Any, table: Any, problem: Problem, sampl
         totals = np.bincount(rows, values, minlength=len(samples))
         return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
-    return Held({name: of_samples(sign) for name, sign in signs.items()}, of_samples(errors), experience)
+    return Held(
+        {name: of_samples(sign) for name, sign in signs.items()},
+        of_samples(errors),
+        experience,
+        None if groups is None else groups[samples],
+    )
 
 
 def training_table(pipeline: Pipeline, problem: Problem, items: Any, samples: Indices) -> tuple[Any, int]:

@@ -20,6 +20,7 @@ ROOMS = [
     "atomprint.ragged",
     "atomprint.chemistry.elements",
     "atomprint.chemistry.formula",
+    "atomprint.chemistry.smiles",
     "atomprint.formats",
     "atomprint.structures",
     "atomprint.chemistry",
@@ -83,7 +84,7 @@ HEAVY = [
     "pooch",
 ]
 HEAVY += ["pyarrow", "pymatgen", "requests", "rich", "scipy", "shap", "skops", "sklearn", "spglib", "threadpoolctl"]
-HEAVY += ["prometheus_client", "tomlkit", "torch", "typer", "uvicorn", "xgboost"]
+HEAVY += ["prometheus_client", "rdkit", "tomlkit", "torch", "typer", "uvicorn", "xgboost"]
 PUBLIC = [
     "cli",
     "datasets",

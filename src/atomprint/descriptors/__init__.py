@@ -15,6 +15,8 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
+from atomprint.descriptors.molecular.fingerprints import MACCSKeys, MorganFingerprint
+from atomprint.descriptors.molecular.rdkit_descriptors import RDKitDescriptors
 from atomprint.descriptors.neighbours import NeighbourStatistics
 from atomprint.descriptors.pretrained.embedding import PretrainedEmbedding
 from atomprint.descriptors.soap import SOAP
@@ -46,12 +48,15 @@ __all__ = [
     "Gradient",
     "LearnedEmbedding",
     "LocalDescriptor",
+    "MACCSKeys",
+    "MorganFingerprint",
     "NeighbourStatistics",
     "OxidationStates",
     "PairBlock",
     "PairJacobian",
     "PowderDiffraction",
     "PretrainedEmbedding",
+    "RDKitDescriptors",
     "RadialDistribution",
     "SineMatrix",
     "SpaceGroup",

@@ -1,0 +1,1 @@
+"""Features of molecules that are known by their bonds alone."""

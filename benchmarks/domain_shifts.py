@@ -44,7 +44,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "two": {
         "type": "ensemble",
         "combine": "mean",
-        "members": [{"type": "extra_trees", "n_estimators": 150, "max_features": 0.3}, "kernel_ridge"],
+        "members": [{"type": "extra_trees", "n_estimators": 50, "max_features": 0.3}, "kernel_ridge"],
     },
     "ridge": {"type": "ridge"},
     "boosting": {"type": "hist_gradient_boosting"},

@@ -157,7 +157,16 @@ class Domain:
         counts_of = Counter(z for content in contents for z in content.elements)
         sizes = [content.n_atoms for content in contents if content.n_atoms is not None]
         geometric = all(content.geometry is not None for content in contents)
-        packed = Packing.fit_and_measure([content.geometry for content in contents if content.geometry is not None])
+        rows, labels, together, of_structures = np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.intp), None
+        if X is not None:
+            rows = training_rows(X.shape[0], X.shape[1])
+            labels = np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
+            together = labels if held is None else held.together(rows, labels, _MIN_SAMPLES)
+            if held is not None:
+                of_structures = np.arange(len(contents)) + int(together.max()) + 1  # of those without samples
+                of_structures[labels] = together
+        geometries = [content.geometry for content in contents if content.geometry is not None]
+        packed = Packing.fit_and_judge(geometries, of_structures if geometric else None)
         common: dict[str, Any] = {
             "elements": tuple(sorted(counts_of)),
             "n_atoms": (min(sizes), max(sizes)) if sizes else None,
@@ -170,10 +179,8 @@ class Domain:
         }
         if X is None:
             return cls(n_samples=0, threshold=float("nan"), max_outside=0, quantiles=np.empty(0), **common)
-        rows = training_rows(X.shape[0], X.shape[1])
-        X, labels = X[rows], np.arange(len(rows)) if groups is None else np.asarray(groups)[rows]
+        X = X[rows]
         few = len(np.unique(labels)) < _MIN_SAMPLES
-        together = labels if held is None else held.together(rows, labels, _MIN_SAMPLES)
         space, counts, changed = None, np.zeros(1), np.zeros(1)
         if few:
             distances = np.empty(0)
@@ -186,15 +193,12 @@ class Domain:
         threshold = float("nan") if few else float(np.quantile(distances, LEVEL, method="higher"))
         max_outside, max_changed = (int(np.quantile(own, LEVEL, method="higher")) for own in (counts, changed))
         detector = None
-        if held is not None and not few:
+        if held is not None and of_structures is not None and not few:
             signs = {name: sign[rows] for name, sign in held.signs.items()} | {DISTANCE: distances}
             flagged: Mask = np.asarray((distances > threshold) | (counts > max_outside) | (changed > max_changed))
-            of_structures = np.arange(len(contents)) + int(together.max()) + 1  # of those without samples
-            of_structures[labels] = together
             flagged |= _has_new_element(contents, of_structures)[labels]
             if packed and geometric:
-                packing, values = packed
-                novelty, outside = packing.as_if_new(values, of_structures)
+                _, novelty, outside = packed
                 signs[GEOMETRY] = novelty[labels]
                 flagged |= outside[labels]
             detector = Detector.fit(signs, flagged, held.errors[rows], None if held.groups is None else together)

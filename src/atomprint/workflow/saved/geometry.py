@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -17,7 +17,7 @@ from atomprint import _core
 from atomprint.chemistry.elements import N_ELEMENTS, element_properties
 from atomprint.layout import symbols_of
 from atomprint.structures import Batch
-from atomprint.util.types import FloatArray
+from atomprint.util.types import FloatArray, Mask
 from atomprint.workflow.saved.distances import folds_of
 
 MIN_STRUCTURES = 5  # to say anything about ranges
@@ -28,7 +28,8 @@ _NEAR, _FAR, _BEYOND = 1.15, 1.4, 1.8  # sums of covalent radii: up to where nei
 _DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with denser crystals
 _APART = 3.0  # sums of radii: what is farther from everything is called so far
 
-_TAIL = 0.005  # share of the training set that may be beyond each limit: about 2 % beyond any of them
+_TAIL = 0.005  # share of the training set that may be beyond each limit
+_INSIDE = 0.98  # share of structures that were left out that is within all limits: else these are widened
 _ENOUGH = 600  # structures from which on the training set itself shows its tails
 _PRIOR = 0.5  # weight of covalent radii among sizes of elements, in structures
 _SENTENCES = 2
@@ -109,7 +110,8 @@ class Packing:
     in sums of radii that its elements have in the training set; by the share of the cell that atoms fill (a slab with
     vacuum in its cell is no crystal), by the number of neighbours, and by whether these are all around, as they are not
     where atoms are displaced. Limits leave out 0.5 % of the training structures at each end. Where these are fewer than
-    600, limits lie farther out than these structures, since more of them would have spread further.
+    600, limits lie farther out than these structures, since more of them would have spread further. All are widened as
+    much as is needed for 98 % of structures that limits were not drawn from to be within all of them.
 
     Parameters
     ----------
@@ -133,19 +135,33 @@ class Packing:
     @classmethod
     def fit(cls, structures: Sequence[Geometry]) -> Self | None:
         """Learn what is usual; None if there are fewer than 5 structures."""
-        found = cls.fit_and_measure(structures)
+        found = cls.fit_and_judge(structures)
         return None if found is None else found[0]
 
     @classmethod
-    def fit_and_measure(cls, structures: Sequence[Geometry]) -> tuple[Self, FloatArray] | None:
-        """Learn what is usual, and measure the structures themselves as if each were new.
+    def fit_and_judge(
+        cls, structures: Sequence[Geometry], groups: npt.NDArray[Any] | None = None
+    ) -> tuple[Self, FloatArray, Mask] | None:
+        """Learn what is usual, and judge the structures themselves as if each were new; None if there are fewer than 5.
+
+        Fewer are outside limits that they had a part in than of new ones: of 120 crystals of many kinds none, not 5 %.
+        That is why limits for this are drawn from others, and it shows how much wider those from all of them must be.
+
+        Parameters
+        ----------
+        structures : sequence of Geometry
+            The training set.
+        groups : ndarray, shape (n_structures,), optional
+            Which of them are left out together. Default: each alone.
 
         Returns
         -------
         packing : Packing
             What is usual.
-        values : ndarray of float64, shape (n_structures, 8)
-            What the structures themselves are measured as, each by sizes that the others give.
+        novelty : ndarray of float64, shape (n_structures,)
+            As :meth:`novelty` for new ones.
+        outside : ndarray of bool, shape (n_structures,)
+            Whether any measure is beyond a limit.
         """
         if len(structures) < MIN_STRUCTURES:
             return None
@@ -153,8 +169,17 @@ class Packing:
         values = np.array(  # of each by the sizes that the others give
             [_values(one, volumes.without(s), radii.without(s)) for s, one in enumerate(structures)]
         )
+        lower, upper = _limits(values)
+        folds, novelty = folds_of(np.arange(len(values)) if groups is None else groups), np.empty(len(values))
+        for fold in np.unique(folds):
+            own = folds == fold
+            novelty[own] = _novelty(values[own], *((lower, upper) if own.all() else _limits(values[~own])))
+        known = ~(np.isnan(values) & np.isfinite(lower)).any(axis=1)
+        wider = max(1.0, float(np.quantile(novelty[known], _INSIDE, method="lower"))) if known.any() else 1.0
+        middle, half = (lower + upper) / 2, wider * (upper - lower) / 2
         n_repeats = np.unique([one.n_repeats for one in structures])
-        return cls(n_repeats, volumes.all, radii.all, *_all_limits(values)), values
+        packing = cls(n_repeats, volumes.all, radii.all, middle - half, middle + half)
+        return packing, novelty / wider, known & (novelty > wider)
 
     def measured(self, one: Geometry) -> FloatArray:
         """Return what a structure is measured as, shape (8,)."""
@@ -165,29 +190,7 @@ class Packing:
 
         What cannot be measured, such as a distance between elements of unknown size, counts as far beyond.
         """
-        half = np.maximum((self.upper - self.lower) / 2, 1e-12)
-        found = np.abs(values - (self.upper + self.lower) / 2) / half
-        return np.asarray(np.where(np.isnan(half), 0.0, np.nan_to_num(found, nan=_FAR_BEYOND)).max(axis=1))
-
-    def as_if_new(self, values: FloatArray, groups: npt.NDArray[Any]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Return novelties of training structures, and which are outside, each by limits that are drawn from others.
-
-        Fewer are outside limits that they had a part in than of new ones: of 120 crystals of many kinds none, not 5 %.
-
-        Parameters
-        ----------
-        values : ndarray of float64, shape (n_structures, 8)
-            From :meth:`fit_and_measure`.
-        groups : ndarray, shape (n_structures,)
-            Which of them are left out together.
-        """
-        folds, novelty, outside = folds_of(groups), np.empty(len(values)), np.empty(len(values), dtype=bool)
-        for fold in np.unique(folds):
-            own = folds == fold
-            lower, upper = _all_limits(values[~own]) if not own.all() else (self.lower, self.upper)
-            others = replace(self, lower=lower, upper=upper)
-            novelty[own], outside[own] = others.novelty(values[own]), others.outside(values[own]).any(axis=1)
-        return novelty, outside
+        return _novelty(values, self.lower, self.upper)
 
     def outside(self, values: FloatArray) -> npt.NDArray[np.bool_]:
         """Return which measures are beyond limits, of the same shape."""
@@ -318,13 +321,20 @@ class _Sizes:
         return cls(table, _radii())
 
 
-def _all_limits(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    found = [_limits(column[np.isfinite(column)], floor) for column, floor in zip(values.T, _FLOORS, strict=True)]
+def _novelty(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    half = np.maximum((upper - lower) / 2, 1e-12)
+    found = np.abs(values - (upper + lower) / 2) / half
+    return np.asarray(np.where(np.isnan(half), 0.0, np.nan_to_num(found, nan=_FAR_BEYOND)).max(axis=1))
+
+
+def _limits(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return limits of measures, shape (n_structures, 8), at both ends."""
+    found = [_ends(column[np.isfinite(column)], floor) for column, floor in zip(values.T, _FLOORS, strict=True)]
     lower, upper = np.array(found).T
     return lower, upper
 
 
-def _limits(values: FloatArray, floor: float) -> tuple[float, float]:
+def _ends(values: FloatArray, floor: float) -> tuple[float, float]:
     n = len(values)
     if n < MIN_STRUCTURES:
         return math.nan, math.nan

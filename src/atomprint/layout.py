@@ -11,6 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
+__all__ = [
+    "Axis",
+    "Block",
+    "HasLayout",
+    "Layout",
+    "Meanings",
+    "of_centers",
+    "pair_keys",
+    "sector",
+    "shell",
+    "symbols_of",
+]
+
 Indices = npt.NDArray[np.intp]
 
 _SYMBOLS = frozenset(chemical_symbols[1:])

@@ -30,6 +30,8 @@ from atomprint.util.items import items_of
 from atomprint.util.npz import read_npz, write_npz
 from atomprint.util.types import PathOrStr
 
+__all__ = ["Batch", "StructureError", "StructureTypeError", "as_batch", "iter_structures", "read_structures"]
+
 Structures: TypeAlias = Any
 """One structure, or a sequence of them: ``ase.Atoms``, pymatgen ``Structure`` or ``Molecule``, the path of a
 file that ASE reads, or a :class:`Batch`."""

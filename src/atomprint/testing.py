@@ -21,6 +21,8 @@ from atomprint.descriptors.engine.pairs import PairJacobian
 from atomprint.structures import Structures, as_list, is_structure
 from atomprint.util.sparse import issparse
 
+__all__ = ["DerivativeReport", "check_derivatives", "instruction_set", "instruction_sets"]
+
 
 def instruction_sets() -> list[str]:
     """Return the instruction sets that the kernels can use on this machine, slowest first.

@@ -29,6 +29,7 @@ DEFAULT_PROPERTIES = (
     "covalent_radius",
     "ionization_energy",
 )
+"""What elements are compared by, where nothing else is named."""
 
 # Pauling electronegativity: L. Pauling, The Nature of the Chemical Bond, 3rd ed., Cornell (1960), with the
 # revisions of A. L. Allred, J. Inorg. Nucl. Chem. 17, 215 (1961), as listed in the CRC Handbook of Chemistry

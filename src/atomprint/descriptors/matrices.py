@@ -237,10 +237,10 @@ class _MatrixDescriptor(Descriptor):
 
 @public("CoulombMatrix", version=2, in_recipes=True)
 class CoulombMatrix(_MatrixDescriptor):
-    """Coulomb matrix of molecules.
+    r"""Coulomb matrix of molecules.
 
-    Element (i, j) is Z_i Z_j / |r_i - r_j|, with distances in Å, and element (i, i) is Z_i^2.4 / 2, a fit to
-    the energy of the free atom [1]_. Cells and periodic boundaries are ignored.
+    Element (i, j) is :math:`Z_i Z_j / |r_i - r_j|`, with distances in Å, and element (i, i) is
+    :math:`Z_i^{2.4} / 2`, a fit to the energy of the free atom [1]_. Cells and periodic boundaries are ignored.
 
     Parameters
     ----------
@@ -308,11 +308,11 @@ class _CrystalMatrix(OfCrystals, _MatrixDescriptor):
 
 @public("SineMatrix", version=2, in_recipes=True)
 class SineMatrix(_CrystalMatrix):
-    """Sine matrix of crystals: a periodic stand-in for the Coulomb matrix without a lattice sum.
+    r"""Sine matrix of crystals: a periodic stand-in for the Coulomb matrix without a lattice sum.
 
-    Element (i, j) is Z_i Z_j / |B sin^2(pi B^-1 (r_i - r_j))|, where the columns of B are the lattice vectors
-    in Å and sin^2 acts on each component; element (i, i) is Z_i^2.4 / 2 [1]_. The cell repeats along all
-    three lattice vectors, whatever the ``pbc`` of a structure; it must have a volume.
+    Element (i, j) is :math:`Z_i Z_j / |B \sin^2(\pi B^{-1} (r_i - r_j))|`, where the columns of B are the lattice
+    vectors in Å and the square of the sine acts on each component; element (i, i) is :math:`Z_i^{2.4} / 2` [1]_.
+    The cell repeats along all three lattice vectors, whatever the ``pbc`` of a structure; it must have a volume.
 
     Parameters
     ----------

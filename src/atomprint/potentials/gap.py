@@ -54,7 +54,7 @@ class SparsePoints:
 
 @public("SparseGP", version=1)
 class SparseGP(Potential):
-    """A Gaussian process of the energies of atoms on SOAP, with sparse points (a Gaussian approximation potential).
+    r"""A Gaussian process of the energies of atoms on SOAP, with sparse points (a Gaussian approximation potential).
 
     The energy of an atom is a sum over sparse points, environments of atoms of its species in the training set, of
     coefficients times the kernel (x.x')^zeta, where x is the normalised power spectrum.
@@ -90,8 +90,8 @@ class SparseGP(Potential):
 
     Notes
     -----
-    The coefficients c minimise |S^-1 (K c - y)|^2 + regularisation^2 c^T K_MM c with the kernel K_MM between the sparse
-    points, as a whole by QR, with 1e-8 added to its diagonal.
+    The coefficients c minimise :math:`|S^{-1} (K c - y)|^2 + \mathrm{regularisation}^2\, c^T K_{MM} c` with the kernel
+    :math:`K_{MM}` between the sparse points, as a whole by QR, with 1e-8 added to its diagonal.
 
     Expected errors are those of the triangle of the fit, scaled to the errors of left-out structures. The part of the
     kernel of an atom with itself that the sparse points do not hold, k(x,x) - k^T K_MM^-1 k, is not added: on silicon

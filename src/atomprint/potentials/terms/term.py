@@ -77,8 +77,8 @@ class PreparedTerm(Protocol):
     degrees : ndarray, shape (n_functions,)
         How fast each function varies, at least 0: smooth functions are preferred. Not used with ``prior_factor``.
     prior_factor : ndarray, shape (n_rows, n_functions), or None
-        Rows of a prior of its own, |F c|^2: the transposed Cholesky factor of the kernel between sparse points, with
-        the scale of the kernel in it.
+        Rows of a prior of its own, :math:`|F c|^2`: the transposed Cholesky factor of the kernel between sparse points,
+        with the scale of the kernel in it.
     """
 
     n_functions: int

@@ -26,7 +26,7 @@ ROOMS = [
     "atomprint.chemistry",
     "atomprint.elements",
     "atomprint.neighbours",
-    "atomprint.graph",
+    "atomprint.graphs",
     "atomprint.layout",
     "atomprint.pooling",
     "atomprint.sampling",
@@ -90,7 +90,7 @@ PUBLIC = [
     "datasets",
     "descriptors",
     "elements",
-    "graph",
+    "graphs",
     "grids",
     "kernels",
     "learn",
@@ -192,7 +192,9 @@ def test_contributing_draws_what_there_is():
         assert any((place / name).is_file() for place in places), name
 
 
-@pytest.mark.parametrize("package", ["datasets", "grids", "learn", "potentials", "store", "trajectories", "workflow"])
+@pytest.mark.parametrize(
+    "package", ["datasets", "graphs", "grids", "learn", "potentials", "store", "trajectories", "workflow"]
+)
 def test_names_that_are_imported_when_asked_for_are_listed(package):
     found = importlib.import_module(f"atomprint.{package}")
     assert set(found.__all__) <= set(dir(found))

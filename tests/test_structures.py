@@ -27,7 +27,7 @@ from atomprint.descriptors import (
     NeighbourStatistics,
     OxidationStates,
 )
-from atomprint.graph import graph
+from atomprint.graphs import NeighbourGraph
 from atomprint.kernels import AverageKernel
 from atomprint.neighbours import pairs
 from atomprint.sampling import CenterSampler
@@ -255,7 +255,7 @@ def test_a_batch_stands_for_its_structures_everywhere(tmp_path):
         "centres": lambda X: SOAP(4.0, 2, 1, species=[1, 6, 7, 8], centers=CenterSampler("farthest", n=2)).create(X),
         "learnt": lambda X: channels.fit(X, y).transform(X),
         "pairs": lambda X: pairs(X, 3.0).distances,
-        "graph": lambda X: graph(X[1:2] if isinstance(X, Batch) else X[1], 3.0).edges,
+        "graph": lambda X: NeighbourGraph(r_cut=3.0).create(X).edges,
         "neighbours": NeighbourStatistics(species=["H", "C", "N", "O"]).create,
         "elements": lambda X: ElementProperty().fit(X).transform(X),
         "states": lambda X: OxidationStates().fit(X).transform(X),

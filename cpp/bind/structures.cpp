@@ -217,13 +217,26 @@ nb::tuple pairs_too_close(const BatchArrays& batch, const Radii& radii, double f
 }
 
 nb::tuple pairs_within(const BatchArrays& batch, const CentreArrays& centres, double cutoff, bool with_own,
-                       int n_threads) {
+                       const std::optional<In<double, nb::ndim<1>>>& radii, std::size_t n_nearest, bool keep_ties,
+                       double tolerance, std::int64_t most, int n_threads) {
     require(cutoff > 0.0, "cutoff must be > 0");
+    require(tolerance >= 0.0, "tolerance must be >= 0");
     const Centres& places = centres.of(batch);
+    NeighbourRule rule{nullptr, n_nearest, keep_ties, tolerance};
+    if (radii) {
+        const auto n_atoms = static_cast<std::size_t>(batch.offsets[batch.n_structures]);
+        require(radii->shape(0) == n_atoms, "radii must be those of all atoms");
+        for (std::int64_t c = 0; c < places.offsets[batch.n_structures]; ++c)
+            require(places.atoms[c] >= 0, "radii need centres that are atoms");
+        rule.radii = radii->data();
+    }
     PairList list;
-    {
+    try {
         nb::gil_scoped_release release;
-        list = neighbour_pairs(batch, places, cutoff, with_own, n_threads);
+        list = neighbour_pairs(batch, places, cutoff, with_own, rule, most, n_threads);
+    } catch (const TooManyPairs& error) {
+        PyErr_SetString(PyExc_MemoryError, error.what());
+        throw nb::python_error();
     }
     const std::size_t n = list.centre.size();
     return nb::make_tuple(to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
@@ -275,10 +288,13 @@ void define(nb::module_& m) {
     m.def("close_pairs", &pairs_too_close, nb::arg("batch"), nb::arg("radii"), nb::arg("fraction"), nb::arg("least"),
           "For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than "
           "least, those nearest to each other: (structure, atom, other atom, distance, limit); () if there are none.");
-    m.def("neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"),
-          nb::arg("with_own"), nb::arg("n_threads"),
-          "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "
-          "on its own centre is one, too.");
+    m.def(
+        "neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"), nb::arg("with_own"),
+        nb::arg("radii").none(), nb::arg("n_nearest"), nb::arg("keep_ties"), nb::arg("tolerance"), nb::arg("most"),
+        nb::arg("n_threads"),
+        "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "
+        "on its own centre is one, too. With radii of all atoms those closer than the sum of two; of these n_nearest, "
+        "unless 0. More than most raise MemoryError.");
 }
 
 const Family family("structures", define);

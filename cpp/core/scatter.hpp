@@ -8,6 +8,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "core/centres.hpp"
@@ -120,6 +123,21 @@ struct PairList {
     std::vector<std::int64_t> first;        // (n_centres, n_species), where a centre's pairs start among their species'
 };
 
+// Which of the atoms within the cutoff of an atom are its neighbours.
+struct NeighbourRule {
+    const double* radii = nullptr; // (n_atoms of the structure), Å: those closer than the sum of both; null for all
+    std::size_t n_nearest = 0;     // of these the nearest; 0 for all
+    bool keep_ties = true;         // and all that are as far as the last of them; else the first of those
+    double tolerance = 0.0;        // Å, within which atoms are equally far
+
+    bool all() const { return radii == nullptr && n_nearest == 0; }
+};
+
+// Pairs do not fit into memory; nothing has been allocated.
+struct TooManyPairs : std::length_error {
+    explicit TooManyPairs(std::int64_t n) : std::length_error("there are " + std::to_string(n) + " pairs of atoms") {}
+};
+
 // What is found around a point, but unless `with_own` without the atom `own` that it stands for, or where
 // that is -1 an atom that it is on top of; sorted by atoms and shifts if that is asked for.
 struct AtomsAround {
@@ -128,14 +146,18 @@ struct AtomsAround {
     std::vector<double> vector[3];
 
     NeighbourList find(const NeighbourFinder& finder, const double* point, std::int64_t own, bool with_own = false,
-                       bool sorted = false);
+                       bool sorted = false, const NeighbourRule& rule = {});
+
+private:
+    void choose(const NeighbourFinder& finder, std::int64_t own, const NeighbourRule& rule);
 };
 
 // List all pairs; collect(worker, finder, structure, centre) returns the neighbours of a centre. Within a
-// species the pairs of a centre keep their order.
+// species the pairs of a centre keep their order. Throws TooManyPairs if there are more than `most`.
 template <class Collect>
 PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds, const Centres& centres,
-                    double cutoff, int n_threads, const Collect& collect) {
+                    double cutoff, int n_threads, const Collect& collect,
+                    std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
     const auto n_centres = static_cast<std::size_t>(centres.offsets[batch.n_structures]);
     PairList list;
     list.first.assign(n_centres * n_kinds, 0);
@@ -171,6 +193,8 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
         total += of_kind;
     }
     list.kind_offsets.push_back(total);
+    if (total > most)
+        throw TooManyPairs(total);
     const auto n = static_cast<std::size_t>(total);
     list.centre.resize(n), list.atom.resize(n), list.shift.resize(3 * n), list.vector.resize(3 * n);
     for_all(
@@ -195,7 +219,9 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
     return list;
 }
 
-// All pairs of a centre and an atom within the cutoff, sorted by centre, atom and shift.
-PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own, int n_threads);
+// All pairs of a centre and an atom within the cutoff, sorted by centre, atom and shift. Radii of the rule are those of
+// all atoms of the batch; throws TooManyPairs if there are more than `most`.
+PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
+                         const NeighbourRule& rule, std::int64_t most, int n_threads);
 
 } // namespace atomprint

@@ -203,9 +203,20 @@ def close_pairs(
     For each structure of a checked batch with atoms nearer than fraction of the sum of their radii or than least, those nearest to each other: (structure, atom, other atom, distance, limit); () if there are none.
     """
 
-def neighbour_pairs(batch: Batch, centers: Centers, cutoff: float, with_own: bool, n_threads: int) -> tuple:
+def neighbour_pairs(
+    batch: Batch,
+    centers: Centers,
+    cutoff: float,
+    with_own: bool,
+    radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    n_nearest: int,
+    keep_ties: bool,
+    tolerance: float,
+    most: int,
+    n_threads: int,
+) -> tuple:
     """
-    Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too.
+    Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too. With radii of all atoms those closer than the sum of two; of these n_nearest, unless 0. More than most raise MemoryError.
     """
 
 class AceBasis:

@@ -10,9 +10,13 @@ import numpy.typing as npt
 from atomprint import _core
 from atomprint.ragged import owners, places
 from atomprint.structures import Batch, Structures, as_batch
+from atomprint.util.memory import NotEnoughMemoryError, available_memory, size_of
 from atomprint.util.validation import check_n_jobs, check_real
 
 __all__ = ["Pairs", "pairs"]
+
+_BYTES = 150  # for each pair, with what is made on the way
+_ANY_NUMBER = 2**62
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,6 +70,8 @@ def pairs(structures: Structures, r_cut: float, n_jobs: int = 1) -> Pairs:
     ------
     ValueError, TypeError
         If a structure or the cutoff is not usable, or the cutoff reaches too many images of a small cell.
+    NotEnoughMemoryError
+        If the pairs do not fit into memory.
 
     Examples
     --------
@@ -75,12 +81,62 @@ def pairs(structures: Structures, r_cut: float, n_jobs: int = 1) -> Pairs:
     array([0.97, 0.97, 0.97, 1.53, 0.97, 1.53])
     """
     cutoff, n_threads = check_real("r_cut", r_cut, above=0), check_n_jobs(n_jobs)
-    return find_pairs(as_batch(structures, periodic=None), cutoff, n_threads)
+    return find_neighbours(as_batch(structures, periodic=None), cutoff, n_threads)
 
 
 def find_pairs(batch: Batch, r_cut: float, n_threads: int = 1) -> Pairs:
     """Return what :func:`pairs` does, for structures that have been checked."""
     return _search(batch, batch.positions, places(batch.offsets), batch.offsets, r_cut, n_threads)
+
+
+def find_neighbours(
+    batch: Batch,
+    r_cut: float,
+    n_threads: int = 1,
+    *,
+    radii: npt.NDArray[np.float64] | None = None,
+    n_nearest: int | None = None,
+    keep_ties: bool = True,
+    tolerance: float = 0.0,
+) -> Pairs:
+    """Return those pairs within a cutoff that are neighbours by a rule, as seen from the first atom.
+
+    Parameters
+    ----------
+    batch : Batch
+        Structures that have been checked.
+    r_cut : float
+        Cutoff in Å.
+    n_threads : int
+        Number of threads.
+    radii : ndarray of float64, shape (n_atoms,), optional
+        In Å, of each atom: neighbours are closer than the sum of both radii, too.
+    n_nearest : int, optional
+        Of these only the nearest to each atom.
+    keep_ties : bool
+        Whether those that are as far as the last of the nearest are neighbours, too. Else the first of them, in the
+        order of atoms and shifts, are taken until there are ``n_nearest``.
+    tolerance : float
+        In Å: distances that differ by no more are equal, for ties.
+
+    Returns
+    -------
+    Pairs
+        With ``n_nearest`` a pair need not be there from its other end.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If the pairs do not fit into memory; none are kept then.
+    StructureError
+        If the cutoff reaches too many images of a small cell.
+    """
+    free = available_memory()
+    return _search(
+        batch, batch.positions, places(batch.offsets), batch.offsets, r_cut, n_threads,
+        radii=radii, n_nearest=n_nearest or 0, keep_ties=keep_ties, tolerance=tolerance,
+        most=_ANY_NUMBER if free is None else free // _BYTES,
+    )  # fmt: skip
 
 
 def find_around(
@@ -109,9 +165,23 @@ def _search(
     offsets: npt.NDArray[np.int64],
     r_cut: float,
     n_threads: int,
+    *,
+    radii: npt.NDArray[np.float64] | None = None,
+    n_nearest: int = 0,
+    keep_ties: bool = True,
+    tolerance: float = 0.0,
+    most: int = _ANY_NUMBER,
 ) -> Pairs:
     """Return the pairs of points and atoms; the points may stand for atoms, which are not paired with themselves."""
     centers = _core.Centers(points, np.full(len(points), -1) if atoms is None else atoms, offsets)
-    first, second, shifts, vectors = _core.neighbour_pairs(batch.core(), centers, r_cut, atoms is None, n_threads)
+    try:
+        first, second, shifts, vectors = _core.neighbour_pairs(
+            batch.core(), centers, r_cut, atoms is None, radii, n_nearest, keep_ties, tolerance, most, n_threads
+        )
+    except MemoryError as error:
+        if most == _ANY_NUMBER:
+            raise
+        left = f"{error}, more than the {most} that fit into {size_of(most * _BYTES)} of memory"
+        raise NotEnoughMemoryError(f"r_cut = {r_cut:g} is too large: {left}") from None
     structures = owners(offsets)[first]
     return Pairs(structures, first - offsets[structures], second, shifts, vectors, np.linalg.norm(vectors, axis=1))

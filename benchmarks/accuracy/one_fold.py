@@ -4,8 +4,9 @@
         --set models.resnet.n_seeds=1
 
 Features are those of the recipe; its model is fitted to the training samples of the fold with one seed after another,
-and the error of the average of all so far is printed, with seconds of processor time. Predictions of each seed are kept
-in OUTPUT, where a run that was stopped goes on.
+and the error of the average of all so far is printed, with seconds of processor time; of an ensemble, the error of each
+member, too. Predictions of each seed are kept in OUTPUT, where a run that was stopped goes on. Of classes these are
+probabilities of the second one, and balanced accuracies are those at the thresholds of the model.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error
 
+from atomprint.learn.estimators.decision import decide
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.splits.split import SplitSettings
 from atomprint.learn.task.blocks import with_blocks
 from atomprint.util.memory import peak_memory
@@ -50,24 +54,36 @@ def main() -> None:
     features, _ = compute_features(described, plan.problem)
     print(f"features: {process_time() - before:.0f} s", flush=True)
     train, test = plan.split.folds[given.fold - 1]
-    y, total = plan.problem.y, 0.0
+    y, regression = plan.problem.y, plan.problem.kind == "regression"
+    total, thresholds = 0.0, np.array([0.5, 0.5])
+
+    def figure(guess: npt.NDArray[np.float64]) -> str:
+        if regression:
+            return f"mean absolute error {mean_absolute_error(y[test], guess):.4f}"
+        found = decide(np.stack([1 - guess, guess], axis=1), thresholds)
+        return f"balanced accuracy {balanced_accuracy_score(y[test], found):.4f}"
+
     for seed in range(given.seeds):
-        path = given.output / f"fold_{given.fold}_seed_{seed}.npy"
+        path = given.output / f"fold_{given.fold}_seed_{seed}.npz"
         before = process_time()
         if not path.exists():
             (model,) = plan_of(given.task, given.data, [*given.changes, f"seed={seed}"]).models.values()
             model = with_blocks(model, features.blocks).fit(features.values[train], y[train])
             X = features.values[test]
-            regression = plan.problem.kind == "regression"
-            np.save(path, model.predict(X) if regression else model.predict_proba(X)[:, 1])
-        total = total + np.load(path)
-        mean = total / (seed + 1)
-        if plan.problem.kind == "regression":
-            figure = f"mean absolute error {mean_absolute_error(y[test], mean):.4f}"
-        else:
-            figure = f"balanced accuracy {balanced_accuracy_score(y[test], mean > 0.5):.4f} at 0.5"
+            kept = {"all": model.predict(X) if regression else model.predict_proba(X)[:, 1]}
+            if isinstance(model, Ensemble):
+                _, guesses = model.member_predictions(X)
+                kept |= dict(zip(model.members_, guesses if regression else guesses[..., 1], strict=True))
+                kept["thresholds"] = getattr(model, "thresholds_", thresholds)
+                print(f"fold {given.fold}: {model.in_words()}", flush=True)
+            np.savez(path, **kept)
+        found = dict(np.load(path))
+        thresholds = found.pop("thresholds", thresholds)
+        total = total + found.pop("all")
+        for name, guess in found.items():
+            print(f"fold {given.fold}, seed {seed}, {name} alone: {figure(guess)}")
         spent = f"{process_time() - before:.0f} s, {peak_memory() or 0:.1f} GB"
-        print(f"fold {given.fold}, {seed + 1} seeds: {figure} ({spent})", flush=True)
+        print(f"fold {given.fold}, {seed + 1} seeds: {figure(total / (seed + 1))} ({spent})", flush=True)
 
 
 if __name__ == "__main__":

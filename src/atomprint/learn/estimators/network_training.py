@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -106,10 +106,10 @@ def trainer(loss: str, dropout: float, weight_decay: float) -> tuple[Callable[..
         return (abs(errors) if loss == "absolute_error" else errors**2).mean()
 
     def begin(weights: Weights, seed: int) -> _State:
-        weights = jax.tree.map(jax.numpy.asarray, weights)
-        return _State(weights, weights, optimiser.init(weights), jax.random.key(seed))
+        weights, averages = (jax.tree.map(jax.numpy.array, weights) for _ in range(2))
+        return _State(weights, averages, optimiser.init(weights), jax.random.key(seed))
 
-    @jax.jit
+    @partial(jax.jit, donate_argnums=0)  # the memory of a state is that of the next one
     def step(state: _State, inputs: Inputs, targets: Jax, rate: Jax, renewed: Jax) -> _State:
         key, now = jax.random.split(state.key)
         gradient = jax.grad(mean_loss)(state.weights, inputs, targets, now)

@@ -115,7 +115,48 @@ REGISTRY: dict[str, Descriptor] = {
         ToyPotential(SPECIES), ["layer 2", "energy"], pooling="mean", dtype="float64"
     ),
 }
+# More variants, for the tests of derivatives and of what must not matter alone.
+VARIANTS: dict[str, Descriptor] = {
+    "angular-distribution-total": AngularDistribution(SPECIES, 3.7, 9, 18.0, partial=False, periodic=True),
+    "coordination-covalent": CoordinationNumbers(species=SPECIES),
+    "coordination-hard": CoordinationNumbers("cutoff", 2.9, species=SPECIES, periodic=True),
+    "coordination-smooth": CoordinationNumbers("cutoff", 3.3, 2.5, SPECIES, periodic=True),
+    "diffraction-area": PowderDiffraction(
+        wavelength=0.9, two_theta=(10, 50), n=30, fwhm=3.0, lorentz_polarization=False, normalization="area"
+    ),
+    "grid-channels": DensityGrid(
+        SPECIES,
+        shape=(4, 5, 7),
+        sigma=0.7,
+        channels={"anions": {"O": 1, "Cl": 1}, "charge": {"Na": 1, "Cl": -1, "C": 0.3}},
+        dtype="float64",
+    ),
+    "grid-of-a-point": DensityGrid(
+        SPECIES, box=(4.0, 3.0, 3.5), resolution=0.7, center=(0.3, -0.2, 0.4), channels="total", dtype="float64"
+    ),
+    "radial-distribution-periodic": RadialDistribution(SPECIES, 3.6, 6, 0.3, "counts", total=False, periodic=True),
+    "radial-distribution-total": RadialDistribution(SPECIES, 3.7, 8, 0.3, partial=False, periodic=True),
+    "space-group-loose": SpaceGroup(symprec=0.3),
+    "steinhardt-nearest": SteinhardtParameters((2, 4), (4,), r_cut=6.0, n_nearest=4, periodic=True),
+    "steinhardt-smooth": SteinhardtParameters((2, 4, 6), (4,), r_cut=3.3, cutoff_width=2.0, periodic=True),
+    "structure-statistics-charges": StructureStatistics({"Na": 0.9, "Cl": -0.9, "O": -1.8, "C": 0.0}, accuracy=1e-12),
+    "warren-cowley-periodic": WarrenCowley([2.5, 3.6], 0.9, SPECIES, periodic=True),
+    "warren-cowley-sharp": WarrenCowley([2.95, 3.7], 0.0, SPECIES, periodic=True),
+}
 NEEDS_CELL = {
+    "angular-distribution-total",
+    "coordination-hard",
+    "coordination-smooth",
+    "diffraction-area",
+    "grid-channels",
+    "radial-distribution-periodic",
+    "radial-distribution-total",
+    "space-group-loose",
+    "steinhardt-nearest",
+    "steinhardt-smooth",
+    "structure-statistics-charges",
+    "warren-cowley-periodic",
+    "warren-cowley-sharp",
     "ace-mixed",
     "radial-distribution-g",
     "angular-distribution-counts",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc111, molecule
-from helpers.registry import NEEDS_CELL, REGISTRY, some_structures
+from helpers.registry import NEEDS_CELL, REGISTRY, VARIANTS, some_structures
 from scipy import sparse
 from sklearn.base import clone
 
@@ -430,6 +430,21 @@ def test_copies_of_a_jacobian_hold_its_numbers(name, copied):
     weights = [np.cos(x) for x in features] if isinstance(features, list) else np.cos(features)
     for each, wanted in zip(*(one.contract(weights, "positions").positions for one in (found, jacobian)), strict=True):
         np.testing.assert_allclose(each, wanted, rtol=0, atol=1e-11 * max(1.0, np.abs(wanted).max()))
+
+
+STEPS = {"coordination-hard", "warren-cowley-sharp"}  # constant but where an atom passes an edge
+
+
+@pytest.mark.parametrize("name", sorted(set(VARIANTS) - STEPS))
+def test_more_variants(name):
+    descriptor = clone(VARIANTS[name])
+    if "accuracy" in descriptor.get_params():
+        descriptor.set_params(accuracy=1e-13)
+    if has_derivatives(descriptor):
+        assert not check_derivatives(descriptor, structures_for(name)).constant
+    else:
+        with pytest.raises(ValueError, match="derivatives"):
+            descriptor.derivatives(structures_for(name))
 
 
 @pytest.mark.parametrize("name", SUDDEN)

@@ -22,6 +22,7 @@ from atomprint.formats.labels import FoundLabel
 from atomprint.util.extras import require
 from atomprint.util.items import items_of
 from atomprint.util.lazy import pick_items
+from atomprint.util.notebook import MOST_ROWS, card
 from atomprint.util.text import with_unit
 from atomprint.util.types import Array, Indices, Items, Mask
 from atomprint.util.validation import check_choice, check_integer, check_real
@@ -118,6 +119,11 @@ class Dataset:
     def __repr__(self) -> str:
         what = "compositions" if self.structures is None else "structures"
         return f"Dataset({self.name!r}: {len(self)} {what}, targets {', '.join(self.targets)})"
+
+    def _repr_html_(self) -> str:
+        summary, (headers, rows) = self.summary(), self._first(MOST_ROWS)
+        targets = [(f"target {name}", f"{values} {unit}") for name, unit, _, _, values in summary.target_rows()]
+        return card(self.title, (*summary.lines(), *targets), headers, rows, n_rows=len(self))
 
     def __iter__(self) -> Iterator[Record]:
         return (Record(self, index) for index in range(len(self)))
@@ -297,7 +303,11 @@ class Dataset:
 
     def preview(self, n: int = 5) -> str:
         """Return the first ``n`` records as a small table."""
-        part = self[: check_integer("n", n, 0)]
+        return text_table(*self._first(check_integer("n", n, 0)))
+
+    def _first(self, n: int) -> tuple[list[str], list[tuple[str, ...]]]:
+        """Return headers and cells of a table of the first records."""
+        part = self[:n]
         sizes = [] if part.structures is None else [part.n_atoms.astype(str).tolist()]
         headers = ["id", "formula", *["atoms"] * len(sizes)]
         headers += [with_unit(name, target.unit) for name, target in part.targets.items()]
@@ -305,7 +315,7 @@ class Dataset:
         columns = [list(part.ids), list(part.formulas), *sizes]
         columns += [[shown(target.label(i)) for i in range(len(part))] for target in part.targets.values()]
         columns += [labels.tolist() for labels in part.groups.values()]
-        return text_table(headers, list(zip(*columns, strict=True)))
+        return headers, list(zip(*columns, strict=True))
 
     def to_pandas(self, structures: bool | None = None) -> pd.DataFrame:
         """Return a data frame with a row for each structure; needs pandas.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from atomprint.datasets.target import Label, Target
 from atomprint.formats.labels import FoundLabel
 from atomprint.util.plain import plain
 from atomprint.util.types import JsonObject
+
+TARGETS = ("target", "unit", "known", "unknown", "values")
 
 
 @dataclass(frozen=True)
@@ -117,22 +119,28 @@ class Summary:
         """Return all of it as what JSON can hold."""
         return dict(plain(self))
 
-    def __str__(self) -> str:
-        lines = [f"{self.title}: {self.n} {self.kind}"]
-        lines.append(f"  {self.n_formulas} different formulas, {self.n_chemical_systems} chemical systems")
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what there is to say, as pairs of what it is about and what is said; targets are not among these."""
+        yield self.kind, f"{self.n}, {self.n_formulas} different formulas, {self.n_chemical_systems} chemical systems"
         if self.n_atoms is not None:
-            lines.append("  atoms in a structure: {} to {}, median {:g}".format(*(self.n_atoms[i] for i in (0, 2, 1))))
+            yield "atoms in a structure", "{} to {}, median {:g}".format(*(self.n_atoms[i] for i in (0, 2, 1)))
         listed = " ".join(f"{symbol} {count}" for symbol, count in self.elements.items())
-        lines.append(f"  {len(self.elements)} elements (in how many {self.kind}): {listed}")
-        lines += [f"  group {name!r}: {count} labels" for name, count in self.groups.items()]
-        lines += [f"  {self.n_folds} official folds"] if self.n_folds else []
-        lines += [f"  labels for potentials: {', '.join(map(str, self.labels))}"] if self.labels else []
-        lines += [f"  left out, since {step} failed: {count}" for step, count in self.failures.items()]
+        yield f"{len(self.elements)} elements (in how many {self.kind})", listed
+        yield from ((f"group {name!r}", f"{count} labels") for name, count in self.groups.items())
+        if self.n_folds:
+            yield "official folds", str(self.n_folds)
+        if self.labels:
+            yield "labels for potentials", ", ".join(map(str, self.labels))
+        yield from ((f"left out, since {step} failed", str(count)) for step, count in self.failures.items())
+
+    def __str__(self) -> str:
+        lines = [self.title, *(f"  {head}: {text}" for head, text in self.lines())]
         if self.targets:
-            lines += ["", *text_table(("target", "unit", "known", "unknown", "values"), self._rows()).splitlines()]
+            lines += ["", *text_table(TARGETS, self.target_rows()).splitlines()]
         return "\n".join(lines)
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def target_rows(self) -> list[tuple[str, ...]]:
+        """Return a row for each property, with the columns ``TARGETS``."""
         rows: list[tuple[str, ...]] = []
         for name, target in self.targets.items():
             known = str(target.n_known) if target.n_atoms is None else f"{target.n_known} ({target.n_atoms} atoms)"

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from atomprint.potentials.fit import References, fit_terms
 from atomprint.potentials.fitted.files import write_state
+from atomprint.potentials.fitted.in_short import in_short
 from atomprint.potentials.fitted.model import Model
 from atomprint.potentials.fitted.prediction import CrossValidation, Prediction, expected_errors
 from atomprint.potentials.fitting.solver import Solver
@@ -26,6 +28,7 @@ from atomprint.potentials.terms.sums import Kept, evaluate_all, totals
 from atomprint.potentials.terms.term import Term
 from atomprint.ragged import split
 from atomprint.structures import Batch, Structures, as_batch
+from atomprint.util.notebook import card
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.progress import Progress, silent
 from atomprint.util.types import FloatArray, PathOrStr
@@ -300,6 +303,14 @@ class Potential(CheckedParameters):
         """
         model = self._fitted()
         write_state(path, {"potential": self, "model": model.state()})
+
+    def _repr_html_(self) -> str:
+        if not self.__sklearn_is_fitted__():
+            return card(repr(self))
+        return card(f"Potential of {', '.join(chemical_symbols[z] for z in self.model_.species)}", in_short(self))
+
+    def _repr_mimebundle_(self, **given: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _fitted(self) -> Model:
         model = getattr(self, "model_", None)

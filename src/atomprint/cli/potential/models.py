@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -192,6 +192,8 @@ def info(
 
         from ase.data import chemical_symbols
 
+        from atomprint.potentials.fitted.in_short import in_short
+
         potential = load(model, None, trust)
         fitted = potential.model_
         if everything:
@@ -209,7 +211,8 @@ def info(
             }
             print(json.dumps(plain(told), indent=1, ensure_ascii=False))
             return
-        for head, text in _card(potential, model):
+        where = "" if model == DEFAULT_OUTPUT else f" --model {shlex.quote(str(model))}"
+        for head, text in (*in_short(potential), ("use", f"atomprint potential relax structure.cif{where}")):
             console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)
 
 
@@ -340,32 +343,3 @@ def _write_predictions(output: Path, found: Comparison) -> None:
                 atoms.info[f"{name}_stress"] = each.stresses[s]
         structures.append(atoms)
     write_structures(output, structures)
-
-
-def _card(potential: Potential, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what a person wants to know of a potential, in ten lines."""
-    from ase.data import chemical_symbols
-    from ase.units import GPa
-
-    fitted, summary = potential.model_, potential.model_.summary
-    yield "potential", f"{type(potential).__name__} with {counted(fitted.terms.n_functions, 'function')}"
-    yield "elements", ", ".join(chemical_symbols[z] for z in fitted.species)
-    yield "cutoff", f"{fitted.cutoff:.3g} Å"
-    counts, keys = summary.get("labels", {}), summary.get("keys", {})
-    listed = ", ".join(
-        f"{counts[kind]:,} {kind} ({keys[kind]})" for kind in ("energy", "forces", "stress") if kind in keys
-    )
-    yield (
-        "fitted to",
-        f"{counted(summary['n_structures'], 'structure')}, {counted(summary['n_atoms'], 'atom')}: {listed}",
-    )
-    errors = summary.get("cross_validation", {})
-    scale = {"energies": (1000.0, "meV/atom"), "forces": (1.0, "eV/Å"), "stresses": (1 / GPa, "GPa")}
-    said = [f"{name} {scale[name][0] * own['mae']:.3g} {scale[name][1]}" for name, own in errors.items()]
-    yield "error", f"mean absolute, in cross-validation: {', '.join(said)}" if said else "not measured"
-    references = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in fitted.reference_energies.items())
-    yield "references", f"{summary.get('references', {}).get('kind', '')}: {references}"
-    yield "units", "Å, eV, eV/Å, eV/Å^3 (stress, positive in tension)"
-    yield "checksum", str(summary.get("checksum", ""))[:16]
-    where = "" if path == DEFAULT_OUTPUT else f" --model {shlex.quote(str(path))}"
-    yield "use", f"atomprint potential relax structure.cif{where}"

@@ -14,7 +14,8 @@ from atomprint.potentials.fitting.uncertainty import Judged
 from atomprint.potentials.terms.term import VOIGT, row_offsets
 from atomprint.ragged import chunks, split
 from atomprint.structures import Batch
-from atomprint.util.text import counted
+from atomprint.util.notebook import MOST_ROWS, card
+from atomprint.util.text import counted, shown
 from atomprint.util.types import FloatArray
 
 _ROWS = 2048  # at once, for uncertainties
@@ -64,6 +65,19 @@ class Prediction:
         if self.grades is not None:
             said.append(f"grade {float(np.max(self.grades, initial=0.0)):.2g}" + ("" if single else " at most"))
         return f"Prediction({', '.join(said)})"
+
+    def _repr_html_(self) -> str:
+        single = np.ndim(self.energies) == 0
+        forces = [self.forces] if single else self.forces
+        columns = {"energy (eV)": self.energies, "± (eV)": self.energies_std, "grade": self.grades}
+        rows = []
+        for k, own in enumerate(forces[:MOST_ROWS]):
+            figures = [shown(float(np.ravel(values)[k])) for values in columns.values() if values is not None]
+            largest = shown(float(np.linalg.norm(own, axis=1).max(initial=0.0)))
+            rows.append((str(k), str(len(own)), largest, *figures))
+        heads = [head for head, values in columns.items() if values is not None]
+        headers = ("structure", "atoms", "largest force (eV/Å)", *heads)
+        return card("Predictions of a potential", (), headers, rows, n_rows=len(forces))
 
 
 @dataclass(frozen=True)

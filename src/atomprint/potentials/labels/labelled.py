@@ -19,6 +19,7 @@ from atomprint.formats.labels import matrices_of_six
 from atomprint.potentials.labels.alike import first_alike, matching
 from atomprint.ragged import pick
 from atomprint.structures import Batch, as_batch, joined
+from atomprint.util.notebook import card
 from atomprint.util.text import counted
 from atomprint.util.types import FloatArray, Indices
 
@@ -132,6 +133,10 @@ class LabelledStructures:
 
     def __repr__(self) -> str:
         return f"LabelledStructures({self.summary()})"
+
+    def _repr_html_(self) -> str:
+        told = [("notes", " ".join(self.notes)), ("warnings", " ".join(self.warnings))]
+        return card("Structures with labels", [("", self.summary()), *told])
 
     def __getitem__(self, key: Any) -> LabelledStructures:
         """Return some of the structures, or one: by an index, a slice, or an array of indices or of truth values."""

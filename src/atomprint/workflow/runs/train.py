@@ -19,13 +19,16 @@ from atomprint.learn.evaluation.quantile import groups_of
 from atomprint.learn.study.run import run_study
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
+from atomprint.learn.task.metrics import METRICS
 from atomprint.report import Report, versions
 from atomprint.util.budget import Budget, Clock
 from atomprint.util.files import WholeFolder, write_atomically
 from atomprint.util.memory import peak_memory
+from atomprint.util.notebook import card
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, Steps, silent
 from atomprint.util.store import NOTHING_KEPT, Store
+from atomprint.util.text import with_unit
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.recipes.features import named_classes
@@ -83,6 +86,20 @@ class Run:
     timings: Mapping[str, float]
     reasons: tuple[str, ...] = ()
     peak_memory: float | None = None
+
+    def _repr_html_(self) -> str:
+        study, name = self.study, self.study.metric
+        spec = METRICS[study.kind][name]
+        title = with_unit(spec.title, study.target.unit if spec.in_unit else "")
+        rows = []
+        for row in study.rows:
+            test = row.evaluation.test
+            folds = str(row.evaluation.cross_validation[name]) if study.baseline.folds else "–"
+            figures = folds, "–" if test is None else str(test.metrics[name])
+            rows.append((*study.titles_of(row.features, row.model), row.role, *figures))
+        lines = [("data", study.dataset.title), ("split", study.split.description)]
+        headers = ("features", "model", "role", f"{title}, folds", f"{title}, test part")
+        return card(study.title, [*lines, ("caveats", " ".join(study.caveats()))], headers, rows)
 
     def write(
         self,

@@ -23,6 +23,7 @@ from atomprint.learn.models.anatomy import decision
 from atomprint.learn.models.doubt import CLASSES, Signs, as_logs, predict_with_doubt
 from atomprint.learn.task.problem import Problem, share_at_lowest
 from atomprint.structures import Batch, StructureError, attempt, reason_of
+from atomprint.util.notebook import card
 from atomprint.util.plain import plain
 from atomprint.util.progress import Progress, silent
 from atomprint.util.validation import check_integer
@@ -35,6 +36,7 @@ from atomprint.workflow.saved.detector import ERRORS
 from atomprint.workflow.saved.distances import training_rows
 from atomprint.workflow.saved.domain import Domain
 from atomprint.workflow.saved.forests import quickened
+from atomprint.workflow.saved.in_short import in_short
 from atomprint.workflow.saved.inputs import read_inputs
 from atomprint.workflow.saved.persist import dump_pipeline, uses_xgboost
 from atomprint.workflow.saved.pipeline import (
@@ -383,6 +385,9 @@ class TrainedModel:
         what = f"{self.card.target!r}" + (f" in {self.card.unit}" if self.card.unit else "")
         training = self.card.training
         return f"TrainedModel({what}, trained with {training.n_samples} {self.card.level}s of {training.dataset!r})"
+
+    def _repr_html_(self) -> str:
+        return card(f"Model of {self.card.title}", in_short(self))
 
     @cached_property
     def _class_indices(self) -> Indices:

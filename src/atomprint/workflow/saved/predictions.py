@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from atomprint.datasets.failures import Failure
 from atomprint.util.extras import require
+from atomprint.util.notebook import MOST_ROWS, card
 from atomprint.util.plain import finite_or_none
+from atomprint.util.text import shown, with_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +98,12 @@ class Predictions:
         parts = [f"{len(self)} of {self.target!r}", f"{outside} outside the training domain" if outside else ""]
         parts.append(f"{len(self.failures)} failed" if self.failures else "")
         return f"Predictions({', '.join(part for part in parts if part)})"
+
+    def _repr_html_(self) -> str:
+        rows = [self._row(i) for i in range(min(len(self), MOST_ROWS))]
+        headers = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[_cell(row.get(name)) for name in headers] for row in rows]
+        return card(with_unit(self.title, self.unit), [("", repr(self))], headers, cells, n_rows=len(self))
 
     @property
     def labels(self) -> npt.NDArray[np.object_]:
@@ -202,3 +210,9 @@ class Predictions:
 
 _COLUMNS = {"id", "structure", "atom", "lower", "upper", "set", "in_domain", "distance", "doubt", "in_training"}
 _COLUMNS |= {"warnings"}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {shown(p)}" for name, p in value.items())
+    return "; ".join(value) if isinstance(value, list) else shown(value)

@@ -58,7 +58,8 @@ def table(tmp_path_factory):
 def test_data_sets_runs_models_and_predictions(table):
     dataset = read_dataset(table, formula="formula", targets={"gap <eV>": "gap <eV>"})
     cells = cells_of(dataset)
-    assert {"compositions", "gap <eV>", "FeO"} <= set(cells)
+    assert ": 24 compositions</b>" in dataset._repr_html_()
+    assert {"gap <eV>", "FeO"} <= set(cells)
     run = train(
         Recipe.from_dict(
             {

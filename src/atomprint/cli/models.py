@@ -223,7 +223,6 @@ def info(
     """Show what a saved model predicts, what it was trained on, and how good it is, in ten lines."""
     with messages():
         from atomprint.workflow.saved.container import find_model
-        from atomprint.workflow.saved.in_short import in_short
         from atomprint.workflow.saved.load import load_model
         from atomprint.workflow.saved.pipeline import needs_structures
 
@@ -233,5 +232,5 @@ def info(
             return
         where = "" if model == _DEFAULT else f" --model {shlex.quote(str(model))}"
         new = "structures.cif" if needs_structures(loaded.pipeline) else "TiO2"
-        for head, text in (*in_short(loaded), ("use", f"atomprint predict {new}{where}")):
+        for head, text in (*loaded.in_short(), ("use", f"atomprint predict {new}{where}")):
             console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)

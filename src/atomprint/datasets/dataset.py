@@ -123,7 +123,8 @@ class Dataset:
     def _repr_html_(self) -> str:
         summary, (headers, rows) = self.summary(), self._first(MOST_ROWS)
         targets = [(f"target {name}", f"{values} {unit}") for name, unit, _, _, values in summary.target_rows()]
-        return card(self.title, (*summary.lines(), *targets), headers, rows, n_rows=len(self))
+        title = f"{self.title}: {summary.n} {summary.kind}"
+        return card(title, (*summary.lines(), *targets), headers, rows, n_rows=len(self))
 
     def __iter__(self) -> Iterator[Record]:
         return (Record(self, index) for index in range(len(self)))

@@ -121,7 +121,7 @@ class Summary:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what there is to say, as pairs of what it is about and what is said; targets are not among these."""
-        yield self.kind, f"{self.n}, {self.n_formulas} different formulas, {self.n_chemical_systems} chemical systems"
+        yield "", f"{self.n_formulas} different formulas, {self.n_chemical_systems} chemical systems"
         if self.n_atoms is not None:
             yield "atoms in a structure", "{} to {}, median {:g}".format(*(self.n_atoms[i] for i in (0, 2, 1)))
         listed = " ".join(f"{symbol} {count}" for symbol, count in self.elements.items())
@@ -134,7 +134,8 @@ class Summary:
         yield from ((f"left out, since {step} failed", str(count)) for step, count in self.failures.items())
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  {head}: {text}" for head, text in self.lines())]
+        lines = [f"{self.title}: {self.n} {self.kind}"]
+        lines += [f"  {head}: {text}" if head else f"  {text}" for head, text in self.lines()]
         if self.targets:
             lines += ["", *text_table(TARGETS, self.target_rows()).splitlines()]
         return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -307,7 +307,11 @@ class Potential(CheckedParameters):
     def _repr_html_(self) -> str:
         if not self.__sklearn_is_fitted__():
             return card(repr(self))
-        return card(f"Potential of {', '.join(chemical_symbols[z] for z in self.model_.species)}", in_short(self))
+        return card(f"Potential of {', '.join(chemical_symbols[z] for z in self.model_.species)}", self.in_short())
+
+    def in_short(self) -> Iterator[tuple[str, str]]:
+        """Yield what a person wants to know of a fitted potential, in ten lines: what each is about, and a text."""
+        return in_short(type(self).__name__, self._fitted())
 
     def _repr_mimebundle_(self, **given: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}

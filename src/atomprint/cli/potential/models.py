@@ -192,8 +192,6 @@ def info(
 
         from ase.data import chemical_symbols
 
-        from atomprint.potentials.fitted.in_short import in_short
-
         potential = load(model, None, trust)
         fitted = potential.model_
         if everything:
@@ -212,7 +210,7 @@ def info(
             print(json.dumps(plain(told), indent=1, ensure_ascii=False))
             return
         where = "" if model == DEFAULT_OUTPUT else f" --model {shlex.quote(str(model))}"
-        for head, text in (*in_short(potential), ("use", f"atomprint potential relax structure.cif{where}")):
+        for head, text in (*potential.in_short(), ("use", f"atomprint potential relax structure.cif{where}")):
             console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)
 
 

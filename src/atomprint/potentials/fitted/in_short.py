@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ase.data import chemical_symbols
 from ase.units import GPa
 
+from atomprint.potentials.fitted.model import Model
 from atomprint.util.text import counted
 
-if TYPE_CHECKING:
-    from atomprint.potentials.base import Potential
 
-
-def in_short(potential: Potential) -> Iterator[tuple[str, str]]:
-    """Yield heads and texts of the lines."""
-    fitted, summary = potential.model_, potential.model_.summary
-    yield "potential", f"{type(potential).__name__} with {counted(fitted.terms.n_functions, 'function')}"
+def in_short(name: str, fitted: Model) -> Iterator[tuple[str, str]]:
+    """Yield heads and texts of the lines, of a potential of a class of this name."""
+    summary = fitted.summary
+    yield "potential", f"{name} with {counted(fitted.terms.n_functions, 'function')}"
     yield "elements", ", ".join(chemical_symbols[z] for z in fitted.species)
     yield "cutoff", f"{fitted.cutoff:.3g} Å"
     counts, keys = summary.get("labels", {}), summary.get("keys", {})

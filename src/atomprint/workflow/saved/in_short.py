@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+from sklearn.pipeline import Pipeline
 
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.models.decided import decision_in_words
@@ -14,25 +16,31 @@ from atomprint.util.estimators import unwrap
 from atomprint.util.text import counted
 from atomprint.workflow.saved.card import Card
 
-if TYPE_CHECKING:
-    from atomprint.workflow.saved.model import TrainedModel
 
+def in_short(
+    card: Card, pipeline: Pipeline, feature_names: Sequence[str], found: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield heads and texts of the lines.
 
-def in_short(model: TrainedModel) -> Iterator[tuple[str, str]]:
-    """Yield heads and texts of the lines."""
-    card, found = model.card, model.info()
+    Parameters
+    ----------
+    card, pipeline, feature_names
+        Of the model.
+    found : mapping
+        What its ``info`` says.
+    """
     training, domain = card.training, found["domain"]
     unit = f" {card.unit}" if card.unit else ""
     what = (
         f"one of {_listed(card.classes, 4)}" if card.classes else f"a number{f' in {card.unit}' if card.unit else ''}"
     )
     each = "atom of a structure" if card.level == "atom" else found["inputs"].removesuffix("s")
-    _, final = unwrap(model.pipeline)
-    parts = list(dict.fromkeys(name.partition("__")[0] for name in model.feature_names if "__" in name))
-    decided = decision_in_words(model.pipeline, card.classes)
+    _, final = unwrap(pipeline)
+    parts = list(dict.fromkeys(name.partition("__")[0] for name in feature_names if "__" in name))
+    decided = decision_in_words(pipeline, card.classes)
     yield "predicts", f"{card.title}: {what}, for each {each}" + (f". {decided}" if decided else "")
     yield "model", final.in_words() if isinstance(final, Ensemble) else type(final).__name__
-    yield "features", f"{model.n_features:,}: {_listed(parts, 6) if parts else type(model.pipeline[0]).__name__}"
+    yield "features", f"{found['n_features']:,}: {_listed(parts, 6) if parts else type(pipeline[0]).__name__}"
     if training.target_range is not None:
         low, high = training.target_range
         values = f", from {low:.4g} to {high:.4g}{unit}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from os import PathLike
@@ -387,7 +387,11 @@ class TrainedModel:
         return f"TrainedModel({what}, trained with {training.n_samples} {self.card.level}s of {training.dataset!r})"
 
     def _repr_html_(self) -> str:
-        return card(f"Model of {self.card.title}", in_short(self))
+        return card(f"Model of {self.card.title}", self.in_short())
+
+    def in_short(self) -> Iterator[tuple[str, str]]:
+        """Yield what a person wants to know, in ten lines: what each is about, and a text."""
+        return in_short(self.card, self.pipeline, self.feature_names, self.info())
 
     @cached_property
     def _class_indices(self) -> Indices:

@@ -246,9 +246,18 @@ def show_memory(peak: float | None) -> None:
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of atomprint train, to show and compare.")],
     show: Annotated[bool, typer.Option("--open", help="Open the HTML reports in a browser.")] = False,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Print what a paper has to say: text, and BibTeX of all that was used.")
+    ] = False,
 ) -> None:
     """Show the results of runs, side by side."""
     with messages():
+        if methods:
+            from atomprint.report.methods import methods_text
+
+            for run in runs:
+                print(methods_text(_methods(run)))
+            return
         rows: list[tuple[str, ...]] = []
         notes: list[str] = []
         first: tuple[str, dict[str, Any]] | None = None
@@ -276,6 +285,19 @@ def report(
             console.print(f"{page}", soft_wrap=True)
             if show:
                 webbrowser.open(page.as_uri())
+
+
+def _methods(run: Path) -> dict[str, Any]:
+    """Return the methods of a run."""
+    _results(run)
+    path = run / "run.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["methods"]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{run} has no run.json: it is not a folder that atomprint train wrote") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} has no methods in it: train again, this is of an earlier version") from error
+    return found
 
 
 def _results(run: Path) -> list[dict[str, Any]]:

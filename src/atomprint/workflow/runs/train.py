@@ -21,6 +21,7 @@ from atomprint.learn.study.study import Study
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.metrics import METRICS
 from atomprint.report import Report, versions
+from atomprint.report.methods import methods
 from atomprint.util.budget import Budget, Clock
 from atomprint.util.files import WholeFolder, write_atomically
 from atomprint.util.memory import peak_memory
@@ -150,6 +151,7 @@ class Run:
             "seconds": {name: round(seconds, 3) for name, seconds in self.timings.items()},
             "peak_memory_gb": self.peak_memory,
             "rows": [row.to_dict() for row in self.study.rows],
+            "methods": methods(self.study, tables, versions()),
             "failures": plain(self.study.dataset.failures),
         }
         for name, text in (

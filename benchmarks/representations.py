@@ -1,9 +1,9 @@
-"""Distributions, patterns and statistics of crystals, beside matminer, pymatgen and freud on the same structures.
+"""Distributions, patterns and statistics of crystals, beside matminer and pymatgen on the same structures.
 
 The peers need an environment of their own::
 
     python -m venv peers
-    peers/bin/pip install matminer==0.10.1 freud-analysis spglib ase
+    peers/bin/pip install matminer==0.10.1 spglib ase
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
     python benchmarks/representations.py crystals.csv.gz --peers-python peers/bin/python
 
@@ -40,6 +40,11 @@ def seconds(function: Callable[[], Any], runs: int = 3) -> float:
     return best
 
 
+def has_lengths(atoms: Atoms) -> bool:
+    """Return whether scattering lengths of all elements are known, by both sides."""
+    return not {"Po", "At", "Rn", "Fr", "Ac", "Pu"} & set(atoms.get_chemical_symbols())
+
+
 def own(frames: Sequence[Atoms]) -> dict[str, Callable[[], Any]]:
     """Return what atomprint does in each case."""
     from atomprint.descriptors import (
@@ -67,7 +72,6 @@ def own(frames: Sequence[Atoms]) -> dict[str, Callable[[], Any]]:
 
 def peers(frames: Sequence[Atoms]) -> dict[str, Callable[[], Any]]:
     """Return what others do in each case, with structures that are theirs already."""
-    import freud
     from matminer.featurizers.structure import DensityFeatures, EwaldEnergy, GlobalSymmetryFeatures, XRDPowderPattern
     from matminer.featurizers.structure.rdf import RadialDistributionFunction
     from pymatgen.analysis.diffraction.neutron import NDCalculator
@@ -87,12 +91,6 @@ def peers(frames: Sequence[Atoms]) -> dict[str, Callable[[], Any]]:
                 sites = [structure[site], *around]
                 orders.get_order_parameters(sites, 0, indices_neighs=list(range(1, len(sites))))
 
-    def order_by_freud() -> None:
-        for atoms in frames:
-            box = freud.box.Box.from_matrix(atoms.cell.array.T)
-            system = freud.AABBQuery(box, box.wrap(atoms.positions))
-            freud.order.Steinhardt([4, 6]).compute(system, neighbors={"r_max": 4.0, "exclude_ii": True})
-
     def cells() -> None:
         for structure in given:
             for site in range(len(structure)):
@@ -106,7 +104,6 @@ def peers(frames: Sequence[Atoms]) -> dict[str, Callable[[], Any]]:
         "neutron pattern": lambda: [NDCalculator().get_pattern(structure) for structure in given],
         "radial distribution": each(RadialDistributionFunction(cutoff=10.0, bin_size=0.1)),
         "Steinhardt q4, q6": order,
-        "Steinhardt q4, q6, freud": order_by_freud,
         "coordination by Voronoi cells": cells,
         "density": each(DensityFeatures()),
         "Ewald energy": each(EwaldEnergy(), charged),
@@ -144,7 +141,7 @@ def main() -> None:
     from atomprint.descriptors import StructureStatistics
 
     structures = read_dataset(options.data, targets=()).structures
-    frames = [atoms for atoms in structures if len(atoms) <= options.most_atoms][: options.n]
+    frames = [atoms for atoms in structures if len(atoms) <= options.most_atoms and has_lengths(atoms)][: options.n]
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "frames.extxyz")
         write(file, [Atoms(a.numbers, a.positions, cell=a.cell, pbc=True) for a in frames])
@@ -158,8 +155,7 @@ def main() -> None:
     print(f"{n} crystals, {sum(map(len, frames)) / n:.1f} atoms on average; ms of one thread for a crystal")
     print(f"{'':32}{'atomprint':>12}{'others':>12}{'ratio':>8}")
     for name in {**ours, **theirs}:
-        base = name.removesuffix(", freud")
-        a, b = ours.get(base), theirs.get(name)
+        a, b = ours.get(name), theirs.get(name)
         texts = [f"{1e3 * x / n:.3f}" if isinstance(x, float) else "" for x in (a, b)]
         ratio = f"{b / a:.0f}" if isinstance(a, float) and isinstance(b, float) else ""
         print(f"{name:32}{texts[0]:>12}{texts[1]:>12}{ratio:>8}")

@@ -32,6 +32,7 @@ def test_the_page_does_what_it_says(names):
     assert names["smooth"].shape == (37, 2, 50)
     assert names["remembered"].shape == (51, 50)
     assert names["table"].shape == (36, 24)
+    assert names["scores"].shape == (4,)
     # Real copper diffuses by 4e-5 cm²/s where it melts (1360 K); this has 3000 K, few atoms, and another thermostat.
     assert 1e-5 < names["found"].coefficient < 5e-4
     assert 0 < names["found"].error < 0.5 * names["found"].coefficient

@@ -47,6 +47,8 @@ class VolumeStatistics(HasLayout, Transformer, CheckedParameters):
     structure is turned or moved with its values, nor with the cell that was chosen for a crystal.
     """
 
+    _samples = "volumes"
+
     def __init__(
         self,
         species: Any = None,

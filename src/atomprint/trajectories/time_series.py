@@ -100,6 +100,8 @@ class TimeSeries(Transformer, CheckedParameters):
     ((4, 23), 'TimeSeries Cu mean square displacement lag=5')
     """
 
+    _samples = "windows of trajectories"
+
     def __init__(
         self,
         descriptor: Any = None,

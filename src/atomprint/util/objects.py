@@ -24,6 +24,11 @@ def class_of(name: Any, where: str) -> type[Any]:
         return known[name]
     if isinstance(name, str) and "." in name:
         return import_class(where, name, ("get_params",))
+    if isinstance(name, str) and name in KNOWN and (samples := getattr(KNOWN[name].cls, "_samples", None)):
+        raise ValueError(
+            f"{where} must describe the structures or compositions that a recipe reads, got {name!r}, which describes "
+            f"{samples}: give its rows to a model of scikit-learn"
+        )
     raise ValueError(
         f"{where} must be one of {', '.join(map(repr, sorted(known)))}, or an import path such as "
         f"'mypackage.MyDescriptor', got {name!r}{meant(name, known)}"

@@ -192,6 +192,8 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
             r"features.mine.type must be one of 'ACE', 'ACSF', .* import path such as .*: did you mean 'SOAP'\?",
         ),
         ({"type": "Descriptor"}, "must be one of 'ACE', 'ACSF'"),
+        ({"type": "TimeSeries"}, "must describe the structures .* got 'TimeSeries', which describes windows of"),
+        ({"type": "VolumeStatistics"}, "got 'VolumeStatistics', which describes volumes: give its rows to a model of"),
         ({"type": "nowhere.Mine"}, "features.mine.type 'nowhere.Mine' cannot be imported: No module named 'nowhere'"),
         ({"type": "sklearn.base.clone"}, "features.mine.type 'sklearn.base.clone' must be a class with get_params"),
         (

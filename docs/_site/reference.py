@@ -25,7 +25,7 @@ from atomprint.workflow.recipes.recipe import EvaluationSection, Recipe
 from atomprint.workflow.recipes.target import TargetSection
 
 MODULES = (
-    "structures", "descriptors", "layout", "sampling", "pooling", "elements", "neighbours", "graph", "grids",
+    "structures", "descriptors", "layout", "sampling", "pooling", "elements", "neighbours", "graphs", "grids",
     "trajectories", "kernels", "similarity", "datasets", "learn", "report", "potentials", "workflow", "screening",
     "store", "service", "testing",
 )  # fmt: skip

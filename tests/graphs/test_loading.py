@@ -70,6 +70,9 @@ def test_streams():
     assert [batch.indices.tolist() for batch in found] == [[0, 1, 2], [3, 4, 5], [6]]
     np.testing.assert_array_equal(found[1].edge_features, GraphDataset(frames, MAKER).batch([3, 4, 5]).edge_features)
     assert len(list(stream_batches(Trajectory(frames, time_step=1.0), MAKER, 3, n_jobs=2))) == 3
+    for one in (bulk("Cu"), "frames.traj", 3):
+        with pytest.raises(TypeError, match="structures must be an iterable of structures, got"):
+            next(stream_batches(one, MAKER, 2))
     frames[5].positions[0] = np.nan
     with pytest.raises(StructureError, match="structure 5, atom 0: position must be finite"):
         list(stream_batches(iter(frames), MAKER, 3))
@@ -103,6 +106,9 @@ def test_targets_of_atoms_and_several_targets():
     forces = [np.ones((len(atoms), 3)) * k for k, atoms in enumerate(crystals)]
     batch = GraphDataset(crystals, MAKER, forces, per_atom=True, dtype="float64").batch([2, 0])
     assert batch.y.tolist() == [[2.0] * 3] * 2 + [[0.0] * 3] * 3
+    pandas = pytest.importorskip("pandas")
+    for column in (pandas.Series([1.0, 2.0, 3.0], index=[5, 5, 6]), pandas.DataFrame({"gap": [1.0, 2.0, 3.0]})):
+        assert GraphDataset(crystals, MAKER, column).batch([2, 0]).y.tolist() == [3.0, 1.0]
     batch = GraphDataset(crystals, MAKER, [[1, 2], [3, 4], [5, 6]]).batch([2, 0])
     assert batch.y.tolist() == [[5, 6], [1, 2]]
     assert batch.y.dtype == np.int64
@@ -139,7 +145,11 @@ def test_bad_arguments():
         GraphDataset(crystals, 3.0)
     with pytest.raises(ValueError, match="edges must be one of"):
         GraphDataset(crystals, MAKER, edges="lengths")
-    with pytest.raises(ValueError, match="channels must be one of"):
+    with pytest.raises(TypeError, match=r"nodes: channels must be 'properties', 'one_hot', .*, got None"):
+        GraphDataset(crystals, MAKER, nodes=None)
+    with pytest.raises(TypeError, match="y must be a sequence, got a dict"):
+        GraphDataset(crystals, MAKER, {"a": 1.0})
+    with pytest.raises(ValueError, match="nodes: channels must be one of"):
         GraphDataset(crystals, MAKER, nodes="property")
     dataset = GraphDataset(crystals, NeighbourGraph(r_cut=4.0, min_neighbours=1))
     with pytest.raises(StructureError, match="structure 2, atom 0: must have at least 1 neighbour within 4 Å, got 0"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -305,6 +306,8 @@ def stream_batches(
         If an argument or a structure is not usable; the message tells the index of the structure.
     """
     size, n_threads = check_integer("batch_size", batch_size, 1), check_n_jobs(n_jobs)
+    if is_structure(structures) or isinstance(structures, str | PathLike) or not isinstance(structures, Iterable):
+        raise TypeError(f"structures must be an iterable of structures, got {structures!r:.60}")
     GraphDataset([], graph, nodes=nodes, edges=edges, dtype=dtype)
 
     def made(part: tuple[int, list[Any]]) -> GraphBatch:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.chemistry.elements import N_ELEMENTS, PropertyChannels, channel_table, check_channels
+from atomprint.chemistry.elements import N_ELEMENTS, ElementEmbedding, PropertyChannels, channel_table, check_channels
 from atomprint.graphs.edge_features import rows
 from atomprint.graphs.graphs import Graphs
 from atomprint.structures import StructureError
@@ -56,6 +56,9 @@ class ElementFeatures(CheckedParameters):
         for part in given:
             if isinstance(part, str):
                 check_choice("channels", part, NODE_FEATURES)
+            elif not isinstance(part, ElementEmbedding | PropertyChannels):
+                allowed = "'properties', 'one_hot', an ElementEmbedding, PropertyChannels, or a list of these"
+                raise TypeError(f"channels must be {allowed}, got {part!r}")
         return [known[part] if isinstance(part, str) else part for part in given]
 
     def _species(self) -> Sequence[int]:
@@ -95,7 +98,10 @@ NodeFeatures = Callable[[Graphs], Any]
 
 def check_node_features(chosen: Any) -> NodeFeatures:
     """Return what makes features of atoms: itself, or that of a name, or raise."""
-    return chosen if callable(chosen) else ElementFeatures(chosen)
+    try:
+        return chosen if callable(chosen) else ElementFeatures(chosen)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"nodes: {error}") from None
 
 
 def node_features(chosen: Any, graphs: Graphs) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,11 @@ class Targets:
             return None
         if isinstance(y, str):
             y, per_atom = _named(structures, y)
+        if isinstance(y, Mapping | Set):
+            raise TypeError(f"y must be a sequence, got a {type(y).__name__}")
+        column = hasattr(y, "columns") and len(y.columns) == 1  # a table of one target is this target
         y = y.to_numpy() if hasattr(y, "to_numpy") else y
+        y = y.ravel() if column else y
         if not hasattr(y, "__len__"):
             y = [y] if n == 1 else y
         if not hasattr(y, "__len__") or len(y) != n:

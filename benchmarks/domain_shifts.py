@@ -17,6 +17,7 @@ import argparse
 import lzma
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
@@ -89,10 +90,16 @@ def perovskites(folder: Path) -> tuple[Dataset, list[Shift]]:
     return dataset, [*named, *_crystals(dataset)]
 
 
+@cache
+def _crystals_of_20(folder: Path) -> Dataset:
+    targets = ("formation_energy_per_atom", "band_gap")
+    path = folder / "mp/mp_20_biternary_test.csv.gz"
+    return read_dataset(path, structure="cif", targets=targets, groups=("spacegroup.number",))
+
+
 def _materials_project(folder: Path, target: str) -> tuple[Dataset, list[Shift]]:
-    dataset = read_dataset(
-        folder / "mp/mp_20_biternary_test.csv.gz", structure="cif", targets=target, groups=("spacegroup.number",)
-    )
+    dataset = _crystals_of_20(folder)
+    dataset = replace(dataset, targets={target: dataset.targets[target]})
     space_groups = dataset.groups["spacegroup.number"].astype(float).astype(int)
     numbers = np.array([int(name.split("-")[-1]) if "-" in name else int(name) for name in dataset.ids])
     return dataset, [

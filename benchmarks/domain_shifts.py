@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import lzma
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -238,9 +238,9 @@ class Drawn(NamedTuple):
     shifted: np.ndarray
 
 
-def drawn(shift: Shift, of_sample: np.ndarray, sizes: tuple[int, int, int]) -> Drawn:
+def drawn(shift: Shift, of_sample: np.ndarray, sizes: tuple[int, int, int], seed: int = 0) -> Drawn:
     """Draw samples to fit, others of the same kind, and some of those left out."""
-    left_out, order = shift.left_out[of_sample], np.random.default_rng(0).permutation(len(of_sample))
+    left_out, order = shift.left_out[of_sample], np.random.default_rng(seed).permutation(len(of_sample))
     inside, outside = order[~left_out[order]], order[left_out[order]]
     n = min(sizes[0], 2 * len(inside) // 3)
     return Drawn(inside[:n], inside[n : n + sizes[1]], outside[: sizes[2]])
@@ -335,39 +335,67 @@ def rows_of(
     models: list[str],
     sizes: tuple[int, int, int],
     without: Collection[str] = (),
+    draws: int = 1,
 ) -> Iterator[Row]:
-    """Yield the figures of all shifts and models of a data set."""
+    """Yield the figures of all shifts and models of a data set, averages over several draws."""
     target = next(iter(dataset.targets))
     of_sample = Problem.of(dataset, target).structures
-    draws = {shift.name: drawn(shift, of_sample, sizes) for shift in shifts}
-    used = np.unique(np.concatenate([np.concatenate(draw) for draw in draws.values()]))
+    drawings = {shift.name: [drawn(shift, of_sample, sizes, seed) for seed in range(draws)] for shift in shifts}
+    used = np.unique(np.concatenate([np.concatenate(one) for several in drawings.values() for one in several]))
     part = dataset.take(of_sample[used])
     problem = Problem.of(part, target)
     sections = sections_of(part, target, without)
     features, transformer = compute_features(build_features(sections, part, "structure", 1)[-1], problem)
-    for name, draw in draws.items():
-        some = Drawn(*(np.searchsorted(used, rows) for rows in draw))
+    for name, several in drawings.items():
         for model in models:
-            start = process_time()
-            scores, flags, errors, usual = judged(
-                model_of(model, part, target, problem.kind), transformer, problem, features, some
-            )
-            n, beyond = len(some.same), errors > usual
-            same = float(errors[:n].mean())
-            mean = {flag: errors[n:][flags[n:] == flag] for flag in (False, True)}
-            yield Row(
-                name,
-                model,
-                same,
-                float(errors[n:].mean()) / same,
-                float(beyond[n:].mean()),
-                {key: (area(beyond, score), area(beyond[n:], score[n:])) for key, score in scores.items()},
-                float(flags[:n].mean()),
-                float(flags[n:].mean()),
-                float(mean[False].mean()) / same if len(mean[False]) else float("nan"),
-                float(mean[True].mean()) / same if len(mean[True]) else float("nan"),
-                process_time() - start,
-            )
+            fresh = model_of(model, part, target, problem.kind)
+            rows = []
+            for draw in several:
+                some = Drawn(*(np.searchsorted(used, own) for own in draw))
+                start = process_time()
+                found = judged(fresh, transformer, problem, features, some)
+                rows.append(row_of(name, model, len(some.same), *found, process_time() - start))
+            yield averaged(rows)
+
+
+def row_of(
+    name: str,
+    model: str,
+    n: int,
+    scores: Mapping[str, np.ndarray],
+    flags: np.ndarray,
+    errors: np.ndarray,
+    usual: float,
+    seconds: float,
+) -> Row:
+    """Return the figures of samples, the first n of which are of the same kind as those of the fit."""
+    beyond, same = errors > usual, float(errors[:n].mean())
+    mean = {flag: errors[n:][flags[n:] == flag] for flag in (False, True)}
+    return Row(
+        name,
+        model,
+        same,
+        float(errors[n:].mean()) / same,
+        float(beyond[n:].mean()),
+        {key: (area(beyond, score), area(beyond[n:], score[n:])) for key, score in scores.items()},
+        float(flags[:n].mean()),
+        float(flags[n:].mean()),
+        float(mean[False].mean()) / same if len(mean[False]) else float("nan"),
+        float(mean[True].mean()) / same if len(mean[True]) else float("nan"),
+        seconds,
+    )
+
+
+def averaged(rows: list[Row]) -> Row:
+    """Return means of figures over draws, without those that a draw does not have."""
+    areas = {key: tuple(_mean(row.areas[key][k] for row in rows) for k in (0, 1)) for key in rows[0].areas}
+    numbers = {key: _mean(getattr(row, key) for row in rows) for key in Row._fields[2:] if key != "areas"}
+    return rows[0]._replace(areas=areas, **numbers)
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _cell(pair: tuple[float, float] | None) -> str:
@@ -385,6 +413,7 @@ def main() -> None:
     parser.add_argument("--shifts", nargs="+", help="names of shifts; default: all")
     parser.add_argument("--size", type=int, default=N_TRAIN, help="training samples")
     parser.add_argument("--without", nargs="+", default=[], help="blocks of features to leave out, such as roles")
+    parser.add_argument("--draws", type=int, default=1, help="of samples, over which figures are averaged")
     parser.add_argument("--signs", action="store_true", help="AUC of each sign that a model gives, too")
     options = parser.parse_args()
     for name in options.datasets:
@@ -395,7 +424,8 @@ def main() -> None:
         print(f"\n| {name} | model | error left out | beyond the interval, % | AUC distance | AUC doubt | ", end="")
         print("false alarms, % | outside, % | error inside | error outside | signs |")
         print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")
-        for row in rows_of(dataset, shifts, options.models, (options.size, N_SAME, N_SHIFTED), options.without):
+        sizes = (options.size, N_SAME, N_SHIFTED)
+        for row in rows_of(dataset, shifts, options.models, sizes, options.without, options.draws):
             signs = {key: pair for key, pair in row.areas.items() if key not in ("distance", "doubt")}
             told = ", ".join(f"{key} {_cell(pair)}" for key, pair in signs.items()) if options.signs else ""
             print(

@@ -28,9 +28,9 @@ def test_every_public_class_is_known_where_models_are_loaded():
 
 def test_every_estimator_can_be_in_a_saved_model():
     made = {cls.__name__ for cls in _made(BaseEstimator) if not _of_potentials(cls)}
-    assert made - {"OptunaSearch", "WideningGridSearch", "WideningRandomSearch"} <= set(
-        KNOWN
-    )  # of a search the best estimator is saved
+    searches = {"OptunaSearch", "WideningGridSearch", "WideningRandomSearch"}  # the best estimator is saved
+    graphs = {"NeighbourGraph", "ElementFeatures", "GaussianDistances", "BesselDistances"}  # no rows for our models
+    assert made - searches - graphs <= set(KNOWN)
 
 
 def test_every_descriptor_is_known_exported_and_tested():

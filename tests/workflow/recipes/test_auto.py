@@ -116,8 +116,8 @@ def test_crystals_of_many_elements_have_learnt_channels_if_there_is_enough_to_le
 
 
 def test_crystals_of_few_elements_are_averaged_with_each_pair_of_elements_by_itself():
-    structures = salts()
-    chosen = auto_recipe(dataset(structures, np.random.default_rng(0).normal(size=60)), "y")
+    structures = salts(36)  # of four compositions
+    chosen = auto_recipe(dataset(structures, np.random.default_rng(0).normal(size=36)), "y")
     soap = chosen.features["soap"]
     assert list(chosen.features) == ["soap"]
     assert soap["pooling"] == ["mean", "std"]
@@ -170,8 +170,35 @@ def test_geometries_of_few_molecules_are_averaged_over_the_atoms_of_each_element
     np.testing.assert_allclose(table, np.reshape(means, (20, -1)), atol=1e-9)
     few = auto_recipe(dataset(structures[:18], np.arange(18.0)), "y")
     assert few.features["soap"]["pooling"] == "mean"
-    crystals = auto_recipe(dataset([bulk("NaCl", "rocksalt", a=5 + i / 40) for i in range(20)], np.arange(20.0)), "y")
-    assert crystals.features["soap"]["pooling"] == ["mean", "std"]
+
+
+def test_cells_of_few_compounds_are_averaged_over_the_atoms_of_each_element_whatever_their_size():
+    cells = [bulk("NaCl", "rocksalt", a=5 + i / 40) * (1 + i % 3, 1, 1) for i in range(20)]
+    chosen = auto_recipe(dataset(cells, np.random.default_rng(0).normal(size=20)), "y")
+    assert chosen.features["soap"]["pooling"] == {"type": "Pooling", "method": "mean", "by_species": True}
+    assert chosen.features["soap"]["periodic"] is True
+    assert any("many geometries of few compounds" in reason for reason in chosen.reasons)
+    kernel_ridge = chosen.models["ensemble"]["members"][0]
+    assert (kernel_ridge["type"], min(kernel_ridge["alphas"])) == ("kernel_ridge", 1e-10)
+
+
+def test_trees_in_two_parts_join_where_many_targets_are_the_smallest_one(networks):
+    given = dataset(None, np.r_[np.zeros(200), np.ones(400).cumsum()], tuple(["NaCl", "KF"] * 300))
+    assert Form.of(given, "y").at_floor
+    entries = auto_recipe(given, "y").models["ensemble"]["members"]
+    assert [entry["type"] for entry in entries][1:3] == ["extra_trees", "two_part"]
+    # Of the targets, only those of training parts are looked at: all of them must be such.
+    assert not Form.of(given, "y", [np.arange(150, 450), np.arange(200, 500)]).at_floor
+    recipe = Recipe.from_dict({"data": {"path": "unused", "target": "y"}, "split": {"test_size": 0.5, "n_folds": 0}})
+    train = recipe.split.divide(Problem.of(given, "y"), recipe.seed).train
+    hidden = np.full(600, -1.0)  # the smallest one for all of the test part, never for training
+    hidden[train] = np.arange(300)
+    full, _ = complete(recipe, dataset(None, hidden, given.compositions))
+    assert "two_part" not in members({k: v.parameters for k, v in full.models.items()})
+
+
+def test_targets_above_the_smallest_one_need_no_second_part():
+    assert not Form.of(dataset(None, np.arange(60.0), ("NaCl", "KF") * 30), "y").at_floor
 
 
 def test_counts_are_the_numbers_of_atoms_of_each_element():

@@ -24,7 +24,7 @@ _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 _FINE_BASES, _MAX_FINE_WIDTH = ((10, 4), (8, 4), *_BASES[1:]), 6500
 _LEARNT = 6  # channels of the elements
-# Kernel ridge for energies of molecules, which are smooth and almost without noise: long scales, little regularisation.
+# Kernel ridge for energies of geometries, smooth and almost without noise: long scales, little regularisation.
 _SMOOTH = {
     "kernels": ["rbf", "matern52"],
     "scalings": ["none"],
@@ -223,14 +223,16 @@ def _averaged(form: Form) -> Described:
     by_species = form.conformers and len(form.elements) <= FEW_ELEMENTS
     pooling: Any = "mean"
     copies, what = 1, "the atoms of each molecule"
-    if crystals:
+    if by_species:
+        pooling, copies = {"type": "Pooling", "method": "mean", "by_species": True}, len(form.elements)
+        compounds = "compounds" if crystals else "molecules"
+        what = (
+            f"the atoms of each element: structures are many geometries of few {compounds}, in which all else is the "
+            "same"
+        )
+    elif crystals:
         pooling, copies = ["mean", "std"], 2
         what = "the atoms of each crystal, and with the standard deviation over them"
-    elif by_species:
-        pooling, copies = {"type": "Pooling", "method": "mean", "by_species": True}, len(form.elements)
-        what = (
-            "the atoms of each element: structures are many geometries of few molecules, in which all else is the same"
-        )
     n_max, l_max = _basis(form, form.n_structures, copies)
     features = {"soap": {**_soap(form, n_max, l_max), "pooling": pooling}}
     why = f"{_species_in_words(form)}, averaged over {what}"

@@ -140,7 +140,7 @@ def _filled_in(recipe: Recipe, dataset: Dataset, target: str) -> tuple[Recipe, R
         )
         return replace(recipe, evaluation=evaluation), {}
     parts = None
-    if not recipe.features and dataset.structures is not None:
+    if dataset.targets[target].kind == "regression":
         split = recipe.split.divide(Problem.of(dataset, target), recipe.seed)
         parts = [fitted for fitted, _ in split.folds] or [split.train]
     chosen = auto_recipe(dataset, target, recipe.seed, parts=parts)

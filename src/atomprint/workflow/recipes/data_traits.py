@@ -18,7 +18,8 @@ from atomprint.util.text import counted
 
 _EXTENSIVE = 0.9  # share of the variance that numbers of atoms must explain
 _MAX_ROWS = 5000  # more are not needed to tell
-_GEOMETRIES = 10  # structures of the same atoms, on average, from which on these are geometries of few molecules
+_GEOMETRIES = 10  # structures of one composition, on average, from which on these are geometries of few compounds
+_AT_FLOOR = 0.2  # share of the targets
 Indices = npt.NDArray[np.intp]
 
 
@@ -45,7 +46,9 @@ class Form:
     extensive : bool
         Whether the target grows with the number of atoms.
     conformers : bool
-        Whether the structures are many geometries of few molecules.
+        Whether the structures are many geometries of few molecules, or of few compounds.
+    at_floor : bool
+        Whether many targets are exactly the smallest one, such as gaps of metals.
     """
 
     inputs: str
@@ -58,6 +61,7 @@ class Form:
     atoms: tuple[int, float, int]
     extensive: bool
     conformers: bool = False
+    at_floor: bool = False
 
     @property
     def n_atoms(self) -> float:
@@ -73,8 +77,11 @@ class Form:
             least, mean, most = self.atoms
             each = f"{least}" if least == most else f"{least} to {most}"
             atoms = f" with {each} atom{'' if most == 1 else 's'} each, {round(self.n_atoms):,} in all" if mean else ""
-        few = ", many geometries of few molecules" if self.conformers else ""
+        compounds = "molecules" if self.inputs == "molecules" else "compounds"
+        few = f", many geometries of few {compounds}" if self.conformers else ""
         target = "numbers" if self.kind == "regression" else f"one of {self.n_classes} classes"
+        if self.at_floor:
+            target += ", many of which are exactly the smallest one"
         if self.level == "atom":
             target += f", for {self.n_samples:,} atoms"
         return f"The data are {self.n_structures:,} {what} of {elements}{atoms}{few}; to be predicted: {target}."
@@ -91,7 +98,7 @@ class Form:
             Which of its targets.
         parts : sequence of ndarray of int, optional
             Sets of samples whose targets may be looked at, each by itself: the training parts of a split. A target is
-            extensive if it is in each of them. Default: all samples at once.
+            extensive, or often the smallest one, if it is in each of them. Default: all samples at once.
         seed : int
             Seed of what is drawn.
 
@@ -108,14 +115,20 @@ class Form:
             repeats = periodic_directions(used).any(axis=1)
             inputs = "crystals" if repeats.all() else "mixed" if repeats.any() else "molecules"
             atoms = (int(used.n_atoms.min()), float(used.n_atoms.mean()), int(used.n_atoms.max()))
-        extensive = conformers = False
-        if inputs == "molecules" and problem.atoms is None:
-            conformers = len(used) >= _GEOMETRIES * len(np.unique(_counts(used), axis=0))
-        if problem.kind == "regression" and problem.atoms is None and atoms[0] < atoms[2]:
+        extensive = conformers = at_floor = False
+        if inputs in ("molecules", "crystals") and problem.atoms is None:
             counts = _counts(used)
-            extensive = all(
-                is_extensive(counts[part], problem.y[part], seed) for part in parts or [np.arange(len(problem))]
-            )
+            # Cells of one crystal may be of any size.
+            same = counts if inputs == "molecules" else (counts / counts.sum(axis=1, keepdims=True)).round(6)
+            conformers = len(used) >= _GEOMETRIES * len(np.unique(same, axis=0))
+        if problem.kind == "regression":
+            seen = [problem.y[part] for part in parts or [np.arange(len(problem))]]
+            at_floor = all(float((y == y.min()).mean()) >= _AT_FLOOR for y in seen)
+            if problem.atoms is None and atoms[0] < atoms[2]:
+                counts = _counts(used)
+                extensive = all(
+                    is_extensive(counts[part], problem.y[part], seed) for part in parts or [np.arange(len(problem))]
+                )
         return cls(
             inputs=inputs,
             n_samples=len(problem),
@@ -127,6 +140,7 @@ class Form:
             atoms=atoms,
             extensive=extensive,
             conformers=conformers,
+            at_floor=at_floor,
         )
 
 

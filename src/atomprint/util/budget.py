@@ -19,6 +19,11 @@ class Budget:
     clock : callable
         Returns the time in seconds.
 
+    Attributes
+    ----------
+    at_the_end : float
+        Seconds that are kept for what comes last, the report and the files.
+
     Examples
     --------
     >>> now = [0.0]
@@ -31,6 +36,7 @@ class Budget:
     def __init__(self, minutes: float | None = None, clock: Clock = monotonic) -> None:
         self.minutes = minutes
         self.clock = clock
+        self.at_the_end = 15.0
         self._start = clock()
 
     @property

@@ -189,7 +189,6 @@ def run_study(
     )
 
 
-_AT_THE_END = 15.0  # seconds for the report and the files
 _CURVE = (1.85, 3)  # a learning curve: shares of the samples, added up, and folds
 
 
@@ -203,7 +202,7 @@ class _Time:
 
     def allows(self, seconds: float) -> bool:
         """Return whether something can be done, and after it the last fit and the report."""
-        return self.budget.allows(seconds + _AT_THE_END + max(self.seconds.values(), default=0.0) / 2)
+        return self.budget.allows(seconds + self.budget.at_the_end + max(self.seconds.values(), default=0.0) / 2)
 
     def for_another(self, title: str) -> bool:
         """Return whether there is time for another model, by the longest so far."""

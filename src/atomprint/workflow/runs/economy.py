@@ -21,8 +21,9 @@ from atomprint.learn.study.run import takes_kernel
 from atomprint.learn.study.study import needs_choice
 from atomprint.learn.task.features import Features
 from atomprint.learn.task.problem import Problem
-from atomprint.util.budget import Budget
+from atomprint.util.budget import Budget, Clock
 from atomprint.util.estimators import unwrap
+from atomprint.util.extras import installed
 from atomprint.util.progress import Progress
 from atomprint.workflow.recipes.models import ON_KERNEL
 from atomprint.workflow.recipes.plan import Plan
@@ -33,7 +34,7 @@ _FIRST = 8  # structures that are described first, to know what more of them cos
 _SIZES = (50, 100, 200, 400, 800, 1600)  # samples of the fits that are timed
 _FOR_TRIALS = 0.05  # share of the time that may go to timing features, and as much to timing models
 _FOR_MODELS = 0.75  # share of what is left that models may be planned to take: costs are guessed
-_AT_THE_END = 15.0  # seconds for the report and the files
+_FIGURES = 30  # what report and files take, in figures as the report has some fifteen of
 _POWERS, _USUAL = (1.0, 1.5, 2.0, 2.5, 3.0), 1.5  # how fits grow with the samples
 _FEWEST = 50  # samples that are never gone below
 _FOLDS = 3
@@ -121,7 +122,7 @@ def economise(plan: Plan, budget: Budget, progress: Progress) -> tuple[Plan, lis
     come last, and are made if there is time, see :func:`~atomprint.learn.run_study`.
     """
     costs = measure(plan, budget, progress)
-    room = _FOR_MODELS * (budget.left - _AT_THE_END)
+    room = _FOR_MODELS * (budget.left - budget.at_the_end)
     said: list[str] = []
     before = costs.of(plan)
     for economy in (
@@ -152,6 +153,7 @@ def economise(plan: Plan, budget: Budget, progress: Progress) -> tuple[Plan, lis
 def measure(plan: Plan, budget: Budget, progress: Progress) -> Costs:
     """Return what features and models of a plan take, from small pieces that are timed."""
     problem, clock = plan.problem, budget.clock
+    budget.at_the_end = max(budget.at_the_end, _FIGURES * _seconds_of_a_figure(clock))
     structures = np.unique(problem.structures)
     order = structures[np.random.default_rng(plan.recipe.seed).permutation(len(structures))]
     progress("Finding out what fits into the time", 0, None)
@@ -175,6 +177,25 @@ def measure(plan: Plan, budget: Budget, progress: Progress) -> Costs:
     each = allowed / max(1, len(tasks))
     fits = {key: _timed(model, table, small, budget, each) for key, model, table in tasks}
     return Costs(features, fits)
+
+
+def _seconds_of_a_figure(clock: Clock) -> float:
+    """Return what drawing one figure takes, on this machine beside all else that it does; 0 without matplotlib."""
+    if not installed("matplotlib"):
+        return 0.0
+    from atomprint.report.plots.style import figure, svg
+
+    times = [clock()]
+    for _ in range(3):  # the first one takes imports, too
+        with figure(4.0, 3.0) as drawn:
+            axes = drawn.subplots(1, 2)
+            for place in axes:
+                place.plot(range(10), label="line")
+                place.set(xlabel="across", ylabel="up")
+                place.legend()
+        svg(drawn)
+        times.append(clock())
+    return float(np.diff(times)[1:].mean())
 
 
 def _undivided(recipe: Recipe) -> Recipe:

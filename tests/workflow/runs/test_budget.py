@@ -1,5 +1,7 @@
 """Minutes that a run may take: what does not fit is left out in a fixed order, and said; a model is always there."""
 
+from time import monotonic
+
 import numpy as np
 import pytest
 from helpers.slow import CLOCK, SlowRidge
@@ -7,6 +9,7 @@ from helpers.slow import CLOCK, SlowRidge
 from atomprint.util.budget import Budget
 from atomprint.workflow import Recipe, train
 from atomprint.workflow.recipes.plan import Plan
+from atomprint.workflow.runs import economy
 from atomprint.workflow.runs.economy import Curve, economise, measure
 
 N = 120
@@ -165,6 +168,22 @@ def test_a_budget_counts_by_its_clock():
     free = Budget(None, lambda: now[0])
     assert free.allows(1e9)
     assert not free.limited
+
+
+def test_the_report_is_kept_the_time_that_figures_take_on_this_machine(recipe, monkeypatch):
+    plan = Plan.of(recipe(None, {"one": slow(0.1)}))
+    left = []
+    for each in (0.1, 2.0):
+        monkeypatch.setattr(economy, "_seconds_of_a_figure", lambda clock, each=each: each)
+        CLOCK.now, budget = 0.0, Budget(2, CLOCK)
+        left.append(economise(plan, budget, lambda *_: None)[1])
+        assert budget.at_the_end == max(15, 30 * each)
+    assert len(left[0]) < len(left[1])
+
+
+def test_a_figure_takes_time():
+    pytest.importorskip("matplotlib")
+    assert 0 < economy._seconds_of_a_figure(monotonic) < 600
 
 
 @pytest.mark.parametrize("minutes", [0, -1])

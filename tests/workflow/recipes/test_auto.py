@@ -179,7 +179,7 @@ def test_cells_of_few_compounds_are_averaged_over_the_atoms_of_each_element_what
     assert chosen.features["soap"]["periodic"] is True
     assert any("many geometries of few compounds" in reason for reason in chosen.reasons)
     kernel_ridge = chosen.models["ensemble"]["members"][0]
-    assert (kernel_ridge["type"], min(kernel_ridge["alphas"])) == ("kernel_ridge", 1e-10)
+    assert (kernel_ridge["type"], min(kernel_ridge["alphas"])) == ("kernel_ridge", 1e-12)
 
 
 def test_trees_in_two_parts_join_where_many_targets_are_the_smallest_one(networks):

@@ -29,7 +29,7 @@ _SMOOTH = {
     "kernels": ["rbf", "matern52"],
     "scalings": ["none"],
     "length_scales": [1.0, 3.0, 10.0, 30.0],
-    "alphas": [1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
+    "alphas": [1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
     "n_search": 2000,
 }
 

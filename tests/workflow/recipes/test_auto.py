@@ -315,7 +315,8 @@ def networks(request, monkeypatch):
 @pytest.mark.parametrize(
     ("n", "models"),
     [
-        (200, ["kernel_ridge", "extra_trees"]),
+        (149, ["kernel_ridge", "extra_trees"]),
+        (150, ["kernel_ridge", "extra_trees", "resnet"]),
         (500, ["kernel_ridge", "resnet"]),
         (5000, ["kernel_ridge", "resnet"]),
         (50_000, ["kernel_ridge", "extra_trees", "resnet"]),

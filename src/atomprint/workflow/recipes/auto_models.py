@@ -15,6 +15,7 @@ Tables = dict[str, dict[str, Any]]
 
 SMALL, LARGE = 500, 20_000  # samples
 ENOUGH_FOR_NETWORKS = SMALL
+_ENOUGH_BESIDE_KERNELS = 150  # samples, of SOAP: smooth targets of few cells gain up to a tenth of the error
 FOR_NETWORKS = ("jax", "optax")
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
 _INNER_FOLDS = ((SMALL, 5), (np.inf, 1))
@@ -91,7 +92,8 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             members.append({"type": "two_part", **trees})
             told.append("trees that tell first whether a target is the smallest one, as many are, and then how much")
     hint = ""
-    if n >= ENOUGH_FOR_NETWORKS and not form.extensive:  # sums over atoms are told far better by kernels
+    enough = _ENOUGH_BESIDE_KERNELS if described.soap else ENOUGH_FOR_NETWORKS
+    if n >= enough and not form.extensive:  # sums over atoms are told far better by kernels
         if installed(*FOR_NETWORKS):
             members.append(network(n, described.many))
             told.append("a residual network, which learns what makes samples alike")

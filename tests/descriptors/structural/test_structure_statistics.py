@@ -144,6 +144,15 @@ def test_parts_change_nothing(monkeypatch):
         np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("atomprint.descriptors.structural.structure_statistics.available_memory", lambda: 10_000)
+    salt = MINERALS["salt"]
+    rule = "structure 2: needs 41 kB for the Ewald energy of 32 atoms, and 10 kB are left; charges of 0 leave it out"
+    with pytest.raises(StructureError, match=rule):
+        StructureStatistics().create([MINERALS["copper"], salt, salt * (2, 2, 1)])
+    assert StructureStatistics({"Na": 0, "Cl": 0}).create(salt * (2, 2, 1))[0] == pytest.approx(2.164, abs=1e-3)
+
+
 def test_atoms_without_bonds_have_zeros():
     found = named(StructureStatistics(), Atoms("Ar", cell=[9, 9, 9], pbc=True))
     assert found["coordination mean"] == found["bond length mean"] == found["bond anisotropy"] == 0

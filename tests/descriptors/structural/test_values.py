@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.data import chemical_symbols
 from ase.io import write
 from ase.neighborlist import neighbor_list
 from helpers.varied import varied
+from scipy.special import ndtr
 
 from atomprint.chemistry.symmetry import quiet_spglib
 from atomprint.descriptors import (
+    AngularDistribution,
     CoordinationNumbers,
     DensityGrid,
     PowderDiffraction,
@@ -20,6 +23,7 @@ from atomprint.descriptors import (
     SpaceGroup,
     SteinhardtParameters,
     StructureStatistics,
+    WarrenCowley,
 )
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -187,6 +191,49 @@ CHECKS = {  # a table of docs/representations.md
     "solid angles": check_cells,
     "densities on grids": check_gaussians,
 }
+
+
+def test_coordination_and_order_from_the_neighbours_of_ase():
+    for k, (atoms, expected) in enumerate(PAIRS):
+        reach, numbers = expected["cutoff"].item(), atoms.numbers
+        species = np.unique(numbers)
+        i, j, d = neighbor_list("ijd", atoms, reach)
+        counts = np.zeros((len(atoms), len(species)))
+        np.add.at(counts, (i, np.searchsorted(species, numbers[j])), 1)
+        found = CoordinationNumbers("cutoff", reach, species=species.tolist()).create(atoms)
+        np.testing.assert_array_equal(found, np.column_stack([counts.sum(axis=1), counts]), err_msg=str(k))
+        width = 0.3 * reach
+        weights = np.where(d < reach - width, 1, (1 + np.cos(np.pi * (d - reach + width) / width)) / 2)
+        smooth = CoordinationNumbers("cutoff", reach, width, species.tolist()).create(atoms)
+        np.testing.assert_allclose(smooth[:, 0], np.bincount(i, weights, minlength=len(atoms)), atol=1e-12)
+        order, alpha = WarrenCowley([reach], 0.0, species.tolist()), {}
+        for z in species:
+            own = counts[numbers == z].sum(axis=0)
+            for b, other in enumerate(species):
+                share = own[b] / own.sum() if own.sum() else np.nan
+                alpha[chemical_symbols[z], chemical_symbols[other]] = 1 - share / (numbers == other).mean()
+        for name, value in zip(order.get_feature_names_out(), order.create(atoms), strict=True):
+            first, second = name.split()[3:6:2]
+            assert value == pytest.approx(np.nan_to_num(alpha[first, second]), abs=1e-12), (k, name)
+
+
+@pytest.mark.slow
+def test_angles_from_the_neighbours_of_ase():
+    edges, sigma = np.linspace(0, 180, 13), 8.0
+    for k, (atoms, expected) in enumerate(PAIRS):
+        reach = expected["cutoff"].item()
+        i, vectors = neighbor_list("iD", atoms, reach)
+        d = np.linalg.norm(vectors, axis=1)
+        fade, unit = 1 + 2 * (d / reach) ** 3 - 3 * (d / reach) ** 2, vectors / d[:, None]
+        total = np.zeros(12)
+        for atom in range(len(atoms)):
+            own = np.flatnonzero(i == atom)
+            first, second = np.triu_indices(len(own), 1)
+            angles = np.degrees(np.arccos(np.clip((unit[own] @ unit[own].T)[first, second], -1, 1)))
+            shares = np.diff(ndtr((edges - angles[:, None]) / sigma), axis=1)
+            total += (fade[own][first] * fade[own][second]) @ shares
+        angular = AngularDistribution(np.unique(atoms.numbers).tolist(), reach, 12, sigma, "counts", partial=False)
+        np.testing.assert_allclose(angular.create(atoms), total / len(atoms), atol=1e-9, err_msg=str(k))
 
 
 LONG = {"radial distribution", "solid angles"}

@@ -23,6 +23,7 @@ from atomprint.layout import Axis, Block, Layout
 from atomprint.neighbours import find_pairs
 from atomprint.ragged import owners
 from atomprint.structures import Batch, StructureError, counted_from
+from atomprint.util.memory import available_memory, size_of
 from atomprint.util.overlap import in_order
 from atomprint.util.registry import public
 from atomprint.util.types import FloatArray
@@ -61,6 +62,7 @@ _EQUAL = 1e-10  # values that differ by less of their size are equal: the standa
 _ISOTROPIC = 1e-7
 _COULOMB = 14.399645351950548  # e^2 / (4 pi epsilon_0) in eV Å
 _TOGETHER, _ENTRIES = 64, 2**21  # structures of a part, and elements of their matrices of charges
+_MATRICES, _MATRICES_OF_SLOPES = 5, 9  # at once
 _DENSITY = 1e24 / kg * 1e3  # of u / Å^3 in g / cm^3
 
 
@@ -355,6 +357,7 @@ class StructureStatistics(OfCrystals):
         n, offsets, size = batch.n_atoms, batch.offsets, int(batch.n_atoms.max())
         if not charges.any():
             return
+        _check_room(n, with_slopes)
         rule, none = _core.MatrixKind.ewald, _core.Permutation.none
         ewald = EwaldSumMatrix(accuracy=float(self.accuracy))._ewald(batch, {}).astype(np.float64)
         matrices = np.empty((len(call), size * size))
@@ -385,6 +388,15 @@ class StructureStatistics(OfCrystals):
         for k, name in enumerate(("Ewald energy", "Ewald energy std")):
             found.positions[:, :, _AT[name]] += positions[k]
             found.strain[:, :, :, _AT[name]] += strain[k]
+
+
+def _check_room(n_atoms: IndexArray, with_slopes: bool) -> None:
+    """Raise an error where matrices of the charges of a structure do not fit into memory."""
+    s, left = int(n_atoms.argmax()), available_memory()
+    needed = (_MATRICES_OF_SLOPES if with_slopes else _MATRICES) * 8.0 * float(n_atoms[s]) ** 2
+    if left is not None and needed > left:
+        rule = f"needs {size_of(needed)} for the Ewald energy of {n_atoms[s]:,} atoms, and {size_of(left)} are left"
+        raise StructureError(s, None, f"{rule}; charges of 0 leave it out")
 
 
 def _first_equal(values: FloatArray, wanted: FloatArray, owner: IndexArray, n: int) -> IndexArray:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from atomprint.util.door import door
 
 if TYPE_CHECKING:
+    from atomprint.learn.estimators.bounded_scaler import BoundedScaler
     from atomprint.learn.estimators.ensemble import EnsembleClassifier, EnsembleRegressor
     from atomprint.learn.estimators.gaussian_process import GaussianProcess
     from atomprint.learn.estimators.kernel_ridge import KernelRidgeCV
@@ -40,6 +41,7 @@ __getattr__, __dir__ = door(__name__)
 __all__ = [
     "METRICS",
     "MODELS",
+    "BoundedScaler",
     "Breakdown",
     "Choice",
     "DropNoise",

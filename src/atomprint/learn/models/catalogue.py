@@ -98,7 +98,10 @@ class ModelSpec:
     imputed : bool
         Whether missing features are replaced by the mean; False for models that can do with them.
     scaled : bool
-        Whether features are scaled to mean 0 and standard deviation 1.
+        Whether features are scaled to mean 0 and standard deviation 1, and bounded (:class:`BoundedScaler`).
+    extrapolates : bool
+        Whether it goes on straight beyond training samples, as weighted sums do, so that its features may be ten times
+        as far out as those of training samples; twice for others, which only interpolate.
     target_scaled : bool
         Whether targets are, for regression.
     calibrated : bool
@@ -115,6 +118,7 @@ class ModelSpec:
     binned: bool = False
     imputed: bool = True
     scaled: bool = False
+    extrapolates: bool = False
     target_scaled: bool = False
     calibrated: bool = False
 
@@ -269,6 +273,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             "a weighted sum of the features (logistic regression for classes) without regularisation",
             _linear,
             scaled=True,
+            extrapolates=True,
         ),
         "ridge": ModelSpec(
             "Ridge",
@@ -277,6 +282,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             _ridge,
             {"alpha": Interval(1e-4, 1e4, log=True)},
             scaled=True,
+            extrapolates=True,
         ),
         "lasso": ModelSpec(
             "Lasso",
@@ -285,6 +291,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             _lasso,
             {"alpha": Interval(1e-4, 1.0, log=True)},
             scaled=True,
+            extrapolates=True,
             target_scaled=True,
         ),
         "k_neighbors": ModelSpec(

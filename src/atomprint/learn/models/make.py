@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
+from atomprint.learn.estimators.bounded_scaler import BoundedScaler
 from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.estimators.except_blocks import ExceptBlocks
 from atomprint.learn.estimators.levels import Levels
@@ -264,7 +265,7 @@ def _steps_before(
             given = {"names" if key == "blocks" else key: value for key, value in projection.items()}
             steps.append(("project", _step(name, "projection", ProjectBlocks, given)))
         if spec.scaled:  # in place: the imputer has made a copy
-            steps.append(("scale", StandardScaler(copy=False)))
+            steps.append(("scale", BoundedScaler(10.0 if spec.extrapolates else 2.0, copy=False)))
     if selection is not None:
         steps.append(("choose", _step(name, "selection", SelectFeatures, selection)))
     if projection is not None and not of_blocks:

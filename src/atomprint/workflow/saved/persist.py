@@ -21,6 +21,7 @@ from sklearn.utils.discovery import all_estimators
 # All classes that files know by name; what these modules import has the others.
 import atomprint.descriptors
 import atomprint.grids.statistics
+import atomprint.learn.estimators.bounded_scaler
 import atomprint.learn.estimators.except_blocks
 import atomprint.learn.estimators.levels
 import atomprint.learn.estimators.log_target

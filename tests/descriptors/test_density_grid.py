@@ -1,5 +1,7 @@
 """Densities on grids against sums over all images as they are written, and against what their integrals have to be."""
 
+import warnings
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -9,6 +11,9 @@ from scipy.integrate import quad
 from atomprint.descriptors import DensityGrid
 from atomprint.structures import StructureError
 from atomprint.testing import check_derivatives
+
+# Grids that are compared point by point need not be fine.
+pytestmark = pytest.mark.filterwarnings("ignore:.* apart, more than 1.5 sigma")
 
 END = 18.0  # u at six sigmas
 
@@ -203,3 +208,26 @@ def test_what_is_refused():
         DensityGrid(["H", "O"], box=3, resolution=1, center=2).create([molecule("H2O"), Atoms("H")])
     with pytest.raises(ValueError, match="rows must have 27 features"):
         DensityGrid(["H"], 3).as_grids(np.zeros(26))
+
+
+def test_points_too_far_apart_for_the_gaussians_are_told():
+    salts = [bulk("NaCl", "rocksalt", a, cubic=True) for a in (5.6, 9.0)]
+    fine = DensityGrid(["Na", "Cl"], 8, sigma=0.75, dtype="float64")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fine.create(salts).shape == (2, 2 * 512)
+    coarse = DensityGrid(["Na", "Cl"], 6, sigma={"Na": 0.75, "Cl": 0.5}, dtype="float64")
+    wanted = (
+        r"structure 1: points are up to 1\.5 Å apart, more than 1\.5 sigma \(0\.75 Å\): atoms between them are lost in "
+        r"part; give a shape of at least \(12, 12, 12\) or a larger sigma; 2 structures"
+    )
+    with pytest.warns(UserWarning, match=wanted):
+        found = coarse.as_grids(coarse.create(salts))
+    counts = found[1].sum(axis=(1, 2, 3)) * salts[1].get_volume() / 6**3
+    assert abs(counts[1] - 4) > 1  # why it is told
+    wider = DensityGrid(["Na", "Cl"], 12, sigma={"Na": 0.75, "Cl": 0.5}, dtype="float64")
+    counts = wider.as_grids(wider.create(salts))[1].sum(axis=(1, 2, 3)) * salts[1].get_volume() / 12**3
+    np.testing.assert_allclose(counts, 4, rtol=2.5e-3)
+    box = DensityGrid(["H", "O"], box=6.0, resolution=0.9, sigma=0.5)
+    with pytest.warns(UserWarning, match=r"resolution: points are 0\.9 Å apart, more than 1\.5 sigma \(0\.75 Å\)"):
+        box.create(molecule("H2O"))

@@ -108,8 +108,8 @@ REGISTRY: dict[str, Descriptor] = {
     "steinhardt-average": SteinhardtParameters((2, 3), (2,), r_cut=3.3, cutoff_width=2.5, averaged=True, periodic=True),
     "steinhardt-pooled": SteinhardtParameters((2, 4), None, r_cut=3.4, cutoff_width=1.2, pooling=("mean", "std")),
     "structure-statistics": StructureStatistics(),
-    "grid": DensityGrid(SPECIES, shape=(5, 6, 4), sigma=0.6, dtype="float64"),
-    "grid-box": DensityGrid(SPECIES, box=(3.0, 4.0, 3.0), resolution=0.8, dtype="float64"),
+    "grid": DensityGrid(SPECIES, shape=(5, 6, 4), sigma=1.2, dtype="float64"),
+    "grid-box": DensityGrid(SPECIES, box=(3.0, 4.0, 3.0), resolution=0.75, dtype="float64"),
     "pretrained": PretrainedEmbedding(ToyPotential(SPECIES), dtype="float64"),
     "pretrained-pooled": PretrainedEmbedding(
         ToyPotential(SPECIES), ["layer 2", "energy"], pooling="mean", dtype="float64"

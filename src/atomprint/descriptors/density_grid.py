@@ -25,6 +25,7 @@ Indices = npt.NDArray[np.int64]
 
 _CUTOFF = 6.0  # sigmas: what is left out there is less than float32 can tell
 _MOST_POINTS = 2**27
+_SPACING = 1.5  # sigmas from point to point, up to which a grid sees an atom to 2e-3, wherever it is
 
 
 @public("DensityGrid", version=1, in_recipes=True)
@@ -40,7 +41,8 @@ class DensityGrid(Descriptor):
     which ends at :math:`6 \sigma` without a step or a kink, and is higher by 7e-6 than a Gaussian without end. The
     features are its values at the points of a grid, in 1/Å³, all of one channel after the other; :meth:`as_grids` gives
     them the shape (n, channels, x, y, z). Summed over the points and times the volume of one, they give the number of
-    atoms: to 2e-3 where points are 1.5 sigma apart along each axis, 2e-7 at 1 sigma.
+    atoms: to 2e-3 where points are 1.5 sigma apart along each axis, 2e-7 at 1 sigma. Where they are farther apart, the
+    grid sees more or less of an atom by where it is, and ``create`` warns.
 
     Parameters
     ----------
@@ -228,11 +230,38 @@ class DensityGrid(Descriptor):
 
     def _read(self, structures: Structures, n_threads: int = 1, warn: Warn = warn_user) -> Batch:
         if self.shape is None:
-            return super()._read(structures, n_threads, warn)
-        batch, _ = read_checked(structures, True, warn, n_threads)
-        if batch.pbc.all():
-            return batch
-        return checked(replace(batch, pbc=np.ones_like(batch.pbc)), True, n_threads=n_threads)
+            batch = super()._read(structures, n_threads, warn)
+        else:
+            batch, _ = read_checked(structures, True, warn, n_threads)
+            if not batch.pbc.all():
+                batch = checked(replace(batch, pbc=np.ones_like(batch.pbc)), True, n_threads=n_threads)
+        self._tell_of_coarse(batch, warn)
+        return batch
+
+    def _tell_of_coarse(self, batch: Batch, warn: Warn) -> None:
+        """Warn where points are so far apart that the grid sees more or less of an atom by where it is."""
+        shape, step = self._grid()
+        numbers, narrowest = np.unique(batch.numbers), self.sigma
+        if isinstance(self.sigma, Mapping):
+            given = check_of_elements("sigma", self.sigma, above=0)
+            narrowest = min((given[z] for z in numbers.tolist() if z in given), default=np.inf)
+        widest = _SPACING * float(narrowest)
+        rule = f"more than {_SPACING:g} sigma ({widest:.3g} Å): atoms between them are lost in part"
+        if step is not None:
+            if step > widest * (1 + 1e-9):
+                warn(f"resolution: points are {step:.3g} Å apart, {rule}; give a finer resolution or a larger sigma")
+            return
+        lengths = np.linalg.norm(batch.cells, axis=2)
+        steps = (lengths / np.array(shape)).max(axis=1)
+        coarse = np.count_nonzero(steps > widest * (1 + 1e-9))
+        if coarse:
+            s = int(steps.argmax())
+            wanted = np.ceil(lengths[s] / widest - 1e-6).astype(int).tolist()
+            among = f"; {coarse} structures have such grids" if coarse > 1 else ""
+            warn(
+                f"structure {s}: points are up to {steps[s]:.3g} Å apart, {rule}; give a shape of at least "
+                f"{tuple(np.maximum(wanted, 1).tolist())} or a larger sigma{among}"
+            )
 
     def _check_batch(self, batch: Batch) -> None:
         center = self._center()

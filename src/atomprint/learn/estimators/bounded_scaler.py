@@ -77,8 +77,8 @@ class BoundedScaler(StandardScaler):
         super().partial_fit(X, y, sample_weight)
         X = np.asarray(X)
         low, high = X.min(axis=0), X.max(axis=0)
-        self.low_ = low if first else np.minimum(low, self.low_)
-        self.high_ = high if first else np.maximum(high, self.high_)
+        self.low_: FloatArray = low if first else np.minimum(low, self.low_)
+        self.high_: FloatArray = high if first else np.maximum(high, self.high_)
         self.limits_: FloatArray = reach * np.maximum(self.high_ - self.mean_, self.mean_ - self.low_) / self.scale_
         return self
 

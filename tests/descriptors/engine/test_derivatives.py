@@ -459,6 +459,7 @@ def test_no_derivatives(name):
         ALL[name].jacobian(atoms)
 
 
+@pytest.mark.filterwarnings("ignore:.* apart, more than 1.5 sigma")  # of a grid, in cells this large
 def test_the_same_checks_as_create(name, descriptor):
     def calls(structures):
         yield lambda: descriptor.create(structures)

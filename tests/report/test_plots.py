@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import numpy as np
@@ -317,3 +318,58 @@ def test_parity_of_plain_arrays():
     for y, guess in (([1.0, 2.0], [1.0]), ([], []), ([1.0], [float("nan")]), ([[1.0]], [[1.0]])):
         with pytest.raises(ValueError, match=r"y_pred|must have one value"):
             plots.parity(y, guess)
+
+
+@pytest.mark.parametrize("n", [120, 20_000])
+def test_what_learnt_logarithms_is_shown_by_them(n):
+    study = make_study(make_problem(n=n, compositions=True), models=("Ridge",))
+    y = np.exp(2.0 * np.random.default_rng(0).normal(size=n))
+
+    def guessed(fold):
+        factors = np.exp(np.random.default_rng(1).normal(size=len(fold.indices)))
+        return dataclasses.replace(fold, y_pred=y[fold.indices] * factors)
+
+    made = study.trials[0].evaluations["ridge"]
+    parts = {"folds": tuple(map(guessed, made.folds)), "test": guessed(made.test)}
+    evaluation = dataclasses.replace(made, **parts, of_logs=True)
+    target = study.target
+    parity = plots.parity(y, {"ridge": evaluation}, target)
+    errors = plots.residuals(y, evaluation, target, "k"), plots.errors_by_prediction(y, evaluation, target, "k")
+    for figure, scales in ((parity, "log log"), (errors[0], "log linear"), (errors[1], "log log")):
+        (ax,) = figure.axes
+        assert f"{ax.get_xscale()} {ax.get_yscale()}" == scales
+        assert "$" not in words(figure)
+        assert 3 <= len(ax.get_xticks()) <= 7
+    low, high = parity.axes[0].get_xlim()
+    assert 0.02 * y.min() < low < y.min()  # with predictions down to there
+    assert y.max() < high
+    assert all("predicted / true" in words(figure) for figure in errors)
+    plain = dataclasses.replace(evaluation, of_logs=False)
+    assert plots.parity(y, {"ridge": plain}, target).axes[0].get_xscale() == "linear"
+    assert plots.parity(y - 1, {"ridge": evaluation}, target).axes[0].get_xscale() == "linear"
+
+
+def test_predictions_that_have_no_logarithm_are_outside_of_the_panel():
+    study = make_study(make_problem(), models=("Ridge",), test=False)
+    y = np.linspace(1.0, 100.0, len(study.problem))
+    made = study.trials[0].evaluations["ridge"]
+    folds = [dataclasses.replace(fold, y_pred=y[fold.indices].copy()) for fold in made.folds]
+    folds[0].y_pred[:3] = -1.0, 0.0, 2.0
+    both = {
+        "logs": dataclasses.replace(made, folds=tuple(folds), of_logs=True),
+        "plain": dataclasses.replace(made, folds=tuple(folds)),
+    }
+    assert words(plots.parity(y, both, study.target)).count("2 outside") == 2
+    assert plots.residuals(y, both["logs"], study.target, "k").axes[0].get_xscale() == "linear"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.02, 30.0, [0.1, 1, 10]), (1.0, 6.0, [1, 2, 5]), (2.1, 3.9, [2.5, 3, 3.5]), (1e-9, 1e9, None)],
+)
+def test_ticks_of_logarithms_are_round_and_few(low, high, expected):
+    found = style.round_numbers(low, high)
+    assert 3 <= len(found) <= 7
+    assert all(low <= tick <= high for tick in found)
+    if expected:
+        assert set(expected) <= set(found)

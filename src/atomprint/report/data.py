@@ -57,7 +57,7 @@ def data_section(study: Study, known: Facts, id: str) -> Section:
     problem, dataset, target = study.problem, study.dataset, study.target
     what = "compositions" if dataset.structures is None else "structures"
     table_of_elements = plots.periodic_table(known.elements, f"{what} with the element", logarithmic=True)
-    distribution = plots.target_distribution(problem, study.split)
+    distribution = plots.target_distribution(problem, study.split, logarithmic=study.chosen.of_logs)
     pictures = [captioned(distribution, f"Histogram of {lower(target.title)} in the training and the test part")]
     if known.n_atoms is not None:
         few = len(known.n_atoms) < len(np.unique(problem.structures))

@@ -192,12 +192,16 @@ def _calibration(study: Study, words: str, item: Uncertainty) -> Iterator[Html]:
             f"Intervals {words}: on the diagonal they hold as many true values as they promise ({item.checked_on}).",
         )
     if item.lower is not None and item.upper is not None:
-        half = (item.upper - item.lower) / 2
+        lower, upper, truth = item.lower, item.upper, study.problem.y[item.indices]
+        if item.of_logs:  # intervals by a factor
+            lower, upper, truth = np.log(lower), np.log(upper), np.log(truth)
+        half = (upper - lower) / 2
         chosen = np.isfinite(half) & ((item.parts == "test") == (item.checked_on == "test part"))
         if chosen.any() and np.ptp(half[chosen]) > 1e-6 * float(half[chosen].max()) and words.startswith("scaled"):
-            middle = (item.upper + item.lower)[chosen] / 2
-            error = np.abs(middle - study.problem.y[item.indices[chosen]])
-            figure = plots.widths(half[chosen], error, study.target.unit, colour)
+            half, error = half[chosen], np.abs((upper + lower) / 2 - truth)[chosen]
+            if item.of_logs:
+                half, error = np.exp(half), np.exp(error)
+            figure = plots.widths(half, error, study.target.unit, colour, factors=item.of_logs)
             yield captioned(
                 figure,
                 "Absolute errors against half-widths of the intervals",

@@ -23,8 +23,8 @@ _NOBLE = (2, 10, 18, 36, 54, 86, 118)
 _MAX_CLASSES = 20
 
 
-def target_distribution(problem: Problem, split: Split) -> Figure:
-    """Plot how the target is distributed over the training and the test part.
+def target_distribution(problem: Problem, split: Split, *, logarithmic: bool = False) -> Figure:
+    """Plot how the target is distributed over the training and the test part, or how its logarithms are.
 
     A long tail is cut where it would squeeze the rest: what lies beyond is counted in the first and the last bar, and
     said below the plot.
@@ -45,14 +45,16 @@ def target_distribution(problem: Problem, split: Split) -> Figure:
             _class_bars(ax, target.classes, counts, options)
             ax.set_xlabel(f"number of {what}")
         else:
-            low, high = _without_tails(y)
+            logarithmic = logarithmic and bool((y > 0).all())
+            low, high = np.exp(_without_tails(np.log(y))) if logarithmic else _without_tails(y)
             shown = [y[indices].clip(low, high) for _, indices, _ in parts]
-            ax.hist(shown, bins=style.n_bins(len(y)), range=(low, high), **options)
+            bins = (np.geomspace if logarithmic else np.linspace)(low, high, style.n_bins(len(y)) + 1)
+            ax.hist(shown, bins=bins.tolist(), **options)
             beyond = int(np.count_nonzero((y < low) | (y > high)))
             note = f"\n{beyond:,} beyond the ends are in the outer bars" if beyond else ""
             ax.set_xlabel(with_unit(target.title, target.unit) + note)
             ax.set_ylabel(f"number of {what}")
-            ax.xaxis.set_major_locator(style.locator())
+            style.scale(ax.xaxis, logarithmic)
             ax.yaxis.set_major_locator(style.locator(4))
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.1, columnspacing=1.2)
     return figure
@@ -124,7 +126,9 @@ def periodic_table(
         ax.set(xlim=(-0.1, 18.1), ylim=(rows, -0.1), aspect="equal")
         ax.axis("off")
         bar = ax.inset_axes((2.6 / 18.2, 1 - 1.1 / rows, 8.6 / 18.2, 0.34 / rows))
-        ticks = _round_numbers(norm.vmin, norm.vmax) if logarithmic else None  # those of matplotlib are mathematics
+        ticks = (
+            style.round_numbers(norm.vmin, norm.vmax) if logarithmic else None
+        )  # those of matplotlib are mathematics
         figure.colorbar(
             ScalarMappable(norm, colours), cax=bar, orientation="horizontal", ticks=ticks, format=_compact_tick
         )
@@ -148,16 +152,6 @@ def _place(z: int, first: float) -> tuple[float, int]:
 
 def _compact_tick(value: float, position: int | None = None) -> str:
     return f"{value:g}" if abs(value) < 1e4 else _compact(value)
-
-
-def _round_numbers(low: float, high: float) -> list[float]:
-    """Return about five round numbers between two positive ones, evenly spaced in their logarithms."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [float(p * step) for p in powers for step in steps if low <= p * step <= high]
-        if len(ticks) <= 7:
-            break
-    return ticks
 
 
 def _compact(value: float) -> str:

@@ -161,21 +161,30 @@ def coverage(tables: Mapping[str, Sequence[CoverageRow]], colour: str, level: fl
     return figure
 
 
-def widths(half_widths: FloatArray, errors: FloatArray, unit: str, colour: str) -> Figure:
-    """Plot absolute errors against the half-width of the interval that was given with each prediction."""
-    reach = float(np.percentile(np.concatenate([half_widths, errors]), 99.5)) * 1.05 or 1.0
+def widths(half_widths: FloatArray, errors: FloatArray, unit: str, colour: str, *, factors: bool = False) -> Figure:
+    """Plot absolute errors against the half-width of the interval that was given with each prediction.
+
+    Of models of logarithms both are ``factors``, 1 for none, and axes are logarithmic.
+    """
+    both = np.concatenate([half_widths, errors])
+    low = 1.0 if factors else 0.0
+    reach = low + ((float(np.percentile(both, 99.5)) - low) * 1.05 or 1.0)
     with style.figure(3.2, 2.9) as figure:
         ax = figure.subplots()
-        ax.set(xlim=(0, reach), ylim=(0, reach), box_aspect=1)
-        ax.plot([0, reach], [0, reach], color=style.FAINT, lw=0.8, ls=(0, (4, 3)))
+        ax.set(xlim=(low, reach), ylim=(low, reach), box_aspect=1)
+        for axis in (ax.xaxis, ax.yaxis):
+            style.scale(axis, factors)
+        ax.plot([low, reach], [low, reach], color=style.FAINT, lw=0.8, ls=(0, (4, 3)))
         if len(errors) > style.MANY:
             style.density(ax, half_widths, errors)
         else:
             ax.scatter(half_widths, errors, s=10, color=colour, alpha=0.6, lw=0, rasterized=len(errors) > 400)
-        ax.set_xlabel(with_unit("half-width of the interval", unit))
-        ax.set_ylabel(with_unit("absolute error", unit))
-        ax.xaxis.set_major_locator(style.locator())
-        ax.yaxis.set_major_locator(style.locator())
+        if factors:
+            ax.set_xlabel("half-width of the interval, a factor")
+            ax.set_ylabel("error, a factor")
+        else:
+            ax.set_xlabel(with_unit("half-width of the interval", unit))
+            ax.set_ylabel(with_unit("absolute error", unit))
     return figure
 
 

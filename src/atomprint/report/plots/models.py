@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +84,7 @@ def parity(
     Open marks are predictions of the cross-validation, each from the fold in which the sample was held out; filled
     marks are the test part. Many points are shown as a density: of the test part, or of the folds if there is none.
     Predictions far outside the range of the truth, and true values far from all others, are drawn as triangles at the
-    edge, and counted.
+    edge, and counted. Axes are logarithmic where one of the models has learnt logarithms.
 
     Parameters
     ----------
@@ -114,25 +116,27 @@ def parity(
     y, titles, unit = np.asarray(y, dtype=np.float64), titles or {}, unit if target is None else target.unit
     if isinstance(evaluations, Mapping):
         parts = {name: _parts(evaluation) for name, evaluation in evaluations.items()}
+        logs = any(evaluation.of_logs for evaluation in evaluations.values()) and bool((y > 0).all())
     else:
+        logs = False
         parts = {"": {"": (np.arange(len(y)), _checked(y, evaluations))}}
     names = list(parts)
     looks = looks or style.looks(names)
     guesses = np.concatenate([guess for name in names for _, guess in parts[name].values()])
     indices = np.concatenate([index for name in names for index, _ in parts[name].values()])
-    limits = style.robust_limits(y[indices], guesses)
+    limits = style.robust_limits(y[indices], guesses, logs)
     columns = min(len(names), _COLUMNS)
     rows = -(-len(names) // columns)
     with style.figure(max(2.1 * columns + 0.35, 2.9), 2.5 * rows + 0.2) as figure:
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for ax, name in zip(axes, names, strict=False):
             ax.set(xlim=limits, ylim=limits, box_aspect=1)
-            ax.axline((limits[0], limits[0]), slope=1, color=style.FAINT, lw=0.8, zorder=1)
+            for axis in (ax.xaxis, ax.yaxis):
+                style.scale(axis, logs)
+            ax.plot(limits, limits, color=style.FAINT, lw=0.8, zorder=1)
             title = textwrap.fill(titles.get(name, name), 20, max_lines=2, placeholder="…")
             ax.set_title(title, color=looks[name].colour)
             ax.set_xlabel(with_unit("true", unit))
-            ax.xaxis.set_major_locator(style.locator())
-            ax.yaxis.set_major_locator(style.locator())
             _parity_panel(ax, y, parts[name], looks[name])
         for ax in axes[len(names) :]:
             ax.remove()
@@ -155,24 +159,23 @@ def _checked(y: FloatArray, y_pred: npt.ArrayLike) -> FloatArray:
 
 
 def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
-    """Plot how errors (predicted minus true) are distributed."""
-    held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
-    truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
-    error = guess - truth
-    reach = _reach(error)
-    n_beyond = int(np.count_nonzero(np.abs(error) > reach))
+    """Plot how errors (predicted minus true; of a model of logarithms, predicted by true) are distributed."""
+    errors = _Errors.of(y, evaluation)
     with style.figure(3.5, 2.6) as figure:
         ax = figure.subplots()
-        bins = 2 * (style.n_bins(len(error)) // 2) + 1
-        ax.hist(error.clip(-reach, reach), bins=bins, range=(-reach, reach), color=colour, alpha=0.8)
-        ax.axvline(0, color=style.FAINT, lw=0.8)
-        middle = float(np.median(error))
-        words = f"median {format_number(middle, like=reach)}".replace("-", "−")
+        n_bins = 2 * (style.n_bins(len(errors.error)) // 2) + 1
+        ax.hist(errors.shown(errors.error), bins=errors.bins(n_bins).tolist(), color=colour, alpha=0.8)
+        style.scale(ax.xaxis, errors.logs)
+        ax.axvline(errors.none, color=style.FAINT, lw=0.8)
+        middle = float(np.median(errors.error))
+        words = f"median {format_number(middle, like=errors.reach)}".replace("-", "−")
         ax.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
+        n_beyond = int(np.count_nonzero(errors.shown(errors.error) != errors.error))
         ends = f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""
-        ax.set_xlabel(with_unit("predicted − true", target.unit) + ends)
+        ax.set_xlabel(errors.label(target) + ends)
         ax.set_ylabel("number of predictions")
-        ax.set_title("errors, folds and test together" if len(held_out) > 1 else f"errors, {next(iter(held_out))}")
+        parts = errors.parts
+        ax.set_title("errors, folds and test together" if len(parts) > 1 else f"errors, {next(iter(parts))}")
         ax.legend(loc="upper right", borderaxespad=0.1)
         ax.yaxis.set_major_locator(style.locator(4, integer=True))
         ax.margins(y=0.2)
@@ -180,27 +183,80 @@ def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str
 
 
 def errors_by_prediction(y: FloatArray, evaluation: Evaluation, target: Target, colour: str) -> Figure:
-    """Plot errors (predicted minus true) against the prediction."""
-    held_out = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
-    truth, guess = (np.concatenate(arrays) for arrays in zip(*held_out.values(), strict=True))
-    error = guess - truth
-    reach = _reach(error)
+    """Plot errors (predicted minus true; of a model of logarithms, predicted by true) against the prediction."""
+    errors = _Errors.of(y, evaluation)
     with style.figure(3.5, 2.6) as figure:
         ax = figure.subplots()
-        ax.set(xlim=style.robust_limits(truth, guess), ylim=(-1.04 * reach, 1.04 * reach))
-        ax.axhline(0, color=style.FAINT, lw=0.8, zorder=1)
-        if len(guess) > style.MANY:
-            style.density(ax, guess, error)
+        ax.set(xlim=style.robust_limits(errors.truth, errors.guess, errors.logs), ylim=errors.ends(1.04))
+        for axis in (ax.xaxis, ax.yaxis):
+            style.scale(axis, errors.logs)
+        ax.axhline(errors.none, color=style.FAINT, lw=0.8, zorder=1)
+        if len(errors.guess) > style.MANY:
+            style.density(ax, errors.guess, errors.error)
         else:
-            for name, (true, predicted) in held_out.items():
-                _points(ax, predicted, (predicted - true).clip(-reach, reach), style.Look(colour, "o"), name)
-            if len(held_out) > 1:
+            for name, (true, predicted) in errors.parts.items():
+                shown = errors.shown(errors.between(true, predicted))
+                _points(ax, predicted, shown, style.Look(colour, "o"), name)
+            if len(errors.parts) > 1:
                 ax.legend(loc="upper left", borderaxespad=0.1)
         ax.set_xlabel(with_unit("predicted", target.unit))
-        ax.set_ylabel(with_unit("predicted − true", target.unit))
+        ax.set_ylabel(errors.label(target))
         ax.set_title("errors against predictions")
-        ax.xaxis.set_major_locator(style.locator())
     return figure
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Errors of predictions of samples that were held out: differences, or of a model of logarithms ratios."""
+
+    parts: Mapping[str, tuple[FloatArray, FloatArray]]  # true values and predictions
+    logs: bool
+
+    @classmethod
+    def of(cls, y: FloatArray, evaluation: Evaluation) -> Self:
+        parts = {name: (y[index], guess) for name, (index, guess) in _parts(evaluation).items()}
+        positive = all((values > 0).all() for pair in parts.values() for values in pair)
+        return cls(parts, evaluation.of_logs and positive)
+
+    def between(self, truth: FloatArray, guess: FloatArray) -> FloatArray:
+        return guess / truth if self.logs else guess - truth
+
+    @cached_property
+    def truth(self) -> FloatArray:
+        return np.concatenate([truth for truth, _ in self.parts.values()])
+
+    @cached_property
+    def guess(self) -> FloatArray:
+        return np.concatenate([guess for _, guess in self.parts.values()])
+
+    @cached_property
+    def error(self) -> FloatArray:
+        return self.between(self.truth, self.guess)
+
+    @cached_property
+    def reach(self) -> float:
+        """How far a plot goes: to the largest error, unless few are far beyond the others; of ratios a factor."""
+        if self.logs:
+            return float(np.exp(_reach(np.log(self.error))))
+        return _reach(self.error)
+
+    @property
+    def none(self) -> float:
+        """The error of an exact prediction."""
+        return 1.0 if self.logs else 0.0
+
+    def ends(self, share: float = 1.0) -> tuple[float, float]:
+        reach = self.reach**share if self.logs else share * self.reach
+        return (1 / reach, reach) if self.logs else (-reach, reach)
+
+    def shown(self, error: FloatArray) -> FloatArray:
+        return error.clip(*self.ends())
+
+    def bins(self, n: int) -> FloatArray:
+        return np.geomspace(*self.ends(), n + 1) if self.logs else np.linspace(*self.ends(), n + 1)
+
+    def label(self, target: Target) -> str:
+        return "predicted / true" if self.logs else with_unit("predicted − true", target.unit)
 
 
 def _reach(error: FloatArray) -> float:
@@ -260,12 +316,12 @@ def _parity_panel(ax: Axes, y: FloatArray, parts: Mapping[str, tuple[Indices, Fl
             ax.plot([], [], "h", ms=6, color=style.colours()(0.6), label=f"{name}, {len(guess):,}".removeprefix(", "))
         else:
             _points(ax, y[index][inside], guess[inside], look, name)
-        edge = 0.015 * (high - low)
-        for outside, place, mark in ((guess > high, high - edge, "^"), (guess < low, low + edge, "v")):
+        bottom, top = style.place(ax.yaxis, 0.015), style.place(ax.yaxis, 0.985)
+        for outside, place, mark in ((guess > high, top, "^"), (guess < low, bottom, "v")):
             outside &= ~wild
             ax.plot(y[index][outside], np.full(np.count_nonzero(outside), place), mark, ms=4.5, color=look.colour)
-        for outside, place, mark in ((y[index] > high, high - edge, ">"), (y[index] < low, low + edge, "<")):
-            beside = guess[outside].clip(low + edge, high - edge)
+        for outside, place, mark in ((y[index] > high, top, ">"), (y[index] < low, bottom, "<")):
+            beside = guess[outside].clip(bottom, top)
             ax.plot(np.full(len(beside), place), beside, mark, ms=4.5, color=look.colour)
     if any(parts):  # predictions without a name need no key
         ax.legend(loc="upper left", handletextpad=0.2, borderaxespad=0.1)

@@ -19,6 +19,7 @@ from atomprint.util.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from atomprint.learn.task.metrics import Metric
@@ -150,6 +151,47 @@ def locator(n: int = 5, *, integer: bool = False) -> Any:
     return MaxNLocator(n, steps=[1, 2, 5, 10] if integer else [1, 2, 2.5, 5, 10], integer=integer)
 
 
+def scale(axis: Axis, logarithmic: bool = False) -> None:
+    """Put round ticks on an axis whose limits are set, which becomes logarithmic if asked."""
+    if not logarithmic:
+        axis.set_major_locator(locator())
+        return
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    low, high = axis.get_view_interval()
+    ticks = round_numbers(float(low), float(high))
+    small = all(1e-3 <= tick < 1e5 for tick in ticks)
+    axis.set_ticks(ticks, [f"{tick:g}" if small else _power(tick) for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def _power(value: float) -> str:
+    """Return a number such as 10⁻⁴ or 3·10⁶; the style of plots takes text as it is."""
+    digit, power = f"{value:e}".split("e")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if float(digit) == 1 else f"{float(digit):g}·10{raised}"
+
+
+def round_numbers(low: float, high: float, most: int = 7) -> list[float]:
+    """Return a few round numbers between two positive ones, evenly spaced in their logarithms if far apart."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [float(f"{p * step:.3g}") for p in powers for step in steps if low <= p * step <= high]
+        if len(ticks) <= most:
+            break
+    if len(ticks) < 3 and steps == (1, 2, 5):
+        return [tick for tick in locator(4).tick_values(low, high).tolist() if low <= tick <= high]
+    return ticks[:: -(-len(ticks) // most)]
+
+
+def place(axis: Axis, share: float) -> float:
+    """Return what is at a share of the length of an axis."""
+    low, high = axis.get_view_interval()
+    inverse = axis.get_transform().inverted()
+    ends = axis.get_transform().transform(np.array([low, high]))
+    return float(inverse.transform(np.array([ends[0] + share * (ends[1] - ends[0])]))[0])
+
+
 def colours(low: float = 0.12, name: str = "Blues") -> Any:
     """Return a map of colours of one hue, without its palest part, which could not be told from paper."""
     import matplotlib as mpl
@@ -160,10 +202,21 @@ def colours(low: float = 0.12, name: str = "Blues") -> Any:
 
 def density(ax: Axes, x: FloatArray, y: FloatArray, gridsize: int = 55) -> Any:
     """Draw how many points lie where, in hexagons on a logarithmic scale of colours, as pixels."""
-    return ax.hexbin(
+    log_x, log_y = ax.get_xscale() == "log", ax.get_yscale() == "log"
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    if log_x:
+        left, right = np.log10(left), np.log10(right)
+    if log_y:
+        bottom, top = np.log10(bottom), np.log10(top)
+    drawn = ax.hexbin(
         x, y, gridsize=gridsize, bins="log", mincnt=1, cmap=colours(), linewidths=0.15, rasterized=True,
-        extent=(*ax.get_xlim(), *ax.get_ylim()),
+        xscale="log" if log_x else "linear", yscale="log" if log_y else "linear",
+        extent=(left, right, bottom, top),
     )  # fmt: skip
+    for axis, logarithmic in ((ax.xaxis, log_x), (ax.yaxis, log_y)):
+        if logarithmic:  # whose ticks are those of matplotlib again
+            scale(axis, True)
+    return drawn
 
 
 def n_bins(n: int) -> int:
@@ -171,8 +224,15 @@ def n_bins(n: int) -> int:
     return int(np.clip(2 * np.sqrt(n), 6, 40))
 
 
-def robust_limits(truth: FloatArray, guess: FloatArray) -> tuple[float, float]:
-    """Return limits of an axis that hold true values and predictions, unless they are absurdly far from the rest."""
+def robust_limits(truth: FloatArray, guess: FloatArray, logarithmic: bool = False) -> tuple[float, float]:
+    """Return limits of an axis that hold true values and predictions, unless they are absurdly far from the rest.
+
+    For a logarithmic axis true values must be positive, and predictions that are not have no place on it.
+    """
+    if logarithmic:
+        guess = guess[guess > 0]
+        low, high = robust_limits(np.log(truth), np.log(guess) if len(guess) else np.log(truth))
+        return float(np.exp(low)), float(np.exp(high))
     truth = np.delete(truth, far_values(truth))
     low, high = float(truth.min()), float(truth.max())
     reach = 0.5 * ((high - low) or abs(high) or 1.0)

@@ -127,7 +127,7 @@ VARIANTS: dict[str, Descriptor] = {
     "grid-channels": DensityGrid(
         SPECIES,
         shape=(4, 5, 7),
-        sigma=0.7,
+        sigma=1.2,
         channels={"anions": {"O": 1, "Cl": 1}, "charge": {"Na": 1, "Cl": -1, "C": 0.3}},
         dtype="float64",
     ),

@@ -47,14 +47,14 @@ def test_poison_is_found_and_costs_only_itself(how, reason, tmp_path, monkeypatc
     (tmp_path / "deadly_descriptor.py").write_text(DEADLY)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.syspath_prepend(tmp_path)
-    given = crystals(24)
-    given[5].numbers[0] = given[20].numbers[0] = 47
+    given = crystals(12)
+    given[2].numbers[0] = given[9].numbers[0] = 47
     write(tmp_path / "some.extxyz", given)
     arguments = (tmp_path / "s", tmp_path / "some.extxyz", "deadly_descriptor.Deadly", {"how": how})
-    built = build_store(*arguments, block=16, executor="processes", max_failures=0.2)
-    assert (built.n_rows, built.n_failed) == (22, 2)
+    built = build_store(*arguments, block=8, executor="processes", max_failures=0.2)
+    assert (built.n_rows, built.n_failed) == (10, 2)
     failed = FeatureStore.open(tmp_path / "s").failures().to_pylist()
-    assert [(row["place"], row["failure"]) for row in failed] == [(5, "process"), (20, "process")]
+    assert [(row["place"], row["failure"]) for row in failed] == [(2, "process"), (9, "process")]
     assert reason in failed[0]["reason"]
     sys.modules.pop("deadly_descriptor")
 

@@ -227,7 +227,7 @@ def read_column(
 
 
 def _read_numbers(raws: Sequence[Any], kinds: Sequence[str], bad: dict[int, str]) -> Column:
-    values = np.full(len(raws), np.nan)
+    values, hint = np.full(len(raws), np.nan), _classes_meant(raws, kinds)
     for row, (raw, kind) in enumerate(zip(raws, kinds, strict=True)):
         if kind == "number":
             values[row] = number_of(raw)
@@ -235,8 +235,18 @@ def _read_numbers(raws: Sequence[Any], kinds: Sequence[str], bad: dict[int, str]
                 bad[row] = f"a number must be finite, got {str(raw)[:60]}"
                 values[row] = np.nan
         elif kind not in ("missing", "other"):
-            bad[row] = f"the value must be a number, got {_short(raw)}{_advice(raw)}"
+            bad[row] = f"the value must be a number, got {_short(raw)}{_advice(raw) or hint}"
     return Column(values, (), "structure", bad)
+
+
+def _classes_meant(raws: Sequence[Any], kinds: Sequence[str]) -> str:
+    """Return what to do where more values are words than numbers, as with classes one of which is named "1"."""
+    words = [_text(raw) for raw, kind in zip(raws, kinds, strict=True) if kind == "word"]
+    numbers = [_text(raw) for raw, kind in zip(raws, kinds, strict=True) if kind == "number"]
+    names = sorted({*words, *numbers})
+    if not 0 < len(numbers) <= len(words) or len(names) > _MANY_CLASSES or any(word[0].isdigit() for word in words):
+        return ""
+    return f"; {len(words)} of {len(words) + len(numbers)} are words: if they are classes, give classes={names}"
 
 
 def _advice(raw: Any) -> str:

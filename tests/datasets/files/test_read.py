@@ -527,6 +527,12 @@ def test_truth_values_and_words_become_classes(tmp_path: Path):
     [
         ([1.0, "fast", 2.0], {}, "x.csv, row 1: target: 'y': the value must be a number, got 'fast'"),
         (["fast", "slow"], {"units": {"y": "eV"}}, "row 0: target: 'y': the value must be a number, got 'fast'"),
+        (
+            ["metal", "1", "metal", "gap"],
+            {},
+            "row 0: target: 'y': the value must be a number, got 'metal'; 3 of 4 are words: if they are classes, give "
+            r"classes=\['1', 'gap', 'metal'\]",
+        ),
         ([2.0, "True"], {}, "row 1: target: 'y': the value must be a number, got 'True'"),
         ([1.0, "1e999"], {}, "row 1: target: 'y': a number must be finite, got 1e999"),
         ([1.0, "inf"], {}, "row 1: target: 'y': the value must be a number, got 'inf'"),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from atomprint.learn.task.problem import lower_limit, share_at_lowest
+from atomprint.datasets import Dataset, Target
+from atomprint.learn.task.problem import Problem, lower_limit, share_at_lowest
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,10 @@ def test_a_single_value_of_zero_is_no_end():
     )
     assert lower_limit(("gap",), -0.1, 0.0) is None
     assert lower_limit(("anything",), 0.0).value == 0  # of a file that does not know how many
+
+
+def test_samples_of_one_class_are_no_problem():
+    target = Target(np.zeros(3), "", "State", "", ("1",))
+    dataset = Dataset("d", "D", ["NaCl", "KCl", "MgO"], ("a", "b", "c"), {"state": target}, "", "")
+    with pytest.raises(ValueError, match="'state' of 'd' must have at least 2 classes, got only '1' for all 3 samples"):
+        Problem.of(dataset, "state")

@@ -118,12 +118,17 @@ class Problem:
         Raises
         ------
         ValueError
-            If there is no such target, or it is not known for any sample.
+            If there is no such target, it is not known for any sample, or all samples are of one class.
         """
         values = dataset.targets[check_choice("target", target, tuple(dataset.targets))]
         known = values.known
         if len(known) == 0:
             raise ValueError(f"target {target!r} of {dataset.name!r} is not known for any structure")
+        if len(values.classes) == 1:
+            raise ValueError(
+                f"target {target!r} of {dataset.name!r} must have at least 2 classes, got only "
+                f"{values.classes[0]!r} for all {len(known)} samples: there is nothing to tell apart"
+            )
         if values.level == "structure":
             return cls(dataset, target, known, None, np.asarray(values.values[known], dtype=np.float64))
         atoms = [np.flatnonzero(np.isfinite(values.values[s])) for s in known]

@@ -239,6 +239,7 @@ def test_angles_from_the_neighbours_of_ase():
 LONG = {"radial distribution", "solid angles"}
 
 
+@pytest.mark.filterwarnings("ignore:.* apart, more than 1.5 sigma")  # of a grid that is compared point by point
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in CHECKS]
 )
@@ -267,6 +268,7 @@ def crystals_of_a_data_base(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* apart, more than 1.5 sigma")
 @pytest.mark.parametrize("name", CHECKS)
 def test_values_of_others_in_a_data_base(crystals_of_a_data_base, name):
     CHECKS[name](crystals_of_a_data_base)

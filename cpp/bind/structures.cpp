@@ -230,17 +230,20 @@ nb::tuple pairs_within(const BatchArrays& batch, const CentreArrays& centres, do
             require(places.atoms[c] >= 0, "radii need centres that are atoms");
         rule.radii = radii->data();
     }
-    PairList list;
-    try {
-        nb::gil_scoped_release release;
-        list = neighbour_pairs(batch, places, cutoff, with_own, rule, most, n_threads);
-    } catch (const TooManyPairs& error) {
-        PyErr_SetString(PyExc_MemoryError, error.what());
-        throw nb::python_error();
-    }
-    const std::size_t n = list.centre.size();
-    return nb::make_tuple(to_numpy(std::move(list.centre), {n}), to_numpy(std::move(list.atom), {n}),
-                          to_numpy(std::move(list.shift), {n, 3}), to_numpy(std::move(list.vector), {n, 3}));
+    const auto found = [&] {
+        try {
+            const nb::gil_scoped_release release;
+            return neighbour_pairs(batch, places, cutoff, with_own, rule, most, n_threads);
+        } catch (const TooManyPairs& error) {
+            PyErr_SetString(PyExc_MemoryError, error.what());
+            throw nb::python_error();
+        }
+    };
+    Pairs pairs = found();
+    const std::size_t n = pairs.n;
+    return nb::make_tuple(to_numpy(std::move(pairs.structure), {n}), to_numpy(std::move(pairs.centre), {n}),
+                          to_numpy(std::move(pairs.atom), {n}), to_numpy(std::move(pairs.shift), {n, 3}),
+                          to_numpy(std::move(pairs.vector), {n, 3}), to_numpy(std::move(pairs.distance), {n}));
 }
 
 void define(nb::module_& m) {
@@ -292,7 +295,8 @@ void define(nb::module_& m) {
         "neighbour_pairs", &pairs_within, nb::arg("batch"), nb::arg("centers"), nb::arg("cutoff"), nb::arg("with_own"),
         nb::arg("radii").none(), nb::arg("n_nearest"), nb::arg("keep_ties"), nb::arg("tolerance"), nb::arg("most"),
         nb::arg("n_threads"),
-        "Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom "
+        "Pairs of centres and atoms, sorted: (structure, centre and atom in it, shift, vector, distance). With "
+        "with_own an atom "
         "on its own centre is one, too. With radii of all atoms those closer than the sum of two; of these n_nearest, "
         "unless 0. More than most raise MemoryError.");
 }

@@ -136,6 +136,7 @@ void NeighbourFinder::sort_into_boxes(double cutoff) {
     for (std::size_t i = 0; i < n; ++i)
         order[next[box[i]]++] = static_cast<std::int32_t>(i);
     permute(x, order), permute(y, order), permute(z, order), permute(atom, order), permute(shift, order);
+    rank = std::move(order);
 }
 
 std::array<int, 3> NeighbourFinder::locate(Vec3& point) const {

@@ -53,6 +53,8 @@ public:
     std::vector<double> x, y, z;
     std::vector<std::int32_t> atom;
     std::vector<std::array<std::int32_t, 3>> shift;
+    // Where the image comes in the order of atoms and shifts; empty where that is the order of the images.
+    std::vector<std::int32_t> rank;
 
     // Move a point into the home cell, as the constructor did with the atoms; returns the translation added.
     std::array<int, 3> locate(Vec3& point) const;

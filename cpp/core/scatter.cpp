@@ -1,11 +1,22 @@
 #include "core/scatter.hpp"
 
+#include <atomic>
 #include <cmath>
-#include <tuple>
+#include <utility>
 
 #include "core/aligned.hpp"
+#include "core/parallel.hpp"
 
 namespace atomprint {
+
+// In the order of atoms and shifts.
+auto AtomsAround::by_place(const NeighbourFinder& finder) const {
+    const std::int32_t* const rank = finder.rank.empty() ? nullptr : finder.rank.data();
+    return [this, rank](std::int32_t a, std::int32_t b) {
+        const std::int32_t i = found.index[static_cast<std::size_t>(a)], j = found.index[static_cast<std::size_t>(b)];
+        return rank ? rank[i] < rank[j] : i < j;
+    };
+}
 
 NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* point, std::int64_t own, bool with_own,
                                 bool sorted, const NeighbourRule& rule) {
@@ -23,10 +34,7 @@ NeighbourList AtomsAround::find(const NeighbourFinder& finder, const double* poi
     }
     if (!rule.all())
         choose(finder, own, rule);
-    const auto before = [&](std::int32_t a, std::int32_t b) {
-        const std::size_t i = image_of(a), j = image_of(b);
-        return std::tie(finder.atom[i], finder.shift[i]) < std::tie(finder.atom[j], finder.shift[j]);
-    };
+    const auto before = by_place(finder);
     if (sorted && !std::is_sorted(kept.begin(), kept.end(), before)) // as they are where there are few images
         std::sort(kept.begin(), kept.end(), before);
     const std::vector<double>* const from[3] = {&found.x, &found.y, &found.z};
@@ -65,27 +73,84 @@ void AtomsAround::choose(const NeighbourFinder& finder, std::int64_t own, const 
     const double within = std::max(last - rule.tolerance, 0.0);
     const auto tied =
         std::partition(kept.begin(), kept.end(), [&](std::int32_t k) { return found.r2[k] < within * within; });
-    std::sort(tied, kept.end(), [&](std::int32_t a, std::int32_t b) {
-        const std::size_t i = image_of(a), j = image_of(b);
-        return std::tie(finder.atom[i], finder.shift[i]) < std::tie(finder.atom[j], finder.shift[j]);
-    });
+    std::sort(tied, kept.end(), by_place(finder));
     kept.resize(n);
 }
 
-PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
-                         const NeighbourRule& rule, std::int64_t most, int n_threads) {
-    const std::vector<std::int32_t> one_kind(static_cast<std::size_t>(batch.offsets[batch.n_structures]), 0);
-    std::vector<AtomsAround> around(static_cast<std::size_t>(std::max(n_threads, 1)));
-    return list_pairs(
-        batch, one_kind.data(), 1, centres, cutoff, n_threads,
-        [&](int worker, const NeighbourFinder& finder, std::size_t structure, std::int64_t centre) {
+Pairs::Pairs(std::size_t n)
+    : n(n), structure(std::make_unique_for_overwrite<std::int64_t[]>(n)),
+      centre(std::make_unique_for_overwrite<std::int64_t[]>(n)),
+      atom(std::make_unique_for_overwrite<std::int64_t[]>(n)),
+      shift(std::make_unique_for_overwrite<std::int64_t[]>(3 * n)),
+      vector(std::make_unique_for_overwrite<double[]>(3 * n)), distance(std::make_unique_for_overwrite<double[]>(n)) {}
+
+Pairs neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
+                      const NeighbourRule& rule, std::int64_t most, int n_threads) {
+    struct Pair {
+        std::int32_t centre, atom;
+        std::array<std::int32_t, 3> shift;
+        double vector[3];
+    };
+    struct Run {
+        std::size_t structure = 0, begin = 0;
+        std::vector<Pair> pairs;
+    };
+    struct Worker {
+        AtomsAround around;
+        std::vector<Pair> pairs;
+    };
+    std::vector<Run> runs(static_cast<std::size_t>(centres.offsets[batch.n_structures])); // each at its first centre
+    std::vector<Worker> workers(static_cast<std::size_t>(std::max(n_threads, 1)));
+    std::atomic<std::int64_t> total{0};
+    for_centres(
+        batch, centres, 0, batch.n_structures, cutoff, std::size_t(-1) / 2, n_threads,
+        [&](const CentreRun& run, const NeighbourFinder& finder, int index) {
+            Worker& worker = workers[static_cast<std::size_t>(index)];
+            worker.pairs.clear();
             NeighbourRule own = rule;
             if (rule.radii)
-                own.radii += batch.offsets[structure];
-            return around[static_cast<std::size_t>(worker)].find(finder, centres.points + 3 * centre,
-                                                                 centres.atoms[centre], with_own, true, own);
+                own.radii += batch.offsets[run.structure];
+            for (std::int64_t centre = run.begin; centre < run.end; ++centre) {
+                poll();
+                const double* const at = centres.points + 3 * centre;
+                const NeighbourList found = worker.around.find(finder, at, centres.atoms[centre], with_own, true, own);
+                if ((total += static_cast<std::int64_t>(found.n)) > most)
+                    throw TooManyPairs(most);
+                Vec3 point{at[0], at[1], at[2]};
+                const auto moved = finder.locate(point);
+                for (std::size_t k = 0; k < found.n; ++k) {
+                    const auto image = static_cast<std::size_t>(found.image[k]);
+                    const auto& shift = finder.shift[image];
+                    worker.pairs.push_back({static_cast<std::int32_t>(centre - centres.offsets[run.structure]),
+                                            finder.atom[image],
+                                            {shift[0] - moved[0], shift[1] - moved[1], shift[2] - moved[2]},
+                                            {found.x[k], found.y[k], found.z[k]}});
+                }
+            }
+            runs[static_cast<std::size_t>(run.begin)] = {run.structure, 0, {worker.pairs.begin(), worker.pairs.end()}};
         },
-        most);
+        [](std::size_t, int) {});
+    std::erase_if(runs, [](const Run& run) { return run.pairs.empty(); });
+    std::size_t begin = 0;
+    for (Run& run : runs)
+        run.begin = std::exchange(begin, begin + run.pairs.size());
+    Pairs all(begin);
+    parallel_for(runs.size(), n_threads, [&](std::size_t index, int) {
+        Run& run = runs[index];
+        std::size_t to = run.begin;
+        for (const Pair& pair : run.pairs) {
+            const double* const v = pair.vector;
+            all.structure[to] = static_cast<std::int64_t>(run.structure);
+            all.centre[to] = pair.centre;
+            all.atom[to] = pair.atom;
+            std::copy_n(pair.shift.data(), 3, all.shift.get() + 3 * to);
+            std::copy_n(v, 3, all.vector.get() + 3 * to);
+            all.distance[to] = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            ++to;
+        }
+        run.pairs = {};
+    });
+    return all;
 }
 
 } // namespace atomprint

@@ -8,7 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -133,9 +133,10 @@ struct NeighbourRule {
     bool all() const { return radii == nullptr && n_nearest == 0; }
 };
 
-// Pairs do not fit into memory; nothing has been allocated.
+// Pairs do not fit into memory.
 struct TooManyPairs : std::length_error {
-    explicit TooManyPairs(std::int64_t n) : std::length_error("there are " + std::to_string(n) + " pairs of atoms") {}
+    explicit TooManyPairs(std::int64_t n)
+        : std::length_error("there are more than " + std::to_string(n) + " pairs of atoms") {}
 };
 
 // What is found around a point, but unless `with_own` without the atom `own` that it stands for, or where
@@ -149,15 +150,15 @@ struct AtomsAround {
                        bool sorted = false, const NeighbourRule& rule = {});
 
 private:
+    auto by_place(const NeighbourFinder& finder) const;
     void choose(const NeighbourFinder& finder, std::int64_t own, const NeighbourRule& rule);
 };
 
 // List all pairs; collect(worker, finder, structure, centre) returns the neighbours of a centre. Within a
-// species the pairs of a centre keep their order. Throws TooManyPairs if there are more than `most`.
+// species the pairs of a centre keep their order.
 template <class Collect>
 PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t n_kinds, const Centres& centres,
-                    double cutoff, int n_threads, const Collect& collect,
-                    std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
+                    double cutoff, int n_threads, const Collect& collect) {
     const auto n_centres = static_cast<std::size_t>(centres.offsets[batch.n_structures]);
     PairList list;
     list.first.assign(n_centres * n_kinds, 0);
@@ -193,8 +194,6 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
         total += of_kind;
     }
     list.kind_offsets.push_back(total);
-    if (total > most)
-        throw TooManyPairs(total);
     const auto n = static_cast<std::size_t>(total);
     list.centre.resize(n), list.atom.resize(n), list.shift.resize(3 * n), list.vector.resize(3 * n);
     for_all(
@@ -219,9 +218,19 @@ PairList list_pairs(const Batch& batch, const std::int32_t* species, std::size_t
     return list;
 }
 
+// Pairs of a centre and an atom, sorted so.
+struct Pairs {
+    explicit Pairs(std::size_t n);
+
+    std::size_t n;
+    std::unique_ptr<std::int64_t[]> structure, centre, atom; // (n); the latter two within the structure
+    std::unique_ptr<std::int64_t[]> shift;                   // (n, 3), lattice translation of the atom
+    std::unique_ptr<double[]> vector, distance;              // (n, 3) and (n), from the centre to the atom, Å
+};
+
 // All pairs of a centre and an atom within the cutoff, sorted by centre, atom and shift. Radii of the rule are those of
 // all atoms of the batch; throws TooManyPairs if there are more than `most`.
-PairList neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
-                         const NeighbourRule& rule, std::int64_t most, int n_threads);
+Pairs neighbour_pairs(const Batch& batch, const Centres& centres, double cutoff, bool with_own,
+                      const NeighbourRule& rule, std::int64_t most, int n_threads);
 
 } // namespace atomprint

@@ -216,7 +216,7 @@ def neighbour_pairs(
     n_threads: int,
 ) -> tuple:
     """
-    Pairs of centres and atoms, sorted: (centre, atom in its structure, shift, vector). With with_own an atom on its own centre is one, too. With radii of all atoms those closer than the sum of two; of these n_nearest, unless 0. More than most raise MemoryError.
+    Pairs of centres and atoms, sorted: (structure, centre and atom in it, shift, vector, distance). With with_own an atom on its own centre is one, too. With radii of all atoms those closer than the sum of two; of these n_nearest, unless 0. More than most raise MemoryError.
     """
 
 class AceBasis:

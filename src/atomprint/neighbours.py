@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint import _core
-from atomprint.ragged import owners, places
+from atomprint.ragged import places
 from atomprint.structures import Batch, Structures, as_batch
 from atomprint.util.memory import NotEnoughMemoryError, available_memory, size_of
 from atomprint.util.validation import check_n_jobs, check_real
 
 __all__ = ["Pairs", "pairs"]
 
-_BYTES = 150  # for each pair, with what is made on the way
+_BYTES = 150  # for each pair, twice while they are gathered
 _ANY_NUMBER = 2**62
 
 
@@ -175,13 +175,12 @@ def _search(
     """Return the pairs of points and atoms; the points may stand for atoms, which are not paired with themselves."""
     centers = _core.Centers(points, np.full(len(points), -1) if atoms is None else atoms, offsets)
     try:
-        first, second, shifts, vectors = _core.neighbour_pairs(
+        found = _core.neighbour_pairs(
             batch.core(), centers, r_cut, atoms is None, radii, n_nearest, keep_ties, tolerance, most, n_threads
         )
     except MemoryError as error:
         if most == _ANY_NUMBER:
             raise
-        left = f"{error}, more than the {most} that fit into {size_of(most * _BYTES)} of memory"
-        raise NotEnoughMemoryError(f"r_cut = {r_cut:g} is too large: {left}") from None
-    structures = owners(offsets)[first]
-    return Pairs(structures, first - offsets[structures], second, shifts, vectors, np.linalg.norm(vectors, axis=1))
+        left = f"which is what fits into {size_of(most * _BYTES)} of memory"
+        raise NotEnoughMemoryError(f"r_cut = {r_cut:g} is too large: {error}, {left}") from None
+    return Pairs(*found)

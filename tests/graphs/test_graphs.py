@@ -215,8 +215,7 @@ def test_more_pairs_than_memory_are_refused_before_they_are_made(monkeypatch):
     monkeypatch.setattr("atomprint.neighbours.available_memory", lambda: 15_000)
     batch = as_batch(bulk("Si"), periodic=None)
     assert len(find_neighbours(batch, 5.0)) <= 100
-    n = len(neighbor_list("i", bulk("Si"), 12.0))
-    with pytest.raises(NotEnoughMemoryError, match=f"r_cut = 12 is too large: there are {n} pairs"):
+    with pytest.raises(NotEnoughMemoryError, match="r_cut = 12 is too large: there are more than 100 pairs of atoms"):
         find_neighbours(batch, 12.0)
 
 

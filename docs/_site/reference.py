@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pkgutil
 import re
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import typer
 from sphinx.pycode import ModuleAnalyzer
 from typer.cli import get_docs_for_click
 
+import atomprint
 from atomprint.cli.app import app
 from atomprint.learn import MODELS
 from atomprint.learn.models.search import Search
@@ -24,12 +26,12 @@ from atomprint.workflow.recipes.models import ModelSection
 from atomprint.workflow.recipes.recipe import EvaluationSection, Recipe
 from atomprint.workflow.recipes.target import TargetSection
 
-MODULES = (
-    "structures", "descriptors", "layout", "sampling", "pooling", "elements", "neighbours", "graphs", "grids",
-    "trajectories", "kernels", "similarity", "datasets", "learn", "report", "potentials", "workflow", "screening",
-    "store", "service", "testing",
-)  # fmt: skip
-"""The public modules, in the order of their use."""
+MODULES = {
+    name: module
+    for name in sorted(module.name for module in pkgutil.iter_modules(atomprint.__path__))
+    if not name.startswith("_") and hasattr(module := import_module(f"atomprint.{name}"), "__all__")
+}
+"""The public modules are those that list what is public."""
 
 SECTIONS = {
     "data": DataSection,
@@ -56,13 +58,13 @@ def write(folder: Path) -> None:
 
 def module_page(name: str) -> str:
     """Return the page of a module: what it says of itself, and a table of its public names."""
-    full = f"atomprint.{name}"
-    module = import_module(full)
+    full, module = f"atomprint.{name}", MODULES[name]
     lines = [full, "=" * len(full), "", f".. automodule:: {full}", "", f".. currentmodule:: {full}", ""]
     pages, values = [], []
     for public in sorted(module.__all__):
         value = getattr(module, public)
-        first = next(other for other in MODULES if public in import_module(f"atomprint.{other}").__all__)
+        owners = [other for other, found in MODULES.items() if public in found.__all__]
+        first = min(owners, key=lambda other: len(MODULES[other].__all__))  # those of few names are where they belong
         if not (inspect.isclass(value) or inspect.isroutine(value)):
             values += [f".. data:: {public}", "", textwrap.indent(said_of(public, value), "   "), ""]
         elif first == name:

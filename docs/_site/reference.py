@@ -63,8 +63,8 @@ def module_page(name: str) -> str:
     pages, values = [], []
     for public in sorted(module.__all__):
         value = getattr(module, public)
-        owners = [other for other, found in MODULES.items() if public in found.__all__]
-        first = min(owners, key=lambda other: len(MODULES[other].__all__))  # those of few names are where they belong
+        owners = [m for m, found in MODULES.items() if public in found.__all__ and getattr(found, public) is value]
+        first = min(owners, key=lambda m: len(MODULES[m].__all__))  # names belong where there are few
         if not (inspect.isclass(value) or inspect.isroutine(value)):
             values += [f".. data:: {public}", "", textwrap.indent(said_of(public, value), "   "), ""]
         elif first == name:

@@ -1,5 +1,6 @@
 """The site: plain pages, pages whose cells run while it is built, and a reference that is written by the code."""
 
+import inspect
 import re
 import sys
 from importlib.util import find_spec
@@ -86,9 +87,19 @@ def only_own(app, what, name, obj, skip, options):
     return None if own else True
 
 
+def own_parameters(app, what, name, obj, options, signature, annotation):
+    """Show the parameters of classes that are made by a ``__new__`` for all of them."""
+    if what != "class" or not (signature or "").startswith("(*args"):
+        return None
+    given = inspect.signature(obj.__init__)
+    parameters = [own.replace(annotation=own.empty) for own in list(given.parameters.values())[1:]]
+    return str(given.replace(parameters=parameters, return_annotation=given.empty)), annotation
+
+
 def setup(app):
     """Connect what stands above, and write the pages of the reference."""
     app.connect("source-read", outward_links)
     app.connect("source-read", other_pages)
     app.connect("autodoc-skip-member", only_own)
+    app.connect("autodoc-process-signature", own_parameters)
     reference.write(HERE / "reference")

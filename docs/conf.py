@@ -6,6 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from myst_nb.core import render
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_site"))
 
@@ -85,6 +87,21 @@ def only_own(app, what, name, obj, skip, options):
     """Leave out what classes inherit from scikit-learn, which documents it."""
     own = not str(getattr(obj, "__module__", "")).startswith("sklearn") and not re.fullmatch(r"set_\w+_request", name)
     return None if own else True
+
+
+def joined_streams(outputs):
+    """Join what a cell prints as it is: MyST-NB begins a new line wherever a kernel has sent a line in two parts."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            last["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
+
+
+render.coalesce_streams = joined_streams
 
 
 def own_parameters(app, what, name, obj, options, signature, annotation):

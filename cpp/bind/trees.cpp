@@ -1,5 +1,6 @@
 #include "bind/arrays.hpp"
 
+#include "learn/replay.hpp"
 #include "learn/trees.hpp"
 
 namespace atomprint::bind {
@@ -47,6 +48,26 @@ nb::tuple grow(const Flags& is_leaf, const Integers& feature, const In<float, nb
                           to_numpy(std::move(tree.value), {grown}), to_numpy(std::move(tree.impurity), {grown}));
 }
 
+nb::tuple replay(const Flags& is_leaf, const Integers& feature, const Integers& n_left,
+                 const In<float, nb::ndim<2>>& columns, const In<double, nb::ndim<1>>& y,
+                 const In<std::int32_t, nb::ndim<1>>& counts, std::size_t n_classes) {
+    const std::size_t nodes = is_leaf.shape(0), n = columns.shape(1);
+    require(feature.shape(0) == nodes && n_left.shape(0) == nodes, "there must be one number for each node");
+    require(y.shape(0) == n && counts.shape(0) == n, "there must be one target for each sample");
+    require(n_classes >= 1, "n_classes must be at least 1");
+    for (std::size_t i = 0; n_classes > 1 && i < n; ++i)
+        require(y.data()[i] >= 0 && y.data()[i] < static_cast<double>(n_classes), "y must be numbers of classes");
+    ReplayedTree tree;
+    {
+        const nb::gil_scoped_release release;
+        tree = replay_tree(tree_shape(is_leaf.data(), nodes), feature.data(), n_left.data(),
+                           {columns.data(), y.data(), counts.data(), n, columns.shape(0), n_classes});
+    }
+    return nb::make_tuple(to_numpy(std::move(tree.threshold), {nodes}), to_numpy(std::move(tree.n), {nodes}),
+                          to_numpy(std::move(tree.weight), {nodes}),
+                          to_numpy(std::move(tree.value), {nodes, n_classes}));
+}
+
 const Family trees("trees", [](nb::module_& m) {
     m.def("tree_shape", &shape_of, nb::arg("is_leaf"), "Children of the nodes of a tree in preorder, and its depth.",
           nb::sig("def tree_shape(is_leaf: NDArray) -> tuple[NDArray, NDArray, int]"));
@@ -55,6 +76,9 @@ const Family trees("trees", [](nb::module_& m) {
     m.def("grow_twigs", &grow, nb::arg("is_leaf"), nb::arg("feature"), nb::arg("threshold"), nb::arg("rows"),
           nb::arg("columns"), nb::arg("y"), nb::arg("ranks"), nb::arg("seed"), nb::arg("chance"),
           "A tree whose leaves of few samples are grown to the end.");
+    m.def("replay_tree", &replay, nb::arg("is_leaf"), nb::arg("feature"), nb::arg("n_left"), nb::arg("columns"),
+          nb::arg("y"), nb::arg("counts"), nb::arg("n_classes"),
+          "Thresholds, and numbers, weights and values of leaves, from the samples that a tree was grown on.");
 });
 
 } // namespace

@@ -1818,3 +1818,16 @@ def grow_twigs(
     chance: int,
 ) -> tuple:
     """A tree whose leaves of few samples are grown to the end."""
+
+def replay_tree(
+    is_leaf: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    feature: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    n_left: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    columns: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    y: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    counts: Annotated[NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    n_classes: int,
+) -> tuple:
+    """
+    Thresholds, and numbers, weights and values of leaves, from the samples that a tree was grown on.
+    """

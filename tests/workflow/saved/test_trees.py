@@ -1,9 +1,11 @@
 """Trees in model files: compact arrays, the same predictions to the last bit, and nothing that leads outside."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingRegressor,
@@ -18,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from atomprint.learn import make_model
-from atomprint.learn.estimators import forest
+from atomprint.learn.estimators import bagged, forest
+from atomprint.learn.estimators.bagged import BaggedClassifier, BaggedRegressor
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.workflow.saved.container import ModelFileError
 from atomprint.workflow.saved.persist import PIPELINE, dump_pipeline, load_pipeline
@@ -41,6 +44,7 @@ def saved(model, y=Y, rows=X):
 def many(monkeypatch):
     """Few samples are enough for twigs."""
     monkeypatch.setattr(forest, "_MANY", 100)
+    monkeypatch.setattr(bagged, "_MANY", 100)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,83 @@ def test_trees_with_twigs_are_small_and_grow_again_the_same(many):
     assert size["twigs"] < size["whole"] / 3
 
 
+FORESTS = {
+    "numbers": (BaggedRegressor(9, max_features="sqrt", random_state=0), Y),
+    "many in a leaf": (BaggedRegressor(5, min_samples_leaf=4, random_state=0), Y / 3),
+    "not deep": (BaggedRegressor(2, max_depth=5, random_state=0), Y),
+    "classes": (BaggedClassifier(9, random_state=0), LABELS),
+    "two classes": (BaggedClassifier(9, criterion="entropy", min_samples_leaf=2, random_state=0), LABELS == "a"),
+}
+
+
+@pytest.mark.parametrize("name", list(FORESTS))
+def test_forests_are_made_of_their_samples_again(name, many):
+    model, y = FORESTS[name]
+    pipeline, members, loaded = saved(model, y)
+    plain = clone(model).__class__.__mro__[1](**model.get_params()).fit(pipeline[:-1].transform(X), y)
+    with np.load(io.BytesIO(members["trees-0.npz"])) as file:
+        assert {"left", "rows", "order"} <= set(file.files)
+        assert "threshold" not in file.files
+    predict = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    expected = getattr(pipeline, predict)(NEW)
+    assert np.array_equal(getattr(loaded, predict)(NEW), expected)
+    assert np.array_equal(getattr(plain, predict)(pipeline[:-1].transform(NEW)), expected)  # that of scikit-learn
+    assert {key: data for key, data in dump_pipeline(loaded).items() if key != PIPELINE} == {
+        key: data for key, data in members.items() if key != PIPELINE
+    }
+    for one, other in zip(pipeline[-1].estimators_, loaded[-1].estimators_, strict=True):
+        before, after = (tree.tree_.__getstate__()["nodes"] for tree in (one, other))
+        for column in ("left_child", "right_child", "feature", "n_node_samples", "weighted_n_node_samples"):
+            np.testing.assert_array_equal(after[column], before[column])
+    np.testing.assert_allclose(loaded[-1].feature_importances_, pipeline[-1].feature_importances_, rtol=1e-5, atol=1e-8)
+
+
+def test_forests_of_many_samples_are_small(many):
+    rows, y = RNG.normal(size=(4000, 5)), RNG.normal(size=4000)
+    size = {}
+    for model in (BaggedRegressor(30, max_features="sqrt", random_state=0), RandomForestRegressor(30, random_state=0)):
+        pipeline, members, loaded = saved(model, y, rows)
+        assert np.array_equal(loaded.predict(NEW), pipeline.predict(NEW))
+        size[type(model)] = sum(len(zlib.compress(data, 6)) for data in members.values())
+    assert size[BaggedRegressor] < 0.5 * size[RandomForestRegressor]
+
+
+def test_forests_that_do_not_follow_from_their_samples_are_kept_whole(many):
+    for changes in ({"bootstrap": False}, {"max_samples": 0.5}, {"class_weight": "balanced"}):
+        model = BaggedClassifier(3, random_state=0, **changes)
+        pipeline, members, loaded = saved(model, LABELS)
+        assert pipeline[-1].bag_ is None
+        assert np.array_equal(loaded.predict_proba(NEW), pipeline.predict_proba(NEW))
+    pipeline, _, _ = saved(BaggedRegressor(3, random_state=0))
+    pipeline[-1].bag_.targets[:5] += 1.0  # so that they are no longer those of the trees
+    pipeline[-1].bag_.rows[:] = pipeline[-1].bag_.rows[::-1].copy()
+    members = dump_pipeline(pipeline)
+    with np.load(io.BytesIO(members["trees-0.npz"])) as file:
+        assert "threshold" in file.files
+    assert np.array_equal(load_pipeline(members).predict(NEW), pipeline.predict(NEW))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"left": lambda a: np.zeros_like(a)},
+        {"left": lambda a: np.full_like(a, 255)},
+        {"left": lambda a: a[:, 1:]},
+        {"order": lambda a: np.zeros_like(a)},
+        {"order": lambda a: a[:, :-1]},
+        {"seeds": lambda a: a[:1]},
+        {"seeds": lambda a: a + 1},
+        {"rows": lambda a: a[:, :2]},
+        {"copies": lambda a: a[1:]},
+        {"is_leaf": lambda a: np.zeros_like(a)},
+    ],
+)
+def test_samples_that_do_not_fit_their_forest_are_refused(changes, many):
+    _, members, _ = saved(BaggedRegressor(3, random_state=0))
+    with pytest.raises(ModelFileError):
+        load_pipeline(damaged(members, **changes))
+
+
 def damaged(members, **changes):
     """Return members with other arrays of trees."""
     with np.load(io.BytesIO(members["trees-0.npz"])) as file:
@@ -130,6 +211,7 @@ def damaged(members, **changes):
 def test_trees_that_do_not_fit_together_are_refused(changes, twigs, monkeypatch):
     if twigs:
         monkeypatch.setattr(forest, "_MANY", 100)
+    monkeypatch.setattr(bagged, "_MANY", 100)
     _, members, _ = saved(MedianExtraTrees(2, random_state=0))
     with pytest.raises(ModelFileError):
         load_pipeline(damaged(members, **changes))

@@ -15,8 +15,6 @@ from sklearn.ensemble import (
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
 )
 from sklearn.linear_model import Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import KFold
@@ -26,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.fixes import parse_version
 
+from atomprint.learn.estimators.bagged import BaggedClassifier, BaggedRegressor
 from atomprint.learn.estimators.ensemble import EnsembleClassifier, EnsembleRegressor
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.learn.estimators.gaussian_process import GaussianProcess
@@ -187,7 +186,7 @@ def _decision_tree(ask: Request) -> Estimator:
 
 
 def _random_forest(ask: Request) -> Estimator:
-    made = RandomForestRegressor if ask.regression else RandomForestClassifier
+    made = BaggedRegressor if ask.regression else BaggedClassifier
     return made(n_estimators=200, max_features="sqrt", random_state=ask.random_state, n_jobs=ask.n_jobs)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 
+from atomprint.learn.estimators.bagged import BaggedClassifier, BaggedRegressor
 from atomprint.util.estimators import named_parts, with_inner, with_parts
 
 
@@ -39,8 +40,8 @@ class _QuickClassifier:
 _QUICK = {
     forest: type(forest.__name__, (quick, forest), {})
     for quick, forests in (
-        (_QuickRegressor, (RandomForestRegressor, ExtraTreesRegressor)),
-        (_QuickClassifier, (RandomForestClassifier, ExtraTreesClassifier)),
+        (_QuickRegressor, (RandomForestRegressor, BaggedRegressor, ExtraTreesRegressor)),
+        (_QuickClassifier, (RandomForestClassifier, BaggedClassifier, ExtraTreesClassifier)),
     )
     for forest in forests
 }

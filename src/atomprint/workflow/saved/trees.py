@@ -3,7 +3,8 @@
 Nodes are in preorder, so that children need one bit; thresholds are rounded down to float32, which the features are;
 values are those of leaves alone, as numbers in a table where many are equal; what only training needs of inner nodes is
 summed up from their children. Of trees with twigs (:mod:`atomprint.learn.estimators.twigs`) only the crowns are kept,
-with the training samples that the twigs grow on.
+with the training samples that the twigs grow on; of random forests that remember their samples
+(:mod:`atomprint.learn.estimators.bagged`) how many of them each node sends to the left.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.ensemble._forest import BaseForest
 from sklearn.ensemble._gb import BaseGradientBoosting
@@ -22,10 +24,12 @@ from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
 from atomprint import _core
+from atomprint.learn.estimators.bagged import Bag
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.learn.estimators.twigs import Crown, Ground, crown_of, grow_trees, make_tree, rounded_down
 from atomprint.util.registry import public
 from atomprint.util.types import Array
+from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.saved.container import ModelFileError, check_archive
 
 # What impurities of inner nodes are computed by.
@@ -45,7 +49,7 @@ class TreeMember(BaseEstimator):
     member : str
         Name of the member.
     number : int
-        Which of its trees; -1 for the samples that twigs grow on.
+        Which of its trees; -1 for the samples that they were grown on.
     """
 
     def __init__(self, member: str, number: int) -> None:
@@ -58,7 +62,7 @@ class Group(NamedTuple):
 
     trees: list[Tree]
     kind: int
-    ground: Ground | None
+    ground: Ground | Bag | None
     seeds: list[int]
 
 
@@ -75,6 +79,7 @@ def take_trees(parts: Iterable[Any]) -> tuple[dict[str, bytes], dict[int, Any]]:
         id(tree) for part in found if isinstance(part, BaseGradientBoosting) for tree in _trees_of(part)
     }
     groups: list[Group] = []
+    places: dict[int, Any] = {}
     done = set(boosted)
     forests = [part for part in found if isinstance(part, BaseForest)]
     single = [part for part in found if isinstance(part, BaseDecisionTree)]
@@ -82,12 +87,13 @@ def take_trees(parts: Iterable[Any]) -> tuple[dict[str, bytes], dict[int, Any]]:
         own = [tree for tree in trees if id(tree) not in done and isinstance(getattr(tree, "tree_", None), Tree)]
         done |= {id(tree) for tree in own}
         if not own or part.criterion not in _KINDS:
+            if isinstance(getattr(part, "bag_", None), Bag):
+                places[id(part.bag_)] = None
             continue
-        ground = getattr(part, "ground_", None) if isinstance(part, MedianExtraTrees) else None
+        ground = getattr(part, "ground_", None) if isinstance(part, MedianExtraTrees) else getattr(part, "bag_", None)
         seeds = [int(tree.random_state) for tree in own] if ground is not None else []
         groups.append(Group([tree.tree_ for tree in own], _KINDS[part.criterion], ground, seeds))
     members: dict[str, bytes] = {}
-    places: dict[int, Any] = {}
     for number, group in enumerate(groups):
         name = f"trees-{number}.npz"
         members[name] = _packed(group)
@@ -109,7 +115,7 @@ def put_trees(places: Iterable[TreeMember], members: Mapping[str, bytes]) -> tup
     ModelFileError
         If a member is missing or damaged, or what it holds are no trees.
     """
-    made: dict[str, tuple[list[Tree], Ground | None]] = {}
+    made: dict[str, tuple[list[Tree], Ground | Bag | None]] = {}
     restored = {}
     for place in places:
         if not isinstance(place.member, str) or place.member not in members:
@@ -141,7 +147,8 @@ def _packed(group: Group) -> bytes:
         "sizes": np.array([first.n_features, first.n_outputs, group.kind], dtype=np.int64),
         "n_classes": np.asarray(first.n_classes, dtype=np.int64),
     }
-    if group.ground is not None:
+    replayed = None
+    if isinstance(group.ground, Ground):
         arrays |= _pack_ground(group.ground)
         arrays["seeds"] = np.array(group.seeds, dtype=np.int64)
         crowns = [crown_of(tree) for tree in group.trees]
@@ -156,23 +163,29 @@ def _packed(group: Group) -> bytes:
         arrays["n_nodes"] = np.array([len(flag) for flag in flags], dtype=np.int64)
         inner = [flag == 0 for flag in flags]
         leaves = np.concatenate([one[flag == 1] for (one, _), flag in zip(nodes, flags, strict=True)])
-        arrays["n"] = _small(leaves["n_node_samples"])
-        if (leaves["weighted_n_node_samples"] != leaves["n_node_samples"]).any():
-            arrays |= _pack_numbers("weight", leaves["weighted_n_node_samples"])
+        values = np.concatenate([value[flag == 1] for (_, value), flag in zip(nodes, flags, strict=True)])
+        values = values.reshape(len(values), -1)
+        if isinstance(group.ground, Bag):
+            replayed = _pack_replayed(group.ground, group.seeds, nodes, flags, thresholds, leaves, values)
+            arrays |= replayed if replayed is not None else _pack_bag(group.ground)
+        if replayed is None:
+            arrays["n"] = _small(leaves["n_node_samples"])
+            if (leaves["weighted_n_node_samples"] != leaves["n_node_samples"]).any():
+                arrays |= _pack_numbers("weight", leaves["weighted_n_node_samples"])
+            for column, numbers in enumerate(values.T):
+                arrays |= _pack_numbers(f"value{column}", numbers)
         if leaves["impurity"].any():
             # Importances need no more digits, predictions none at all.
             arrays |= _pack_numbers("impurity", leaves["impurity"].astype(np.float32).astype(np.float64))
         missing = np.concatenate(
             [one["missing_go_to_left"][chosen] for (one, _), chosen in zip(nodes, inner, strict=True)]
         )
-        if missing.any():
+        if missing.any() and replayed is None:
             arrays["missing"] = np.packbits(missing.astype(bool))
-        values = np.concatenate([value[flag == 1] for (_, value), flag in zip(nodes, flags, strict=True)])
-        for column, numbers in enumerate(values.reshape(len(values), -1).T):
-            arrays |= _pack_numbers(f"value{column}", numbers)
     arrays["is_leaf"] = np.packbits(np.concatenate(flags))
     arrays["feature"] = _small(_joined(features, inner))
-    arrays["threshold"] = _planes(_joined(thresholds, inner))
+    if replayed is None:
+        arrays["threshold"] = _planes(_joined(thresholds, inner))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # not compressed: the file is
     return _dateless(buffer.getvalue())
@@ -199,6 +212,79 @@ def _in_preorder(tree: Tree) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
         if nodes["left_child"][node] >= 0:
             waiting += [int(nodes["right_child"][node]), int(nodes["left_child"][node])]
     return nodes[order], values[order]
+
+
+def _pack_bag(bag: Bag) -> Arrays:
+    """Return training samples with equal ones side by side, and at which place of these each sample is."""
+    rows, targets = bag.rows + np.float32(0), bag.targets  # one zero, not two
+    keys = rows.view(f"V{rows.shape[1] * rows.itemsize}").ravel()
+    order = np.argsort(keys, kind="stable")
+    back = np.empty(len(order), dtype=np.uint32)
+    back[order] = np.arange(len(order))
+    packed = _pack_ground(Ground(rows[order], targets[order], 0))
+    return {**{name: value for name, value in packed.items() if name != "chance"}, "order": _planes(back)}
+
+
+def _pack_replayed(
+    bag: Bag,
+    seeds: Sequence[int],
+    nodes: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.float64]]],
+    flags: Sequence[npt.NDArray[np.uint8]],
+    thresholds: Sequence[npt.NDArray[np.float32]],
+    leaves: npt.NDArray[Any],
+    values: npt.NDArray[np.float64],
+) -> Arrays | None:
+    """Return what trees can be made of again with their training samples; None if they would be others."""
+    lefts = []
+    for one, _ in nodes:
+        left = np.zeros(len(one), dtype=np.int64)
+        inner = one["left_child"] >= 0
+        left[inner] = one["n_node_samples"][one["left_child"][inner]]
+        lefts.append(left)
+    features = [one["feature"].astype(np.int64) for one, _ in nodes]
+    made = _replay(bag, seeds, flags, features, lefts, values.shape[1])
+    if made is None:
+        return None
+    leaf = np.concatenate(flags) == 1
+    same = (
+        np.array_equal(np.concatenate([one[0] for one in made])[~leaf], np.concatenate(thresholds)[~leaf])
+        and np.array_equal(np.concatenate([one[1] for one in made])[leaf], leaves["n_node_samples"])
+        and np.array_equal(np.concatenate([one[2] for one in made])[leaf], leaves["weighted_n_node_samples"])
+    )
+    if not same:
+        return None
+    found = np.concatenate([one[3] for one in made])[leaf]
+    other = np.flatnonzero((found != values).any(axis=1))  # sums in another order
+    arrays: Arrays = {
+        "left": _planes(np.concatenate(lefts)[~leaf].astype(np.uint32)),
+        "seeds": np.array(seeds, dtype=np.int64),
+    }
+    if len(other):
+        arrays |= {"other": _planes(other.astype(np.uint32)), "other-values": _planes(values[other])}
+    return arrays | _pack_bag(bag)
+
+
+def _replay(
+    bag: Bag,
+    seeds: Sequence[int],
+    flags: Sequence[npt.NDArray[np.uint8]],
+    features: Sequence[npt.NDArray[np.int64]],
+    lefts: Sequence[npt.NDArray[np.int64]],
+    n_classes: int,
+) -> list[tuple[Any, ...]] | None:
+    """Return thresholds, and numbers, weights and values of leaves, of each tree; None if these do not fit."""
+    columns = np.ascontiguousarray(bag.rows.T)
+
+    def one(seed: int, flag: Any, feature: Any, left: Any) -> tuple[Any, ...]:
+        return _core.replay_tree(flag, feature, left, columns, bag.targets, bag.counts(seed), n_classes)
+
+    try:
+        made: list[tuple[Any, ...]] = Parallel(n_jobs=check_n_jobs(-1), prefer="threads")(
+            delayed(one)(*each) for each in zip(seeds, flags, features, lefts, strict=True)
+        )
+    except ValueError:
+        return None
+    return made
 
 
 def _pack_ground(ground: Ground) -> Arrays:
@@ -255,7 +341,7 @@ def _dateless(data: bytes) -> bytes:
 # Unpacking ------------------------------------------------------------------------------------------------------------
 
 
-def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | None]:
+def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | Bag | None]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for info in check_archive(archive, len(data), name).values():
             if info.compress_type != zipfile.ZIP_STORED:
@@ -281,24 +367,47 @@ def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | None]:
     feature[inner] = arrays["feature"]
     if inner.any() and not (feature[inner].min() >= 0 and feature[inner].max() < n_features):
         raise ModelFileError(f"{name}: a node asks for a feature that is not among {n_features}")
-    threshold = np.full(total, -2, dtype=np.float32)
-    threshold[inner] = _from_planes(arrays["threshold"], np.float32)
     ends = np.cumsum(n_nodes)
     slices = [slice(end - n, end) for end, n in zip(ends, n_nodes, strict=True)]
-    if "rows" in arrays:
+    bag = _unpack_bag(arrays, n_features, name) if "order" in arrays else None
+    threshold = np.full(total, -2, dtype=np.float32)
+    if "left" not in arrays:
+        threshold[inner] = _from_planes(arrays["threshold"], np.float32)
+    if "chance" in arrays:
         ground = _unpack_ground(arrays, n_features, name)
         crowns = [Crown(flags[part], feature[part], threshold[part]) for part in slices]
         return grow_trees(crowns, arrays["seeds"].tolist(), ground, -1), ground
-    n = np.zeros(total, dtype=np.int64)
-    n[~inner] = arrays["n"]
-    weight, impurity = n.astype(np.float64), np.zeros(total)
-    for key, column in (("weight", weight), ("impurity", impurity)):
-        if any(known.startswith(f"{key}-") for known in arrays):
-            column[~inner] = _unpack_numbers(arrays, key)
+    n, weight, impurity = np.zeros(total, dtype=np.int64), np.zeros(total), np.zeros(total)
     width = n_outputs * int(n_classes.max())
     values = np.zeros((total, width))
-    for place in range(width):
-        values[~inner, place] = _unpack_numbers(arrays, f"value{place}")
+    if "left" in arrays:
+        left = np.zeros(total, dtype=np.int64)
+        left[inner] = _from_planes(arrays["left"], np.uint32)
+        seeds, made = arrays["seeds"].tolist(), None
+        if bag is not None and n_outputs == 1 and len(seeds) == len(slices):
+            made = _replay(
+                bag,
+                seeds,
+                [flags[part] for part in slices],
+                [feature[part] for part in slices],
+                [left[part] for part in slices],
+                width,
+            )
+        if made is None:
+            raise ModelFileError(f"{name}: its trees do not fit its samples")
+        threshold, n, weight, values = (np.concatenate(column) for column in zip(*made, strict=True))
+        if "other" in arrays:
+            leaves = np.flatnonzero(~inner)
+            values[leaves[_from_planes(arrays["other"], np.uint32)]] = _from_planes(arrays["other-values"], np.float64)
+    else:
+        n[~inner] = arrays["n"]
+        weight = n.astype(np.float64)
+        if any(known.startswith("weight-") for known in arrays):
+            weight[~inner] = _unpack_numbers(arrays, "weight")
+        for place in range(width):
+            values[~inner, place] = _unpack_numbers(arrays, f"value{place}")
+    if any(known.startswith("impurity-") for known in arrays):
+        impurity[~inner] = _unpack_numbers(arrays, "impurity")
     missing = np.zeros(total, dtype=bool)
     if "missing" in arrays:
         missing[inner] = np.unpackbits(arrays["missing"], count=int(inner.sum()))
@@ -319,7 +428,15 @@ def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | None]:
         )
         for part in slices
     ]
-    return trees, None
+    return trees, bag
+
+
+def _unpack_bag(arrays: Arrays, n_features: int, name: str) -> Bag:
+    ground = _unpack_ground(arrays | {"chance": np.zeros(1, dtype=np.int64)}, n_features, name)
+    order = _from_planes(arrays["order"], np.uint32)
+    if len(order) != len(ground.targets) or (np.sort(order) != np.arange(len(order))).any():
+        raise ModelFileError(f"{name}: its samples do not fit together")
+    return Bag(np.ascontiguousarray(ground.rows[order]), np.ascontiguousarray(ground.targets[order]))
 
 
 def _unpack_ground(arrays: Arrays, n_features: int, name: str) -> Ground:

@@ -102,7 +102,7 @@ def test_kernels_searches_and_forests_behind_a_threshold(rare):
     found = make_model("ridge", "classification", search=search, threshold="balanced_accuracy").fit(X, y)
     assert set(chosen_parameters(found)) == {"C", "threshold"}
     forest = make_model("random_forest", "classification", threshold="f1", n_estimators=5)
-    assert [type(one).__name__ for one in innermost(forest)] == ["RandomForestClassifier"]
+    assert [type(one).__name__ for one in innermost(forest)] == ["BaggedClassifier"]
 
 
 def test_few_samples_and_missing_classes():

@@ -203,7 +203,7 @@ def test_limits_as_arrays():
 
 
 def test_limits_of_measures_that_vary_on_their_own_hold_together(monkeypatch):
-    """One structure in fifty is beyond any of the limits, of the training set and of others."""
+    """Three structures in a hundred are beyond any of the limits, of the training set and of others."""
     rng, shares, crystals = np.random.default_rng(3), [], measured(*rocksalts())
     monkeypatch.setattr(geometry, "_values", lambda *_: rng.standard_t(6, size=8))
     for n in (120, 600):
@@ -213,8 +213,8 @@ def test_limits_of_measures_that_vary_on_their_own_hold_together(monkeypatch):
             assert (outside == (novelty > 1)).all()
             shares.append((outside.mean(), packing.outside(new).any(axis=1).mean()))
     left_out, fresh = np.mean(shares, axis=0)
-    assert left_out == pytest.approx(0.02, abs=0.006)
-    assert fresh == pytest.approx(0.02, abs=0.01)
+    assert left_out == pytest.approx(0.03, abs=0.006)
+    assert fresh == pytest.approx(0.03, abs=0.01)
 
 
 def test_groups_are_left_out_together():

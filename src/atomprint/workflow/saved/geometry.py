@@ -29,7 +29,7 @@ _DENSE = 4.0  # Å^3 per atom, less than in diamond: the cutoff shrinks with den
 _APART = 3.0  # sums of radii: what is farther from everything is called so far
 
 _TAIL = 0.005  # share of the training set that may be beyond each limit
-_INSIDE = 0.98  # share of structures that were left out that is within all limits: else these are widened
+_INSIDE = 0.97  # share of structures that were left out that is within all limits: else these are widened
 _ENOUGH = 600  # structures from which on the training set itself shows its tails
 _PRIOR = 0.5  # weight of covalent radii among sizes of elements, in structures
 _SENTENCES = 2
@@ -111,7 +111,7 @@ class Packing:
     vacuum in its cell is no crystal), by the number of neighbours, and by whether these are all around, as they are not
     where atoms are displaced. Limits leave out 0.5 % of the training structures at each end. Where these are fewer than
     600, limits lie farther out than these structures, since more of them would have spread further. All are widened as
-    much as is needed for 98 % of structures that limits were not drawn from to be within all of them.
+    much as is needed for 97 % of structures that limits were not drawn from to be within all of them.
 
     Parameters
     ----------

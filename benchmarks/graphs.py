@@ -49,7 +49,7 @@ class Table:
         """Measure one."""
         ours, theirs = seconds(own, self.runs), seconds(other, 1)
         a, b = 1e3 * ours / self.n, 1e3 * theirs / self.n
-        print(f"{name:44}{a:>12.4f}{b:>12.3f}{b / a:>8.0f}", flush=True)
+        print(f"{name:44}{a:>12.4f}{b:>12.3f}{b / a:>8.3g}", flush=True)
 
 
 def check(graphs: Graphs, lists: list[tuple[Any, ...]]) -> None:

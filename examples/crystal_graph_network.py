@@ -169,9 +169,9 @@ def main(
         "network": float(np.abs(predicted - y[indices[2]]).mean()),
         "mean": float(np.abs(y[indices[2]] - mean).mean()),
     }
-    unit = dataset.targets[name].unit
+    unit, title = dataset.targets[name].unit, dataset.targets[name].title or name
     print(f"Test: mean absolute error {errors['network']:.4f} {unit}, of the mean {errors['mean']:.4f} {unit}")
-    plot(y[indices[2]], predicted, f"{name} ({unit})" if unit else name, Path(folder) / "crystal_graph_network.png")
+    plot(y[indices[2]], predicted, f"{title} ({unit})" if unit else title, Path(folder) / "crystal_graph_network.png")
     return {"errors": errors, "network": network, "predicted": predicted, "y": y[indices[2]]}
 
 

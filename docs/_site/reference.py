@@ -131,13 +131,14 @@ def summary(cls: type) -> str:
 
 
 def table(cls: type, names: list[str] | None = None) -> str:
-    """Return a table of the entries of a section: name, type, default, meaning."""
+    """Return the entries of a section, name, type, default and meaning, as a list that narrow screens can show."""
     entries = described(cls)
     defaults = {f.name: f for f in fields(cls)}
-    return rows(
-        ("entry", "type", "default", "meaning"),
-        [(f"`{n}`", markdown(entries[n][0]), default(defaults[n]), markdown(entries[n][1])) for n in names or entries],
-    )
+    items = []
+    for name in names or entries:
+        kind, meaning = map(markdown, entries[name])
+        items.append(f"`{name}` ({kind}; {default(defaults[name])})\n: {meaning}")
+    return "\n\n".join(items)
 
 
 def rows(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
@@ -152,8 +153,8 @@ def default(field) -> str:
     if value is MISSING:
         return "must be given"
     if value is None or value == () or value == {}:
-        return "–"
-    return f"`{json.dumps(value)}`"
+        return "may be left out"
+    return f"default `{json.dumps(value)}`"
 
 
 def described(cls: type) -> dict[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomprint.neighbours import find_pairs
+from atomprint.ragged import offsets_of, owners, places
 from atomprint.structures import Batch
 from atomprint.util.types import FloatArray
 
@@ -59,28 +60,31 @@ def _faces(one: Batch, reach: float) -> Faces | None:
         cells = Voronoi(points)
     except QhullError:  # all in a plane
         return None
-    first, second, angles = [], [], []
-    for (a, b), corners in zip(cells.ridge_points.tolist(), cells.ridge_vertices, strict=True):
-        if a >= n and b >= n:
-            continue
-        if -1 in corners:
-            return None
-        face = cells.vertices[corners]
-        for inside, other in ((a, b), (b, a)):
-            if inside < n:
-                sides = face - points[inside]
-                if 4 * np.einsum("ka,ka->k", sides, sides).max() > reach**2:
-                    return None
-                first.append(inside)
-                second.append(atoms[other])
-                angles.append(_solid_angle(sides))
-    return Faces(np.array(first), np.array(second), np.array(angles))
+    ridges = np.flatnonzero((cells.ridge_points < n).any(axis=1))
+    corners = [cells.ridge_vertices[k] for k in ridges.tolist()]
+    counts = np.array([len(one) for one in corners], dtype=np.int64)
+    flat = np.concatenate(corners)
+    if (flat < 0).any():
+        return None
+    ends = cells.ridge_points[ridges]
+    face, side = np.nonzero(ends < n)  # a face between two atoms of the cell is seen from both
+    first, other = ends[face, side].astype(np.int64), ends[face, 1 - side]
+    offsets = offsets_of(counts[face])
+    own = owners(offsets)
+    sides = cells.vertices[flat[offsets_of(counts)[face[own]] + places(offsets)]] - points[first[own]]
+    squares = np.einsum("ka,ka->k", sides, sides)
+    if 4 * squares.max() > reach**2:
+        return None
+    angles = _solid_angles(sides / np.sqrt(squares)[:, None], offsets)
+    return Faces(first, atoms[other], angles)
 
 
-def _solid_angle(corners: FloatArray) -> float:
-    """Return the solid angle of a convex polygon seen from the origin (van Oosterom and Strackee, 1983)."""
-    unit = corners / np.linalg.norm(corners, axis=1)[:, None]
-    a, b, c = unit[0], unit[1:-1], unit[2:]
-    top = np.abs(np.cross(b, c) @ a)
-    bottom = 1 + b @ a + c @ a + np.einsum("ka,ka->k", b, c)
-    return float(2 * np.arctan2(top, bottom).sum())
+def _solid_angles(corners: FloatArray, offsets: IndexArray) -> FloatArray:
+    """Return solid angles of convex polygons by directions to their corners (van Oosterom and Strackee, 1983)."""
+    own, place = owners(offsets), places(offsets)
+    middle = np.flatnonzero((place > 0) & (place < np.diff(offsets)[own] - 1))  # triangles from the first corner
+    a, b, c = corners[offsets[own[middle]]], corners[middle], corners[middle + 1]
+    top = np.abs(np.einsum("ka,ka->k", np.cross(b, c), a))
+    bottom = 1 + sum(np.einsum("ka,ka->k", x, y) for x, y in ((b, a), (c, a), (b, c)))
+    parts = 2 * np.arctan2(top, bottom)
+    return np.asarray(np.bincount(own[middle], parts, minlength=len(offsets) - 1), dtype=np.float64)

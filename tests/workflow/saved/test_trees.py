@@ -23,6 +23,7 @@ from atomprint.learn import make_model
 from atomprint.learn.estimators import bagged, forest
 from atomprint.learn.estimators.bagged import BaggedClassifier, BaggedRegressor
 from atomprint.learn.estimators.forest import MedianExtraTrees
+from atomprint.workflow.saved import trees
 from atomprint.workflow.saved.container import ModelFileError
 from atomprint.workflow.saved.persist import PIPELINE, dump_pipeline, load_pipeline
 from atomprint.workflow.saved.pipeline import assemble, with_n_jobs
@@ -42,9 +43,19 @@ def saved(model, y=Y, rows=X):
 
 @pytest.fixture
 def many(monkeypatch):
-    """Few samples are enough for twigs."""
+    """Few samples are enough for twigs, and for forests to be made of them."""
     monkeypatch.setattr(forest, "_MANY", 100)
     monkeypatch.setattr(bagged, "_MANY", 100)
+    monkeypatch.setattr(trees, "_size", lambda arrays: 0 if "left" in arrays else 1)
+
+
+def test_samples_are_kept_only_where_files_are_smaller(monkeypatch):
+    monkeypatch.setattr(bagged, "_MANY", 100)
+    _, members, loaded = saved(BaggedRegressor(1, random_state=0))
+    with np.load(io.BytesIO(members["trees-0.npz"])) as file:
+        assert not {"left", "rows"} & set(file.files)
+    assert loaded[-1].bag_ is None
+    assert dump_pipeline(loaded) == members
 
 
 @pytest.mark.parametrize(

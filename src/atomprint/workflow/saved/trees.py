@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -96,10 +97,10 @@ def take_trees(parts: Iterable[Any]) -> tuple[dict[str, bytes], dict[int, Any]]:
     members: dict[str, bytes] = {}
     for number, group in enumerate(groups):
         name = f"trees-{number}.npz"
-        members[name] = _packed(group)
+        members[name], has_ground = _packed(group)
         places |= {id(tree): TreeMember(name, k) for k, tree in enumerate(group.trees)}
         if group.ground is not None:
-            places[id(group.ground)] = TreeMember(name, _GROUND)
+            places[id(group.ground)] = TreeMember(name, _GROUND) if has_ground else None
     return members, places
 
 
@@ -141,7 +142,8 @@ def put_trees(places: Iterable[TreeMember], members: Mapping[str, bytes]) -> tup
 # Packing --------------------------------------------------------------------------------------------------------------
 
 
-def _packed(group: Group) -> bytes:
+def _packed(group: Group) -> tuple[bytes, bool]:
+    """Return trees as a member, and whether it has the samples that they were grown on."""
     first = group.trees[0]
     arrays: Arrays = {
         "sizes": np.array([first.n_features, first.n_outputs, group.kind], dtype=np.int64),
@@ -165,15 +167,16 @@ def _packed(group: Group) -> bytes:
         leaves = np.concatenate([one[flag == 1] for (one, _), flag in zip(nodes, flags, strict=True)])
         values = np.concatenate([value[flag == 1] for (_, value), flag in zip(nodes, flags, strict=True)])
         values = values.reshape(len(values), -1)
+        whole = {"n": _small(leaves["n_node_samples"]), "threshold": _planes(_joined(thresholds, inner))}
+        if (leaves["weighted_n_node_samples"] != leaves["n_node_samples"]).any():
+            whole |= _pack_numbers("weight", leaves["weighted_n_node_samples"])
+        for column, numbers in enumerate(values.T):
+            whole |= _pack_numbers(f"value{column}", numbers)
         if isinstance(group.ground, Bag):
             replayed = _pack_replayed(group.ground, group.seeds, nodes, flags, thresholds, leaves, values)
-            arrays |= replayed if replayed is not None else _pack_bag(group.ground)
-        if replayed is None:
-            arrays["n"] = _small(leaves["n_node_samples"])
-            if (leaves["weighted_n_node_samples"] != leaves["n_node_samples"]).any():
-                arrays |= _pack_numbers("weight", leaves["weighted_n_node_samples"])
-            for column, numbers in enumerate(values.T):
-                arrays |= _pack_numbers(f"value{column}", numbers)
+            if replayed is not None and _size(replayed) >= _size(whole):
+                replayed = None
+        arrays |= whole if replayed is None else replayed
         if leaves["impurity"].any():
             # Importances need no more digits, predictions none at all.
             arrays |= _pack_numbers("impurity", leaves["impurity"].astype(np.float32).astype(np.float64))
@@ -184,11 +187,16 @@ def _packed(group: Group) -> bytes:
             arrays["missing"] = np.packbits(missing.astype(bool))
     arrays["is_leaf"] = np.packbits(np.concatenate(flags))
     arrays["feature"] = _small(_joined(features, inner))
-    if replayed is None:
+    if isinstance(group.ground, Ground):
         arrays["threshold"] = _planes(_joined(thresholds, inner))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # not compressed: the file is
-    return _dateless(buffer.getvalue())
+    return _dateless(buffer.getvalue()), isinstance(group.ground, Ground) or replayed is not None
+
+
+def _size(arrays: Arrays) -> int:
+    """Return about how much room arrays take in a file, which is compressed."""
+    return sum(len(zlib.compress(np.ascontiguousarray(array).data, 1)) for array in arrays.values())
 
 
 def _joined(columns: Sequence[Array], chosen: Sequence[Array]) -> Array:

@@ -100,3 +100,26 @@ def test_examples_are_scripts_with_a_main(name):
     if name == "crystal_graph_network":
         pytest.importorskip("torch")
     assert callable(load(name).main)
+
+
+def test_photovoltaics(tmp_path, capsys):
+    pytest.importorskip("rdkit")
+    from atomprint.molecules import embed
+
+    smiles = ["c1ccsc1", "Cc1ccsc1", "c1ccccc1", "Cc1ccccc1", "c1ccncc1", "c1ccoc1", "C1=CCC=C1", "c1cc[nH]c1"]
+    functionals = ("B3LYP", "BP86", "M06-2X", "PBE0")
+    calculations = [f"QChem {name}/def2-SVP DFT,-0.2,-0.1,0.1,1.5,0.4,49.2" for name in functionals]
+    lines = []
+    for number, text in enumerate(smiles):
+        values = f"10.1/{number},KEY{number},molecule,bulk,PC61BM,{-5 - 0.1 * number},-3.5,1.5,1.6,7.8,0.7,17.1,66.3"
+        lines += [text, "InChI=1S/unused", values, text, "2"]
+        for place, atoms in enumerate(embed(text, 2), 1):
+            lines += [f"Conformer {place}", str(len(atoms))]
+            lines += [f"{atom.symbol} {atom.x} {atom.y} {atom.z}" for atom in atoms]
+            lines += calculations
+    path = tmp_path / "HOPV_15_revised_2.data"
+    path.write_text("\n".join(lines) + "\n")
+    errors = load("photovoltaics").main(path, n_folds=3)
+    assert set(errors) == {"fragments (2-D)", "SOAP, conformers averaged (3-D)"}
+    assert all(np.isfinite(error) for error in errors.values())
+    assert "16 conformers of 8 molecules, 6 scaffolds; homo, 3 folds" in capsys.readouterr().out

@@ -121,8 +121,8 @@ def test_a_changed_file_is_loaded_and_a_damaged_one_is_not(model_files, tmp_path
     shutil.copy(model_files["formula"], tmp_path / "new")
     (tmp_path / "new").replace(path)
     assert shelf.reload() == ["one"]
-    assert (shelf.refused, shelf.models["one"].of_structures) == ({}, False)
-    assert old["one"].of_structures  # whoever had it keeps it
+    assert (shelf.refused, shelf.models["one"].taken) == ({}, "compositions")
+    assert old["one"].taken == "structures"  # whoever had it keeps it
     path.unlink()
     assert shelf.reload() == []
     assert "no such file" in shelf.refused["one"]

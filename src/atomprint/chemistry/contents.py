@@ -28,8 +28,9 @@ def amounts_of(item: Any) -> dict[str, float]:
     Parameters
     ----------
     item : composition
-        A formula (see :func:`~atomprint.chemistry.formula.parse_formula`), ``ase.Atoms``, a pymatgen ``Composition``,
-        ``Structure`` or ``Molecule`` (a disordered one, too), or a mapping from symbols or atomic numbers to amounts.
+        A formula (see :func:`~atomprint.chemistry.formula.parse_formula`), :class:`~atomprint.chemistry.smiles.Smiles`,
+        ``ase.Atoms``, a pymatgen ``Composition``, ``Structure`` or ``Molecule`` (a disordered one, too), or a mapping
+        from symbols or atomic numbers to amounts.
 
     Raises
     ------

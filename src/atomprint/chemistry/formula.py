@@ -176,6 +176,8 @@ def parse_formula(formula: str) -> dict[str, float]:
     """
     if not isinstance(formula, str):
         raise TypeError(f"formula must be a string, got {formula!r}")
+    if (known := getattr(formula, "composition", None)) is not None:  # of SMILES, which are text, too
+        return {symbol: float(amount) for symbol, amount in known.items()}
     amounts = {symbol: amount for symbol, amount in _Parser(formula).parse().items() if amount > 0}
     if not amounts:
         raise ValueError(f"formula {formula!r}: there must be some of an element, got none")

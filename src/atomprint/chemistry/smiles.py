@@ -46,7 +46,7 @@ class Smiles(str):
     @property
     def canonical(self) -> Smiles:
         """The one way in which RDKit writes the molecule, the same for all SMILES of it."""
-        return Smiles(require("rdkit.Chem", "rdkit", "SMILES").MolToSmiles(molecule_of(self)))
+        return smiles_of(self)
 
 
 @contextmanager
@@ -138,3 +138,31 @@ def _composition(text: str) -> tuple[tuple[str, int], ...]:
             found[atom.GetSymbol()] += 1
         found["H"] += atom.GetTotalNumHs()
     return tuple(sorted((symbol, n) for symbol, n in found.items() if n))
+
+
+def smiles_of(item: Any) -> Smiles:
+    """Return the one SMILES that RDKit writes for a molecule, of any kind that :func:`molecule_of` takes."""
+    return Smiles(require("rdkit.Chem", "rdkit", "SMILES").MolToSmiles(molecule_of(item)))
+
+
+def scaffold_of(item: Any) -> Smiles:
+    """Return the scaffold of a molecule: its rings, what joins them, and atoms that double bonds hang on these.
+
+    Parameters
+    ----------
+    item : molecule
+        As for :func:`molecule_of`.
+
+    Returns
+    -------
+    Smiles
+        Without stereo, as RDKit writes it; empty for a molecule without rings.
+
+    References
+    ----------
+    G. W. Bemis and M. A. Murcko, J. Med. Chem. 39, 2887 (1996).
+    """
+    murcko = require("rdkit.Chem.Scaffolds.MurckoScaffold", "rdkit", "scaffolds")
+    with quiet_rdkit():
+        scaffold = murcko.GetScaffoldForMol(molecule_of(item))
+    return Smiles(require("rdkit.Chem", "rdkit").MolToSmiles(scaffold, isomericSmiles=False))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomprint.cli.console import Folder, Jobs, Structure, Trust, console, messages, progress_bar, styled, table
+from atomprint.cli.train import EXAMPLES
 from atomprint.util.text import counted, csv_text, share, shown, with_unit
 
 if TYPE_CHECKING:
@@ -224,13 +225,13 @@ def info(
     with messages():
         from atomprint.workflow.saved.container import find_model
         from atomprint.workflow.saved.load import load_model
-        from atomprint.workflow.saved.pipeline import needs_structures
+        from atomprint.workflow.saved.pipeline import taken_by
 
         loaded = load_model(find_model(model), trusted=trust or ())
         if everything:
             print(json.dumps(loaded.info(), ensure_ascii=False, indent=1, default=str, allow_nan=False))
             return
         where = "" if model == _DEFAULT else f" --model {shlex.quote(str(model))}"
-        new = "structures.cif" if needs_structures(loaded.pipeline) else "TiO2"
+        new = EXAMPLES[taken_by(loaded.pipeline)]
         for head, text in (*loaded.in_short(), ("use", f"atomprint predict {new}{where}")):
             console.print(styled((f"{head:>10}", "bold"), "  ", text), soft_wrap=True)

@@ -86,7 +86,7 @@ def _queries(store: FeatureStore, text: str) -> Iterator[tuple[str, Any]]:
     rows = np.flatnonzero(store.ids == text)
     if len(rows):
         yield text, int(rows[0])
-    elif store.plan.inputs == "compositions":
+    elif store.plan.inputs != "structures":
         yield text, text
     else:
         raise ValueError(f"{text!r} is neither a file nor the id of a row in {str(store.folder)!r}")

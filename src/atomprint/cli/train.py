@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 RECIPE = Path("recipe.toml")
 DEFAULT_OUTPUT = Path("atomprint-run")
+EXAMPLES = {"structures": "structures.cif", "molecules": "CCO", "compositions": "TiO2"}
 
 
 def init(
@@ -182,7 +183,7 @@ def show_end(study: Study, files: Mapping[str, Path]) -> None:
     said = [f"{figure(own.cross_validation[name])}{unit} in cross-validation"] if own.folds else []
     said += [] if own.test is None else [f"{figure(own.test.metrics[name])}{unit} on the test part"]
     model = files["model.atomprint"]
-    new = "structures.cif" if study.dataset.structures is not None else "TiO2"
+    new = EXAMPLES[study.dataset.kind]
     where = "" if model.parent == DEFAULT_OUTPUT else f" --model {shlex.quote(str(model.parent))}"
     lines = {
         "best": f"{best_title(study)}: {spec.title} {', '.join(said)}",

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols
 
-from atomprint.chemistry.contents import counted, each_counted, numbers_of
-from atomprint.chemistry.formula import chemical_system, parse_formula, reduced_formula
+from atomprint.chemistry.contents import amounts_of, counted, each_counted, numbers_of
+from atomprint.chemistry.formula import chemical_system, reduced_formula
+from atomprint.chemistry.smiles import Smiles
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.summary import Summary, TargetSummary, shown, text_table
 from atomprint.datasets.target import Label, Target
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Structures or compositions and their properties.
+    """Structures, molecules or compositions and their properties.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class Dataset:
     source : str
         Where the data come from and how to cite them.
     compositions : sequence of str or None
-        A formula for each structure; None if there are structures, whose formulas are then known.
+        A formula for each sample, or :class:`~atomprint.chemistry.smiles.Smiles` of molecules that are known by their
+        bonds; None if there are structures, whose formulas are then known.
     groups : mapping of str to ndarray of str
         Labels by which to keep structures together or apart, such as ``"space group"`` or ``"prototype"``; one for each
         structure, empty where it is not known.
@@ -117,8 +119,7 @@ class Dataset:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        what = "compositions" if self.structures is None else "structures"
-        return f"Dataset({self.name!r}: {len(self)} {what}, targets {', '.join(self.targets)})"
+        return f"Dataset({self.name!r}: {len(self)} {self.kind}, targets {', '.join(self.targets)})"
 
     def _repr_html_(self) -> str:
         summary, (headers, rows) = self.summary(), self._first(MOST_ROWS)
@@ -242,6 +243,18 @@ class Dataset:
                 )
         return DatasetSplit(*(self.take(np.sort(part)) for part in (rest, parts["valid"], parts["test"])))
 
+    @property
+    def kind(self) -> str:
+        """What there is of each sample: ``"structures"``, ``"molecules"`` (by their bonds), or ``"compositions"``."""
+        if self.structures is not None:
+            return "structures"
+        return "molecules" if any(isinstance(item, Smiles) for item in self.compositions or ()) else "compositions"
+
+    @property
+    def items(self) -> Items:
+        """What descriptors are given: the structures, or where there are none the molecules or compositions."""
+        return self.compositions if self.structures is None else self.structures
+
     @cached_property
     def formulas(self) -> tuple[str, ...]:
         """Reduced formula of each structure, see :func:`atomprint.chemistry.formula.reduced_formula`."""
@@ -275,7 +288,7 @@ class Dataset:
             If there are only compositions.
         """
         if self.structures is None:
-            raise ValueError(f"data set {self.name!r} has compositions only, and no structures whose atoms to count")
+            raise ValueError(f"data set {self.name!r} has {self.kind} only, and no structures whose atoms to count")
         return np.array([round(sum(amounts.values())) for amounts in self._amounts], dtype=np.intp)
 
     def summary(self) -> Summary:
@@ -289,7 +302,7 @@ class Dataset:
             name=self.name,
             title=self.title,
             licence=self.licence,
-            kind="compositions" if self.structures is None else "structures",
+            kind=self.kind,
             n=len(self),
             targets={name: TargetSummary.of(target) for name, target in self.targets.items()},
             elements={element: occurring[element] for element in self.elements},
@@ -341,7 +354,7 @@ class Dataset:
             If structures are asked for, and there are only compositions.
         """
         if structures and self.structures is None:
-            raise ValueError(f"structures: data set {self.name!r} has compositions only, and no structures")
+            raise ValueError(f"structures: data set {self.name!r} has {self.kind} only, and no structures")
         columns: dict[str, Any] = {}
         pd = require("pandas", "data", "to_pandas")
         if structures is not False and self.structures is not None:
@@ -362,7 +375,7 @@ class Dataset:
         if "_amounts" in vars(self):
             return self._amounts[index]
         if self.structures is None:
-            return parse_formula((self.compositions or ())[index])
+            return amounts_of((self.compositions or ())[index])
         return counted(numbers_of(self.structures[index]))
 
     @cached_property
@@ -372,7 +385,7 @@ class Dataset:
         found = []
         for row, formula in enumerate(self.compositions or ()):
             try:
-                found.append(parse_formula(formula))
+                found.append(amounts_of(formula))
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{self.name}: row {row}, {self.ids[row]!r}: {error}") from error
         return found
@@ -432,9 +445,9 @@ class Record:
 
     @property
     def structure(self) -> Any:
-        """The structure; an error if the data set has compositions only."""
+        """The structure; an error if the data set has none."""
         if self.dataset.structures is None:
-            raise ValueError(f"data set {self.dataset.name!r} has compositions only, and no structures")
+            raise ValueError(f"data set {self.dataset.name!r} has {self.dataset.kind} only, and no structures")
         return self.dataset.structures[self.index]
 
     @property

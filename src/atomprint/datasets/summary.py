@@ -78,10 +78,10 @@ class Summary:
     ----------
     name, title, licence : str
         See :class:`~atomprint.datasets.Dataset`.
-    kind : {"structures", "compositions"}
+    kind : {"structures", "molecules", "compositions"}
         What it has of each row.
     n : int
-        Number of structures or compositions.
+        Number of structures, molecules or compositions.
     targets : mapping of str to TargetSummary
         Its properties.
     elements : mapping of str to int

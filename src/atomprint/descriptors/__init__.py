@@ -15,6 +15,7 @@ from atomprint.descriptors.engine.pairs import PairBlock, PairJacobian
 from atomprint.descriptors.learned_embedding import LearnedEmbedding
 from atomprint.descriptors.matrices import CoulombMatrix, EwaldSumMatrix, SineMatrix
 from atomprint.descriptors.mbtr import LMBTR, MBTR, ValleOganov
+from atomprint.descriptors.molecular.conformers import ConformerAverage
 from atomprint.descriptors.molecular.fingerprints import MACCSKeys, MorganFingerprint
 from atomprint.descriptors.molecular.rdkit_descriptors import RDKitDescriptors
 from atomprint.descriptors.neighbours import NeighbourStatistics
@@ -37,6 +38,7 @@ __all__ = [
     "AngularDistribution",
     "Call",
     "CompositionChannels",
+    "ConformerAverage",
     "CoordinationNumbers",
     "CoulombMatrix",
     "DensityGrid",

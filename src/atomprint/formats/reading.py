@@ -13,15 +13,17 @@ from atomprint.formats.deepmd import is_deepmd, read_deepmd
 from atomprint.formats.folders import read_database, read_files, read_frames
 from atomprint.formats.json_files import read_json, read_json_lines
 from atomprint.formats.members import ARCHIVES
+from atomprint.formats.molecules import MOL_FILES, SMILES_FILES, read_mol_file, read_smiles_file
 from atomprint.formats.opening import plain_name
 from atomprint.formats.roles import Roles, choose_roles, is_usual
 from atomprint.formats.source import Row, Source
 from atomprint.formats.structures import atoms_of
 from atomprint.formats.tables import OTHER_TABLES, TEXT_TABLES, read_table
+from atomprint.util.extras import installed
 from atomprint.util.types import PathOrStr
 from atomprint.util.validation import check_choice, check_integer
 
-FORMATS = ("table", "frames", "files", "json", "json lines", "ase db", "deepmd")
+FORMATS = ("table", "frames", "files", "json", "json lines", "ase db", "deepmd", "smiles", "sdf")
 
 
 def open_source(
@@ -104,7 +106,7 @@ def structures_of(path: Path) -> Iterator[Atoms]:
     _, found = open_source(path)
     roles = choose_roles(found, targets={}, structure=None, formula=None, id_=None, groups={})
     if not roles.has_structures:
-        raise ValueError(f"{path.name} has formulas, but no structures")
+        raise ValueError(f"{path.name} has {'SMILES' if roles.smiles else 'formulas'}, but no structures")
     for number, row in enumerate(found.rows):
         yield _structure(row, roles, path, number)
 
@@ -129,6 +131,10 @@ def _format(path: Path) -> str:
     ending = Path(plain_name(name)).suffix
     if ending in TEXT_TABLES or ending == ".parquet":
         return "table"
+    if ending in SMILES_FILES:
+        return "smiles"
+    if ending in MOL_FILES and installed("rdkit"):  # ASE reads one molecule, and no data items
+        return "sdf"
     return {".json": "json", ".jsonl": "json lines", ".ndjson": "json lines", ".db": "ase db"}.get(ending, "frames")
 
 
@@ -146,5 +152,8 @@ def _open(path: Path, form: str, table: PathOrStr | None, column: str | None, no
         "json": read_json,
         "json lines": read_json_lines,
         "ase db": read_database,
+        "smiles": read_smiles_file,
     }
+    if form == "sdf":
+        return read_mol_file(path, notes)
     return readers[form](path)

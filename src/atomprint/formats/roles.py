@@ -10,6 +10,7 @@ from typing import Any
 from atomprint.chemistry.formula import parse_formula
 from atomprint.formats.source import Source
 from atomprint.formats.values import column_kind, is_missing, kind_of
+from atomprint.util.extras import installed
 
 Names = str | Sequence[str] | Mapping[str, str]
 """Names of columns or keys; a mapping gives them new names: ``{"gap": "Band gap (eV)"}``."""
@@ -30,6 +31,8 @@ class Roles:
         Name of the structures; None if rows have them anyway, or have none.
     formula : str or None
         Name of the formulas, to take or to check.
+    smiles : str or None
+        Name of the SMILES: molecules where there are no structures, what is known of their bonds where there are.
     id : str or None
         Name of the ids; None for the rows' own, or numbers.
     targets, groups : mapping of str to str
@@ -40,6 +43,7 @@ class Roles:
 
     structure: str | None
     formula: str | None
+    smiles: str | None
     id: str | None
     targets: Mapping[str, str]
     groups: Mapping[str, str]
@@ -73,6 +77,7 @@ def choose_roles(
     formula: str | None,
     id_: str | None,
     groups: Mapping[str, str],
+    smiles: str | None = None,
 ) -> Roles:
     """Return what to read from where, after a look at the first rows; see :func:`~atomprint.datasets.read_dataset`.
 
@@ -87,16 +92,21 @@ def choose_roles(
     if structure is None and not own_structures:
         structure = _guess(source, "structure", _STRUCTURES)
     has_structures = own_structures or bool(structure)
-    if formula is None and not has_structures:
+    if smiles is None and (formula is None or has_structures):
+        smiles = _guess_smiles(source, sure=has_structures)
+    if formula is None and not has_structures and not smiles:
         formula = _guess(source, "formula", _FORMULAS) or _formulas_by_content(source)
         if formula is None:
             raise ValueError(
-                f"there are neither structures nor formulas: give structure= or formula=, one of {source.listed()}"
+                "there are neither structures nor formulas nor SMILES: give structure=, formula= or smiles=, one of "
+                f"{source.listed()}"
             )
     if id_ is None and not any(row.id for row in source.first):
         usual = _present(source, _IDS)
         id_ = usual[0] if len(usual) == 1 else None
-    roles = Roles(structure or None, formula or None, id_ or None, targets or {}, groups, has_structures)
+    roles = Roles(
+        structure or None, formula or None, smiles or None, id_ or None, targets or {}, groups, has_structures
+    )
     if targets is None:
         key = _guess_target(source, roles)
         roles = replace(roles, targets={} if key is None else {key: key})
@@ -110,6 +120,7 @@ def check_roles(source: Source, roles: Roles) -> None:
     for argument, names in (
         ("structure", [roles.structure]),
         ("formula", [roles.formula]),
+        ("smiles", [roles.smiles]),
         ("id", [roles.id]),
         ("targets", roles.targets.values()),
         ("groups", roles.groups.values()),
@@ -124,9 +135,16 @@ def _check(source: Source, argument: str, names: Sequence[str]) -> None:
 
 
 def is_usual(name: str, what: str | None = None) -> bool:
-    """Return whether structures, formulas or ids, or one of these alone, are usually called so."""
+    """Return whether structures, formulas, SMILES or ids, or one of these alone, are usually called so."""
     usual = {"structure": _STRUCTURES, "formula": _FORMULAS, "id": _IDS}
+    if what in (None, "smiles") and _is_smiles(name):
+        return True
     return any(_plain(name) in names for kind, names in usual.items() if what in (None, kind))
+
+
+def _is_smiles(name: str) -> bool:
+    """Return whether SMILES are usually called so, such as ``"Canonical SMILES"``."""
+    return "smiles" in _plain(name) or _plain(name) == "smi"
 
 
 def _plain(name: str) -> str:
@@ -144,6 +162,24 @@ def _guess(source: Source, argument: str, usual: Sequence[str]) -> str | None:
             f"{argument}: give one, since several {source.noun}s may be meant: {', '.join(map(repr, present))}"
         )
     return present[0] if present else None
+
+
+def _guess_smiles(source: Source, sure: bool) -> str | None:
+    """Return the column or key of SMILES; of several the one that is just called so.
+
+    Where it is not ``sure`` that there are structures, too, it is not read without RDKit if there are formulas.
+    """
+    present = [name for name in source.names if _is_smiles(name)]
+    exact = [name for name in present if _plain(name) == "smiles"]
+    if not present or (not installed("rdkit") and (sure or _present(source, _FORMULAS))):
+        return None
+    if len(present) > 1 and len(exact) != 1:
+        if sure:
+            return None
+        raise ValueError(
+            f"smiles: give one, since several {source.noun}s may be meant: {', '.join(map(repr, present))}"
+        )
+    return (exact or present)[0]
 
 
 def _formulas_by_content(source: Source) -> str | None:
@@ -179,7 +215,7 @@ def _seen(values: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _guess_target(source: Source, roles: Roles) -> str | None:
-    taken = {roles.structure, roles.formula, roles.id, *roles.groups.values()}
+    taken = {roles.structure, roles.formula, roles.smiles, roles.id, *roles.groups.values()}
     passed = {*_STRUCTURES, *_FORMULAS, *_IDS, *_ROW_NUMBERS}
     values: dict[str, list[Any]] = {}
     for row in source.first:

@@ -71,9 +71,9 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
     unit = f" in {target.unit}" if target.unit else ""
     what = f"one of {_listed(target.classes)}" if target.classes else f"a number{unit}"
     of = "each atom of a structure" if target.level == "atom" else (
-        "a composition" if study.dataset.structures is None else "a structure"
+        f"a {study.dataset.kind.removesuffix('s')}"
     )  # fmt: skip
-    many = "compositions" if study.dataset.structures is None else "structures"
+    many = study.dataset.kind
     many = f"atoms of {many}" if target.level == "atom" else many
     parameters = _parameters(trial.evaluations[model].estimator, target.classes)
     details = [
@@ -125,7 +125,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
 def dataset_card(study: Study) -> ReportCard:
     """Return the card of the data set of a study."""
     dataset, problem = study.dataset, study.problem
-    what = "compositions" if dataset.structures is None else "structures"
+    what = dataset.kind
     targets = [
         f"{with_unit(t.title, t.unit)}, known for {len(t.known):,} of {len(dataset):,}: {t.definition}"
         for t in dataset.targets.values()

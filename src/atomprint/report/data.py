@@ -55,7 +55,7 @@ def facts(problem: Problem) -> Facts:
 def data_section(study: Study, known: Facts, id: str) -> Section:
     """Return the section on the data."""
     problem, dataset, target = study.problem, study.dataset, study.target
-    what = "compositions" if dataset.structures is None else "structures"
+    what = dataset.kind
     table_of_elements = plots.periodic_table(known.elements, f"{what} with the element", logarithmic=True)
     distribution = plots.target_distribution(problem, study.split, logarithmic=study.chosen.of_logs)
     pictures = [captioned(distribution, f"Histogram of {lower(target.title)} in the training and the test part")]
@@ -136,7 +136,7 @@ def _leakage(study: Study) -> Html:
 def _counts(study: Study, known: Facts) -> Iterator[tuple[Markup, Markup]]:
     problem, dataset, target = study.problem, study.dataset, study.target
     n_rows, n_known = len(dataset), len(np.unique(problem.structures))
-    what = "compositions" if dataset.structures is None else "structures"
+    what = dataset.kind
     yield what, f"{n_known:,}"
     if problem.atoms is not None:
         yield "atoms with a known target", f"{len(problem):,}"

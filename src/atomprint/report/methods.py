@@ -40,7 +40,7 @@ def methods(study: Study, recipe: Mapping[str, Any], versions: Mapping[str, str]
 
 def _text(study: Study, recipe: Mapping[str, Any], versions: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     dataset, target, spec = study.dataset, study.target, METRICS[study.kind][study.metric]
-    what = "compositions" if dataset.structures is None else "structures"
+    what = dataset.kind
     left_out = [f"{counted(len(dataset.failures), 'row')} could not be used."] if dataset.failures else []
     yield (
         "data",

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atomprint.chemistry.formula import reduced_formula
+from atomprint.chemistry.smiles import Smiles
 from atomprint.formats.structures import atoms_of
 from atomprint.store import FeatureStore
-from atomprint.store.describe import formulas_of
+from atomprint.store.describe import formulas_of, text_of
 from atomprint.store.plan import RECORD
 from atomprint.store.rows import Reading, RowSource, StoreRow, blocks, place_of
 from atomprint.structures import as_batch
@@ -20,7 +21,7 @@ from atomprint.util.types import PathOrStr
 
 _ROWS = 1000  # of a block
 _OPEN = 100  # files at once
-_OF_STORES = ("id", "source", "place", "line", "key", "content", "formula", "n_atoms")
+_OF_STORES = ("id", "source", "place", "line", "key", "content", "formula", "smiles", "n_atoms")
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,15 @@ class StoreSource:
                 rows = range(first + start, first + stop)
                 has_structures = store.plan.inputs == "structures"
                 known = [name for name in store.summary if name not in store.targets]
-                table = store.table([*known, *self.columns], rows)
+                texts = [] if has_structures or _column(store) in known else [_column(store)]
+                table = store.table([*known, *texts, *self.columns], rows)
                 formulas = table.column("formula").to_pylist()
                 yield Candidates(
                     f"{shard.name} {start} {stop}",
                     self.name,
                     rows,
                     table.column("id").to_pylist(),
-                    store.structures(rows) if has_structures else formulas,
+                    store.structures(rows) if has_structures else _texts(store, table),
                     range(len(rows)),
                     {},
                     formulas,
@@ -148,7 +150,7 @@ class StoreSource:
         """Return the structures or formulas of some rows."""
         if self.store.plan.inputs == "structures":
             return list(self.store.structures(places))
-        return list(self.store.table(["formula"], places).column("formula").to_pylist())
+        return _texts(self.store, self.store.table([_column(self.store)], places))
 
 
 class FileSource:
@@ -180,10 +182,20 @@ class FileSource:
         found: dict[int, Any] = {}
         for row in opened.rows:
             if row.place in wanted:
-                found[row.place] = atoms_of(row.content) if opened.has_structures else str(row.content).strip()
+                found[row.place] = atoms_of(row.content) if opened.has_structures else text_of(row.content)
                 if len(found) == len(wanted):
                     break
         return [found[place] for place in places]
+
+
+def _column(store: FeatureStore) -> str:
+    """Return the column of a store without structures that says what its rows are."""
+    return "smiles" if store.plan.inputs == "molecules" else "formula"
+
+
+def _texts(store: FeatureStore, table: Any) -> list[Any]:
+    found = table.column(_column(store)).to_pylist()
+    return list(map(Smiles, found)) if store.plan.inputs == "molecules" else found
 
 
 def opened(sources: Any, reading: Reading) -> dict[str, Source]:
@@ -223,8 +235,8 @@ def _read(source: str, rows: Sequence[StoreRow], structures: bool) -> Candidates
             if row.problem is not None:
                 raise ValueError(row.problem[1])
             if not structures:
-                reduced_formula(str(row.content).strip())
-            items.append(atoms_of(row.content) if structures else str(row.content).strip())
+                reduced_formula(text_of(row.content))
+            items.append(atoms_of(row.content) if structures else text_of(row.content))
         except ValueError as error:
             problems[at] = str(error)
         else:

@@ -12,10 +12,12 @@ class Text(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Text")
 
-    text: Annotated[str, Field(min_length=1, description="A CIF, POSCAR, xyz, JSON, or formulas, one a line.")]
+    text: Annotated[
+        str, Field(min_length=1, description="A CIF, POSCAR, xyz, JSON, or formulas or SMILES, one a line.")
+    ]
     name: Annotated[str, Field(max_length=200, description="What to call it, such as the name of the file.")] = ""
     form: Annotated[
-        Literal["cif", "poscar", "xyz", "json", "formula"] | None,
+        Literal["cif", "poscar", "xyz", "json", "formula", "smiles"] | None,
         Field(description="Its format; without it name and content tell."),
     ] = None
 
@@ -36,8 +38,8 @@ One = Annotated[
         custom_error_message="must be text, a text with a name and a format, or a dictionary",
     ),
     Field(
-        description="The text of a structure, a formula, a text with a name and a format, or a structure as pymatgen's "
-        "as_dict gives it (OPTIMADE, JARVIS and ASE's todict are read, too)."
+        description="The text of a structure, a formula, SMILES, a text with a name and a format, or a structure as "
+        "pymatgen's as_dict gives it (OPTIMADE, JARVIS, ASE's todict and {'smiles': 'CCO'} are read, too)."
     ),
 ]
 

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from atomprint import descriptors
+from atomprint.chemistry.contents import amounts_of
+from atomprint.chemistry.smiles import Smiles
 from atomprint.datasets.failures import Failure
 from atomprint.descriptors.usual import usual_parameters
 from atomprint.pooling.pooling import LocalFeatures
@@ -120,7 +122,7 @@ def describe(
 
 
 def _symbols(item: Any) -> set[str]:
-    return set(item) if isinstance(item, dict) else set(item.get_chemical_symbols())
+    return set(amounts_of(item)) if isinstance(item, dict | Smiles) else set(item.get_chemical_symbols())
 
 
 def _rows(values: Any, id_: str, structure: int) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ import numpy as np
 from ase import Atoms
 
 from atomprint.chemistry.contents import amounts_of
+from atomprint.chemistry.smiles import Smiles
 from atomprint.datasets.failures import Failure
 from atomprint.service.because import because
 from atomprint.service.problems import Problem
-from atomprint.service.reading import Found
+from atomprint.service.reading import Formula, Found
 from atomprint.service.shelf import Served
 from atomprint.service.words import domain_in_words, prediction_in_words
 from atomprint.service.work import Ticket
@@ -61,13 +62,13 @@ def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = Fal
         "level": None,
     }
     failures = [
-        Failure(k, found.ids[k], "model", f"model {served.name!r} needs structures, a formula is not enough")
+        Failure(k, found.ids[k], "model", f"model {served.name!r} needs {served.taken}, {_kind(item)} is not enough")
         for k, item in enumerate(found.items)
         if not isinstance(item, Failure) and not _suits(item, served)
     ]
     if good:
         predictions = served.model.predict(
-            [found.items[k] for k in good],
+            [_given(found.items[k], served) for k in good],
             on_error="skip",
             progress=lambda step, done, total: ticket.check(),
         )
@@ -84,14 +85,25 @@ def predict(found: Found, served: Served, ticket: Ticket, *, explain: bool = Fal
     for row in (row for k in sorted(rows) for row in rows[k]):
         row["in_words"], row["domain_in_words"] = prediction_in_words(row, about), domain_in_words(row)
         if explain and row["value"] is not None:
-            row["because"] = because(served.model, served.groups, found.items[row["structure"]], ticket)
+            row["because"] = because(served.model, served.groups, _given(found.items[row["structure"]], served), ticket)
         listed.append(row)
     failed = [one.to_dict() for one in sorted(failures, key=lambda one: one.row)]
     return {"model": served.name, **about, "rows": listed, "failures": failed}
 
 
 def _suits(item: Any, served: Served) -> bool:
-    return isinstance(item, Atoms) or (isinstance(item, dict) and not served.of_structures)
+    if served.taken == "molecules":
+        return isinstance(item, Smiles | Formula) or (isinstance(item, Atoms) and "smiles" in item.info)
+    return isinstance(item, Atoms) or (isinstance(item, dict | Smiles) and served.taken == "compositions")
+
+
+def _given(item: Any, served: Served) -> Any:
+    """Return what a model is given: of text that may be a formula or SMILES what it takes."""
+    return Smiles(item.text) if served.taken == "molecules" and isinstance(item, Formula) else item
+
+
+def _kind(item: Any) -> str:
+    return "a structure" if isinstance(item, Atoms) else "SMILES" if isinstance(item, Smiles) else "a formula"
 
 
 def failures_of(found: Found) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from ase import Atoms
 
 from atomprint.chemistry.formula import parse_formula
+from atomprint.chemistry.smiles import Smiles, molecule_of
 from atomprint.datasets.failures import Failure
 from atomprint.datasets.files.structures import to_atoms
 from atomprint.formats.cif import crystals_of_cif, is_cif, split_cif
@@ -30,6 +32,7 @@ from atomprint.formats.xyz import read_xyz_frame, split_xyz
 from atomprint.service.problems import Problem
 from atomprint.service.settings import Limits
 from atomprint.service.work import Ticket
+from atomprint.util.extras import installed
 from atomprint.util.text import in_words
 
 FORMS = ("cif", "poscar", "xyz", "json", "formula")
@@ -43,6 +46,8 @@ _ENDINGS = {
     ".vasp": "poscar",
     ".poscar": "poscar",
     ".contcar": "poscar",
+    ".smi": "smiles",
+    ".smiles": "smiles",
 }
 _PACKED = {
     b"PK\x03\x04": "a ZIP archive",
@@ -53,6 +58,7 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": "compressed by zstd",
 }
 _LONGEST_FORMULA = 200
+_LONGEST_SMILES = 1000
 _LONGEST_COMMENT = 32_768
 _MOST_TAGS = 100_000
 _BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
@@ -153,7 +159,7 @@ def _each(one: Sent, limits: Limits, ticket: Ticket) -> Iterator[Any]:
             ticket.check()
             try:
                 made = make()
-                yield made if isinstance(made, dict) else _judged(made, limits)
+                yield made if isinstance(made, dict | Smiles) else _judged(made, limits)
             except Problem:
                 raise
             except Exception as error:  # whatever a reader meets in what a stranger wrote
@@ -218,11 +224,12 @@ def _readers(content: str | Mapping[str, Any], form: str, limits: Limits) -> Ite
         return
     if not isinstance(content, str):
         raise ValueError(f"what is {form} must be text")
-    if form == "formula":
+    if form in ("formula", "smiles"):
+        make = _composition if form == "formula" else lambda line: _molecule(line.split()[0])
         lines = [line.strip() for line in content.splitlines() if line.strip()]
         if not lines:
             raise ValueError("there is no formula")
-        yield from (lambda line=line: _composition(line) for line in lines)
+        yield from (lambda line=line: make(line) for line in lines)
     elif form == "xyz":
         for frame in split_xyz(content.splitlines(keepends=True)):
             yield lambda frame=frame: _atoms_of_frame(frame, limits)
@@ -248,10 +255,34 @@ def _check_atoms(n: int, limits: Limits) -> None:
         raise ValueError(f"a structure may have {limits.atoms} atoms here, this has {n}")
 
 
-def _composition(text: str) -> dict[str, float]:
+class Formula(dict[str, float]):
+    """The amounts of a formula, with the text: some formulas are SMILES, too, and a model knows which it takes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(parse_formula(text))
+        self.text = text
+
+
+def _composition(text: str) -> Formula | Smiles:
     if len(text) > _LONGEST_FORMULA:
         raise ValueError(f"a formula may have {_LONGEST_FORMULA} characters, this has {len(text)}")
-    return parse_formula(text)
+    try:
+        return Formula(text)
+    except ValueError:
+        if not installed("rdkit"):
+            raise
+        with suppress(ValueError):
+            return _molecule(text)
+        raise
+
+
+def _molecule(text: Any) -> Smiles:
+    if not isinstance(text, str) or not text.strip() or "\n" in text.strip():
+        raise ValueError(f"SMILES must be text on a line, got {text!r:.60}")
+    if len(text) > _LONGEST_SMILES:
+        raise ValueError(f"SMILES may have {_LONGEST_SMILES} characters, this has {len(text)}")
+    molecule_of(text)
+    return Smiles(text.strip())
 
 
 def _atoms_of_frame(frame: Any, limits: Limits) -> Atoms:
@@ -297,7 +328,9 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _of_mapping(record: Any, limits: Limits) -> Atoms:
+def _of_mapping(record: Any, limits: Limits) -> Atoms | Smiles:
+    if isinstance(record, Mapping) and "smiles" in record:
+        return _molecule(record["smiles"])
     if not isinstance(record, Mapping):
         raise ValueError("a structure in JSON must be a dictionary, such as pymatgen's as_dict gives")
     for outer, inner in (("attributes", "cartesian_site_positions"), ("structure", "sites")):

@@ -14,6 +14,7 @@ from typing import Any
 
 from ase import Atoms
 
+from atomprint.chemistry.smiles import Smiles
 from atomprint.learn.evaluation.feature_groups import Groups
 from atomprint.service.because import groups_of
 from atomprint.util.text import in_words
@@ -21,7 +22,7 @@ from atomprint.workflow.saved.container import find_model, name_of
 from atomprint.workflow.saved.forests import quickened
 from atomprint.workflow.saved.load import load_model
 from atomprint.workflow.saved.model import TrainedModel
-from atomprint.workflow.saved.pipeline import needs_structures, with_n_jobs
+from atomprint.workflow.saved.pipeline import taken_by, with_n_jobs
 
 _log = logging.getLogger("atomprint.service")
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -39,8 +40,8 @@ class Served:
         Its file.
     model : TrainedModel
         With one thread for each prediction: requests are what runs side by side.
-    of_structures : bool
-        Whether formulas are not enough.
+    taken : {"structures", "molecules", "compositions"}
+        What it takes at least.
     loaded : str
         When, in UTC.
     stamp : tuple
@@ -50,7 +51,7 @@ class Served:
     name: str
     path: Path
     model: TrainedModel
-    of_structures: bool
+    taken: str
     loaded: str
     stamp: tuple[int, ...]
 
@@ -121,7 +122,7 @@ class Shelf:
         stamp = _stamp(path)
         model = load_model(path, trusted=self._trusted)
         model.pipeline = quickened(with_n_jobs(model.pipeline, 1))
-        made = Served(name, path, model, needs_structures(model.pipeline), _now(), stamp)
+        made = Served(name, path, model, taken_by(model.pipeline), _now(), stamp)
         made.groups  # noqa: B018  # made here, so that nobody has to wait for it
         try_out(made)
         return made
@@ -157,7 +158,9 @@ def try_out(served: Served) -> None:
     """Predict something, so that the first who asks need not wait for what is made once."""
     symbols = served.model.domain.to_dict()["elements"]
     some: list[Any] = [{symbols[0]: 1.0}]
-    if served.of_structures:
+    if served.taken == "molecules":
+        some = [Smiles("C")]
+    elif served.taken == "structures":
         some = [Atoms([symbol] * 2, positions=[[0, 0, 0], [0, 0, 2.5]], cell=[5, 5, 5], pbc=True) for symbol in symbols]
         some += [Atoms(symbols[:1], cell=[5, 5, 5], pbc=False)]
     with warnings.catch_warnings():

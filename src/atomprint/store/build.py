@@ -310,7 +310,8 @@ def _blocks(
 
 def _check_inputs(plan: Plan, source: RowSource) -> None:
     if source.has_structures and plan.inputs != "structures":
-        raise ValueError(f"{source.name} has structures, and this store is of formulas: give formula=")
+        what = "SMILES" if plan.inputs == "molecules" else "formulas"
+        raise ValueError(f"{source.name} has structures, and this store is of {what}: give structure='' to read these")
     if not source.has_structures and plan.inputs == "structures":
         raise ValueError(f"{source.name} has formulas only, and this store is of structures")
 

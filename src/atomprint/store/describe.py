@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
 from atomprint.chemistry.formula import ATOMIC_NUMBERS, parse_formula, reduced_formula
+from atomprint.chemistry.smiles import Smiles
 from atomprint.formats.structures import atoms_of
 from atomprint.formats.values import label_of
 from atomprint.store.packing import COLUMNS, EMPTY, packed
@@ -84,7 +85,7 @@ def describe(
 def _read(
     plan: Plan, rows: Sequence[StoreRow], poison: dict[int, str], failures: list[Failed]
 ) -> tuple[list[StoreRow], list[Any]]:
-    """Return the rows that are structures or formulas, and these."""
+    """Return the rows that are structures, molecules or formulas, and these."""
     read, items = [], []
     for row in rows:
         try:
@@ -95,12 +96,15 @@ def _read(
                 failures.append(Failed(row, *row.problem))
                 continue
             if plan.inputs == "compositions":
-                item: Any = str(row.content).strip()
+                item: Any = text_of(row.content)
+                parse_formula(item)
+            elif plan.inputs == "molecules":
+                item = Smiles(str(row.content).strip())
                 parse_formula(item)
             else:
                 item = atoms_of(row.content, allow_close=plan.allow_close)
         except ValueError as error:
-            failures.append(Failed(row, "formula" if plan.inputs == "compositions" else "structure", str(error)))
+            failures.append(Failed(row, _STEPS[plan.inputs], str(error)))
             continue
         read.append(row)
         items.append(item)
@@ -164,6 +168,11 @@ def _formula(counts: tuple[tuple[int, int], ...]) -> str:
     return reduced_formula({chemical_symbols[number]: float(count) for number, count in counts})
 
 
+def text_of(content: Any) -> str:
+    """Return what a row without a structure has: SMILES as they are, a formula without blanks around it."""
+    return content if isinstance(content, Smiles) else str(content).strip()
+
+
 def formulas_of(batch: Batch) -> list[str]:
     """Return the reduced formula of each structure."""
     numbers = batch.numbers.tolist()
@@ -190,9 +199,13 @@ def _table(plan: Plan, rows: list[StoreRow], items: list[Any], failures: list[Fa
         columns["formula"] = pa.array([*formulas_of(batch), *none], pa.string())
         columns["n_atoms"] = pa.array([*batch.n_atoms.tolist(), *none], pa.int32())
     else:
-        digests = [hashlib.blake2b(reduced_formula(item).encode(), digest_size=16).digest() for item in items]
+        formulas = list(map(reduced_formula, items))
+        texts = [item.canonical for item in items] if plan.inputs == "molecules" else formulas
+        digests = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
         columns["content"] = pa.array([*digests, *none], pa.binary(16))
-        columns["formula"] = pa.array([*map(reduced_formula, items), *none], pa.string())
+        columns["formula"] = pa.array([*formulas, *none], pa.string())
+        if plan.inputs == "molecules":
+            columns["smiles"] = pa.array([*map(str, items), *none], pa.string())
     for name in dict.fromkeys(name for row in every for name in row.values):
         values = [row.values.get(name) for row in every]
         words = any(isinstance(value, str) for value in values)
@@ -206,8 +219,9 @@ def _table(plan: Plan, rows: list[StoreRow], items: list[Any], failures: list[Fa
     return columns
 
 
+_STEPS = {"structures": "structure", "molecules": "smiles", "compositions": "formula"}
 RESERVED = frozenset(
-    ("id", "place", "line", "content", "formula", "n_atoms", "failure", "reason", "source", "key", *COLUMNS)
+    ("id", "place", "line", "content", "formula", "smiles", "n_atoms", "failure", "reason", "source", "key", *COLUMNS)
 )
 """Names of columns that are no targets."""
 
@@ -235,7 +249,7 @@ def elements_of(content: Any, *, sizes: bool) -> tuple[set[str], int, bool] | No
 def elements_of_formula(content: Any) -> set[str] | None:
     """Return the elements of a formula that can be read, and else None."""
     try:
-        return set(parse_formula(str(content))) & set(atomic_numbers)
+        return set(parse_formula(text_of(content))) & set(atomic_numbers)
     except ValueError:
         return None
 

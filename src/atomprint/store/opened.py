@@ -138,8 +138,8 @@ class OpenStore:
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """Names of the columns that tell a row to people: id, formula, number of atoms if there are any, targets."""
-        return (*(name for name in ("id", "formula", "n_atoms") if name in self.columns), *self.targets)
+        """Names of the columns that tell a row to people: id, SMILES, formula, number of atoms, targets, if any."""
+        return (*(name for name in ("id", "smiles", "formula", "n_atoms") if name in self.columns), *self.targets)
 
     def table(self, columns: Sequence[str] | None = None, rows: Rows = None) -> Any:
         """Return what is known of rows, as a ``pyarrow.Table``.

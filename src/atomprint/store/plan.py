@@ -12,7 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from atomprint import descriptors, kernels
+from atomprint.chemistry.smiles import Smiles
 from atomprint.descriptors.composition.contract import CompositionDescriptor
+from atomprint.descriptors.molecular.contract import MolecularDescriptor
 from atomprint.descriptors.usual import FEW_ELEMENTS, usual_parameters
 from atomprint.layout import Meanings
 from atomprint.util.environment import versions
@@ -32,7 +34,7 @@ _SPARSE_ROW = 2**16  # bytes of a sparse row, at most, as far as is known before
 _LEAST_ROWS = 16
 _COMPACT = {"n_max": 5, "l_max": 5, "species_embedding": {"type": "ElementEmbedding", "n_channels": 4}}
 _PACKAGES = ("python", "system", "atomprint", "numpy", "scipy", "ase")
-_LEARNT = {"species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
+_LEARNT = {"fragments_", "species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Plan:
         Name of a class of :mod:`atomprint.descriptors`, or an import path.
     parameters : mapping
         All parameters that nothing else follows from, as JSON holds them.
-    inputs : {"structures", "compositions"}
+    inputs : {"structures", "molecules", "compositions"}
         What is described.
     species : tuple of str
         Symbols of the elements that structures may have, in the order of atomic numbers; empty if the descriptor takes
@@ -259,10 +261,15 @@ def settled(
         raise ValueError("periodic must be given (-s periodic=true, or false): some structures repeat, and some do not")
     parameters = _whole({**chosen, **given})
     transformer = make_object({"type": descriptor, **parameters}, "descriptor", 1)
-    of_formulas = isinstance(transformer, CompositionDescriptor)
-    if not traits.has_structures and not of_formulas:
-        raise ValueError(f"{descriptor} needs structures, and there are formulas only: ElementProperty takes these")
-    sample = _sample(parameters.get("species") or traits.species, bool(parameters.get("periodic", traits.periodic)))
+    of_molecules = isinstance(transformer, MolecularDescriptor)
+    if not traits.has_structures and not of_molecules and not isinstance(transformer, CompositionDescriptor):
+        raise ValueError(
+            f"{descriptor} needs structures, and there are formulas or SMILES only: ElementProperty takes these"
+        )
+    sample: list[Any] = [Smiles("C"), Smiles("O")]
+    if not of_molecules:
+        repeats = bool(parameters.get("periodic", traits.periodic))
+        sample = _sample(parameters.get("species") or traits.species, repeats)
     fitted(transformer, sample)
     learnt = {name for name in vars(transformer) if name.endswith("_") and not name.startswith("_")} - _LEARNT
     if learnt:
@@ -286,7 +293,7 @@ def settled(
     species = tuple(map(str, kept.get("species") or ())) if "species" in accepted else ()
     digest = digest_of(make_object({"type": descriptor, **kept}, "descriptor", 1)).hex()
     numbers = dict(sorted(_versions({"type": descriptor, **kept})))
-    inputs = "structures" if traits.has_structures else "compositions"
+    inputs = "molecules" if of_molecules else "structures" if traits.has_structures else "compositions"
     return Plan(descriptor, kept, inputs, species, dtype, sparse, names, block, allow_close, numbers, digest)
 
 

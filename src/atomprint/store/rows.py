@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from atomprint.chemistry.smiles import Smiles
 from atomprint.formats.opening import plain_name
 from atomprint.formats.reading import open_source
 from atomprint.formats.roles import Names, choose_roles, named
@@ -189,13 +190,13 @@ class Reading:
             )
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
-        taken = {roles.structure, roles.id, *(() if roles.has_structures else (roles.formula,))}
+        taken = {roles.structure, roles.id, roles.smiles, *(() if roles.has_structures else (roles.formula,))}
         worded: set[str] = set()
         if asked is None:
             targets, worded = _told(found, taken, self.words)
         else:
             targets = asked
-        column = roles.structure if roles.has_structures else roles.formula
+        column = roles.structure if roles.has_structures else roles.smiles or roles.formula
         stem = source if ":" in source else plain_name(source).split(".")[0]
 
         def row_of(number: int, row: Row) -> StoreRow:
@@ -207,7 +208,10 @@ class Reading:
                 if roles.id is not None:
                     name = label_of(row.get(roles.id)) or name
                 content = row.structure if column is None else row.get(column)
-                content = _loaded(content, folder) if roles.has_structures else content
+                if roles.has_structures:
+                    content = _loaded(content, folder)
+                elif roles.smiles and isinstance(content, str):
+                    content = Smiles(content)
                 for target, key in targets.items():
                     raw = row.get(key)
                     values[target] = _word(raw) if target in worded else _value(raw, target, strict=asked is not None)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atomprint.chemistry.contents import amounts_of, each_counted, is_composition
+from atomprint.chemistry.smiles import Smiles
 from atomprint.store.explain import Explainer, Explanation
 from atomprint.store.index import SearchIndex
 from atomprint.store.metric import Metric
@@ -296,7 +297,9 @@ def _are_rows(query: Any) -> bool:
 
 
 def _items(query: Any, inputs: str) -> Any:
-    """Return structures as a batch, or formulas as a list."""
+    """Return structures as a batch, or molecules or formulas as a list."""
+    if inputs == "molecules":
+        return [Smiles(one) for one in ([query] if isinstance(query, str) else query)]
     if inputs == "compositions":
         return [query] if is_composition(query) else list(query)
     return as_batch(query, periodic=None)

@@ -17,7 +17,8 @@ def items_of(name: str, given: Any) -> Any:
     Parameters
     ----------
     name : str
-        What the argument is called; ``"compositions"`` may also be those of a data set.
+        What the argument is called; ``"compositions"`` and ``"molecules"`` may also be those of a data
+        set.
     given : object
         The argument.
 
@@ -39,8 +40,8 @@ def items_of(name: str, given: Any) -> Any:
     if isinstance(given, Iterator):
         return list(given)
     if hasattr(given, "structures") and hasattr(given, "compositions"):
-        if given.structures is None and name != "compositions":
-            raise ValueError(f"{name}: data set {given.name!r} has compositions only")
+        if given.structures is None and name not in ("compositions", "molecules"):
+            raise ValueError(f"{name}: data set {given.name!r} has {given.kind} only")
         return given.compositions if given.structures is None else given.structures
     columns = _columns(given)
     if columns is not None:

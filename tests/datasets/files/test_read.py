@@ -589,7 +589,7 @@ def test_nothing_is_guessed_where_several_would_do(tmp_path: Path):
     assert read_dataset(path, formula="formula", targets=()).targets == {}
     path = write_csv(tmp_path / "x.csv", [{"what": "salt", "phase": "a"}])
     with pytest.raises(
-        ValueError, match="neither structures nor formulas: give structure= or formula=, one of 'what', 'phase'"
+        ValueError, match=r"neither structures nor formulas nor SMILES: give structure=, .*, one of 'what', 'phase'"
     ):
         read_dataset(path)
     with pytest.raises(ValueError, match="since no column has numbers"):

@@ -40,6 +40,8 @@ class FileContents:
         Columns of numbers that are all 0 or 1, and both of them.
     labels : tuple of FoundLabel
         Energies, forces and stresses of structures, to which potentials are fitted.
+    smiles : str or None
+        Where SMILES are.
     """
 
     columns: tuple[str, ...]
@@ -53,10 +55,16 @@ class FileContents:
     folder: str | None = None
     binary: tuple[str, ...] = ()
     labels: tuple[FoundLabel, ...] = ()
+    smiles: str | None = None
 
 
 def inspect_file(
-    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, folder: PathOrStr | None = None
+    path: PathOrStr,
+    *,
+    structure: str | None = None,
+    formula: str | None = None,
+    folder: PathOrStr | None = None,
+    smiles: str | None = None,
 ) -> FileContents:
     """Look at the first rows of a file, a folder or an archive.
 
@@ -68,6 +76,8 @@ def inspect_file(
         Columns or keys with structures and formulas, if their names do not tell.
     folder : path, optional
         For a table that names structure files: the folder they are in.
+    smiles : str, optional
+        Column or key with SMILES.
 
     Returns
     -------
@@ -82,8 +92,8 @@ def inspect_file(
     """
     form, found = open_source(Path(path), structure=structure, formula=formula, folder=folder)
     column = structure if form != "files" else None
-    roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={})
-    taken = {roles.structure, roles.formula, roles.id}
+    roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={}, smiles=smiles)
+    taken = {roles.structure, roles.formula, roles.smiles, roles.id}
     names = tuple(found.names)
     kinds = {name: column_kind([row.get(name) for row in found.first]) for name in names}
     numeric = (name for name in names if kinds[name] in ("number", "boolean"))
@@ -109,6 +119,7 @@ def inspect_file(
         None if found.files is None else str(found.files[0]),
         binary,
         find_labels(found.first, names) if roles.has_structures else (),
+        roles.smiles,
     )
 
 

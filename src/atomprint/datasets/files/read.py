@@ -13,6 +13,7 @@ from ase import Atoms
 from joblib import Parallel, delayed
 
 from atomprint.chemistry.formula import parse_formula, reduced_formula
+from atomprint.chemistry.smiles import Smiles, molecule_of
 from atomprint.datasets.dataset import Dataset
 from atomprint.datasets.failures import Failure, Failures
 from atomprint.datasets.files.candidates import guess_unit, without_unit
@@ -35,6 +36,7 @@ def read_dataset(
     targets: Names | None = None,
     structure: str | None = None,
     formula: str | None = None,
+    smiles: str | None = None,
     id: str | None = None,
     groups: Names = (),
     units: Mapping[str, str] | None = None,
@@ -52,7 +54,7 @@ def read_dataset(
     source: str | None = None,
     n_jobs: int = 1,
 ) -> Dataset:
-    """Read structures or compositions, and what is known about them, from a file, a folder or an archive.
+    """Read structures, molecules or compositions, and what is known about them, from a file, a folder or an archive.
 
     Parameters
     ----------
@@ -70,6 +72,9 @@ def read_dataset(
           of structures themselves, or of ComputedStructureEntry; pandas' ``split`` form (Matbench) and its ``columns``
           form.
         - OPTIMADE: JSON lines, or the answer of a server.
+        - Molecules by their bonds (needs RDKit): a column of SMILES in any of these; lines of SMILES with names (.smi);
+          SD and mol files, whose keys are their data items, ``"title"`` and ``"smiles"``. If these have places of all
+          atoms, hydrogens too, they are structures with ``"smiles"`` in their ``info``.
     targets : str, sequence, mapping or None
         Properties to read: columns or keys, or a mapping of target names to these. Also ``"outer.inner"`` for nested
         keys, ``"force.norm"`` for the length of a vector, and ``"levels[0]"`` for one of several numbers. None is the
@@ -82,6 +87,9 @@ def read_dataset(
     formula : str or None
         Column with formulas, for data without structures; beside structures it is checked against them. None is
         the only column with a usual name, if there are no structures.
+    smiles : str or None
+        Column with SMILES, for molecules without structures; structures are told them (``info["smiles"]``). None is the
+        only column whose name says so, unless there is a ``formula``.
     id : str or None
         Column of names, which must differ. None is the name that a row has by itself (its file, its index), else the
         only column with a usual name, else the number of the row, which ``""`` asks for.
@@ -101,8 +109,8 @@ def read_dataset(
     on_error : {"raise", "skip"}
         What to do with a row that cannot be read: raise, or leave it out and note in ``failures`` which, and why.
     format : str or None
-        One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``, ``"deepmd"``; None:
-        by the name.
+        One of ``"table"``, ``"frames"``, ``"files"``, ``"json"``, ``"json lines"``, ``"ase db"``, ``"deepmd"``,
+        ``"smiles"``, ``"sdf"``; None: by the name.
     limit : int or None
         Read only so many rows.
     allow_close : bool
@@ -116,7 +124,8 @@ def read_dataset(
     Returns
     -------
     Dataset
-        Structures are ASE Atoms with nothing but elements, positions, cell and periodicity. Missing values (empty,
+        Structures are ASE Atoms with nothing but elements, positions, cell and periodicity, and SMILES where there are
+        any; molecules are :class:`~atomprint.chemistry.smiles.Smiles` in ``compositions``. Missing values (empty,
         nan, ``NA``, ``null`` and the like) are nan; ``summary()`` counts them. Energies, forces and stresses that the
         file has are told in ``labels`` and not kept: potentials read them. If a property is an array with a number for
         each atom, its target has the level ``"atom"``.
@@ -151,6 +160,7 @@ def read_dataset(
             formula=formula,
             id_=id,
             groups=named("groups", groups),
+            smiles=smiles,
         )
     told.check(roles)
     entries = _read_entries(found, roles, place.parent, failed, allow_close, check_n_jobs(n_jobs))
@@ -169,7 +179,7 @@ def read_dataset(
         name=label,
         title=_words(label) if title is None else title,
         structures=[entry.atoms for entry in entries] if roles.has_structures else None,
-        compositions=None if roles.has_structures else [entry.formula for entry in entries],
+        compositions=None if roles.has_structures else [entry.content for entry in entries],
         ids=tuple(entry.id for entry in entries),
         targets={
             target: told.target(
@@ -192,13 +202,18 @@ def read_dataset(
 
 
 def read_items(
-    path: PathOrStr, *, structure: str | None = None, formula: str | None = None, folder: PathOrStr | None = None
+    path: PathOrStr,
+    *,
+    structure: str | None = None,
+    formula: str | None = None,
+    smiles: str | None = None,
+    folder: PathOrStr | None = None,
 ) -> list[tuple[str, Atoms | str | Failure]]:
-    """Return names and structures, or else formulas, of what :func:`read_dataset` reads from a path.
+    """Return names and structures, or else molecules or formulas, of what :func:`read_dataset` reads from a path.
 
     Parameters
     ----------
-    path, structure, formula, folder
+    path, structure, formula, smiles, folder
         See :func:`read_dataset`.
 
     Returns
@@ -215,10 +230,10 @@ def read_items(
     form, found = open_source(place, folder=folder, structure=structure, formula=formula)
     with _naming(place):
         column = structure if form != "files" else None
-        roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={})
+        roles = choose_roles(found, targets={}, structure=column, formula=formula, id_=None, groups={}, smiles=smiles)
     failed = Failures(place.name, "skip")
     entries = _read_entries(found, roles, place.parent, failed, False, 1)
-    rows = [(e.number, e.id, e.formula if e.atoms is None else e.atoms) for e in entries]
+    rows = [(e.number, e.id, e.content if e.atoms is None else e.atoms) for e in entries]
     items = [*rows, *((failure.row, failure.id, failure) for failure in failed)]
     return [(name, item) for _, name, item in sorted(items, key=lambda item: item[0])]
 
@@ -262,12 +277,12 @@ def _naming(place: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One row that is a structure or a formula, with values that are not looked at yet."""
+    """One row that is a structure, a molecule or a formula, with values that are not looked at yet."""
 
     number: int
     id: str
     atoms: Atoms | None
-    formula: str
+    content: str
     raws: Mapping[str, Any]
     labels: Mapping[str, str]
     line: int | None
@@ -367,6 +382,8 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         found, stated = reduced_formula(atoms.symbols.formula.count()), reduced_formula(formula)
         if found != stated:
             _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
+    if roles.smiles is not None:
+        formula = _smiles(row.get(roles.smiles), atoms)
     try:
         raws = {target: _raw(row, key) for target, key in roles.targets.items()}
     except ValueError as error:
@@ -405,6 +422,20 @@ def _formula(raw: Any) -> str:
     except ValueError as error:
         _fail("formula", str(error))
     return raw.strip()
+
+
+def _smiles(raw: Any, atoms: Atoms | None) -> str:
+    """Return the SMILES of a row, checked; where there is a structure it is told the SMILES, or there may be none."""
+    if isinstance(raw, str) and raw.strip():
+        try:
+            molecule_of(raw)
+        except ValueError as error:
+            _fail("smiles", str(error))
+        text = Smiles(raw.strip())
+        if atoms is not None:
+            atoms.info["smiles"] = str(text)
+        return text
+    return "" if atoms is not None else _fail("smiles", f"there is none, got {raw!r}")
 
 
 def _fail(step: str, reason: str) -> NoReturn:

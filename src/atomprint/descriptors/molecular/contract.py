@@ -10,11 +10,12 @@ from typing import Any, Protocol, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from atomprint.chemistry.smiles import is_molecule, molecule_of
+from atomprint.chemistry.smiles import is_molecule, molecule_of, quiet_rdkit
 from atomprint.formats.components import check_names
 from atomprint.layout import HasLayout
 from atomprint.structures import StructureError
 from atomprint.util import sparse
+from atomprint.util.extras import require
 from atomprint.util.items import items_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.scikit import Transformer
@@ -101,7 +102,7 @@ class MolecularDescriptor(HasLayout, Transformer, CheckedParameters):
         molecules = items_of("molecules", molecules)
         single = is_molecule(molecules)
         n_threads = check_n_jobs(self.n_jobs if n_jobs is None else n_jobs)
-        parts = [self._part(mols, start, n_threads) for start, mols in _pieces(molecules)]
+        parts = [self._part(mols, start, n_threads) for start, mols in pieces(molecules)]
         made = parts[0] if len(parts) == 1 else _stacked(parts)
         return made[[0]] if single and self.sparse else made[0] if single else made
 
@@ -138,7 +139,7 @@ class MolecularDescriptor(HasLayout, Transformer, CheckedParameters):
         self._validate()
         several: list[tuple[int, str]] = []
         observer = self._observer()
-        for start, mols in _pieces(items_of("molecules", X)):
+        for start, mols in pieces(items_of("molecules", X)):
             if observer is not None:
                 observer.add(mols)
             several += [(start + at, text) for at, mol in enumerate(mols) if "." in (text := _written(mol))]
@@ -187,18 +188,28 @@ def _written(mol: Any) -> str:
 
 def read_molecules(molecules: Molecules, first: int = 0) -> list[Any]:
     """Return molecules of RDKit, or raise a :class:`MoleculeError` that names the first that is none."""
+    read = require("rdkit.Chem", "rdkit", "reading molecules").MolFromSmiles
     made = []
-    for index, item in enumerate(molecules, first):
-        try:
-            made.append(molecule_of(item))
-        except (ValueError, TypeError) as error:
-            kind = MoleculeTypeError if isinstance(error, TypeError) else MoleculeError
-            raise kind(index, None, str(error)) from error
+    with quiet_rdkit():
+        for index, item in enumerate(molecules, first):
+            plain = isinstance(item, str) and item.isascii() and item.isprintable() and not item.startswith("InChI")
+            mol = read(item) if plain else None
+            if mol is None or not mol.GetNumAtoms():  # what else it may be, and what is wrong with it
+                mol = _read(item, index)
+            made.append(mol)
     return made
 
 
-def _pieces(molecules: Molecules) -> Iterator[tuple[int, list[Any]]]:
-    """Yield runs of molecules, each with the index of its first."""
+def _read(item: Any, index: int) -> Any:
+    try:
+        return molecule_of(item)
+    except (ValueError, TypeError) as error:
+        kind = MoleculeTypeError if isinstance(error, TypeError) else MoleculeError
+        raise kind(index, None, str(error)) from error
+
+
+def pieces(molecules: Molecules) -> Iterator[tuple[int, list[Any]]]:
+    """Yield runs of molecules of RDKit, each with the index of its first; a single molecule is a run of its own."""
     if is_molecule(molecules):
         molecules = [molecules]
     elif not isinstance(molecules, Iterable) or isinstance(molecules, bytes):

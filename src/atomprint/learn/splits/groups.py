@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomprint.chemistry.smiles import scaffold_of, smiles_of
 from atomprint.chemistry.symmetry import quiet_spglib, spglib_cell, symmetry_dataset
 from atomprint.datasets import Dataset
 from atomprint.learn.task.batches import batches, once_per_dataset
@@ -27,12 +28,14 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "chemical system": "the same elements",
         "element": "an element in common",
         "structure": "the same structure",
+        "scaffold": "the same scaffold",
         "space group": "the same space group",
         "prototype": "the same prototype",
     }
 )
 """By what samples can be grouped, for any data set that has it, and what the samples of a group then share. The
-prototype is the anonymous formula with the space group and the number of atoms in the primitive cell."""
+prototype is the anonymous formula with the space group and the number of atoms in the primitive cell; the scaffold of a
+molecule is its rings and what joins them (Bemis and Murcko)."""
 
 
 def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
@@ -69,11 +72,13 @@ def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
         by_structure = np.array(dataset.formulas, dtype=np.str_)
     elif group_by == "chemical system":
         by_structure = np.array(dataset.chemical_systems, dtype=np.str_)
+    elif group_by == "scaffold":
+        by_structure = _scaffolds(dataset)
     elif group_by == "element":
         raise ValueError("group_by 'element' is no partition: a sample belongs to several elements")
     else:
         if dataset.structures is None:
-            raise ValueError(f"group_by {group_by!r} needs structures: {dataset.name!r} has only compositions")
+            raise ValueError(f"group_by {group_by!r} needs structures: {dataset.name!r} has only {dataset.kind}")
         space_groups, prototypes = _symmetry(dataset)
         by_structure = space_groups if group_by == "space group" else prototypes
         if (by_structure == "").all():
@@ -81,6 +86,20 @@ def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
                 f"group_by {group_by!r} needs crystals: no structure of {dataset.name!r} has a space group"
             )
     return by_structure[problem.structures]
+
+
+@once_per_dataset
+def _scaffolds(dataset: Dataset) -> npt.NDArray[np.str_]:
+    """Return the scaffolds of all molecules, as SMILES; of those without rings there is none, and each is its own."""
+    found = []
+    for row, item in enumerate(dataset.items):
+        if dataset.kind == "compositions":
+            raise ValueError(f"group_by 'scaffold' needs molecules: {dataset.name!r} has only compositions")
+        try:
+            found.append(scaffold_of(item) or f"no rings: {smiles_of(item)}")
+        except ValueError as error:
+            raise ValueError(f"group_by 'scaffold': {dataset.ids[row]!r}: {error}") from error
+    return np.array(found, dtype=np.str_)
 
 
 @once_per_dataset

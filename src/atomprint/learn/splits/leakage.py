@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
+from atomprint.chemistry.smiles import smiles_of
+from atomprint.datasets import Dataset
 from atomprint.learn.splits.same import find_same
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.problem import Problem
@@ -77,10 +80,13 @@ class Leakage:
         The folds and, last, the test part if there is one.
     tolerance : float
         How far interatomic distances of the same structure may differ, in Å.
+    kind : {"structures", "molecules", "compositions"}
+        What is compared. Molecules are the same if their bonds and stereo are.
     """
 
     parts: Sequence[LeakagePart]
     tolerance: float = TOLERANCE
+    kind: str = "structures"
 
     def __bool__(self) -> bool:
         return any(part.n_formula or part.n_structure for part in self.parts)
@@ -88,13 +94,16 @@ class Leakage:
     def sentences(self) -> list[str]:
         """Return what was found in words; what it does to errors is measured elsewhere, where there are predictions."""
         said = []
+        same = f"its structure, with interatomic distances within {self.tolerance:g} Å"
+        if self.kind == "molecules":
+            same = "its bonds: they are the same molecule"
         folds = [part for part in self.parts if not part.is_test]
         for part in self.parts:
             if part.is_test:
-                said.append(_sentence("test samples", "a training sample", [part], self.tolerance))
+                said.append(_sentence("test samples", "a training sample", [part], same))
         if folds:
             ways = f"predicted samples of {len(folds)} folds" if len(folds) > 1 else "predicted samples of the fold"
-            said.append(_sentence(ways, "a sample that the model was fitted to", folds, self.tolerance))
+            said.append(_sentence(ways, "a sample that the model was fitted to", folds, same))
         if any(part.n_structure is None for part in self.parts):
             said.append("Structures are not known: only formulas were compared.")
         if any(part.n_structure for part in self.parts):
@@ -141,11 +150,22 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = TOLERANCE
     formulas = np.unique(dataset.formulas, return_inverse=True)[1]
     parts = split.parts()
     same: Indices | None = None
-    if dataset.structures is not None:
+    if dataset.kind == "molecules":
+        same = _same_molecules(dataset)
+    elif dataset.structures is not None:
         used = [part for _, fit, predict in parts for part in (fit, predict)]
         rows = np.unique(problem.structures[np.concatenate(used)]) if used else np.empty(0, dtype=np.intp)
         same = find_same(dataset, rows, tolerance)
-    return Leakage(tuple(_compare(problem, split, formulas, same, *part) for part in parts), tolerance)
+    return Leakage(tuple(_compare(problem, split, formulas, same, *part) for part in parts), tolerance, dataset.kind)
+
+
+def _same_molecules(dataset: Dataset) -> Indices:
+    """Return pairs of molecules whose bonds are the same: each with all that come after it."""
+    places: dict[str, list[int]] = {}
+    for row, item in enumerate(dataset.items):
+        places.setdefault(smiles_of(item), []).append(row)
+    pairs = [pair for rows in places.values() for pair in combinations(rows, 2)]
+    return np.array(pairs, dtype=np.intp).reshape(-1, 2)
 
 
 def _compare(
@@ -188,7 +208,7 @@ def _compare(
     )
 
 
-def _sentence(samples: str, of: str, parts: Sequence[LeakagePart], tolerance: float) -> str:
+def _sentence(samples: str, of: str, parts: Sequence[LeakagePart], same: str) -> str:
     """Return the counts of one or several parts together."""
     n = sum(part.n_test for part in parts)
     n_formula = sum(part.n_formula for part in parts)
@@ -200,7 +220,7 @@ def _sentence(samples: str, of: str, parts: Sequence[LeakagePart], tolerance: fl
     if structures:
         n_structure = sum(structures)
         said += f", and {n_structure} ({_percent(n_structure, n)}) " if n_structure else ", but none "
-        said += f"its structure, with interatomic distances within {tolerance:g} Å"
+        said += same
     return f"{said}."
 
 

@@ -130,10 +130,11 @@ class SplitSettings:
         many as there are elements, unless 0.
     group_by : str, optional
         For the method "group": a key of ``Dataset.groups``, or one of :data:`~atomprint.learn.splits.groups.GROUPS`:
-        "formula", "chemical system", "structure" (for atoms), "space group", "prototype" or "element". With "element",
-        the samples with one element are predicted from all others, element by element; the test part is all samples
-        that have one of a few elements drawn at random. For the method "time": a key of ``Dataset.groups`` whose labels
-        are numbers or ISO dates; folds then predict one stretch of time from all before it.
+        "formula", "chemical system", "structure" (for atoms), "scaffold" (of molecules), "space group", "prototype" or
+        "element". With "element", the samples with one element are predicted from all others, element by element; the
+        test part is all samples that have one of a few elements drawn at random. For the method "time": a key of
+        ``Dataset.groups`` whose labels are numbers or ISO dates; folds then predict one stretch of time from all before
+        it.
 
     Raises
     ------

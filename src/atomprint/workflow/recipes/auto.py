@@ -115,6 +115,8 @@ def _features_for(form: Form) -> Described:
     """Return the features for a form."""
     if form.inputs == "compositions":
         return _compositions(form)
+    if form.inputs == "bonds":
+        return _bonds()
     if form.inputs == "mixed":
         return _mixed(form)
     if form.level == "atom":
@@ -137,6 +139,20 @@ def _compositions(form: Form) -> Described:
     why = (
         "There are no structures, so materials are described by statistics of their elements' properties, the share of "
         "each element, and whether the elements' oxidation states can balance."
+    )
+    return Described(features, why, {"scalings": ["standard"]})
+
+
+def _bonds() -> Described:
+    """Return the fragments of molecules, and properties that follow from their bonds."""
+    features: Tables = {
+        "properties": {"type": "RDKitDescriptors"},
+        "fragments": {"type": "MorganFingerprint", "counts": True},
+        "molecule": {"join": ["properties", "fragments"], "only_joined": True},
+    }
+    why = (
+        "There is no geometry, so molecules are described by their bonds: how often each fragment of up to two bonds "
+        "around an atom occurs (ECFP4), beside properties such as logP, surface areas and functional groups."
     )
     return Described(features, why, {"scalings": ["standard"]})
 

@@ -13,7 +13,7 @@ from atomprint.util.validation import check_choice, check_integer, check_real
 
 @dataclass(frozen=True, slots=True)
 class DataSection:
-    """``[data]``: the structures or compositions, and the target.
+    """``[data]``: the structures, molecules or compositions, and the target.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ class DataSection:
         a file or folder of your own, relative to the recipe. With ``name``, a copy of that data set.
     target : str or None
         The column or key to predict; may be left out where a data set has only one.
-    structure, formula, id : str or None
-        Columns or keys with the structures, the formulas and the names, for ``path``.
+    structure, formula, smiles, id : str or None
+        Columns or keys with the structures, the formulas, the SMILES and the names, for ``path``.
     folder : str or None
         For a table whose column ``structure`` names files: the folder they are in, relative to the recipe.
     groups : tuple of str
@@ -51,6 +51,7 @@ class DataSection:
     target: str | None = None
     structure: str | None = None
     formula: str | None = None
+    smiles: str | None = None
     id: str | None = None
     folder: str | None = None
     groups: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ class DataSection:
         return next(iter(dataset.targets))
 
     def _known(self, name: str) -> Dataset:
-        for entry in ("structure", "formula", "id", "folder", "unit", "title", "format"):
+        for entry in ("structure", "formula", "smiles", "id", "folder", "unit", "title", "format"):
             if getattr(self, entry) is not None:
                 raise ValueError(f"data.{entry} belongs to files of your own, not to data set {name!r}")
         check_choice("data.name", name, tuple(REGISTRY))
@@ -123,6 +124,7 @@ class DataSection:
             structure=self.structure,
             folder=self.folder,
             formula=self.formula,
+            smiles=self.smiles,
             id=self.id,
             groups=self.groups,
             units={} if self.unit is None else {target: self.unit},

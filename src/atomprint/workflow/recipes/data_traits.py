@@ -29,8 +29,9 @@ class Form:
 
     Parameters
     ----------
-    inputs : {"compositions", "crystals", "molecules", "mixed"}
-        What describes a sample: crystals repeat in some direction, molecules in none; some of both are mixed.
+    inputs : {"compositions", "bonds", "crystals", "molecules", "mixed"}
+        What describes a sample: crystals repeat in some direction, molecules in none; some of both are mixed. Of
+        molecules without geometry there are bonds.
     n_samples, n_structures : int
         Number of samples, and of the structures (or compositions) that they are or belong to.
     elements : tuple of str
@@ -42,7 +43,7 @@ class Form:
     n_classes : int
         Number of classes; 0 for numbers.
     atoms : (int, float, int)
-        Least, mean and largest number of atoms of a structure; zeros for compositions.
+        Least, mean and largest number of atoms of a structure; zeros without structures.
     extensive : bool
         Whether the target grows with the number of atoms.
     conformers : bool
@@ -70,10 +71,11 @@ class Form:
 
     def sentence(self) -> str:
         """Return the form in words."""
-        what = {"mixed": "structures, of crystals and of molecules,"}.get(self.inputs, self.inputs)
+        words = {"mixed": "structures, of crystals and of molecules,", "bonds": "molecules, known by their bonds,"}
+        what = words.get(self.inputs, self.inputs)
         elements = counted(len(self.elements), "element")
         atoms = ""
-        if self.inputs != "compositions":
+        if self.inputs not in ("compositions", "bonds"):
             least, mean, most = self.atoms
             each = f"{least}" if least == most else f"{least} to {most}"
             atoms = f" with {each} atom{'' if most == 1 else 's'} each, {round(self.n_atoms):,} in all" if mean else ""
@@ -110,7 +112,7 @@ class Form:
         problem = Problem.of(dataset, target)
         needed = np.unique(problem.structures)
         used = dataset if len(needed) == len(dataset) else dataset.take(needed)
-        inputs, atoms = "compositions", (0, 0.0, 0)
+        inputs, atoms = "bonds" if used.kind == "molecules" else "compositions", (0, 0.0, 0)
         if used.structures is not None:
             repeats = periodic_directions(used).any(axis=1)
             inputs = "crystals" if repeats.all() else "mixed" if repeats.any() else "molecules"

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -14,6 +15,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from atomprint import kernels
 from atomprint.datasets import Dataset
 from atomprint.descriptors.composition.contract import CompositionDescriptor
+from atomprint.descriptors.molecular.contract import MolecularDescriptor
 from atomprint.util import objects
 from atomprint.util.estimators import named_parts
 from atomprint.util.objects import class_of
@@ -22,7 +24,7 @@ from atomprint.util.registry import KNOWN, import_class, path_of
 from atomprint.util.validation import check_bool, check_choice, check_real
 from atomprint.workflow.recipes.data_traits import periodic_directions
 from atomprint.workflow.recipes.sections import named_tables, typed
-from atomprint.workflow.saved.pipeline import LocalUnion, needs_structures
+from atomprint.workflow.saved.pipeline import KINDS, LocalUnion, taken_by
 
 _LISTED = 6  # values of a parameter that are told one by one
 
@@ -108,11 +110,13 @@ class DescriptorSection:
         transformer, pairwise = make_object(self._table, where, n_jobs)
         if not hasattr(transformer, "transform"):
             raise ValueError(f"{where}.type must be a class with fit and transform, got {self.type!r}")
-        if dataset.structures is None and needs_structures(transformer):
-            others = [key for key, known in KNOWN.items() if issubclass(known.cls, CompositionDescriptor)]
+        taken = taken_by(transformer)
+        if dataset.structures is None and KINDS.index(taken) < KINDS.index(dataset.kind):
+            enough = CompositionDescriptor | (MolecularDescriptor if dataset.kind == "molecules" else NoneType)
+            others = [key for key, known in KNOWN.items() if issubclass(known.cls, enough)]
             raise ValueError(
-                f"{where}: {self.type} needs structures, but data set {dataset.name!r} has compositions only; "
-                f"{' and '.join(others)} work without structures"
+                f"{where}: {self.type} needs {taken}, but data set {dataset.name!r} has {dataset.kind} only; "
+                f"{' and '.join(others)} work without {taken}"
             )
         description = _described(self._table, where) if self.description is None else self.description
         return FeatureSet(self.key, self.title or self.key, description, transformer, pairwise)

@@ -40,6 +40,7 @@ def describe_data(
     *,
     structure: str | None = None,
     folder: str | PathLike[str] | None = None,
+    smiles: str | None = None,
 ) -> DescribedData:
     """Return the ``[data]`` of a recipe for a file, a folder or a data set that atomprint knows.
 
@@ -53,6 +54,8 @@ def describe_data(
         Column with the structures, or with the names of their files.
     folder : path, optional
         The folder of these files.
+    smiles : str, optional
+        Column with SMILES, where its name does not say so.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def describe_data(
     path = Path(data)
     if fspath(data) in REGISTRY and not path.exists():
         return DescribedData(DataSection(name=fspath(data), target=target))
-    found = inspect_file(path, structure=structure, folder=folder)
+    found = inspect_file(path, structure=structure, folder=folder, smiles=smiles)
     notes = []
     if target is None:
         if not found.targets:
@@ -94,6 +97,7 @@ def describe_data(
         structure=found.structure,
         folder=found.folder,
         formula=found.formula,
+        smiles=found.smiles,
         id=found.id,
         unit=unit,
         classes=classes,

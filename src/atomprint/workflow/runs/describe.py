@@ -28,7 +28,7 @@ _CHUNK = 256  # structures described at once between two messages, and when look
 
 def inputs_of(dataset: Dataset) -> Any:
     """Return what descriptors are given: the structures, or where there are none the compositions."""
-    return dataset.compositions if dataset.structures is None else dataset.structures
+    return dataset.items
 
 
 def describe(plan: Plan, progress: Progress = silent) -> tuple[Plan, list[Features], list[BaseEstimator]]:

@@ -122,7 +122,7 @@ class FeatureStream:
         """Return how large the table will be."""
         of = f"atoms of {counted(len(self.dataset), 'structure')}" if self.of_atoms else "structures"
         if self.dataset.structures is None:
-            of = "compositions"
+            of = self.dataset.kind
         return (
             f"{counted(self.n_rows, 'row')} ({of}) of {counted(self.n_columns, 'column')}: {size_of(self.n_bytes)}, "
             f"computed and written in pieces that take about {size_of(self.n_bytes_at_once)} of memory."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from atomprint.chemistry.contents import amounts_of, each_counted, numbers_of
 from atomprint.chemistry.formula import ATOMIC_NUMBERS
+from atomprint.chemistry.smiles import Smiles
 from atomprint.structures import Batch, StructureError, as_batch, is_structure, reason_of
 from atomprint.workflow.saved import seen
 from atomprint.workflow.saved.geometry import Geometry, geometries
@@ -56,7 +57,8 @@ def contents_of(items: Any, structures: bool, known: Container[int] | None = Non
         except (ValueError, TypeError) as error:
             raise StructureError(s, None, reason_of(error)) from error
         n_repeats = sum(map(bool, getattr(item, "pbc", ()))) if is_structure(item) else None  # molecules may have none
-        found.append(Content(_numbers(amounts), n_atoms, None, seen.of_composition(amounts), n_repeats))
+        identity = seen.of_molecule(item) if isinstance(item, Smiles) else seen.of_composition(amounts)
+        found.append(Content(_numbers(amounts), n_atoms, None, identity, n_repeats))
     return found
 
 

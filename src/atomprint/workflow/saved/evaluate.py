@@ -127,7 +127,7 @@ def _warning(card: Card, problem: Problem, n: int, n_seen: int | None) -> str:
         return _all_seen(n)
     if not n_seen:
         return ""
-    what = "composition" if problem.dataset.structures is None else "structure"
+    what = problem.dataset.kind.removesuffix("s")
     each = "has" if n_seen == 1 else "have"
     return (
         f"{n_seen} of {counted(n, 'sample')} {each} the {what} of a sample that the model was fitted to: it may "

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from atomprint.chemistry.contents import is_composition
+from atomprint.chemistry.smiles import Smiles
 from atomprint.datasets import Dataset, Failure
 from atomprint.datasets.files.read import read_items
+from atomprint.formats.molecules import MOL_FILES, SMILES_FILES
 from atomprint.formats.opening import plain_name
 from atomprint.structures import Batch, is_structure, kind_of
 from atomprint.util.items import items_of
+from atomprint.workflow.saved.pipeline import KINDS
 
-_TABLES = (".csv", ".tsv", ".parquet")
+_TABLES = (".csv", ".tsv", ".parquet", *SMILES_FILES, *MOL_FILES)
 _ENDINGS = re.compile(
-    r"\.(csv|tsv|txt|dat|parquet|xlsx?|jsonl?|ya?ml|toml|m?cif|mmcif|(e|ext)?xyz|vasp|poscar|contcar|pdb|xsf|res|cfg|"
+    r"\.(csv|tsv|txt|dat|smi|smiles|ism|sd|parquet|xlsx?|jsonl?|ya?ml|toml|m?cif|mmcif|(e|ext)?xyz|vasp|poscar|contcar|pdb|xsf|res|cfg|"
     r"traj|db|gen|mol|sdf|cell|in|out|log|gz|bz2|xz|zip|tar|tgz|np[yz]|h5|hdf5|atomprint)",
     re.IGNORECASE,
 )
@@ -50,7 +53,7 @@ class Inputs:
 
 
 def read_inputs(
-    given: Any, structures: bool, *, structure: str | None = None, folder: str | PathLike[str] | None = None
+    given: Any, taken: str, *, structure: str | None = None, folder: str | PathLike[str] | None = None
 ) -> Inputs:
     """Return what can be predicted as rows.
 
@@ -60,10 +63,10 @@ def read_inputs(
         A table of pandas, Polars or Arrow with one column is this column.
         Files hold one or more structures that ASE reads; of a folder all files are read. A single CSV, TSV or Parquet
         file is a table with a column of structures or formulas.
-    structures : bool
-        Whether formulas are not enough.
+    taken : {"structures", "molecules", "compositions"}
+        What the model takes. Text is then SMILES or a formula, unless it names a file.
     structure : str, optional
-        For a table: the column with the structures, or with the names of their files.
+        For a table: the column with the structures, with the names of their files, or with SMILES.
     folder : path, optional
         The folder of these files.
 
@@ -84,9 +87,10 @@ def read_inputs(
         If there is no such file; one of several that is not there is a Failure.
     """
     if isinstance(given, Dataset):
-        if given.structures is None and structures:
-            raise ValueError(f"the model needs structures, data set {given.name!r} has only compositions")
-        return Inputs(given.compositions if given.structures is None else given.structures, given.ids)
+        if given.structures is None and KINDS.index(taken) < KINDS.index(given.kind):
+            raise ValueError(f"the model needs {taken}, data set {given.name!r} has only {given.kind}")
+        return Inputs(given.items, given.ids)
+    structures = taken == "structures"
     if isinstance(given, Batch):
         return Inputs(given, _numbered(len(given)))
     if _is_one(given):
@@ -101,8 +105,11 @@ def read_inputs(
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
-        if isinstance(item, str | PathLike) and (structures or _names_a_file(item)):
-            for name, found in _of_path(Path(item), structures, len(given) == 1, structure, folder):
+        if isinstance(item, Smiles) or (taken == "molecules" and isinstance(item, str) and not _names_a_file(item)):
+            ids.append(str(item))
+            items.append(Smiles(item))
+        elif isinstance(item, str | PathLike) and (structures or _names_a_file(item)):
+            for name, found in _of_path(Path(item), taken, len(given) == 1, structure, folder):
                 ids.append(name)
                 items.append(replace(found, row=len(items)) if isinstance(found, Failure) else found)
         else:
@@ -114,19 +121,23 @@ def read_inputs(
 
 
 def _of_path(
-    path: Path, structures: bool, alone: bool, structure: str | None, folder: str | PathLike[str] | None
+    path: Path, taken: str, alone: bool, structure: str | None, folder: str | PathLike[str] | None
 ) -> list[tuple[str, Any]]:
-    """Return names and structures or formulas of what is at a path; if it is one of several, what is wrong with it."""
+    """Return names and items of what is at a path; if it is one of several, what is wrong with it."""
+    molecules = taken == "molecules"
     if alone and not path.exists():
         raise FileNotFoundError(
             f"no such file or folder: {str(path)!r}"
-            + ("" if _names_a_file(str(path)) else "; the model needs structures, a formula is not enough")
+            + ("" if _names_a_file(str(path)) else f"; the model needs {taken}, a formula is not enough")
         )
     many = path.is_dir() or (alone and _is_table(path))
     try:
-        found = read_items(path, structure=structure, folder=folder)
-        if structures and any(isinstance(item, str) for _, item in found):
-            raise ValueError(f"the model needs structures, data set {path.stem!r} has only compositions")
+        column = {"smiles": structure} if molecules and not folder else {"structure": structure, "folder": folder}
+        found = read_items(path, **column)
+        for _, item in found:
+            kind = "molecules" if isinstance(item, Smiles) else "compositions"
+            if isinstance(item, str) and KINDS.index(taken) < KINDS.index(kind):
+                raise ValueError(f"the model needs {taken}, data set {path.stem!r} has only {kind}")
     except (ValueError, OSError) as error:
         if alone and many:
             raise

@@ -44,6 +44,7 @@ from atomprint.workflow.saved.pipeline import (
     kernel_of,
     needs_structures,
     table_names,
+    taken_by,
     with_n_jobs,
 )
 from atomprint.workflow.saved.predictions import FloatArray, Indices, Predictions
@@ -168,7 +169,7 @@ class TrainedModel:
         target, dataset = problem.target, problem.dataset
         y, ids = problem.y[chosen], problem.ids
         structures = np.unique(problem.structures[chosen])
-        items = dataset.compositions if dataset.structures is None else dataset.structures
+        items = dataset.items
         width = getattr(pipeline.steps[1][1], "n_features_in_", 1)
         some = chosen[training_rows(len(chosen), width)]
         values, n_steps = training_table(pipeline, problem, items, some if table is None else some[:1])
@@ -266,7 +267,7 @@ class TrainedModel:
             If there is no such file.
         """
         check_on_error(on_error)
-        inputs = read_inputs(structures, needs_structures(self.pipeline), structure=structure, folder=folder)
+        inputs = read_inputs(structures, taken_by(self.pipeline), structure=structure, folder=folder)
         pipeline = quickened(self.pipeline if n_jobs is None else with_n_jobs(self.pipeline, n_jobs))
         if features is not None and features.shape[0] != len(inputs):
             raise ValueError(f"features must have a row for each of {len(inputs)} structures, got {features.shape[0]}")
@@ -373,7 +374,7 @@ class TrainedModel:
         return {
             **self.card.to_dict(),
             "kind": self.card.kind,
-            "inputs": "structures" if needs_structures(self.pipeline) else "compositions",
+            "inputs": taken_by(self.pipeline),
             "n_features": self.n_features,
             "pipeline": plain(self.pipeline),
             "decision": decision(self.pipeline, self.card.classes),

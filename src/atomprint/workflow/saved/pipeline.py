@@ -23,6 +23,7 @@ from atomprint.util.types import Estimator
 from atomprint.util.validation import check_choice, check_n_jobs
 
 LEVELS = ("structure", "atom")
+KINDS = ("structures", "molecules", "compositions")  # each has what those after it have
 
 
 @public("AtomRows", version=1)
@@ -221,12 +222,23 @@ def kernel_of(pipeline: Pipeline, n_steps: int) -> StructureKernel | None:
     return step if isinstance(step, StructureKernel) else None
 
 
-def needs_structures(step: Any) -> bool:
-    """Return whether formulas are not enough for a pipeline or a transformer."""
+def taken_by(step: Any) -> str:
+    """Return what a pipeline or a transformer takes at least: ``"structures"``, ``"molecules"`` or ``"compositions"``.
+
+    Molecules are known by their bonds, and have compositions.
+    """
     parts = [part for part in named_parts(step).values() if part not in NOTHING]
     if parts:
-        return any(needs_structures(part) for part in (parts[:1] if isinstance(step, Pipeline) else parts))
-    return not (hasattr(step, "__sklearn_tags__") and get_tags(step).input_tags.string)
+        taken = {taken_by(part) for part in (parts[:1] if isinstance(step, Pipeline) else parts)}
+        return next(kind for kind in KINDS if kind in taken)
+    if not (hasattr(step, "__sklearn_tags__") and get_tags(step).input_tags.string):
+        return "structures"
+    return str(getattr(step, "takes", "compositions"))
+
+
+def needs_structures(step: Any) -> bool:
+    """Return whether neither formulas nor bonds are enough for a pipeline or a transformer."""
+    return taken_by(step) == "structures"
 
 
 def with_n_jobs(step: Any, n_jobs: int) -> Any:

@@ -13,6 +13,7 @@ from ase.data import atomic_numbers
 
 from atomprint.chemistry.contents import each_counted
 from atomprint.chemistry.formula import reduced_formula
+from atomprint.chemistry.smiles import Smiles
 from atomprint.similarity.fingerprint import fingerprints
 from atomprint.structures import Batch, StructureError
 
@@ -50,6 +51,11 @@ def of_structures(batch: Batch, known: Container[int] | None = None) -> list[Ide
         wanted = known is None or key in known
         found.append(Identity(key, _mark(batch[s : s + 1]) if wanted else None))
     return found
+
+
+def of_molecule(smiles: Smiles) -> Identity:
+    """Return the identity of a molecule that is known by its bonds, the same for all SMILES of it."""
+    return Identity(_hash(f"SMILES {smiles.canonical}"), np.zeros(1, dtype=np.float32))
 
 
 def of_composition(amounts: Mapping[str, float]) -> Identity | None:

@@ -3,7 +3,20 @@
 import re
 
 import pytest
-from helpers.pages import PAGES, ROOT, anchors, blocks, commands, fault_of, is_executed, links, prose, sections
+from helpers.pages import (
+    PAGES,
+    ROOT,
+    anchors,
+    blocks,
+    commands,
+    fault_of,
+    is_executed,
+    links,
+    occur,
+    prose,
+    quotations,
+    sections,
+)
 
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 EXECUTED = [name for name, text in TEXTS.items() if is_executed(text)]
@@ -57,6 +70,28 @@ def test_figures_have_a_command(name):
     assert not bare
 
 
+@pytest.mark.parametrize("name", [name for name in TEXTS if name != "docs/accuracy.md"])
+def test_quoted_figures_are_those_of_their_source(name):
+    """What is quoted with a link to the page of measured figures stands there."""
+    source = TEXTS["docs/accuracy.md"]
+    wrong = [
+        clause for clause, place in quotations(TEXTS[name], "accuracy.md") if not occur(clause, _part(source, place))
+    ]
+    assert not wrong
+
+
+def _part(text, anchor):
+    """Return the part of a page that an anchor leads to, with the parts below it; all of it without an anchor."""
+    found = list(sections(text))
+    return "\n\n".join(s.text for s in found if not anchor or any(anchor in anchors(f"# {t}") for t in _titles(s)))
+
+
+def _titles(section):
+    while section:
+        yield section.title
+        section = section.above
+
+
 def test_faults_are_found():
     assert fault_of("atomprint trian recipe.toml") == "atomprint has no command trian"
     assert fault_of("atomprint train recipe.toml --minuts 3") == "atomprint train has no option --minuts"
@@ -75,6 +110,18 @@ def test_faults_are_found():
     _, two = sections("# A\n3 s by `benchmarks/x.py`\n## B\n4 s\n")
     assert COMMAND.search(two.whole())
     assert not COMMAND.search(two.text)
+    page = "Measured ([a](accuracy.md#b)):\n\n| gap | 0.19 | 0.2 |\n\nNo 0.3. It is 4 % [less](accuracy.md); and 0.2.\n"
+    assert list(quotations(page, "accuracy.md")) == [
+        ("Measured ([a](accuracy.md#b)):", "b"),
+        ("| gap | 0.19 | 0.2 |", "b"),
+        ("It is 4 % [less](accuracy.md)", ""),
+    ]
+    assert occur("| a | 0.19 | 0.175", "| gap | 0.186 | **0.1752** |")
+    assert not occur("| a | 0.175 | 0.19", "| gap | 0.186 | **0.1752** |")
+    assert not occur("| a | 0.19 | 0.175", "| gap | 0.186 |\n| other | 0.175 |")
+    assert occur("0.175 and 0.19", "| gap | 0.186 | **0.1752** |")
+    assert not occur("0.1862", "0.186")
+    assert not occur("4 % less", "6 % less")
     assert MEASURED.findall("takes 3.7 s of 10,000 crystals, 0.045 eV/cell") == ["3.7 s", "0.045 eV/cell"]
 
 

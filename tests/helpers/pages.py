@@ -86,6 +86,53 @@ def sections(text: str) -> Iterator[Section]:
         yield section
 
 
+def paragraphs(text: str) -> list[str]:
+    """Return paragraphs, items of lists and rows of tables, without blocks of code."""
+    return [part for part in re.split(r"\n\s*\n|\n(?=\||- |\d+\. )", prose(text)) if part.strip()]
+
+
+def quotations(text: str, source: str) -> Iterator[tuple[str, str]]:
+    """Yield what a page says with figures of another page, and the place there that it names ("" for the whole page).
+
+    That is each sentence, each clause before a semicolon and each row with a link to that page, and all rows of a table
+    below a sentence with such a link and a colon at its end.
+    """
+    place = None
+    for part in paragraphs(text):
+        row = part.lstrip().startswith("|")
+        if not row:
+            place = None
+        for clause in re.split(r";\s|\.\s", part):
+            found = re.search(rf"\]\([^)]*{re.escape(source)}#?([\w-]*)\)", clause)
+            if found or (row and place is not None):
+                yield clause.strip(), found[1] if found else place
+            if found and clause.rstrip().endswith(":"):
+                place = found[1]
+
+
+def figures(text: str) -> list[str]:
+    """Return the decimal numbers and percentages of a text, in their order."""
+    return re.findall(r"(?<![\w.,#-])\d+(?:\.\d+| (?=%))", re.sub(r"`[^`]*`|\]\([^)]*\)", "", text))
+
+
+def occur(clause: str, text: str) -> bool:
+    """Tell whether the figures of a clause are those of a text, as rounded as they are.
+
+    Those of the row of a table must be of one row or paragraph, and in their order.
+    """
+    if not clause.startswith("|"):
+        return all(any(_is_rounded(short, long) for long in figures(text)) for short in figures(clause))
+    parts = [iter(figures(part)) for part in paragraphs(text)]
+    return any(all(any(_is_rounded(short, long) for long in rest) for short in figures(clause)) for rest in parts)
+
+
+def _is_rounded(short: str, long: str) -> bool:
+    if short.endswith(" ") or long.endswith(" "):
+        return short == long
+    digits = len(short.partition(".")[2])
+    return digits <= len(long.partition(".")[2]) and abs(float(short) - float(long)) <= 0.5000001 * 10.0**-digits
+
+
 def commands(text: str) -> Iterator[str]:
     """Yield the command lines of a page: those of blocks for the shell, and those in the text."""
     for language, body in blocks(text):

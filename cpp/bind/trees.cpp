@@ -76,9 +76,10 @@ const Family trees("trees", [](nb::module_& m) {
     m.def("grow_twigs", &grow, nb::arg("is_leaf"), nb::arg("feature"), nb::arg("threshold"), nb::arg("rows"),
           nb::arg("columns"), nb::arg("y"), nb::arg("ranks"), nb::arg("seed"), nb::arg("chance"),
           "A tree whose leaves of few samples are grown to the end.");
-    m.def("replay_tree", &replay, nb::arg("is_leaf"), nb::arg("feature"), nb::arg("n_left"), nb::arg("columns"),
-          nb::arg("y"), nb::arg("counts"), nb::arg("n_classes"),
-          "Thresholds, and numbers, weights and values of leaves, from the samples that a tree was grown on.");
+    m.def(
+        "replay_tree", &replay, nb::arg("is_leaf"), nb::arg("feature"), nb::arg("n_left"), nb::arg("columns"),
+        nb::arg("y"), nb::arg("counts"), nb::arg("n_classes"),
+        "Thresholds, numbers of samples, and weights and values of leaves, from the samples that a tree was grown on.");
 });
 
 } // namespace

@@ -44,6 +44,7 @@ ReplayedTree replay_tree(const TreeShape& shape, const std::int64_t* feature, co
     while (!open.empty()) {
         const auto [node, begin, end] = open.back();
         open.pop_back();
+        tree.n[node] = static_cast<std::int64_t>(end - begin);
         if (shape.left[node] < 0) {
             std::sort(order.begin() + static_cast<std::ptrdiff_t>(begin),
                       order.begin() + static_cast<std::ptrdiff_t>(end));
@@ -61,7 +62,6 @@ ReplayedTree replay_tree(const TreeShape& shape, const std::int64_t* feature, co
                 value[0] = sum;
             for (std::size_t j = 0; j < bag.n_classes; ++j)
                 value[j] /= weight;
-            tree.n[node] = static_cast<std::int64_t>(end - begin);
             tree.weight[node] = weight;
             continue;
         }

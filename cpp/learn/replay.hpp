@@ -20,7 +20,7 @@ struct Bag {
 
 struct ReplayedTree {
     std::vector<float> threshold;      // -2 for leaves
-    std::vector<std::int64_t> n;       // samples of leaves, 0 for inner nodes
+    std::vector<std::int64_t> n;       // samples
     std::vector<double> weight, value; // of leaves; value (n_nodes, n_classes)
 };
 

@@ -1829,5 +1829,5 @@ def replay_tree(
     n_classes: int,
 ) -> tuple:
     """
-    Thresholds, and numbers, weights and values of leaves, from the samples that a tree was grown on.
+    Thresholds, numbers of samples, and weights and values of leaves, from the samples that a tree was grown on.
     """

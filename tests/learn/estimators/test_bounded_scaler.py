@@ -1,6 +1,7 @@
 """What training samples had next to nothing of does not make predictions that are larger by orders of magnitude."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase.collections import dcdft
 from sklearn.linear_model import Ridge
@@ -47,6 +48,25 @@ def test_it_is_the_scaler_of_sklearn_up_to_its_reach():
         parts.partial_fit(X[rows])
     np.testing.assert_allclose(parts.limits_, bounded.limits_, rtol=1e-6)
     assert np.array_equal(BoundedScaler().fit(X[:5]).fit(X).limits_, BoundedScaler().fit(X).limits_)
+
+
+def test_features_that_are_missing_are_passed_over():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    gaps = X.copy()
+    gaps[3, 0] = np.nan
+    whole, found = BoundedScaler(2.0).fit(np.delete(X, 3, axis=0)), BoundedScaler(2.0).fit(gaps)
+    assert found.limits_[0] == pytest.approx(whole.limits_[0])
+    assert BoundedScaler(2.0).partial_fit(gaps[:4]).partial_fit(gaps[4:]).limits_ == pytest.approx(found.limits_)
+    assert np.isfinite(found.transform(10 * X)).all()
+    assert np.isnan(found.transform(gaps)).sum() == 1
+
+
+def test_tables_are_made_if_asked():
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    X = pd.DataFrame(rows, columns=["a", "b"])
+    found = BoundedScaler(2.0).set_output(transform="pandas").fit(X).transform(10 * X)
+    assert list(found.columns) == ["a", "b"]
+    np.testing.assert_allclose(found.to_numpy(), BoundedScaler(2.0).fit(rows).transform(10 * rows), rtol=1e-12)
 
 
 def test_a_reach_below_one_is_refused():

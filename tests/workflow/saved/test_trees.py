@@ -146,6 +146,15 @@ def test_forests_are_made_of_their_samples_again(name, many):
     np.testing.assert_allclose(loaded[-1].feature_importances_, pipeline[-1].feature_importances_, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", list(FORESTS))
+def test_samples_without_a_feature_go_where_they_went(name, many):
+    pipeline, _, loaded = saved(*FORESTS[name])
+    new = np.where(RNG.random(NEW.shape) < 0.2, np.nan, NEW)
+    assert loaded[-1].bag_ is not None
+    assert np.array_equal(loaded.predict(new), pipeline.predict(new))
+    assert not np.array_equal(loaded.predict(new), loaded.predict(np.nan_to_num(new)))
+
+
 def test_forests_of_many_samples_are_small(many):
     rows, y = RNG.normal(size=(4000, 5)), RNG.normal(size=4000)
     size = {}

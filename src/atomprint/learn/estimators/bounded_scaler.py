@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Self
 
 import numpy as np
@@ -76,14 +77,16 @@ class BoundedScaler(StandardScaler):
         first = not hasattr(self, "n_samples_seen_")
         super().partial_fit(X, y, sample_weight)
         X = np.asarray(X)
-        low, high = X.min(axis=0), X.max(axis=0)
-        self.low_: FloatArray = low if first else np.minimum(low, self.low_)
-        self.high_: FloatArray = high if first else np.maximum(high, self.high_)
+        # Of what is known, as mean and deviation are.
+        low, high = (ends.reduce(X, axis=0).astype(np.float64) for ends in (np.fmin, np.fmax))
+        self.low_: FloatArray = low if first else np.fmin(low, self.low_)
+        self.high_: FloatArray = high if first else np.fmax(high, self.high_)
         self.limits_: FloatArray = reach * np.maximum(self.high_ - self.mean_, self.mean_ - self.low_) / self.scale_
         return self
 
     def transform(self, X: Samples, copy: bool | None = None) -> FloatArray:
         """Return scaled features, shape (n_samples, n_features)."""
-        scaled = super().transform(X, copy)
+        # Below scikit-learn's wrapper of methods, which makes tables of arrays if asked: that of this class does.
+        scaled: FloatArray = inspect.unwrap(StandardScaler.transform)(self, X, copy)
         limits = self.limits_.astype(scaled.dtype)
         return np.clip(scaled, -limits, limits, out=scaled)

@@ -29,7 +29,7 @@ from atomprint.learn.estimators.bagged import Bag
 from atomprint.learn.estimators.forest import MedianExtraTrees
 from atomprint.learn.estimators.twigs import Crown, Ground, crown_of, grow_trees, make_tree, rounded_down
 from atomprint.util.registry import public
-from atomprint.util.types import Array
+from atomprint.util.types import Array, Mask
 from atomprint.util.validation import check_n_jobs
 from atomprint.workflow.saved.container import ModelFileError, check_archive
 
@@ -258,6 +258,10 @@ def _pack_replayed(
         np.array_equal(np.concatenate([one[0] for one in made])[~leaf], np.concatenate(thresholds)[~leaf])
         and np.array_equal(np.concatenate([one[1] for one in made])[leaf], leaves["n_node_samples"])
         and np.array_equal(np.concatenate([one[2] for one in made])[leaf], leaves["weighted_n_node_samples"])
+        and np.array_equal(
+            _to_the_larger(np.concatenate(lefts), np.concatenate([one[1] for one in made]))[~leaf],
+            np.concatenate([one["missing_go_to_left"] for one, _ in nodes])[~leaf],
+        )
     )
     if not same:
         return None
@@ -280,7 +284,7 @@ def _replay(
     lefts: Sequence[npt.NDArray[np.int64]],
     n_classes: int,
 ) -> list[tuple[Any, ...]] | None:
-    """Return thresholds, and numbers, weights and values of leaves, of each tree; None if these do not fit."""
+    """Return thresholds, numbers of samples, weights and values of leaves of each tree; None if these do not fit."""
     columns = np.ascontiguousarray(bag.rows.T)
 
     def one(seed: int, flag: Any, feature: Any, left: Any) -> tuple[Any, ...]:
@@ -293,6 +297,11 @@ def _replay(
     except ValueError:
         return None
     return made
+
+
+def _to_the_larger(left: npt.NDArray[np.int64], n: npt.NDArray[np.int64]) -> Mask:
+    """Return which nodes send samples without the feature to the left, where none was without it in training."""
+    return 2 * left > n
 
 
 def _pack_ground(ground: Ground) -> Arrays:
@@ -387,7 +396,7 @@ def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | Bag | None]:
         return grow_trees(crowns, arrays["seeds"].tolist(), ground, -1), ground
     n, weight, impurity = np.zeros(total, dtype=np.int64), np.zeros(total), np.zeros(total)
     width = n_outputs * int(n_classes.max())
-    values = np.zeros((total, width))
+    values, missing = np.zeros((total, width)), np.zeros(total, dtype=bool)
     if "left" in arrays:
         left = np.zeros(total, dtype=np.int64)
         left[inner] = _from_planes(arrays["left"], np.uint32)
@@ -404,6 +413,7 @@ def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | Bag | None]:
         if made is None:
             raise ModelFileError(f"{name}: its trees do not fit its samples")
         threshold, n, weight, values = (np.concatenate(column) for column in zip(*made, strict=True))
+        missing[inner] = _to_the_larger(left, n)[inner]
         if "other" in arrays:
             leaves = np.flatnonzero(~inner)
             values[leaves[_from_planes(arrays["other"], np.uint32)]] = _from_planes(arrays["other-values"], np.float64)
@@ -416,7 +426,6 @@ def _unpacked(data: bytes, name: str) -> tuple[list[Tree], Ground | Bag | None]:
             values[~inner, place] = _unpack_numbers(arrays, f"value{place}")
     if any(known.startswith("impurity-") for known in arrays):
         impurity[~inner] = _unpack_numbers(arrays, "impurity")
-    missing = np.zeros(total, dtype=bool)
     if "missing" in arrays:
         missing[inner] = np.unpackbits(arrays["missing"], count=int(inner.sum()))
     shape = (-1, n_outputs, int(n_classes.max()))

@@ -124,7 +124,8 @@ def parts(source: str, target: str | None, seed: int) -> tuple[Dataset, str, lis
     else:
         is_task = Path(source).name.startswith("matbench_")
         path = source if Path(source).exists() else None
-        dataset = load_matbench(Path(source).name.partition(".")[0], path=path) if is_task else read_dataset(source)
+        task = Path(source).name.partition(".")[0]
+        dataset = load_matbench(task, path=path) if is_task else read_dataset(source, targets=target)
     name = target or ("bulk_modulus" if source == "dcdft" else next(iter(dataset.targets)))
     dataset = dataset if dataset.folds else dataset.where_known(name)
     order = np.random.default_rng(seed).permutation(len(dataset))

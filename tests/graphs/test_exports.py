@@ -89,11 +89,14 @@ def test_what_pyg_is_given(monkeypatch):
     torch, geometric, data = ModuleType("torch"), ModuleType("torch_geometric"), ModuleType("torch_geometric.data")
     torch.as_tensor = lambda array, dtype=None: np.array(array, dtype=dtype)
     torch.get_default_dtype = lambda: np.float32
+    torch.isfinite = np.isfinite
     data.Data = SimpleNamespace
     for name, module in (("torch", torch), ("torch_geometric", geometric), ("torch_geometric.data", data)):
         monkeypatch.setitem(sys.modules, name, module)
     graph = NeighbourGraph(r_cut=3.0).create(skewed())
     check_pyg(graph, to_pyg(graph))
+    with pytest.raises(ValueError, match="nodes must be finite numbers of float32, got inf"):
+        to_pyg(graph, nodes=lambda graphs: np.full((graphs.n_atoms, 1), np.inf))
 
 
 def check_pyg(expected, found):

@@ -68,3 +68,13 @@ def test_bad_choices(monkeypatch):
     monkeypatch.setattr("atomprint.graphs.angles.available_memory", lambda: 1000)
     with pytest.raises(NotEnoughMemoryError, match=r"the line graph has \d+ angles"):
         line_graph(graph)
+
+
+def test_line_graphs_of_others_are_refused():
+    near, far = (NeighbourGraph(r_cut=r_cut).create([bulk("Si"), bulk("NaCl", "rocksalt", 5.64)]) for r_cut in (3, 5))
+    turned = NeighbourGraph(r_cut=3).create([bulk("NaCl", "rocksalt", 5.64), bulk("Si")])
+    angles = line_graph(near)
+    assert angles.triplets(near).shape == (3, len(angles.cosines))
+    for other in (far, turned, near[0]):
+        with pytest.raises(ValueError, match="line_graph must be that of these graphs, got that of others"):
+            angles.triplets(other)

@@ -214,3 +214,28 @@ def test_single_items_are_collated_as_batches_are():
 def test_pickles():
     dataset = GraphDataset([bulk("Si"), molecule("H2O")], MAKER, [1.0, 2.0])
     same(pickle.loads(pickle.dumps(dataset)).batch([1, 0]), dataset.batch([1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"y": [1e39, 2.0]}, r"y must be finite numbers of float32, got 1e\+39"),
+        ({"nodes": lambda graphs: np.full((graphs.n_atoms, 1), np.nan)}, "nodes must be finite numbers of float32"),
+        ({"edges": ["distance", lambda graphs: np.full((graphs.n_edges, 1), -1e39)]}, r"edges must be .*got -1e\+39"),
+    ],
+)
+def test_numbers_that_a_batch_cannot_hold(arguments, message):
+    crystals = [bulk("Si"), bulk("Cu")]
+    with pytest.raises(ValueError, match=message):
+        GraphDataset(crystals, MAKER, **arguments).batch([0, 1])
+    if "y" in arguments:
+        assert GraphDataset(crystals, MAKER, **arguments, dtype="float64").batch([0]).y.tolist() == [1e39]
+
+
+def test_targets_keep_their_values():
+    crystals = [bulk("Si"), bulk("Cu")]
+    with pytest.raises(ValueError, match="y must have all values, got an array with a mask"):
+        GraphDataset(crystals, MAKER, np.ma.masked_array([1.0, 2.0], [False, True]))
+    assert GraphDataset(crystals, MAKER, np.ma.masked_array([1.0, 2.0])).batch([1]).y.tolist() == [2.0]
+    large = np.array([2**63 + 2**40, 1], dtype=np.uint64)
+    assert GraphDataset(crystals, MAKER, large, dtype="float64").batch([0]).y.tolist() == [2.0**63 + 2.0**40]

@@ -80,6 +80,8 @@ def test_models_of_molecules(run, tmp_path):
     again = Chem.MolToSmiles(Chem.MolFromSmiles(SMILES[3]), doRandom=True)
     same = model.predict([again, SMILES[3], Atoms("H2", info={"smiles": SMILES[3]})])
     np.testing.assert_allclose(same.values, known.values[3], rtol=1e-5)  # fingerprints are of float32
+    turned = model.predict(["F/C=C/F", "C(\\F)=C/F"])  # stereo is written as paths are
+    assert turned.values[0] == turned.values[1]
     rows = model.predict(["CCO", "O=C=O", "[Ti]"]).to_dict()["rows"]
     assert [row["id"] for row in rows] == ["CCO", "O=C=O", "[Ti]"]
     assert [row["in_domain"] for row in rows][2] is False

@@ -65,7 +65,7 @@ def is_molecule(item: Any) -> bool:
 
 
 def molecule_of(item: Any) -> Any:
-    """Return a molecule of RDKit, without the hydrogens that were written out as atoms.
+    """Return a molecule of RDKit, without the hydrogens that were written out and the numbers of atoms (``[CH3:1]``).
 
     Parameters
     ----------
@@ -88,6 +88,8 @@ def molecule_of(item: Any) -> Any:
     if isinstance(given, str):
         if not given.strip():
             raise ValueError(f"must be SMILES, got {str(given)!r}")
+        if given.partition("$$$$")[2].strip():
+            raise ValueError("must be one molecule, got the text of an SD file with several: read_dataset reads files")
         with quiet_rdkit():
             made = _parsed(chem, given)
         if made is None:
@@ -99,7 +101,17 @@ def molecule_of(item: Any) -> Any:
         raise TypeError(f"must be {_ACCEPTED}, got {given!r:.80}")
     if made.GetNumAtoms() == 0:
         raise ValueError("must have an atom, got none")
-    return made
+    return _unnumbered(chem, made)
+
+
+def _unnumbered(chem: Any, mol: Any) -> Any:
+    """Return a molecule of our own without map numbers, which tell atoms apart that are alike."""
+    mapped = [atom for atom in mol.GetAtoms() if atom.GetAtomMapNum()]
+    for atom in mapped:
+        atom.SetAtomMapNum(0)
+    if mapped:  # a centre whose neighbours only numbers told apart is none
+        chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    return mol
 
 
 def _parsed(chem: Any, text: str) -> Any:

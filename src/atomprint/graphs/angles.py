@@ -52,10 +52,27 @@ class LineGraph:
         ----------
         graphs : Graphs
             Those that this is the line graph of.
+
+        Raises
+        ------
+        ValueError
+            If it is that of others.
         """
+        self.check_of(graphs)
         one, other = graphs.edges[:, self.edges[0]], graphs.edges[:, self.edges[1]]
         ends = one if self.kind == "chain" else one[::-1]
         return np.stack([*ends, other[1]])
+
+    def check_of(self, graphs: Graphs) -> None:
+        """Raise ``ValueError`` unless this is the line graph of these graphs: edges share atoms, at these angles."""
+        fits = len(self.offsets) == len(graphs) + 1 and self.edges.max(initial=-1) < graphs.n_edges
+        if fits:
+            shared = graphs.edges[1 if self.kind == "chain" else 0, self.edges[0]]
+            fits = bool((shared == graphs.edges[0, self.edges[1]]).all())
+        if not fits or not np.allclose(
+            self.cosines, _cosines(graphs, self.edges[0], self.edges[1], self.kind), rtol=0, atol=1e-9
+        ):
+            raise ValueError("line_graph must be that of these graphs, got that of others")
 
 
 def line_graph(
@@ -109,9 +126,14 @@ def line_graph(
     if not backtracking:
         kept = (one if kind == "center" else graphs.opposites()[one]) != other
         one, other = one[kept], other[kept]
-    directions = graphs.directions
-    cosines = np.einsum("ij,ij->i", directions[one], directions[other])
-    cosines = np.clip(-cosines if kind == "chain" else cosines, -1.0, 1.0)
+    cosines = _cosines(graphs, one, other, kind)
     structures = np.searchsorted(graphs.offsets, one, side="right") - 1
     offsets = offsets_of(np.bincount(structures, minlength=len(graphs)))
     return LineGraph(np.stack([one, other]), cosines, offsets, kind)
+
+
+def _cosines(graphs: Graphs, one: IndexArray, other: IndexArray, kind: str) -> FloatArray:
+    """Return the cosines of the angles at the atoms that edges share."""
+    directions = graphs.directions
+    cosines = np.einsum("ij,ij->i", directions[one], directions[other])
+    return np.clip(-cosines if kind == "chain" else cosines, -1.0, 1.0)

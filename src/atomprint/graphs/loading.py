@@ -22,6 +22,7 @@ from atomprint.util.extras import require
 from atomprint.util.items import items_of
 from atomprint.util.lazy import pick_items
 from atomprint.util.overlap import in_order
+from atomprint.util.types import Array
 from atomprint.util.validation import check_bool, check_dtype, check_integer, check_n_jobs
 
 
@@ -189,14 +190,14 @@ class GraphDataset:
         chosen: IndexArray = np.arange(len(self))[given]
         try:
             graphs = self._graphs(chosen)
-            nodes = node_features(self.nodes, graphs).astype(self.dtype)
-            edges = edge_features(self.edges, graphs).astype(self.dtype)
+            nodes = _of_type("nodes", node_features(self.nodes, graphs), self.dtype)
+            edges = _of_type("edges", edge_features(self.edges, graphs), self.dtype)
             y = None if self._y is None else self._y.pick(chosen, graphs.structures.offsets)
         except StructureError as error:
             error.index = int(chosen[error.index])
             raise
         if y is not None and y.dtype.kind == "f":
-            y = y.astype(self.dtype)
+            y = _of_type("y", y, self.dtype)
         return GraphBatch(nodes, graphs.edges, edges, graphs.owners, y, chosen, graphs)
 
     def batches(
@@ -250,6 +251,16 @@ class GraphDataset:
         if isinstance(self.structures, Batch):
             return self.graph.create(self.structures.pick(indices), n_jobs=1)
         return self.graph.create(list(pick_items(self.structures, indices)), n_jobs=1)
+
+
+def _of_type(name: str, values: Array, dtype: Any) -> Array:
+    """Return numbers in the precision of a batch, or raise where one is nan, infinite or beyond it."""
+    with np.errstate(over="ignore"):
+        found = values.astype(dtype)
+    if not np.isfinite(found).all():
+        bad = values[~np.isfinite(found)].flat[0]
+        raise ValueError(f"{name} must be finite numbers of {np.dtype(dtype)}, got {bad}")
+    return found
 
 
 def join_batches(batches: Sequence[GraphBatch]) -> GraphBatch:

@@ -15,6 +15,8 @@ from atomprint.graphs.targets import Targets
 from atomprint.util.extras import require
 from atomprint.util.types import Array
 
+_SHOWN = {"x": "nodes", "edge_attr": "edges"}  # what arguments are called
+
 
 def to_pyg(
     graphs: Graphs, y: Any = None, *, nodes: Any = None, edges: Any = None, line_graph: LineGraph | None = None
@@ -53,9 +55,13 @@ def to_pyg(
     torch = require("torch", "pyg", "to_pyg")
     data = require("torch_geometric.data", "pyg", "to_pyg")
 
-    def tensor(array: Array) -> Any:
+    def tensor(array: Array, name: str = "") -> Any:
         real = array.dtype.kind == "f"
-        return torch.as_tensor(np.array(array), dtype=torch.get_default_dtype() if real else None)
+        made = torch.as_tensor(np.array(array), dtype=torch.get_default_dtype() if real else None)
+        finite = np.asarray(torch.isfinite(made)) if real else np.ones(1, dtype=bool)
+        if not finite.all():
+            raise ValueError(f"{name} must be finite numbers of {made.dtype}, got {array[~finite][0]}")
+        return made
 
     batch, n = graphs.structures, len(graphs)
     atoms, bonds = batch.offsets, graphs.offsets
@@ -68,16 +74,15 @@ def to_pyg(
         by_edge["edge_attr"] = edge_features(edges, graphs)
     made, kind = [], data.Data
     if line_graph is not None:
-        if len(line_graph.offsets) != n + 1 or (n and line_graph.edges.max(initial=-1) >= graphs.n_edges):
-            raise ValueError("line_graph must be that of these graphs")
+        line_graph.check_of(graphs)
         kind = _angle_data()
     for s, ((a, b), (e, f)) in enumerate(zip(pairwise(atoms.tolist()), pairwise(bonds.tolist()), strict=True)):
-        given = {name: tensor(array[a:b]) for name, array in by_atom.items()}
+        given = {name: tensor(array[a:b], _SHOWN.get(name, name)) for name, array in by_atom.items()}
         given["edge_index"] = tensor(graphs.edges[::-1, e:f] - a)
-        given |= {name: tensor(array[e:f]) for name, array in by_edge.items()}
+        given |= {name: tensor(array[e:f], _SHOWN.get(name, name)) for name, array in by_edge.items()}
         given |= {"cell": tensor(batch.cells[s : s + 1]), "pbc": tensor(batch.pbc[s : s + 1])}
         if targets is not None:
-            given["y"] = tensor(targets.pick(np.array([s]), atoms[s : s + 2]))
+            given["y"] = tensor(targets.pick(np.array([s]), atoms[s : s + 2]), "y")
         if line_graph is not None:
             own = slice(*line_graph.offsets[s : s + 2])
             given["angle_index"] = tensor(line_graph.edges[:, own] - e)

@@ -43,6 +43,8 @@ class Targets:
         column = hasattr(y, "columns") and len(y.columns) == 1  # a table of one target is this target
         y = y.to_numpy() if hasattr(y, "to_numpy") else y
         y = y.ravel() if column else y
+        if np.ma.is_masked(y):
+            raise ValueError("y must have all values, got an array with a mask: leave out what is not known")
         if not hasattr(y, "__len__"):
             y = [y] if n == 1 else y
         if not hasattr(y, "__len__") or len(y) != n:
@@ -111,4 +113,5 @@ def _finite(s: int, row: Any, per_atom: bool) -> Array:
 
 def _plain(values: Array) -> Array:
     """Return numbers as integers or floats of eight bytes."""
-    return values.astype(np.int64 if values.dtype.kind in "biu" else np.float64)
+    whole = values.dtype.kind in "bi" or (values.dtype.kind == "u" and values.max(initial=0) <= np.iinfo(np.int64).max)
+    return values.astype(np.int64 if whole else np.float64)

@@ -34,7 +34,7 @@ _SPARSE_ROW = 2**16  # bytes of a sparse row, at most, as far as is known before
 _LEAST_ROWS = 16
 _COMPACT = {"n_max": 5, "l_max": 5, "species_embedding": {"type": "ElementEmbedding", "n_channels": 4}}
 _PACKAGES = ("python", "system", "atomprint", "numpy", "scipy", "ase")
-_LEARNT = {"fragments_", "species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
+_LEARNT = {"descriptors_", "fragments_", "species_", "periodic_", "n_atoms_max_", "feature_names_in_", "n_features_in_"}
 
 
 @dataclass(frozen=True)

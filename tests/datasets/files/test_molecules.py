@@ -4,6 +4,8 @@ import gzip
 
 import numpy as np
 import pytest
+from ase.build import bulk, molecule
+from ase.io import write
 
 from atomprint.chemistry.smiles import Smiles
 from atomprint.datasets import inspect_file, read_dataset
@@ -116,3 +118,18 @@ def test_sd_files_without_places_are_molecules(tmp_path, options):
     assert (failure.row, failure.step) == (1, "read")
     assert "'the CC' cannot be read by RDKit" in failure.reason
     assert failure.line > 10
+
+
+def test_smiles_must_be_those_of_the_structure(tmp_path):
+    ethanol, crystal = molecule("CH3CH2OH"), bulk("NaCl", "rocksalt", 5.64)
+    heavy = ethanol[[atom.symbol != "H" for atom in ethanol]]
+    path = tmp_path / "some.xyz"
+    for atoms in (ethanol, heavy, crystal):  # a crystal may have those of a part
+        atoms.info["smiles"] = "CCO"
+        write(path, atoms, format="extxyz")
+        assert read_dataset(path, targets=()).structures[0].info == {"smiles": "CCO"}
+    ethanol.info["smiles"] = "CCN"
+    write(path, ethanol, format="extxyz")
+    with pytest.raises(ValueError, match="the structure is C2H6O, but 'smiles' says C2H7N; smiles='' reads none"):
+        read_dataset(path, targets=())
+    assert read_dataset(path, targets=(), smiles="").structures[0].info == {}

@@ -12,8 +12,9 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from atomprint.chemistry.smiles import Smiles
+from atomprint.chemistry.smiles import Smiles, scaffold_of, smiles_of
 from atomprint.descriptors import MACCSKeys, MorganFingerprint, RDKitDescriptors
+from atomprint.descriptors.molecular import rdkit_descriptors
 from atomprint.structures import StructureError
 
 Chem = pytest.importorskip("rdkit.Chem")
@@ -237,3 +238,57 @@ def test_smiles_are_molecules_and_no_formulas():
     with pytest.raises(ValueError, match="is no molecule"):
         Smiles("CC(").composition  # noqa: B018
     assert isinstance(pickle.loads(pickle.dumps(Smiles("CO"))), Smiles)
+
+
+MAPPED = {
+    "CO": "[CH3:1][OH:2]",
+    "c1ccccc1C": "[cH:1]1ccccc1[CH3:7]",
+    "CC(C)(F)Cl": "F[C@]([CH3:1])([CH3:2])Cl",
+    "C[C@H](F)Cl": "[CH3:3][C@H:1](F)[Cl:2]",
+    "[2H]C": "[2H:1][CH3:2]",
+}
+
+
+@pytest.mark.parametrize(("plain", "mapped"), MAPPED.items())
+def test_numbers_of_atoms_are_none_of_the_molecule(plain, mapped):
+    for given in (mapped, Chem.MolFromSmiles(mapped)):
+        assert smiles_of(given) == smiles_of(plain)
+        assert scaffold_of(given) == scaffold_of(plain)
+    for one in (MorganFingerprint(chirality=True), MACCSKeys(), RDKitDescriptors(["HeavyAtomCount", "TPSA"])):
+        assert_array_equal(one.create(mapped), one.create(plain))
+    assert not any(":" in name for name in MorganFingerprint(n_bits=64).fit([mapped]).get_feature_names_out())
+    given = Chem.MolFromSmiles(mapped)
+    smiles_of(given)
+    assert any(atom.GetAtomMapNum() for atom in given.GetAtoms())  # the caller's own is left alone
+
+
+def test_text_of_several_molecules_is_refused():
+    one, other = (Chem.MolToMolBlock(Chem.MolFromSmiles(text)) for text in ("CCO", "CCN"))
+    assert_array_equal(MACCSKeys().create(one + "$$$$\n"), MACCSKeys().create("CCO"))
+    with pytest.raises(StructureError, match="molecule 0 must be one molecule, got the text of an SD file"):
+        MACCSKeys().create([one + "$$$$\n" + other + "$$$$\n"])
+
+
+def test_numbers_beyond_a_precision_are_missing():
+    chain = "C" * 300
+    assert RDKitDescriptors(["Ipc"]).create(chain)[0] > 1e39
+    with pytest.raises(StructureError, match=r"molecule 0: Ipc of C+ has no value within float32"):
+        RDKitDescriptors(["Ipc"], dtype="float32").create(chain)
+    rows = RDKitDescriptors(["Ipc", "MolWt"], dtype="float32", missing="nan").create([chain, "C"])
+    assert np.isnan(rows).tolist() == [[True, False], [False, False]]
+
+
+def test_what_was_fitted_keeps_its_descriptors(monkeypatch):
+    fitted = RDKitDescriptors().fit(ALCOHOLS)
+    rows, names = fitted.create(ALCOHOLS), fitted.get_feature_names_out()
+    known = dict(reversed(Descriptors.descList)) | {"New": Descriptors.MolWt}
+    monkeypatch.setattr(rdkit_descriptors, "_known", lambda: known)
+    assert RDKitDescriptors().create(ALCOHOLS).shape[1] == rows.shape[1] + 1
+    assert_array_equal(fitted.create(ALCOHOLS), rows)
+    assert_array_equal(fitted.get_feature_names_out(), names)
+    fitted.set_params(descriptors="all")
+    assert fitted.get_number_of_features() == len(known)
+    fitted.set_params(descriptors="default")
+    del known["MolWt"]
+    with pytest.raises(ValueError, match=r"descriptors must be one of .*got 'MolWt'"):
+        fitted.create(ALCOHOLS)

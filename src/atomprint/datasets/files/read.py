@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from ase import Atoms
+from ase.formula import Formula
 from joblib import Parallel, delayed
 
 from atomprint.chemistry.formula import parse_formula, reduced_formula
@@ -383,7 +384,7 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         if found != stated:
             _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
     if roles.smiles is not None:
-        formula = _smiles(row.get(roles.smiles), atoms)
+        formula = _smiles(row.get(roles.smiles), atoms, roles.smiles)
     try:
         raws = {target: _raw(row, key) for target, key in roles.targets.items()}
     except ValueError as error:
@@ -424,8 +425,11 @@ def _formula(raw: Any) -> str:
     return raw.strip()
 
 
-def _smiles(raw: Any, atoms: Atoms | None) -> str:
-    """Return the SMILES of a row, checked; where there is a structure it is told the SMILES, or there may be none."""
+def _smiles(raw: Any, atoms: Atoms | None, column: str) -> str:
+    """Return the SMILES of a row, checked; where there is a structure it is told the SMILES, or there may be none.
+
+    A crystal may have those of a part of it. Hydrogens may be nowhere in a structure.
+    """
     if isinstance(raw, str) and raw.strip():
         try:
             molecule_of(raw)
@@ -433,6 +437,10 @@ def _smiles(raw: Any, atoms: Atoms | None) -> str:
             _fail("smiles", str(error))
         text = Smiles(raw.strip())
         if atoms is not None:
+            here, told = dict(atoms.symbols.formula.count()), text.composition
+            if not atoms.pbc.any() and here | {"H": 0} != told | {"H": 0}:
+                found, stated = (Formula.from_dict(amounts).format("hill") for amounts in (here, told))
+                _fail("smiles", f"the structure is {found}, but {column!r} says {stated}; smiles='' reads none")
             atoms.info["smiles"] = str(text)
         return text
     return "" if atoms is not None else _fail("smiles", f"there is none, got {raw!r}")

@@ -192,7 +192,8 @@ def read_molecules(molecules: Molecules, first: int = 0) -> list[Any]:
     made = []
     with quiet_rdkit():
         for index, item in enumerate(molecules, first):
-            plain = isinstance(item, str) and item.isascii() and item.isprintable() and not item.startswith("InChI")
+            plain = isinstance(item, str) and item.isascii() and item.isprintable()
+            plain = plain and ":" not in item and not item.startswith("InChI")  # : numbers atoms, or is rare
             mol = read(item) if plain else None
             if mol is None or not mol.GetNumAtoms():  # what else it may be, and what is wrong with it
                 mol = _read(item, index)

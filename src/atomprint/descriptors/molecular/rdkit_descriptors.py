@@ -47,10 +47,15 @@ class RDKitDescriptors(MolecularDescriptor):
     n_jobs : int
         Present as for all descriptors. RDKit uses one thread.
 
+    Attributes
+    ----------
+    descriptors_ : ndarray of str
+        Names of the descriptors that the RDKit of ``fit`` has, in the order of the features.
+
     Notes
     -----
-    Needs RDKit: ``pip install 'atomprint[rdkit]'``. Its versions differ in which descriptors there are: name them where
-    models are to be used with another one.
+    Needs RDKit: ``pip install 'atomprint[rdkit]'``. Its versions differ in which descriptors there are: what was fitted
+    keeps its own, and is an error where one is not there.
 
     Examples
     --------
@@ -80,7 +85,17 @@ class RDKitDescriptors(MolecularDescriptor):
     def _names(self) -> tuple[str, ...]:
         if not isinstance(self.descriptors, str):
             return tuple(self.descriptors)
+        learnt = getattr(self, "descriptors_", ())
+        if len(learnt) and any(map(_SOMETIMES.fullmatch, learnt)) == (self.descriptors == "all"):
+            return tuple(map(str, learnt))
+        return self._of_this_rdkit()  # before the fit, or parameters were set after it
+
+    def _of_this_rdkit(self) -> tuple[str, ...]:
         return tuple(name for name in _known() if self.descriptors == "all" or not _SOMETIMES.fullmatch(name))
+
+    def _learn(self, observer: Any) -> None:
+        names = self._of_this_rdkit() if isinstance(self.descriptors, str) else tuple(self.descriptors)
+        self.descriptors_ = np.array(names, dtype=np.str_)
 
     def _layout(self) -> Layout:
         names = self._names()
@@ -92,6 +107,7 @@ class RDKitDescriptors(MolecularDescriptor):
 
     def _rows(self, molecules: Sequence[Any], n_threads: int) -> Any:
         names = self._names()
+        check_names("descriptors", names, tuple(_known()))
         functions = [_known()[name] for name in names]
         rows = np.empty((len(molecules), len(names)))
         with quiet_rdkit():
@@ -101,11 +117,14 @@ class RDKitDescriptors(MolecularDescriptor):
                         rows[index, column] = function(mol)
                     except (ValueError, RuntimeError, ZeroDivisionError, OverflowError):
                         rows[index, column] = np.nan
-        rows[~np.isfinite(rows)] = np.nan
+        rows[~(np.abs(rows) <= np.finfo(self.dtype).max)] = np.nan
         if self.missing == "raise" and np.isnan(rows).any():
             index, column = (int(at) for at in np.argwhere(np.isnan(rows))[0])
             smiles = require("rdkit.Chem", "rdkit").MolToSmiles(molecules[index])
-            rule = f"{names[column]} of {smiles} has no value: choose missing='nan', or leave the descriptor out"
+            within = "" if np.dtype(self.dtype) == np.float64 else f" within {np.dtype(self.dtype)}"
+            rule = (
+                f"{names[column]} of {smiles} has no value{within}: choose missing='nan', or leave the descriptor out"
+            )
             raise MoleculeError(index, None, rule)
         return rows
 

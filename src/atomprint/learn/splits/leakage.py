@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import partial
 
 import numpy as np
 
 from atomprint.chemistry.smiles import smiles_of
-from atomprint.datasets import Dataset
 from atomprint.learn.splits.same import find_same
 from atomprint.learn.splits.split import Split
 from atomprint.learn.task.problem import Problem
@@ -149,44 +148,50 @@ def find_leakage(problem: Problem, split: Split, *, tolerance: float = TOLERANCE
     dataset = problem.dataset
     formulas = np.unique(dataset.formulas, return_inverse=True)[1]
     parts = split.parts()
-    same: Indices | None = None
+    twins: Callable[[Indices], Indices] | None = None
     if dataset.kind == "molecules":
-        same = _same_molecules(dataset)
+        bonds = np.unique(np.array([smiles_of(item) for item in dataset.items]), return_inverse=True)[1]
+        twins = partial(_alike, bonds)
     elif dataset.structures is not None:
         used = [part for _, fit, predict in parts for part in (fit, predict)]
         rows = np.unique(problem.structures[np.concatenate(used)]) if used else np.empty(0, dtype=np.intp)
-        same = find_same(dataset, rows, tolerance)
-    return Leakage(tuple(_compare(problem, split, formulas, same, *part) for part in parts), tolerance, dataset.kind)
+        twins = partial(_paired, find_same(dataset, rows, tolerance), len(dataset))
+    return Leakage(tuple(_compare(problem, split, formulas, twins, *part) for part in parts), tolerance, dataset.kind)
 
 
-def _same_molecules(dataset: Dataset) -> Indices:
-    """Return pairs of molecules whose bonds are the same: each with all that come after it."""
-    places: dict[str, list[int]] = {}
-    for row, item in enumerate(dataset.items):
-        places.setdefault(smiles_of(item), []).append(row)
-    pairs = [pair for rows in places.values() for pair in combinations(rows, 2)]
-    return np.array(pairs, dtype=np.intp).reshape(-1, 2)
+def _alike(labels: Indices, fitted: Indices) -> Indices:
+    """Return for each structure the first of those fitted that has its label, or -1."""
+    by_label = np.full(len(labels), -1, dtype=np.intp)
+    by_label[labels[fitted[::-1]]] = fitted[::-1]
+    return by_label[labels]
+
+
+def _paired(same: Indices, n: int, fitted: Indices) -> Indices:
+    """Return for each of n structures one of those fitted that is paired with it, or -1."""
+    twins = np.full(n, -1, dtype=np.intp)
+    twins[fitted] = fitted  # another atom of the same structure
+    trained = twins >= 0
+    for one, other in (same.T, same.T[::-1]):
+        known = trained[other] & ~trained[one]
+        twins[one[known]] = other[known]
+    return twins
 
 
 def _compare(
-    problem: Problem, split: Split, formulas: Indices, same: Indices | None, name: str, fit: Indices, predict: Indices
+    problem: Problem,
+    split: Split,
+    formulas: Indices,
+    twins: Callable[[Indices], Indices] | None,
+    name: str,
+    fit: Indices,
+    predict: Indices,
 ) -> LeakagePart:
     fitted, predicted = problem.structures[fit], problem.structures[predict]
-    n = len(problem.dataset)
-    # For each formula, and for each structure, one structure of the training part that has it, or -1.
-    by_formula = np.full(n, -1, dtype=np.intp)
-    by_formula[formulas[fitted[::-1]]] = fitted[::-1]
-    partner = by_formula[formulas[predicted]]
+    partner = _alike(formulas, fitted)[predicted]
     of_formula, of_structure = predict[partner >= 0], _none()
     n_structure: int | None = None
-    if same is not None:
-        twins = np.full(n, -1, dtype=np.intp)
-        twins[fitted] = fitted  # another atom of the same structure
-        trained = twins >= 0
-        for one, other in (same.T, same.T[::-1]):
-            known = trained[other] & ~trained[one]
-            twins[one[known]] = other[known]
-        found = twins[predicted]
+    if twins is not None:
+        found = twins(fitted)[predicted]
         of_structure = predict[found >= 0]
         n_structure = len(of_structure)
         if n_structure:

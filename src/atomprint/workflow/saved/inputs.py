@@ -105,10 +105,12 @@ def read_inputs(
     items: list[Any] = []
     ids: list[str] = []
     for item in given:
-        if isinstance(item, Smiles) or (taken == "molecules" and isinstance(item, str) and not _names_a_file(item)):
+        if isinstance(item, Smiles) or (
+            taken == "molecules" and isinstance(item, str) and not _names_a_file(item, taken)
+        ):
             ids.append(str(item))
             items.append(Smiles(item))
-        elif isinstance(item, str | PathLike) and (structures or _names_a_file(item)):
+        elif isinstance(item, str | PathLike) and (structures or _names_a_file(item, taken)):
             for name, found in _of_path(Path(item), taken, len(given) == 1, structure, folder):
                 ids.append(name)
                 items.append(replace(found, row=len(items)) if isinstance(found, Failure) else found)
@@ -128,7 +130,7 @@ def _of_path(
     if alone and not path.exists():
         raise FileNotFoundError(
             f"no such file or folder: {str(path)!r}"
-            + ("" if _names_a_file(str(path)) else f"; the model needs {taken}, a formula is not enough")
+            + ("" if _names_a_file(str(path), taken) else f"; the model needs {taken}, a formula is not enough")
         )
     many = path.is_dir() or (alone and _is_table(path))
     try:
@@ -153,11 +155,12 @@ def _is_one(given: Any) -> bool:
     return isinstance(given, PathLike) or is_structure(given) or is_composition(given)
 
 
-def _names_a_file(given: str | PathLike[str]) -> bool:
-    """Return whether text is the name of a file, be it there or not, and no formula."""
+def _names_a_file(given: str | PathLike[str], taken: str) -> bool:
+    """Return whether text is the name of a file, be it there or not, and no formula or SMILES."""
     if isinstance(given, PathLike) or Path(given).exists():
         return True
-    return "/" in given or "\\" in given or _ENDINGS.fullmatch(Path(given).suffix) is not None
+    bonds = taken == "molecules"  # whose stereo is written with slashes
+    return (not bonds and ("/" in given or "\\" in given)) or _ENDINGS.fullmatch(Path(given).suffix) is not None
 
 
 def _is_table(path: Path) -> bool:

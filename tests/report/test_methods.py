@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     table = {
         "data": {"name": "g2", "sample": 40},
         "features": {"matrix": {"type": "CoulombMatrix"}},
-        "models": {"ridge": {}, "some": {"type": "ensemble", "members": ["ridge", {"type": "extra_trees"}]}},
+        "models": {"ridge": {}, "some": {"type": "ensemble", "members": ["krr", {"type": "extra_trees"}]}},
         "evaluation": {"learning_curve": False, "n_repeats": 0},
         "n_jobs": 1,
     }
@@ -63,7 +63,16 @@ def test_methods_of_a_run(folder):
     result = CliRunner().invoke(app, ["report", str(path), "--methods"])
     assert result.exit_code == 0, result.output
     keys = set(keys_of(result.output))
-    assert {"atomprint", "harris2020", "pedregosa2011", "larsen2017", "rupp2012", "geurts2006", "lei2018"} <= keys
+    assert {
+        "atomprint",
+        "harris2020",
+        "pedregosa2011",
+        "larsen2017",
+        "rupp2012",
+        "geurts2006",
+        "lei2018",
+        "rasmussen2006",
+    } <= keys
     assert not {"bartok2013", "chen2016", "breiman2001"} & keys
     assert "data1" in keys
     for row in run.study.rows:

@@ -155,6 +155,16 @@ def test_a_long_tail_is_cut_and_said():
     assert "1 beyond the ends" in text
 
 
+def test_rounding_of_logarithms_puts_nothing_beyond_the_ends():
+    numbers = np.linspace(2.0, 9.0, 5000)
+    back = np.exp(np.log(numbers))
+    problem = make_problem(n=60)
+    problem.y[:] = 6.0
+    problem.y[0], problem.y[1] = numbers[back > numbers].min(), numbers[back < numbers].max()
+    split = make_study(problem, uncertainty=False).split
+    assert "beyond" not in words(plots.target_distribution(problem, split, logarithmic=True))
+
+
 def test_every_element_has_a_place_of_its_own():
     places = {_place(z, 7.4) for z in range(1, 119)}
     assert len(places) == 118

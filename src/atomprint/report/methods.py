@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from atomprint.learn.models.catalogue import OTHER_NAMES
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS
 from atomprint.learn.task.problem import lower
@@ -108,7 +109,8 @@ def _models(tables: Mapping[str, Any]) -> Iterator[str]:
     for key, table in tables.items():
         yield str(table.get("type", key))
         for member in table.get("members", ()):
-            yield member if isinstance(member, str) else str(member.get("type", ""))
+            name = member if isinstance(member, str) else str(member.get("type", ""))
+            yield OTHER_NAMES.get(name, name)
 
 
 def methods_text(found: Mapping[str, Any]) -> str:

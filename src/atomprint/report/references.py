@@ -34,6 +34,7 @@ _OF: Mapping[str, tuple[str, ...]] = {
     "SpaceGroup": ("togo2024",),
     "ElementEmbedding": ("darby2023",),
     "LearnedEmbedding": ("darby2023",),
+    "MorganFingerprint": ("rogers2010",),
     # models
     "random_forest": ("breiman2001",),
     "extra_trees": ("geurts2006",),

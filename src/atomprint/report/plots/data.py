@@ -46,11 +46,12 @@ def target_distribution(problem: Problem, split: Split, *, logarithmic: bool = F
             ax.set_xlabel(f"number of {what}")
         else:
             logarithmic = logarithmic and bool((y > 0).all())
-            low, high = np.exp(_without_tails(np.log(y))) if logarithmic else _without_tails(y)
-            shown = [y[indices].clip(low, high) for _, indices, _ in parts]
-            bins = (np.geomspace if logarithmic else np.linspace)(low, high, style.n_bins(len(y)) + 1)
-            ax.hist(shown, bins=bins.tolist(), **options)
-            beyond = int(np.count_nonzero((y < low) | (y > high)))
+            values = np.log(y) if logarithmic else y
+            low, high = _without_tails(values)
+            bins = np.linspace(low, high, style.n_bins(len(y)) + 1)
+            bins = np.exp(bins) if logarithmic else bins
+            ax.hist([y[indices].clip(bins[0], bins[-1]) for _, indices, _ in parts], bins=bins.tolist(), **options)
+            beyond = int(np.count_nonzero((values < low) | (values > high)))  # not by what rounding makes of ends
             note = f"\n{beyond:,} beyond the ends are in the outer bars" if beyond else ""
             ax.set_xlabel(with_unit(target.title, target.unit) + note)
             ax.set_ylabel(f"number of {what}")

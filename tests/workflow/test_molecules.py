@@ -198,3 +198,17 @@ def test_a_service_of_molecules(run):
     assert [row["value"] for row in rows] == pytest.approx(model.predict(["CCO", "c1ccccc1", "c1ccccc1O"]).values)
     assert len(found["failures"]) == 2
     assert "is no molecule" in found["failures"][1]["reason"]
+
+
+def test_twins_without_rings_stay_together():
+    smiles = ["C[C@H](O)F", "C[C@@H](O)F", "CC(O)F", "C[13CH](O)F", "F/C=C/F", "F/C=C\\F", "CCO"]
+    data = dataset(smiles)
+    labels = group_labels(Problem.of(data, "logp"), "scaffold")
+    assert [labels.tolist().index(label) for label in labels] == [0, 0, 0, 0, 4, 4, 6]
+
+
+def test_molecules_and_formulas_are_not_mixed():
+    with pytest.raises(ValueError, match="compositions must all be Smiles or none, got 'CO' in row 1"):
+        Dataset("some", "", None, ("a", "b"), {}, "", "", [Smiles("CO"), "CO"])
+    formulas = Dataset("some", "", None, ("a", "b"), {}, "", "", np.array(["CO", "H2O"]))
+    assert (formulas.kind, formulas.formulas) == ("compositions", ("CO", "H2O"))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from atomprint.util.extras import require
+from atomprint.util.validation import check_bool
 
 _STAMP = re.compile(r"^\[\d\d:\d\d:\d\d\] ", re.MULTILINE)
 _SHOWN = 80  # characters of what was given, in messages
@@ -152,9 +153,18 @@ def _composition(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((symbol, n) for symbol, n in found.items() if n))
 
 
-def smiles_of(item: Any) -> Smiles:
-    """Return the one SMILES that RDKit writes for a molecule, of any kind that :func:`molecule_of` takes."""
-    return Smiles(require("rdkit.Chem", "rdkit", "SMILES").MolToSmiles(molecule_of(item)))
+def smiles_of(item: Any, *, stereo: bool = True) -> Smiles:
+    """Return the one SMILES that RDKit writes for a molecule.
+
+    Parameters
+    ----------
+    item : molecule
+        As for :func:`molecule_of`.
+    stereo : bool
+        Whether mirror images, and isotopes, are told apart.
+    """
+    write = require("rdkit.Chem", "rdkit", "SMILES").MolToSmiles
+    return Smiles(write(molecule_of(item), isomericSmiles=check_bool("stereo", stereo)))
 
 
 def scaffold_of(item: Any) -> Smiles:

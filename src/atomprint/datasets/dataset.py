@@ -101,6 +101,11 @@ class Dataset:
             object.__setattr__(self, what, items)
             if len(items) != n:
                 raise ValueError(f"ids must name each of {len(items)} {what}, got {n}")
+        if self.structures is None:
+            bonds = [isinstance(item, Smiles) for item in self.items]
+            if len(set(bonds)) > 1:
+                row = bonds.index(not bonds[0])
+                raise ValueError(f"compositions must all be Smiles or none, got {self.items[row]!r} in row {row}")
         if self.lines is not None and len(self.lines) != n:
             raise ValueError(f"lines must be given for each of {n} rows, got {len(self.lines)}")
         if len(set(self.ids)) != n:
@@ -248,7 +253,7 @@ class Dataset:
         """What there is of each sample: ``"structures"``, ``"molecules"`` (by their bonds), or ``"compositions"``."""
         if self.structures is not None:
             return "structures"
-        return "molecules" if any(isinstance(item, Smiles) for item in self.compositions or ()) else "compositions"
+        return "molecules" if len(self) and isinstance(self.items[0], Smiles) else "compositions"
 
     @property
     def items(self) -> Items:
@@ -375,7 +380,7 @@ class Dataset:
         if "_amounts" in vars(self):
             return self._amounts[index]
         if self.structures is None:
-            return amounts_of((self.compositions or ())[index])
+            return amounts_of(self.items[index])
         return counted(numbers_of(self.structures[index]))
 
     @cached_property
@@ -383,7 +388,7 @@ class Dataset:
         if self.structures is not None:
             return each_counted(self.structures)
         found = []
-        for row, formula in enumerate(self.compositions or ()):
+        for row, formula in enumerate(self.items):
             try:
                 found.append(amounts_of(formula))
             except (ValueError, TypeError) as error:

@@ -90,13 +90,13 @@ def group_labels(problem: Problem, group_by: str) -> npt.NDArray[np.str_]:
 
 @once_per_dataset
 def _scaffolds(dataset: Dataset) -> npt.NDArray[np.str_]:
-    """Return the scaffolds of all molecules, as SMILES; of those without rings there is none, and each is its own."""
+    """Return the scaffolds of all molecules, as SMILES without stereo; of those without rings it is the whole."""
     found = []
     for row, item in enumerate(dataset.items):
         if dataset.kind == "compositions":
             raise ValueError(f"group_by 'scaffold' needs molecules: {dataset.name!r} has only compositions")
         try:
-            found.append(scaffold_of(item) or f"no rings: {smiles_of(item)}")
+            found.append(scaffold_of(item) or f"no rings: {smiles_of(item, stereo=False)}")
         except ValueError as error:
             raise ValueError(f"group_by 'scaffold': {dataset.ids[row]!r}: {error}") from error
     return np.array(found, dtype=np.str_)

@@ -199,6 +199,9 @@ def test_trees_in_two_parts_join_where_many_targets_are_the_smallest_one(network
 
 def test_targets_above_the_smallest_one_need_no_second_part():
     assert not Form.of(dataset(None, np.arange(60.0), ("NaCl", "KF") * 30), "y").at_floor
+    few = Form.of(dataset(None, np.arange(5.0), ("NaCl", "KF", "LiF", "KCl", "NaF")), "y")
+    assert not few.at_floor
+    assert "smallest" not in few.sentence()
 
 
 def test_counts_are_the_numbers_of_atoms_of_each_element():

@@ -20,6 +20,7 @@ _EXTENSIVE = 0.9  # share of the variance that numbers of atoms must explain
 _MAX_ROWS = 5000  # more are not needed to tell
 _GEOMETRIES = 10  # structures of one composition, on average, from which on these are geometries of few compounds
 _AT_FLOOR = 0.2  # share of the targets
+_FEWEST_AT_FLOOR = 10  # targets: one of five, which always is the smallest, is no sign
 Indices = npt.NDArray[np.intp]
 
 
@@ -125,7 +126,7 @@ class Form:
             conformers = len(used) >= _GEOMETRIES * len(np.unique(same, axis=0))
         if problem.kind == "regression":
             seen = [problem.y[part] for part in parts or [np.arange(len(problem))]]
-            at_floor = all(float((y == y.min()).mean()) >= _AT_FLOOR for y in seen)
+            at_floor = all(np.count_nonzero(y == y.min()) >= max(_FEWEST_AT_FLOOR, _AT_FLOOR * len(y)) for y in seen)
             if problem.atoms is None and atoms[0] < atoms[2]:
                 counts = _counts(used)
                 extensive = all(

@@ -169,7 +169,7 @@ def _guess_smiles(source: Source, sure: bool) -> str | None:
 
     Where it is not ``sure`` that there are structures, too, it is not read without RDKit if there are formulas.
     """
-    present = [name for name in source.names if _is_smiles(name)]
+    present = [name for name in source.names if _is_smiles(name) and not _has_numbers(source, name)]
     exact = [name for name in present if _plain(name) == "smiles"]
     if not present or (not installed("rdkit") and (sure or _present(source, _FORMULAS))):
         return None
@@ -180,6 +180,11 @@ def _guess_smiles(source: Source, sure: bool) -> str | None:
             f"smiles: give one, since several {source.noun}s may be meant: {', '.join(map(repr, present))}"
         )
     return (exact or present)[0]
+
+
+def _has_numbers(source: Source, name: str) -> bool:
+    """Return whether a column or key has numbers, such as that of the lengths of SMILES."""
+    return column_kind([row.fields[name] for row in source.first if name in row.fields]) == "number"
 
 
 def _formulas_by_content(source: Source) -> str | None:

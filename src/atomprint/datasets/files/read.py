@@ -384,7 +384,9 @@ def _entry(number: int, name: str, row: Row, atoms: Atoms | ValueError | None, r
         if found != stated:
             _fail("formula", f"the structure is {found}, but {roles.formula!r} says {stated}")
     if roles.smiles is not None:
-        formula = _smiles(row.get(roles.smiles), atoms, roles.smiles)
+        told, formula = formula, _smiles(row.get(roles.smiles), atoms, roles.smiles)
+        if told and atoms is None and reduced_formula(formula) != reduced_formula(told):
+            _fail("formula", f"the molecule is {reduced_formula(formula)}, but {roles.formula!r} says {told}")
     try:
         raws = {target: _raw(row, key) for target, key in roles.targets.items()}
     except ValueError as error:

@@ -139,7 +139,7 @@ def test_formulas_beside_smiles_are_checked(tmp_path):
     path = tmp_path / "both.csv"
     path.write_text("smiles,formula,n_smiles,y\nCCO,C2H6O,3,1\nCO,CO,2,2\n")  # methanol, carbon monoxide
     assert read_dataset(path, targets="y").compositions == ["CCO", "CO"]
-    with pytest.raises(ValueError, match="row 1.* formula: the molecule is H4CO, but 'formula' says CO"):
+    with pytest.raises(ValueError, match=r"row 1.* formula: the molecule is H4CO, but 'formula' says CO"):
         read_dataset(path, formula="formula", smiles="smiles", targets="y")
     path.write_text("formula,n_smiles,y\nH2O,3,1\nCO2,2,2\n")
     assert read_dataset(path, targets="y").compositions == ["H2O", "CO2"]

@@ -354,6 +354,12 @@ def test_what_learnt_logarithms_is_shown_by_them(n):
     assert 0.02 * y.min() < low < y.min()  # with predictions down to there
     assert y.max() < high
     assert all("predicted / true" in words(figure) for figure in errors)
+    wide = dataclasses.replace(
+        evaluation,
+        folds=tuple(dataclasses.replace(fold, y_pred=1.3 * y[fold.indices]) for fold in evaluation.folds),
+        test=dataclasses.replace(evaluation.test, y_pred=1e4 * y[evaluation.test.indices]),
+    )
+    assert "median 1.30" in words(plots.residuals(y, wide, target, "k"))
     plain = dataclasses.replace(evaluation, of_logs=False)
     assert plots.parity(y, {"ridge": plain}, target).axes[0].get_xscale() == "linear"
     assert plots.parity(y - 1, {"ridge": evaluation}, target).axes[0].get_xscale() == "linear"

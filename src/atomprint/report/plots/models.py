@@ -168,7 +168,8 @@ def residuals(y: FloatArray, evaluation: Evaluation, target: Target, colour: str
         style.scale(ax.xaxis, errors.logs)
         ax.axvline(errors.none, color=style.FAINT, lw=0.8)
         middle = float(np.median(errors.error))
-        words = f"median {format_number(middle, like=errors.reach)}".replace("-", "−")
+        like = None if errors.logs else errors.reach  # a ratio of 1.3 is none of 1, however far others reach
+        words = f"median {format_number(middle, like=like)}".replace("-", "−")
         ax.axvline(middle, color=style.INK, lw=1, ls=(0, (4, 2)), label=words)
         n_beyond = int(np.count_nonzero(errors.shown(errors.error) != errors.error))
         ends = f"\n{n_beyond:,} beyond the ends are in the outer bars" if n_beyond else ""

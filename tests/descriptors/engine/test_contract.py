@@ -362,7 +362,7 @@ def test_the_core_refuses_a_centre_on_an_atom_that_its_structure_lacks():
     for atoms in ([0, 1, 3, 0, 1, 2, 3], [0, 1, 10**6, 0, 1, 2, 3]):
         centers = _core.Centers(points, np.array(atoms), batch.offsets)
         with pytest.raises(ValueError, match="the atom of a centre must be one of its structure"):
-            _core.neighbour_pairs(batch.core(), centers, 2.0, False, 1)
+            _core.neighbour_pairs(batch.core(), centers, 2.0, False, None, 0, False, 0.0, 1000, 1)
 
 
 @pytest.mark.parametrize(

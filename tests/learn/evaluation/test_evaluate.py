@@ -256,7 +256,7 @@ def test_features_of_other_samples_are_refused():
     with pytest.raises(ValueError, match="'toy' must have one row for each of 10 samples of 'Toy: energy', got 9"):
         evaluate(LinearRegression(), features_of(np.ones((9, 1))), problem, make_split(problem))
     for kind, wrong in (("classification", problem), ("regression", problem_of([0, 1] * 5, ("no", "yes")))):
-        with pytest.raises(ValueError, match=f"RandomForest.* must be one for {wrong.kind}"):
+        with pytest.raises(ValueError, match=f"Bagged.* must be one for {wrong.kind}"):
             evaluate(make_model("random_forest", kind), features_of(np.ones((10, 1))), wrong, make_split(wrong))
     with pytest.raises(ValueError, match="a kernel between samples must be square"):
         features_of(np.ones((9, 8)), pairwise=True)

@@ -93,11 +93,11 @@ def _results(study: Study) -> Iterator[str]:
 
 
 def _types(entry: Any) -> Iterator[str]:
-    """Yield the classes that a table names, and those within it."""
+    """Yield the classes and the pretrained weights that a table names, and those within it."""
     if isinstance(entry, Mapping):
         for key, value in entry.items():
-            if key == "type" and isinstance(value, str):
-                yield value.rpartition(".")[2]
+            if key in ("type", "model") and isinstance(value, str):
+                yield value.rpartition(".")[2] if key == "type" else value
             yield from _types(value)
     elif isinstance(entry, list | tuple):
         for value in entry:

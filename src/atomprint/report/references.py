@@ -16,6 +16,10 @@ _OF: Mapping[str, tuple[str, ...]] = {
     "shap": ("lundberg2017",),
     "pymatgen": ("ong2013",),
     "spglib": ("togo2024",),
+    "matplotlib": ("hunter2007",),
+    "jax": ("bradbury2018",),
+    "torch": ("paszke2019",),
+    "rdkit": ("landrum2006",),
     # features
     "CoulombMatrix": ("rupp2012",),
     "SineMatrix": ("faber2015",),
@@ -35,6 +39,10 @@ _OF: Mapping[str, tuple[str, ...]] = {
     "ElementEmbedding": ("darby2023",),
     "LearnedEmbedding": ("darby2023",),
     "MorganFingerprint": ("rogers2010",),
+    # weights of pretrained potentials, and what all of them were trained on
+    "sevennet-0": ("park2024", "deng2023"),
+    "sevennet-l3i5": ("park2024", "deng2023"),
+    "chgnet-0.3.0": ("deng2023",),
     # models
     "random_forest": ("breiman2001",),
     "extra_trees": ("geurts2006",),
@@ -53,22 +61,23 @@ def bibtex(used: Iterable[str], versions: Mapping[str, str], source: str = "") -
     Parameters
     ----------
     used : iterable of str
-        Names of packages, classes of features, types of models, ``"intervals"``; what there is nothing to cite for is
-        passed over.
+        Names of packages, classes of features, weights, types of models, ``"intervals"``; what there is nothing to cite
+        for is passed over.
     versions : mapping of str to str
         Those of packages; that of atomprint is cited.
     source : str
-        How to cite the data: publications, with semicolons between.
+        How to cite the data: publications, with semicolons between. Of those whose DOI is known the whole entry is
+        given, of others what the text says.
 
     Returns
     -------
     str
     """
-    keys = dict.fromkeys(key for name in used for key in _OF.get(name, ()))
-    own = {"author": "{The atomprint developers}", "title": "atomprint", "note": f"version {versions['atomprint']}"}
     published = _published()
-    entries = [_entry("software", "atomprint", own), *(published[key] for key in keys)]
-    return "\n".join([*entries, *_of_data(source)])
+    keys = [key for name in used for key in _OF.get(name, ())]
+    own = {"author": "{The atomprint developers}", "title": "atomprint", "note": f"version {versions['atomprint']}"}
+    entries = [_entry("software", "atomprint", own), *(published[key] for key in keys), *_of_data(source, published)]
+    return "\n".join(dict.fromkeys(entries))
 
 
 def _published() -> dict[str, str]:
@@ -77,17 +86,18 @@ def _published() -> dict[str, str]:
     return {key: entry for entry, key in re.findall(r"^(@\w+\{(\w+),\n.*?^\}\n)", text, re.M | re.S)}
 
 
-def _of_data(source: str) -> Iterator[str]:
+def _of_data(source: str, published: Mapping[str, str]) -> Iterator[str]:
+    by_doi = {doi[1].lower(): entry for entry in published.values() if (doi := re.search(r"doi = \{(.*)\}", entry))}
     for number, text in enumerate(filter(None, (part.strip() for part in source.split("; "))), start=1):
         doi = re.search(r"doi:\s*(10\.\S+?)[.,]?(?=\s|$)", text)
         year = re.search(r"\((\d{4})\)", text)
-        if not (doi or year):  # words about the data, such as who gave them
-            continue
-        yield _entry(
-            "misc",
-            f"data{number}",
-            {"note": _escaped(text), "year": year[1] if year else "", "doi": doi[1] if doi else ""},
-        )
+        url = re.search(r"https?://\S+?(?=[.,]?(?:\s|$))", text)
+        if doi and doi[1].lower() in by_doi:
+            yield by_doi[doi[1].lower()]
+        elif doi or year or url:  # the others are words about the data, such as who gave them
+            known = {"year": year and year[1], "doi": doi and doi[1], "url": url and url[0]}
+            given = {name: value for name, value in known.items() if value}
+            yield _entry("misc", f"data{number}", {"note": _escaped(text), **given})
 
 
 def _escaped(text: str) -> str:
@@ -95,5 +105,5 @@ def _escaped(text: str) -> str:
 
 
 def _entry(kind: str, key: str, fields: Mapping[str, str]) -> str:
-    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("atomprint", "numpy", "scipy", "scikit-learn", "ase", "matplotlib")
-_OPTIONAL = {"xgboost": "xgboost", "optuna": "optuna", "shap": "shap", "pymatgen": "pymatgen", "spglib": "spglib"}
+_OPTIONAL = ("chgnet", "jax", "optuna", "pymatgen", "rdkit", "sevenn", "shap", "spglib", "torch", "xgboost")
 
 
 def versions() -> dict[str, str]:
@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
         Optional packages are listed if this process has loaded them.
     """
     found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    for package in (*_PACKAGES, *(package for module, package in _OPTIONAL.items() if module in sys.modules)):
+    for package in (*_PACKAGES, *(module for module in _OPTIONAL if module in sys.modules)):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -42,8 +42,9 @@ def load_g2() -> Dataset:
         },
         description="148 small molecules and radicals of H, Li, Be, B, C, N, O, F, Na, Al, Si, P, S and Cl, with up to "
         "14 atoms; geometries optimised with MP2(full)/6-31G(d).",
-        source="Curtiss, Raghavachari, Redfern and Pople, J. Chem. Phys. 106, 1063 (1997); enthalpies as in Staroverov "
-        "et al., J. Chem. Phys. 119, 12129 (2003); both as given in ase.data.g2.",
+        source="Curtiss, Raghavachari, Redfern and Pople, J. Chem. Phys. 106, 1063 (1997), "
+        "doi:10.1063/1.473182; enthalpies as in Staroverov et al., J. Chem. Phys. 119, 12129 (2003), "
+        "doi:10.1063/1.1626543; both as given in ase.data.g2.",
     )
 
 
@@ -84,7 +85,7 @@ def load_dcdft() -> Dataset:
         },
         description="The crystals of 71 elements from H to Rn, one for each, with 1 to 12 atoms in the cell, in "
         "their ground states (S and Mn: in a simpler structure), at the equilibrium that PBE gives.",
-        source="Lejaeghere, Van Speybroeck, Van Oost and Cottenier, Crit. Rev. Solid State Mater. Sci. 39, 1 (2014); "
-        "Lejaeghere et al., Science 351, aad3000 (2016); https://github.com/molmod/DeltaCodesDFT, as given in "
-        "ase.collections.dcdft.",
+        source="Lejaeghere, Van Speybroeck, Van Oost and Cottenier, Crit. Rev. Solid State Mater. Sci. 39, 1 (2014), "
+        "doi:10.1080/10408436.2013.772503; Lejaeghere et al., Science 351, aad3000 (2016), "
+        "doi:10.1126/science.aad3000; https://github.com/molmod/DeltaCodesDFT, as given in ase.collections.dcdft.",
     )

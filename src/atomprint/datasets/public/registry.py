@@ -27,8 +27,8 @@ _QM7 = Entry(
     },
     description="Molecules of GDB-13 with up to 7 atoms of C, N, O and S and up to 23 atoms with hydrogen, "
     "geometries from a force field, with the five splits of the original work.",
-    citation="Blum and Reymond, J. Am. Chem. Soc. 131, 8732 (2009); Rupp, Tkatchenko, Müller and von Lilienfeld, Phys. "
-    "Rev. Lett. 108, 058301 (2012), doi:10.1103/PhysRevLett.108.058301.",
+    citation="Blum and Reymond, J. Am. Chem. Soc. 131, 8732 (2009), doi:10.1021/ja902302h; Rupp, "
+    "Tkatchenko, Müller and von Lilienfeld, Phys. Rev. Lett. 108, 058301 (2012), doi:10.1103/PhysRevLett.108.058301.",
     licence="none stated by quantum-machine.org",
     page="http://quantum-machine.org/datasets/",
 )
@@ -124,7 +124,7 @@ _BUNDLED = (
         kind="structures",
         targets={"enthalpy": TargetInfo("kcal/mol", "Enthalpy of formation", "Experimental, at 298 K.")},
         description="Small molecules of the G2/97 test set; comes with ASE.",
-        citation="Curtiss, Raghavachari, Redfern and Pople, J. Chem. Phys. 106, 1063 (1997).",
+        citation="Curtiss, Raghavachari, Redfern and Pople, J. Chem. Phys. 106, 1063 (1997), doi:10.1063/1.473182.",
         licence="LGPL-2.1-or-later (ASE)",
     ),
     Entry(
@@ -139,7 +139,7 @@ _BUNDLED = (
             "bulk_modulus": TargetInfo("GPa", "Bulk modulus", "PBE calculation with WIEN2k."),
         },
         description="Elemental crystals of the delta-codes-DFT project; comes with ASE.",
-        citation="Lejaeghere et al., Science 351, aad3000 (2016).",
+        citation="Lejaeghere et al., Science 351, aad3000 (2016), doi:10.1126/science.aad3000.",
         licence="LGPL-2.1-or-later (ASE)",
     ),
 )

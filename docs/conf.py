@@ -44,6 +44,7 @@ nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "warn"  # nobody reads warnings in a lesson
 
 # Reference
 autosummary_generate = True

@@ -125,7 +125,8 @@ def test_faults_are_found():
     assert MEASURED.findall("takes 3.7 s of 10,000 crystals, 0.045 eV/cell") == ["3.7 s", "0.045 eV/cell"]
 
 
-@pytest.mark.slow
+@pytest.mark.pages
+@pytest.mark.slow  # so that -m "not slow" leaves them out, too
 @pytest.mark.parametrize("name", EXECUTED)
 def test_cells_run_as_a_script(name, tmp_path, monkeypatch):
     pyplot = pytest.importorskip("matplotlib.pyplot")

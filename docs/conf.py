@@ -11,6 +11,7 @@ from myst_nb.core import render
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_site"))
 
+import notebooks  # noqa: E402
 import reference  # noqa: E402
 
 import atomprint  # noqa: E402
@@ -84,6 +85,20 @@ def other_pages(app, name, content):
         content[0] = content[0].replace("<other pages>", "\n".join(others))
 
 
+def as_notebook(app, name, content):
+    """Offer pages whose cells run as notebooks and scripts."""
+    if "```{code-cell}" not in content[0]:
+        return
+    links = []
+    for write, ending in ((notebooks.notebook, "ipynb"), (notebooks.script, "py")):
+        path = HERE / "build" / "notebooks" / f"{name}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(write(content[0]), encoding="utf-8")
+        links.append(f"{{download}}`{write.__name__} </{path.relative_to(HERE).as_posix()}>`")
+    line = f"This page as a {links[0]}, as a {links[1]}."
+    content[0] = re.sub(r"^(# .*\n)", rf"\1\n{line}\n", content[0], count=1, flags=re.M)
+
+
 def only_own(app, what, name, obj, skip, options):
     """Leave out what classes inherit from scikit-learn, which documents it."""
     own = not str(getattr(obj, "__module__", "")).startswith("sklearn") and not re.fullmatch(r"set_\w+_request", name)
@@ -118,6 +133,7 @@ def setup(app):
     """Connect what stands above, and write the pages of the reference."""
     app.connect("source-read", outward_links)
     app.connect("source-read", other_pages)
+    app.connect("source-read", as_notebook)  # with the links as the others have left them
     app.connect("autodoc-skip-member", only_own)
     app.connect("autodoc-process-signature", own_parameters)
     reference.write(HERE / "reference")

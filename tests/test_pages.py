@@ -1,6 +1,10 @@
 """README and pages: links lead somewhere, commands exist, figures have a command that makes them, cells run."""
 
+import builtins
+import json
 import re
+import symtable
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 from helpers.pages import (
@@ -123,6 +127,57 @@ def test_faults_are_found():
     assert not occur("0.1862", "0.186")
     assert not occur("4 % less", "6 % less")
     assert MEASURED.findall("takes 3.7 s of 10,000 crystals, 0.045 eV/cell") == ["3.7 s", "0.045 eV/cell"]
+
+
+@pytest.fixture(scope="module")
+def notebooks():
+    """Return the module of the site that makes notebooks of pages."""
+    spec = spec_from_file_location("notebooks", ROOT / "docs" / "_site" / "notebooks.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _global_names(table):
+    """Return the names of a cell that are not those of its functions."""
+    for symbol in table.get_symbols():
+        if table.get_type() == "module" or symbol.is_global():
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _global_names(child)
+
+
+def _first_need_of_a_solution(cells):
+    """Return a name that a cell takes from a solution, with the cell; None if there is none."""
+    known = {*dir(builtins), "__name__"}
+    for cell in cells:
+        if cell["cell_type"] == "code" and "tags" not in cell["metadata"]:
+            table = symtable.symtable("".join(cell["source"]), "cell", "exec")
+            known |= {
+                s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()
+            }
+            if missing := set(_global_names(table)) - known:
+                return sorted(missing), "".join(cell["source"])
+    return None
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_notebooks_hold_the_cells_and_run_without_the_solutions(name, notebooks):
+    """Whoever does an exercise in another way has other names than its solution."""
+    cells = json.loads(notebooks.notebook(TEXTS[name]))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code == [text.rstrip("\n") for language, text in blocks(TEXTS[name]) if language == "python"]
+    words = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert not re.findall(r"^:::.*|```\{.*|\{\w+\}`.*|\]\((?!\w+:).*", words, re.M)
+    compile(notebooks.script(TEXTS[name]), name, "exec")
+    assert _first_need_of_a_solution(cells) is None
+
+
+def test_names_of_solutions_are_found(notebooks):
+    hidden = "```{code-cell}\n---\ntags: [hide-cell]\n---\nx = 1\n```\n"
+    page = hidden + "```{code-cell}\nprint([y * %s for y in range(3)])\n```\n"
+    assert _first_need_of_a_solution(json.loads(notebooks.notebook(page % "x"))["cells"])[0] == ["x"]
+    assert _first_need_of_a_solution(json.loads(notebooks.notebook(page % "2"))["cells"]) is None
 
 
 @pytest.mark.pages

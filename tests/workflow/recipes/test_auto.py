@@ -172,14 +172,50 @@ def test_geometries_of_few_molecules_are_averaged_over_the_atoms_of_each_element
     assert few.features["soap"]["pooling"] == "mean"
 
 
-def test_cells_of_few_compounds_are_averaged_over_the_atoms_of_each_element_whatever_their_size():
-    cells = [bulk("NaCl", "rocksalt", a=5 + i / 40) * (1 + i % 3, 1, 1) for i in range(20)]
-    chosen = auto_recipe(dataset(cells, np.random.default_rng(0).normal(size=20)), "y")
-    assert chosen.features["soap"]["pooling"] == {"type": "Pooling", "method": "mean", "by_species": True}
-    assert chosen.features["soap"]["periodic"] is True
+def cells(n=20):
+    return [bulk("NaCl", "rocksalt", a=5 + i / 40) * (1 + i % 3, 1, 1) for i in range(n)]
+
+
+def test_cells_of_few_compounds_are_averaged_over_the_atoms_of_each_element_in_several_resolutions():
+    given = dataset(cells(), np.random.default_rng(0).normal(size=20))
+    chosen = auto_recipe(given, "y")
+    *resolutions, joined = chosen.features.values()
+    assert joined["join"] == ["fine", "medium", "coarse"]
+    assert [entry["n_max"] for entry in resolutions] == [8, 6, 4]
+    for entry in resolutions:
+        assert entry["pooling"] == {"type": "Pooling", "method": "mean", "by_species": True}
+        assert entry["periodic"] is True
     assert any("many geometries of few compounds" in reason for reason in chosen.reasons)
-    kernel_ridge = chosen.models["ensemble"]["members"][0]
-    assert (kernel_ridge["type"], min(kernel_ridge["alphas"])) == ("kernel_ridge", 1e-12)
+    assert any("3 resolutions, from fine to coarse" in reason for reason in chosen.reasons)
+    ensemble = chosen.models["ensemble"]
+    assert [(entry["type"], entry["blocks"]) for entry in ensemble["members"]] == [
+        ("kernel_ridge", [name]) for name in joined["join"]
+    ]
+    assert {min(entry["alphas"]) for entry in ensemble["members"]} == {1e-12}
+
+
+@pytest.mark.parametrize(
+    ("n", "kernels", "network", "n_folds"),
+    [(149, 3, False, 5), (150, 3, True, 5), (1500, 3, False, 5), (1501, 1, True, 1)],
+)
+def test_resolutions_are_for_few_cells_and_networks_for_the_fewest(n, kernels, network, n_folds, networks):
+    models = auto.recipe_for_form(form(conformers=True, n_samples=n, n_structures=n)).models
+    found = members(models)
+    assert found == ["kernel_ridge"] * kernels + ["resnet"] * (network and networks)
+    if len(found) > 1:
+        assert models["ensemble"]["n_folds"] == n_folds
+        assert models["ensemble"]["members"][-1].get("blocks", ["fine"])[0] == (
+            "fine" if "resnet" in found else "coarse"
+        )
+
+
+def test_no_resolution_is_coarser_than_the_coarsest():
+    eight = ("H", "C", "N", "O", "F", "S", "Cl", "Br")
+    coarse = auto.recipe_for_form(form(conformers=True, elements=eight, n_samples=1500, n_structures=1500))
+    n_max = [entry["n_max"] for entry in coarse.features.values() if "n_max" in entry]
+    assert n_max == sorted(set(n_max), reverse=True)
+    classes = auto.recipe_for_form(form(conformers=True, kind="classification", n_classes=2))
+    assert list(classes.features) == ["soap"]
 
 
 def test_trees_in_two_parts_join_where_many_targets_are_the_smallest_one(networks):
@@ -374,9 +410,9 @@ def test_what_grows_with_size_is_left_to_kernel_ridge():
 
 
 def test_weights_of_few_samples_come_from_several_folds():
-    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1500, 4000)]
+    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1000, 1500, 4000)]
     chosen = [auto.recipe_for_form(given) for given in forms]
-    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 1, 1]
+    assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 3, 1, 1]
     assert any("a quarter of the training part is held out" in reason for reason in chosen[-1].reasons)
 
 
@@ -599,6 +635,11 @@ def molecules_with_energies():
     return structures, energies(structures)
 
 
+def cells_of_one_compound():
+    structures = cells(24)
+    return structures, np.random.default_rng(0).normal(size=24)
+
+
 def molecules_with_classes():
     structures = molecules(24)
     return structures, np.where([len(atoms) > 5 for atoms in structures], "large", "small")
@@ -615,6 +656,7 @@ def molecules_with_values_of_atoms():
         pytest.param(crystals_of_many_elements, marks=pytest.mark.slow),
         mixture,
         molecules_with_energies,
+        cells_of_one_compound,
         molecules_with_classes,
         pytest.param(molecules_with_values_of_atoms, marks=pytest.mark.slow),
     ],

@@ -74,8 +74,8 @@ class KernelRidgeCV(TakesBlocks, RegressorMixin, BaseEstimator):
     blocks : mapping of str to (int, int), or sequence of (int, int), optional
         First and one-past-last column of each block of features. Each is centred and divided by one number, such that
         samples differ as much in one block as in another; then a weight for each is chosen, and a scaling, by the
-        leave-one-out errors of up to 1000 of the ``n_search`` samples. Default: the blocks of joined features, if it is
-        fitted by :func:`~atomprint.learn.evaluate`; otherwise all features are one block and stay as they are.
+        leave-one-out errors of half of the samples, 500 to 1000 of them. Default: the blocks of joined features, if it
+        is fitted by :func:`~atomprint.learn.evaluate`; otherwise all features are one block and stay as they are.
     n_components : int, optional
         Principal components of each block, at most, between which distances are measured. Default: all features.
     block_weights : sequence of float

@@ -22,7 +22,8 @@ from atomprint.util.registry import public
 from atomprint.util.types import FloatArray, Samples
 
 _ROWS = 2048  # rows that are transformed at once
-_N_COMPARED = 1000  # samples by which weights are compared, at most: each comparison takes their number cubed
+# Samples by which weights are compared: half of them, but no fewer nor more. Each comparison takes their number cubed.
+_FEWEST_COMPARED, _MOST_COMPARED = 500, 1000
 _N_TRIALS = 60  # comparisons in all, unless many kernels or blocks ask for more
 _N_FOR_EACH = 6  # comparisons for each block, at least
 
@@ -166,7 +167,7 @@ def choose_relevance(
     n_components : int or None
         Principal components of each block, at most.
     n_search : int
-        How many samples are compared, at most, and no more than 1000.
+        How many samples are compared, at most; no more than half of them, but 500 if there are so many, and up to 1000.
     random_state : int or None
         Seed of their drawing, if there are more.
 
@@ -180,7 +181,8 @@ def choose_relevance(
     .. [1] C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, MIT Press (2006), section
        5.1.
     """
-    rows = subset(X.shape[0], min(n_search, _N_COMPARED), random_state)
+    n_compared = min(max(X.shape[0] // 2, _FEWEST_COMPARED), _MOST_COMPARED)
+    rows = subset(X.shape[0], min(n_search, n_compared), random_state)
     comparison = _Comparison(X, targets, rows, blocks, choices, n_components)
     return comparison.found(comparison.choose()) if comparison.varying else None
 

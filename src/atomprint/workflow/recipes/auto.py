@@ -23,6 +23,8 @@ _EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 _FINE_BASES, _MAX_FINE_WIDTH = ((10, 4), (8, 4), *_BASES[1:]), 6500
+_RESOLUTIONS = ("fine", "medium", "coarse")  # of SOAP beside each other, for cells of few compounds
+_MAX_FOR_RESOLUTIONS = 1500  # samples: more take long, and are told by the finest
 _LEARNT = 6  # channels of the elements
 # Kernel ridge for energies of geometries, smooth and almost without noise: long scales, little regularisation.
 _SMOOTH = {
@@ -249,12 +251,25 @@ def _averaged(form: Form) -> Described:
     elif crystals:
         pooling, copies = ["mean", "std"], 2
         what = "the atoms of each crystal, and with the standard deviation over them"
-    n_max, l_max = _basis(form, form.n_structures, copies)
-    features = {"soap": {**_soap(form, n_max, l_max), "pooling": pooling}}
+    finest = _basis(form, form.n_structures, copies)
+    features: Tables = {"soap": {**_soap(form, *finest), "pooling": pooling}}
     why = f"{_species_in_words(form)}, averaged over {what}"
     if form.kind == "regression" and form.atoms[0] < form.atoms[2]:
         why += ", since the target does not simply grow with their number"
-    return Described(features, f"{why}.", _SMOOTH if by_species else {}, soap=True)
+    bases = _BASES[_BASES.index(finest) :][: len(_RESOLUTIONS)]
+    cells = by_species and crystals and form.kind == "regression"
+    if not cells or len(bases) == 1 or form.n_samples > _MAX_FOR_RESOLUTIONS:
+        return Described(features, f"{why}.", _SMOOTH if by_species else {}, soap=True)
+    resolutions = _RESOLUTIONS[: len(bases)]
+    features = {
+        name: {**_soap(form, *basis), "pooling": pooling} for name, basis in zip(resolutions, bases, strict=True)
+    }
+    features["all"] = {"join": list(resolutions), "only_joined": True, "title": "all resolutions"}
+    why += (
+        f". There are {len(bases)} resolutions, from fine to coarse: which of them tells few cells best is a matter of "
+        "chance."
+    )
+    return Described(features, why, _SMOOTH, {"blocks": [resolutions[0]]}, resolutions=resolutions, soap=True)
 
 
 def _extensive(form: Form) -> Described:

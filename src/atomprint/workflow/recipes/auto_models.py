@@ -18,7 +18,7 @@ ENOUGH_FOR_NETWORKS = SMALL
 _ENOUGH_BESIDE_KERNELS = 150  # samples, of SOAP: smooth targets of few cells gain up to a tenth of the error
 FOR_NETWORKS = ("jax", "optax")
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
-_INNER_FOLDS = ((SMALL, 5), (np.inf, 1))
+_INNER_FOLDS = ((SMALL, 5), (1000, 3), (np.inf, 1))
 HOLDOUT = 0.25
 _BESIDE_NETWORKS = {"n_estimators": 150, "max_features": 0.3}  # as good as the usual 300, in a third of the time
 _OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split
@@ -44,6 +44,9 @@ class Described:
         Blocks of features that are too many for a network, which sees their principal components.
     soap : bool
         Whether features are those of SOAP.
+    resolutions : tuple of str
+        Blocks of features that each say all there is to know, the finest first: a kernel ridge for each, the finest for
+        other models.
     """
 
     features: Tables
@@ -52,6 +55,7 @@ class Described:
     trees: Mapping[str, Any] = field(default_factory=dict)
     many: tuple[str, ...] = ()
     soap: bool = False
+    resolutions: tuple[str, ...] = ()
 
 
 def models_for(form: Form, described: Described) -> tuple[Tables, str]:
@@ -83,9 +87,14 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
     members: list[dict[str, Any]] = []
     told: list[str] = []
     if n <= LARGE or not compositions:
-        members.append({"type": "kernel_ridge", **described.kernel_ridge})
-        told.append("kernel ridge, which interpolates smoothly")
-    if not described.soap or not SMALL <= n <= LARGE:
+        members += [
+            {"type": "kernel_ridge", "name": f"kernel_ridge_{block}", "blocks": [block], **described.kernel_ridge}
+            for block in described.resolutions
+        ] or [{"type": "kernel_ridge", **described.kernel_ridge}]
+        told.append(
+            f"kernel ridge{', once for each resolution' * bool(described.resolutions)}, which interpolates smoothly"
+        )
+    if not described.resolutions and (not described.soap or not SMALL <= n <= LARGE):
         members.append({"type": "extra_trees", **trees})
         told.append("randomised trees, which predict medians and suit targets with two peaks, such as band gaps")
         if form.at_floor and n <= LARGE:
@@ -93,9 +102,11 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             told.append("trees that tell first whether a target is the smallest one, as many are, and then how much")
     hint = ""
     enough = _ENOUGH_BESIDE_KERNELS if described.soap else ENOUGH_FOR_NETWORKS
-    if n >= enough and not form.extensive:  # sums over atoms are told far better by kernels
+    # Sums over atoms are told far better by kernels, and so are cells, unless they are few.
+    if n >= enough and not form.extensive and not (described.resolutions and n >= SMALL):
         if installed(*FOR_NETWORKS):
-            members.append(network(n, described.many))
+            seen = {"blocks": list(described.resolutions[:1])} if described.resolutions else {}
+            members.append({**network(n, described.many), **seen})
             told.append("a residual network, which learns what makes samples alike")
         else:
             hint = (
@@ -108,7 +119,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             if described.soap
             else "Randomised trees predict medians, which errors of single samples and polymorphs do not sway."
         ) + hint
-    n_folds = inner_folds(n)
+    n_folds = inner_folds(n) if not described.resolutions else _INNER_FOLDS[0][1]  # each fit takes next to nothing
     where = "a quarter of the training part is" if n_folds == 1 else "samples are"
     why = (
         f"These make different errors, and their weighted mean is taken: {', and '.join(told)}. To find the weights, "

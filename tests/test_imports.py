@@ -25,6 +25,7 @@ ROOMS = [
     "atomprint.structures",
     "atomprint.chemistry",
     "atomprint.elements",
+    "atomprint.viewing",
     "atomprint.neighbours",
     "atomprint.graphs",
     "atomprint.layout",
@@ -104,7 +105,7 @@ PUBLIC = [
     "service",
     "similarity",
 ]
-PUBLIC += ["store", "structures", "testing", "trajectories", "workflow"]
+PUBLIC += ["store", "structures", "testing", "trajectories", "viewing", "workflow"]
 LEARNING = {"joblib", "pandas", "pyarrow", "rich", "scipy", "sklearn", "threadpoolctl"}  # some of them by scikit-learn
 MAY_IMPORT = {
     "import " + ", ".join(f"atomprint.{name}" for name in PUBLIC): set(),

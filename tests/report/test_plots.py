@@ -6,10 +6,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.data import atomic_numbers, covalent_radii
-from helpers.synthetic import make_problem, make_study, perovskite
+from helpers.synthetic import make_problem, make_study
 
 from atomprint.report import plots
-from atomprint.report.drawing import _bonds, _view_of_crystal, _view_of_molecule, _with_faces, draw_structure
+from atomprint.report.drawing import draw_structure
 from atomprint.report.plots import style
 from atomprint.report.plots.data import _place
 
@@ -227,46 +227,6 @@ def test_names_of_any_kind_can_be_plotted(title):
 
 
 # Drawings -----------------------------------------------------------------------------------------------------------
-
-
-def test_bonds_of_molecules_are_those_of_chemistry():
-    counts = {"H2": 1, "H2O": 2, "CH4": 4, "C6H6": 12, "CO2": 2, "CH3CH2OH": 8, "LiF": 1}
-    for name, n_bonds in counts.items():
-        atoms = molecule(name)
-        assert len(_bonds(atoms.positions, atoms.numbers)) == n_bonds, name
-
-
-def test_metals_are_joined_only_where_there_is_no_nonmetal():
-    titanate = perovskite("Sr", "Ti", "O", 3.9)
-    symbols = np.array(titanate.get_chemical_symbols())
-    pairs = symbols[_bonds(titanate.positions, titanate.numbers)]
-    assert len(pairs)
-    assert (pairs == "O").any(axis=1).all()
-    copper = bulk("Cu", cubic=True)
-    assert len(_bonds(copper.positions, copper.numbers)) == 6
-
-
-def test_atoms_on_faces_are_repeated():
-    atoms = perovskite("Sr", "Ti", "O", 3.9)
-    which, positions = _with_faces(atoms.positions, atoms.cell.array, atoms.pbc)
-    assert np.bincount(which).tolist() == [8, 1, 2, 2, 2]
-    np.testing.assert_allclose(positions[: len(atoms)], atoms.positions, atol=1e-12)
-    shifted = atoms.copy()
-    shifted.positions -= 1e-9  # just outside the cell: still on the face
-    assert np.bincount(_with_faces(shifted.positions, atoms.cell.array, atoms.pbc)[0]).tolist() == [8, 1, 2, 2, 2]
-
-
-@pytest.mark.parametrize("view", [_view_of_molecule(molecule("CH3CH2OH").positions), _view_of_crystal(np.eye(3))])
-def test_views_are_rotations(view):
-    np.testing.assert_allclose(view @ view.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(view) == pytest.approx(1)  # no mirror image: molecules keep their handedness
-
-
-def test_crystals_are_seen_from_above_with_c_up():
-    right, _, up = np.eye(3) @ _view_of_crystal(np.eye(3))
-    assert up[1] > 0.9
-    assert right[0] > 0.9
-    assert up[2] > 0  # its tip leans towards the eye
 
 
 @pytest.mark.parametrize(

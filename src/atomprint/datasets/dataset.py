@@ -27,6 +27,7 @@ from atomprint.util.notebook import MOST_ROWS, card
 from atomprint.util.text import with_unit
 from atomprint.util.types import Array, Indices, Items, Mask
 from atomprint.util.validation import check_choice, check_integer, check_real
+from atomprint.viewing import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -476,6 +477,18 @@ class Record:
 
     def __repr__(self) -> str:
         return f"Record({self.id!r}: {self.formula}, {', '.join(f'{k}={v!r}' for k, v in self.targets.items())})"
+
+    def _repr_html_(self) -> str:
+        targets = self.dataset.targets
+        values = {name: shown(value) for name, value in self.targets.items()}
+        lines = [(targets[name].title or name, f"{value} {targets[name].unit}") for name, value in values.items()]
+        about = card(f"{self.id}: {self.formula}", [*lines, *self.groups.items()])
+        if self.dataset.structures is None:
+            return about
+        try:
+            return f"{about}{show(self.structure)._repr_html_()}"
+        except ValueError:  # too large to be drawn
+            return about
 
 
 class DatasetSplit(NamedTuple):

@@ -1,6 +1,7 @@
 """The site: plain pages, pages whose cells run while it is built, and a reference that is written by the code."""
 
 import inspect
+import os
 import re
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,9 @@ import notebooks  # noqa: E402
 import reference  # noqa: E402
 
 import atomprint  # noqa: E402
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # of the kernels: as in the tests, data are small
+    os.environ.setdefault(name, "1")
 
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg-full.js"
 
@@ -41,7 +45,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "build" / "cells")
-nb_execution_timeout = 120
+nb_execution_timeout = 900  # of a cell, in seconds that other work on the machine counts in, too
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

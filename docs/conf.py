@@ -17,7 +17,7 @@ import reference  # noqa: E402
 
 import atomprint  # noqa: E402
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # of the kernels: as in the tests, data are small
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # data of pages are small
     os.environ.setdefault(name, "1")
 
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg-full.js"

@@ -7,10 +7,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from atomprint.datasets import Dataset, Target
 from atomprint.descriptors import CoulombMatrix
 from atomprint.learn import Features, FitError, Problem, Search, Split, evaluate, learning_curve, make_model, make_split
+from atomprint.learn.evaluation import evaluate as evaluation
 from atomprint.learn.evaluation.evaluate import fit_estimator
 from atomprint.learn.task.metrics import METRICS
 
@@ -292,6 +294,25 @@ def test_forests_of_a_single_fit_use_all_threads_and_keep_one():
     )
     assert (one[-1].used_, two[-1].used_, two[-1].n_jobs) == (None, 2, 1)
     assert (one.predict(X) == two.predict(X)).all()
+
+
+class ToldOpenMP(LinearRegression):
+    used: list[int] = []  # noqa: RUF012 - shared by all clones on purpose
+
+    def fit(self, X, y):
+        self.used.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp")
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_models_that_take_all_threads_have_no_more_than_they_may(limit, monkeypatch):
+    monkeypatch.setattr(evaluation, "cpu_count", lambda: 2)
+    X = np.random.default_rng(4).normal(size=(30, 2))
+    problem = problem_of(X[:, 0])
+    ToldOpenMP.used.clear()
+    with threadpool_limits(limit, user_api="openmp"):
+        evaluate(ToldOpenMP(), features_of(X), problem, make_split(problem, n_folds=2), n_jobs=1)
+    assert set(ToldOpenMP.used) == {limit}
 
 
 def test_progress_is_told_in_order():

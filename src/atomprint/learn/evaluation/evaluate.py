@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from atomprint.learn.models.anatomy import chosen_parameters, innermost, is_forest, learns_logs
 from atomprint.learn.models.doubt import Signs, own_standard_deviation, predict_with_doubt
@@ -312,8 +312,13 @@ def _some_of_test(split: Split) -> Indices:
 
 
 def cores_for_each(n_threads: int, n_fits: int) -> int:
-    """Return how many cores each of several fits at once may use, for models that take all that they can get."""
-    return max(1, cpu_count() // min(n_threads, n_fits))
+    """Return how many cores each of several fits at once may use, for models that take all that they can get.
+
+    No more than OpenMP may use already, by ``OMP_NUM_THREADS`` or a limit of the caller: threads that share a core wait
+    for each other, and boosting takes many times as long on two as on one.
+    """
+    allowed = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+    return max(1, min([cpu_count(), *allowed]) // min(n_threads, n_fits))
 
 
 def check_samples(features: Features, problem: Problem) -> None:

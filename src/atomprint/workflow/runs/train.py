@@ -247,7 +247,8 @@ def carry_out(
     """Test the models of a plan on features; budget and what was left out as for :func:`run_study`."""
     evaluation = plan.recipe.evaluation
     shared = plan.n_jobs > 1 and len(plan.split.parts()) > 1
-    with _linear_algebra(len(plan.problem), 1 if shared else plan.n_jobs):
+    openmp = threadpool_limits(plan.n_jobs, user_api="openmp")  # of which fits at once have a share each
+    with openmp, _linear_algebra(len(plan.problem), 1 if shared else plan.n_jobs):
         return run_study(
             plan.problem,
             features,

@@ -91,7 +91,7 @@ def other_pages(app, name, content):
 
 def as_notebook(app, name, content):
     """Offer pages whose cells run as notebooks and scripts."""
-    if "```{code-cell}" not in content[0]:
+    if name == "index" or "```{code-cell}" not in content[0]:
         return
     links = []
     for write, ending in ((notebooks.notebook, "ipynb"), (notebooks.script, "py")):

@@ -133,6 +133,16 @@ def browser():
         found.close()
 
 
+def drawn(canvas, page):
+    """Wait until there are colours on a canvas, and tell whether there are some in the end."""
+    colours = "c => c.width && new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+    for _ in range(200):
+        if canvas.evaluate(colours) > 20:
+            return True
+        page.wait_for_timeout(50)
+    return False
+
+
 @pytest.mark.slow
 def test_it_can_be_turned(browser):
     page = browser.new_page(viewport={"width": 420, "height": 420})
@@ -140,6 +150,7 @@ def test_it_can_be_turned(browser):
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.set_content(show(bulk("NaCl", "rocksalt", a=5.64, cubic=True))._repr_html_())
     canvas = page.frame_locator("iframe").locator("canvas")
+    assert drawn(canvas, page)
     seen = [canvas.screenshot()]
 
     def look():
@@ -162,4 +173,17 @@ def test_it_can_be_turned(browser):
     assert not faults
     assert len(set(seen)) == 4  # each differs from all others, but the last is the first again
     assert seen[4] == seen[0]
+    page.close()
+
+
+@pytest.mark.slow
+def test_it_is_drawn_when_it_comes_into_sight(browser, tmp_path):
+    near, far = (show(molecule(name))._repr_html_() for name in ("CO2", "H2O"))
+    (tmp_path / "page.html").write_text(f"{near}<div style='height: 3000px'></div>{far}", encoding="utf-8")
+    page = browser.new_page(viewport={"width": 420, "height": 420})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_timeout(500)
+    frame = page.locator("iframe").nth(1)
+    frame.scroll_into_view_if_needed()
+    assert drawn(frame.content_frame.locator("canvas"), page)
     page.close()

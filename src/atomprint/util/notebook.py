@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-_LINE = "text-align: left; vertical-align: top;"
+_LINE = "text-align: left; vertical-align: top; padding: .1em .8em .1em 0;"
 MOST_ROWS = 10
 """Rows of a table that are shown."""
 

@@ -105,8 +105,7 @@ function view(canvas, { points, kinds, colours, radii, bonds, edges }) {
     event.preventDefault();
     turnBy(...step);
   });
-  window.addEventListener("resize", draw);
-  draw();
+  new ResizeObserver(draw).observe(canvas); // at first, too: what is out of sight may have no size yet
 }
 
 function mixed(colour, share, other = [255, 255, 255]) {

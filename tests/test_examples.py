@@ -123,3 +123,10 @@ def test_photovoltaics(tmp_path, capsys):
     assert set(errors) == {"fragments (2-D)", "SOAP, conformers averaged (3-D)"}
     assert all(np.isfinite(error) for error in errors.values())
     assert "16 conformers of 8 molecules, 6 scaffolds; homo, 3 folds" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_picture(tmp_path):
+    pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
+    assert load("picture").main(tmp_path / "overview.png", n_cells=20) < 0.1  # eV/Å; the forces are 0.3 on average
+    assert (tmp_path / "overview.png").stat().st_size > 30_000

@@ -9,7 +9,7 @@ import typer
 
 from atomprint.cli.console import GOES_ON, Force, console, messages, progress_bar, styled
 from atomprint.cli.train import show_study
-from atomprint.util.extras import require
+from atomprint.util.extras import missing, require
 
 
 def demo(
@@ -37,3 +37,5 @@ def demo(
             show_study(study)
         console.print(f"\nSeed {seed}, {report.settings['seconds']:g} s.", style="dim")
         console.print(styled("Report: ", (str(files["report.html"].resolve()), "bold")), soft_wrap=True)
+        if extras := "; ".join(f"{extra} ({what})" for extra, what in missing()):
+            console.print(styled(("\nNot installed: ", "bold"), f"{extras}. To add one: pip install 'atomprint[NAME]'"))

@@ -20,6 +20,7 @@ from atomprint.structures import Batch, FloatArray, StructureError, Structures
 from atomprint.util.memo import memo_of
 from atomprint.util.registry import public
 from atomprint.util.sparse import issparse
+from atomprint.util.types import Samples
 from atomprint.util.validation import check_choice, check_dtype, check_integer, check_real
 
 PerStructure: TypeAlias = float | Sequence[float] | npt.NDArray[Any] | None
@@ -198,7 +199,7 @@ class _MatrixDescriptor(Descriptor):
         self._run(_core.matrix_features, batch, options, out, n, _PERMUTATIONS["none"], None, 1)
         return out.reshape(n, n)
 
-    def unflatten(self, features: Features, n_systems: int | None = None) -> npt.NDArray[Any]:
+    def unflatten(self, features: Samples, n_systems: int | None = None) -> npt.NDArray[Any]:
         """Turn features from :meth:`create` back into matrices.
 
         Parameters

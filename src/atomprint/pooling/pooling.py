@@ -26,6 +26,7 @@ from atomprint.util.memo import memo_of
 from atomprint.util.parameters import CheckedParameters
 from atomprint.util.registry import public
 from atomprint.util.scikit import Transformer
+from atomprint.util.types import Array
 from atomprint.util.validation import check_bool, check_choice, check_of_elements, check_species
 
 __all__ = ["CenterSampler", "LocalFeatures", "Plan", "Pooling", "PoolingPlan", "farthest_point"]
@@ -264,7 +265,7 @@ class Pooling(Transformer, CheckedParameters):
             self.feature_names_in_ = np.asarray(features.feature_names, dtype=object)
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any) -> Array | Any:
         """Pool.
 
         Parameters

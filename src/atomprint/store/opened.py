@@ -22,7 +22,7 @@ from atomprint.store.where import ELEMENTS, Condition
 from atomprint.structures import Batch
 from atomprint.util.extras import require
 from atomprint.util.progress import Progress, silent
-from atomprint.util.types import PathOrStr
+from atomprint.util.types import Array, PathOrStr
 from atomprint.util.validation import check_integer, meant
 
 Rows = slice | range | Sequence[int] | npt.NDArray[Any] | None
@@ -182,7 +182,7 @@ class OpenStore:
                 table = table.append_column(name, pa.nulls(table.num_rows))
         return self._in_order(table.select(wanted), rows)
 
-    def features(self, rows: Rows = None) -> Any:
+    def features(self, rows: Rows = None) -> Array | Any:
         """Return the features of rows, read from the disk when they are used.
 
         Parameters
@@ -419,7 +419,7 @@ class StoreBlock:
         return len(self.rows)
 
     @property
-    def features(self) -> Any:
+    def features(self) -> Array | Any:
         """Their features, a view of the file, shape (n_rows, n_features)."""
         return self.store.features(self.rows)
 

@@ -178,7 +178,8 @@ class Trajectory:
         ndarray, shape (n_frames, n_features) or (n_frames, n_atoms, n_features)
             Of the next frames; the second of descriptors that have a row for each atom.
         """
-        n_centers = None
+        n_centers: int | None = None
+        piece: Any
         for piece in descriptor.iter_create(self, chunk=chunk, n_jobs=n_jobs):
             values = getattr(piece, "values", None)
             if values is None or callable(values):

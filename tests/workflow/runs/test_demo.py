@@ -128,6 +128,7 @@ def test_demo_command_shows_a_table_and_the_path(demo, tmp_path, capsys, monkeyp
     monkeypatch.setattr("atomprint.workflow.runs.demo.run_demo", prepared)
     monkeypatch.setattr(console, "width", 160)
     arguments = ["demo", "--output", str(tmp_path), "--jobs", "2", "--seed", "1", "--quick"]
+    monkeypatch.setitem(sys.modules, "shap", None)
     code, out, _ = run(arguments, capsys)
     assert code == 0
     asked.pop("progress")
@@ -135,6 +136,9 @@ def test_demo_command_shows_a_table_and_the_path(demo, tmp_path, capsys, monkeyp
     assert "G2 molecules: enthalpy of formation" in out
     assert "Coulomb matrix" in out
     assert str(files["report.html"]) in out.replace("\n", "")
+    told = " ".join(out.split())
+    assert "shap (explanations by SHAP)" in told
+    assert told.endswith("To add one: pip install 'atomprint[NAME]'")
 
 
 def test_version_and_help(capsys):

@@ -45,9 +45,9 @@ class Gradient(NamedTuple):
         The features, as ``create`` returns them.
     """
 
-    positions: Any = None
-    strain: Any = None
-    descriptor: Any = None
+    positions: FloatArray | Any = None
+    strain: FloatArray | Any = None
+    descriptor: Array | Any = None
 
 
 def as_gradient(

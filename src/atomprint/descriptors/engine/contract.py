@@ -57,7 +57,7 @@ from atomprint.util.validation import (
     check_species,
 )
 
-Features: TypeAlias = Any
+Features: TypeAlias = Array | Any
 """Dense ``ndarray``, SciPy sparse array, or a list of them where structures have different numbers of centres."""
 
 

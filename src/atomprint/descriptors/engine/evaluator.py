@@ -58,7 +58,9 @@ class Evaluator:
     def __repr__(self) -> str:
         return f"Evaluator({self._descriptor!r}, {len(self._batch)} structures, {len(self._batch.numbers)} atoms)"
 
-    def create(self, positions: npt.ArrayLike, cell: npt.ArrayLike | None = None, *, out: Array | None = None) -> Any:
+    def create(
+        self, positions: npt.ArrayLike, cell: npt.ArrayLike | None = None, *, out: Array | None = None
+    ) -> Array | Any:
         """Compute the descriptor for other positions.
 
         Parameters

@@ -314,7 +314,7 @@ class PairJacobian:
             np.add.at(strain, block.structures, by_vector[:, :, None] * block.vectors[:, None, :])
         return as_gradient(batch, positions if "positions" in names else None, strain if "strain" in names else None)
 
-    def dense(self, wrt: Variables = "positions", attach: bool = False) -> Any:
+    def dense(self, wrt: Variables = "positions", attach: bool = False) -> Array | Any:
         """Sum over pairs, to dense derivatives by the positions of all atoms or by the strain.
 
         Parameters

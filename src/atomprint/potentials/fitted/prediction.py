@@ -44,14 +44,14 @@ class Prediction:
         that of any structure that was fitted, and of all but a few of them when they are left out.
     """
 
-    energies: Any
-    forces: Any
-    stresses: Any
-    atom_energies: Any
-    energies_std: Any = None
-    forces_std: Any = None
-    stresses_std: Any = None
-    grades: Any = None
+    energies: FloatArray | Any
+    forces: FloatArray | Any
+    stresses: FloatArray | Any
+    atom_energies: FloatArray | Any
+    energies_std: FloatArray | Any = None
+    forces_std: FloatArray | Any = None
+    stresses_std: FloatArray | Any = None
+    grades: FloatArray | Any = None
 
     def __repr__(self) -> str:
         single = np.ndim(self.energies) == 0

@@ -1,5 +1,6 @@
 import re
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,10 @@ def test_titles_of_features_are_for_people(file):
 
 
 ACCURACY = sorted((Path(__file__).parents[3] / "benchmarks" / "accuracy").glob("*.toml"))
+MATBENCH = sorted(Path(str(files("atomprint.workflow.recipes"))).glob("matbench_*.toml"))
 
 
-@pytest.mark.parametrize("path", ACCURACY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*ACCURACY, *MATBENCH], ids=lambda path: path.stem)
 def test_recipes_of_the_accuracy_page_are_sound(path):
     """Their data are not here, but features and models can be made of every entry."""
     if path.stem.endswith("_pretrained"):
@@ -182,9 +184,11 @@ def test_recipes_of_the_accuracy_page_are_sound(path):
     sections = {key: section.suited_to(dataset) for key, section in recipe.features.items()}
     sets = build_features(sections, dataset, "structure", 1)
     assert [len(made.transformer.fit(structures).get_feature_names_out()) > 4 for made in sets] == [True]
+    kind = "classification" if path.stem.endswith("is_metal") else "regression"
     for section in recipe.models.values():
-        made = section.build("regression", pairwise=False, search=recipe.search, n_jobs=1)
+        made = section.build(kind, pairwise=False, search=recipe.search, n_jobs=1, threshold=recipe.target.threshold)
         assert hasattr(made, "fit")
+        assert len(getattr(made, "members", [1])) == len(section.parameters.get("members", [1]))
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,8 @@ def rivals(plan: Plan, features: Features) -> Iterator[tuple[str, np.ndarray]]:
         for member in entry.get("members", [entry]):
             options = {"type": member} if isinstance(member, str) else dict(member)
             kind = options.pop("type")
-            known[options.pop("name", kind)] = {"name": kind, **options}
+            name = options.pop("name", kind)
+            known[name] = {"name": kind, **options}
     kernels = [name for name in known if name.startswith("kernel_ridge")] or ["kernel_ridge"]
     finest = known.get(kernels[0], {}).get("blocks") if len(kernels) > 1 else None
     small = known.get("extra_trees", {}).get("blocks")

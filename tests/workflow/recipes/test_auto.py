@@ -410,7 +410,7 @@ def test_what_grows_with_size_is_left_to_kernel_ridge():
 
 
 def test_weights_of_few_samples_come_from_several_folds():
-    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1000, 1500, 4000)]
+    forms = [form(inputs="compositions", n_samples=n, n_structures=0) for n in (200, 1500, 1501, 4000)]
     chosen = [auto.recipe_for_form(given) for given in forms]
     assert [given.models["ensemble"]["n_folds"] for given in chosen] == [5, 3, 1, 1]
     assert any("a quarter of the training part is held out" in reason for reason in chosen[-1].reasons)

@@ -18,7 +18,7 @@ ENOUGH_FOR_NETWORKS = SMALL
 _ENOUGH_BESIDE_KERNELS = 150  # samples, of SOAP: smooth targets of few cells gain up to a tenth of the error
 FOR_NETWORKS = ("jax", "optax")
 # Up to how many samples: inner folds by which members of an ensemble are weighted; 1 is a single part held out.
-_INNER_FOLDS = ((SMALL, 5), (1000, 3), (np.inf, 1))
+_INNER_FOLDS = ((SMALL, 5), (1500, 3), (np.inf, 1))
 HOLDOUT = 0.25
 _BESIDE_NETWORKS = {"n_estimators": 150, "max_features": 0.3}  # as good as the usual 300, in a third of the time
 _OF_MANY = {"max_features": 0.1}  # trees that look at a tenth of the many features of SOAP at each split

@@ -179,7 +179,7 @@ def of_recipe(plan: Plan) -> tuple[Plan, Features, np.ndarray, float]:
     return plan, features[-1], values, process_time() - begin
 
 
-def rivals(plan: Plan, features: Features) -> Iterator[tuple[str, np.ndarray]]:
+def rivals(plan: Plan, features: Features, without: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield single models of the features of auto, with its settings where it has them, and what they predict."""
     problem, split, known = plan.problem, plan.split, {}
     for key, section in plan.recipe.models.items():
@@ -201,14 +201,14 @@ def rivals(plan: Plan, features: Features) -> Iterator[tuple[str, np.ndarray]]:
         boosting = ["hist_gradient_boosting"] if quick else []
         names = [*kernels, "extra_trees", *boosting, "resnet", *two_part]
     found = {}
-    for name in names:
+    for name in (name for name in names if name not in without):
         fallback = {"blocks": small or finest} if (small or finest) and name not in kernels else {}
         if name == "extra_trees" and features.values.shape[1] > MANY_FEATURES:
             fallback |= {"max_features": 0.1}
         model = make_model(**{"name": name, **known.get(name, fallback)}, kind=problem.kind, random_state=0)
         found[name] = predicted(model, features, problem, split)
         yield name, found[name]
-    if problem.kind == "regression":
+    if problem.kind == "regression" and "resnet" in found:
         yield "kernel ridge + network", (found[kernels[0]] + found["resnet"]) / 2
 
 
@@ -233,8 +233,8 @@ class Drawing:
         return figure(self.problem, self.truth[rows], self.values[name][rows])
 
 
-def draw(name: str, folder: Path, size: int, n_test: int, seed: int, only_auto: bool) -> Drawing:
-    """Fit auto and its rivals to samples drawn with a seed."""
+def draw(name: str, folder: Path, size: int, n_test: int, seed: int, without: Sequence[str] | None) -> Drawing:
+    """Fit auto and its rivals, but for some, to samples drawn with a seed; without rivals if none are named."""
     reader, by_hand = SETS[name]
     dataset, target = reader(folder)
     size = min(size, 2 * len(dataset) // 3)
@@ -242,8 +242,8 @@ def draw(name: str, folder: Path, size: int, n_test: int, seed: int, only_auto: 
     test_size = 1 - size / len(dataset)
     plan, features, values, seconds = of_recipe(planned({}, dataset, target, test_size))
     found = {"auto": values}
-    if not only_auto:
-        found |= dict(rivals(plan, features))
+    if without is not None:
+        found |= dict(rivals(plan, features, without))
         for path in by_hand:
             other, _, values, _ = of_recipe(planned(tomllib.loads(path.read_text()), dataset, target, test_size))
             assert np.array_equal(other.split.test, plan.split.test)
@@ -298,13 +298,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test", type=int, default=1000, help="how many others to be tested on, at most")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="seeds of their drawing, whose mean is shown")
     parser.add_argument("--only-auto", action="store_true", help="without the rivals")
+    parser.add_argument(
+        "--without", nargs="+", default=[], metavar="MODEL", help="models that are not among the rivals"
+    )
     options = parser.parse_args(arguments)
     heads = ["data", "drawings", "auto"]
     heads += [*([] if options.only_auto else [*RIVALS, "best rival", "ratio"]), "seconds"]
     print("| " + " | ".join(head.replace("_", " ") for head in heads) + " |")
     print("|---|" + "---:|" * (len(heads) - 1))
     for name in options.sets:
-        drawn = [draw(name, options.data, options.size, options.test, seed, options.only_auto) for seed in options.seed]
+        without = None if options.only_auto else options.without
+        drawn = [draw(name, options.data, options.size, options.test, seed, without) for seed in options.seed]
         print(row(name, drawn), flush=True)
 
 

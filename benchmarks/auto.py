@@ -208,7 +208,7 @@ def rivals(plan: Plan, features: Features, without: Sequence[str]) -> Iterator[t
         model = make_model(**{"name": name, **known.get(name, fallback)}, kind=problem.kind, random_state=0)
         found[name] = predicted(model, features, problem, split)
         yield name, found[name]
-    if problem.kind == "regression" and "resnet" in found:
+    if problem.kind == "regression" and found.keys() >= {kernels[0], "resnet"}:
         yield "kernel ridge + network", (found[kernels[0]] + found["resnet"]) / 2
 
 

@@ -24,7 +24,6 @@ _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 _FINE_BASES, _MAX_FINE_WIDTH = ((10, 4), (8, 4), *_BASES[1:]), 6500
 _RESOLUTIONS = ("fine", "medium", "coarse")  # of SOAP beside each other, for cells of few compounds
-_MAX_FOR_RESOLUTIONS = 1500  # samples: more take long, and are told by the finest
 _LEARNT = 6  # channels of the elements
 # Kernel ridge for energies of geometries, smooth and almost without noise: long scales, little regularisation.
 _SMOOTH = {
@@ -258,7 +257,7 @@ def _averaged(form: Form) -> Described:
         why += ", since the target does not simply grow with their number"
     bases = _BASES[_BASES.index(finest) :][: len(_RESOLUTIONS)]
     cells = by_species and crystals and form.kind == "regression"
-    if not cells or len(bases) == 1 or form.n_samples > _MAX_FOR_RESOLUTIONS:
+    if not cells or len(bases) == 1 or form.n_samples >= SMALL:
         return Described(features, f"{why}.", _SMOOTH if by_species else {}, soap=True)
     resolutions = _RESOLUTIONS[: len(bases)]
     features = {

@@ -102,8 +102,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             told.append("trees that tell first whether a target is the smallest one, as many are, and then how much")
     hint = ""
     enough = _ENOUGH_BESIDE_KERNELS if described.soap else ENOUGH_FOR_NETWORKS
-    # Sums over atoms are told far better by kernels, and so are cells, unless they are few.
-    if n >= enough and not form.extensive and not (described.resolutions and n >= SMALL):
+    if n >= enough and not form.extensive:  # sums over atoms are told far better by kernels
         if installed(*FOR_NETWORKS):
             seen = {"blocks": list(described.resolutions[:1])} if described.resolutions else {}
             members.append({**network(n, described.many), **seen})
@@ -119,7 +118,7 @@ def _regressors(form: Form, described: Described, trees: dict[str, Any]) -> tupl
             if described.soap
             else "Randomised trees predict medians, which errors of single samples and polymorphs do not sway."
         ) + hint
-    n_folds = inner_folds(n) if not described.resolutions else _INNER_FOLDS[0][1]  # each fit takes next to nothing
+    n_folds = inner_folds(n)
     where = "a quarter of the training part is" if n_folds == 1 else "samples are"
     why = (
         f"These make different errors, and their weighted mean is taken: {', and '.join(told)}. To find the weights, "

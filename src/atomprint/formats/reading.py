@@ -10,13 +10,13 @@ from ase import Atoms
 
 from atomprint.formats.beside import files_beside
 from atomprint.formats.deepmd import is_deepmd, read_deepmd
-from atomprint.formats.folders import read_database, read_files, read_frames
+from atomprint.formats.folders import is_structure_file, read_database, read_files, read_frames
 from atomprint.formats.json_files import read_json, read_json_lines
 from atomprint.formats.members import ARCHIVES
 from atomprint.formats.molecules import MOL_FILES, SMILES_FILES, read_mol_file, read_smiles_file
 from atomprint.formats.opening import plain_name
 from atomprint.formats.roles import Roles, choose_roles, is_usual
-from atomprint.formats.source import Row, Source
+from atomprint.formats.source import PEEK, Row, Source
 from atomprint.formats.structures import atoms_of
 from atomprint.formats.tables import OTHER_TABLES, TEXT_TABLES, read_table
 from atomprint.util.extras import installed
@@ -41,10 +41,12 @@ def open_source(
         raise FileNotFoundError(f"path: no such file or folder: {str(path)!r}")
     form = _format(path) if format is None else check_choice("format", format, FORMATS)
     notes: list[str] = []
-    files = None
+    files = paths = None
     if form == "table":
         try:
-            files = _files_of(path, folder, structure, formula)
+            if folder is None and structure is None and formula is None:
+                paths = _paths_of(path)
+            files = _files_of(path, folder, paths if structure is None else structure, formula)
         except ValueError as error:
             raise ValueError(error if str(error).startswith(path.name) else f"{path.name}: {error}") from error
     elif folder is not None:
@@ -59,14 +61,35 @@ def open_source(
         rows = read_files(files[0], path, files[1] or None, notes, within=folder is not None)
         if folder is None:
             notes.append(f"Structures are the files in {files[0].name} that column {files[1]!r} names.")
+    if paths is not None:
+        notes.append(f"Structures are the files of which column {paths!r} has the paths.")
     if limit is not None:
         rows = islice(rows, check_integer("limit", limit, 1))
-    found = Source(rows, "column" if form == "table" or files is not None else "key", notes, files)
+    found = Source(rows, "column" if form == "table" or files is not None else "key", notes, files, paths)
     if not found.first:
         raise ValueError(f"{path.name} has no rows")
     if (problem := found.first[0].problem) and not found.names and all(row.problem for row in found.first):
         raise ValueError(f"{path.name}: no row can be read; row 0: {': '.join(problem)}")
     return form, found
+
+
+def _paths_of(path: Path) -> str | None:
+    """Return the column of a table with paths of structure files, of which ``files_beside`` knows bare names alone.
+
+    None if there is none, or if a column is called after structures.
+    """
+    first = list(islice(read_table(path), PEEK))
+    if not first or any(is_usual(name, "structure") for name in first[0].fields):
+        return None
+    found = []
+    for name in first[0].fields:
+        there = [value for row in first if isinstance(value := row.fields.get(name), str) and value.strip()]
+        leading = sum(value.strip() != Path(value.strip()).name and _leads(path.parent, value) for value in there)
+        if leading and leading >= len(there) / 2 and is_structure_file(there[0].strip()):
+            found.append(name)
+    if len(found) > 1:
+        raise ValueError(f"paths of structures are in {', '.join(map(repr, found))}: give the column as structure")
+    return found[0] if found else None
 
 
 def _files_of(
@@ -77,7 +100,7 @@ def _files_of(
         return Path(folder), structure or ""
     if structure == "" or (structure is None and formula is not None):
         return None
-    first = list(islice(read_table(path), 100))
+    first = list(islice(read_table(path), PEEK))
     column = structure
     if column is None and first:
         usual = [name for name in first[0].fields if is_usual(name, "structure")]

@@ -90,7 +90,7 @@ def choose_roles(
         row.structure is not None or (row.problem is not None and row.problem[0] == "structure") for row in source.first
     )
     if structure is None and not own_structures:
-        structure = _guess(source, "structure", _STRUCTURES)
+        structure = source.paths or _guess(source, "structure", _STRUCTURES)
     has_structures = own_structures or bool(structure)
     if smiles is None and (formula is None or has_structures):
         smiles = _guess_smiles(source, sure=has_structures)
@@ -103,7 +103,7 @@ def choose_roles(
             )
     if id_ is None and not any(row.id for row in source.first):
         usual = _present(source, _IDS)
-        id_ = usual[0] if len(usual) == 1 else None
+        id_ = usual[0] if len(usual) == 1 else None if usual else source.paths
     roles = Roles(
         structure or None, formula or None, smiles or None, id_ or None, targets or {}, groups, has_structures
     )

@@ -101,15 +101,23 @@ class Source:
         Remarks that reading adds, for the description of the data set.
     files : (Path, str) or None
         For a table that names structure files, their folder and the column with their names.
+    paths : str or None
+        For a table with paths of structure files in a column that is not called after structures, that column.
     """
 
     def __init__(
-        self, rows: Iterator[Row], noun: str, notes: list[str] | None = None, files: tuple[Path, str] | None = None
+        self,
+        rows: Iterator[Row],
+        noun: str,
+        notes: list[str] | None = None,
+        files: tuple[Path, str] | None = None,
+        paths: str | None = None,
     ) -> None:
         self.first = list(islice(rows, PEEK))
         self.rows = chain(self.first, rows)
         self.noun = noun
         self.files = files
+        self.paths = paths
         self.notes = notes if notes is not None else []
         self.names: dict[str, None] = {}  # in the order in which they were met
         for row in self.first:

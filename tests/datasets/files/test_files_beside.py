@@ -53,6 +53,40 @@ def test_a_folder_beside_or_around_is_found(place: Path, ending: str, header: li
         path.unlink()
 
 
+@pytest.mark.parametrize("header", [["file", "gap"], ["name", "path", "gap"], ["path to CIF", "cifs", "gap"]])
+def test_a_column_with_paths_is_the_structure_whatever_it_is_called(place: Path, header: list[str]):
+    """Also where another column has names of files, which may be those of another folder."""
+    (place / "relaxed").mkdir()
+    for i in range(4):
+        write(place / "relaxed" / f"c{i}.cif", bulk("CsI", "rocksalt", 8 + i))
+    rows: list[list[object]] = []
+    for i in range(4):
+        cells = {"gap": i / 2, "name": f"c{i}", "cifs": f"c{i}"}
+        rows.append([cells.get(name, f"relaxed/c{i}.cif") for name in header])
+    write_table(place / "data.csv", header, rows)
+    dataset = read_dataset(place / "data.csv")
+    assert dataset.formulas == ("CsI",) * 4
+    assert dataset.targets["gap"].values.tolist() == [0, 0.5, 1, 1.5]
+    assert dataset.ids[0] == "relaxed/c0.cif"
+    assert "has the paths" in dataset.notes[0]
+    assert [len(atoms) for atoms in read_inputs([place / "data.csv"], True).items] == [2] * 4
+    section = describe_data(place / "data.csv", "gap").section
+    assert (section.structure, section.folder) == (
+        next(n for n in header if n in ("file", "path", "path to CIF")),
+        None,
+    )
+
+
+def test_a_path_that_leads_nowhere_and_two_columns_with_paths(place: Path):
+    rows: list[list[object]] = [[f"cifs/c{i}.cif", f"cifs/c{i + 1}.cif", i / 2] for i in range(12)]
+    write_table(place / "data.csv", ["first", "last", "gap"], rows)
+    with pytest.raises(ValueError, match=r"data.csv: paths of structures are in 'first', 'last': give the column"):
+        read_dataset(place / "data.csv", targets="gap")
+    dataset = read_dataset(place / "data.csv", targets="gap", structure="last", on_error="skip")
+    assert dataset.formulas[:2] == ("KCl", "LiF")
+    assert [(f.line, "c12.cif" in f.reason) for f in dataset.failures] == [(13, True)]
+
+
 def test_rows_without_a_file_are_counted_with_their_line(place: Path):
     with (place / "data.csv").open("a") as file:
         file.write("c99.cif,x,1\n")

@@ -233,13 +233,14 @@ def test_names_of_any_kind_can_be_plotted(title):
     "structure",
     [
         Atoms("H"),
+        Atoms("Og"),
         molecule("H2"),
         molecule("C60"),
         bulk("Cu"),
         Atoms("C2", [(0, 0, 0), (1.4, 0, 0)], cell=(2.5, 4, 0), pbc=(True, True, False)),
         bulk("NaCl", "rocksalt", 5.6, cubic=True).repeat(3),
     ],
-    ids=["atom", "line", "cage", "one atom", "no volume", "many"],
+    ids=["atom", "heaviest", "line", "cage", "one atom", "no volume", "many"],
 )
 def test_any_structure_can_be_drawn(structure):
     figure = draw_structure(structure)

@@ -84,6 +84,14 @@ def test_what_cannot_be_shown_is_refused(structure, message):
         show(structure)
 
 
+def test_every_element_has_a_colour():
+    atoms = Atoms(list(range(1, 119)), np.arange(354).reshape(-1, 3))
+    colours = data_of(show(atoms).page())["colours"]
+    assert len(colours) == 118
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
+    assert colours[5] == "#909090"  # carbon
+
+
 def data_of(page):
     return json.loads(re.search(r"view\(document.querySelector\(\"canvas\"\), (.*)\);</script>", page)[1])
 
@@ -111,7 +119,7 @@ def test_rows_of_data_sets_are_shown():
     html = g2[3]._repr_html_()
     assert "srcdoc" in html
     assert g2[3].id in html
-    assert "Enthalpy of formation" in html
+    assert "Enthalpy of formation (kcal/mol)</th>" in html
     structures = [Atoms("H1001", np.arange(3003).reshape(-1, 3))]
     named = {"ids": ("a",), "targets": {}, "title": "", "description": "", "source": ""}
     many = Dataset("many", structures=structures, **named)

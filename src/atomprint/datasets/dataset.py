@@ -479,9 +479,8 @@ class Record:
         return f"Record({self.id!r}: {self.formula}, {', '.join(f'{k}={v!r}' for k, v in self.targets.items())})"
 
     def _repr_html_(self) -> str:
-        targets = self.dataset.targets
-        values = {name: shown(value) for name, value in self.targets.items()}
-        lines = [(targets[name].title or name, f"{value} {targets[name].unit}") for name, value in values.items()]
+        columns = self.dataset.targets.items()
+        lines = [(with_unit(target.title or name, target.unit), shown(self[name])) for name, target in columns]
         about = card(f"{self.id}: {self.formula}", [*lines, *self.groups.items()])
         if self.dataset.structures is None:
             return about

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
-from ase.data.colors import jmol_colors
 
 from atomprint.report.plots import style
 from atomprint.util.types import Array, Structure
-from atomprint.viewing.scene import BALL, EDGES, Scene, Vectors
+from atomprint.viewing.scene import BALL, COLOURS, EDGES, Scene, Vectors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +69,8 @@ def _draw(ax: Axes, scene: Scene) -> None:
     for i, j in scene.bonds:
         _stick(ax, points[i], points[j], radii[i], radii[j], (fog[i] + fog[j]) / 2)
     for point, number, radius, pale in zip(points, numbers, radii, fog, strict=True):
-        colour = _mixed(jmol_colors[number], pale)
-        edge = _mixed(0.35 * jmol_colors[number], pale)
+        colour = _mixed(COLOURS[number], pale)
+        edge = _mixed(0.35 * COLOURS[number], pale)
         ax.add_patch(_circle(point[:2], radius, facecolor=colour, edgecolor=edge, linewidth=0.6, zorder=point[2]))
         shine = point[:2] + radius * np.array([-0.32, 0.36])
         ax.add_patch(_circle(shine, 0.3 * radius, facecolor=_mixed(colour, 0.55), linewidth=0, zorder=point[2]))
@@ -135,7 +134,7 @@ def _legend(figure: Figure, numbers: Array, height: float, width: float) -> None
     ax.axis("off")
     for x, label, z in zip(places, labels, [*shown, 0], strict=False):
         if label != "…":
-            colour = jmol_colors[z]
+            colour = COLOURS[z]
             ax.plot([x - 0.045], [0.5], "o", ms=5, mfc=colour, mec=0.35 * colour, mew=0.5)
         ax.text(x - 0.018, 0.5, label, fontsize=7.5, va="center_baseline", ha="left")
 

@@ -9,14 +9,13 @@ from importlib import resources
 
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
-from ase.data.colors import jmol_colors
 from ase.symbols import Symbols
 
 from atomprint.util.files import write_atomically
 from atomprint.util.text import counted
 from atomprint.util.types import PathOrStr, Structure
 from atomprint.util.validation import check_integer
-from atomprint.viewing.scene import BALL, EDGES, Scene
+from atomprint.viewing.scene import BALL, COLOURS, EDGES, Scene
 
 __all__ = ["View", "show"]
 
@@ -120,4 +119,4 @@ class View:
 
 
 def _colour(z: int) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in jmol_colors[z])
+    return "#" + "".join(f"{round(255 * part):02x}" for part in COLOURS[z])

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 from ase.data import covalent_radii
+from ase.data.colors import jmol_colors
 
 from atomprint.structures import as_batch
 from atomprint.util.types import Array, FloatArray, Indices, Mask, Structure
@@ -16,6 +17,9 @@ Vectors = FloatArray
 MAX_ATOMS = 1000
 BALL = 0.45
 """Radius of a ball in covalent radii."""
+
+COLOURS = jmol_colors[np.minimum(np.arange(len(covalent_radii)), len(jmol_colors) - 1)]
+"""Jmol's by atomic number; it has none beyond meitnerium, whose colour the others get."""
 
 _SLACK = 0.3  # Å by which a bond may be longer than the sum of the covalent radii
 _FACE = 0.02  # atoms so close to a face of the cell (in its units) are drawn on the face opposite, too

@@ -312,13 +312,24 @@ def _some_of_test(split: Split) -> Indices:
 
 
 def cores_for_each(n_threads: int, n_fits: int) -> int:
-    """Return how many cores each of several fits at once may use, for models that take all that they can get.
+    """Return how many cores each of several fits at once may use, for models that take all that they can get."""
+    return max(1, allowed_threads("openmp", cpu_count()) // min(n_threads, n_fits))
 
-    No more than OpenMP may use already, by ``OMP_NUM_THREADS`` or a limit of the caller: threads that share a core wait
-    for each other, and boosting takes many times as long on two as on one.
+
+def allowed_threads(user_api: str, n_threads: int) -> int:
+    """Return a number of threads, or fewer if no more are allowed to OpenMP or to linear algebra.
+
+    By ``OMP_NUM_THREADS`` and the like, or by a limit of the caller: threads that share a core wait for each other, and
+    boosting takes many times as long on two as on one.
+
+    Parameters
+    ----------
+    user_api : {"openmp", "blas"}
+        What is to have them.
+    n_threads : int
+        How many are wanted.
     """
-    allowed = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
-    return max(1, min([cpu_count(), *allowed]) // min(n_threads, n_fits))
+    return min([n_threads, *(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == user_api)])
 
 
 def check_samples(features: Features, problem: Problem) -> None:

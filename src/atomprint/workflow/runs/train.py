@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from atomprint.learn.evaluation.evaluate import fit_estimator
+from atomprint.learn.evaluation.evaluate import allowed_threads, fit_estimator
 from atomprint.learn.evaluation.quantile import groups_of
 from atomprint.learn.study.run import run_study
 from atomprint.learn.study.study import Study
@@ -247,8 +247,7 @@ def carry_out(
     """Test the models of a plan on features; budget and what was left out as for :func:`run_study`."""
     evaluation = plan.recipe.evaluation
     shared = plan.n_jobs > 1 and len(plan.split.parts()) > 1
-    openmp = threadpool_limits(plan.n_jobs, user_api="openmp")  # of which fits at once have a share each
-    with openmp, _linear_algebra(len(plan.problem), 1 if shared else plan.n_jobs):
+    with _threads(len(plan.problem), plan.n_jobs, 1 if shared else plan.n_jobs):
         return run_study(
             plan.problem,
             features,
@@ -265,9 +264,13 @@ def carry_out(
         )
 
 
-def _linear_algebra(n_samples: int, n_threads: int) -> threadpool_limits:
-    """Limit the threads of linear algebra, which wait for each other in small matrices and beside fits."""
-    return threadpool_limits(1 if n_samples < _SMALL else n_threads, user_api="blas")
+def _threads(n_samples: int, n_jobs: int, of_each_fit: int) -> threadpool_limits:
+    """Limit the threads of OpenMP, of which fits at once have a share each, and of linear algebra.
+
+    The latter wait for each other in small matrices and beside fits.
+    """
+    wanted = {"openmp": n_jobs, "blas": 1 if n_samples < _SMALL else of_each_fit}
+    return threadpool_limits({user_api: allowed_threads(user_api, n) for user_api, n in wanted.items()})
 
 
 def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transformer: BaseEstimator) -> TrainedModel:
@@ -277,7 +280,7 @@ def _final_model(recipe: Recipe, study: Study, estimator: BaseEstimator, transfo
     fitted = trial.evaluations[name].estimator
     if fitted is None or not np.array_equal(study.split.train, everything):
         label, n_jobs = f"{name}, all samples", check_n_jobs(recipe.n_jobs)
-        with _linear_algebra(len(problem), n_jobs):
+        with _threads(len(problem), n_jobs, n_jobs):
             fitted = fit_estimator(estimator, trial.features, problem, study.split, everything, label, n_jobs)
     found = study.chosen
     metrics = {"cross_validation": {k: v.to_dict() for k, v in found.cross_validation.items()}} if found.folds else {}

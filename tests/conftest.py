@@ -17,8 +17,13 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from helpers.rocksalts import rocksalts  # noqa: F401
+from hypothesis import HealthCheck, settings
 
 from atomprint.testing import instruction_set, instruction_sets
+
+# How long an example takes depends on the machine and on what else runs there.
+settings.register_profile("atomprint", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("atomprint")
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def test_callable_metric():
         np.testing.assert_allclose(squared.create(lists, x), polynomial.create(x, x), rtol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), alpha=st.floats(0.05, 10.0))
 def test_properties_of_the_match(seed, alpha):
     rng = np.random.default_rng(seed)

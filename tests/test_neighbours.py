@@ -58,7 +58,7 @@ def test_slabs_and_wires_without_a_full_cell(pbc):
         assert sorted(zip(found.first, found.second, strict=True)) == sorted(zip(i, j, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shift=st.tuples(*[st.floats(-1e3, 1e3)] * 3),
     shell=st.sampled_from([(1.0, 6), (np.sqrt(2.0), 12 + 6), (2.0, 18 + 8 + 6 - 6)]),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase.data import covalent_radii
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -115,7 +115,6 @@ def test_similar_elements_have_similar_rows(element, near, far):
     assert a @ c < 0.4
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, N_ELEMENTS), min_size=1, max_size=8), st.integers(1, 12))
 def test_an_elements_row_depends_on_nothing_else(species, n_channels):
     embedding = ElementEmbedding(n_channels)

@@ -105,7 +105,7 @@ OXIDES = ("Na2O", "SiO2", "Al2O3", "CaO", "Fe2O3", "P2O5", "K2SO4", "MgSO4", "Na
 parts = st.lists(st.tuples(st.sampled_from(OXIDES), st.integers(1, 9)), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     parts, st.sampled_from([".", "·", "*", " · ", "•"]), st.sampled_from([str, lambda text: text.translate(SUBSCRIPTS)])
 )
@@ -128,7 +128,7 @@ shares = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shares, st.booleans())
 def test_decimals_stay_decimals(given_shares, brackets):
     """Solid solutions, with two decimals each."""

@@ -187,7 +187,7 @@ def test_spectrum_with_equal_and_very_different_eigenvalues():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_invariances(seed, n_atoms):
     rng = np.random.default_rng(seed)
     atoms = random_crystal(rng, n_atoms)

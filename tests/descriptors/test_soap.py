@@ -286,7 +286,7 @@ def test_rotation_and_reflection(rbf, l_max):
             assert relative(soap.create(turned), before) < 1e-10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_periodic_invariances(seed):
     """Choice of cell, supercell, order of atoms, and atoms outside the cell change nothing."""

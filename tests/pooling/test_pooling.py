@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.data import atomic_masses
 from ase.spacegroup import crystal
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
@@ -167,7 +167,6 @@ def test_one_method(method):
     np.testing.assert_allclose(Pooling(method).transform(list(features)), expected, rtol=1e-12, atol=1e-14)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=12),
     st.lists(st.sampled_from(METHODS), min_size=1, max_size=5, unique=True),

@@ -153,7 +153,6 @@ def test_every_atom_is_drawn_as_often():
 # -------------------------------------------------------------------------------- farthest
 
 
-@settings(deadline=None)
 @given(
     arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=st.integers(-5, 5)),
     st.integers(1, 14),
@@ -192,7 +191,7 @@ def cells():
     return entries.filter(is_a_cell)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cells(),
     st.tuples(st.booleans(), st.booleans(), st.booleans()),

@@ -136,7 +136,7 @@ def written(group):
     return brackets[0] + "".join(text for text, _ in parts) + brackets[1] + amount, total
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(groups, min_size=1, max_size=4), st.sampled_from(["", " "]))
 def test_any_formula_is_read_as_it_was_written(members, blank):
     texts = [written(member) for member in members]
@@ -152,7 +152,7 @@ def test_any_formula_is_read_as_it_was_written(members, blank):
     assert parse_formula(joined) == pytest.approx({s: 2.5 * n for s, n in expected.items()}, rel=1e-12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="HeCOxX0123456789./·()[]+-^ ₂²", max_size=12))
 def test_any_text_is_read_or_refused(text):
     try:

@@ -143,7 +143,7 @@ SETS: Mapping[str, tuple[Reader, Sequence[Path]]] = {
     "OQMD, gap": (oqmd("oqmd_bg.csv", "band_gap"), [GAP]),
     "QM7": (qm7, [HERE / f"accuracy/qm7_{name}.toml" for name in ("soap", "mbtr")]),
     "QM7, per atom": (qm7_per_atom, []),
-    "InP": (cells("inp2020_train", "inp2020_test"), OF_CELLS),
+    "InP": (cells("inp2020_train", "inp2020_test"), [*OF_CELLS, HERE / "accuracy/cells_energy_spread.toml"]),
     **{element: (zuo(element), OF_CELLS) for element in ("Ni", "Cu", "Li", "Si")},
 }
 

@@ -29,6 +29,7 @@ Indices = npt.NDArray[np.intp]
 _SYMBOLS = frozenset(chemical_symbols[1:])
 _OPEN = ("X", "all")  # in keys: a centre of any element, any element at all
 _MANY = {2: "pairs", 3: "triples", 4: "quadruples"}
+_NUMBERED = ("radial channels", "element channels", "rows of the matrix", "eigenvalues")
 _SHELL = 1.0  # Å
 _SECTOR = 30  # degrees
 
@@ -110,7 +111,13 @@ class Meanings:
 
     @classmethod
     def joined(cls, parts: Mapping[str, Meanings]) -> Meanings:
-        """Return the meanings of features side by side, each name after that of its part, as in a ``FeatureUnion``."""
+        """Return the meanings of features side by side, each name after that of its part, as in a ``FeatureUnion``.
+
+        Numbers of one part are not those of another: the third radial function of eight is not the third of four.
+        Groups that are numbered stay apart where several parts have them, and are called after these.
+        """
+        ways = [way for part in parts.values() for way in {way for way, _ in part.groups}]
+        apart = {way for way in _NUMBERED if ways.count(way) > 1}
         names: list[str] = []
         groups: list[tuple[str, str]] = []
         columns, codes = [], []
@@ -118,7 +125,10 @@ class Meanings:
             columns.append(len(names) + part.columns)
             codes.append(len(groups) + part.codes)
             names += [f"{key}__{name}" for name in part.names]
-            groups += [(way, key if way == "descriptors" else label) for way, label in part.groups]
+            groups += [
+                (way, key if way == "descriptors" else f"{key}: {label}" if label and way in apart else label)
+                for way, label in part.groups
+            ]
         return cls(names, groups, np.concatenate(columns), np.concatenate(codes))
 
     def repeated(self, names: Sequence[str], labels: Sequence[Sequence[tuple[str, str]]]) -> Meanings:

@@ -56,6 +56,24 @@ def test_soap_is_grouped_by_species_radial_and_angular_channels():
         assert "features" not in found
 
 
+def test_numbers_of_several_descriptors_are_not_the_same():
+    """The second radial function of two is not that of three; l is the same whatever the basis."""
+    structures = some_structures("SOAP")
+    fine, coarse = (SOAP(r_cut=3.0, n_max=n, l_max=1, pooling="mean") for n in (3, 2))
+    both = FeatureUnion([("fine", fine), ("coarse", coarse)]).fit(structures)
+    groups, names = feature_groups(meanings_of(both)), both.get_feature_names_out()
+    numbers = [f"{part}: n = {n}" for part, n_max in (("fine", 3), ("coarse", 2)) for n in range(1, n_max + 1)]
+    assert list(groups["radial channels"]) == numbers
+    for label, columns in groups["radial channels"].items():
+        assert {name.partition("__")[0] for name in names[columns]} == {label.partition(":")[0]}
+    assert list(groups["angular channels"]) == ["l = 0", "l = 1"]
+    assert sum(map(len, groups["angular channels"].values())) == len(names)
+    matrix = CoulombMatrix(n_atoms_max=9)
+    alone = feature_groups(meanings_of(FeatureUnion([("matrix", matrix), ("soap", coarse)]).fit(structures)))
+    assert list(alone["radial channels"]) == ["n = 1", "n = 2"]
+    assert "row 1" in alone["rows of the matrix"]
+
+
 def test_distances_become_shells_and_angles_sectors():
     terms = [
         {

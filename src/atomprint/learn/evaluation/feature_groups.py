@@ -43,7 +43,8 @@ def feature_groups(features: Meanings | Iterable[str]) -> dict[str, Groups]:
           centre of LMBTR and "all" any element;
         - "element channels": combinations of the channels of an embedding of the elements;
         - "radial channels" and "angular channels" (SOAP): n, from the centre to the cutoff, and l; features that couple
-          two radial channels are in both groups; of ACE the largest n and l of the factors, and "body orders";
+          two radial channels are in both groups; of ACE the largest n and l of the factors, and "body orders"; the n of
+          each block of a ``FeatureUnion`` for itself, as they are not the same functions;
         - "radial shells" (MBTR, LMBTR, ValleOganov with distances or inverse distances, RadialDistribution): distances
           in steps of 1 Å; "angles" (the same with angles or cosines, AngularDistribution): in steps of 30°;
         - "radial functions" and "angular functions" (ACSF): G1 to G3 and G4, G5 with their parameters;

@@ -12,6 +12,7 @@ from atomprint.datasets.public.registry import REGISTRY
 from atomprint.descriptors.pretrained.weights import WEIGHTS
 from atomprint.learn import MODELS
 from atomprint.report.methods import _types
+from atomprint.report.naming import best_made_of
 from atomprint.report.references import _OF, _published, bibtex
 from atomprint.util.registry import KNOWN
 from atomprint.workflow import Recipe, train
@@ -115,7 +116,9 @@ def test_methods_of_a_run(folder):
     for row in run.study.rows:
         assert f"{row.evaluation.cross_validation['mae']} kcal/mol" in result.output
         assert f"{row.evaluation.test.metrics['mae']} kcal/mol" in result.output
-    for words in ("**Split.** Drawn at random", "40 structures", "seed 0", run.study.split.description):
+    made_of = best_made_of(run.study)
+    assert re.search(r"weighted mean of \w+ \(\d\.\d\d\)|alpha = ", made_of)
+    for words in ("**Split.** Drawn at random", "40 structures", "seed 0", run.study.split.description, made_of):
         assert words in result.output
 
 

@@ -15,16 +15,12 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from atomprint.learn.estimators.ensemble_base import Ensemble
-from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS, format_number
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
-from atomprint.report.naming import as_shown, best_title
-from atomprint.util.estimators import unwrap
+from atomprint.report.naming import as_shown, best_made_of, best_title
 from atomprint.util.text import with_unit
-from atomprint.util.types import Estimator
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def model_card(study: Study, versions: Mapping[str, str], saved_model: str = "")
     )  # fmt: skip
     many = study.dataset.kind
     many = f"atoms of {many}" if target.level == "atom" else many
-    parameters = _parameters(trial.evaluations[model].estimator, target.classes)
+    parameters = best_made_of(study)
     details = [
         f"Predicts {lower(target.title)} of {of}: {what}. {target.definition}",
         f"Features: {trial.features.title}: {trial.features.description}.",
@@ -240,18 +236,6 @@ def _groups(study: Study) -> Iterator[str]:
         if len(enough) >= 2:
             worst = ", ".join(f"{r.label} {format_number(r.error)}{unit} ({r.n:,} samples)" for r in enough[:3])
             yield f"By {kind}, largest {label}: {worst}."
-
-
-def _parameters(estimator: Estimator, classes: Sequence[str]) -> str:
-    """Return what a model is made of, if of several, and what it has chosen, in a few words."""
-    _, inner = unwrap(estimator)
-    words, told = [], set()
-    if isinstance(inner, Ensemble):
-        words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
-    for key, value in chosen_parameters(estimator, classes).items():
-        if key not in told:
-            words.append(f"{key.replace('_', ' ')} = {f'{value:.4g}' if isinstance(value, float) else value}")
-    return ", ".join(words)
 
 
 def _licence(study: Study) -> str:

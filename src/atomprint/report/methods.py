@@ -10,6 +10,7 @@ from atomprint.learn.study.study import Study
 from atomprint.learn.task.metrics import METRICS
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import sentence
+from atomprint.report.naming import best_made_of
 from atomprint.report.references import bibtex
 from atomprint.util.text import counted, with_unit
 from atomprint.util.types import JsonObject
@@ -57,7 +58,8 @@ def _text(study: Study, recipe: Mapping[str, Any], versions: Mapping[str, str]) 
     models = [title for name, title in study.models.items() if name != "dummy"]
     yield "models", [f"{', '.join(models)}. All are compared with a baseline that knows only the training targets."]
     features, model = study.titles_of(*_keys_of_best(study))
-    yield "choice", [f"By {spec.title}, the model is {model} on {features or 'all features'}."]
+    made_of = f": {words}" if (words := best_made_of(study)) else ""
+    yield "choice", [f"By {spec.title}, the model is {model} on {features or 'all features'}{made_of}."]
     yield "results", list(_results(study))
     if study.uncertainty is not None:
         found = study.uncertainty

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from string import ascii_lowercase
 
+from atomprint.learn.estimators.ensemble_base import Ensemble
 from atomprint.learn.evaluation.evaluate import Evaluation
 from atomprint.learn.evaluation.nested_choice import CHOSEN_TITLE
+from atomprint.learn.models.anatomy import chosen_parameters
 from atomprint.learn.study.study import Study, Trial
 from atomprint.learn.task.metrics import Metric, Spread
 from atomprint.learn.task.problem import lower
 from atomprint.report.html import Html, Markup, bold, join, minus, paragraph, tag
 from atomprint.report.plots.style import Look, looks
+from atomprint.util.estimators import unwrap
 
 MAX_ROWS = 15
 """Rows of a table that grows with the data; what is left out is said, and is in results.json."""
@@ -21,6 +24,20 @@ def best_title(study: Study) -> str:
     trial, model = study.best()
     title = f"{trial.features.title}, {lower(study.models[model])}"
     return f"{CHOSEN_TITLE} (most often {title})" if study.nested else title
+
+
+def best_made_of(study: Study) -> str:
+    """Return what the best model is made of, if of several, and what it has chosen, in a few words."""
+    trial, model = study.best()
+    estimator = trial.evaluations[model].estimator
+    _, inner = unwrap(estimator)
+    words, told = [], set()
+    if isinstance(inner, Ensemble):
+        words, told = [inner.in_words()], {f"weight of {name}" for name in inner.weights_}
+    for key, value in chosen_parameters(estimator, study.target.classes).items():
+        if key not in told:
+            words.append(f"{key.replace('_', ' ')} = {f'{value:.4g}' if isinstance(value, float) else value}")
+    return ", ".join(words)
 
 
 def judged(evaluation: Evaluation, name: str) -> tuple[str, Metric]:

@@ -166,6 +166,21 @@ def test_titles_of_features_are_for_people(file):
         Recipe.read(file, ["features.soap.title=3"])
 
 
+@pytest.mark.parametrize(
+    ("pooling", "words"),
+    [
+        ("mean", "pooling mean"),
+        ({"type": "Pooling", "method": "mean", "by_species": True}, "pooling by mean, by species"),
+        ({"type": "Pooling", "method": "mean", "by_species": False}, "pooling by mean"),
+    ],
+)
+def test_parameters_in_words_tell_what_is_switched_on(pooling, words):
+    features = {"soap": {"type": "SOAP", "r_cut": 4.0, "pooling": pooling}}
+    recipe = Recipe.from_dict({"data": {"name": "dcdft"}, "features": features})
+    (soap,) = build_features(recipe.features, DataSection(name="dcdft").load(), "structure", 1)
+    assert soap.description.endswith(f"(r_cut 4.0; {words})")
+
+
 ACCURACY = sorted((Path(__file__).parents[3] / "benchmarks" / "accuracy").glob("*.toml"))
 MATBENCH = sorted(Path(str(files("atomprint.workflow.recipes"))).glob("matbench_*.toml"))
 

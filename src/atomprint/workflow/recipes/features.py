@@ -181,14 +181,18 @@ def _in_words(name: str, value: Any) -> str:
         return name if value else f"not {name}"
     if isinstance(value, list) and len(value) > _LISTED:
         return f"{len(value)} {name}"
-    return f"{name} {_value_in_words(value)}"
+    words = _value_in_words(value)
+    return words if words.startswith(f"{name} ") else f"{name} {words}"
 
 
 def _value_in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(value.get("type", value.get("function", "")))).lower()
         method = value.get("method")
-        return f"{kind} by {method}" if method else kind or ", ".join(f"{k} {v}" for k, v in value.items())
+        if not (kind or method):
+            return ", ".join(f"{k} {v}" for k, v in value.items())
+        switched_on = (key.replace("_", " ") for key, on in value.items() if on is True)
+        return ", ".join([f"{kind} by {method}" if method else kind, *switched_on])
     if isinstance(value, list):
         return ", ".join(map(_value_in_words, value))
     return str(plain(value))

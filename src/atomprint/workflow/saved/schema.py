@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+from sklearn._loss._loss import CyHalfSquaredError
 
 from atomprint.workflow.saved.container import ModelFileError, check_archive, describe
 
@@ -45,7 +46,7 @@ _CONTAINERS = {
 }
 _KEYS = {"__class__", "__module__", "__loader__", "__id__"}
 _OF_ROOT = {"protocol", "_skops_version"}
-_LOSSES = "sklearn._loss._loss"
+_LOSSES = CyHalfSquaredError.__module__  # "_loss" before scikit-learn 1.9
 _UFUNCS = ("numpy", "scipy.special", "scipy.special._ufuncs")
 _GENERATORS = ("MT19937", "PCG64")
 _STATE = 624  # numbers in the state of MT19937

@@ -19,7 +19,7 @@ _MAX_BYTES = 1e9  # of a table of features
 _MAX_WORK = 4e9  # atoms times features
 
 # Up to how many samples: learning curve, and how often features are scrambled.
-_EVALUATION = ((1000, True, 5), (5000, False, 2), (np.inf, False, 1))
+_EVALUATION = ((500, True, 5), (5000, False, 2), (np.inf, False, 1))
 _COARSE = 240  # atomic numbers
 _BASES = ((8, 6), (6, 4), (4, 3), (3, 2), (2, 1))  # n_max and l_max of SOAP, the finest first
 _FINE_BASES, _MAX_FINE_WIDTH = ((10, 4), (8, 4), *_BASES[1:]), 6500

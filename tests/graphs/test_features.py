@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from graphs.crystals import skewed, thin
+from scipy.integrate import trapezoid
 
 from atomprint.elements import ElementEmbedding, element_properties
 from atomprint.graphs import BesselDistances, ElementFeatures, GaussianDistances, NeighbourGraph
@@ -40,7 +41,7 @@ def test_gaussians_are_those_of_schnet():
 def test_waves_are_orthonormal_and_end_at_the_cutoff():
     r = np.linspace(1e-9, 4.0, 20001)
     waves = BesselDistances(4.0, n=5)(_at(r)) * r[:, None]
-    overlap = np.trapezoid(waves[:, :, None] * waves[:, None, :], r, axis=0)
+    overlap = trapezoid(waves[:, :, None] * waves[:, None, :], r, axis=0)
     np.testing.assert_allclose(overlap, np.eye(5), atol=1e-6)
     near = BesselDistances(4.0, n=5, power=5)(_at(np.array([3.999, 4.0, 7.0])))
     np.testing.assert_allclose(near, 0.0, atol=1e-6)

@@ -7,6 +7,7 @@ from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
+from scipy.integrate import trapezoid
 
 from atomprint.trajectories import FrameError, Trajectory, velocity_autocorrelation
 
@@ -44,7 +45,7 @@ def test_spectra_have_a_peak_at_each_frequency(differences, window):
     spectrum = velocity_autocorrelation(trajectory, 500, differences=differences).spectrum(window)
     width = spectrum.frequencies[1]
     assert width == pytest.approx(1000 / (2 * 500))
-    modes = np.trapezoid(spectrum.density, spectrum.frequencies)
+    modes = trapezoid(spectrum.density, spectrum.frequencies)
     assert modes == pytest.approx(6)
     shares = []
     for period in periods:

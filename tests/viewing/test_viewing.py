@@ -161,8 +161,13 @@ def test_it_can_be_turned(browser):
     assert drawn(canvas, page)
     seen = [canvas.screenshot()]
 
-    def look():
-        seen.append(canvas.screenshot())
+    def look():  # it is drawn anew some time after what was done to it
+        for _ in range(200):
+            found = canvas.screenshot()
+            if found != seen[-1]:
+                break
+            page.wait_for_timeout(50)
+        seen.append(found)
 
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -172,7 +177,6 @@ def test_it_can_be_turned(browser):
     page.mouse.up()
     look()
     page.mouse.wheel(0, -300)
-    page.wait_for_timeout(100)
     look()
     canvas.press("ArrowUp")
     look()

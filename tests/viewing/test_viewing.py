@@ -189,13 +189,12 @@ def test_it_can_be_turned(browser):
 
 
 @pytest.mark.slow
-def test_it_is_drawn_when_it_comes_into_sight(browser, tmp_path):
-    near, far = (show(molecule(name))._repr_html_() for name in ("CO2", "H2O"))
-    (tmp_path / "page.html").write_text(f"{near}<div style='height: 3000px'></div>{far}", encoding="utf-8")
+def test_it_is_drawn_when_it_comes_into_sight(browser):
     page = browser.new_page(viewport={"width": 420, "height": 420})
-    page.goto((tmp_path / "page.html").as_uri())
+    picture = show(molecule("H2O"))._repr_html_()
+    page.set_content(f"<details><summary>solution</summary>{picture}</details>")  # folded, it has no size
+    page.frame_locator("iframe").locator("canvas").wait_for(state="attached")
     page.wait_for_timeout(500)
-    frame = page.locator("iframe").nth(1)
-    frame.scroll_into_view_if_needed()
-    assert drawn(frame.content_frame.locator("canvas"), page)
+    page.locator("summary").click()
+    assert drawn(page.frame_locator("iframe").locator("canvas"), page)
     page.close()
